@@ -1,0 +1,32 @@
+# make train   install into .venv and run the main job: A2C on SNNPlastic-Unsup1-v0
+# make test    install into .venv, lint, check types and run the tests
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: train test slow format clean
+
+.venv/installed: pyproject.toml setup.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --upgrade --quiet pip
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+train: .venv/installed
+	$(BIN)/python trainers/train_a2c.py $(ARGS)
+
+test: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2 $(ARGS)
+
+slow: .venv/installed
+	$(BIN)/pytest -m slow $(ARGS)
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,25 @@
+"""SNN Plasticity Gym: plasticity rules of spiking neural networks, learned by reinforcement.
+
+Importing this package registers its environments with Gymnasium, and imports no torch:
+
+    import gymnasium
+    import snn_plasticity_gym
+
+    env = gymnasium.make("SNNPlastic-Unsup1-v0")
+    envs = gymnasium.make_vec("SNNPlastic-Unsup1-v0", num_envs=8)
+"""
+
+import gymnasium
+
+from snn_plasticity_gym.config.environments import ENVIRONMENTS, environment_config
+
+__version__ = "0.1.0"
+__all__ = ["ENVIRONMENTS", "__version__", "environment_config"]
+
+for _env_id in ENVIRONMENTS:
+    gymnasium.register(
+        id=_env_id,
+        entry_point="snn_plasticity_gym.envs.single:PlasticityEnv",
+        vector_entry_point="snn_plasticity_gym.envs.vector:PlasticityVectorEnv",
+        kwargs={"env_id": _env_id},
+    )

@@ -1,0 +1,108 @@
+"""Advantage actor-critic over synapse events."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from stable_baselines3 import A2C
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
+from torch import Tensor
+
+from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
+from snn_plasticity_gym.agents.on_policy import EventLearner, standardise
+from snn_plasticity_gym.agents.policy import PlasticityPolicy
+
+
+def a2c_loss(samples: EventSamples, log_prob: Tensor, values: Tensor, vf_coef: float) -> Tensor:
+    """Sum over events of -A log pi + vf_coef (G - V)^2; Mnih et al. (2016), section 4.
+
+    Args:
+        samples: Events with their advantages A and returns G.
+        log_prob: Log-probability of each action, (E,).
+        values: V of the critic, (E,).
+        vf_coef: beta_v.
+    """
+    return (-samples.advantages * log_prob + vf_coef * (samples.returns - values) ** 2).sum()
+
+
+class EventA2C(EventLearner, A2C):
+    """A2C in which every synapse event is an action of its own: one gradient step per rollout of whole images.
+
+    Args:
+        policy: "PlasticityPolicy", or a class derived from it.
+        env: An environment's id, a `PlasticityEnv`, or `PlasticityVecEnv` around a `PlasticityVectorEnv`.
+        learning_rate: Of front and heads (alpha_actor); the critic's is this times the policy's `critic_lr_scale`.
+        n_steps: Images shown to each lifetime per update.
+        gamma: Discount per time step; 1 gives every event of an image the same return.
+        events_per_image: Events learned from per image and lifetime, a uniform sample; 0: all. Every event acts.
+        normalize_advantage: Standardise the advantages over the rollout.
+        ent_coef: Weight of the entropy (beta_ent); sigma is fixed, so it moves the loss but no parameter.
+        vf_coef: Weight of the value loss (beta_v).
+        max_grad_norm: Gradients are clipped to this norm.
+        kwargs: Further arguments of `stable_baselines3.A2C`: policy_kwargs, seed, device, verbose, ...
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"PlasticityPolicy": PlasticityPolicy}
+
+    def __init__(
+        self,
+        policy: str | type[PlasticityPolicy],
+        env: GymEnv | str,
+        learning_rate: float | Schedule = 3e-4,
+        n_steps: int = 1,
+        gamma: float = 1.0,
+        events_per_image: int = 1024,
+        normalize_advantage: bool = True,
+        ent_coef: float = 0.0,
+        vf_coef: float = 0.5,
+        max_grad_norm: float = 0.5,
+        seed: int | None = None,
+        _init_setup_model: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        buffer = {"events_per_image": events_per_image, "seed": seed or 0}
+        super().__init__(
+            policy,
+            env,
+            learning_rate=learning_rate,
+            n_steps=n_steps,
+            gamma=gamma,
+            normalize_advantage=normalize_advantage,
+            ent_coef=ent_coef,
+            vf_coef=vf_coef,
+            max_grad_norm=max_grad_norm,
+            use_rms_prop=False,
+            rollout_buffer_class=EventRolloutBuffer,  # type: ignore[arg-type]
+            rollout_buffer_kwargs=buffer,
+            seed=seed,
+            _init_setup_model=_init_setup_model,
+            **kwargs,
+        )
+
+    def train(self) -> None:
+        """Take one gradient step on all events of the rollout; a rollout without any event changes nothing."""
+        if not len(self.rollout_buffer):
+            return
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        samples = self.samples_with_advantages()
+        if self.normalize_advantage:
+            samples = samples._replace(advantages=standardise(samples.advantages))
+
+        def loss(chunk: EventSamples, means: Tensor, values: Tensor) -> Tensor:
+            entropy = self.ent_coef * self.policy.entropy * len(values)
+            return a2c_loss(chunk, self.policy.log_prob(means, chunk.actions), values, self.vf_coef) - entropy
+
+        means, values = self.accumulate_gradients(samples, loss)
+        norm = self.step_optimizer()
+        log_prob = self.policy.log_prob(means, samples.actions)
+        self._record_update(
+            samples,
+            values,
+            policy_loss=-(samples.advantages * log_prob).mean().item(),
+            value_loss=((samples.returns - values) ** 2).mean().item(),
+            entropy_loss=-self.policy.entropy,
+            gradient_norm=norm,
+            mean_abs_delta=means.abs().mean().item(),
+        )

@@ -1,0 +1,222 @@
+"""A rollout of synapse events: what was seen and done, and what it was worth, one row per event.
+
+Axes: B lifetimes, E events kept, P distinct pairs of histories, H histories.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.utils import get_device
+from torch import Tensor
+
+from snn_plasticity_gym.events import LocalState, SynapseEvents, per_event
+
+
+class EventSamples(NamedTuple):
+    """Events to learn from."""
+
+    state: LocalState
+    actions: Tensor  # (E,) before clipping
+    log_probs: Tensor  # (E,) of the actions when they were taken
+    returns: Tensor  # (E,)
+    advantages: Tensor  # (E,) returns less a baseline; the returns themselves until there is one
+
+
+class _Step(NamedTuple):
+    """Kept events of one time step, or of several, with the tables that they point to."""
+
+    histories: Tensor  # (H, W)
+    pair_pre: Tensor  # (P,)
+    pair_post: Tensor  # (P,)
+    pair: Tensor  # (E,)
+    weight: Tensor  # (E,)
+    group: Tensor  # (E,)
+    kind: Tensor  # (E,)
+    lifetime: Tensor  # (E,)
+    actions: Tensor  # (E,)
+    log_probs: Tensor  # (E,)
+    time: Tensor  # (E,) int64, time step of the episode, from 1
+    keys: Tensor  # (E,) random, by which the sample is drawn
+
+
+class EventRolloutBuffer:
+    """Collects whole episodes of all lifetimes, and keeps a uniform sample of the events of each.
+
+    The sample is exact and drawn on the way: each event has a random key, and the `events_per_image` smallest of a
+    lifetime's episode stay (bottom-k sampling; Cohen & Kaplan 2007). An event beyond the present k-th key is dropped
+    at once.
+
+    Args:
+        buffer_size: Episodes per lifetime in a rollout; what Stable-Baselines3 calls n_steps.
+        observation_space: Of the environment.
+        action_space: Of the environment.
+        device: Where the samples live.
+        gae_lambda: Not used; part of Stable-Baselines3's call.
+        gamma: Discount per time step: an event at step t has the return gamma^(T - t) R.
+        n_envs: Number of lifetimes B.
+        events_per_image: Events kept of each episode; 0 keeps all.
+        seed: Of the sampling.
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Dict,
+        action_space: spaces.Space,
+        device: torch.device | str = "auto",
+        gae_lambda: float = 1.0,
+        gamma: float = 1.0,
+        n_envs: int = 1,
+        events_per_image: int = 1024,
+        seed: int = 0,
+    ) -> None:
+        if events_per_image < 0:
+            raise ValueError(f"events_per_image must be at least 0 (0 keeps all events), got {events_per_image}")
+        self.buffer_size = buffer_size
+        self.n_envs = n_envs
+        self.device = get_device(device)
+        history_space = observation_space["history"]
+        assert isinstance(history_space, spaces.Box)
+        self._history_length = history_space.shape[-1]
+        self.gamma = gamma
+        self.events_per_image = events_per_image
+        self._generator = torch.Generator(self.device).manual_seed(seed)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all episodes."""
+        self.pos = 0
+        self._episodes: list[_Step] = []
+        self._returns: list[Tensor] = []
+        self._begin_episode()
+
+    def _begin_episode(self) -> None:
+        self._steps: list[_Step] = []
+        self._held = 0
+        # Key of the last event in each lifetime's sample: nothing above it can enter.
+        self._bound = torch.full((self.n_envs,), torch.inf, device=self.device)
+
+    def add(self, events: SynapseEvents, actions: Tensor, log_probs: Tensor, time: int) -> None:
+        """Add the events of one time step of all lifetimes.
+
+        Args:
+            events: The events; `lengths` has B entries.
+            actions: What was done, before clipping, (E,).
+            log_probs: Its log-probabilities, (E,).
+            time: Time step of the episode, from 1.
+        """
+        lifetime = per_event(torch.arange(self.n_envs, device=self.device), events.lengths)  # (E,)
+        if self.events_per_image:
+            keys = torch.rand(len(actions), generator=self._generator, device=self.device)  # (E,)
+            kept = (keys < self._bound[lifetime]).nonzero().squeeze(1)
+        else:
+            keys = torch.zeros_like(actions)
+            kept = torch.arange(len(actions), device=self.device)
+        step = _Step(
+            histories=events.histories,
+            pair_pre=events.pair_pre,
+            pair_post=events.pair_post,
+            pair=events.pair[kept],
+            weight=events.weight[kept],
+            group=events.group[kept],
+            kind=events.kind[kept],
+            lifetime=lifetime[kept],
+            actions=actions[kept],
+            log_probs=log_probs[kept],
+            time=torch.full_like(kept, time),
+            keys=keys[kept],
+        )
+        self._steps.append(_used_tables(step))
+        self._held += len(kept)
+        if self.events_per_image and self._held > 4 * self.events_per_image * self.n_envs:
+            self._prune()
+
+    def _prune(self) -> None:
+        """Keep the events with the smallest keys, `events_per_image` of each lifetime."""
+        step = _join(self._steps)
+        order = torch.argsort(step.keys, stable=True)
+        order = order[torch.argsort(step.lifetime[order], stable=True)]  # by lifetime, then key
+        counts = torch.bincount(step.lifetime, minlength=self.n_envs)  # (B,)
+        rank = torch.arange(len(order), device=self.device) - per_event(counts.cumsum(0) - counts, counts)
+        full = counts >= self.events_per_image  # (B,)
+        last = order[rank == self.events_per_image - 1]  # one per full lifetime, by lifetime
+        self._bound[full] = step.keys[last]
+        self._steps = [_used_tables(_select(step, order[rank < self.events_per_image]))]
+        self._held = len(self._steps[0].keys)
+
+    def end_episode(self, rewards: Tensor, num_steps: int) -> None:
+        """Pay the episode that was added since the last call.
+
+        Args:
+            rewards: Reward of each lifetime, (B,).
+            num_steps: Time steps T of the episode.
+        """
+        if self.events_per_image and self._steps:
+            self._prune()
+        if self._steps:
+            episode = _join(self._steps)
+            discount = self.gamma ** (num_steps - episode.time).to(rewards.dtype)  # (E,)
+            self._episodes.append(episode)
+            self._returns.append(discount * rewards[episode.lifetime])
+        self.pos += 1
+        self._begin_episode()
+
+    def __len__(self) -> int:
+        """Return how many events the rollout holds."""
+        return sum(len(episode.pair) for episode in self._episodes)
+
+    def samples(self) -> EventSamples:
+        """Return all events of the rollout.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if not len(self):
+            raise ValueError("the rollout holds no event to learn from")
+        events = _join(self._episodes)
+        state = LocalState(
+            histories=events.histories,
+            history_length=self._history_length,
+            pair_pre=events.pair_pre,
+            pair_post=events.pair_post,
+            pair=events.pair,
+            weight=events.weight,
+            group=events.group,
+            kind=events.kind,
+        )
+        returns = torch.cat(self._returns)
+        return EventSamples(state, events.actions, events.log_probs, returns, advantages=returns)
+
+
+def _select(step: _Step, index: Tensor) -> _Step:
+    """Return some of the events, in the order of `index` (E,); the tables stay."""
+    tables = step[:3]
+    return _Step(*tables, *(column[index] for column in step[3:]))
+
+
+def _used_tables(step: _Step) -> _Step:
+    """Drop the pairs and histories that no event points to."""
+    used_pairs, pair = torch.unique(step.pair, return_inverse=True)
+    ends = torch.stack([step.pair_pre[used_pairs], step.pair_post[used_pairs]])  # (2, P)
+    used_histories, ends = torch.unique(ends, return_inverse=True)
+    return step._replace(histories=step.histories[used_histories], pair_pre=ends[0], pair_post=ends[1], pair=pair)
+
+
+def _join(steps: list[_Step]) -> _Step:
+    """Put the tables and events of several steps one after the other."""
+    columns = dict(zip(_Step._fields, (list(column) for column in zip(*steps, strict=True)), strict=True))
+    _shift(columns["pair"], columns["pair_pre"])
+    _shift(columns["pair_pre"], columns["histories"])
+    _shift(columns["pair_post"], columns["histories"])
+    return _Step(**{name: torch.cat(column) for name, column in columns.items()})
+
+
+def _shift(pointers: list[Tensor], tables: list[Tensor]) -> None:
+    """Let each step's pointers count from the start of all tables joined."""
+    start = 0
+    for place, table in enumerate(tables):
+        pointers[place] = pointers[place] + start
+        start += len(table)

@@ -1,0 +1,151 @@
+"""The networks behind a rule: one front, a head for every group of synapses, one critic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from snn_plasticity_gym.agents.front import FrozenFront, SpikeFront
+from snn_plasticity_gym.events import LocalState
+from snn_plasticity_gym.history import unpack
+
+NUM_KINDS = 3
+ACTING_CHUNK = 4096  # events whose hidden layers (2 MB each) stay in cache
+
+
+class Head(nn.Module):
+    """A multilayer perceptron with ReLU between its layers and one output, over z = [h; scalars].
+
+    Its first layer is linear, so the part of h is computed once per distinct pair of histories, and each event only
+    adds its own scalars.
+
+    Args:
+        num_features: Width of h.
+        num_scalars: Number of scalars.
+        hidden_sizes: Widths of the hidden layers.
+        output_gain: Gain of the last layer's orthogonal initialisation; sqrt(2) in the layers before.
+
+    Raises:
+        ValueError: There is no hidden layer.
+    """
+
+    def __init__(self, num_features: int, num_scalars: int, hidden_sizes: Sequence[int], output_gain: float) -> None:
+        super().__init__()
+        if not hidden_sizes:
+            raise ValueError("hidden_sizes must have at least one entry, got none")
+        self.num_features = num_features
+        self.first = nn.Linear(num_features + num_scalars, hidden_sizes[0])
+        layers = [self.first]
+        self.rest = nn.Sequential()
+        for width_in, width_out in zip(hidden_sizes, [*hidden_sizes[1:], 1], strict=True):
+            layers.append(nn.Linear(width_in, width_out))
+            self.rest.extend([nn.ReLU(inplace=True), layers[-1]])
+        for layer in layers:
+            nn.init.orthogonal_(layer.weight, gain=output_gain if layer is layers[-1] else math.sqrt(2))
+            nn.init.zeros_(layer.bias)
+
+    def pair_part(self, features: Tensor) -> Tensor:
+        """First layer of each pair of histories without its scalars: (P, F) -> (P, hidden)."""
+        return nn.functional.linear(features, self.first.weight[:, : self.num_features], self.first.bias)
+
+    def forward(self, pair_part: Tensor, pair: Tensor, scalars: Tensor) -> Tensor:
+        """Return one number per event.
+
+        Args:
+            pair_part: Result of `pair_part`, (P, hidden).
+            pair: Which pair each event has, (E,).
+            scalars: (E, S).
+
+        Returns:
+            Shape (E,).
+        """
+        scalar_weight = self.first.weight[:, self.num_features :]  # (hidden, S)
+        hidden = torch.addmm(pair_part.index_select(0, pair), scalars, scalar_weight.T)  # (E, hidden)
+        return self.rest(hidden).squeeze(1)
+
+
+class RuleNetwork(nn.Module):
+    """Means of the weight changes, and values, of synapse events (DESIGN: state, policy, critic).
+
+    Args:
+        num_groups: Number of heads.
+        use_kind: Whether the event's kind (pre, post, both; one-hot) is part of the state.
+        hidden_sizes: Widths of the hidden layers of heads and critic.
+        channels: Output channels of the front's convolutions.
+        kernel_sizes: Their widths.
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        use_kind: bool,
+        hidden_sizes: Sequence[int],
+        channels: tuple[int, int],
+        kernel_sizes: tuple[int, int],
+    ) -> None:
+        super().__init__()
+        self.use_kind = use_kind
+        num_scalars = 1 + NUM_KINDS * use_kind
+        self.front = SpikeFront(channels, kernel_sizes)
+        width = self.front.out_features
+        # A small last layer: rules begin near "no change", and actions near their noise.
+        self.heads = nn.ModuleList(Head(width, num_scalars, hidden_sizes, output_gain=0.01) for _ in range(num_groups))
+        self.critic = Head(width, num_scalars, hidden_sizes, output_gain=1.0)
+
+    def features(self, state: LocalState) -> Tensor:
+        """Return h of each distinct pair of histories, (P, F)."""
+        bits = unpack(state.histories, state.history_length)  # (H, K)
+        return self.front.pairs(bits, state.pair_pre, state.pair_post)
+
+    def scalars(self, state: LocalState) -> Tensor:
+        """Return what each event adds to h: its weight and, where it counts, its kind; (E, S)."""
+        weight = state.weight.unsqueeze(1)  # (E, 1)
+        if not self.use_kind:
+            return weight
+        kind = nn.functional.one_hot(state.kind.long(), NUM_KINDS).to(weight.dtype)  # (E, 3)
+        return torch.cat([weight, kind], dim=1)
+
+    def mean(self, features: Tensor, state: LocalState) -> Tensor:
+        """Return the mean weight change of each event, tanh of its group's head, in [-1, 1]: (E,)."""
+        parts = self._pair_parts(features)
+        return torch.tanh(self._by_group(parts, state.pair, self.scalars(state), state.group))
+
+    def value(self, features: Tensor, state: LocalState) -> Tensor:
+        """Return the critic's value of each event: (E,)."""
+        return self.critic(self.critic.pair_part(features), state.pair, self.scalars(state))
+
+    def _pair_parts(self, features: Tensor) -> list[Tensor]:
+        """Return the first layer's part of h for every head, (P, hidden) each."""
+        return [cast(Head, head).pair_part(features) for head in self.heads]
+
+    def _by_group(self, parts: list[Tensor], pair: Tensor, scalars: Tensor, group: Tensor) -> Tensor:
+        """Send each event through the head of its group: (E,)."""
+        if len(self.heads) == 1:
+            return self.heads[0](parts[0], pair, scalars)
+        output = scalars.new_empty(len(pair))
+        for index, head in enumerate(self.heads):
+            members = (group == index).nonzero().squeeze(1)  # (M,)
+            answers = head(parts[index], pair.index_select(0, members), scalars.index_select(0, members))
+            output = output.index_copy(0, members, answers)
+        return output
+
+    @torch.no_grad()
+    def act(self, front: FrozenFront, state: LocalState) -> Tensor:
+        """Return `mean` without gradient, by a front frozen earlier, in chunks of events that stay in cache: (E,)."""
+        features = front.pairs(unpack(state.histories, state.history_length), state.pair_pre, state.pair_post)
+        parts = self._pair_parts(features)
+        scalars = self.scalars(state)
+        means = [
+            self._by_group(parts, *chunk)
+            for chunk in zip(
+                state.pair.split(ACTING_CHUNK),
+                scalars.split(ACTING_CHUNK),
+                state.group.split(ACTING_CHUNK),
+                strict=True,
+            )
+        ]
+        return torch.tanh_(torch.cat(means))

@@ -1,0 +1,207 @@
+"""What event-wise A2C and PPO share: whole episodes collected through the flat face, and losses over events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.utils import explained_variance
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from torch import Tensor
+
+from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
+from snn_plasticity_gym.agents.policy import PlasticityPolicy
+from snn_plasticity_gym.envs.engine import EpisodeResult
+from snn_plasticity_gym.envs.single import PlasticityEnv
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+
+LEARNING_CHUNK = 32_768  # events whose hidden layers are held at once while learning
+
+
+def flat_face(env: VecEnv) -> PlasticityVectorEnv | PlasticityEnv:
+    """Return the plasticity environment under Stable-Baselines3's wrappers.
+
+    Raises:
+        TypeError: There is none, or several single ones.
+    """
+    base = env.unwrapped
+    face = getattr(base, "vector_env", None)
+    if isinstance(base, DummyVecEnv) and base.num_envs == 1:
+        face = base.envs[0].unwrapped
+    if not isinstance(face, PlasticityVectorEnv | PlasticityEnv):
+        raise TypeError(
+            "events are learned from one plasticity environment, not from copies side by side; got "
+            f"{type(base).__name__}; give make_sb3_env(id, num_envs=B) or one gymnasium.make(id)"
+        )
+    return face
+
+
+class EventLearner(OnPolicyAlgorithm):
+    """Collects whole episodes of synapse events for a `PlasticityPolicy`.
+
+    A rollout is `n_steps` images for each lifetime. As everywhere in Stable-Baselines3 a timestep is one step of one
+    environment, here one time step of one network: an image is T timesteps.
+    """
+
+    policy: PlasticityPolicy
+    rollout_buffer: EventRolloutBuffer  # type: ignore[assignment]
+
+    def _setup_model(self) -> None:
+        if self.env is not None:
+            flat_face(self.env)
+        super()._setup_model()
+        self._noise = torch.Generator(self.device)
+        if self.seed is None:
+            self._noise.seed()
+        else:
+            self._noise.manual_seed(self.seed)
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_noise"]
+
+    def _update_learning_rate(self, optimizers: Any) -> None:
+        """Set the learning rates from the schedule, each parameter group by its own scale."""
+        super()._update_learning_rate(optimizers)
+        for group in self.policy.optimizer.param_groups:
+            group["lr"] *= group["lr_scale"]
+
+    def collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        rollout_buffer: RolloutBuffer,
+        n_rollout_steps: int,
+    ) -> bool:
+        """Show `n_rollout_steps` images to every lifetime, and fill the buffer with the events.
+
+        Returns:
+            False if the callback stopped the rollout; the image that it stopped in is then left out.
+        """
+        buffer = self.rollout_buffer
+        face = flat_face(env)
+        if face.engine.steps.min() != 1:  # stopped within an image
+            env.reset()
+        self.policy.set_training_mode(False)
+        buffer.reset()
+        callback.on_rollout_start()
+        results: list[EpisodeResult] = []
+        began = time.perf_counter()
+        rule = self.policy.frozen(face.config.history_length)
+        for _ in range(n_rollout_steps):
+            step = 0
+            while (events := face.events()) is not None:
+                step += 1
+                mean = rule(events).to(self.device)  # (E,)
+                noise = torch.randn(len(mean), generator=self._noise, device=self.device)
+                actions = mean + self.policy.sigma * noise
+                buffer.add(events, actions, self.policy.log_prob(mean, actions), step)
+                face.apply(actions)
+                self.num_timesteps += env.num_envs
+                callback.update_locals(locals())
+                if not callback.on_step():
+                    return False
+            result = face.finish()
+            buffer.end_episode(result.reward, step)
+            results.append(result)
+            self._update_info_buffer(_episode_infos(result, step, time.time() - self.start_time / 1e9))
+        self._record_rollout(face, results, time.perf_counter() - began)
+        callback.update_locals(locals())
+        callback.on_rollout_end()
+        return True
+
+    def _record_rollout(
+        self, face: PlasticityVectorEnv | PlasticityEnv, results: list[EpisodeResult], seconds: float
+    ) -> None:
+        record = self.logger.record
+        record("rollout/reward", torch.cat([result.reward for result in results]).mean().item())
+        for name in results[0].terms:
+            term = torch.cat([result.terms[name] for result in results])
+            if not term.isnan().all():
+                record(f"rollout/{name}", term.nanmean().item())
+        events = torch.cat([result.num_events for result in results]).float()
+        record("rollout/events_per_image", events.mean().item())
+        for name in results[0].spikes:
+            spikes = torch.cat([result.spikes[name] for result in results]).float()
+            record(f"rollout/spikes_{name}", spikes.mean().item())
+        for name, value in face.engine.weight_statistics().items():
+            record(f"weights/{name}", value)
+        record("time/images", self.num_timesteps // face.engine.num_steps)
+        record("time/events_per_second", events.sum().item() / seconds)
+
+    def samples_with_advantages(self) -> EventSamples:
+        """Return the rollout with A = G - V by the present critic."""
+        samples, rule = self.rollout_buffer.samples(), self.policy.rule
+        with torch.no_grad():
+            features = rule.features(samples.state)  # (P, F)
+            values = [rule.value(features, chunk.state) for chunk in chunks(samples)]
+        return samples._replace(advantages=samples.returns - torch.cat(values))
+
+    def accumulate_gradients(
+        self, samples: EventSamples, loss: Callable[[EventSamples, Tensor, Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Add the gradient of a mean over events to the policy's parameters, holding only a chunk of them at a time.
+
+        Args:
+            samples: Events.
+            loss: Gives the sum of the loss over some events from these events, their means (E,) and values (E,).
+
+        Returns:
+            Means and values of all events, without gradient, (E,) each.
+        """
+        rule, total = self.policy.rule, len(samples.actions)
+        features = rule.features(samples.state)  # (P, F)
+        leaf = (
+            features.detach().requires_grad_()
+        )  # where the chunks' gradients meet, for one way back through the front
+        means, values = [], []
+        for chunk in chunks(samples):
+            mean, value = rule.mean(leaf, chunk.state), rule.value(leaf, chunk.state)
+            (loss(chunk, mean, value) / total).backward()
+            means.append(mean.detach())
+            values.append(value.detach())
+        features.backward(leaf.grad)
+        return torch.cat(means), torch.cat(values)
+
+    def step_optimizer(self) -> float:
+        """Clip the gradient, take one step, and return the gradient's norm before clipping."""
+        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+        self.policy.optimizer.step()
+        self.policy.optimizer.zero_grad()
+        return float(norm)
+
+    def _record_update(self, samples: EventSamples, values: Tensor, **means: float) -> None:
+        self._n_updates += 1
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        variance = explained_variance(values.cpu().numpy(), samples.returns.cpu().numpy())
+        if np.isfinite(variance):
+            self.logger.record("train/explained_variance", float(variance))
+        self.logger.record("train/events", len(samples.actions))
+        for name, value in means.items():
+            self.logger.record(f"train/{name}", value)
+
+
+def chunks(samples: EventSamples) -> Iterator[EventSamples]:
+    """Cut the events into chunks; the tables of pairs and histories stay whole."""
+    state = samples.state
+    for start in range(0, len(samples.actions), LEARNING_CHUNK):
+        part = slice(start, start + LEARNING_CHUNK)
+        columns = {name: getattr(state, name)[part] for name in ("pair", "weight", "group", "kind")}
+        yield EventSamples(state._replace(**columns), *(column[part] for column in samples[1:]))
+
+
+def standardise(advantages: Tensor) -> Tensor:
+    """Shift and scale to mean 0 and standard deviation 1; a single advantage is left alone."""
+    if len(advantages) < 2:
+        return advantages
+    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+
+
+def _episode_infos(result: EpisodeResult, length: int, seconds: float) -> list[dict[str, Any]]:
+    """Return infos in the form of Stable-Baselines3's Monitor, from which it makes its own statistics."""
+    return [{"episode": {"r": reward, "l": length, "t": seconds}} for reward in result.reward.tolist()]

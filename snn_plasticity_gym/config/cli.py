@@ -1,0 +1,180 @@
+"""Command line flags of a trainer and of the environment it trains on, made from their configuration classes.
+
+Every setting is a flag of its own name; dashes and underscores are the same. These all work:
+
+    --learning_rate=1e-3   --learning-rate 1e-3   --flag   --no-flag   --flag=False   --flag False
+
+A W&B sweep agent sends `--learning_rate=0.001 --flag=True`. argparse is the surface; `schema` reads and checks values.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import inspect
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, build_configs, nearest, setting_fields, unknown
+
+TrainerConfig = TypeVar("TrainerConfig")
+
+_METAVARS = {int: "INT", float: "FLOAT", str: "TEXT"}
+_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+
+def parse_configs(
+    trainer_type: type[TrainerConfig],
+    environment_types: Mapping[str, type],
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str | None = None,
+) -> tuple[TrainerConfig, Any]:
+    """Read the flags of a trainer and of the environment that `--env` chooses.
+
+    A mistake ends the program with code 2 and one line on stderr; `--help` shows the flags and ends it with code 0.
+
+    Args:
+        trainer_type: Configuration class with a setting `env`, the id of an environment.
+        environment_types: Configuration class of each environment, by id.
+        argv: Arguments after the program's name; those of this process if None.
+        prog: Name of the program in help and errors.
+
+    Returns:
+        The trainer's and the environment's configuration.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    trainer_infos = {info.name: info for info in setting_fields(trainer_type)}
+    assert "env" in trainer_infos, f"{trainer_type.__name__} needs a setting 'env'"
+    for env_id, environment_type in environment_types.items():
+        clash = trainer_infos.keys() & {info.name for info in setting_fields(environment_type)}
+        assert not clash, f"{trainer_type.__name__} and the settings of {env_id} share names: {sorted(clash)}"
+
+    everything = [*trainer_infos.values(), *(i for t in environment_types.values() for i in setting_fields(t))]
+    argv = _normalise(argv, {info.name: info for info in everything})
+    env_id = _chosen_environment(argv, trainer_infos["env"].default, environment_types, prog)
+    environment_type = environment_types[env_id]
+
+    infos = [*trainer_infos.values(), *setting_fields(environment_type)]
+    parser = _parser(infos, prog, _description(trainer_type, environment_types, env_id))
+    namespace, rest = parser.parse_known_args(argv)
+    if rest:
+        flags = [token for token in rest if token.startswith("-")] or rest  # not also the value of an unknown flag
+        parser.error("; ".join(_stray(token, infos, environment_types, env_id) for token in flags))
+    try:
+        trainer, environment = build_configs(vars(namespace) | {"env": env_id}, trainer_type, environment_type)
+    except ConfigError as error:
+        parser.error(str(error))
+    return trainer, environment
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that answers a mistake in one line: the list of all flags would bury it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def _normalise(argv: Sequence[str], infos: Mapping[str, SettingInfo]) -> list[str]:
+    """Write every known flag as argparse wants it: `--name=value` or `--name`, with underscores.
+
+    Joining a value to its flag lets values begin with a minus: argparse takes `-1e-3` for a flag.
+    """
+    tokens = []
+    indices = iter(range(len(argv)))
+    for index in indices:
+        flag, equals, value = argv[index].partition("=")
+        name = flag[2:].replace("-", "_")
+        if not flag.startswith("--") or flag == "--":
+            tokens.append(argv[index])
+            continue
+        if name.startswith("no_") and name not in infos and _is_bool(infos.get(name[3:])) and not equals:
+            name, equals, value = name[3:], "=", "False"
+        elif name in infos and not equals and index + 1 < len(argv) and not argv[index + 1].startswith("--"):
+            equals, value = "=", argv[next(indices)]
+        tokens.append(f"--{name}{equals}{value}" if name in infos else argv[index])
+    return tokens
+
+
+def _is_bool(info: SettingInfo | None) -> bool:
+    return info is not None and info.kind is bool
+
+
+def _chosen_environment(argv: Sequence[str], default: str, environment_types: Iterable[str], prog: str | None) -> str:
+    parser = _Parser(prog=prog, add_help=False, allow_abbrev=False)
+    parser.add_argument("--env", default=default)
+    env_id: str = parser.parse_known_args(argv)[0].env
+    if env_id not in environment_types:
+        near = nearest(env_id, environment_types)
+        hint = f"; did you mean {near}?" if near else ""
+        parser.error(f"unknown environment {env_id!r}; valid: {', '.join(environment_types)}{hint}")
+    return env_id
+
+
+def _stray(token: str, infos: Sequence[SettingInfo], environment_types: Mapping[str, type], env_id: str) -> str:
+    """What to say about an argument that is no flag here."""
+    flag = token.partition("=")[0]
+    if not flag.startswith("-"):
+        return f"unexpected argument {token!r}; settings are given as --name=value"
+    name = flag.lstrip("-").replace("-", "_")
+    owners = [owner for owner, t in environment_types.items() if name in {info.name for info in setting_fields(t)}]
+    if owners:
+        return f"{flag} is a flag of {', '.join(owners)}, not of {env_id}"
+    flags = [f"--{info.name}" for info in infos]
+    if name.startswith("no_"):
+        if any(info.name == name[3:] and _is_bool(info) for info in infos):
+            return f"{flag} takes no value"
+        flags += [f"--no_{info.name}" for info in infos if _is_bool(info)]
+    if nearest(f"--{name}", flags) is None:
+        return f"unknown flag {flag!r}; --help lists the flags"  # a list of all of them would be no line to read
+    return unknown("flag", flag, flags)
+
+
+def _description(trainer_type: type, environment_types: Mapping[str, type], env_id: str) -> str:
+    def first_line(config_type: type) -> str:
+        return (inspect.getdoc(config_type) or "").partition("\n")[0]
+
+    width = max(len(name) for name in environment_types)
+    lines = [f"  {name:<{width}}  {first_line(config)}".rstrip() for name, config in environment_types.items()]
+    head = [first_line(trainer_type), "", "environments (choose with --env):", *lines, ""]
+    tail = [
+        f"Flags are shown for {env_id}; other environments have their own: --env ID --help.",
+        "Dashes and underscores are the same; --no-NAME turns NAME off.",
+    ]
+    return "\n".join([*head, *tail])
+
+
+def _parser(infos: Sequence[SettingInfo], prog: str | None, description: str) -> _Parser:
+    formatter = functools.partial(argparse.RawDescriptionHelpFormatter, width=100, max_help_position=32)
+    parser = _Parser(
+        prog=prog, usage="%(prog)s [--flag=value ...]", description=description, formatter_class=formatter,
+        allow_abbrev=False, argument_default=argparse.SUPPRESS, add_help=False,
+    )  # fmt: skip
+    groups = {
+        section: parser.add_argument_group(section or "General") for section in dict.fromkeys(i.section for i in infos)
+    }
+    next(iter(groups.values())).add_argument("--help", "-h", action="help", help="show this text and end")
+    for info in infos:
+        on: dict[str, Any] = {"nargs": "?", "const": "True"} if _is_bool(info) else {}
+        # a value stays text here, so that `schema` alone decides what is a number or a truth
+        groups[info.section].add_argument(f"--{info.name}", metavar=_metavar(info), help=_help(info), **on)
+    return parser
+
+
+def _metavar(info: SettingInfo) -> str:
+    if info.kind is bool:
+        return "BOOL"
+    return _METAVARS.get(info.kind, "A,B,...") if not info.choices else "NAME"
+
+
+def _help(info: SettingInfo) -> str:
+    default = ",".join(map(str, info.default)) if isinstance(info.default, tuple) else str(info.default)
+    facts = [f"default: {default or repr('')}{' ' + info.unit if info.unit and info.default is not None else ''}"]
+    if info.choices:
+        facts.append(f"one of: {', '.join(info.choices)}")
+    facts += [f"{_SIGNS[key]} {bound}" for key, bound in info.bounds]
+    return f"{info.help} ({'; '.join(facts)})".replace("%", "%%")  # argparse reads % as a placeholder
+
+
+__all__ = ["parse_configs"]

@@ -1,0 +1,264 @@
+"""All the physics: B lifetimes of spiking networks, advanced together as torch batches.
+
+Axes: B lifetimes, R the lifetimes of one call, T steps, N neurons, K history length, E events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.environments import EnvironmentConfig
+from snn_plasticity_gym.data import load_dataset
+from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, pool_length
+from snn_plasticity_gym.envs.tasks import Episode, make_task
+from snn_plasticity_gym.events import EventFinder, SynapseEvents
+from snn_plasticity_gym.history import empty_windows, push
+from snn_plasticity_gym.snn.network import Network
+
+
+class EpisodeResult(NamedTuple):
+    """How an episode went, for R lifetimes."""
+
+    reward: Tensor  # (R,)
+    terms: dict[str, Tensor]  # (R,) each, the reward's parts; NaN where a part has no value
+    winners: Tensor  # (R,) int64, the neuron that answered; -1 where none did
+    spikes: dict[str, Tensor]  # (R,) int64 each, spikes of every population in the episode
+    rates: Tensor  # (R, N) spikes per step of the answering population
+    num_events: Tensor  # (R,) int64
+    images: Tensor  # (R,) int64, image in its split
+    labels: Tensor  # (R,) int64
+
+
+class LastEpisode(NamedTuple):
+    """How the last judged episode of one lifetime went, in plain numbers."""
+
+    shown: Stimulus  # the presentation that was judged, to tell whether it is still the present one
+    winner: int  # -1: nobody
+    reward: float
+    terms: dict[str, float]  # NaN where a part has no value
+
+
+class Engine:
+    """B lifetimes, each a network with weights that last and episodes that pass.
+
+    The order of calls is `start_lifetimes`, then for each episode `begin`, T times `advance` and `write`, `finish`.
+    Every call takes the lifetimes it is about, so that they need not be at the same step. What happens in a lifetime
+    is a function of its seed and of the weight changes written to it; the other lifetimes have no influence.
+
+    Args:
+        config: Settings of one of the environments.
+        num_lifetimes: B.
+
+    Raises:
+        ValueError: The device does not exist.
+        FileNotFoundError: The data set cannot be had (see `load_dataset`).
+    """
+
+    def __init__(self, config: EnvironmentConfig, num_lifetimes: int) -> None:
+        self.config = config
+        self.num_lifetimes = num_lifetimes
+        self.device = _device(config.device)
+        self.dataset = load_dataset(config.dataset, config.data_dir)
+        self._images = self.dataset.split(config.split)
+        n_input = self._images.images[0].numel()
+        num_images = pool_length(self._images, config.image_pool)
+        self.task = make_task(config, num_lifetimes, n_input, num_images, self.device)
+        self.network = Network(self.task.populations, self.task.projections, num_lifetimes, config.dt, self.device)
+        self._find_events = EventFinder(self.network, config.history_length)
+        plasticity = [p.plasticity for p in self._find_events.projections if p.plasticity is not None]
+        self._scale, self._w_min, self._w_max = (  # (projections,) each
+            torch.tensor([getattr(p, name) for p in plasticity], device=self.device)
+            for name in ("scale", "w_min", "w_max")
+        )
+        sizes = {population.name: population.size for population in self.task.populations}
+        self._windows = {  # (B, N, W)
+            name: empty_windows(num_lifetimes, sizes[name], length=config.history_length, device=self.device)
+            for name in self._find_events.populations
+        }
+        self.raster = {  # (B, T, N) spikes of the episode, step by step
+            population.name: torch.zeros(
+                num_lifetimes, config.num_steps, population.size, dtype=torch.bool, device=self.device
+            )
+            for population in self.task.populations
+        }
+        self.steps = np.zeros(num_lifetimes, dtype=np.int64)  # time steps of the episode done so far
+        self.ages = np.zeros(num_lifetimes, dtype=np.int64)  # images seen in this lifetime
+        self.last_episodes: list[LastEpisode | None] = [None] * num_lifetimes  # of this lifetime; None: none judged yet
+        self._seeds = [0] * num_lifetimes
+        self._generations = np.zeros(num_lifetimes, dtype=np.int64)  # lifetimes that grew from the seed so far
+        self._stimuli: list[Stimuli | None] = [None] * num_lifetimes
+        self._shown: list[Stimulus | None] = [None] * num_lifetimes
+        self._num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=self.device)
+        self._all = torch.arange(num_lifetimes, device=self.device)
+
+    @property
+    def num_steps(self) -> int:
+        """Time steps T of an episode."""
+        return self.config.num_steps
+
+    def weight_range(self) -> tuple[float, float]:
+        """Return the smallest and the largest weight that a plastic synapse can have."""
+        return float(self._w_min.min()), float(self._w_max.max())
+
+    def shown(self, row: int) -> Stimulus:
+        """Return what lifetime `row` is looking at."""
+        stimulus = self._shown[row]
+        assert stimulus is not None, "begin() comes first"
+        return stimulus
+
+    def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[int | None]) -> None:
+        """Begin lifetimes: fresh weights, thresholds, images and memory.
+
+        Args:
+            rows: Which lifetimes.
+            seeds: Seed of each; None goes on with the next lifetime that the present seed leads to.
+        """
+        for row, seed in zip(rows, seeds, strict=True):
+            if seed is None:
+                self._generations[row] += 1
+            else:
+                self._seeds[row], self._generations[row] = seed, 0
+        for row in rows:
+            generation = int(self._generations[row])
+            # With common noise every lifetime has images and input spikes of the first one's seed.
+            shown_seed = self._seeds[0] if self.config.common_noise else self._seeds[row]
+            self.network.grow(row, _stream(self._seeds[row], generation, 0))
+            self._stimuli[row] = Stimuli(
+                self._images,
+                self.config.image_pool,
+                self.config.num_steps,
+                self.config.max_rate,
+                _stream(shown_seed, generation, 1),
+            )
+            self.ages[row] = 0
+            self.last_episodes[row] = None
+        self.task.forget(torch.as_tensor(rows, dtype=torch.int64, device=self.device))
+
+    def begin(self, rows: Sequence[int]) -> None:
+        """Show the next image to the lifetimes `rows`; those that have seen `lifetime_length` images start anew."""
+        length = self.config.lifetime_length
+        worn = [row for row in rows if length and self.ages[row] >= length]
+        if worn:
+            self.start_lifetimes(worn, [None] * len(worn))
+        input_raster = self.raster[self.task.input_name]
+        for row in rows:
+            stimuli = self._stimuli[row]
+            assert stimuli is not None, "start_lifetimes() comes first"
+            stimulus = stimuli.draw()
+            input_raster[row] = stimulus.spikes.to(self.device)
+            self._shown[row] = stimulus
+        index = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
+        self.network.rest(index)
+        for windows in self._windows.values():
+            windows[index] = 0
+        self._num_events[index] = 0
+        self.steps[rows] = 0
+
+    def advance(self, rows: Sequence[int] | None = None) -> SynapseEvents:
+        """Advance the lifetimes `rows` (all, which must then be at the same step, if None) by one time step.
+
+        Returns:
+            The step's events; `lengths` has one entry per lifetime of the call.
+        """
+        if rows is None:
+            index, where, at = None, self._all, self.steps[0]
+            network_input = self.raster[self.task.input_name][:, at]  # (B, n_input)
+        else:
+            index = where = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
+            at = torch.as_tensor(self.steps[rows], device=self.device)  # (R,)
+            network_input = self.raster[self.task.input_name][index, at]  # (R, n_input)
+        activity = self.network.advance({self.task.input_name: network_input}, index)
+        for name, spikes in activity.spikes.items():
+            if name != self.task.input_name:
+                self.raster[name][slice(None) if index is None else index, at] = spikes
+        windows = {}
+        for name, whole in self._windows.items():
+            if index is None:
+                windows[name] = push(whole, activity.spikes[name], self.config.history_length)
+            else:
+                windows[name] = push(whole[index], activity.spikes[name], self.config.history_length)
+                whole[index] = windows[name]
+        self.steps[slice(None) if rows is None else rows] += 1
+        events = self._find_events(activity, windows, where)
+        self._num_events[where] += events.lengths
+        return events
+
+    def write(self, events: SynapseEvents, delta_d: Tensor) -> None:
+        """Change the weights: w <- clip(w + eta * alpha * clip(delta_d, -1, 1), w_min, w_max).
+
+        Args:
+            events: Events of the present step, all or some.
+            delta_d: Normalised weight change of each, (E,).
+
+        Raises:
+            ValueError: A weight change is missing, too many, or not finite.
+        """
+        if delta_d.shape != events.weight.shape:
+            raise ValueError(f"delta_d must have one entry per event, {len(events.weight)}, got {tuple(delta_d.shape)}")
+        if not torch.isfinite(delta_d).all():
+            raise ValueError("delta_d must be finite, got NaN or infinity; look at the rule that made it")
+        scale, low, high = (
+            bound.index_select(0, events.projection) for bound in (self._scale, self._w_min, self._w_max)
+        )
+        weight = torch.addcmul(events.weight, scale, delta_d.clamp(-1.0, 1.0))  # (E,)
+        self.network.weights[events.synapse] = weight.clamp(low, high)
+
+    def finish(self, rows: Sequence[int]) -> EpisodeResult:
+        """Judge the episode that the lifetimes `rows` have gone through."""
+        index = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
+        shown = [self.shown(row) for row in rows]
+        labels = torch.tensor([stimulus.label for stimulus in shown], device=self.device)
+        places = torch.tensor([stimulus.place for stimulus in shown], device=self.device)
+        raster = {name: spikes[index] for name, spikes in self.raster.items()}  # (R, T, N)
+        verdict = self.task.judge(Episode(index, places, labels, raster))
+        self.ages[rows] += 1
+        winners, rewards = verdict.winners.tolist(), verdict.result.reward.tolist()
+        terms = {name: values.tolist() for name, values in verdict.result.terms.items()}
+        for place, row in enumerate(rows):
+            of_row = {name: values[place] for name, values in terms.items()}
+            self.last_episodes[row] = LastEpisode(shown[place], winners[place], rewards[place], of_row)
+        return EpisodeResult(
+            reward=verdict.result.reward,
+            terms=verdict.result.terms,
+            winners=verdict.winners,
+            spikes={name: spikes.sum(dim=(1, 2)) for name, spikes in raster.items()},
+            rates=raster[self.task.readout].float().mean(dim=1),
+            num_events=self._num_events[index],
+            images=torch.tensor([stimulus.image for stimulus in shown], device=self.device),
+            labels=labels,
+        )
+
+    def weight_statistics(self) -> dict[str, float]:
+        """Return mean, spread (standard deviation) and saturation (share at a clip) of every plastic projection."""
+        statistics = {}
+        for projection in self._find_events.projections:
+            assert projection.plasticity is not None
+            weights = self.network.weights_of(projection.name)  # (B, n_pre, n_post)
+            if not projection.autapses:  # self-connections do not exist
+                there = ~torch.eye(*weights.shape[1:], dtype=torch.bool, device=self.device)
+                weights = weights[:, there]
+            clipped = (weights <= projection.plasticity.w_min) | (weights >= projection.plasticity.w_max)
+            statistics[f"{projection.name}_mean"] = weights.mean().item()
+            statistics[f"{projection.name}_spread"] = weights.std(unbiased=False).item()
+            statistics[f"{projection.name}_saturation"] = clipped.float().mean().item()
+        return statistics
+
+
+def _stream(seed: int, generation: int, purpose: int) -> np.random.Generator:
+    """Return an independent random stream for one purpose of one lifetime."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(generation, purpose)))
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        available = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+        raise ValueError(f"device must be one of {available} here, got {name!r}") from error
+    return device

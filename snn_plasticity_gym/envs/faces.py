@@ -1,0 +1,214 @@
+"""The two faces of an engine: flat batches of any size for trainers, a fixed number of slots for Gymnasium.
+
+Flat face, all lifetimes at the same step:
+
+    env.reset(seed=0)
+    while (events := env.events()) is not None:
+        env.apply(rule(events))
+    result = env.finish()
+
+Slot face: each lifetime presents its events E at a time, and moves on when all of a time step were answered. A time
+step without events is presented too, with every slot masked out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from snn_plasticity_gym.config.environments import EnvironmentConfig
+from snn_plasticity_gym.envs.engine import Engine, EpisodeResult
+from snn_plasticity_gym.events import SynapseEvents
+
+Observation = dict[str, NDArray[Any]]
+
+
+def observation_space(config: EnvironmentConfig, engine: Engine) -> spaces.Dict:
+    """Return the space of one lifetime's observations; see `PlasticityEnv` for what they mean."""
+    slots, length = config.events_per_step, config.history_length
+    low, high = engine.weight_range()
+    return spaces.Dict(
+        {
+            "history": spaces.Box(0, 1, (slots, 2, length), np.uint8),
+            "weight": spaces.Box(low, high, (slots,), np.float32),
+            "group": spaces.Box(0, len(engine.task.groups) - 1, (slots,), np.uint8),
+            "kind": spaces.Box(0, 2, (slots,), np.uint8),
+            "mask": spaces.Box(0, 1, (slots,), np.uint8),
+        }
+    )
+
+
+def action_space(config: EnvironmentConfig) -> spaces.Box:
+    """Return the space of one lifetime's actions: one normalised weight change per slot."""
+    return spaces.Box(-1.0, 1.0, (config.events_per_step,), np.float32)
+
+
+class Faces:
+    """Both faces of one engine; what the single and the vector environment share.
+
+    Args:
+        config: Settings of one of the environments.
+        num_lifetimes: B.
+    """
+
+    def __init__(self, config: EnvironmentConfig, num_lifetimes: int) -> None:
+        self.engine = Engine(config, num_lifetimes)
+        self.slots = config.events_per_step
+        self._history_length = config.history_length
+        # Events that wait for an answer: of all lifetimes at the same step, or by lifetime once slots are in use.
+        self._pending: SynapseEvents | None = None
+        self._queues: list[SynapseEvents] | None = None
+        self._answered = np.zeros(num_lifetimes, dtype=np.int64)  # events of each queue that step() has answered
+        self._everyone = list(range(num_lifetimes))
+
+    def start_lifetimes(self, seeds: Sequence[int | None]) -> None:
+        """Begin all lifetimes anew; see `Engine.start_lifetimes`."""
+        self.engine.start_lifetimes(self._everyone, seeds)
+
+    def begin(self, rows: Sequence[int] | None = None) -> None:
+        """Show the next image to the lifetimes `rows` (all if None), up to its first time step."""
+        rows = self._everyone if rows is None else rows
+        self.engine.begin(rows)
+        self._move_on(rows)
+
+    def _move_on(self, rows: Sequence[int]) -> None:
+        """Advance the lifetimes `rows` by one time step."""
+        steps = self.engine.steps
+        if len(rows) == len(self._everyone) and (steps == steps[0]).all():
+            self._pending, self._queues = self.engine.advance(), None
+            self._answered[:] = 0
+            return
+        queues = self._split()
+        self._pending = None
+        for row, events in zip(rows, self.engine.advance(rows).split(), strict=True):
+            queues[row] = events
+            self._answered[row] = 0
+
+    def _split(self) -> list[SynapseEvents]:
+        """Return the waiting events by lifetime."""
+        if self._queues is None:
+            if self._pending is None:
+                raise RuntimeError("no image is being shown; call reset() first, or finish() after the last events")
+            self._queues = list(self._pending.split())
+        return self._queues
+
+    def events(self) -> SynapseEvents | None:
+        """Return the events of all lifetimes that wait for an answer, or None when the image has been shown.
+
+        Raises:
+            RuntimeError: `step` has begun to answer them slot by slot, or there was no `reset`.
+        """
+        if self._answered.any() or (self._pending is None and self._queues is not None):
+            raise RuntimeError("step() has answered some events of this image; go on with step(), or call reset()")
+        if self._pending is None and self.engine.steps[0] == 0:
+            raise RuntimeError("no image is being shown; call reset() first")
+        return self._pending
+
+    def apply(self, delta_d: torch.Tensor) -> None:
+        """Answer `events()`: change the weights, and advance all lifetimes by one time step.
+
+        Args:
+            delta_d: Normalised weight change of each event, (E,); clipped to [-1, 1].
+
+        Raises:
+            RuntimeError: No events wait for an answer.
+            ValueError: A weight change is missing, too many, or not finite.
+        """
+        events = self.events()
+        if events is None:
+            raise RuntimeError("the image has been shown; call finish() for the reward and the next image")
+        self.engine.write(events, delta_d)
+        if self.engine.steps[0] < self.engine.num_steps:
+            self._move_on(self._everyone)
+        else:
+            self._pending = self._queues = None
+
+    def finish(self) -> EpisodeResult:
+        """Return how the episode went, and show the next image to all lifetimes.
+
+        Raises:
+            RuntimeError: Events still wait for an answer.
+        """
+        if self.events() is not None:
+            raise RuntimeError("the image is still being shown; answer events() with apply() until it returns None")
+        result = self.engine.finish(self._everyone)
+        self.begin()
+        return result
+
+    def observe(self) -> Observation:
+        """Return the events that wait for an answer in slots, each array (B, E, ...)."""
+        observation = self.blank(len(self._everyone))
+        for row, queue in enumerate(self._split()):
+            part = self._presented(row, queue)
+            used = slice(len(part.weight))
+            observation["history"][row, used] = part.history().cpu().numpy()
+            for name in ("weight", "group", "kind"):
+                observation[name][row, used] = getattr(part, name).cpu().numpy()
+            observation["mask"][row, used] = 1
+        return observation
+
+    def blank(self, batch: int) -> Observation:
+        """Return observations without any event: every slot 0 and masked out."""
+        flags = {name: np.zeros((batch, self.slots), dtype=np.uint8) for name in ("group", "kind", "mask")}
+        return {
+            "history": np.zeros((batch, self.slots, 2, self._history_length), dtype=np.uint8),
+            "weight": np.zeros((batch, self.slots), dtype=np.float32),
+            **flags,
+        }
+
+    def _presented(self, row: int, queue: SynapseEvents) -> SynapseEvents:
+        """Return the events of lifetime `row` that stand in the slots."""
+        done = int(self._answered[row])
+        count = min(len(queue.weight) - done, self.slots)
+        return queue.narrow(done, count, queue.lengths)
+
+    def answer(self, actions: NDArray[Any]) -> list[int]:
+        """Answer the slots of all lifetimes, and advance those that have answered all events of their time step.
+
+        Args:
+            actions: Normalised weight changes, (B, E); what stands in masked slots is ignored.
+
+        Returns:
+            The lifetimes whose episode is over; they wait for `begin`.
+
+        Raises:
+            RuntimeError: No image is being shown.
+            ValueError: Wrong shape, or a used slot is not finite.
+        """
+        queues = self._split()
+        actions = np.asarray(actions, dtype=np.float32)
+        if actions.shape != (len(queues), self.slots):
+            raise ValueError(
+                f"actions must have shape {(len(queues), self.slots)}, lifetimes by event slots, got {actions.shape}"
+            )
+        ended: list[int] = []
+        moving: list[int] = []
+        for row, queue in enumerate(queues):
+            part = self._presented(row, queue)
+            self.engine.write(part, torch.from_numpy(actions[row, : len(part.weight)]).to(self.engine.device))
+            self._answered[row] += len(part.weight)
+            if self._answered[row] == len(queue.weight):
+                (moving if self.engine.steps[row] < self.engine.num_steps else ended).append(row)
+        if moving:
+            self._move_on(moving)
+        return ended
+
+
+def episode_info(result: EpisodeResult, place: int) -> dict[str, Any]:
+    """Return the info of one lifetime's terminal step; `place` says which of the lifetimes in `result`."""
+    num_events, reward = int(result.num_events[place]), float(result.reward[place])
+    return {
+        "reward_terms": {name: float(values[place]) for name, values in result.terms.items()},
+        "returns": np.full(num_events, reward, dtype=np.float32),
+        "winner": int(result.winners[place]),
+        "rates": result.rates[place].cpu().numpy(),
+        "spikes": {name: int(values[place]) for name, values in result.spikes.items()},
+        "num_events": num_events,
+        "image": int(result.images[place]),
+        "label": int(result.labels[place]),
+    }

@@ -1,0 +1,141 @@
+"""The single environment: the engine with one row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snn_plasticity_gym.config.environments import environment_config
+from snn_plasticity_gym.envs.engine import Engine, EpisodeResult
+from snn_plasticity_gym.envs.faces import Faces, Observation, action_space, episode_info, observation_space
+from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
+from snn_plasticity_gym.events import SynapseEvents
+
+
+class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+    """A spiking network whose synapses ask for weight changes.
+
+    Description:
+        A network is shown an image as input spikes for T time steps. Whenever the pre or the post neuron of a plastic
+        synapse fires, that synapse has an event: it shows its local state and is given a normalised weight change,
+        w <- clip(w + eta * alpha * delta_d, w_min, w_max), at once. An episode is one image. The network lives on over
+        episodes: `reset()` shows it the next image, `reset(seed=...)` and `reset(options={"new_lifetime": True})` grow
+        a new one.
+
+    Observation, a Dict with E = `events_per_step` slots:
+
+        | key | shape | dtype | meaning |
+        |---|---|---|---|
+        | `history` | (E, 2, K) | uint8, 0 or 1 | last K steps of the pre and the post neuron, oldest first |
+        | `weight` | (E,) | float32 | the synapse's weight, dimensionless |
+        | `group` | (E,) | uint8 | which policy head the synapse shares |
+        | `kind` | (E,) | uint8 | who fired: 0 the pre neuron, 1 the post neuron, 2 both |
+        | `mask` | (E,) | uint8, 0 or 1 | 1 where the slot holds an event |
+
+        A time step with more than E events is presented over several steps, while the network waits. A time step
+        without events is one step with every slot masked out.
+
+    Action:
+        Box(-1, 1, (E,)): the normalised weight change of each slot. Slots with mask 0 are ignored.
+
+    Reward:
+        0, but on the terminal step the reward of the episode. `SNNPlastic-Unsup1-v0`: c_s * sparsity +
+        c_d * diversity + c_r * stability of the E neurons' response (see `UnsupervisedReward`).
+
+    Episode end:
+        Terminates when all events of the last time step were answered. Its info then holds `reward_terms`, `returns`
+        (of every event, in order), `winner` (-1: none), `rates` (spikes per step of each E neuron), `spikes` by
+        population, `num_events`, `image` (index in its split) and `label`.
+
+    Args:
+        env_id: Which environment, e.g. "SNNPlastic-Unsup1-v0"; `gymnasium.make` gives it.
+        render_mode: "rgb_array" or None.
+        settings: Fields of the environment's configuration class, e.g. `n_exc=100`.
+
+    Raises:
+        ValueError: A setting is unknown, out of range or contradicts another.
+
+    Version history:
+        v0: first version.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium's own form
+
+    def __init__(self, env_id: str, render_mode: str | None = None, **settings: Any) -> None:
+        self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
+        self.config = environment_config(env_id, **settings)
+        self._faces = Faces(self.config, 1)
+        self.observation_space = observation_space(self.config, self.engine)  # type: ignore[assignment]
+        self.action_space = action_space(self.config)  # type: ignore[assignment]
+        self._started = self._over = False
+
+    @property
+    def engine(self) -> Engine:
+        """The lifetime itself."""
+        return self._faces.engine
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Show the next image.
+
+        Args:
+            seed: Starts a new lifetime; everything that follows is a function of it.
+            options: {"new_lifetime": True} starts a new lifetime too, the next one that the present seed leads to.
+
+        Returns:
+            Observation of the first time step, and an empty info.
+        """
+        super().reset(seed=seed)
+        if seed is None and not self._started:
+            seed = int(self.np_random.integers(2**31))
+        if seed is not None or (options and options.get("new_lifetime")):
+            self._faces.start_lifetimes([seed])
+        self._started, self._over = True, False
+        self._faces.begin()
+        return self._observe(), {}
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Answer the presented events.
+
+        Args:
+            action: Normalised weight changes, (E,).
+
+        Raises:
+            RuntimeError: The episode is over.
+            ValueError: Wrong shape, or a used slot is not finite.
+        """
+        if self._over:
+            raise RuntimeError("the episode is over; call reset() for the next image")
+        if not self._faces.answer(np.asarray(action)[np.newaxis]):
+            return self._observe(), 0.0, False, False, {}
+        self._over = True
+        result = self.engine.finish([0])
+        blank = {name: values[0] for name, values in self._faces.blank(1).items()}
+        return blank, float(result.reward[0]), True, False, episode_info(result, 0)
+
+    def _observe(self) -> Observation:
+        return {name: values[0] for name, values in self._faces.observe().items()}
+
+    def events(self) -> SynapseEvents | None:
+        """Flat face: the events that wait for an answer, or None when the image has been shown."""
+        return self._faces.events()
+
+    def apply(self, delta_d: torch.Tensor) -> None:
+        """Flat face: answer `events()` with one normalised weight change each, (E,), and advance one time step."""
+        self._faces.apply(delta_d)
+
+    def finish(self) -> EpisodeResult:
+        """Flat face: return how the episode went, and show the next image."""
+        return self._faces.finish()
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """Return a picture of the network, uint8 (height, width, 3); None without a render mode."""
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() needs render_mode='rgb_array' at construction")
+            return None
+        return render_frame(self.engine, 0)

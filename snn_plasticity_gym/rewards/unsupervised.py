@@ -1,0 +1,146 @@
+"""The unsupervised reward: sparse, diverse and stable responses of the E neurons."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.environments import UnsupervisedConfig
+
+SPARSITY, DIVERSITY, STABILITY = "sparsity", "diversity", "stability"
+NO_WINNER = -1
+
+
+class RewardResult(NamedTuple):
+    """What an episode was worth, for R lifetimes."""
+
+    reward: Tensor  # (R,)
+    terms: dict[str, Tensor]  # (R,) each; NaN where a term has no value
+
+
+class ResponseMemory:
+    """What a lifetime remembers of its responses: who won lately, and how each image was answered last time.
+
+    Args:
+        num_lifetimes: B.
+        num_images: Images in a lifetime's pool.
+        num_neurons: E neurons.
+        window: Time constant of the winner distribution, in images.
+        device: Where the tensors live.
+    """
+
+    def __init__(
+        self, num_lifetimes: int, num_images: int, num_neurons: int, window: float, device: torch.device
+    ) -> None:
+        self.decay = math.exp(-1.0 / window)
+        self.wins = torch.zeros(num_lifetimes, num_neurons, device=device)  # exponentially weighted winner counts
+        self.responses = torch.zeros(num_lifetimes, num_images, num_neurons, dtype=torch.int16, device=device)
+        self.seen = torch.zeros(num_lifetimes, num_images, dtype=torch.bool, device=device)
+
+    def forget(self, rows: Tensor) -> None:
+        """Empty the memory of the lifetimes `rows`, which begin anew."""
+        self.wins[rows] = 0.0
+        self.seen[rows] = False
+
+    def record(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> None:
+        """Remember one response of each lifetime in `rows`.
+
+        Args:
+            rows: Lifetimes, int64 (R,).
+            images: Place of the image in the lifetime's pool, int64 (R,).
+            counts: Spikes of each E neuron, (R, N).
+            winners: Winner of each lifetime, int64 (R,), or NO_WINNER, which leaves the distribution as it is.
+        """
+        won = (winners != NO_WINNER).to(self.wins.dtype)  # (R,)
+        self.wins[rows] *= (1.0 - won * (1.0 - self.decay)).unsqueeze(1)
+        self.wins[rows, winners.clamp(min=0)] += won
+        self.responses[rows, images] = counts.clamp(max=torch.iinfo(torch.int16).max).to(torch.int16)
+        self.seen[rows, images] = True
+
+
+def winner(counts: Tensor, first_spike: Tensor) -> Tensor:
+    """Return the neuron that spiked most; among equals the one that spiked first, then the lowest index.
+
+    Args:
+        counts: Spikes of each neuron, int64 (R, N).
+        first_spike: Step of its first spike, int64 (R, N); any value for silent neurons.
+
+    Returns:
+        Winners, int64 (R,); NO_WINNER where nobody spiked.
+    """
+    span = first_spike.amax() + 1
+    rank = torch.where(counts > 0, counts * span - first_spike.clamp(min=0), -1)  # (R, N)
+    best = rank.max(dim=1, keepdim=True).values  # (R, 1)
+    index = (rank == best).int().argmax(dim=1)  # the first of equals
+    return torch.where(best.squeeze(1) >= 0, index, NO_WINNER)
+
+
+def sparsity(counts: Tensor, target: float) -> Tensor:
+    """1 - |a - a*| / max(a*, 1 - a*), where a is the share of neurons that fired: (R, N) -> (R,)."""
+    active = (counts > 0).float().mean(dim=1)  # (R,)
+    return 1.0 - (active - target).abs() / max(target, 1.0 - target)
+
+
+def diversity(wins: Tensor) -> Tensor:
+    """Entropy of the winner distribution over log N: (R, N) weighted winner counts -> (R,); 0 without winners."""
+    if wins.shape[1] == 1:
+        return wins.new_ones(wins.shape[0])
+    share = wins / wins.sum(dim=1, keepdim=True).clamp(min=1e-12)  # (R, N)
+    return torch.special.entr(share).sum(dim=1) / math.log(wins.shape[1])
+
+
+def stability(counts: Tensor, before: Tensor, seen: Tensor) -> Tensor:
+    """Cosine of two responses to one image: (R, N), (R, N) -> (R,).
+
+    NaN on a first presentation (`seen` false); 0 if either response is silent.
+    """
+    cosine = torch.cosine_similarity(counts.float(), before.float(), dim=1)  # (R,)
+    return torch.where(seen, cosine, math.nan)
+
+
+class UnsupervisedReward:
+    """R = c_s * sparsity + c_d * diversity + c_r * stability, paid at the end of an episode.
+
+    Each term lies in [0, 1]. On a first presentation stability has no value: its weight then goes to the other two
+    in proportion, so that R keeps its scale. `reward_form="product"` joins the terms as the product of
+    term ** (c / sum of c): it is 0 as soon as one of them is.
+
+    Args:
+        config: Weights, form, target share, window.
+        num_lifetimes: B.
+        num_images: Images in a lifetime's pool.
+        device: Where the tensors live.
+    """
+
+    def __init__(self, config: UnsupervisedConfig, num_lifetimes: int, num_images: int, device: torch.device) -> None:
+        self.memory = ResponseMemory(num_lifetimes, num_images, config.n_exc, config.winner_window, device)
+        self._target = config.target_active
+        self._weights = torch.tensor([config.c_sparsity, config.c_diversity, config.c_stability], device=device)
+        self._join = {"sum": _weighted_sum, "product": _weighted_product}[config.reward_form]
+
+    def __call__(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> RewardResult:
+        """Judge one episode of each lifetime in `rows` and remember it; arguments as in `ResponseMemory.record`."""
+        before, seen = self.memory.responses[rows, images], self.memory.seen[rows, images]
+        self.memory.record(rows, images, counts, winners)
+        terms = {
+            SPARSITY: sparsity(counts, self._target),
+            DIVERSITY: diversity(self.memory.wins[rows]),
+            STABILITY: stability(counts, before, seen),
+        }
+        values = torch.stack(list(terms.values()), dim=1)  # (R, 3)
+        present = ~values.isnan()
+        weights = self._weights * present  # (R, 3)
+        share = weights / weights.sum(dim=1, keepdim=True)
+        reward = self._join(values.nan_to_num(1.0), share, self._weights.sum())
+        return RewardResult(reward, terms)
+
+
+def _weighted_sum(values: Tensor, share: Tensor, scale: Tensor) -> Tensor:
+    return scale * (share * values).sum(dim=1)
+
+
+def _weighted_product(values: Tensor, share: Tensor, scale: Tensor) -> Tensor:
+    return scale * values.pow(share).prod(dim=1)

@@ -1,0 +1,219 @@
+"""Populations and projections: B independent spiking networks of one shape, advanced together.
+
+Axes: B networks, R the networks of one call (all B, or some rows of them), N neurons, S spikes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from snn_plasticity_gym.snn.lif import LIFParams, LIFState, lif_init, lif_step
+
+
+class Plasticity(NamedTuple):
+    """How a projection's weights may move: w <- clip(w + scale * delta_d, w_min, w_max)."""
+
+    group: int  # which policy head its synapses share
+    scale: float  # weight change of delta_d = 1: learning rate eta of the synapse type, times alpha
+    w_min: float
+    w_max: float
+
+
+@dataclass(frozen=True)
+class Population:
+    """Neurons of one kind. Without `lif` it is an input: its spikes are given, not computed."""
+
+    name: str
+    size: int
+    lif: LIFParams | None = None
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Synapses from one population to another.
+
+    Weights are dimensionless; `gain` turns a weight into current. A `one_to_one` projection has the fixed weight 1
+    and joins neuron k to neuron k; any other is all to all, without self-connections if `autapses` is false.
+    A `recurrent` projection carries the spikes of the step before; the others propagate within the step.
+    """
+
+    name: str
+    source: str
+    target: str
+    gain: float = 1.0
+    one_to_one: bool = False
+    autapses: bool = True
+    recurrent: bool = False
+    initial: tuple[float, float] = (0.0, 1.0)  # fresh weights are uniform in this interval
+    weight_sum: float = 0.0  # |w| into each target neuron is scaled to this sum before an episode; 0: left alone
+    plasticity: Plasticity | None = None
+
+
+class SpikeList(NamedTuple):
+    """The neurons of a population that fired in a step, ordered by network, then neuron."""
+
+    row: Tensor  # (S,) int64, which of the R simulated networks
+    neuron: Tensor  # (S,) int64
+    counts: Tensor  # (R,) int64, sums to S
+
+    @classmethod
+    def of(cls, spikes: Tensor) -> SpikeList:
+        """List the spikes of a bool tensor (R, N)."""
+        row, neuron = spikes.nonzero(as_tuple=True)
+        return cls(row, neuron, spikes.sum(dim=1))
+
+
+class NetworkActivity(NamedTuple):
+    """What fired in one step, by population."""
+
+    spikes: dict[str, Tensor]  # bool (R, N)
+    lists: dict[str, SpikeList]
+
+
+class Network:
+    """B networks with weights of their own.
+
+    Populations are given in the order in which activity travels within a step. All weights lie in one flat tensor
+    `weights`, projection after projection, each as (B, n_pre, n_post): any synapse of any network has one address.
+    """
+
+    def __init__(
+        self,
+        populations: Sequence[Population],
+        projections: Sequence[Projection],
+        num_networks: int,
+        dt: float,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.populations = {population.name: population for population in populations}
+        self.projections = tuple(projections)
+        self.num_networks = num_networks
+        self.dt = dt
+        self.device = device
+        self.offsets: dict[str, int] = {}  # address of a projection's first weight
+        size = 0
+        for projection in self.projections:
+            if not projection.one_to_one:
+                self.offsets[projection.name] = size
+                size += num_networks * self._size(projection.source) * self._size(projection.target)
+        self.weights = torch.zeros(size, device=device, dtype=dtype)  # all synapses of all networks
+        self.states: dict[str, LIFState] = {
+            p.name: lif_init(num_networks, p.size, p.lif, device, dtype) for p in populations if p.lif is not None
+        }
+        self.last_spikes = {  # (B, N) of the step before, which recurrent projections carry
+            p.source: torch.zeros(num_networks, self._size(p.source), device=device, dtype=torch.bool)
+            for p in self.projections
+            if p.recurrent
+        }
+
+    def _size(self, population: str) -> int:
+        return self.populations[population].size
+
+    def weights_of(self, projection: str) -> Tensor:
+        """Return the weights of an all-to-all projection, (B, n_pre, n_post), a view that may be written."""
+        spec = next(p for p in self.projections if p.name == projection)
+        n_pre, n_post = self._size(spec.source), self._size(spec.target)
+        start = self.offsets[projection]
+        return self.weights[start : start + self.num_networks * n_pre * n_post].view(self.num_networks, n_pre, n_post)
+
+    def grow(self, row: int, rng: np.random.Generator) -> None:
+        """Make network `row` new: fresh weights, thresholds forgotten."""
+        for projection in self.projections:
+            if projection.one_to_one:
+                continue
+            weights = self.weights_of(projection.name)[row]  # (n_pre, n_post)
+            low, high = projection.initial
+            fresh = torch.from_numpy(rng.random(weights.shape, dtype=np.float32)) * (high - low) + low
+            if not projection.autapses:
+                fresh.fill_diagonal_(0.0)
+            weights.copy_(fresh)
+        for state in self.states.values():
+            state.theta[row] = 0.0
+
+    def rest(self, rows: Tensor) -> None:
+        """Begin an episode in the networks `rows` (R,): membranes at rest, no spikes, weight sums restored."""
+        for name, state in self.states.items():
+            lif = self.populations[name].lif
+            assert lif is not None
+            state.v[rows] = lif.v_rest
+            state.refractory[rows] = 0.0
+        for name, spikes in self.last_spikes.items():
+            self.last_spikes[name] = spikes.index_fill(0, rows, False)  # a copy: the caller may hold the spikes
+        for projection in self.projections:
+            if projection.weight_sum > 0:
+                weights = self.weights_of(projection.name)
+                total = weights[rows].abs().sum(dim=1, keepdim=True)  # (R, 1, n_post)
+                scaled = weights[rows] * (projection.weight_sum / total.clamp(min=1e-12))
+                if projection.plasticity is not None:
+                    scaled.clamp_(projection.plasticity.w_min, projection.plasticity.w_max)
+                weights[rows] = scaled
+
+    def advance(self, input_spikes: dict[str, Tensor], rows: Tensor | None = None) -> NetworkActivity:
+        """Advance the networks `rows` (all of them if None) by one step.
+
+        Args:
+            input_spikes: Spikes of each input population, bool (R, N).
+            rows: Indices of networks, int64 (R,), ascending; the others stand still.
+
+        Returns:
+            What fired, for the R networks in the order of `rows`.
+        """
+        spikes: dict[str, Tensor] = {}
+        lists: dict[str, SpikeList] = {}
+        for name, population in self.populations.items():
+            if population.lif is None:
+                spikes[name] = input_spikes[name]
+            else:
+                state = LIFState(*(_take(part, rows) for part in self.states[name]))
+                current = self._current(name, lists, rows, state.v)  # (R, N)
+                spikes[name], state = lif_step(current, state, population.lif, self.dt)
+                self.states[name] = LIFState(
+                    *(_put(whole, rows, part) for whole, part in zip(self.states[name], state, strict=True))
+                )
+            lists[name] = SpikeList.of(spikes[name])
+        for name, last in self.last_spikes.items():
+            self.last_spikes[name] = _put(last, rows, spikes[name])
+        return NetworkActivity(spikes, lists)
+
+    def _current(self, target: str, lists: dict[str, SpikeList], rows: Tensor | None, like: Tensor) -> Tensor:
+        """Sum the synaptic input of population `target` in this step, (R, N), shaped like `like`."""
+        current = torch.zeros_like(like)
+        for projection in self.projections:
+            if projection.target != target:
+                continue
+            if projection.recurrent:
+                spiking = SpikeList.of(_take(self.last_spikes[projection.source], rows))
+            else:
+                spiking = lists[projection.source]
+            if projection.one_to_one:
+                current[spiking.row, spiking.neuron] += projection.gain
+            else:
+                current += projection.gain * self._propagate(projection, spiking, rows)
+        return current
+
+    def _propagate(self, projection: Projection, spiking: SpikeList, rows: Tensor | None) -> Tensor:
+        """Sum the weight rows of the spiking source neurons: (R, n_post)."""
+        n_pre, n_post = self._size(projection.source), self._size(projection.target)
+        network = spiking.row if rows is None else rows[spiking.row]  # (S,)
+        table = self.weights_of(projection.name).view(-1, n_post)  # (B * n_pre, n_post)
+        first = spiking.counts.cumsum(0) - spiking.counts  # (R,)
+        return F.embedding_bag(network * n_pre + spiking.neuron, table, first, mode="sum")
+
+
+def _take(whole: Tensor, rows: Tensor | None) -> Tensor:
+    return whole if rows is None else whole[rows]
+
+
+def _put(whole: Tensor, rows: Tensor | None, part: Tensor) -> Tensor:
+    if rows is None:
+        return part
+    whole[rows] = part
+    return whole

@@ -1,0 +1,196 @@
+"""Run folders: where a training writes, and the logger that writes there.
+
+A run folder `runs/<env>/<name>/` is complete by itself: what was asked for (config.yaml), under what conditions
+(manifest.json), what happened (metrics.csv) and what was learned (checkpoints/, final.zip). Figures are made from
+run folders. W&B (`wandb_writer`) gets the same numbers in addition.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from stable_baselines3.common.logger import (
+    CSVOutputFormat,
+    HumanOutputFormat,
+    KVWriter,
+    Logger,
+)
+
+from snn_plasticity_gym.config.schema import ConfigError
+
+PACKAGES = ("snn-plasticity-gym", "torch", "gymnasium", "stable-baselines3", "numpy", "wandb")
+
+
+class RunFolder:
+    """The folder of one run and the paths in it; `create` makes a new one."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.config_yaml = self.path / "config.yaml"
+        self.manifest_json = self.path / "manifest.json"
+        self.metrics_csv = self.path / "metrics.csv"
+        self.checkpoints = self.path / "checkpoints"
+        self.final = self.path / "final.zip"
+
+    @classmethod
+    def create(
+        cls,
+        env: str,
+        config: Mapping[str, Any],
+        *,
+        seed: int,
+        name: str = "",
+        root: str | Path = "runs",
+        dataset: Mapping[str, Any] | None = None,
+        command: Sequence[str] | None = None,
+    ) -> RunFolder:
+        """Make the folder `root/env/name` and write down what the run is.
+
+        Args:
+            env: Environment id.
+            config: All settings, flat and of plain types (`schema.to_dict`).
+            seed: Seed of the run, the drawn one if none was asked for.
+            name: Name of the run; empty for time and seed, made unique.
+            root: Folder of all runs.
+            dataset: Name, checksum and directory of the data, as the manifest shall tell it.
+            command: Command line; that of this process if None.
+
+        Raises:
+            ConfigError: The folder holds something already, its name is no folder name, or it cannot be written.
+        """
+        if name and (name in (".", "..") or Path(name).name != name):
+            raise ConfigError(f"the name of a run must be a plain folder name, got {name!r}")
+        path = Path(root) / env.rpartition(":")[2] / (name or f"{datetime.now():%Y%m%d-%H%M%S}-seed{seed}")
+        try:
+            path = _make_given_folder(path) if name else _make_unique_folder(path)
+            run = cls(path)
+            run.checkpoints.mkdir()
+            run.write(run.config_yaml, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+            manifest = _manifest(seed, dataset, sys.argv if command is None else command)
+            run.write(run.manifest_json, json.dumps(manifest, indent=2, default=str) + "\n")
+        except OSError as error:
+            raise ConfigError(f"cannot write the run folder {path}: {error.strerror or error}") from error
+        return run
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a text file whole or not at all."""
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder, and put what was written there in place of `path` at the end.
+
+    If the block raises, the file that stood there stays as it was. The temporary name keeps the suffix, because
+    SB3's `save` adds one to names that lack it.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def make_logger(run: RunFolder, writer: KVWriter | None = None, verbose: int = 0) -> Logger:
+    """SB3's logger for a run: metrics.csv always, `writer` (W&B) if there is one, a table on stdout if verbose."""
+    formats: list[KVWriter] = [_ScalarCSV(str(run.metrics_csv))]
+    if verbose:
+        formats.append(HumanOutputFormat(sys.stdout))
+    if writer is not None:
+        formats.append(writer)
+    return Logger(str(run.path), formats)
+
+
+class _ScalarCSV(CSVOutputFormat):
+    """SB3's CSV file with a column `global_step`, and without the values that fit in no cell (histograms, figures)."""
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        cells = {key: _scalar(value) for key, value in key_values.items()}
+        cells = {key: value for key, value in cells.items() if value is not None}
+        super().write({"global_step": step, **cells}, key_excluded, step)
+
+
+def _scalar(value: Any) -> Any:
+    """A number or a text as it is, an array of one element as its number, None for everything else."""
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return value.item() if value.ndim == 0 else None
+    return value if isinstance(value, bool | int | float | str | np.generic) else None
+
+
+def _make_given_folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    if any(path.iterdir()):
+        raise ConfigError(f"the run folder {path} is not empty; choose another name or remove it")
+    return path
+
+
+def _make_unique_folder(path: Path) -> Path:
+    """Make the folder or the first of path-2, path-3, ...; `mkdir` decides between processes of the same second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    candidate, number = path, 1
+    while True:
+        try:
+            candidate.mkdir()
+            return candidate
+        except FileExistsError:
+            number += 1
+            candidate = path.with_name(f"{path.name}-{number}")
+
+
+def _manifest(seed: int, dataset: Mapping[str, Any] | None, command: Sequence[str]) -> dict[str, Any]:
+    """The conditions of a run. The process's environment variables are no part of it: they hold keys."""
+    return {
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": list(command),
+        "seed": seed,
+        "dataset": None if dataset is None else dict(dataset),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "git": _git_state(Path(__file__).resolve().parents[1]),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_state(root: Path) -> dict[str, Any] | None:
+    """Commit of the project, and whether files differ from it; None if `root` is no checkout."""
+    if not (root / ".git").exists():  # `git` itself would also find a stranger's repository further up
+        return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # parallel runs must not lock the index
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, env=environment)
+        return done.stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
