@@ -19,7 +19,8 @@ from torch import Tensor
 from snn_plasticity_gym.history import unpack
 from snn_plasticity_gym.snn.network import Network, NetworkActivity, Projection
 
-KIND_PRE, KIND_POST, KIND_BOTH = 0, 1, 2
+NUM_KINDS = 3
+KIND_PRE, KIND_POST, KIND_BOTH = range(NUM_KINDS)
 
 
 class LocalState(NamedTuple):

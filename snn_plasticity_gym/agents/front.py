@@ -16,7 +16,7 @@ at each position where both of its windows are alive.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -137,8 +137,8 @@ class SpikeFront(nn.Module):
             Rows in the order (pre bits, post bits, tap), then a zero row, shape (4^k1 * k2 + 1, C2).
         """
         k1, k2 = self.kernel_sizes
-        weight1, bias1 = self.conv1.parameters()
-        weight2, bias2 = (parameter / history_length for parameter in self.conv2.parameters())
+        weight1, bias1 = self.conv1.weight, self.conv1.bias
+        weight2, bias2 = self.conv2.weight / history_length, cast(Tensor, self.conv2.bias) / history_length
         bit = torch.arange(2 * k1 - 1, -1, -1, device=weight1.device)
         bits = torch.arange(4**k1, device=weight1.device)[:, None] >> bit & 1  # (4^k1, 2 * k1)
         hidden = torch.relu(F.linear(bits.to(weight1.dtype), weight1.flatten(1), bias1))  # (4^k1, C1)
@@ -193,7 +193,7 @@ def _both_values(taps: Tensor, parts: Tensor, rows: Tensor, table: WindowTable) 
 def _sum_pairs(values: _Values, windows: Windows, chunks: Iterable[Entries], pre: Tensor, post: Tensor) -> Tensor:
     """Sum T over the positions of every pair: (P, C2)."""
     per_history = _join([sum_rows(values.alone, entries) for entries in alone_entries(windows)])  # (H, 2 * C2)
-    per_history = per_history + F.pad(values.silent, (0, len(values.silent)))
+    per_history = per_history + F.pad(values.silent, (0, len(values.silent)))  # once per pair: with its pre history
     per_history = per_history.view(-1, len(values.silent))  # (2 * H, C2), pre and post in turn
     both = _join([sum_rows(values.both, entries) for entries in chunks])
     return sum_fixed(per_history, torch.stack([2 * pre, 2 * post + 1], dim=1).int()) + both

@@ -71,35 +71,34 @@ def window_table(kernel_sizes: tuple[int, int], history_length: int, device: tor
     for t in range(history_length):
         places.setdefault((max(-r2, -t), min(r2, history_length - 1 - t)), []).append(t)
 
-    with torch.inference_mode(False):  # inference tensors could not be saved for a backward pass; these are cached
-        tap, zero_row = torch.arange(k2), k2 * 4**k1
-        shift = torch.full((-(-(history_length + margin) // 8) * 8,), DEAD)
-        first = torch.zeros_like(shift)
-        position_taps = torch.empty(history_length, k2, dtype=torch.int64)
-        nothing = torch.zeros(1, dtype=torch.int64)
-        # Row start, row offset, silent, pre and post taps. Window 0 is in no row, and its taps add nothing.
-        columns = [(nothing, nothing, nothing.expand(1, k2) + zero_row, nothing.expand(1, k2), nothing.expand(1, k2))]
-        num_windows, num_rows = 1, 0
-        for (low, high), positions in places.items():
-            behind = min(margin, positions[-1])  # the farthest steps inside the history, for any of the positions
-            ahead = min(margin, history_length - 1 - positions[0])
-            count = 2 ** (behind + 1 + ahead) - 1
-            valid = (low + r2 <= tap) & (tap <= high + r2)
-            silent = torch.where(valid, tap, zero_row)
-            code = torch.arange(1, count + 1)[:, None] << margin - ahead
-            sub_code = (code >> k2 - 1 - tap) % 2**k1 * valid  # (count, k2)
-            row_start = num_rows + count * torch.arange(count)
-            columns.append(
-                (row_start, row_start - num_windows, silent.expand(count, k2), sub_code * 2**k1 * k2, sub_code * k2)
-            )
-            shift[positions] = margin - ahead
-            first[positions] = num_windows - 1
-            position_taps[positions] = silent
-            num_windows += count
-            num_rows += count * count
-        by_window = [torch.cat(column).int() for column in zip(*columns, strict=True)]
-        tensors = [shift.short(), first.short(), *by_window, position_taps.int()]
-        return WindowTable(margin, num_rows, *(tensor.to(device) for tensor in tensors))
+    tap, zero_row = torch.arange(k2), k2 * 4**k1
+    shift = torch.full((-(-(history_length + margin) // 8) * 8,), DEAD)
+    first = torch.zeros_like(shift)
+    position_taps = torch.empty(history_length, k2, dtype=torch.int64)
+    nothing = torch.zeros(1, dtype=torch.int64)
+    # Row start, row offset, silent, pre and post taps. Window 0 is in no row, and its taps add nothing.
+    columns = [(nothing, nothing, nothing.expand(1, k2) + zero_row, nothing.expand(1, k2), nothing.expand(1, k2))]
+    num_windows, num_rows = 1, 0
+    for (low, high), positions in places.items():
+        behind = min(margin, positions[-1])  # the farthest steps inside the history, for any of the positions
+        ahead = min(margin, history_length - 1 - positions[0])
+        count = 2 ** (behind + 1 + ahead) - 1
+        valid = (low + r2 <= tap) & (tap <= high + r2)
+        silent = torch.where(valid, tap, zero_row)
+        code = torch.arange(1, count + 1)[:, None] << margin - ahead
+        sub_code = (code >> k2 - 1 - tap) % 2**k1 * valid  # (count, k2)
+        row_start = num_rows + count * torch.arange(count)
+        columns.append(
+            (row_start, row_start - num_windows, silent.expand(count, k2), sub_code * 2**k1 * k2, sub_code * k2)
+        )
+        shift[positions] = margin - ahead
+        first[positions] = num_windows - 1
+        position_taps[positions] = silent
+        num_windows += count
+        num_rows += count * count
+    by_window = [torch.cat(column).int() for column in zip(*columns, strict=True)]
+    tensors = [shift.short(), first.short(), *by_window, position_taps.int()]
+    return WindowTable(margin, num_rows, *(tensor.to(device) for tensor in tensors))
 
 
 def number_windows(histories: Tensor, table: WindowTable) -> Windows:

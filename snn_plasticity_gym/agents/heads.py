@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from snn_plasticity_gym.agents.front import FrozenFront, SpikeFront
-from snn_plasticity_gym.events import LocalState
+from snn_plasticity_gym.events import NUM_KINDS, LocalState
 from snn_plasticity_gym.history import unpack
 
-NUM_KINDS = 3
 ACTING_CHUNK = 4096  # events whose hidden layers (2 MB each) stay in cache
 
 

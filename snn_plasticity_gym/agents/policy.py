@@ -93,8 +93,8 @@ class PlasticityPolicy(ActorCriticPolicy):
         self.kernel_sizes = kernel_sizes
         self.critic_lr_scale = critic_lr_scale
         group_space = observation_space["group"]
-        assert isinstance(group_space, spaces.Box)
-        self.num_groups = int(group_space.high.max()) + 1
+        assert isinstance(group_space, spaces.MultiDiscrete)
+        self.num_groups = int(group_space.nvec.max())
         super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:

@@ -242,6 +242,8 @@ class Engine:
             if not projection.autapses:  # self-connections do not exist
                 there = ~torch.eye(*weights.shape[1:], dtype=torch.bool, device=self.device)
                 weights = weights[:, there]
+            if not weights.numel():
+                continue
             clipped = (weights <= projection.plasticity.w_min) | (weights >= projection.plasticity.w_max)
             statistics[f"{projection.name}_mean"] = weights.mean().item()
             statistics[f"{projection.name}_spread"] = weights.std(unbiased=False).item()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.envs.engine import Engine, EpisodeResult
-from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.events import NUM_KINDS, SynapseEvents
 
 Observation = dict[str, NDArray[Any]]
 
@@ -36,8 +36,8 @@ def observation_space(config: EnvironmentConfig, engine: Engine) -> spaces.Dict:
         {
             "history": spaces.Box(0, 1, (slots, 2, length), np.uint8),
             "weight": spaces.Box(low, high, (slots,), np.float32),
-            "group": spaces.Box(0, len(engine.task.groups) - 1, (slots,), np.uint8),
-            "kind": spaces.Box(0, 2, (slots,), np.uint8),
+            "group": spaces.MultiDiscrete([len(engine.task.groups)] * slots, np.uint8),
+            "kind": spaces.MultiDiscrete([NUM_KINDS] * slots, np.uint8),
             "mask": spaces.Box(0, 1, (slots,), np.uint8),
         }
     )

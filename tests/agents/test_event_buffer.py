@@ -1,0 +1,130 @@
+"""The event buffer against plain lists."""
+
+import math
+
+import pytest
+import torch
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer
+from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.history import pack, unpack
+
+K = 6
+SPACE = spaces.Dict({"history": spaces.Box(0, 1, (4, 2, K))})
+
+
+def buffer(num_envs: int, events_per_image: int, gamma: float = 1.0, seed: int = 0) -> EventRolloutBuffer:
+    return EventRolloutBuffer(
+        1, SPACE, SPACE, "cpu", gamma=gamma, n_envs=num_envs, events_per_image=events_per_image, seed=seed
+    )
+
+
+def random_events(lengths: list[int], generator: torch.Generator) -> SynapseEvents:
+    total = sum(lengths)
+    bits = (torch.rand(7, K, generator=generator) < 0.4).to(torch.uint8)
+    return SynapseEvents(
+        histories=pack(bits),
+        pair_pre=torch.randint(7, (5,), generator=generator),
+        pair_post=torch.randint(7, (5,), generator=generator),
+        pair=torch.randint(5, (total,), generator=generator),
+        synapse=torch.arange(total),
+        weight=torch.rand(total, generator=generator),
+        projection=torch.zeros(total, dtype=torch.int64),
+        group=torch.randint(2, (total,), generator=generator),
+        kind=torch.randint(3, (total,), generator=generator).to(torch.uint8),
+        lengths=torch.tensor(lengths),
+        history_length=K,
+    )
+
+
+def rows_of(state, actions, log_probs, returns):
+    """Everything known about each event, as a sorted list of tuples."""
+    bits = unpack(state.histories, K)
+    pre, post = bits[state.pair_pre[state.pair]].tolist(), bits[state.pair_post[state.pair]].tolist()
+    columns = (state.weight, state.group, state.kind, actions, log_probs, returns)
+    return sorted(zip(map(tuple, pre), map(tuple, post), *(c.tolist() for c in columns), strict=True))
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    steps=st.lists(st.lists(st.integers(0, 9), min_size=3, max_size=3), min_size=1, max_size=6),
+    gamma=st.sampled_from([1.0, 0.5]),
+)
+def test_without_sampling_every_event_stands_in_the_buffer_with_its_own_return(steps, gamma):
+    generator = torch.Generator().manual_seed(0)
+    rewards = torch.tensor([1.0, -2.0, 3.0])
+    held, expected = buffer(3, events_per_image=0, gamma=gamma), []
+    for time, lengths in enumerate(steps, start=1):
+        events = random_events(lengths, generator)
+        actions, log_probs = torch.rand(2, sum(lengths), generator=generator)
+        held.add(events, actions, log_probs, time)
+        lifetime = torch.tensor([b for b, length in enumerate(lengths) for _ in range(length)], dtype=torch.int64)
+        returns = rewards[lifetime] * gamma ** (len(steps) - time)
+        expected += rows_of(events.local_state(), actions, log_probs, returns)
+    held.end_episode(rewards, len(steps))
+    assert len(held) == sum(map(sum, steps))
+    if len(held):
+        samples = held.samples()
+        assert rows_of(samples.state, samples.actions, samples.log_probs, samples.returns) == sorted(expected)
+        assert len(samples.state.pair_pre) <= len(held)  # tables hold only what is pointed to
+    else:
+        with pytest.raises(ValueError, match="no event"):
+            held.samples()
+
+
+def test_the_sample_is_uniform_over_the_events_of_each_lifetime():
+    """Event e of a lifetime carries the action e: count how often each one is kept."""
+    generator = torch.Generator().manual_seed(0)
+    kept, trials, k = torch.zeros(2, 60), 600, 5
+    for trial in range(trials):
+        held = buffer(2, events_per_image=k, seed=trial)
+        for time in range(6):
+            lengths = [10, 4]
+            number = torch.cat([torch.arange(10) + 10 * time, torch.arange(4) + 4 * time]).float()
+            held.add(random_events(lengths, generator), number, torch.tensor([0.0] * 10 + [1.0] * 4), time + 1)
+        held.end_episode(torch.zeros(2), 6)
+        samples = held.samples()
+        for lifetime in (0, 1):
+            mine = samples.actions[samples.log_probs == lifetime].long()
+            assert len(mine) == len(set(mine.tolist())) == k
+            kept[lifetime, mine] += 1
+    for lifetime, count in ((0, 60), (1, 24)):
+        share = k / count
+        bound = 5 * math.sqrt(trials * share * (1 - share))  # five standard deviations
+        assert (kept[lifetime, :count] - trials * share).abs().max() < bound
+        assert not kept[lifetime, count:].any()
+
+
+def test_short_episodes_are_kept_whole_and_long_ones_stay_within_the_limit():
+    generator = torch.Generator().manual_seed(0)
+    held = buffer(3, events_per_image=8)
+    for time in range(1, 40):
+        lengths = [20, 0, int(time == 7) * 3]
+        held.add(random_events(lengths, generator), torch.zeros(sum(lengths)), torch.zeros(sum(lengths)), time)
+        assert held._held <= 4 * 8 * 3 + sum(lengths)  # memory does not grow with the episode
+    held.end_episode(torch.tensor([1.0, 2.0, 3.0]), 39)
+    returns = held.samples().returns.tolist()
+    assert sorted(returns) == [1.0] * 8 + [3.0] * 3
+
+
+def test_reset_forgets_and_the_seed_fixes_the_sample():
+    def sample(seed: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(3)
+        held = buffer(1, events_per_image=4, seed=seed)
+        held.add(random_events([30], generator), torch.arange(30.0), torch.zeros(30), 1)
+        held.end_episode(torch.ones(1), 1)
+        actions = held.samples().actions
+        held.reset()
+        assert len(held) == 0
+        return actions
+
+    assert torch.equal(sample(0), sample(0))
+    assert not torch.equal(sample(0), sample(1))
+
+
+def test_a_negative_sample_size_is_refused():
+    with pytest.raises(ValueError, match="events_per_image must be at least 0"):
+        buffer(1, events_per_image=-1)

@@ -1,0 +1,52 @@
+"""Environments whose best weight change is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from snn_plasticity_gym.envs.engine import EpisodeResult
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.events import per_event
+from snn_plasticity_gym.wrappers.sb3 import PlasticityVecEnv
+
+SMALL: dict[str, Any] = {
+    "dataset": "digits",
+    "n_exc": 6,
+    "num_steps": 12,
+    "history_length": 8,
+    "max_rate": 0.02,
+    "events_per_step": 1024,
+    "gain_input_exc": 20.0,
+}
+
+
+class BanditEnv(PlasticityVectorEnv):
+    """The reward of a lifetime is less, the further the weight changes of its episode were from `target`."""
+
+    target = 0.5
+
+    def __init__(self, num_envs: int, **settings: Any) -> None:
+        few_events = {"dataset": "digits", "n_exc": 1, "num_steps": 4, "history_length": 4, "max_rate": 0.005}
+        super().__init__("SNNPlastic-Unsup1-v0", num_envs=num_envs, **(few_events | settings))
+        self._error = torch.zeros(num_envs)
+        self._count = torch.zeros(num_envs)
+
+    def apply(self, delta_d: torch.Tensor) -> None:
+        events = self.events()
+        lifetime = per_event(torch.arange(self.num_envs), events.lengths)
+        self._error.index_add_(0, lifetime, (delta_d - self.target) ** 2)
+        self._count += events.lengths
+        super().apply(delta_d)
+
+    def finish(self) -> EpisodeResult:
+        reward = -self._error / self._count.clamp(min=1)
+        self._error.zero_()
+        self._count.zero_()
+        return super().finish()._replace(reward=reward)
+
+
+def bandit(num_envs: int, **settings: Any) -> PlasticityVecEnv:
+    """The bandit as Stable-Baselines3 wants it."""
+    return PlasticityVecEnv(BanditEnv(num_envs, **settings))
