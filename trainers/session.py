@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import resource
 import secrets
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
@@ -17,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from snn_plasticity_gym.agents.on_policy import EventLearner, flat_face
 from snn_plasticity_gym.config.environments import EnvironmentConfig
-from snn_plasticity_gym.config.schema import ConfigError, to_dict
+from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.config.training import TrainingConfig
 from snn_plasticity_gym.evaluation.reward import RewardReport, reward_of
 from snn_plasticity_gym.tracking import RunFolder, atomic_path, make_logger
@@ -96,23 +94,6 @@ def run_training(config: TrainingConfig, env_config: EnvironmentConfig, make_mod
     model.logger.close()
     print(_outcome(before, after, time.perf_counter() - began, run))
     return run.path
-
-
-def run_program(main: Callable[[], Any]) -> int:
-    """Run a program's `main`, and turn errors that a user can mend into one line.
-
-    Returns:
-        The exit status: 0, 1 after such an error, 130 after Ctrl-C.
-    """
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    try:
-        main()
-    except KeyboardInterrupt:
-        return 130
-    except (ConfigError, FileNotFoundError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def _callbacks(config: TrainingConfig, run: RunFolder, images: int, bar: bool) -> list[BaseCallback]:

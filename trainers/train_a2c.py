@@ -5,19 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from stable_baselines3.common.vec_env import VecEnv
-
-from snn_plasticity_gym.agents.a2c import EventA2C
 from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
 from snn_plasticity_gym.config.training import A2CConfig
-from snn_plasticity_gym.trainers.session import run_program, run_training
+from snn_plasticity_gym.trainers.program import run_program
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
+
+    from snn_plasticity_gym.agents.a2c import EventA2C
 
 
 def train(argv: Sequence[str] | None = None) -> Path:
     """Train as the flags say, and return the run's folder."""
     config, env_config = parse_configs(A2CConfig, ENVIRONMENTS, argv)
+
+    # Seconds of imports, and a wrong flag needs none of them.
+    from snn_plasticity_gym.agents.a2c import EventA2C
+    from snn_plasticity_gym.trainers.session import run_training
 
     def make_model(env: VecEnv, seed: int) -> EventA2C:
         return EventA2C(

@@ -169,7 +169,8 @@ def _metavar(info: SettingInfo) -> str:
 
 
 def _help(info: SettingInfo) -> str:
-    default = ",".join(map(str, info.default)) if isinstance(info.default, tuple) else str(info.default)
+    parts = info.default if isinstance(info.default, tuple) else (info.default,)
+    default = ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
     facts = [f"default: {default or repr('')}{' ' + info.unit if info.unit and info.default is not None else ''}"]
     if info.choices:
         facts.append(f"one of: {', '.join(info.choices)}")

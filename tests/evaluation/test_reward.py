@@ -1,0 +1,57 @@
+"""The judge is fair: rules that do the same get the same, whatever was done before."""
+
+import math
+
+import pytest
+import torch
+from toys import SMALL
+
+from snn_plasticity_gym.config.environments import environment_config
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.evaluation.reward import reward_of
+from snn_plasticity_gym.rules.constant import RandomRule, ZeroRule
+
+ID = "SNNPlastic-Unsup1-v0"
+CONFIG = environment_config(ID, **SMALL)
+
+
+def test_the_report_equals_episodes_counted_by_hand():
+    report = reward_of(ZeroRule(), ID, CONFIG, num_lifetimes=3, num_images=7, seed=2)
+    assert report.num_images == 9  # rounded up to the same number for each network
+    env = PlasticityVectorEnv(ID, num_envs=3, **(SMALL | {"split": "validation"}))
+    env.reset(seed=2)
+    rewards, sparsities, spikes = [], [], []
+    for _ in range(3):
+        while (events := env.events()) is not None:
+            env.apply(torch.zeros(len(events.weight)))
+        result = env.finish()
+        rewards += result.reward.tolist()
+        sparsities += result.terms["sparsity"].tolist()
+        spikes += result.spikes["exc"].tolist()
+    assert report.reward == pytest.approx(sum(rewards) / 9)
+    assert report.terms["sparsity"] == pytest.approx(sum(sparsities) / 9)
+    assert report.spikes["exc"] == pytest.approx(sum(spikes) / 9)
+    assert report.as_dict()["images"] == 9
+
+
+def test_the_same_rule_gets_the_same_and_another_does_not():
+    def judge(rule, seed: int = 0) -> float:
+        return reward_of(rule, ID, CONFIG, num_lifetimes=4, num_images=40, seed=seed).reward
+
+    assert judge(RandomRule(1.0, seed=1)) == judge(RandomRule(1.0, seed=1))
+    assert judge(ZeroRule()) != judge(RandomRule(1.0))
+    assert judge(ZeroRule()) != judge(ZeroRule(), seed=1)
+
+
+def test_the_training_split_is_not_shown():
+    shown = []
+
+    class Spy(PlasticityVectorEnv):
+        def finish(self):
+            shown.append(self.config.split)
+            return super().finish()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("snn_plasticity_gym.evaluation.reward.PlasticityVectorEnv", Spy)
+        report = reward_of(ZeroRule(), ID, CONFIG, num_lifetimes=1, num_images=2, seed=0)
+    assert shown == ["validation"] * 2 and math.isfinite(report.reward)

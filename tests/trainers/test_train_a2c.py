@@ -1,0 +1,161 @@
+"""The real command in a temporary folder."""
+
+import csv
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from snn_plasticity_gym.agents.a2c import EventA2C
+from snn_plasticity_gym.config.training import A2CConfig
+from snn_plasticity_gym.trainers.train_a2c import train
+from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
+
+ROOT = Path(__file__).parents[2]
+ID = "SNNPlastic-Unsup1-v0"
+SMALL = {
+    "dataset": "digits",
+    "n_exc": 8,
+    "num_steps": 10,
+    "history_length": 8,
+    "max_rate": 0.02,
+    "gain_input_exc": 20.0,
+}
+FLAGS = [f"--{name}={value}" for name, value in SMALL.items()]
+SHORT = ["--images=8", "--num_envs=2", "--eval_images=4", "--seed=1", "--wandb=disabled"]
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path):
+    command = [sys.executable, str(ROOT / "trainers" / "train_a2c.py"), *FLAGS, *SHORT, "--run-dir", "here"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "8 of 8 images" in done.stderr
+    (folder,) = (tmp_path / "here" / ID).iterdir()
+    assert str(Path("here") / ID / folder.name) in done.stdout
+    assert "before" in done.stdout and "after" in done.stdout and "seed 1," in done.stdout
+
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["n_exc"] == 8 and config["learning_rate"] == A2CConfig().learning_rate and config["seed"] == 1
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["dataset"]["name"] == "digits" and len(manifest["dataset"]["checksum"]) == 64
+    rows = metrics(folder)
+    assert {  # what a run is said to log
+        "rollout/reward",
+        "rollout/sparsity",
+        "rollout/diversity",
+        "train/policy_loss",
+        "train/value_loss",
+        "train/entropy_loss",
+        "train/explained_variance",
+        "rollout/events_per_image",
+        "time/events_per_second",
+        "rollout/spikes_exc",
+        "weights/input_to_exc_mean",
+        "weights/input_to_exc_spread",
+        "weights/inh_to_exc_saturation",
+        "eval_before/reward",
+        "eval_after/reward",
+    } <= set(rows[0])
+    assert [row["time/images"] for row in rows[:4]] == ["2", "4", "6", "8"]
+    after = float(next(row["eval_after/reward"] for row in rows if row["eval_after/reward"]))
+    assert f"{after:.4f}" in done.stdout
+
+    model = EventA2C.load(folder / "final.zip")  # in a process that never saw the script
+    env = make_sb3_env(ID, 1, **SMALL)
+    actions, _ = model.predict(env.reset(), deterministic=True)
+    assert actions.shape == (1, *env.action_space.shape) and np.isfinite(actions).all()
+
+
+def test_same_seed_same_numbers(tmp_path):
+    def run(name: str, seed: int) -> list[dict[str, str]]:
+        folder = train([*FLAGS, *SHORT, f"--run_dir={tmp_path}", f"--run_name={name}", f"--seed={seed}"])
+        rows = metrics(folder)
+        return [{k: v for k, v in row.items() if not k.startswith("time/") or k == "time/images"} for row in rows]
+
+    assert run("a", 3) == run("b", 3)
+    assert run("c", 4) != run("d", 3)
+
+
+def test_a_sweep_agent_may_write_flags_in_its_own_way(tmp_path):
+    folder = train(
+        [
+            *FLAGS,
+            *SHORT,
+            f"--run_dir={tmp_path}",
+            "--learning_rate=1e-05",
+            "--normalize_advantage=False",
+            "--common_noise=True",
+            "--event-kinds",
+            "feature",
+            "--checkpoint_every=4",
+            "--no-progress",
+        ]
+    )
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["learning_rate"] == 1e-5 and config["normalize_advantage"] is False
+    assert config["common_noise"] is True and config["progress"] is False
+    model = EventA2C.load(folder / "final.zip")
+    assert model.policy.use_kind and model.normalize_advantage is False
+    assert [p.name for p in sorted((folder / "checkpoints").iterdir())] == [
+        "images_000000004.zip",
+        "images_000000008.zip",
+    ]
+
+
+def test_only_the_newest_checkpoints_stay(tmp_path):
+    arguments = [*FLAGS, *SHORT, f"--run_dir={tmp_path}", "--images=12", "--checkpoint_every=2", "--eval_images=0"]
+    folder = train(arguments)
+    names = [p.name for p in sorted((folder / "checkpoints").iterdir())]
+    assert names == [f"images_{images:09d}.zip" for images in (8, 10, 12)]
+
+
+def test_offline_wandb_gets_the_same_run(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    folder = train([*FLAGS, *SHORT, "--wandb=offline", f"--run_dir={tmp_path}"])
+    (offline,) = (folder / "wandb").glob("offline-run-*")
+    assert list(offline.glob("run-*.wandb"))
+
+
+def test_what_the_evaluation_says_does_not_depend_on_training_length(tmp_path):
+    """The reward before is that of the untrained policy on fixed networks and images."""
+
+    def before(images: int) -> float:
+        folder = train([*FLAGS, *SHORT, f"--images={images}", f"--run_dir={tmp_path}"])
+        return next(float(row["eval_before/reward"]) for row in metrics(folder) if row["eval_before/reward"])
+
+    first = before(2)
+    assert math.isfinite(first) and first == before(6)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--imagse=3"], "did you mean '--images'"),
+        (["--env=SNNPlastic-Unsup9-v0"], "SNNPlastic-Unsup1-v0"),
+        (["--num_steps=4"], "history_length must be at most num_steps"),
+        (["--n_exc=0"], "n_exc must be greater than or equal to 1, got 0"),
+        (["--learning_rate=nan"], "learning_rate must be"),
+        (["--dataset=mnits"], "did you mean 'mnist'"),
+        (["--device=cuda:99"], "device must be one of"),
+        (["--run_name=a/b"], "plain folder name"),
+    ],
+)
+def test_bad_input_is_one_line_before_anything_is_computed(flags, message, tmp_path):
+    command = [sys.executable, str(ROOT / "trainers" / "train_a2c.py"), *FLAGS, *SHORT, *flags]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("metrics.csv"))
