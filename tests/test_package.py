@@ -77,7 +77,8 @@ def test_no_file_is_longer_than_a_reader_likes():
 
 
 def test_importing_the_package_is_cheap():
-    code = "import sys, snn_plasticity_gym; print([m for m in ('torch', 'wandb', 'stable_baselines3') if m in sys.modules])"
+    heavy = ("torch", "wandb", "stable_baselines3", "matplotlib")
+    code = f"import sys, snn_plasticity_gym; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

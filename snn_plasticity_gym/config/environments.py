@@ -92,15 +92,22 @@ class UnsupervisedConfig(EnvironmentConfig):
     Weights are dimensionless; a gain turns a weight into current, and resistance * dt / tau_mem turns current into
     mV, which is 1 mV per unit with the default constants of both populations. Neuron constants: Diehl & Cook (2015),
     section 2.1 and the authors' code, with their options (refractory period, adaptive threshold, weight
-    normalisation, one spike a step) off.
+    normalisation, one spike a step) off. Initial weights are skewed, as they are in cortex (Song et al. 2005): with
+    uniform ones the neurons are so alike that bright images make hundreds of them fire in one step.
     """
 
     n_exc: int = setting(400, "Excitatory neurons N_E; there are as many inhibitory ones.", section="Network", ge=1)
-    gain_input_exc: float = setting(1.0, "Current of an input spike at weight 1.", section="Network", gt=0)
+    gain_input_exc: float = setting(0.8, "Current of an input spike at weight 1.", section="Network", gt=0)
     gain_exc_inh: float = setting(22.5, "Current from an E neuron to its I neuron.", section="Network", ge=0)
-    gain_inh_exc: float = setting(40.0, "Current of an I spike at weight -1.", section="Network", ge=0)
+    gain_inh_exc: float = setting(20.0, "Current of an I spike at weight -1.", section="Network", ge=0)
     w_exc_init_min: float = setting(0.0, "Smallest initial weight input -> E.", section="Network")
-    w_exc_init_max: float = setting(0.3, "Largest initial weight input -> E.", section="Network")
+    w_exc_init_max: float = setting(0.6, "Largest initial weight input -> E.", section="Network")
+    w_exc_init_power: float = setting(
+        3.0,
+        "Skew of initial weights input -> E, min + (max - min) u^power with u uniform; 1 is uniform.",
+        section="Network",
+        gt=0,
+    )
     w_exc_max: float = setting(1.0, "Upper clip of input -> E weights; the lower one is 0.", section="Network", gt=0)
     w_exc_sum: float = setting(
         0.0,

@@ -64,6 +64,7 @@ class Faces:
         self._pending: SynapseEvents | None = None
         self._queues: list[SynapseEvents] | None = None
         self._answered = np.zeros(num_lifetimes, dtype=np.int64)  # events of each queue that step() has answered
+        self._over = np.zeros(num_lifetimes, dtype=bool)  # lifetimes to which step() has shown the whole image
         self._everyone = list(range(num_lifetimes))
 
     def start_lifetimes(self, seeds: Sequence[int | None]) -> None:
@@ -74,6 +75,7 @@ class Faces:
         """Show the next image to the lifetimes `rows` (all if None), up to its first time step."""
         rows = self._everyone if rows is None else rows
         self.engine.begin(rows)
+        self._over[rows] = False
         self._move_on(rows)
 
     def _move_on(self, rows: Sequence[int]) -> None:
@@ -103,7 +105,7 @@ class Faces:
         Raises:
             RuntimeError: `step` has begun to answer them slot by slot, or there was no `reset`.
         """
-        if self._answered.any() or (self._pending is None and self._queues is not None):
+        if self._answered.any() or self._over.any() or (self._pending is None and self._queues is not None):
             raise RuntimeError("step() has answered some events of this image; go on with step(), or call reset()")
         if self._pending is None and self.engine.steps[0] == 0:
             raise RuntimeError("no image is being shown; call reset() first")
@@ -178,22 +180,28 @@ class Faces:
 
         Raises:
             RuntimeError: No image is being shown.
-            ValueError: Wrong shape, or a used slot is not finite.
+            ValueError: Wrong shape, or a used slot is not finite; nothing has changed then.
         """
+        if self._over.any():
+            raise RuntimeError("the image has been shown; call reset() for the next one")
         queues = self._split()
         actions = np.asarray(actions, dtype=np.float32)
         if actions.shape != (len(queues), self.slots):
             raise ValueError(
                 f"actions must have shape {(len(queues), self.slots)}, lifetimes by event slots, got {actions.shape}"
             )
+        parts = [self._presented(row, queue) for row, queue in enumerate(queues)]
+        for row, part in enumerate(parts):
+            if not np.isfinite(actions[row, : len(part.weight)]).all():
+                raise ValueError(f"actions must be finite where mask is 1, got NaN or infinity in lifetime {row}")
         ended: list[int] = []
         moving: list[int] = []
-        for row, queue in enumerate(queues):
-            part = self._presented(row, queue)
+        for row, (queue, part) in enumerate(zip(queues, parts, strict=True)):
             self.engine.write(part, torch.from_numpy(actions[row, : len(part.weight)]).to(self.engine.device))
             self._answered[row] += len(part.weight)
             if self._answered[row] == len(queue.weight):
                 (moving if self.engine.steps[row] < self.engine.num_steps else ended).append(row)
+        self._over[ended] = True
         if moving:
             self._move_on(moving)
         return ended
@@ -204,7 +212,7 @@ def episode_info(result: EpisodeResult, place: int) -> dict[str, Any]:
     num_events, reward = int(result.num_events[place]), float(result.reward[place])
     return {
         "reward_terms": {name: float(values[place]) for name, values in result.terms.items()},
-        "returns": np.full(num_events, reward, dtype=np.float32),
+        "returns": [reward] * num_events,  # a list: Gymnasium's vector infos take arrays of one shape only
         "winner": int(result.winners[place]),
         "rates": result.rates[place].cpu().numpy(),
         "spikes": {name: int(values[place]) for name, values in result.spikes.items()},

@@ -71,7 +71,7 @@ class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._faces = Faces(self.config, 1)
         self.observation_space = observation_space(self.config, self.engine)  # type: ignore[assignment]
         self.action_space = action_space(self.config)  # type: ignore[assignment]
-        self._started = self._over = False
+        self._started = False
 
     @property
     def engine(self) -> Engine:
@@ -95,7 +95,7 @@ class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             seed = int(self.np_random.integers(2**31))
         if seed is not None or (options and options.get("new_lifetime")):
             self._faces.start_lifetimes([seed])
-        self._started, self._over = True, False
+        self._started = True
         self._faces.begin()
         return self._observe(), {}
 
@@ -109,11 +109,8 @@ class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             RuntimeError: The episode is over.
             ValueError: Wrong shape, or a used slot is not finite.
         """
-        if self._over:
-            raise RuntimeError("the episode is over; call reset() for the next image")
         if not self._faces.answer(np.asarray(action)[np.newaxis]):
             return self._observe(), 0.0, False, False, {}
-        self._over = True
         result = self.engine.finish([0])
         blank = {name: values[0] for name, values in self._faces.blank(1).items()}
         return blank, float(result.reward[0]), True, False, episode_info(result, 0)

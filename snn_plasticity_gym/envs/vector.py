@@ -132,16 +132,11 @@ class PlasticityVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[An
         if ended:
             terminations[ended] = True
             result = self.engine.finish(ended)
-            blank = {name: values[0] for name, values in self._faces.blank(1).items()}
             for place, row in enumerate(ended):
                 rewards[row] = float(result.reward[place])
                 info = episode_info(result, place)
-                returns = info.pop("returns")
+                blank = {name: values[0] for name, values in self._faces.blank(1).items()}
                 infos = self._add_info(infos, {"final_obs": blank, "final_info": info}, row)
-                # As many returns as events: Gymnasium's vector form has room for arrays of one shape only.
-                final = infos["final_info"]
-                final.setdefault("returns", np.full(self.num_envs, None, dtype=object))[row] = returns
-                final.setdefault("_returns", np.zeros(self.num_envs, dtype=bool))[row] = True
         if self._max_episode_steps is not None:
             truncations = (self._elapsed >= self._max_episode_steps) & ~terminations
             if truncations.any():

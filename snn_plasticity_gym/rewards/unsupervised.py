@@ -71,17 +71,18 @@ def winner(counts: Tensor, first_spike: Tensor) -> Tensor:
     Returns:
         Winners, int64 (R,); NO_WINNER where nobody spiked.
     """
-    span = first_spike.amax() + 1
-    rank = torch.where(counts > 0, counts * span - first_spike.clamp(min=0), -1)  # (R, N)
-    best = rank.max(dim=1, keepdim=True).values  # (R, 1)
-    index = (rank == best).int().argmax(dim=1)  # the first of equals
-    return torch.where(best.squeeze(1) >= 0, index, NO_WINNER)
+    most = counts.amax(dim=1, keepdim=True)  # (R, 1)
+    never = torch.iinfo(first_spike.dtype).max
+    first = first_spike.masked_fill(counts < most, never)  # (R, N)
+    earliest = first.amin(dim=1, keepdim=True)  # (R, 1)
+    index = ((first == earliest) & (counts == most)).int().argmax(dim=1)  # (R,) the lowest of equals
+    return torch.where(most.squeeze(1) > 0, index, NO_WINNER)
 
 
 def sparsity(counts: Tensor, target: float) -> Tensor:
     """1 - |a - a*| / max(a*, 1 - a*), where a is the share of neurons that fired: (R, N) -> (R,)."""
     active = (counts > 0).float().mean(dim=1)  # (R,)
-    return 1.0 - (active - target).abs() / max(target, 1.0 - target)
+    return (1.0 - (active - target).abs() / max(target, 1.0 - target)).clamp(0.0, 1.0)  # rounding may step out
 
 
 def diversity(wins: Tensor) -> Tensor:
@@ -89,7 +90,7 @@ def diversity(wins: Tensor) -> Tensor:
     if wins.shape[1] == 1:
         return wins.new_ones(wins.shape[0])
     share = wins / wins.sum(dim=1, keepdim=True).clamp(min=1e-12)  # (R, N)
-    return torch.special.entr(share).sum(dim=1) / math.log(wins.shape[1])
+    return (torch.special.entr(share).sum(dim=1) / math.log(wins.shape[1])).clamp(0.0, 1.0)  # rounding may step out
 
 
 def stability(counts: Tensor, before: Tensor, seen: Tensor) -> Tensor:
@@ -97,7 +98,7 @@ def stability(counts: Tensor, before: Tensor, seen: Tensor) -> Tensor:
 
     NaN on a first presentation (`seen` false); 0 if either response is silent.
     """
-    cosine = torch.cosine_similarity(counts.float(), before.float(), dim=1)  # (R,)
+    cosine = torch.cosine_similarity(counts.float(), before.float(), dim=1).clamp(0.0, 1.0)  # (R,)
     return torch.where(seen, cosine, math.nan)
 
 

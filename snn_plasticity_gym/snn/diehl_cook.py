@@ -57,6 +57,7 @@ def diehl_cook(
             EXC,
             gain=config.gain_input_exc,
             initial=(config.w_exc_init_min, config.w_exc_init_max),
+            initial_power=config.w_exc_init_power,
             weight_sum=config.w_exc_sum,
             plasticity=Plasticity(groups[0], config.eta_exc * config.alpha_unsup, 0.0, config.w_exc_max),
         ),

@@ -63,7 +63,7 @@ def lif_step(current: Tensor, state: LIFState, params: LIFParams, dt: float) -> 
     drive = params.resistance * current  # (B, N) mV
     if params.refractory > 0:
         active = state.refractory <= 0  # (B, N)
-        drive = torch.where(active, drive, 0.0)
+        drive = drive.masked_fill(~active, 0.0)
     v = state.v + dt / params.tau_mem * (params.v_rest - state.v + drive)  # (B, N)
     excess = v - params.v_th - state.theta  # (B, N) mV above threshold
     spikes = excess > 0
@@ -72,11 +72,11 @@ def lif_step(current: Tensor, state: LIFState, params: LIFParams, dt: float) -> 
     if params.one_spike:
         furthest = excess.masked_fill(~spikes, -math.inf).argmax(dim=1, keepdim=True)  # (B, 1)
         spikes = torch.zeros_like(spikes).scatter_(1, furthest, spikes.gather(1, furthest))
-    v = torch.where(spikes, params.v_reset, v)
+    v = v.masked_fill(spikes, params.v_reset)
     refractory, theta = state.refractory, state.theta
     if params.refractory > 0:
         silent_steps = math.ceil(params.refractory / dt - 1e-9)  # whole steps: a rounded sum of dt could add one
-        refractory = torch.where(spikes, silent_steps, (refractory - 1).clamp(min=0))
+        refractory = (refractory - 1).clamp(min=0).masked_fill(spikes, silent_steps)
     if params.theta_plus > 0:
-        theta = theta * math.exp(-dt / params.tau_theta) + params.theta_plus * spikes
+        theta = theta * math.exp(-dt / params.tau_theta) + params.theta_plus * spikes.to(theta.dtype)
     return spikes, LIFState(v, refractory, theta)

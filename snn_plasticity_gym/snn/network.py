@@ -51,7 +51,8 @@ class Projection:
     one_to_one: bool = False
     autapses: bool = True
     recurrent: bool = False
-    initial: tuple[float, float] = (0.0, 1.0)  # fresh weights are uniform in this interval
+    initial: tuple[float, float] = (0.0, 1.0)  # interval of fresh weights
+    initial_power: float = 1.0  # fresh weights are low + (high - low) u^power, u uniform in [0, 1)
     weight_sum: float = 0.0  # |w| into each target neuron is scaled to this sum before an episode; 0: left alone
     plasticity: Plasticity | None = None
 
@@ -131,7 +132,8 @@ class Network:
                 continue
             weights = self.weights_of(projection.name)[row]  # (n_pre, n_post)
             low, high = projection.initial
-            fresh = torch.from_numpy(rng.random(weights.shape, dtype=np.float32)) * (high - low) + low
+            uniform = torch.from_numpy(rng.random(weights.shape, dtype=np.float32))
+            fresh = uniform**projection.initial_power * (high - low) + low
             if not projection.autapses:
                 fresh.fill_diagonal_(0.0)
             weights.copy_(fresh)
@@ -145,8 +147,8 @@ class Network:
             assert lif is not None
             state.v[rows] = lif.v_rest
             state.refractory[rows] = 0.0
-        for name, spikes in self.last_spikes.items():
-            self.last_spikes[name] = spikes.index_fill(0, rows, False)  # a copy: the caller may hold the spikes
+        for spikes in self.last_spikes.values():
+            spikes[rows] = False
         for projection in self.projections:
             if projection.weight_sum > 0:
                 weights = self.weights_of(projection.name)
@@ -180,7 +182,7 @@ class Network:
                 )
             lists[name] = SpikeList.of(spikes[name])
         for name, last in self.last_spikes.items():
-            self.last_spikes[name] = _put(last, rows, spikes[name])
+            self.last_spikes[name] = _put(last, rows, spikes[name].clone())
         return NetworkActivity(spikes, lists)
 
     def _current(self, target: str, lists: dict[str, SpikeList], rows: Tensor | None, like: Tensor) -> Tensor:

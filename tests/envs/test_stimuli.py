@@ -94,7 +94,7 @@ def test_presentations_are_a_function_of_the_seed(images):
 
 
 def test_the_global_random_generators_are_left_alone(images):
-    before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()
+    before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
     stimuli(images).draw()
-    assert (np.random.get_state()[1] == before).all()
+    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), torch_before)

@@ -1,0 +1,218 @@
+"""Settings of the environments: sound defaults, and one line for everything that is refused."""
+
+import math
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snn_plasticity_gym.config.environments import (
+    ENVIRONMENTS,
+    EnvironmentConfig,
+    Unsup1Config,
+    environment_config,
+)
+from snn_plasticity_gym.config.schema import SettingInfo, setting_fields
+
+UNSUP1 = "SNNPlastic-Unsup1-v0"
+SETTINGS = {info.name: info for info in setting_fields(Unsup1Config)}
+NUMBERS = [info for info in SETTINGS.values() if info.kind in (int, float)]
+CHOICES = [info for info in SETTINGS.values() if info.choices]
+
+
+def refusal(**settings: Any) -> str:
+    """The one line that wrong settings get."""
+    with pytest.raises(ValueError) as caught:
+        environment_config(UNSUP1, **settings)
+    message = str(caught.value)
+    assert message and "\n" not in message
+    return message
+
+
+# Each: the settings, and what the line must name: argument, value, what is allowed.
+BAD = [
+    # Out of range
+    ({"num_steps": 0}, ["num_steps", "got 0", "greater than or equal to 1"]),
+    ({"history_length": 0}, ["history_length", "got 0", "greater than or equal to 1"]),
+    ({"history_length": -5}, ["history_length", "got -5", "greater than or equal to 1"]),
+    ({"n_exc": 0}, ["n_exc", "got 0", "greater than or equal to 1"]),
+    ({"n_exc": -400}, ["n_exc", "got -400", "greater than or equal to 1"]),
+    ({"dt": 0.0}, ["dt", "got 0.0", "greater than 0"]),
+    ({"dt": -1.0}, ["dt", "got -1.0", "greater than 0"]),
+    ({"max_rate": -0.1}, ["max_rate", "got -0.1", "greater than or equal to 0", "less than or equal to 1"]),
+    ({"max_rate": 1.01}, ["max_rate", "got 1.01", "greater than or equal to 0", "less than or equal to 1"]),
+    ({"image_pool": -1}, ["image_pool", "got -1", "greater than or equal to 0"]),
+    ({"lifetime_length": -1}, ["lifetime_length", "got -1", "greater than or equal to 0"]),
+    ({"events_per_step": 0}, ["events_per_step", "got 0", "greater than or equal to 1"]),
+    ({"gain_input_exc": 0.0}, ["gain_input_exc", "got 0.0", "greater than 0"]),
+    ({"gain_exc_inh": -1.0}, ["gain_exc_inh", "got -1.0", "greater than or equal to 0"]),
+    ({"gain_inh_exc": -1.0}, ["gain_inh_exc", "got -1.0", "greater than or equal to 0"]),
+    ({"w_exc_max": 0.0}, ["w_exc_max", "got 0.0", "greater than 0"]),
+    ({"w_exc_sum": -1.0}, ["w_exc_sum", "got -1.0", "greater than or equal to 0"]),
+    ({"w_inh_min": 0.0}, ["w_inh_min", "got 0.0", "less than 0"]),
+    ({"exc_tau_mem": 0.0}, ["exc_tau_mem", "got 0.0", "greater than 0"]),
+    ({"exc_resistance": -1.0}, ["exc_resistance", "got -1.0", "greater than 0"]),
+    ({"exc_refractory": -1.0}, ["exc_refractory", "got -1.0", "greater than or equal to 0"]),
+    ({"exc_theta_plus": -1.0}, ["exc_theta_plus", "got -1.0", "greater than or equal to 0"]),
+    ({"exc_tau_theta": 0.0}, ["exc_tau_theta", "got 0.0", "greater than 0"]),
+    ({"inh_tau_mem": -1.0}, ["inh_tau_mem", "got -1.0", "greater than 0"]),
+    ({"inh_resistance": 0.0}, ["inh_resistance", "got 0.0", "greater than 0"]),
+    ({"inh_refractory": -1.0}, ["inh_refractory", "got -1.0", "greater than or equal to 0"]),
+    ({"eta_exc": -0.1}, ["eta_exc", "got -0.1", "greater than or equal to 0"]),
+    ({"eta_inh": -0.1}, ["eta_inh", "got -0.1", "greater than or equal to 0"]),
+    ({"alpha_unsup": -1.0}, ["alpha_unsup", "got -1.0", "greater than or equal to 0"]),
+    ({"c_sparsity": -1.0}, ["c_sparsity", "got -1.0", "greater than or equal to 0"]),
+    ({"c_diversity": -1.0}, ["c_diversity", "got -1.0", "greater than or equal to 0"]),
+    ({"c_stability": -1.0}, ["c_stability", "got -1.0", "greater than or equal to 0"]),
+    ({"target_active": 1.5}, ["target_active", "got 1.5", "less than or equal to 1"]),
+    ({"target_active": -0.5}, ["target_active", "got -0.5", "greater than or equal to 0"]),
+    ({"winner_window": 0.0}, ["winner_window", "got 0.0", "greater than 0"]),
+    # Wrong types
+    ({"num_steps": 10.5}, ["num_steps", "got 10.5", "integer"]),
+    ({"num_steps": "100"}, ["num_steps", "got '100'", "integer"]),
+    ({"n_exc": True}, ["n_exc", "got True", "integer"]),
+    ({"n_exc": None}, ["n_exc", "got None", "integer"]),
+    ({"dt": "1.0"}, ["dt", "got '1.0'", "number"]),
+    ({"dt": [1.0]}, ["dt", "number"]),
+    ({"common_noise": 1}, ["common_noise", "got 1", "boolean"]),
+    ({"exc_one_spike": "no"}, ["exc_one_spike", "got 'no'", "boolean"]),
+    ({"dataset": 3}, ["dataset", "got 3", "string"]),
+    ({"data_dir": 3}, ["data_dir", "got 3", "string", "None"]),
+    # Names
+    ({"dataset": "cifar"}, ["dataset", "'cifar'", "auto, mnist, fashion-mnist, kmnist, digits"]),
+    ({"dataset": "digit"}, ["dataset", "'digit'", "did you mean 'digits'?"]),
+    ({"split": "valid"}, ["split", "'valid'", "train, validation, test"]),
+    ({"event_kinds": "both"}, ["event_kinds", "'both'", "merged, feature"]),
+    ({"reward_form": "mean"}, ["reward_form", "'mean'", "sum, product"]),
+    ({"n_ex": 3}, ["unknown argument 'n_ex'", "did you mean 'n_exc'?"]),
+    ({"history_len": 3}, ["unknown argument 'history_len'", "did you mean 'history_length'?"]),
+    ({"foo": 3}, ["unknown argument 'foo'", "num_steps"]),
+    # Contradictions
+    ({"history_length": 101}, ["history_length=101", "num_steps=100", "at most"]),
+    ({"num_steps": 99}, ["history_length=100", "num_steps=99", "at most"]),
+    ({"num_steps": 16, "history_length": 17}, ["history_length=17", "num_steps=16"]),
+    ({"w_exc_init_min": 0.7}, ["w_exc_init_min", "w_exc_init_max", "0.7 and 0.6"]),
+    ({"w_exc_init_min": -0.1}, ["input -> E", "[0, w_exc_max=1.0]", "[-0.1, 0.6]"]),
+    ({"w_exc_init_max": 1.1}, ["input -> E", "[0, w_exc_max=1.0]", "1.1"]),
+    ({"w_exc_max": 0.2}, ["input -> E", "w_exc_max=0.2", "0.6"]),
+    ({"w_inh_init_min": -0.1, "w_inh_init_max": -0.9}, ["w_inh_init_min", "w_inh_init_max", "-0.1 and -0.9"]),
+    ({"w_inh_init_max": 0.1}, ["I -> E", "[w_inh_min=-1.0, 0]", "0.1"]),
+    ({"w_inh_init_min": -1.5}, ["I -> E", "w_inh_min=-1.0", "-1.5"]),
+    ({"w_inh_min": -0.001}, ["I -> E", "w_inh_min=-0.001"]),
+    ({"exc_v_th": -65.0}, ["exc_v_th", "exc_v_reset=-65.0", "exc_v_rest=-65.0", "got -65.0", "above"]),
+    ({"exc_v_reset": -51.0}, ["exc_v_th", "exc_v_reset=-51.0", "-52.0"]),
+    ({"exc_v_rest": -52.0}, ["exc_v_th", "exc_v_rest=-52.0", "-52.0"]),
+    ({"inh_v_th": -45.0}, ["inh_v_th", "inh_v_reset=-45.0", "got -45.0"]),
+    ({"inh_v_rest": 0.0}, ["inh_v_th", "inh_v_rest=0.0", "-40.0"]),
+    ({"dt": 10.5}, ["dt", "inh_tau_mem=10.0", "got 10.5", "at most"]),
+    ({"exc_tau_mem": 0.5}, ["dt", "exc_tau_mem=0.5", "got 1.0", "at most"]),
+    ({"c_sparsity": 0.0, "c_diversity": 0.0}, ["c_sparsity + c_diversity", "0.0 + 0.0", "greater than 0"]),
+]
+
+
+@pytest.mark.parametrize(("settings", "parts"), BAD, ids=[str(settings) for settings, _ in BAD])
+def test_bad_settings_are_refused_in_one_line(settings: dict[str, Any], parts: list[str]) -> None:
+    message = refusal(**settings)
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize("info", NUMBERS, ids=lambda info: info.name)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "1", None, True])
+def test_no_number_takes_what_is_none(info: SettingInfo, value: object) -> None:
+    message = refusal(**{info.name: value})
+    assert info.name in message and f"got {value!r}" in message
+
+
+@pytest.mark.parametrize("info", CHOICES, ids=lambda info: info.name)
+def test_choices_are_listed_in_the_refusal(info: SettingInfo) -> None:
+    message = refusal(**{info.name: "nonsense"})
+    assert info.name in message and "'nonsense'" in message and ", ".join(info.choices) in message
+
+
+@pytest.mark.parametrize("info", NUMBERS, ids=lambda info: info.name)
+def test_bounds_hold_at_their_very_edge(info: SettingInfo) -> None:
+    """A closed bound is no error of range by itself; one step beyond a bound is."""
+    for key, bound in info.bounds:
+        if key in ("ge", "le"):
+            beyond = bound + (1 if key == "le" else -1) * (1 if info.kind is int else 1e-9)
+        else:
+            beyond = bound
+        message = refusal(**{info.name: info.kind(beyond)})
+        assert f"{info.name} must be" in message and info.range in message
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"history_length": 100},
+        {"num_steps": 1, "history_length": 1},
+        {"n_exc": 1},
+        {"max_rate": 0.0},
+        {"max_rate": 1.0},
+        {"target_active": 0.0},
+        {"target_active": 1.0},
+        {"w_exc_init_min": 0.3},
+        {"w_exc_init_min": 0.0, "w_exc_init_max": 0.0},
+        {"w_exc_init_max": 1.0},
+        {"w_inh_init_min": -1.0, "w_inh_init_max": 0.0},
+        {"dt": 10.0},
+        {"c_sparsity": 0.0},
+        {"c_diversity": 0.0, "c_stability": 0.0},
+        {"image_pool": 0},
+        {"dt": 1},  # an int is a number
+    ],
+)
+def test_the_edges_of_what_is_allowed(settings: dict[str, Any]) -> None:
+    config = environment_config(UNSUP1, **settings)
+    assert {name: getattr(config, name) for name in settings} == settings
+
+
+@given(length=st.integers(1, 300), steps=st.integers(1, 300))
+def test_histories_are_never_longer_than_images(length: int, steps: int) -> None:
+    if length <= steps:
+        assert environment_config(UNSUP1, history_length=length, num_steps=steps).num_steps == steps
+    else:
+        message = refusal(history_length=length, num_steps=steps)
+        assert f"history_length={length}" in message and f"num_steps={steps}" in message
+
+
+def test_several_mistakes_are_named_together() -> None:
+    message = refusal(n_exc=0, dt=-1.0, foo=1)
+    assert "n_exc must be" in message and "dt must be" in message and "'foo'" in message
+
+
+@pytest.mark.parametrize("env_id", ENVIRONMENTS)
+def test_defaults_are_valid_and_documented(env_id: str) -> None:
+    config = environment_config(env_id)
+    assert type(config) is ENVIRONMENTS[env_id]
+    assert isinstance(config, EnvironmentConfig)
+    assert config.history_length <= config.num_steps
+    for info in setting_fields(type(config)):
+        assert info.section and info.help.endswith("."), info.name
+        assert getattr(config, info.name) == info.default
+
+
+def test_defaults_of_the_design() -> None:
+    config = environment_config(UNSUP1)
+    assert isinstance(config, Unsup1Config)
+    assert (config.num_steps, config.history_length, config.n_exc) == (100, 100, 400)
+    assert config.event_kinds == "merged"
+    # Options are off in the plain presets.
+    assert config.exc_refractory == config.inh_refractory == config.exc_theta_plus == config.w_exc_sum == 0.0
+    assert not config.exc_one_spike
+
+
+@pytest.mark.parametrize("env_id", ["SNNPlastic-Unsup9-v0", "snnplastic-unsup1-v0", ""])
+def test_unknown_environments_are_refused(env_id: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        environment_config(env_id)
+    assert repr(env_id) in str(caught.value) and UNSUP1 in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_import_needs_no_torch() -> None:
+    code = "import sys, snn_plasticity_gym.config.environments; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
