@@ -34,6 +34,7 @@ class LocalState(NamedTuple):
     weight: Tensor  # (E,)
     group: Tensor  # (E,) int64, which policy head
     kind: Tensor  # (E,) uint8: KIND_PRE, KIND_POST or KIND_BOTH
+    extras: Tensor  # (E, X) further scalars of the environment, e.g. the layer; X may be 0
 
 
 class SynapseEvents(NamedTuple):
@@ -48,6 +49,7 @@ class SynapseEvents(NamedTuple):
     projection: Tensor  # (E,) int64, which projection, hence learning rate and clips
     group: Tensor  # (E,) int64, which policy head
     kind: Tensor  # (E,) uint8: KIND_PRE, KIND_POST or KIND_BOTH
+    extras: Tensor  # (E, X) further scalars of the environment, e.g. the layer; X may be 0
     lengths: Tensor  # (R,) int64, events of each network; sums to E
     history_length: int  # K
 
@@ -78,6 +80,7 @@ class SynapseEvents(NamedTuple):
             projection=self.projection[cut],
             group=self.group[cut],
             kind=self.kind[cut],
+            extras=self.extras[cut],
             lengths=lengths,
         )
 
@@ -149,6 +152,7 @@ class EventFinder:
             projection=projection,
             group=self._groups.index_select(0, projection),
             kind=kind,
+            extras=self._network.weights.new_empty(len(synapse), 0),
             lengths=torch.bincount(fans.row.index_select(0, fan), minlength=len(networks)),
             history_length=self._history_length,
         )

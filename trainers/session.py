@@ -8,15 +8,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv
 
 from snn_plasticity_gym.agents.on_policy import EventLearner, flat_face
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.schema import to_dict
-from snn_plasticity_gym.config.training import TrainingConfig
+from snn_plasticity_gym.config.training import LearnerConfig, TrainingConfig
 from snn_plasticity_gym.evaluation.reward import RewardReport, reward_of
 from snn_plasticity_gym.tracking import RunFolder, atomic_path, make_logger
 from snn_plasticity_gym.trainers.callbacks import CheckpointEveryImages, ProgressLines
@@ -25,16 +25,17 @@ from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 EVAL_SEED = 1_000_000_007  # of the judge's networks and images; far from the seeds that runs draw
 
-MakeModel = Callable[[VecEnv, int], EventLearner]
 
-
-def run_training(config: TrainingConfig, env_config: EnvironmentConfig, make_model: MakeModel) -> Path:
+def run_training(
+    config: LearnerConfig, env_config: EnvironmentConfig, algorithm: Callable[..., EventLearner], **arguments: Any
+) -> Path:
     """Train, judge before and after, and write everything into a run folder.
 
     Args:
         config: Settings of the trainer.
         env_config: Settings of the environment.
-        make_model: Makes the learner from the environment and the seed.
+        algorithm: `EventA2C` or `EventPPO`.
+        arguments: What this algorithm needs beyond the settings that all have.
 
     Returns:
         The run's folder.
@@ -59,7 +60,7 @@ def run_training(config: TrainingConfig, env_config: EnvironmentConfig, make_mod
     }
     run = RunFolder.create(config.env, settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=dataset)
     writer = start_wandb(config.wandb, run, settings, config.wandb_project)
-    model = make_model(env, seed)
+    model = algorithm("PlasticityPolicy", env, seed=seed, **_learner_arguments(config, env_config), **arguments)
     model.set_logger(make_logger(run, writer))
     print(_plan(config, engine.dataset.name, env_config, seed, run))
 
@@ -94,6 +95,21 @@ def run_training(config: TrainingConfig, env_config: EnvironmentConfig, make_mod
     model.logger.close()
     print(_outcome(before, after, time.perf_counter() - began, run))
     return run.path
+
+
+def _learner_arguments(config: LearnerConfig, env_config: EnvironmentConfig) -> dict[str, Any]:
+    """Translate the settings that all learners have into their arguments."""
+    same = ("learning_rate", "gamma", "events_per_image", "normalize_advantage", "ent_coef", "vf_coef")
+    return {
+        **{name: getattr(config, name) for name in (*same, "max_grad_norm", "loss_weighting")},
+        "n_steps": config.images_per_update,
+        "device": env_config.device,
+        "policy_kwargs": {
+            "sigma": config.sigma,
+            "use_kind": env_config.event_kinds == "feature",
+            "critic_lr_scale": config.critic_learning_rate / config.learning_rate,
+        },
+    }
 
 
 def _callbacks(config: TrainingConfig, run: RunFolder, images: int, bar: bool) -> list[BaseCallback]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from stable_baselines3 import A2C
-from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
 from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
-from snn_plasticity_gym.agents.on_policy import EventLearner, standardise
+from snn_plasticity_gym.agents.on_policy import EventLearner, choice, standardise
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
+from snn_plasticity_gym.config.training import LOSS_WEIGHTINGS
 
 
 def a2c_loss(samples: EventSamples, log_prob: Tensor, values: Tensor, vf_coef: float) -> Tensor:
-    """Sum over events of -A log pi + vf_coef (G - V)^2; Mnih et al. (2016), section 4.
+    """Loss of each event, -A log pi + vf_coef (G - V)^2, shape (E,); Mnih et al. (2016), section 4.
 
     Args:
         samples: Events with their advantages A and returns G.
@@ -23,7 +23,7 @@ def a2c_loss(samples: EventSamples, log_prob: Tensor, values: Tensor, vf_coef: f
         values: V of the critic, (E,).
         vf_coef: beta_v.
     """
-    return (-samples.advantages * log_prob + vf_coef * (samples.returns - values) ** 2).sum()
+    return -samples.advantages * log_prob + vf_coef * (samples.returns - values) ** 2
 
 
 class EventA2C(EventLearner, A2C):
@@ -40,10 +40,9 @@ class EventA2C(EventLearner, A2C):
         ent_coef: Weight of the entropy (beta_ent); sigma is fixed, so it moves the loss but no parameter.
         vf_coef: Weight of the value loss (beta_v).
         max_grad_norm: Gradients are clipped to this norm.
+        loss_weighting: "event": the loss is a mean over events; "step": over time steps, of means over their events.
         kwargs: Further arguments of `stable_baselines3.A2C`: policy_kwargs, seed, device, verbose, ...
     """
-
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"PlasticityPolicy": PlasticityPolicy}
 
     def __init__(
         self,
@@ -57,10 +56,12 @@ class EventA2C(EventLearner, A2C):
         ent_coef: float = 0.0,
         vf_coef: float = 0.5,
         max_grad_norm: float = 0.5,
+        loss_weighting: str = "event",
         seed: int | None = None,
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
+        self.loss_weighting = choice("loss_weighting", loss_weighting, LOSS_WEIGHTINGS)
         buffer = {"events_per_image": events_per_image, "seed": seed or 0}
         super().__init__(
             policy,
@@ -91,7 +92,7 @@ class EventA2C(EventLearner, A2C):
             samples = samples._replace(advantages=standardise(samples.advantages))
 
         def loss(chunk: EventSamples, means: Tensor, values: Tensor) -> Tensor:
-            entropy = self.ent_coef * self.policy.entropy * len(values)
+            entropy = self.ent_coef * self.policy.entropy
             return a2c_loss(chunk, self.policy.log_prob(means, chunk.actions), values, self.vf_coef) - entropy
 
         means, values = self.accumulate_gradients(samples, loss)

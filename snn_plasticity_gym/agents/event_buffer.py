@@ -5,6 +5,7 @@ Axes: B lifetimes, E events kept, P distinct pairs of histories, H histories.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,27 @@ class EventSamples(NamedTuple):
     log_probs: Tensor  # (E,) of the actions when they were taken
     returns: Tensor  # (E,)
     advantages: Tensor  # (E,) returns less a baseline; the returns themselves until there is one
+    step: Tensor  # (E,) int64, number of the (episode, lifetime, time step) that an event belongs to
+
+    def take(self, part: slice | Tensor) -> EventSamples:
+        """Return some of the events; the tables of pairs and histories stay whole."""
+        state = self.state
+        state = state._replace(
+            pair=state.pair[part],
+            weight=state.weight[part],
+            group=state.group[part],
+            kind=state.kind[part],
+            extras=state.extras[part],
+        )
+        return EventSamples(state, *(column[part] for column in self[1:]))
+
+    def compact(self) -> EventSamples:
+        """Drop the pairs and histories that no event points to."""
+        state = self.state
+        histories, pair_pre, pair_post, pair = _used(state.histories, state.pair_pre, state.pair_post, state.pair)
+        return self._replace(
+            state=state._replace(histories=histories, pair_pre=pair_pre, pair_post=pair_post, pair=pair)
+        )
 
 
 class _Step(NamedTuple):
@@ -35,10 +57,12 @@ class _Step(NamedTuple):
     weight: Tensor  # (E,)
     group: Tensor  # (E,)
     kind: Tensor  # (E,)
+    extras: Tensor  # (E, X)
     lifetime: Tensor  # (E,)
     actions: Tensor  # (E,)
     log_probs: Tensor  # (E,)
     time: Tensor  # (E,) int64, time step of the episode, from 1
+    place: Tensor  # (E,) int64, which event of its time step
     keys: Tensor  # (E,) random, by which the sample is drawn
 
 
@@ -91,6 +115,7 @@ class EventRolloutBuffer:
         self.pos = 0
         self._episodes: list[_Step] = []
         self._returns: list[Tensor] = []
+        self._numbers: list[Tensor] = []
         self._begin_episode()
 
     def _begin_episode(self) -> None:
@@ -123,10 +148,12 @@ class EventRolloutBuffer:
             weight=events.weight[kept],
             group=events.group[kept],
             kind=events.kind[kept],
+            extras=events.extras[kept],
             lifetime=lifetime[kept],
             actions=actions[kept],
             log_probs=log_probs[kept],
             time=torch.full_like(kept, time),
+            place=kept,
             keys=keys[kept],
         )
         self._steps.append(_used_tables(step))
@@ -147,20 +174,28 @@ class EventRolloutBuffer:
         self._steps = [_used_tables(_select(step, order[rank < self.events_per_image]))]
         self._held = len(self._steps[0].keys)
 
-    def end_episode(self, rewards: Tensor, num_steps: int) -> None:
+    def end_episode(self, rewards: Tensor, num_steps: int, event_rewards: Sequence[Tensor] | None = None) -> None:
         """Pay the episode that was added since the last call.
 
         Args:
-            rewards: Reward of each lifetime, (B,).
+            rewards: Reward of each lifetime, (B,); every event of it gets the same, discounted to its time step.
             num_steps: Time steps T of the episode.
+            event_rewards: Rewards of the events of each time step, (E_t,) each, in the order in which they were
+                added; then these are the returns, and `rewards` is not looked at.
         """
         if self.events_per_image and self._steps:
             self._prune()
         if self._steps:
             episode = _join(self._steps)
-            discount = self.gamma ** (num_steps - episode.time).to(rewards.dtype)  # (E,)
+            if event_rewards is None:
+                discount = self.gamma ** (num_steps - episode.time).to(rewards.dtype)  # (E,)
+                returns = discount * rewards[episode.lifetime]
+            else:
+                first = torch.tensor([0, *(len(step) for step in event_rewards)], device=self.device).cumsum(0)
+                returns = torch.cat(list(event_rewards))[first[episode.time - 1] + episode.place]
             self._episodes.append(episode)
-            self._returns.append(discount * rewards[episode.lifetime])
+            self._returns.append(returns)
+            self._numbers.append((self.pos * self.n_envs + episode.lifetime) * (num_steps + 1) + episode.time)
         self.pos += 1
         self._begin_episode()
 
@@ -186,9 +221,12 @@ class EventRolloutBuffer:
             weight=events.weight,
             group=events.group,
             kind=events.kind,
+            extras=events.extras,
         )
         returns = torch.cat(self._returns)
-        return EventSamples(state, events.actions, events.log_probs, returns, advantages=returns)
+        return EventSamples(
+            state, events.actions, events.log_probs, returns, advantages=returns, step=torch.cat(self._numbers)
+        )
 
 
 def _select(step: _Step, index: Tensor) -> _Step:
@@ -199,10 +237,16 @@ def _select(step: _Step, index: Tensor) -> _Step:
 
 def _used_tables(step: _Step) -> _Step:
     """Drop the pairs and histories that no event points to."""
-    used_pairs, pair = torch.unique(step.pair, return_inverse=True)
-    ends = torch.stack([step.pair_pre[used_pairs], step.pair_post[used_pairs]])  # (2, P)
+    histories, pair_pre, pair_post, pair = _used(step.histories, step.pair_pre, step.pair_post, step.pair)
+    return step._replace(histories=histories, pair_pre=pair_pre, pair_post=pair_post, pair=pair)
+
+
+def _used(histories: Tensor, pre: Tensor, post: Tensor, pair: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the histories, pair ends and pair pointers that are left when unused rows are dropped."""
+    used_pairs, pair = torch.unique(pair, return_inverse=True)
+    ends = torch.stack([pre[used_pairs], post[used_pairs]])  # (2, P)
     used_histories, ends = torch.unique(ends, return_inverse=True)
-    return step._replace(histories=step.histories[used_histories], pair_pre=ends[0], pair_post=ends[1], pair=pair)
+    return histories[used_histories], ends[0], ends[1], pair
 
 
 def _join(steps: list[_Step]) -> _Step:

@@ -73,6 +73,7 @@ class RuleNetwork(nn.Module):
     Args:
         num_groups: Number of heads.
         use_kind: Whether the event's kind (pre, post, both; one-hot) is part of the state.
+        num_extras: Number of further scalars of the environment (`LocalState.extras`).
         hidden_sizes: Widths of the hidden layers of heads and critic.
         channels: Output channels of the front's convolutions.
         kernel_sizes: Their widths.
@@ -82,13 +83,14 @@ class RuleNetwork(nn.Module):
         self,
         num_groups: int,
         use_kind: bool,
+        num_extras: int,
         hidden_sizes: Sequence[int],
         channels: tuple[int, int],
         kernel_sizes: tuple[int, int],
     ) -> None:
         super().__init__()
         self.use_kind = use_kind
-        num_scalars = 1 + NUM_KINDS * use_kind
+        num_scalars = 1 + NUM_KINDS * use_kind + num_extras
         self.front = SpikeFront(channels, kernel_sizes)
         width = self.front.out_features
         # A small last layer: rules begin near "no change", and actions near their noise.
@@ -101,12 +103,11 @@ class RuleNetwork(nn.Module):
         return self.front.pairs(bits, state.pair_pre, state.pair_post)
 
     def scalars(self, state: LocalState) -> Tensor:
-        """Return what each event adds to h: its weight and, where it counts, its kind; (E, S)."""
-        weight = state.weight.unsqueeze(1)  # (E, 1)
-        if not self.use_kind:
-            return weight
-        kind = nn.functional.one_hot(state.kind.long(), NUM_KINDS).to(weight.dtype)  # (E, 3)
-        return torch.cat([weight, kind], dim=1)
+        """Return what each event adds to h: weight, kind (where it counts), the environment's extras; (E, S)."""
+        columns = [state.weight.unsqueeze(1)]  # (E, 1)
+        if self.use_kind:
+            columns.append(nn.functional.one_hot(state.kind.long(), NUM_KINDS).to(state.weight.dtype))  # (E, 3)
+        return torch.cat([*columns, state.extras], dim=1)
 
     def mean(self, features: Tensor, state: LocalState) -> Tensor:
         """Return the mean weight change of each event, tanh of its group's head, in [-1, 1]: (E,)."""

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
 
 from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
+from snn_plasticity_gym.config.schema import unknown
 from snn_plasticity_gym.envs.engine import EpisodeResult
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -49,6 +51,8 @@ class EventLearner(OnPolicyAlgorithm):
     environment, here one time step of one network: an image is T timesteps.
     """
 
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"PlasticityPolicy": PlasticityPolicy}
+    loss_weighting = "event"  # or "step": busy time steps then count no more than quiet ones
     policy: PlasticityPolicy
     rollout_buffer: EventRolloutBuffer  # type: ignore[assignment]
 
@@ -107,7 +111,7 @@ class EventLearner(OnPolicyAlgorithm):
                 if not callback.on_step():
                     return False
             result = face.finish()
-            buffer.end_episode(result.reward, step)
+            buffer.end_episode(result.reward.to(self.device), step, result.event_rewards)
             results.append(result)
             self._update_info_buffer(_episode_infos(result, step, time.time() - self.start_time / 1e9))
         self._record_rollout(face, results, time.perf_counter() - began)
@@ -131,6 +135,10 @@ class EventLearner(OnPolicyAlgorithm):
             record(f"rollout/spikes_{name}", spikes.mean().item())
         for name, value in face.engine.weight_statistics().items():
             record(f"weights/{name}", value)
+        for name, value in face.engine.changes.take().items():
+            record(f"delta_w/{name}", value)
+        for name, weights in face.engine.plastic_weights(row=0).items():
+            record(f"weights/{name}_histogram", weights.flatten(), exclude=("stdout", "log", "csv", "json"))
         record("time/images", self.num_timesteps // face.engine.num_steps)
         record("time/events_per_second", events.sum().item() / seconds)
 
@@ -145,28 +153,34 @@ class EventLearner(OnPolicyAlgorithm):
     def accumulate_gradients(
         self, samples: EventSamples, loss: Callable[[EventSamples, Tensor, Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Add the gradient of a mean over events to the policy's parameters, holding only a chunk of them at a time.
+        """Add the gradient of the mean loss to the policy's parameters, holding only a chunk of the events at a time.
 
         Args:
             samples: Events.
-            loss: Gives the sum of the loss over some events from these events, their means (E,) and values (E,).
+            loss: Gives the loss of each of some events, (E,), from these events, their means (E,) and values (E,).
 
         Returns:
             Means and values of all events, without gradient, (E,) each.
         """
-        rule, total = self.policy.rule, len(samples.actions)
+        rule, weights = self.policy.rule, self._event_weights(samples)
         features = rule.features(samples.state)  # (P, F)
-        leaf = (
-            features.detach().requires_grad_()
-        )  # where the chunks' gradients meet, for one way back through the front
+        # Where the chunks' gradients meet, for one way back through the front.
+        leaf = features.detach().requires_grad_()
         means, values = [], []
-        for chunk in chunks(samples):
+        for chunk, chunk_weights in zip(chunks(samples), weights.split(LEARNING_CHUNK), strict=True):
             mean, value = rule.mean(leaf, chunk.state), rule.value(leaf, chunk.state)
-            (loss(chunk, mean, value) / total).backward()
+            (loss(chunk, mean, value) * chunk_weights).sum().backward()
             means.append(mean.detach())
             values.append(value.detach())
         features.backward(leaf.grad)
         return torch.cat(means), torch.cat(values)
+
+    def _event_weights(self, samples: EventSamples) -> Tensor:
+        """Return each event's share in the mean, (E,): alike for all events, or alike for all time steps."""
+        if self.loss_weighting == "event":
+            return torch.full_like(samples.returns, 1.0 / len(samples.returns))
+        _, step, counts = torch.unique(samples.step, return_inverse=True, return_counts=True)
+        return 1.0 / (len(counts) * counts[step]).to(samples.returns.dtype)
 
     def step_optimizer(self) -> float:
         """Clip the gradient, take one step, and return the gradient's norm before clipping."""
@@ -188,11 +202,15 @@ class EventLearner(OnPolicyAlgorithm):
 
 def chunks(samples: EventSamples) -> Iterator[EventSamples]:
     """Cut the events into chunks; the tables of pairs and histories stay whole."""
-    state = samples.state
     for start in range(0, len(samples.actions), LEARNING_CHUNK):
-        part = slice(start, start + LEARNING_CHUNK)
-        columns = {name: getattr(state, name)[part] for name in ("pair", "weight", "group", "kind")}
-        yield EventSamples(state._replace(**columns), *(column[part] for column in samples[1:]))
+        yield samples.take(slice(start, start + LEARNING_CHUNK))
+
+
+def choice(what: str, name: str, names: Sequence[str]) -> str:
+    """Return `name`; raise ValueError if it is not one of `names`."""
+    if name not in names:
+        raise ValueError(unknown(what, name, names))
+    return name
 
 
 def standardise(advantages: Tensor) -> Tensor:

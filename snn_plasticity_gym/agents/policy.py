@@ -19,6 +19,7 @@ from snn_plasticity_gym.events import LocalState, SynapseEvents
 from snn_plasticity_gym.history import pack
 
 SLOT_KEYS = ("history", "weight", "group", "kind", "mask")
+EXTRA_KEYS = ("layer", "factor")  # scalars that only some environments have
 
 
 class MaskedGaussian(DiagGaussianDistribution):
@@ -95,6 +96,7 @@ class PlasticityPolicy(ActorCriticPolicy):
         group_space = observation_space["group"]
         assert isinstance(group_space, spaces.MultiDiscrete)
         self.num_groups = int(group_space.nvec.max())
+        self.extra_keys = [key for key in EXTRA_KEYS if key in observation_space.spaces]
         super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
@@ -105,7 +107,14 @@ class PlasticityPolicy(ActorCriticPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         """Create the networks and the optimizer, the critic in a parameter group of its own."""
-        self.rule = RuleNetwork(self.num_groups, self.use_kind, self.hidden_sizes, self.channels, self.kernel_sizes)
+        self.rule = RuleNetwork(
+            self.num_groups,
+            self.use_kind,
+            len(self.extra_keys),
+            self.hidden_sizes,
+            self.channels,
+            self.kernel_sizes,
+        )
         self.register_buffer("log_std", torch.tensor(float(self.sigma)).log())
         self.action_dist = MaskedGaussian(self.action_space.shape[0])  # type: ignore[index]
         actor = [*self.rule.front.parameters(), *self.rule.heads.parameters()]
@@ -143,7 +152,7 @@ class PlasticityPolicy(ActorCriticPolicy):
     def _evaluate_slots(self, obs: PyTorchObs) -> tuple[MaskedGaussian, Tensor]:
         assert isinstance(obs, dict)
         mask = obs["mask"] > 0  # (B, E)
-        state = _used_slots(obs, mask)
+        state = _used_slots(obs, mask, self.extra_keys)
         features = self.rule.features(state)
         mean = torch.zeros(mask.shape, device=mask.device)  # (B, E)
         mean = mean.masked_scatter(mask, self.rule.mean(features, state))
@@ -190,10 +199,11 @@ class FrozenRule:
         return self._network.act(self._front, events.local_state())
 
 
-def _used_slots(obs: dict[str, Tensor], mask: Tensor) -> LocalState:
+def _used_slots(obs: dict[str, Tensor], mask: Tensor, extra_keys: list[str]) -> LocalState:
     """Return the used slots as a flat batch, in order of lifetime, then slot."""
     history = obs["history"][mask]  # (E, 2, K)
     rows = torch.arange(2 * len(history), device=mask.device).view(-1, 2)
+    extras = [obs[key][mask].float() for key in extra_keys]
     return LocalState(
         histories=pack(history.flatten(0, 1)),
         history_length=history.shape[2],
@@ -203,4 +213,5 @@ def _used_slots(obs: dict[str, Tensor], mask: Tensor) -> LocalState:
         weight=obs["weight"][mask].float(),
         group=obs["group"][mask].long(),
         kind=obs["kind"][mask],
+        extras=torch.stack(extras, dim=1) if extras else history.new_empty(len(history), 0, dtype=torch.float32),
     )

@@ -207,10 +207,20 @@ def _check_interval(low_name: str, low: float, high_name: str, high: float) -> N
 
 @config_class
 class Unsup1Config(UnsupervisedConfig):
-    """One policy for all plastic synapses of a Diehl-Cook network (SNNPlastic-Unsup1-v0)."""
+    """One policy for all plastic synapses of a Diehl-Cook network."""
 
 
-ENVIRONMENTS: dict[str, type[EnvironmentConfig]] = {"SNNPlastic-Unsup1-v0": Unsup1Config}
+@config_class
+class Unsup2Config(UnsupervisedConfig):
+    """One policy head for input -> E, another for I -> E, of a Diehl-Cook network."""
+
+    alpha_unsup: float = 0.5
+
+
+ENVIRONMENTS: dict[str, type[EnvironmentConfig]] = {
+    "SNNPlastic-Unsup1-v0": Unsup1Config,
+    "SNNPlastic-Unsup2-v0": Unsup2Config,
+}
 """Registered environments and their settings."""
 
 

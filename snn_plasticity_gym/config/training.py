@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from snn_plasticity_gym.config.schema import config_class, setting
 
+LOSS_WEIGHTINGS = ("event", "step")
+ADVANTAGE_SCOPES = ("minibatch", "rollout")
 WANDB_MODES = ("auto", "online", "offline", "disabled")
 
 
@@ -41,28 +43,64 @@ class TrainingConfig:
 
 
 @config_class
-class A2CConfig(TrainingConfig):
-    """Train a plasticity rule with advantage actor-critic."""
+class LearnerConfig(TrainingConfig):
+    """What the policy gradient trainers have in common."""
 
-    learning_rate: float = setting(3e-4, "Learning rate alpha_actor of front and heads (Adam).", section="A2C", gt=0)
-    critic_learning_rate: float = setting(1e-3, "Learning rate alpha_critic of the critic (Adam).", section="A2C", gt=0)
+    learning_rate: float = setting(
+        3e-4, "Learning rate alpha_actor of front and heads (Adam).", section="Learning", gt=0
+    )
+    critic_learning_rate: float = setting(
+        1e-3, "Learning rate alpha_critic of the critic (Adam).", section="Learning", gt=0
+    )
     images_per_update: int = setting(
-        1, "Images shown to each lifetime between two updates.", unit="images", section="A2C", ge=1
+        1, "Images shown to each lifetime between two updates.", unit="images", section="Learning", ge=1
     )
     events_per_image: int = setting(
         1024,
         "Events learned from per image, a uniform sample; 0: all. Every event changes its weight.",
         unit="events",
-        section="A2C",
+        section="Learning",
         ge=0,
     )
     sigma: float = setting(
-        0.1, "Standard deviation sigma_policy of the weight changes around their mean.", section="A2C", gt=0
+        0.1, "Standard deviation sigma_policy of the weight changes around their mean.", section="Learning", gt=0
     )
-    gamma: float = setting(1.0, "Discount per time step.", section="A2C", gt=0, le=1)
-    vf_coef: float = setting(0.5, "Weight beta_v of the value loss.", section="A2C", ge=0)
+    gamma: float = setting(1.0, "Discount per time step.", section="Learning", gt=0, le=1)
+    vf_coef: float = setting(0.5, "Weight beta_v of the value loss.", section="Learning", ge=0)
     ent_coef: float = setting(
-        0.0, "Weight beta_ent of the entropy; without effect on parameters while sigma is fixed.", section="A2C", ge=0
+        0.0,
+        "Weight beta_ent of the entropy; without effect on parameters while sigma is fixed.",
+        section="Learning",
+        ge=0,
     )
-    max_grad_norm: float = setting(0.5, "Norm to which gradients are clipped.", section="A2C", gt=0)
-    normalize_advantage: bool = setting(True, "Standardise the advantages over each rollout.", section="A2C")
+    max_grad_norm: float = setting(0.5, "Norm to which gradients are clipped.", section="Learning", gt=0)
+    normalize_advantage: bool = setting(True, "Standardise the advantages.", section="Learning")
+    loss_weighting: str = setting(
+        "event",
+        "event: the loss is a mean over events; step: over time steps, busy and quiet ones alike.",
+        section="Learning",
+        choices=LOSS_WEIGHTINGS,
+    )
+
+
+@config_class
+class A2CConfig(LearnerConfig):
+    """Train a plasticity rule with advantage actor-critic."""
+
+
+@config_class
+class PPOConfig(LearnerConfig):
+    """Train a plasticity rule with proximal policy optimisation."""
+
+    clip_range: float = setting(0.2, "Clipping epsilon of the probability ratio.", section="PPO", gt=0)
+    n_epochs: int = setting(4, "Passes over the events of a rollout.", section="PPO", ge=1)
+    batch_size: int = setting(512, "Events of a minibatch.", unit="events", section="PPO", ge=1)
+    advantage_scope: str = setting(
+        "minibatch",
+        "Over what advantages are standardised.",
+        section="PPO",
+        choices=ADVANTAGE_SCOPES,
+    )
+    target_kl: float | None = setting(
+        None, "End an update once the approximate KL divergence passes 1.5 times this.", section="PPO", gt=0
+    )

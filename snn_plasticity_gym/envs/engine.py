@@ -32,6 +32,7 @@ class EpisodeResult(NamedTuple):
     num_events: Tensor  # (R,) int64
     images: Tensor  # (R,) int64, image in its split
     labels: Tensor  # (R,) int64
+    event_rewards: list[Tensor] | None = None  # (E_t,) for each time step, where events are rewarded one by one
 
 
 class LastEpisode(NamedTuple):
@@ -41,6 +42,42 @@ class LastEpisode(NamedTuple):
     winner: int  # -1: nobody
     reward: float
     terms: dict[str, float]  # NaN where a part has no value
+
+
+class WeightChanges:
+    """Statistics of the weight changes that were really made, by group of synapses.
+
+    Args:
+        groups: Names of the groups.
+        device: Where the sums are kept.
+    """
+
+    def __init__(self, groups: Sequence[str], device: torch.device) -> None:
+        self._groups = groups
+        self._sums = torch.zeros(4, len(groups), dtype=torch.float64, device=device)  # count, sum, squares, rises
+
+    def add(self, group: Tensor, change: Tensor) -> None:
+        """Count the changes (E,) of synapses of the given groups (E,)."""
+        if len(self._groups) == 1:
+            self._sums[0] += len(change)
+            self._sums[1] += change.sum()
+            self._sums[2] += change.square().sum()
+            self._sums[3] += (change > 0).sum()
+        else:
+            for row, weights in enumerate((None, change, change.square(), (change > 0).to(change.dtype))):
+                self._sums[row] += torch.bincount(group, weights, minlength=len(self._groups))
+
+    def take(self) -> dict[str, float]:
+        """Return mean, spread and share of potentiation of each group since the last call, and begin anew."""
+        statistics = {}
+        for name, (count, total, squares, rises) in zip(self._groups, self._sums.T.tolist(), strict=True):
+            if count:
+                mean = total / count
+                statistics[f"{name}_mean"] = mean
+                statistics[f"{name}_spread"] = max(squares / count - mean**2, 0.0) ** 0.5
+                statistics[f"{name}_potentiation"] = rises / count
+        self._sums.zero_()
+        return statistics
 
 
 class Engine:
@@ -93,8 +130,9 @@ class Engine:
         self._generations = np.zeros(num_lifetimes, dtype=np.int64)  # lifetimes that grew from the seed so far
         self._stimuli: list[Stimuli | None] = [None] * num_lifetimes
         self._shown: list[Stimulus | None] = [None] * num_lifetimes
-        self._num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=self.device)
+        self.num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=self.device)
         self._all = torch.arange(num_lifetimes, device=self.device)
+        self.changes = WeightChanges(self.task.groups, self.device)
 
     @property
     def num_steps(self) -> int:
@@ -156,7 +194,7 @@ class Engine:
         self.network.rest(index)
         for windows in self._windows.values():
             windows[index] = 0
-        self._num_events[index] = 0
+        self.num_events[index] = 0
         self.steps[rows] = 0
 
     def advance(self, rows: Sequence[int] | None = None) -> SynapseEvents:
@@ -185,7 +223,7 @@ class Engine:
                 whole[index] = windows[name]
         self.steps[slice(None) if rows is None else rows] += 1
         events = self._find_events(activity, windows, where)
-        self._num_events[where] += events.lengths
+        self.num_events[where] += events.lengths
         return events
 
     def write(self, events: SynapseEvents, delta_d: Tensor) -> None:
@@ -205,8 +243,9 @@ class Engine:
         scale, low, high = (
             bound.index_select(0, events.projection) for bound in (self._scale, self._w_min, self._w_max)
         )
-        weight = torch.addcmul(events.weight, scale, delta_d.clamp(-1.0, 1.0))  # (E,)
-        self.network.weights[events.synapse] = weight.clamp(low, high)
+        weight = torch.addcmul(events.weight, scale, delta_d.clamp(-1.0, 1.0)).clamp(low, high)  # (E,)
+        self.network.weights[events.synapse] = weight
+        self.changes.add(events.group, weight - events.weight)
 
     def finish(self, rows: Sequence[int]) -> EpisodeResult:
         """Judge the episode that the lifetimes `rows` have gone through."""
@@ -228,10 +267,14 @@ class Engine:
             winners=verdict.winners,
             spikes={name: spikes.sum(dim=(1, 2)) for name, spikes in raster.items()},
             rates=raster[self.task.readout].float().mean(dim=1),
-            num_events=self._num_events[index],
+            num_events=self.num_events[index],
             images=torch.tensor([stimulus.image for stimulus in shown], device=self.device),
             labels=labels,
         )
+
+    def plastic_weights(self, row: int) -> dict[str, Tensor]:
+        """Return the weights of one lifetime's plastic projections, (n_pre, n_post) each."""
+        return {p.name: self.network.weights_of(p.name)[row] for p in self._find_events.projections}
 
     def weight_statistics(self) -> dict[str, float]:
         """Return mean, spread (standard deviation) and saturation (share at a clip) of every plastic projection."""

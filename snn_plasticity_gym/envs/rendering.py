@@ -79,7 +79,7 @@ def frame_of(engine: Engine, row: int) -> Frame:
         number=int(engine.ages[row]) + (not judged),
         steps=steps,
         step_length=engine.config.dt,
-        num_events=int(engine._num_events[row]),
+        num_events=int(engine.num_events[row]),
         input_counts=input_counts.cpu().numpy().reshape(image.shape),
         readout=task.readout,
         raster=raster.cpu().numpy(),

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.config.environments import EnvironmentConfig, Unsup1Config
+from snn_plasticity_gym.config.environments import EnvironmentConfig, Unsup2Config, UnsupervisedConfig
 from snn_plasticity_gym.rewards.unsupervised import RewardResult, UnsupervisedReward, winner
 from snn_plasticity_gym.snn.diehl_cook import EXC, INPUT, diehl_cook
 from snn_plasticity_gym.snn.network import Population, Projection
@@ -45,17 +45,18 @@ class Task(Protocol):
         """Judge an episode, and remember it where the reward looks back."""
 
 
-class Unsup1Task:
-    """Diehl-Cook network, one policy head, unsupervised reward."""
+class UnsupervisedTask:
+    """Diehl-Cook network, unsupervised reward; one policy head for all synapses, or one for each projection."""
 
     input_name = INPUT
     readout = EXC
 
     def __init__(
-        self, config: Unsup1Config, num_lifetimes: int, n_input: int, num_images: int, device: torch.device
+        self, config: UnsupervisedConfig, num_lifetimes: int, n_input: int, num_images: int, device: torch.device
     ) -> None:
-        self.groups = ["single"]
-        self.populations, self.projections = diehl_cook(config, n_input, groups=(0, 0))
+        apart = isinstance(config, Unsup2Config)
+        self.groups = ["exc", "inh"] if apart else ["single"]
+        self.populations, self.projections = diehl_cook(config, n_input, groups=(0, int(apart)))
         self._reward = UnsupervisedReward(config, num_lifetimes, num_images, device)
 
     def forget(self, rows: Tensor) -> None:
@@ -83,6 +84,6 @@ def make_task(
     Raises:
         TypeError: The configuration belongs to no environment.
     """
-    if isinstance(config, Unsup1Config):
-        return Unsup1Task(config, num_lifetimes, n_input, num_images, device)
-    raise TypeError(f"no environment has a {type(config).__name__}; allowed: Unsup1Config")
+    if isinstance(config, UnsupervisedConfig):
+        return UnsupervisedTask(config, num_lifetimes, n_input, num_images, device)
+    raise TypeError(f"no environment has a {type(config).__name__}; allowed: Unsup1Config, Unsup2Config")

@@ -31,10 +31,12 @@ def test_loss_equals_a_hand_computed_example():
         log_probs=None,
         returns=torch.tensor([1.0, 1.0, -0.5]),
         advantages=torch.tensor([2.0, -1.0, 0.5]),
+        step=None,
     )
     log_prob, values = torch.tensor([-0.1, 0.4, -2.0]), torch.tensor([0.5, 1.0, 0.5])
-    # -(2 * -0.1) - (-1 * 0.4) - (0.5 * -2.0) = 0.2 + 0.4 + 1.0; squared errors 0.25 + 0 + 1
-    assert a2c_loss(samples, log_prob, values, vf_coef=0.4).item() == pytest.approx(1.6 + 0.4 * 1.25)
+    # -(2 * -0.1), -(-1 * 0.4), -(0.5 * -2.0); squared errors 0.25, 0, 1
+    expected = torch.tensor([0.2 + 0.4 * 0.25, 0.4, 1.0 + 0.4 * 1.0])
+    torch.testing.assert_close(a2c_loss(samples, log_prob, values, vf_coef=0.4), expected)
 
 
 def bandit_means(**arguments) -> torch.Tensor:

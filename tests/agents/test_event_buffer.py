@@ -35,6 +35,7 @@ def random_events(lengths: list[int], generator: torch.Generator) -> SynapseEven
         projection=torch.zeros(total, dtype=torch.int64),
         group=torch.randint(2, (total,), generator=generator),
         kind=torch.randint(3, (total,), generator=generator).to(torch.uint8),
+        extras=torch.empty(total, 0),
         lengths=torch.tensor(lengths),
         history_length=K,
     )

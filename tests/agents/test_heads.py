@@ -8,8 +8,8 @@ from snn_plasticity_gym.events import LocalState
 from snn_plasticity_gym.history import pack
 
 
-def random_state(num_events: int, num_groups: int = 1, length: int = 20, seed: int = 0) -> LocalState:
-    generator = torch.Generator().manual_seed(seed)
+def random_state(num_events: int, num_groups: int = 1, num_extras: int = 0, length: int = 20) -> LocalState:
+    generator = torch.Generator().manual_seed(0)
     bits = (torch.rand(9, length, generator=generator) < 0.3).to(torch.uint8)
     bits[0] = 0
     return LocalState(
@@ -21,13 +21,14 @@ def random_state(num_events: int, num_groups: int = 1, length: int = 20, seed: i
         weight=torch.rand(num_events, generator=generator) * 2 - 1,
         group=torch.randint(num_groups, (num_events,), generator=generator),
         kind=torch.randint(3, (num_events,), generator=generator).to(torch.uint8),
+        extras=torch.rand(num_events, num_extras, generator=generator),
     )
 
 
-def network(num_groups: int = 1, use_kind: bool = False) -> RuleNetwork:
+def network(num_groups: int = 1, use_kind: bool = False, num_extras: int = 0) -> RuleNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = RuleNetwork(num_groups, use_kind, (128, 128), (16, 32), (5, 5))
+        net = RuleNetwork(num_groups, use_kind, num_extras, (128, 128), (16, 32), (5, 5))
         for head in net.heads:  # the last layer begins near 0: make the answers worth comparing
             torch.nn.init.normal_(head.rest[-1].weight)
         return net
@@ -41,7 +42,7 @@ def slow_output(head: Head, front, state: LocalState, event: int, use_kind: bool
     scalars = [state.weight[event : event + 1]]
     if use_kind:
         scalars.append(torch.eye(3)[int(state.kind[event])])
-    x = torch.cat([h, *scalars])
+    x = torch.cat([h, *scalars, state.extras[event]])
     x = torch.relu(head.first.weight @ x + head.first.bias)
     x = torch.relu(head.rest[1].weight @ x + head.rest[1].bias)
     return head.rest[3].weight @ x + head.rest[3].bias
@@ -52,10 +53,11 @@ def unpacked(state: LocalState) -> torch.Tensor:
     return torch.stack([(words >> (state.history_length - 1 - k)) & 1 for k in range(state.history_length)], dim=1)
 
 
+@pytest.mark.parametrize("num_extras", [0, 2])
 @pytest.mark.parametrize("use_kind", [False, True])
 @pytest.mark.parametrize("num_groups", [1, 3])
-def test_mean_value_and_action_equal_the_plain_network_event_by_event(num_groups, use_kind):
-    net, state = network(num_groups, use_kind), random_state(40, num_groups)
+def test_mean_value_and_action_equal_the_plain_network_event_by_event(num_groups, use_kind, num_extras):
+    net, state = network(num_groups, use_kind, num_extras), random_state(40, num_groups, num_extras)
     features = net.features(state)
     mean, value = net.mean(features, state), net.value(features, state)
     acted = net.act(net.front.frozen(state.history_length), state)
@@ -104,7 +106,7 @@ def test_actor_and_critic_share_the_front():
 def test_permuting_events_permutes_the_answers_and_no_events_are_fine():
     net, state = network(2), random_state(30, 2)
     order = torch.randperm(30, generator=torch.Generator().manual_seed(1))
-    columns = ("pair", "weight", "group", "kind")
+    columns = ("pair", "weight", "group", "kind", "extras")
     shuffled = state._replace(**{name: getattr(state, name)[order] for name in columns})
     front = net.front.frozen(state.history_length)
     torch.testing.assert_close(net.act(front, shuffled), net.act(front, state)[order])

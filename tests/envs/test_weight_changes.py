@@ -1,0 +1,31 @@
+"""Statistics of weight changes against the weights themselves."""
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from toys import SMALL
+
+import snn_plasticity_gym  # noqa: F401
+
+
+@pytest.mark.parametrize("env_id", ["SNNPlastic-Unsup1-v0", "SNNPlastic-Unsup2-v0"])
+def test_mean_spread_and_potentiation_are_those_of_the_weights(env_id):
+    env = gymnasium.make_vec(env_id, num_envs=2, **SMALL)
+    env.reset(seed=0)
+    generator = torch.Generator().manual_seed(0)
+    changes: dict[int, list[np.ndarray]] = {}
+    while (events := env.events()) is not None:
+        before = env.engine.network.weights.clone()
+        env.apply(torch.randn(len(events.weight), generator=generator))
+        moved = (env.engine.network.weights - before)[events.synapse].double().numpy()
+        for group in range(len(env.engine.task.groups)):
+            changes.setdefault(group, []).append(moved[(events.group == group).numpy()])
+    statistics = env.engine.changes.take()
+    for group, name in enumerate(env.engine.task.groups):
+        all_changes = np.concatenate(changes[group])
+        assert len(all_changes) > 100
+        assert statistics[f"{name}_mean"] == pytest.approx(all_changes.mean(), rel=1e-4, abs=1e-8)
+        assert statistics[f"{name}_spread"] == pytest.approx(all_changes.std(), rel=1e-4)
+        assert statistics[f"{name}_potentiation"] == pytest.approx((all_changes > 0).mean())
+    assert env.engine.changes.take() == {}  # taken is taken
