@@ -137,7 +137,7 @@ def check(events: SynapseEvents, network: Network, lateral: str, expected: dict,
 
 
 def listed(spikes: dict[str, torch.Tensor]) -> NetworkActivity:
-    return NetworkActivity(spikes, {name: SpikeList.of(bits) for name, bits in spikes.items()})
+    return NetworkActivity(spikes, {name: SpikeList.of(bits) for name, bits in spikes.items()}, {})
 
 
 class Recorder:

@@ -41,6 +41,7 @@ class EventA2C(EventLearner, A2C):
         vf_coef: Weight of the value loss (beta_v).
         max_grad_norm: Gradients are clipped to this norm.
         loss_weighting: "event": the loss is a mean over events; "step": over time steps, of means over their events.
+        normalize_returns: Divide returns by their running standard deviation, for rewards of any scale.
         kwargs: Further arguments of `stable_baselines3.A2C`: policy_kwargs, seed, device, verbose, ...
     """
 
@@ -57,10 +58,12 @@ class EventA2C(EventLearner, A2C):
         vf_coef: float = 0.5,
         max_grad_norm: float = 0.5,
         loss_weighting: str = "event",
+        normalize_returns: bool = False,
         seed: int | None = None,
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
+        self.normalize_returns = normalize_returns
         self.loss_weighting = choice("loss_weighting", loss_weighting, LOSS_WEIGHTINGS)
         buffer = {"events_per_image": events_per_image, "seed": seed or 0}
         super().__init__(

@@ -12,6 +12,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
@@ -52,6 +53,7 @@ class EventLearner(OnPolicyAlgorithm):
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"PlasticityPolicy": PlasticityPolicy}
+    normalize_returns = False  # divide returns by their running standard deviation
     loss_weighting = "event"  # or "step": busy time steps then count no more than quiet ones
     policy: PlasticityPolicy
     rollout_buffer: EventRolloutBuffer  # type: ignore[assignment]
@@ -60,6 +62,8 @@ class EventLearner(OnPolicyAlgorithm):
         if self.env is not None:
             flat_face(self.env)
         super()._setup_model()
+        if not hasattr(self, "_return_scale"):  # loading has put the saved one there
+            self._return_scale = RunningMeanStd(shape=())
         self._noise = torch.Generator(self.device)
         if self.seed is None:
             self._noise.seed()
@@ -143,8 +147,11 @@ class EventLearner(OnPolicyAlgorithm):
         record("time/events_per_second", events.sum().item() / seconds)
 
     def samples_with_advantages(self) -> EventSamples:
-        """Return the rollout with A = G - V by the present critic."""
+        """Return the rollout with A = G - V by the present critic; returns are scaled first if they shall be."""
         samples, rule = self.rollout_buffer.samples(), self.policy.rule
+        if self.normalize_returns:
+            self._return_scale.update(samples.returns.cpu().double().numpy())
+            samples = samples._replace(returns=samples.returns / float(np.sqrt(self._return_scale.var) + 1e-12))
         with torch.no_grad():
             features = rule.features(samples.state)  # (P, F)
             values = [rule.value(features, chunk.state) for chunk in chunks(samples)]

@@ -55,6 +55,7 @@ class EventPPO(EventLearner):
         max_grad_norm: Gradients are clipped to this norm.
         target_kl: An update ends once the approximate KL divergence passes 1.5 times this; None: never.
         loss_weighting: "event": the loss is a mean over events; "step": over time steps, of means over their events.
+        normalize_returns: Divide returns by their running standard deviation, for rewards of any scale.
         seed: Of everything.
         kwargs: Further arguments of Stable-Baselines3's algorithms: policy_kwargs, device, verbose, ...
     """
@@ -77,6 +78,7 @@ class EventPPO(EventLearner):
         max_grad_norm: float = 0.5,
         target_kl: float | None = None,
         loss_weighting: str = "event",
+        normalize_returns: bool = False,
         seed: int | None = None,
         _init_setup_model: bool = True,
         **kwargs: Any,
@@ -108,6 +110,7 @@ class EventPPO(EventLearner):
         self.normalize_advantage = normalize_advantage
         self.advantage_scope = choice("advantage_scope", advantage_scope, ADVANTAGE_SCOPES)
         self.target_kl = target_kl
+        self.normalize_returns = normalize_returns
         self.loss_weighting = choice("loss_weighting", loss_weighting, LOSS_WEIGHTINGS)
         if _init_setup_model:
             self._setup_model()

@@ -9,6 +9,7 @@ from snn_plasticity_gym.config.schema import ConfigError, config_class, setting,
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 SPLITS = ("train", "validation", "test")
 EVENT_KINDS = ("merged", "feature")
+SURROGATE_NAMES = ("rectangular", "polynomial", "sigmoid", "gaussian", "fast_sigmoid")
 REWARD_FORMS = ("sum", "product")
 
 
@@ -217,9 +218,70 @@ class Unsup2Config(UnsupervisedConfig):
     alpha_unsup: float = 0.5
 
 
+@config_class
+class GradConfig(EnvironmentConfig):
+    """A deep feed-forward network whose synapses are rewarded for following the gradient of its loss.
+
+    Time constants and potentials are dimensionless where a step is 1: with the default constants a membrane halves in
+    a step and one unit of current raises it by 1, its distance to the threshold.
+    """
+
+    num_steps: int = 16
+    history_length: int = 16
+    max_rate: float = 1.0
+    hidden_sizes: tuple[int, ...] = setting(
+        (256, 128, 64, 32), "Neurons of the hidden layers.", section="Network", ge=1
+    )
+    layer_scalars: tuple[float, ...] = setting(
+        (0.2, 0.4, 0.6, 0.8, 1.0),
+        "Scalar that tells a synapse its layer, one for each layer of synapses.",
+        section="Network",
+    )
+    w_init: float = setting(
+        4.0, "Initial weights are uniform in +-w_init / sqrt(inputs of the layer).", section="Network", gt=0
+    )
+    w_min: float = setting(-1.0, "Lower clip of the weights.", section="Network", lt=0)
+    w_max: float = setting(1.0, "Upper clip of the weights.", section="Network", gt=0)
+    tau_mem: float = setting(2.0, "Membrane time constant.", unit="ms", section="Neurons", gt=0)
+    v_rest: float = setting(0.0, "Resting potential.", section="Neurons")
+    v_reset: float = setting(0.0, "Potential after a spike.", section="Neurons")
+    v_th: float = setting(1.0, "Threshold.", section="Neurons")
+    resistance: float = setting(2.0, "Membrane resistance R.", section="Neurons", gt=0)
+    eta: float = setting(0.001, "Learning rate: weight change at delta_d = 1.", section="Plasticity", ge=0)
+    surrogate: str = setting(
+        "rectangular",
+        "Surrogate derivative of the spike in the teacher's backward pass.",
+        section="Reward",
+        choices=SURROGATE_NAMES,
+    )
+    surrogate_width: float = setting(1.0, "Width a of the surrogate.", section="Reward", gt=0)
+    alpha_softmax: float = setting(
+        10.0, "Sharpness alpha of softmax(alpha * rate) in the loss.", section="Reward", gt=0
+    )
+    penalty: float = setting(0.0, "Weight lambda of dw^2 in the reward -g dw - lambda dw^2.", section="Reward", ge=0)
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        super().check()
+        if not self.hidden_sizes:
+            raise ConfigError("hidden_sizes must have at least one entry, got none")
+        if len(self.layer_scalars) != len(self.hidden_sizes) + 1:
+            raise ConfigError(
+                f"layer_scalars must have one entry for each of the {len(self.hidden_sizes) + 1} layers of synapses, "
+                f"got {len(self.layer_scalars)}"
+            )
+        if self.v_th <= max(self.v_reset, self.v_rest):
+            raise ConfigError(f"v_th must be above v_reset={self.v_reset} and v_rest={self.v_rest}, got {self.v_th}")
+        if self.dt > self.tau_mem:
+            raise ConfigError(
+                f"dt must be at most tau_mem={self.tau_mem} ms, beyond which forward Euler overshoots, got {self.dt}"
+            )
+
+
 ENVIRONMENTS: dict[str, type[EnvironmentConfig]] = {
     "SNNPlastic-Unsup1-v0": Unsup1Config,
     "SNNPlastic-Unsup2-v0": Unsup2Config,
+    "SNNPlastic-Grad-v0": GradConfig,
 }
 """Registered environments and their settings."""
 

@@ -75,6 +75,11 @@ class LearnerConfig(TrainingConfig):
     )
     max_grad_norm: float = setting(0.5, "Norm to which gradients are clipped.", section="Learning", gt=0)
     normalize_advantage: bool = setting(True, "Standardise the advantages.", section="Learning")
+    normalize_returns: bool = setting(
+        False,
+        "Divide returns by their running standard deviation; Grad's are tiny and need it.",
+        section="Learning",
+    )
     loss_weighting: str = setting(
         "event",
         "event: the loss is a mean over events; step: over time steps, busy and quiet ones alike.",

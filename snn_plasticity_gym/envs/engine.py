@@ -14,8 +14,10 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.data import load_dataset
+from snn_plasticity_gym.envs.event_log import EventLog
 from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, pool_length
-from snn_plasticity_gym.envs.tasks import Episode, make_task
+from snn_plasticity_gym.envs.task import Episode
+from snn_plasticity_gym.envs.tasks import make_task
 from snn_plasticity_gym.events import EventFinder, SynapseEvents
 from snn_plasticity_gym.history import empty_windows, push
 from snn_plasticity_gym.snn.network import Network
@@ -32,7 +34,7 @@ class EpisodeResult(NamedTuple):
     num_events: Tensor  # (R,) int64
     images: Tensor  # (R,) int64, image in its split
     labels: Tensor  # (R,) int64
-    event_rewards: list[Tensor] | None = None  # (E_t,) for each time step, where events are rewarded one by one
+    event_rewards: list[Tensor] | None = None  # of events written together, (E,) each, where events have their own
 
 
 class LastEpisode(NamedTuple):
@@ -123,6 +125,12 @@ class Engine:
             )
             for population in self.task.populations
         }
+        self._potentials = {  # (B, T, N) before the reset, kept where events are rewarded one by one
+            population.name: torch.zeros(num_lifetimes, config.num_steps, population.size, device=self.device)
+            for population in self.task.populations
+            if population.lif is not None and self.task.rewards_events
+        }
+        self._log = EventLog()
         self.steps = np.zeros(num_lifetimes, dtype=np.int64)  # time steps of the episode done so far
         self.ages = np.zeros(num_lifetimes, dtype=np.int64)  # images seen in this lifetime
         self.last_episodes: list[LastEpisode | None] = [None] * num_lifetimes  # of this lifetime; None: none judged yet
@@ -190,6 +198,11 @@ class Engine:
             stimulus = stimuli.draw()
             input_raster[row] = stimulus.spikes.to(self.device)
             self._shown[row] = stimulus
+        if len(rows) == self.num_lifetimes:
+            self._log.forget(None)
+        else:
+            for row in rows:
+                self._log.forget(row)
         index = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
         self.network.rest(index)
         for windows in self._windows.values():
@@ -214,6 +227,8 @@ class Engine:
         for name, spikes in activity.spikes.items():
             if name != self.task.input_name:
                 self.raster[name][slice(None) if index is None else index, at] = spikes
+        for name, potentials in self._potentials.items():
+            potentials[slice(None) if index is None else index, at] = activity.potentials[name]
         windows = {}
         for name, whole in self._windows.items():
             if index is None:
@@ -224,14 +239,15 @@ class Engine:
         self.steps[slice(None) if rows is None else rows] += 1
         events = self._find_events(activity, windows, where)
         self.num_events[where] += events.lengths
-        return events
+        return events._replace(extras=self.task.extras(events))
 
-    def write(self, events: SynapseEvents, delta_d: Tensor) -> None:
+    def write(self, events: SynapseEvents, delta_d: Tensor, row: int | None = None) -> None:
         """Change the weights: w <- clip(w + eta * alpha * clip(delta_d, -1, 1), w_min, w_max).
 
         Args:
             events: Events of the present step, all or some.
             delta_d: Normalised weight change of each, (E,).
+            row: Lifetime that all of them belong to; None if they are the whole step's of all lifetimes.
 
         Raises:
             ValueError: A weight change is missing, too many, or not finite.
@@ -243,9 +259,12 @@ class Engine:
         scale, low, high = (
             bound.index_select(0, events.projection) for bound in (self._scale, self._w_min, self._w_max)
         )
-        weight = torch.addcmul(events.weight, scale, delta_d.clamp(-1.0, 1.0)).clamp(low, high)  # (E,)
+        change = scale * delta_d.clamp(-1.0, 1.0)  # (E,)
+        weight = (events.weight + change).clamp(low, high)
         self.network.weights[events.synapse] = weight
         self.changes.add(events.group, weight - events.weight)
+        if self.task.rewards_events:
+            self._log.add(int(self.steps[row or 0]) - 1, row, events, change)
 
     def finish(self, rows: Sequence[int]) -> EpisodeResult:
         """Judge the episode that the lifetimes `rows` have gone through."""
@@ -254,7 +273,9 @@ class Engine:
         labels = torch.tensor([stimulus.label for stimulus in shown], device=self.device)
         places = torch.tensor([stimulus.place for stimulus in shown], device=self.device)
         raster = {name: spikes[index] for name, spikes in self.raster.items()}  # (R, T, N)
-        verdict = self.task.judge(Episode(index, places, labels, raster))
+        potentials = {name: values[index] for name, values in self._potentials.items()}  # (R, T, N)
+        written = self._log.of(None) or [entry for row in rows for entry in self._log.of(row)]
+        verdict = self.task.judge(Episode(index, places, labels, raster, potentials, written), self.network)
         self.ages[rows] += 1
         winners, rewards = verdict.winners.tolist(), verdict.result.reward.tolist()
         terms = {name: values.tolist() for name, values in verdict.result.terms.items()}
@@ -270,6 +291,7 @@ class Engine:
             num_events=self.num_events[index],
             images=torch.tensor([stimulus.image for stimulus in shown], device=self.device),
             labels=labels,
+            event_rewards=verdict.result.event_rewards,
         )
 
     def plastic_weights(self, row: int) -> dict[str, Tensor]:

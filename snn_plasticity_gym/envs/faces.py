@@ -32,6 +32,7 @@ def observation_space(config: EnvironmentConfig, engine: Engine) -> spaces.Dict:
     """Return the space of one lifetime's observations; see `PlasticityEnv` for what they mean."""
     slots, length = config.events_per_step, config.history_length
     low, high = engine.weight_range()
+    extras = {name: spaces.Box(-np.inf, np.inf, (slots,), np.float32) for name in engine.task.extra_names}
     return spaces.Dict(
         {
             "history": spaces.Box(0, 1, (slots, 2, length), np.uint8),
@@ -39,6 +40,7 @@ def observation_space(config: EnvironmentConfig, engine: Engine) -> spaces.Dict:
             "group": spaces.MultiDiscrete([len(engine.task.groups)] * slots, np.uint8),
             "kind": spaces.MultiDiscrete([NUM_KINDS] * slots, np.uint8),
             "mask": spaces.Box(0, 1, (slots,), np.uint8),
+            **extras,
         }
     )
 
@@ -151,15 +153,19 @@ class Faces:
             observation["history"][row, used] = part.history().cpu().numpy()
             for name in ("weight", "group", "kind"):
                 observation[name][row, used] = getattr(part, name).cpu().numpy()
+            for name, column in zip(self.engine.task.extra_names, part.extras.T, strict=True):
+                observation[name][row, used] = column.cpu().numpy()
             observation["mask"][row, used] = 1
         return observation
 
     def blank(self, batch: int) -> Observation:
         """Return observations without any event: every slot 0 and masked out."""
+        names = ("weight", *self.engine.task.extra_names)
+        numbers = {name: np.zeros((batch, self.slots), dtype=np.float32) for name in names}
         flags = {name: np.zeros((batch, self.slots), dtype=np.uint8) for name in ("group", "kind", "mask")}
         return {
             "history": np.zeros((batch, self.slots, 2, self._history_length), dtype=np.uint8),
-            "weight": np.zeros((batch, self.slots), dtype=np.float32),
+            **numbers,
             **flags,
         }
 
@@ -197,7 +203,7 @@ class Faces:
         ended: list[int] = []
         moving: list[int] = []
         for row, (queue, part) in enumerate(zip(queues, parts, strict=True)):
-            self.engine.write(part, torch.from_numpy(actions[row, : len(part.weight)]).to(self.engine.device))
+            self.engine.write(part, torch.from_numpy(actions[row, : len(part.weight)]).to(self.engine.device), row)
             self._answered[row] += len(part.weight)
             if self._answered[row] == len(queue.weight):
                 (moving if self.engine.steps[row] < self.engine.num_steps else ended).append(row)
@@ -207,16 +213,19 @@ class Faces:
         return ended
 
 
-def episode_info(result: EpisodeResult, place: int) -> dict[str, Any]:
-    """Return the info of one lifetime's terminal step; `place` says which of the lifetimes in `result`."""
-    num_events, reward = int(result.num_events[place]), float(result.reward[place])
+def episode_info(result: EpisodeResult) -> dict[str, Any]:
+    """Return the info of a terminal step from the result of its one lifetime."""
+    num_events, reward = int(result.num_events[0]), float(result.reward[0])
+    returns = [reward] * num_events  # a list: Gymnasium's vector infos take arrays of one shape only
+    if result.event_rewards is not None:
+        returns = [value for rewards in result.event_rewards for value in rewards.tolist()]
     return {
-        "reward_terms": {name: float(values[place]) for name, values in result.terms.items()},
-        "returns": [reward] * num_events,  # a list: Gymnasium's vector infos take arrays of one shape only
-        "winner": int(result.winners[place]),
-        "rates": result.rates[place].cpu().numpy(),
-        "spikes": {name: int(values[place]) for name, values in result.spikes.items()},
+        "reward_terms": {name: float(values[0]) for name, values in result.terms.items()},
+        "returns": returns,
+        "winner": int(result.winners[0]),
+        "rates": result.rates[0].cpu().numpy(),
+        "spikes": {name: int(values[0]) for name, values in result.spikes.items()},
         "num_events": num_events,
-        "image": int(result.images[place]),
-        "label": int(result.labels[place]),
+        "image": int(result.images[0]),
+        "label": int(result.labels[0]),
     }

@@ -113,7 +113,7 @@ class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             return self._observe(), 0.0, False, False, {}
         result = self.engine.finish([0])
         blank = {name: values[0] for name, values in self._faces.blank(1).items()}
-        return blank, float(result.reward[0]), True, False, episode_info(result, 0)
+        return blank, float(result.reward[0]), True, False, episode_info(result)
 
     def _observe(self) -> Observation:
         return {name: values[0] for name, values in self._faces.observe().items()}

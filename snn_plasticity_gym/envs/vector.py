@@ -129,14 +129,12 @@ class PlasticityVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[An
         terminations = np.zeros(self.num_envs, dtype=bool)
         truncations = np.zeros(self.num_envs, dtype=bool)
         infos: dict[str, Any] = {}
-        if ended:
-            terminations[ended] = True
-            result = self.engine.finish(ended)
-            for place, row in enumerate(ended):
-                rewards[row] = float(result.reward[place])
-                info = episode_info(result, place)
-                blank = {name: values[0] for name, values in self._faces.blank(1).items()}
-                infos = self._add_info(infos, {"final_obs": blank, "final_info": info}, row)
+        for row in ended:
+            result = self.engine.finish([row])
+            terminations[row] = True
+            rewards[row] = float(result.reward[0])
+            blank = {name: values[0] for name, values in self._faces.blank(1).items()}
+            infos = self._add_info(infos, {"final_obs": blank, "final_info": episode_info(result)}, row)
         if self._max_episode_steps is not None:
             truncations = (self._elapsed >= self._max_episode_steps) & ~terminations
             if truncations.any():

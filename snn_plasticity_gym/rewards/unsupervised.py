@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
+from snn_plasticity_gym.rewards.result import RewardResult
 
 SPARSITY, DIVERSITY, STABILITY = "sparsity", "diversity", "stability"
 NO_WINNER = -1
-
-
-class RewardResult(NamedTuple):
-    """What an episode was worth, for R lifetimes."""
-
-    reward: Tensor  # (R,)
-    terms: dict[str, Tensor]  # (R,) each; NaN where a term has no value
 
 
 class ResponseMemory:

@@ -60,19 +60,27 @@ def lif_step(current: Tensor, state: LIFState, params: LIFParams, dt: float) -> 
     Returns:
         Spikes, bool (B, N), and the next state.
     """
+    return fire(integrate(current, state, params, dt), state, params, dt)
+
+
+def integrate(current: Tensor, state: LIFState, params: LIFParams, dt: float) -> Tensor:
+    """First half of `lif_step`: the membrane potential before threshold and reset, (B, N) mV."""
     drive = params.resistance * current  # (B, N) mV
     if params.refractory > 0:
-        active = state.refractory <= 0  # (B, N)
-        drive = drive.masked_fill(~active, 0.0)
-    v = state.v + dt / params.tau_mem * (params.v_rest - state.v + drive)  # (B, N)
-    excess = v - params.v_th - state.theta  # (B, N) mV above threshold
+        drive = drive.masked_fill(state.refractory > 0, 0.0)
+    return state.v + dt / params.tau_mem * (params.v_rest - state.v + drive)
+
+
+def fire(potential: Tensor, state: LIFState, params: LIFParams, dt: float) -> tuple[Tensor, LIFState]:
+    """Second half of `lif_step`: threshold and reset; arguments and result as there, from `integrate`'s potential."""
+    excess = potential - params.v_th - state.theta  # (B, N) mV above threshold
     spikes = excess > 0
     if params.refractory > 0:
-        spikes = spikes & active
+        spikes = spikes & (state.refractory <= 0)
     if params.one_spike:
         furthest = excess.masked_fill(~spikes, -math.inf).argmax(dim=1, keepdim=True)  # (B, 1)
         spikes = torch.zeros_like(spikes).scatter_(1, furthest, spikes.gather(1, furthest))
-    v = v.masked_fill(spikes, params.v_reset)
+    v = potential.masked_fill(spikes, params.v_reset)
     refractory, theta = state.refractory, state.theta
     if params.refractory > 0:
         silent_steps = math.ceil(params.refractory / dt - 1e-9)  # whole steps: a rounded sum of dt could add one

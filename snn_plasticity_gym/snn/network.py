@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from snn_plasticity_gym.snn.lif import LIFParams, LIFState, lif_init, lif_step
+from snn_plasticity_gym.snn.lif import LIFParams, LIFState, fire, integrate, lif_init
 
 
 class Plasticity(NamedTuple):
@@ -76,6 +76,7 @@ class NetworkActivity(NamedTuple):
 
     spikes: dict[str, Tensor]  # bool (R, N)
     lists: dict[str, SpikeList]
+    potentials: dict[str, Tensor]  # (R, N) mV before the reset; computed populations only
 
 
 class Network:
@@ -170,20 +171,22 @@ class Network:
         """
         spikes: dict[str, Tensor] = {}
         lists: dict[str, SpikeList] = {}
+        potentials: dict[str, Tensor] = {}
         for name, population in self.populations.items():
             if population.lif is None:
                 spikes[name] = input_spikes[name]
             else:
                 state = LIFState(*(_take(part, rows) for part in self.states[name]))
                 current = self._current(name, lists, rows, state.v)  # (R, N)
-                spikes[name], state = lif_step(current, state, population.lif, self.dt)
+                potentials[name] = integrate(current, state, population.lif, self.dt)
+                spikes[name], state = fire(potentials[name], state, population.lif, self.dt)
                 self.states[name] = LIFState(
                     *(_put(whole, rows, part) for whole, part in zip(self.states[name], state, strict=True))
                 )
             lists[name] = SpikeList.of(spikes[name])
         for name, last in self.last_spikes.items():
             self.last_spikes[name] = _put(last, rows, spikes[name].clone())
-        return NetworkActivity(spikes, lists)
+        return NetworkActivity(spikes, lists, potentials)
 
     def _current(self, target: str, lists: dict[str, SpikeList], rows: Tensor | None, like: Tensor) -> Tensor:
         """Sum the synaptic input of population `target` in this step, (R, N), shaped like `like`."""

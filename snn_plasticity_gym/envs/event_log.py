@@ -1,0 +1,80 @@
+"""What was done to the weights in an episode, so that credit can be given event by event afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.snn.network import Network
+
+
+class WrittenEvents(NamedTuple):
+    """Events of one time step that were answered together."""
+
+    step: int  # of the episode, from 0
+    row: int | None  # whose they are; None: of all lifetimes
+    synapse: Tensor  # (E,) address in `Network.weights`
+    projection: Tensor  # (E,)
+    before: Tensor  # (E,) weight before the event
+    change: (
+        Tensor  # (E,) weight change that was asked for: eta * alpha * delta_d, before the clip to the weight's range
+    )
+
+
+class EventLog:
+    """The weight changes of the episodes under way, in order."""
+
+    def __init__(self) -> None:
+        self._written: list[WrittenEvents] = []
+
+    def add(self, step: int, row: int | None, events: SynapseEvents, change: Tensor) -> None:
+        """Add events that were answered together; arguments as in `WrittenEvents`."""
+        self._written.append(WrittenEvents(step, row, events.synapse, events.projection, events.weight, change))
+
+    def of(self, row: int | None) -> list[WrittenEvents]:
+        """Return what was written for one lifetime, or for all at once."""
+        return [written for written in self._written if written.row == row]
+
+    def forget(self, row: int | None) -> None:
+        """Drop what was written for one lifetime; None drops everything."""
+        self._written = [] if row is None else [written for written in self._written if written.row != row]
+
+
+def rewind(network: Network, written: list[WrittenEvents], num_steps: int) -> Iterator[tuple[int, list[int]]]:
+    """Take the weights back through an episode, from its last step to its first, and restore them at the end.
+
+    Yields:
+        The step, and the places in `written` of its events. At that moment `network.weights` are the ones that the
+        step's currents were made with.
+    """
+    places: dict[int, list[int]] = {}
+    for place, entry in enumerate(written):
+        places.setdefault(entry.step, []).append(place)
+    final = network.weights.clone()
+    for step in reversed(range(num_steps)):
+        for place in places.get(step, []):
+            network.weights[written[place].synapse] = written[place].before
+        yield step, places.get(step, [])
+    network.weights.copy_(final)
+
+
+def ends_of(network: Network, source: str, target: str, offset: int, synapse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return lifetime, pre neuron and post neuron of synapses of one projection, int64 (E,) each.
+
+    Args:
+        network: Whose addresses these are.
+        source: The projection's source population.
+        target: Its target population.
+        offset: Address of its first weight.
+        synapse: Addresses, (E,).
+    """
+    n_pre, n_post = network.populations[source].size, network.populations[target].size
+    place = synapse - offset
+    lifetime = torch.div(place, n_pre * n_post, rounding_mode="floor")
+    within = place - lifetime * (n_pre * n_post)
+    pre = torch.div(within, n_post, rounding_mode="floor")
+    return lifetime, pre, within - pre * n_post

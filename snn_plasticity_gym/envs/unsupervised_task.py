@@ -1,0 +1,53 @@
+"""The unsupervised tasks: a Diehl-Cook network rewarded for sparse, diverse and stable responses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.environments import Unsup2Config, UnsupervisedConfig
+from snn_plasticity_gym.envs.task import Episode, Verdict
+from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.rewards.unsupervised import UnsupervisedReward, winner
+from snn_plasticity_gym.snn.diehl_cook import EXC, INPUT, diehl_cook
+from snn_plasticity_gym.snn.network import Network
+
+
+class UnsupervisedTask:
+    """Diehl-Cook network, unsupervised reward; one policy head for all synapses, or one for each projection.
+
+    Args:
+        config: Settings.
+        num_lifetimes: B.
+        n_input: Pixels of an image.
+        num_images: Images in a lifetime's pool.
+        device: Where the reward's memory lives.
+    """
+
+    input_name = INPUT
+    readout = EXC
+    extra_names: tuple[str, ...] = ()
+    rewards_events = False
+
+    def __init__(
+        self, config: UnsupervisedConfig, num_lifetimes: int, n_input: int, num_images: int, device: torch.device
+    ) -> None:
+        apart = isinstance(config, Unsup2Config)
+        self.groups = ["exc", "inh"] if apart else ["single"]
+        self.populations, self.projections = diehl_cook(config, n_input, groups=(0, int(apart)))
+        self._reward = UnsupervisedReward(config, num_lifetimes, num_images, device)
+
+    def extras(self, events: SynapseEvents) -> Tensor:
+        """Nothing beyond weight and kind: (E, 0)."""
+        return events.extras
+
+    def forget(self, rows: Tensor) -> None:
+        """Forget winners and responses of the lifetimes `rows`."""
+        self._reward.memory.forget(rows)
+
+    def judge(self, episode: Episode, network: Network) -> Verdict:
+        """Judge the E neurons' response."""
+        spikes = episode.raster[self.readout]  # (R, T, N)
+        counts = spikes.sum(dim=1)  # (R, N)
+        winners = winner(counts, first_spike=spikes.int().argmax(dim=1))
+        return Verdict(self._reward(episode.rows, episode.places, counts, winners), winners)

@@ -1,0 +1,15 @@
+"""What rewards return."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class RewardResult(NamedTuple):
+    """What an episode was worth, for R lifetimes."""
+
+    reward: Tensor  # (R,)
+    terms: dict[str, Tensor]  # (R,) each; NaN where a term has no value
+    event_rewards: list[Tensor] | None = None  # of events written together, (E,) each, where events have their own
