@@ -14,13 +14,19 @@ import snn_plasticity_gym
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 
-SMALL = {"dataset": "digits", "n_exc": 4, "num_steps": 5, "history_length": 5, "events_per_step": 64}
+COMMON = {"dataset": "digits", "num_steps": 5, "history_length": 5, "events_per_step": 64}
+NETWORKS = {"SNNPlastic-Grad-v0": {"hidden_sizes": (4,), "layer_scalars": (0.5, 1.0)}}
 ENV_IDS = list(snn_plasticity_gym.ENVIRONMENTS)
 
 
 @pytest.fixture(params=ENV_IDS)
 def env_id(request):
     return request.param
+
+
+def small(env_id):
+    """Settings of little work."""
+    return COMMON | NETWORKS.get(env_id, {"n_exc": 4})
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +64,9 @@ def test_every_configuration_is_registered_under_its_id():
 
 
 def test_make(env_id):
-    env = gymnasium.make(env_id, **SMALL)
+    env = gymnasium.make(env_id, **small(env_id))
     assert type(env.unwrapped) is PlasticityEnv
-    assert env.unwrapped.config == snn_plasticity_gym.environment_config(env_id, **SMALL)
+    assert env.unwrapped.config == snn_plasticity_gym.environment_config(env_id, **small(env_id))
     assert env.spec.id == env_id
     observation, _ = env.reset(seed=0)
     env.step(np.zeros(64, np.float32))
@@ -72,10 +78,10 @@ def test_make(env_id):
 
 
 def test_make_vec(env_id):
-    env = gymnasium.make_vec(env_id, num_envs=3, render_mode="rgb_array", max_episode_steps=4, **SMALL)
+    env = gymnasium.make_vec(env_id, num_envs=3, render_mode="rgb_array", max_episode_steps=4, **small(env_id))
     assert type(env) is PlasticityVectorEnv
     assert env.num_envs == 3 and env.render_mode == "rgb_array"
-    assert env.config == snn_plasticity_gym.environment_config(env_id, **SMALL)
+    assert env.config == snn_plasticity_gym.environment_config(env_id, **small(env_id))
     assert env.spec.id == env_id
     env.reset(seed=0)
     cut_off = [env.step(np.zeros((3, 64), np.float32))[3].any() for _ in range(4)]
@@ -86,8 +92,8 @@ def test_make_vec(env_id):
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_make_vec_of_single_environments(env_id, mode):
     """The slow way, with a limit as with `make`; row by row it does the same as the fast one."""
-    slow = gymnasium.make_vec(env_id, num_envs=2, vectorization_mode=mode, max_episode_steps=4, **SMALL)
-    fast = gymnasium.make_vec(env_id, num_envs=2, **SMALL)
+    slow = gymnasium.make_vec(env_id, num_envs=2, vectorization_mode=mode, max_episode_steps=4, **small(env_id))
+    fast = gymnasium.make_vec(env_id, num_envs=2, **small(env_id))
     try:
         shown, _ = slow.reset(seed=3)
         expected, _ = fast.reset(seed=3)
@@ -102,14 +108,14 @@ def test_make_vec_of_single_environments(env_id, mode):
 
 def test_wrong_settings_are_refused_by_make_in_one_line(env_id):
     for maker in (gymnasium.make, gymnasium.make_vec):
-        with pytest.raises(ValueError, match=r"^unknown argument 'n_ext'; did you mean 'n_exc'\?$"):
-            maker(env_id, n_ext=3)
+        with pytest.raises(ValueError, match=r"^unknown argument 'num_step'; did you mean 'num_steps'\?$"):
+            maker(env_id, num_step=3)
 
 
 def test_the_package_is_found_through_the_id(env_id):
     """`gymnasium.make("snn_plasticity_gym:...")` imports the package, which registers the environment."""
     printed = in_fresh_python(
-        f"import gymnasium, sys; settings = {SMALL!r}\n"
+        f"import gymnasium, sys; settings = {small(env_id)!r}\n"
         f"assert {env_id!r} not in gymnasium.registry\n"
         f"env = gymnasium.make('snn_plasticity_gym:{env_id}', **settings)\n"
         f"envs = gymnasium.make_vec('snn_plasticity_gym:{env_id}', num_envs=2, **settings)\n"
@@ -128,7 +134,7 @@ def test_environments_need_neither_stable_baselines_nor_matplotlib():
     heavy = ("torchvision", "matplotlib", "stable_baselines3", "wandb")
     program = (
         "import sys, gymnasium, snn_plasticity_gym\n"
-        f"env = gymnasium.make({ENV_IDS[0]!r}, **{SMALL!r}); env.reset(seed=0)\n"
+        f"env = gymnasium.make({ENV_IDS[0]!r}, **{small(ENV_IDS[0])!r}); env.reset(seed=0)\n"
         f"print(*[name for name in {heavy} if name in sys.modules])"
     )
     assert in_fresh_python(program) == []
@@ -142,7 +148,7 @@ def test_public_names_exist():
 
 def test_making_and_stepping_leaves_global_generators_alone(env_id):
     before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
-    env = gymnasium.make(env_id, **SMALL)
+    env = gymnasium.make(env_id, **small(env_id))
     env.reset()
     env.step(np.zeros(64, np.float32))
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002

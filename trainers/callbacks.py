@@ -80,4 +80,4 @@ class ProgressLines(ImageCallback):
         """Print how far the run is."""
         reward = self.logger.name_to_value["rollout/reward"]
         seconds = time.perf_counter() - self._began
-        print(f"{self.images:6d} of {self._total} images  reward {reward:.3f}  {seconds:.0f} s", file=sys.stderr)
+        print(f"{self.images:6d} of {self._total} images  reward {reward:.4g}  {seconds:.0f} s", file=sys.stderr)

@@ -101,7 +101,7 @@ def _learner_arguments(config: LearnerConfig, env_config: EnvironmentConfig) -> 
     """Translate the settings that all learners have into their arguments."""
     same = ("learning_rate", "gamma", "events_per_image", "normalize_advantage", "ent_coef", "vf_coef")
     return {
-        **{name: getattr(config, name) for name in (*same, "max_grad_norm", "loss_weighting")},
+        **{name: getattr(config, name) for name in (*same, "max_grad_norm", "loss_weighting", "normalize_returns")},
         "n_steps": config.images_per_update,
         "device": env_config.device,
         "policy_kwargs": {
@@ -142,10 +142,11 @@ def _outcome(before: RewardReport | None, after: RewardReport | None, seconds: f
     if before and after:
         names = list(dict.fromkeys([*before.terms, *after.terms]))
         lines.append(f"reward on {after.num_images} held-out images, fresh networks, no exploration:")
-        lines.append("  " + "".join(f"{name:>12}" for name in ["", "reward", *names]))
-        for label, report in (("before", before), ("after", after)):
-            values = [report.reward, *(report.terms.get(name, float("nan")) for name in names)]
-            lines.append(f"  {label:>12}" + "".join(f"{value:12.4f}" for value in values))
+        lines.append(f"  {'':20}{'before':>12}{'after':>12}")
+        lines.append(f"  {'reward':20}{before.reward:12.4g}{after.reward:12.4g}")
+        for name in names:
+            values = (report.terms.get(name, float("nan")) for report in (before, after))
+            lines.append(f"  {name:20}" + "".join(f"{value:12.4g}" for value in values))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # KiB on Linux
     lines.append(f"{seconds:.0f} s, peak memory {peak:.1f} GiB")
     lines.append(f"run folder {run.path}")

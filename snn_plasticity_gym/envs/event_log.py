@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.events import SynapseEvents
-from snn_plasticity_gym.snn.network import Network
+from snn_plasticity_gym.snn.network import Network, Projection
 
 
 class WrittenEvents(NamedTuple):
@@ -62,18 +62,10 @@ def rewind(network: Network, written: list[WrittenEvents], num_steps: int) -> It
     network.weights.copy_(final)
 
 
-def ends_of(network: Network, source: str, target: str, offset: int, synapse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return lifetime, pre neuron and post neuron of synapses of one projection, int64 (E,) each.
-
-    Args:
-        network: Whose addresses these are.
-        source: The projection's source population.
-        target: Its target population.
-        offset: Address of its first weight.
-        synapse: Addresses, (E,).
-    """
-    n_pre, n_post = network.populations[source].size, network.populations[target].size
-    place = synapse - offset
+def ends_of(network: Network, projection: Projection, synapse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return lifetime, pre neuron and post neuron of synapses of one projection, by address (E,); int64 (E,) each."""
+    n_pre, n_post = (network.populations[name].size for name in (projection.source, projection.target))
+    place = synapse - network.offsets[projection.name]
     lifetime = torch.div(place, n_pre * n_post, rounding_mode="floor")
     within = place - lifetime * (n_pre * n_post)
     pre = torch.div(within, n_post, rounding_mode="floor")

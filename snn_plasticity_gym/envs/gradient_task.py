@@ -76,21 +76,10 @@ class GradientTask:
             deltas = adjoint.step(potentials, weights, output_gradient)
             for index in places:
                 entry = written[index]
-                gradient, owner = torch.empty_like(entry.change), torch.empty_like(entry.synapse)
-                for layer, projection in enumerate(self.projections):
-                    mine = (entry.projection == layer).nonzero().squeeze(1)
-                    lifetime, pre, post = ends_of(
-                        network,
-                        projection.source,
-                        projection.target,
-                        network.offsets[projection.name],
-                        entry.synapse[mine],
-                    )
-                    row = place[lifetime]
-                    gradient[mine] = spikes[projection.source][row, step, pre] * deltas[layer][row, post]
-                    owner[mine] = row
+                spikes_now = {name: raster[:, step] for name, raster in spikes.items()}  # (R, N)
+                row, gradient = self._gradients(entry, network, place, spikes_now, deltas)
                 rewards[index] = alignment_reward(gradient, entry.change, config.penalty)
-                alignment.add(owner, entry.projection, gradient, entry.change)
+                alignment.add(row, entry.projection, gradient, entry.change)
         terms = {
             "loss": loss,
             "accuracy": (counts.argmax(dim=1) == episode.labels).to(loss.dtype),
@@ -99,6 +88,18 @@ class GradientTask:
         }
         result = RewardResult(terms["alignment"] - terms["penalty"], terms, rewards)
         return Verdict(result, winner(counts.long(), first_spike=episode.raster[OUTPUT].int().argmax(dim=1)))
+
+    def _gradients(
+        self, events: WrittenEvents, network: Network, place: Tensor, spikes: dict[str, Tensor], deltas: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return row of the call, int64, and gradient g = s_i(t) delta_j(t) of each event, (E,) both."""
+        row, gradient = torch.empty_like(events.synapse), torch.empty_like(events.change)
+        for layer, projection in enumerate(self.projections):
+            mine = (events.projection == layer).nonzero().squeeze(1)  # (M,)
+            lifetime, pre, post = ends_of(network, projection, events.synapse[mine])
+            row[mine] = place[lifetime]
+            gradient[mine] = spikes[projection.source][row[mine], pre] * deltas[layer][row[mine], post]
+        return row, gradient
 
 
 class _Alignment:

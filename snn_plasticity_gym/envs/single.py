@@ -35,6 +35,7 @@ class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         | `group` | (E,) | uint8 | which policy head the synapse shares |
         | `kind` | (E,) | uint8 | who fired: 0 the pre neuron, 1 the post neuron, 2 both |
         | `mask` | (E,) | uint8, 0 or 1 | 1 where the slot holds an event |
+        | `layer` | (E,) | float32 | `Grad` only: scalar that tells the synapse its layer |
 
         A time step with more than E events is presented over several steps, while the network waits. A time step
         without events is one step with every slot masked out.
@@ -43,13 +44,15 @@ class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         Box(-1, 1, (E,)): the normalised weight change of each slot. Slots with mask 0 are ignored.
 
     Reward:
-        0, but on the terminal step the reward of the episode. `SNNPlastic-Unsup1-v0`: c_s * sparsity +
-        c_d * diversity + c_r * stability of the E neurons' response (see `UnsupervisedReward`).
+        0, but on the terminal step the reward of the episode. `SNNPlastic-Unsup1-v0` and `-Unsup2-v0`:
+        c_s * sparsity + c_d * diversity + c_r * stability of the E neurons' response (see `UnsupervisedReward`).
+        `SNNPlastic-Grad-v0`: mean over events of -g dw - lambda dw^2, where g is the gradient of the classification
+        loss (see `GradientTask`); `returns` of the terminal info holds each event's own.
 
     Episode end:
         Terminates when all events of the last time step were answered. Its info then holds `reward_terms`, `returns`
         (of every event, in order), `winner` (-1: none), `rates` (spikes per step of each E neuron), `spikes` by
-        population, `num_events`, `image` (index in its split) and `label`.
+        population, `num_events`, `image` (index in its split) and `label`. A term without a value is NaN.
 
     Args:
         env_id: Which environment, e.g. "SNNPlastic-Unsup1-v0"; `gymnasium.make` gives it.

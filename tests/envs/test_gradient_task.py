@@ -150,7 +150,7 @@ def test_slots_give_the_rewards_of_the_flat_face(slots):
 
 
 def test_layers_are_told_by_their_scalar():
-    env, _, _, written, *_ = run_flat(2)
+    _, _, _, written, *_ = run_flat(2)
     for events in written:
         expected = torch.tensor(SMALL["layer_scalars"])[events.projection]
         assert torch.equal(events.extras[:, 0], expected)
