@@ -14,8 +14,13 @@ class TrainingConfig:
     """What all trainers have in common."""
 
     env: str = setting("SNNPlastic-Unsup1-v0", "Environment to train on.", section="Run")
+    preset: str = setting(
+        "",
+        "Settings to start from, by name or as a YAML file, e.g. a run's config.yaml; other flags win over them.",
+        section="Run",
+    )
     images: int = setting(
-        800, "Images shown in all, over all lifetimes; rounded up to whole updates.", unit="images", section="Run", ge=1
+        600, "Images shown in all, over all lifetimes; rounded up to whole updates.", unit="images", section="Run", ge=1
     )
     num_envs: int = setting(8, "Lifetimes simulated side by side.", unit="lifetimes", section="Run", ge=1)
     seed: int = setting(-1, "Seed of everything; -1 draws one, prints it and stores it.", section="Run", ge=-1)
@@ -39,7 +44,12 @@ class TrainingConfig:
         choices=WANDB_MODES,
     )
     wandb_project: str = setting("snn-plasticity-gym", "Project on Weights & Biases.", section="Logging")
-    threads: int = setting(0, "CPU threads of torch; 0: as many as torch takes.", section="Machine", ge=0)
+    threads: int = setting(
+        1,
+        "CPU threads of torch; 0: as many as torch takes, a third faster on two quiet cores, far slower on busy ones.",
+        section="Machine",
+        ge=0,
+    )
 
 
 @config_class

@@ -1,0 +1,63 @@
+"""The gradient ceiling: it measures what can be known, and nothing where nothing can be known."""
+
+import json
+
+import pytest
+import torch
+
+from snn_plasticity_gym.config.ceiling import CeilingConfig
+from snn_plasticity_gym.config.environments import GradConfig
+from snn_plasticity_gym.evaluation import gradient_ceiling as module
+from snn_plasticity_gym.trainers.gradient_ceiling import measure
+
+SMALL = GradConfig(
+    dataset="digits",
+    hidden_sizes=(12,),
+    layer_scalars=(0.5, 1.0),
+    num_steps=6,
+    history_length=6,
+    max_rate=0.2,
+    w_init=6.0,
+)
+SHORT = CeilingConfig(images=64, eval_images=32, num_envs=8, events_per_image=400, batch_size=800, learning_rate=3e-3)
+
+
+def test_targets_are_the_negative_gradient_and_networks_stay_as_they_are():
+    env = module._networks(SHORT, SMALL, "train")
+    before = env.engine.network.weights.clone()
+    samples, layer = module._observe(env, 0, seed=0)
+    assert torch.equal(env.engine.network.weights, before)
+    assert set(layer.tolist()) == {0, 1} and len(layer) == len(samples.returns)
+    # The same image to the same networks with a known rule: its rewards are -g dw, event by event.
+    plain = module.PlasticityVectorEnv(
+        "SNNPlastic-Grad-v0", num_envs=8, **(module.to_dict(SMALL) | {"split": "train", "eta": 1e-6, "penalty": 0.0})
+    )
+    plain.reset(seed=SHORT.seed)
+    while (events := plain.events()) is not None:
+        plain.apply(torch.full_like(events.weight, -1.0))
+    rewards = torch.cat(plain.finish().event_rewards) / -1e-6
+    torch.testing.assert_close(samples.returns.sort().values, rewards.sort().values, rtol=1e-2, atol=1e-4)
+
+
+def test_what_local_state_tells_of_the_output_layer_is_found_and_chance_is_not(monkeypatch):
+    found = module.gradient_ceiling(SHORT, SMALL)
+    assert found["cosine"][-1] > 0.1 and found["events"] > 1000
+    right = module._observe
+
+    def shuffled(env, events_per_image, seed):
+        samples, layer = right(env, events_per_image, seed)
+        order = torch.randperm(len(layer), generator=torch.Generator().manual_seed(0))
+        return samples._replace(returns=samples.returns[order]), layer
+
+    monkeypatch.setattr(module, "_observe", shuffled)
+    chance = module.gradient_ceiling(SHORT, SMALL)
+    assert chance["cosine"][-1] < 0.5 * found["cosine"][-1]
+
+
+def test_the_program_prints_a_table_and_one_line_of_json(capsys):
+    flags = [f"--{name}={value}" for name, value in {"images": 8, "num_envs": 4, "eval_images": 4}.items()]
+    network = ["--dataset=digits", "--hidden_sizes=6", "--layer_scalars=0.5,1", "--num_steps=4", "--history_length=4"]
+    ceiling = measure([*flags, *network])
+    printed = capsys.readouterr().out.splitlines()
+    assert json.loads(printed[-1])["cosine"] == pytest.approx(ceiling["cosine"], nan_ok=True)
+    assert len(ceiling["cosine"]) == len(ceiling["sign_agreement"]) == 2
