@@ -15,7 +15,7 @@ from snn_plasticity_gym.snn.network import Network, NetworkActivity, Plasticity,
 
 CPU = torch.device("cpu")
 LIF = LIFParams(tau_mem=4.0, v_rest=0.0, v_reset=0.0, v_th=1.0, resistance=4.0)
-PER_EVENT = ("pair", "synapse", "weight", "projection", "group", "kind")
+PER_EVENT = ("pair", "synapse", "weight", "projection", "group", "kind", "extras")
 
 
 class Sizes(NamedTuple):
@@ -96,7 +96,8 @@ def slow_events(network: Network, lateral: str, spikes: dict[str, torch.Tensor],
 def check(events: SynapseEvents, network: Network, lateral: str, expected: dict, networks: list[int]) -> None:
     """Everything that an event says, against the slow loop."""
     count = len(expected)
-    assert all(getattr(events, name).shape == (count,) for name in PER_EVENT)
+    assert all(getattr(events, name).shape == (count,) for name in PER_EVENT if name != "extras")
+    assert events.extras.shape == (count, 0)  # an environment that has some adds them
     assert events.lengths.tolist() == [sum(key[0] == place for key in expected) for place in range(len(networks))]
     by_address = {(key[0], event.address): key for key, event in expected.items()}
     places = [place for place, length in enumerate(events.lengths.tolist()) for _ in range(length)]
@@ -331,7 +332,8 @@ def some_events() -> tuple[SynapseEvents, torch.Tensor]:
     _, events, _ = run_once(spikes, sizes, [0, 1, 2, 3])
     lengths = events.lengths.tolist()
     assert lengths[2] == 0 and min(lengths[0], lengths[1], lengths[3]) > 0
-    return events, events.lengths
+    extras = torch.from_numpy(rng.random((len(events.weight), 2)))
+    return events._replace(extras=extras), events.lengths
 
 
 def test_split_cuts_the_batch_by_network() -> None:

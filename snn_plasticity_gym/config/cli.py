@@ -5,17 +5,21 @@ Every setting is a flag of its own name; dashes and underscores are the same. Th
     --learning_rate=1e-3   --learning-rate 1e-3   --flag   --no-flag   --flag=False   --flag False
 
 A W&B sweep agent sends `--learning_rate=0.001 --flag=True`. argparse is the surface; `schema` reads and checks values.
+
+`--preset NAME` reads a YAML file of settings first, one of trainers/presets/ or any other: they become the defaults.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import inspect
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
+from snn_plasticity_gym.config.presets import check_name, purpose, read_preset, shipped_file, shipped_files
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, build_configs, nearest, setting_fields, unknown
 
 TrainerConfig = TypeVar("TrainerConfig")
@@ -34,6 +38,7 @@ def parse_configs(
     """Read the flags of a trainer and of the environment that `--env` chooses.
 
     A mistake ends the program with code 2 and one line on stderr; `--help` shows the flags and ends it with code 0.
+    If the trainer has a setting `preset`, the values of the file it names are the defaults; `--help` shows them.
 
     Args:
         trainer_type: Configuration class with a setting `env`, the id of an environment.
@@ -53,17 +58,18 @@ def parse_configs(
 
     everything = [*trainer_infos.values(), *(i for t in environment_types.values() for i in setting_fields(t))]
     argv = _normalise(argv, {info.name: info for info in everything})
-    env_id = _chosen_environment(argv, trainer_infos["env"].default, environment_types, prog)
-    environment_type = environment_types[env_id]
+    env_id, preset = _choices(argv, trainer_type, environment_types, prog)
+    types = (trainer_type, environment_types[env_id])
+    start = {name: value for config in build_configs(preset, *types) for name, value in vars(config).items()}
 
-    infos = [*trainer_infos.values(), *setting_fields(environment_type)]
+    infos = [dataclasses.replace(info, default=start[info.name]) for t in types for info in setting_fields(t)]
     parser = _parser(infos, prog, _description(trainer_type, environment_types, env_id))
     namespace, rest = parser.parse_known_args(argv)
     if rest:
         flags = [token for token in rest if token.startswith("-")] or rest  # not also the value of an unknown flag
         parser.error("; ".join(_stray(token, infos, environment_types, env_id) for token in flags))
     try:
-        trainer, environment = build_configs(vars(namespace) | {"env": env_id}, trainer_type, environment_type)
+        trainer, environment = build_configs(preset | vars(namespace) | {"env": env_id}, *types)
     except ConfigError as error:
         parser.error(str(error))
     return trainer, environment
@@ -101,15 +107,24 @@ def _is_bool(info: SettingInfo | None) -> bool:
     return info is not None and info.kind is bool
 
 
-def _chosen_environment(argv: Sequence[str], default: str, environment_types: Iterable[str], prog: str | None) -> str:
+def _choices(
+    argv: Sequence[str], trainer_type: type, environment_types: Mapping[str, type], prog: str | None
+) -> tuple[str, dict[str, Any]]:
+    """The environment and the preset's values: they decide what other flags there are, and their defaults."""
     parser = _Parser(prog=prog, add_help=False, allow_abbrev=False)
-    parser.add_argument("--env", default=default)
-    env_id: str = parser.parse_known_args(argv)[0].env
-    if env_id not in environment_types:
-        near = nearest(env_id, environment_types)
-        hint = f"; did you mean {near}?" if near else ""
-        parser.error(f"unknown environment {env_id!r}; valid: {', '.join(environment_types)}{hint}")
-    return env_id
+    parser.add_argument("--env")
+    parser.add_argument("--preset")
+    flags = parser.parse_known_args(argv)[0]
+    preset = {}
+    try:
+        if flags.env is not None:
+            check_name("environment", flags.env, environment_types)
+        if flags.preset:
+            preset = read_preset(shipped_file("preset", flags.preset), flags.env, trainer_type, environment_types)
+    except ConfigError as error:
+        parser.error(str(error))
+    (default,) = (info.default for info in setting_fields(trainer_type) if info.name == "env")
+    return flags.env or preset.get("env", default), preset
 
 
 def _stray(token: str, infos: Sequence[SettingInfo], environment_types: Mapping[str, type], env_id: str) -> str:
@@ -138,6 +153,9 @@ def _description(trainer_type: type, environment_types: Mapping[str, type], env_
     width = max(len(name) for name in environment_types)
     lines = [f"  {name:<{width}}  {first_line(config)}".rstrip() for name, config in environment_types.items()]
     head = [first_line(trainer_type), "", "environments (choose with --env):", *lines, ""]
+    if "preset" in {info.name for info in setting_fields(trainer_type)}:
+        lines = [f"  {path.stem:<{width}}  {purpose(path)}" for path in shipped_files("preset")]
+        head += ["presets, whose values become the defaults (choose with --preset):", *lines, ""]
     tail = [
         f"Flags are shown for {env_id}; other environments have their own: --env ID --help.",
         "Dashes and underscores are the same; --no-NAME turns NAME off.",

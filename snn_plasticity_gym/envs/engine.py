@@ -14,6 +14,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.data import load_dataset
+from snn_plasticity_gym.device import torch_device
 from snn_plasticity_gym.envs.event_log import EventLog
 from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, pool_length
 from snn_plasticity_gym.envs.task import Episode
@@ -101,7 +102,7 @@ class Engine:
     def __init__(self, config: EnvironmentConfig, num_lifetimes: int) -> None:
         self.config = config
         self.num_lifetimes = num_lifetimes
-        self.device = _device(config.device)
+        self.device = torch_device(config.device)
         self.dataset = load_dataset(config.dataset, config.data_dir)
         self._images = self.dataset.split(config.split)
         n_input = self._images.images[0].numel()
@@ -319,13 +320,3 @@ class Engine:
 def _stream(seed: int, generation: int, purpose: int) -> np.random.Generator:
     """Return an independent random stream for one purpose of one lifetime."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(generation, purpose)))
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        available = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
-        raise ValueError(f"device must be one of {available} here, got {name!r}") from error
-    return device

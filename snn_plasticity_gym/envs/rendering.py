@@ -26,6 +26,7 @@ _DPI = 100
 _DARK, _QUIET, _ACCENT = "#1a1a1a", "#6e6e6e", "#d55e00"
 _TERM_COLORS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00")  # Okabe & Ito (2008), told apart by colour-blind eyes
 _SMALL, _NORMAL, _LARGE = 9, 10, 12  # points
+_MOST_TERMS = 4  # of the reward that the picture has room for
 
 
 class Frame(NamedTuple):
@@ -103,6 +104,11 @@ def _receptive_field(engine: Engine, row: int, neuron: int) -> tuple[NDArray[np.
     low, high = (plasticity.w_min, plasticity.w_max) if plasticity is not None else direct[0].initial
     weights = network.weights_of(direct[0].name)[row, :, neuron]  # (H * W,)
     return weights.to(device="cpu", dtype=torch.float32, copy=True).numpy(), (low, high)
+
+
+def bars_of(last: LastEpisode) -> dict[str, float]:
+    """Return the values that stand beside the picture: the first terms of a reward, then the reward."""
+    return {**dict(list(last.terms.items())[:_MOST_TERMS]), "reward": last.reward}
 
 
 def render_frame(engine: Engine, row: int) -> NDArray[np.uint8]:
@@ -205,20 +211,22 @@ def _draw_reward(figure: Figure, frame: Frame) -> None:
         _say(axes, "no image finished yet")
         return
     axes.set_title(f"reward of image {frame.number - (not frame.judged)}", fontsize=_NORMAL, color=_DARK)
-    values = {**frame.last.terms, "reward": frame.last.reward}
+    values = bars_of(frame.last)
     known = [value for value in values.values() if math.isfinite(value)]
     low, high = min(0.0, *known), max(1.0, *known)
     for place, (name, value) in enumerate(values.items()):
         if math.isfinite(value):
             color = _ACCENT if name == "reward" else _TERM_COLORS[place % len(_TERM_COLORS)]
             axes.barh(place, value, color=color, height=0.62)
-            axes.text(high + 0.05 * (high - low), place, f"{value:.2f}", va="center", fontsize=_SMALL, color=_DARK)
+            said = f"{value:.2f}" if value == 0 or 0.005 <= abs(value) < 1000 else f"{value:.0e}"
+            axes.text(high + 0.05 * (high - low), place, said, va="center", fontsize=_SMALL, color=_DARK)
         else:
             why = "first presentation" if name == STABILITY else "no value"
             axes.text(low, place, f" {why}", va="center", fontsize=_SMALL, color=_QUIET)
     axes.set_yticks(range(len(values)), list(values))
-    ticks = sorted({low, 0.0, 1.0, high})
-    axes.set_xticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
+    axes.set_xticks((low, high), labels=[f"{end:.3g}" for end in (low, high)])
+    if low < 0:
+        axes.axvline(0.0, color=_QUIET, linewidth=0.8)
     axes.set_xlim(low, high)
     axes.set_ylim(len(values) - 0.4, -0.6)
     axes.set_xlabel("no unit", fontsize=_SMALL, color=_QUIET)

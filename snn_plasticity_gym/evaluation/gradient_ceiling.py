@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -13,8 +14,10 @@ from snn_plasticity_gym.config.ceiling import CeilingConfig
 from snn_plasticity_gym.config.environments import GradConfig
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.evaluation.reward import reward_of
+from snn_plasticity_gym.events import SynapseEvents
 
-TINY = 1e-9  # learning rate at which delta_d = 1 leaves networks as they are, while reward / TINY is still -g
+TINY = 1e-12  # learning rate that leaves networks as they are, while reward / (TINY delta_d) is still -g
 
 
 def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str, Any]:
@@ -24,8 +27,8 @@ def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str,
     mean square, so that every layer counts.
 
     Returns:
-        `cosine` and `sign_agreement` of predictions with -g, a list over layers each (events with g = 0 count in the
-        cosine and not in the agreement), `images` learned from, and `events` measured on.
+        `cosine` and `sign_agreement` of the predictions with -g on held-out images, as the environment measures them
+        for every rule, a list over layers each; and `images` learned from.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -35,7 +38,7 @@ def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str,
         network = RuleNetwork(1, False, 1, (128, 128), (16, 32), (5, 5))
     optimizer = torch.optim.Adam([*network.front.parameters(), *network.critic.parameters()], lr=config.learning_rate)
     generator = torch.Generator().manual_seed(config.seed)
-    env = _networks(config, env_config, "train")
+    env = _networks(config, env_config)
     squares = torch.zeros(num_layers)
     seen = torch.zeros(num_layers)
     for _ in range(-(-config.images // config.num_envs)):
@@ -51,17 +54,23 @@ def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str,
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-    return _measure(network, _networks(config, env_config, "validation"), config, num_layers)
-
-
-def _networks(config: CeilingConfig, env_config: GradConfig, split: str) -> PlasticityVectorEnv:
-    settings = to_dict(env_config) | {
-        "split": split,
-        "eta": TINY,
-        "penalty": 0.0,
-        "lifetime_length": config.images_per_network,
+    report = reward_of(
+        _Prediction(network), config.env, _still(config, env_config), config.num_envs, config.eval_images, config.seed
+    )
+    return {
+        "cosine": [report.terms[f"cosine_{layer + 1}"] for layer in range(num_layers)],
+        "sign_agreement": [report.terms[f"sign_agreement_{layer + 1}"] for layer in range(num_layers)],
+        "images": config.images,
     }
-    env = PlasticityVectorEnv("SNNPlastic-Grad-v0", num_envs=config.num_envs, **settings)
+
+
+def _still(config: CeilingConfig, env_config: GradConfig) -> GradConfig:
+    """Return the settings under which networks stay as they are, and new ones come often."""
+    return dataclasses.replace(env_config, eta=TINY, penalty=0.0, lifetime_length=config.images_per_network)
+
+
+def _networks(config: CeilingConfig, env_config: GradConfig) -> PlasticityVectorEnv:
+    env = PlasticityVectorEnv(config.env, num_envs=config.num_envs, **to_dict(_still(config, env_config)))
     env.reset(seed=config.seed)
     return env
 
@@ -90,23 +99,12 @@ def _observe(env: PlasticityVectorEnv, events_per_image: int, seed: int) -> tupl
     return samples, samples.actions.long()
 
 
-@torch.no_grad()
-def _measure(network: RuleNetwork, env: PlasticityVectorEnv, config: CeilingConfig, num_layers: int) -> dict[str, Any]:
-    sums = torch.zeros(5, num_layers, dtype=torch.float64)  # product, predictions, gradients, told, agreeing
-    events = 0
-    for _ in range(-(-config.eval_images // config.num_envs)):
-        samples, layer = _observe(env, config.events_per_image, config.seed + 1)
-        prediction = network.value(network.features(samples.state), samples.state)
-        told = samples.returns != 0
-        agree = told & (prediction.sign() == samples.returns.sign())
-        columns = (prediction * samples.returns, prediction.square(), samples.returns.square(), told, agree)
-        for total, column in zip(sums, columns, strict=True):
-            total += torch.bincount(layer, column.double(), minlength=num_layers)
-        events += len(layer)
-    product, predictions, gradients, told_sum, agreeing = sums
-    return {
-        "cosine": (product / (predictions * gradients).sqrt()).tolist(),
-        "sign_agreement": (agreeing / told_sum).tolist(),
-        "images": config.images,
-        "events": events,
-    }
+class _Prediction:
+    """The network's prediction of -g as a rule; scaled down, so that the clip of weight changes never cuts it."""
+
+    def __init__(self, network: RuleNetwork) -> None:
+        self._network = network
+
+    def __call__(self, events: SynapseEvents) -> Tensor:
+        state = events.local_state()
+        return 0.01 * self._network.value(self._network.features(state), state)

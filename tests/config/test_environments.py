@@ -206,11 +206,68 @@ def test_defaults_of_the_design() -> None:
     assert not config.exc_one_spike
 
 
-@pytest.mark.parametrize("env_id", ["SNNPlastic-Unsup9-v0", "snnplastic-unsup1-v0", ""])
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "xyz", ""])
 def test_unknown_environments_are_refused(env_id: str) -> None:
     with pytest.raises(ValueError) as caught:
         environment_config(env_id)
     assert repr(env_id) in str(caught.value) and UNSUP1 in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "near"),
+    [("SNNPlastic-Unsup1-v1", UNSUP1), ("snnplastic-unsup1-v0", UNSUP1), ("SNNPlastic-Grd-v0", "SNNPlastic-Grad-v0")],
+)
+def test_the_environment_that_was_meant_is_named(env_id: str, near: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        environment_config(env_id)
+    assert repr(env_id) in str(caught.value) and f"did you mean {near!r}?" in str(caught.value)
+
+
+# The other environments: what differs from Unsup1.
+
+GRAD = "SNNPlastic-Grad-v0"
+
+BAD_GRAD = [
+    ({"history_length": 17}, ["history_length=17", "num_steps=16", "at most"]),
+    ({"hidden_sizes": ()}, ["hidden_sizes", "at least one"]),
+    ({"hidden_sizes": (8, 0)}, ["hidden_sizes[1]", "greater than or equal to 1", "got 0"]),
+    ({"hidden_sizes": (8, 2.5)}, ["hidden_sizes[1]", "integer", "got 2.5"]),
+    ({"hidden_sizes": 8}, ["hidden_sizes", "got 8"]),
+    ({"hidden_sizes": (8, 8)}, ["layer_scalars", "3 layers", "got 5"]),
+    ({"layer_scalars": (0.1,)}, ["layer_scalars", "5 layers", "got 1"]),
+    ({"layer_scalars": (0.1, 0.2, math.nan, 0.4, 0.5)}, ["layer_scalars[2]", "finite", "got nan"]),
+    ({"w_init": 0.0}, ["w_init", "greater than 0", "got 0.0"]),
+    ({"w_min": 0.0}, ["w_min", "less than 0", "got 0.0"]),
+    ({"w_max": 0.0}, ["w_max", "greater than 0", "got 0.0"]),
+    ({"v_th": 0.0}, ["v_th", "v_reset=0.0", "v_rest=0.0", "got 0.0", "above"]),
+    ({"v_reset": 2.0}, ["v_th", "v_reset=2.0", "got 1.0"]),
+    ({"dt": 2.5}, ["dt", "tau_mem=2.0", "got 2.5", "at most"]),
+    ({"eta": -1.0}, ["eta", "greater than or equal to 0", "got -1.0"]),
+    ({"penalty": -1.0}, ["penalty", "greater than or equal to 0", "got -1.0"]),
+    ({"alpha_softmax": 0.0}, ["alpha_softmax", "greater than 0", "got 0.0"]),
+    ({"surrogate_width": 0.0}, ["surrogate_width", "greater than 0", "got 0.0"]),
+    ({"surrogate": "rectangle"}, ["surrogate", "'rectangle'", "did you mean 'rectangular'?"]),
+    ({"n_exc": 5}, ["unknown argument 'n_exc'"]),
+]
+
+
+@pytest.mark.parametrize(("settings", "parts"), BAD_GRAD, ids=[str(settings) for settings, _ in BAD_GRAD])
+def test_bad_settings_of_the_gradient_environment(settings: dict[str, Any], parts: list[str]) -> None:
+    with pytest.raises(ValueError) as caught:
+        environment_config(GRAD, **settings)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_two_heads_learn_half_as_fast_and_share_all_else() -> None:
+    one, two = environment_config(UNSUP1), environment_config("SNNPlastic-Unsup2-v0")
+    differing = [info.name for info in SETTINGS.values() if getattr(one, info.name) != getattr(two, info.name)]
+    assert differing == ["alpha_unsup"]
+    assert "w_exc_init_min" in refusal(w_exc_init_min=0.7)
+    with pytest.raises(ValueError, match="w_exc_init_min must be at most w_exc_init_max"):
+        environment_config("SNNPlastic-Unsup2-v0", w_exc_init_min=0.7)
 
 
 def test_import_needs_no_torch() -> None:

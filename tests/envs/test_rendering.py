@@ -11,7 +11,7 @@ import torch
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.engine import Engine
-from snn_plasticity_gym.envs.rendering import HEIGHT, WIDTH, check_render_mode, frame_of, render_frame
+from snn_plasticity_gym.envs.rendering import HEIGHT, WIDTH, bars_of, check_render_mode, frame_of, render_frame
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 
@@ -290,6 +290,17 @@ def test_an_engine_without_direct_input_weights_can_be_drawn(monkeypatch):
     frame = frame_of(env.engine, 0)
     assert frame.leader != -1 and frame.field is None
     assert env.render().shape == (HEIGHT, WIDTH, 3)
+
+
+def test_the_picture_has_room_for_the_first_terms_and_the_reward():
+    env = make()
+    advance(env)
+    env.finish()
+    last = env.engine.last_episodes[0]
+    assert list(bars_of(last)) == ["sparsity", "diversity", "stability", "reward"]
+    assert bars_of(last)["reward"] == last.reward
+    many = last._replace(terms={f"term_{k}": k / 20 for k in range(20)})
+    assert list(bars_of(many)) == ["term_0", "term_1", "term_2", "term_3", "reward"]
 
 
 def test_rewards_below_zero_and_missing_terms_can_be_drawn():

@@ -377,7 +377,7 @@ def test_there_is_nothing_to_render_before_the_first_reset():
         ({"n_ext": 4}, "unknown argument 'n_ext'; did you mean 'n_exc'?"),
         ({"num_steps": 5}, "history_length must be at most num_steps, got history_length=20 and num_steps=5"),
         ({"dataset": "mnits"}, "dataset must be one of"),
-        ({"device": "nonsense"}, "device must be one of ['cpu'"),
+        ({"device": "nonsense"}, "device must be one of cpu"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_line(settings, message):

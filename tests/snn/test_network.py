@@ -46,6 +46,7 @@ class SlowNetwork:
         self.wait = {name: [[0.0] * len(shape[name]) for _ in rows] for name in self.v}
         self.theta = {name: [[0.0] * len(shape[name]) for _ in rows] for name in self.v}
         self.before = {name: [[False] * len(size) for _ in rows] for name, size in shape.items()}
+        self.reached: dict[str, list[float]] = {}  # potentials of the last step, before the reset
 
     def step(self, row: int, inputs: dict[str, list[bool]]) -> dict[str, list[bool]]:
         """Advance network `row`."""
@@ -59,6 +60,7 @@ class SlowNetwork:
                 self.charge(row, name, post, population.lif, self.current(row, name, post, now))
                 for post in range(population.size)
             ]
+            self.reached[name] = list(self.v[name][row])
             now[name] = self.fire(row, name, excess, population.lif)
         self.before = {
             name: [now[name] if r == row else old for r, old in enumerate(rows)] for name, rows in self.before.items()
@@ -152,6 +154,9 @@ def test_steps_against_a_loop_over_neurons(seed: int, num_networks: int) -> None
         for place, row in enumerate(named):
             expected = slow.step(row, {name: spikes[place].tolist() for name, spikes in inputs.items()})
             assert {name: spikes[place].tolist() for name, spikes in activity.spikes.items()} == expected
+            assert activity.potentials.keys() == slow.v.keys()
+            for name, potentials in activity.potentials.items():
+                assert potentials[place].tolist() == pytest.approx(slow.reached[name], abs=1e-9)
     for name, state in network.states.items():
         for row in range(num_networks):
             assert state.v[row].tolist() == pytest.approx(slow.v[name][row], abs=1e-9)
@@ -404,6 +409,25 @@ def test_fresh_weights_are_uniform_in_their_interval(interval: tuple[float, floa
         assert float(row.var()) == pytest.approx((high - low) ** 2 / 12, rel=0.05)
         assert float(row.max() - row.min()) > 0.99 * (high - low)
     assert not torch.equal(weights[0], weights[1])
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.6), (-0.9, -0.1)])
+def test_skewed_weights_have_the_moments_of_a_power_of_a_uniform_number(power: float, low: float, high: float) -> None:
+    network = Network(
+        [Population("in", 200), Population("e", 200, PLAIN)],
+        [Projection("in_e", "in", "e", initial=(low, high), initial_power=power)],
+        num_networks=1,
+        dt=1.0,
+        device=CPU,
+    )
+    fill(network)
+    share = ((network.weights.double() - low) / (high - low)).clamp(min=0.0)  # u^power
+    assert float(share.max()) <= 1.0 + 1e-6
+    mean, square = 1 / (power + 1), 1 / (2 * power + 1)
+    assert float(share.mean()) == pytest.approx(mean, abs=4.5 * math.sqrt((square - mean**2) / 40_000))
+    for q in (0.1, 0.5, 0.9):
+        assert float((share ** (1 / power)).quantile(q)) == pytest.approx(q, abs=0.01)
 
 
 def test_growing_changes_one_network_only() -> None:

@@ -1,0 +1,102 @@
+"""Presets: YAML files of settings that a training starts from, as `--preset NAME`; flags win over them.
+
+A preset has lines `name: value`, and first a comment that says what it is for. It may have any setting of the trainer
+and of its environment, and nothing else. The config.yaml of a run is a preset, too: it repeats the run.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from snn_plasticity_gym.config.schema import ConfigError, build_configs, nearest, read_yaml, setting_fields, unknown
+
+
+def shipped_file(kind: str, name: str) -> Path:
+    """The file that a user means: a path if it looks like one, else a file of the folder trainers/<kind>s.
+
+    Args:
+        kind: "preset" or "sweep".
+        name: E.g. "unsup1", "mine.yaml" or "folder/mine.yaml".
+
+    Raises:
+        ConfigError: There is no such name; the line lists those that there are.
+    """
+    if Path(name).suffix in (".yaml", ".yml") or Path(name).name != name:
+        return Path(name)
+    files = {path.stem: path for path in shipped_files(kind)}
+    check_name(kind, name, files, "or the path of a YAML file")
+    return files[name]
+
+
+def shipped_files(kind: str) -> list[Path]:
+    """The YAML files of the folder trainers/<kind>s, wherever it is installed."""
+    package = importlib.resources.files("snn_plasticity_gym.trainers")
+    return sorted(Path(str(package), f"{kind}s").glob("*.yaml"))
+
+
+def purpose(path: Path) -> str:
+    """The comment in a file's first line."""
+    return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+
+
+def check_name(kind: str, name: object, names: Iterable[str], *other: str) -> None:
+    """Refuse a name that is none of `names`, which are listed with what `other` may be given.
+
+    Raises:
+        ConfigError: In one line.
+    """
+    names = list(names)
+    if name not in names:
+        near = nearest(name, names)
+        hint = f"; did you mean {near}?" if near else ""
+        raise ConfigError(f"unknown {kind} {name!r}; valid: {', '.join([*names, *other])}{hint}")
+
+
+def read_preset(
+    path: Path, env_id: str | None, trainer_type: type, environment_types: Mapping[str, type]
+) -> dict[str, Any]:
+    """Read a preset, each setting of which belongs to the trainer or to the environment, and has a value it may take.
+
+    Args:
+        path: YAML file.
+        env_id: Environment that a flag has chosen, if one has: it wins over the one in the file.
+        trainer_type: Configuration class with a setting `env`.
+        environment_types: Configuration class of each environment, by id.
+
+    Raises:
+        ConfigError: The file cannot be read, or something in it is wrong; one line that names the file.
+    """
+    preset = read_yaml(path)
+    trainer_infos = {info.name: info for info in setting_fields(trainer_type)}
+    if "env" in preset:
+        check_name(f"environment in {path}:", preset["env"], environment_types)
+    env_id = env_id or preset.get("env") or str(trainer_infos["env"].default)
+    names = [*trainer_infos, *(info.name for info in setting_fields(environment_types[env_id]))]
+    strays = [key for key in preset if key not in names]
+    problems = [_stray(key, names, environment_types, env_id) for key in strays[:1]]
+    if len(strays) > 1:
+        problems.append(f"as wrong: {', '.join(strays[1:4])}{', ...' if len(strays) > 4 else ''}")
+    if "preset" in preset and len(preset) < len(names):  # a run's config.yaml is complete, whatever it began from
+        problems.append("a preset cannot start from another preset")
+    try:
+        known = {key: value for key, value in preset.items() if key in names}
+        build_configs(known, trainer_type, environment_types[env_id])
+    except ConfigError as error:
+        problems.append(str(error))
+    if problems:
+        raise ConfigError(f"{path}: {'; '.join(problems)}")
+    return preset
+
+
+def _stray(key: str, names: Iterable[str], environment_types: Mapping[str, type], env_id: str) -> str:
+    """What to say about a key that is no setting here."""
+    owners = [owner for owner, t in environment_types.items() if key in {info.name for info in setting_fields(t)}]
+    if owners:
+        return f"{key} is a setting of {', '.join(owners)}, not of {env_id}"
+    return unknown("setting", key, names) if nearest(key, names) else f"unknown setting {key!r}; --help lists them"
+
+
+__all__ = ["check_name", "purpose", "read_preset", "shipped_file", "shipped_files"]

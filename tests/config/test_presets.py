@@ -1,0 +1,135 @@
+"""Presets: those that we ship are valid, flags win over them, and every mistake is one line that names the file."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from snn_plasticity_gym.config.cli import parse_configs
+from snn_plasticity_gym.config.environments import ENVIRONMENTS, GradConfig, Unsup2Config
+from snn_plasticity_gym.config.presets import purpose, shipped_file, shipped_files
+from snn_plasticity_gym.config.schema import ConfigError, setting_fields, to_dict
+from snn_plasticity_gym.config.training import A2CConfig, PPOConfig
+from snn_plasticity_gym.trainers.train_a2c import train
+
+GRAD = "SNNPlastic-Grad-v0"
+NAMES = ["grad", "unsup1", "unsup2"]
+
+
+def parse(*argv: str, trainer: type = A2CConfig):
+    return parse_configs(trainer, ENVIRONMENTS, argv, prog="train")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], str]:
+    def write(text: str) -> str:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return f"--preset={path}"
+
+    return write
+
+
+@pytest.fixture
+def refusal(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    def run(*argv: str) -> str:
+        with pytest.raises(SystemExit) as caught:
+            parse(*argv)
+        err = capsys.readouterr().err
+        assert caught.value.code == 2 and err.count("\n") == 1
+        return err.strip()
+
+    return run
+
+
+def test_these_are_shipped():
+    assert [path.stem for path in shipped_files("preset")] == NAMES
+
+
+@pytest.mark.parametrize("trainer", [A2CConfig, PPOConfig])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_preset_says_what_it_is_for_and_all_its_values_arrive(name: str, trainer: type):
+    path = shipped_file("preset", name)
+    assert path.read_text().startswith("# ") and 20 < len(purpose(path)) < 90
+    values = yaml.safe_load(path.read_text())
+    training, environment = parse(f"--preset={name}", trainer=trainer)
+    known = {info.name for t in (trainer, ENVIRONMENTS[values["env"]]) for info in setting_fields(t)}
+    assert "env" in values and values.keys() <= known
+    assert values.items() <= (to_dict(training) | to_dict(environment)).items()
+    assert training.preset == name
+
+
+def test_flags_win_and_what_a_preset_leaves_out_is_default():
+    training, environment = parse("--images=7", "--preset", "grad", "--max-rate", "0.5", "--normalize_returns=False")
+    assert (training.images, training.num_envs, training.gamma) == (7, 16, A2CConfig().gamma)
+    assert training.normalize_returns is False
+    assert environment == GradConfig(hidden_sizes=(64, 32), layer_scalars=(0.33, 0.67, 1.0), max_rate=0.5, w_init=6.0)
+
+
+def test_a_flag_may_choose_another_environment_that_has_the_same_settings(write):
+    preset = write("env: SNNPlastic-Unsup1-v0\nn_exc: 9\nlearning_rate: 1e-3")
+    training, environment = parse(preset, "--env=SNNPlastic-Unsup2-v0")
+    assert environment == Unsup2Config(n_exc=9) and training.env == "SNNPlastic-Unsup2-v0"
+    assert training.learning_rate == 1e-3 and training.preset == preset.partition("=")[2]
+
+
+def test_a_preset_of_nothing_changes_nothing(write):
+    assert parse(write(""))[1] == parse()[1] == parse("--preset=")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "message"),
+    [
+        ("learning_rat: 1", [], "mine.yaml: unknown setting 'learning_rat'; did you mean 'learning_rate'?"),
+        ("xyzzy: 1", [], "mine.yaml: unknown setting 'xyzzy'; --help lists them"),
+        ("clip_range: 0.1", [], "mine.yaml: unknown setting 'clip_range'"),
+        ("hidden_sizes: [3]", [], f"mine.yaml: hidden_sizes is a setting of {GRAD}, not of SNNPlastic-Unsup1-v0"),
+        ("images: 0", [], "mine.yaml: images must be greater than or equal to 1, got 0"),
+        ("images: 0\nn_ex: 3", [], "did you mean 'n_exc'?; images must be greater"),
+        ("images: 0", ["--images=3"], "mine.yaml: images must be"),
+        ("history_length: 200", [], "mine.yaml: history_length must be at most num_steps"),
+        ("env: SNNPlastic-Grd-v0", [], f"mine.yaml: 'SNNPlastic-Grd-v0'; valid: {', '.join(ENVIRONMENTS)}; did you"),
+        ("env: [1]", ["--env", GRAD], "mine.yaml: [1]; valid:"),
+        ("preset: grad", [], "mine.yaml: a preset cannot start from another preset"),
+        ("- images", [], "mine.yaml must hold lines of the form `name: value`"),
+        ("images: [", [], "cannot read settings from"),
+        ("images: 3", ["--images=0"], "train: error: images must be greater than or equal to 1, got 0"),
+        ("images: 3", ["--imags=0"], "train: error: unknown flag '--imags'; did you mean '--images'?"),
+    ],
+)
+def test_mistakes_are_answered_in_one_line(write, refusal, text: str, flags: list[str], message: str):
+    assert message in refusal(write(text), *flags)
+
+
+def test_a_preset_of_another_environment_is_refused_in_a_short_line(refusal):
+    line = refusal("--preset=grad", "--env=SNNPlastic-Unsup1-v0")
+    assert f"grad.yaml: hidden_sizes is a setting of {GRAD}, not of SNNPlastic-Unsup1-v0; as wrong: " in line
+
+
+def test_unknown_presets(refusal):
+    assert "unknown preset 'grda'; valid: grad, unsup1, unsup2, or the path of a YAML file" in refusal("--preset=grda")
+    assert "did you mean unsup1?" in refusal("--preset", "unsup-1")
+    assert "cannot read settings from none/grad" in refusal("--preset=none/grad")
+    assert "argument --preset: expected one argument" in refusal("--preset")
+    with pytest.raises(ConfigError, match="unknown sweep 'x'"):
+        shipped_file("sweep", "x")
+
+
+def test_help_names_the_presets_and_shows_their_values(capsys):
+    with pytest.raises(SystemExit):
+        parse("--help", "--preset=grad")
+    text = capsys.readouterr().out
+    assert all(f"  {name} " in text and purpose(shipped_file("preset", name)) in text for name in NAMES)
+    assert "choose with --preset" in text and "(default: 1600 images; >= 1)" in text and "--hidden_sizes" in text
+
+
+def test_a_run_keeps_the_name_of_its_preset_and_can_be_repeated(tmp_path):
+    small = ["--images=2", "--num_envs=2", "--eval_images=0", "--dataset=digits", "--n_exc=8", "--num_steps=10"]
+    flags = ["--history_length=8", "--wandb=disabled", "--seed=1", f"--run_dir={tmp_path}"]
+    folder = train(["--preset=unsup1", *small, *flags])
+    written = yaml.safe_load((folder / "config.yaml").read_text())
+    assert written["preset"] == "unsup1" and written["n_exc"] == 8 and written["num_envs"] == 2
+
+    training, environment = parse(f"--preset={folder / 'config.yaml'}")
+    assert to_dict(training) | to_dict(environment) == written | {"preset": str(folder / "config.yaml")}

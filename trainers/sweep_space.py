@@ -1,0 +1,121 @@
+"""Sweep files of W&B: what they ask for, and the settings and the command line of each run.
+
+Of W&B's distributions those of RANGES are known here, besides a value and a list of values.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snn_plasticity_gym.config.presets import check_name
+from snn_plasticity_gym.config.schema import ConfigError, read_yaml
+
+METHODS = ("grid", "random", "bayes")
+RANGES = ("uniform", "log_uniform_values", "int_uniform")
+KEYS = ("program", "method", "metric", "parameters", "command", "run_cap")
+OTHER_KEYS = ("name", "description", "project", "entity", "early_terminate")  # W&B's, without meaning here
+COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
+
+
+def read_sweep(path: Path) -> dict[str, Any]:
+    """Read a sweep file; parameters become `{values: [...]}` or `{distribution: ..., min: ..., max: ...}`.
+
+    Raises:
+        ConfigError: The file cannot be read, or is no sweep that can be run here; one line that names the file.
+    """
+    sweep = read_yaml(path)
+    try:
+        for key in sweep:
+            check_name("key", key, (*KEYS, *OTHER_KEYS))
+        missing = [key for key in KEYS[:4] if key not in sweep]
+        if missing:
+            raise ConfigError(f"{', '.join(missing)} must be given")
+        metric, parameters, command = sweep["metric"], sweep["parameters"], sweep.get("command", list(COMMAND))
+        check_name("method", sweep["method"], METHODS)
+        if not isinstance(sweep["program"], str):
+            raise ConfigError(f"program must be a path, got {sweep['program']!r}")
+        if type(sweep.get("run_cap", 1)) is not int or sweep.get("run_cap", 1) < 1:
+            raise ConfigError(f"run_cap must be an integer of at least 1, got {sweep['run_cap']!r}")
+        if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
+            raise ConfigError(f"metric must be a mapping with name and goal, got {metric!r}")
+        check_name("goal of the metric", metric.setdefault("goal", "minimize"), ("minimize", "maximize"))
+        if not isinstance(parameters, dict) or not parameters:
+            raise ConfigError(f"parameters must be a mapping of settings, got {parameters!r}")
+        if not isinstance(command, list):
+            raise ConfigError(f"command must be a list, got {command!r}")
+        for word in command:
+            if str(word).startswith("${"):
+                check_name("macro in command:", word, COMMAND)
+        parameters = {name: _parameter(name, given) for name, given in parameters.items()}
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return sweep | {"parameters": parameters, "command": [str(word) for word in command]}
+
+
+def _parameter(name: str, given: Any) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise ConfigError(f"{name} must be a mapping such as {{value: 1}}, got {given!r}")
+    keys, kind = given.keys() - {"distribution"}, given.get("distribution")
+    if keys == {"value"} and kind in (None, "constant"):
+        return {"values": [given["value"]]}
+    if keys == {"values"} and kind in (None, "categorical") and isinstance(given["values"], list) and given["values"]:
+        return {"values": given["values"]}
+    if keys != {"min", "max"}:
+        raise ConfigError(f"{name} must have one of: value; values, a list; min and max; got {given!r}")
+    low, high = given["min"], given["max"]
+    for bound in (low, high):
+        if isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):
+            raise ConfigError(f"{name} must lie between numbers (YAML takes 1e-3 for text, not 1.0e-3), got {bound!r}")
+    whole = isinstance(low, int) and isinstance(high, int)
+    kind = kind or ("int_uniform" if whole else "uniform")
+    check_name(f"distribution of {name}:", kind, RANGES)
+    if low > high or (kind == "log_uniform_values" and low <= 0) or (kind == "int_uniform" and not whole):
+        raise ConfigError(f"{name} has no {kind} distribution between {low} and {high}")
+    return {"distribution": kind, "min": low, "max": high}
+
+
+def grid(parameters: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """All combinations; the last parameter changes fastest.
+
+    Raises:
+        ConfigError: A parameter has no list of values and no integer range.
+    """
+    axes: list[Sequence[Any]] = []
+    for name, parameter in parameters.items():
+        if "values" not in parameter and parameter["distribution"] != "int_uniform":
+            raise ConfigError(f"{name} needs values in a grid, got {parameter['distribution']}; or: method: random")
+        axes.append(parameter.get("values") or range(parameter["min"], parameter["max"] + 1))
+    return (dict(zip(parameters, values, strict=True)) for values in itertools.product(*axes))
+
+
+def random_search(parameters: Mapping[str, Mapping[str, Any]], seed: int) -> Iterator[dict[str, Any]]:
+    """Draw combinations without end."""
+    generator = np.random.default_rng(seed)
+    while True:
+        yield {name: _draw(parameter, generator) for name, parameter in parameters.items()}
+
+
+def _draw(parameter: Mapping[str, Any], generator: np.random.Generator) -> Any:
+    if "values" in parameter:
+        return parameter["values"][generator.integers(len(parameter["values"]))]
+    low, high = parameter["min"], parameter["max"]
+    if parameter["distribution"] == "int_uniform":
+        return int(generator.integers(low, high, endpoint=True))
+    if parameter["distribution"] == "uniform":
+        return float(generator.uniform(low, high))
+    value = math.exp(generator.uniform(math.log(low), math.log(high)))
+    return float(min(max(value, low), high))  # exp(log(x)) may miss x by a rounding
+
+
+def expand(command: Sequence[str], program: Path, values: Mapping[str, Any]) -> list[str]:
+    """The command line of one run, written as a W&B agent writes it."""
+    flags = [f"--{name}={value}" for name, value in values.items()]
+    words = dict(zip(COMMAND, (["/usr/bin/env"], [sys.executable], [str(program)], flags), strict=True))
+    return [part for word in command for part in words.get(word, [word])]
