@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from snn_plasticity_gym.config.bptt import BPTTConfig, parse_config
+from snn_plasticity_gym.config.bptt import BPTTConfig
+from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.trainers.program import run_program
 
 

@@ -1,24 +1,14 @@
-"""Settings of the BPTT baseline, and how its program reads them. This module imports no torch."""
+"""Settings of the BPTT baseline."""
 
 from __future__ import annotations
 
-import inspect
-import sys
-from collections.abc import Sequence
-from typing import TypeVar
-
-from snn_plasticity_gym.config.cli import _normalise, _parser, _stray
-from snn_plasticity_gym.config.environments import DATASETS
-from snn_plasticity_gym.config.schema import ConfigError, build_configs, config_class, setting, setting_fields
-from snn_plasticity_gym.config.training import WANDB_MODES
-
-SURROGATE_NAMES = ("rectangular", "polynomial", "sigmoid", "gaussian", "fast_sigmoid")  # of snn.surrogate, in torch
-
-Config = TypeVar("Config")
+from snn_plasticity_gym.config.environments import DATASETS, SURROGATE_NAMES
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+from snn_plasticity_gym.config.training import RunConfig
 
 
 @config_class
-class BPTTConfig:
+class BPTTConfig(RunConfig):
     """Train a feed-forward spiking network with backpropagation through time: the baseline of the Grad task.
 
     Potentials are dimensionless: rest 0, threshold 1. With resistance * dt = tau_mem one unit of current, held for
@@ -29,7 +19,6 @@ class BPTTConfig:
 
     epochs: int = setting(15, "Passes over the training images.", unit="epochs", section="Run", ge=1)
     images: int = setting(0, "Images shown in all, instead of epochs; 0: epochs.", unit="images", section="Run", ge=0)
-    seed: int = setting(-1, "Seed of everything; -1 draws one, prints it and stores it.", section="Run", ge=-1)
     eval_every: int = setting(
         50_000,
         "Images between two rows of metrics, each with an evaluation on validation images.",
@@ -40,9 +29,6 @@ class BPTTConfig:
     eval_images: int = setting(
         0, "Validation images of an evaluation, and test images at the end; 0: all.", unit="images", section="Run", ge=0
     )
-    run_dir: str = setting("runs", "Folder of all runs; a run is run_dir/BPTT/name.", section="Run")
-    run_name: str = setting("", "Name of this run; made from time and seed if empty.", section="Run")
-    progress: bool = setting(True, "Show a progress bar (on a terminal) or progress lines (elsewhere).", section="Run")
 
     dataset: str = setting(
         "auto", "Images to show; auto is MNIST where it can be had, else digits.", section="Data", choices=DATASETS
@@ -81,14 +67,6 @@ class BPTTConfig:
         10.0, "Sharpness: the loss is the cross-entropy of softmax(alpha * rate).", section="BPTT", gt=0
     )
 
-    wandb: str = setting(
-        "auto",
-        "Weights & Biases; auto is online if a key is set up, else offline.",
-        section="Logging",
-        choices=WANDB_MODES,
-    )
-    wandb_project: str = setting("snn-plasticity-gym", "Project on Weights & Biases.", section="Logging")
-    threads: int = setting(1, "CPU threads of torch; 0: as many as torch takes.", section="Machine", ge=0)
     device: str = setting("cpu", "Torch device, e.g. cpu or cuda.", section="Machine")
 
     def check(self) -> None:
@@ -99,27 +77,3 @@ class BPTTConfig:
             raise ConfigError(
                 f"dt must be at most tau_mem={self.tau_mem} ms, beyond which forward Euler overshoots, got {self.dt}"
             )
-
-
-def parse_config(config_type: type[Config], argv: Sequence[str] | None = None, *, prog: str | None = None) -> Config:
-    """Read the flags of a program that trains on no environment; otherwise as `cli.parse_configs`.
-
-    Args:
-        config_type: Configuration class.
-        argv: Arguments after the program's name; those of this process if None.
-        prog: Name of the program in help and errors.
-    """
-    infos = setting_fields(config_type)
-    summary = (inspect.getdoc(config_type) or "").partition("\n")[0]
-    parser = _parser(infos, prog, f"{summary}\n\nDashes and underscores are the same; --no-NAME turns NAME off.")
-    argv = _normalise(list(sys.argv[1:] if argv is None else argv), {info.name: info for info in infos})
-    namespace, rest = parser.parse_known_args(argv)
-    if rest:
-        flags = [token for token in rest if token.startswith("-")] or rest  # not also the value of an unknown flag
-        parser.error("; ".join(_stray(token, infos, {}, "") for token in flags))
-    try:
-        (config,) = build_configs(vars(namespace), config_type)
-    except ConfigError as error:
-        parser.error(str(error))
-    assert isinstance(config, config_type)
-    return config

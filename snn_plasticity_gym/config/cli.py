@@ -16,12 +16,13 @@ import dataclasses
 import functools
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from snn_plasticity_gym.config.presets import check_name, purpose, read_preset, shipped_file, shipped_files
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, build_configs, nearest, setting_fields, unknown
 
+Config = TypeVar("Config")
 TrainerConfig = TypeVar("TrainerConfig")
 
 _METAVARS = {int: "INT", float: "FLOAT", str: "TEXT"}
@@ -34,7 +35,7 @@ def parse_configs(
     argv: Sequence[str] | None = None,
     *,
     prog: str | None = None,
-) -> tuple[TrainerConfig, Any]:
+) -> tuple[Any, ...]:
     """Read the flags of a trainer and of the environment that `--env` chooses.
 
     A mistake ends the program with code 2 and one line on stderr; `--help` shows the flags and ends it with code 0.
@@ -64,15 +65,33 @@ def parse_configs(
 
     infos = [dataclasses.replace(info, default=start[info.name]) for t in types for info in setting_fields(t)]
     parser = _parser(infos, prog, _description(trainer_type, environment_types, env_id))
+    flags = _read(parser, argv, lambda token: _stray(token, infos, environment_types, env_id))
+    return parser.build(preset | flags | {"env": env_id}, *types)
+
+
+def parse_config(config_type: type[Config], argv: Sequence[str] | None = None, *, prog: str | None = None) -> Config:
+    """Read the flags of a program that has no environment; otherwise as `parse_configs`.
+
+    Args:
+        config_type: Configuration class.
+        argv: Arguments after the program's name; those of this process if None.
+        prog: Name of the program in help and errors.
+    """
+    infos = setting_fields(config_type)
+    summary = (inspect.getdoc(config_type) or "").partition("\n")[0]
+    parser = _parser(infos, prog, f"{summary}\n\nDashes and underscores are the same; --no-NAME turns NAME off.")
+    argv = _normalise(list(sys.argv[1:] if argv is None else argv), {info.name: info for info in infos})
+    (config,) = parser.build(_read(parser, argv, lambda token: _stray(token, infos, {}, "")), config_type)
+    return config
+
+
+def _read(parser: _Parser, argv: Sequence[str], stray: Callable[[str], str]) -> dict[str, Any]:
+    """The flags given, by name; an argument that is none ends the program with what `stray` says of it."""
     namespace, rest = parser.parse_known_args(argv)
     if rest:
         flags = [token for token in rest if token.startswith("-")] or rest  # not also the value of an unknown flag
-        parser.error("; ".join(_stray(token, infos, environment_types, env_id) for token in flags))
-    try:
-        trainer, environment = build_configs(preset | vars(namespace) | {"env": env_id}, *types)
-    except ConfigError as error:
-        parser.error(str(error))
-    return trainer, environment
+        parser.error("; ".join(map(stray, flags)))
+    return vars(namespace)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -80,6 +99,13 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n")
+
+    def build(self, values: Mapping[str, Any], *types: type) -> tuple[Any, ...]:
+        """Build the configurations, or end the program with what is wrong with the values."""
+        try:
+            return build_configs(values, *types)
+        except ConfigError as error:
+            self.error(str(error))
 
 
 def _normalise(argv: Sequence[str], infos: Mapping[str, SettingInfo]) -> list[str]:

@@ -10,32 +10,12 @@ WANDB_MODES = ("auto", "online", "offline", "disabled")
 
 
 @config_class
-class TrainingConfig:
-    """What all trainers have in common."""
+class RunConfig:
+    """What all programs that make a run folder have in common."""
 
-    env: str = setting("SNNPlastic-Unsup1-v0", "Environment to train on.", section="Run")
-    preset: str = setting(
-        "",
-        "Settings to start from, by name or as a YAML file, e.g. a run's config.yaml; other flags win over them.",
-        section="Run",
-    )
-    images: int = setting(
-        600, "Images shown in all, over all lifetimes; rounded up to whole updates.", unit="images", section="Run", ge=1
-    )
-    num_envs: int = setting(8, "Lifetimes simulated side by side.", unit="lifetimes", section="Run", ge=1)
     seed: int = setting(-1, "Seed of everything; -1 draws one, prints it and stores it.", section="Run", ge=-1)
-    eval_images: int = setting(
-        128,
-        "Images of the validation split shown to fresh networks before and after, without exploration; 0: none.",
-        unit="images",
-        section="Run",
-        ge=0,
-    )
     run_dir: str = setting("runs", "Folder of all runs; a run is run_dir/env/name.", section="Run")
     run_name: str = setting("", "Name of this run; made from time and seed if empty.", section="Run")
-    checkpoint_every: int = setting(
-        200, "Images between checkpoints, of which the newest three stay; 0: none.", unit="images", section="Run", ge=0
-    )
     progress: bool = setting(True, "Show a progress bar (on a terminal) or progress lines (elsewhere).", section="Run")
     wandb: str = setting(
         "auto",
@@ -49,6 +29,32 @@ class TrainingConfig:
         "CPU threads of torch; 0: as many as torch takes, a third faster on two quiet cores, far slower on busy ones.",
         section="Machine",
         ge=0,
+    )
+
+
+@config_class
+class TrainingConfig(RunConfig):
+    """What trainers on environments have in common."""
+
+    env: str = setting("SNNPlastic-Unsup1-v0", "Environment to train on.", section="Run")
+    preset: str = setting(
+        "",
+        "Settings to start from, by name or as a YAML file, e.g. a run's config.yaml; other flags win over them.",
+        section="Run",
+    )
+    images: int = setting(
+        600, "Images shown in all, over all lifetimes; rounded up to whole updates.", unit="images", section="Run", ge=1
+    )
+    num_envs: int = setting(8, "Lifetimes simulated side by side.", unit="lifetimes", section="Run", ge=1)
+    eval_images: int = setting(
+        128,
+        "Images of the validation split shown to fresh networks before and after, without exploration; 0: none.",
+        unit="images",
+        section="Run",
+        ge=0,
+    )
+    checkpoint_every: int = setting(
+        200, "Images between checkpoints, of which the newest three stay; 0: none.", unit="images", section="Run", ge=0
     )
 
 

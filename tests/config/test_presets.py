@@ -64,7 +64,8 @@ def test_flags_win_and_what_a_preset_leaves_out_is_default():
     training, environment = parse("--images=7", "--preset", "grad", "--max-rate", "0.5", "--normalize_returns=False")
     assert (training.images, training.num_envs, training.gamma) == (7, 16, A2CConfig().gamma)
     assert training.normalize_returns is False
-    assert environment == GradConfig(hidden_sizes=(64, 32), layer_scalars=(0.33, 0.67, 1.0), max_rate=0.5, w_init=6.0)
+    network = {"hidden_sizes": (64, 32), "layer_scalars": (0.33, 0.67, 1.0), "w_init": 6.0}
+    assert environment == GradConfig(**network, max_rate=0.5, lifetime_length=8)
 
 
 def test_a_flag_may_choose_another_environment_that_has_the_same_settings(write):

@@ -58,6 +58,21 @@ def test_extreme_rates() -> None:
     assert encode(white, 5_000, 1.0).all()
 
 
+def test_the_extremes_hold_for_the_extreme_random_numbers() -> None:
+    class Dice:
+        """Throws one number only."""
+
+        def __init__(self, number: float) -> None:
+            self.number = number
+
+        def random(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+            return np.full(shape, self.number, dtype)
+
+    white = torch.ones(3)
+    assert not poisson_encode(white, 4, 0.0, Dice(0.0)).any()  # type: ignore[arg-type]
+    assert poisson_encode(white, 4, 1.0, Dice(1 - 2**-24)).all()  # type: ignore[arg-type]
+
+
 def test_a_seed_means_the_same_spikes() -> None:
     image = torch.rand(40, generator=torch.Generator().manual_seed(0))
     assert torch.equal(encode(image, 50, 0.5, seed=1), encode(image, 50, 0.5, seed=1))

@@ -99,7 +99,7 @@ def test_only_a_neuron_that_fired_is_reset() -> None:
     ("refractory", "dt", "silent"),
     [(0.0, 1.0, 0), (1.0, 1.0, 1), (5.0, 1.0, 5), (2.0, 0.5, 4), (2.5, 1.0, 3), (0.3, 1.0, 1)]
     # In these the step is no sum of powers of two: rounding must not cost the neuron another step.
-    + [(5.0, 0.1, 50), (1.0, 0.2, 5), (5.0, 0.2, 25), (3.0, 0.1, 30), (3.0, 0.3, 10), (2.0, 0.01, 200)],
+    + [(5.0, 0.1, 50), (1.0, 0.2, 5), (5.0, 0.2, 25), (3.0, 0.1, 30), (3.0, 0.3, 10), (2.0, 0.01, 200), (1.1, 0.1, 11)],
 )
 def test_refractory_neurons_are_silent_for_the_refractory_period(
     refractory: float, dt: float, silent: int, dtype: torch.dtype
@@ -265,6 +265,7 @@ def test_against_a_loop_over_python_floats(
         assert state.v[b].tolist() == pytest.approx(one.v, abs=1e-9)
         assert state.theta[b].tolist() == pytest.approx(one.theta, abs=1e-9)
         assert (state.refractory[b] > 0).tolist() == [wait > 0 for wait in one.wait]
+        assert (state.refractory[b] >= 0).all()
 
 
 def test_a_population_begins_at_rest_and_its_tensors_are_its_own() -> None:
