@@ -17,13 +17,11 @@ from snn_plasticity_gym.agents.on_policy import EventLearner, flat_face
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.config.training import LearnerConfig, TrainingConfig
-from snn_plasticity_gym.evaluation.reward import RewardReport, reward_of
+from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, reward_of
 from snn_plasticity_gym.tracking import RunFolder, atomic_path, make_logger
 from snn_plasticity_gym.trainers.callbacks import CheckpointEveryImages, ProgressLines
 from snn_plasticity_gym.wandb_writer import start_wandb
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
-
-EVAL_SEED = 1_000_000_007  # of the judge's networks and images; far from the seeds that runs draw
 
 
 def run_training(
@@ -125,7 +123,7 @@ def _judge(model: EventLearner, config: TrainingConfig, env_config: EnvironmentC
     if not config.eval_images:
         return None
     rule = model.policy.frozen(env_config.history_length)
-    return reward_of(rule, config.env, env_config, config.num_envs, config.eval_images, EVAL_SEED)
+    return reward_of(rule, config.env, env_config, config.num_envs, config.eval_images, JUDGE_SEED)
 
 
 def _plan(config: TrainingConfig, dataset: str, env_config: EnvironmentConfig, seed: int, run: RunFolder) -> str:

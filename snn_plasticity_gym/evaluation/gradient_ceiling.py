@@ -14,7 +14,7 @@ from snn_plasticity_gym.config.ceiling import CeilingConfig
 from snn_plasticity_gym.config.environments import GradConfig
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.evaluation.reward import reward_of
+from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, reward_of
 from snn_plasticity_gym.events import SynapseEvents
 
 TINY = 1e-12  # learning rate that leaves networks as they are, while reward / (TINY delta_d) is still -g
@@ -33,21 +33,22 @@ def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str,
     if config.threads:
         torch.set_num_threads(config.threads)
     num_layers = len(env_config.layer_scalars)
+    env = _networks(config, env_config)
+    device = env.engine.device
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        network = RuleNetwork(1, False, 1, (128, 128), (16, 32), (5, 5))
+        network = RuleNetwork(1, False, 1, (128, 128), (16, 32), (5, 5)).to(device)
     optimizer = torch.optim.Adam([*network.front.parameters(), *network.critic.parameters()], lr=config.learning_rate)
     generator = torch.Generator().manual_seed(config.seed)
-    env = _networks(config, env_config)
-    squares = torch.zeros(num_layers)
-    seen = torch.zeros(num_layers)
+    squares = torch.zeros(num_layers, device=device)
+    seen = torch.zeros(num_layers, device=device)
     for _ in range(-(-config.images // config.num_envs)):
         samples, layer = _observe(env, config.events_per_image, config.seed)
         seen += torch.bincount(layer, minlength=num_layers)
         squares += torch.bincount(layer, samples.returns.square(), minlength=num_layers).float()
         scale = (squares / seen.clamp(min=1)).sqrt().clamp(min=1e-12)  # (L,) running root mean square of g
         for _ in range(config.n_epochs):
-            for part in torch.randperm(len(layer), generator=generator).split(config.batch_size):
+            for part in torch.randperm(len(layer), generator=generator).to(device).split(config.batch_size):
                 batch = samples.take(part).compact()
                 prediction = network.value(network.features(batch.state), batch.state)  # (E,)
                 loss = (prediction - batch.returns / scale[layer[part]]).square().mean()
@@ -55,7 +56,7 @@ def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str,
                 loss.backward()
                 optimizer.step()
     report = reward_of(
-        _Prediction(network), config.env, _still(config, env_config), config.num_envs, config.eval_images, config.seed
+        _Prediction(network), config.env, _still(config, env_config), config.num_envs, config.eval_images, JUDGE_SEED
     )
     return {
         "cosine": [report.terms[f"cosine_{layer + 1}"] for layer in range(num_layers)],

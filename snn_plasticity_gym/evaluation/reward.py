@@ -11,6 +11,8 @@ from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.rules import Rule
 
+JUDGE_SEED = 1_000_000_007  # of the networks and images that rules are judged on; far from the seeds that runs draw
+
 
 class RewardReport(NamedTuple):
     """Means over all images shown."""
