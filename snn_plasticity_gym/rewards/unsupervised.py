@@ -79,7 +79,10 @@ def sparsity(counts: Tensor, target: float) -> Tensor:
 
 
 def diversity(wins: Tensor) -> Tensor:
-    """Entropy of the winner distribution over log N: (R, N) weighted winner counts -> (R,); 0 without winners."""
+    """Entropy of the winner distribution over log N: (R, N) weighted winner counts -> (R,).
+
+    0 without winners; 1 where there is one neuron only, which cannot do better.
+    """
     if wins.shape[1] == 1:
         return wins.new_ones(wins.shape[0])
     share = wins / wins.sum(dim=1, keepdim=True).clamp(min=1e-12)  # (R, N)
