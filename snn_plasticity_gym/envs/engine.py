@@ -255,6 +255,7 @@ class Engine:
         """
         if delta_d.shape != events.weight.shape:
             raise ValueError(f"delta_d must have one entry per event, {len(events.weight)}, got {tuple(delta_d.shape)}")
+        delta_d = delta_d.detach().to(self.network.weights)  # a graph must not grow over the weights' whole life
         if not torch.isfinite(delta_d).all():
             raise ValueError("delta_d must be finite, got NaN or infinity; look at the rule that made it")
         scale, low, high = (

@@ -29,3 +29,17 @@ def test_mean_spread_and_potentiation_are_those_of_the_weights(env_id):
         assert statistics[f"{name}_spread"] == pytest.approx(all_changes.std(), rel=1e-4)
         assert statistics[f"{name}_potentiation"] == pytest.approx((all_changes > 0).mean())
     assert env.engine.changes.take() == {}  # taken is taken
+
+
+def test_a_rule_may_answer_with_a_graph_or_in_double_precision():
+    def lived(kind) -> torch.Tensor:
+        env = gymnasium.make_vec("SNNPlastic-Unsup1-v0", num_envs=2, **SMALL)
+        env.reset(seed=0)
+        while (events := env.events()) is not None:
+            env.apply(kind(torch.full_like(events.weight, 0.5)))
+        return env.engine.network.weights
+
+    plain = lived(lambda delta_d: delta_d)
+    for kind in (torch.Tensor.double, lambda delta_d: delta_d.requires_grad_() * 1.0):
+        weights = lived(kind)
+        assert not weights.requires_grad and torch.equal(weights, plain)
