@@ -67,6 +67,10 @@ class Dataset:
     validation: ImageSet = field(repr=False)
     test: ImageSet = field(repr=False)
 
+    def manifest(self, split: str) -> dict[str, str | None]:
+        """Return what a run's manifest tells of its data; `split` is the part that was learned from."""
+        return {"name": self.name, "directory": self.directory, "checksum": self.checksum, "split": split}
+
     def split(self, name: str) -> ImageSet:
         """Return the part "train", "validation" or "test"; raise ValueError for another name."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}

@@ -125,8 +125,9 @@ def run_bptt(config: BPTTConfig) -> Path:
     device = torch_device(config.device)
     data = load_dataset(config.dataset, config.data_dir)
     settings = {**to_dict(config), "seed": seed}
-    dataset = {"name": data.name, "directory": data.directory, "checksum": data.checksum, "split": "train"}
-    run = RunFolder.create("BPTT", settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=dataset)
+    run = RunFolder.create(
+        "BPTT", settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=data.manifest("train")
+    )
     logger = make_logger(run, start_wandb(config.wandb, run, settings, config.wandb_project))
     weight_seed, order_seed, spike_seed = np.random.SeedSequence(seed).spawn(3)
     model = SpikingClassifier(config, data.train.images[0].numel(), np.random.default_rng(weight_seed), device)

@@ -50,12 +50,7 @@ def run_training(
     env = make_sb3_env(config.env, config.num_envs, **to_dict(env_config))
     engine = flat_face(env).engine
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed}
-    dataset = {
-        "name": engine.dataset.name,
-        "directory": engine.dataset.directory,
-        "checksum": engine.dataset.checksum,
-        "split": env_config.split,
-    }
+    dataset = engine.dataset.manifest(env_config.split)
     run = RunFolder.create(config.env, settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=dataset)
     writer = start_wandb(config.wandb, run, settings, config.wandb_project)
     model = algorithm("PlasticityPolicy", env, seed=seed, **_learner_arguments(config, env_config), **arguments)
