@@ -196,3 +196,16 @@ def test_a_rollout_without_any_event_changes_nothing():
 
 def test_progress_bar_works(capfd):
     small_model().learn(3 * SMALL["num_steps"], progress_bar=True)
+
+
+def test_returns_of_any_scale_are_brought_to_unit_spread():
+    model = small_model(normalize_returns=True, gamma=0.9, n_steps=6)
+    model.learn(6 * 3 * SMALL["num_steps"])
+    raw = model.rollout_buffer.samples().returns
+    scaled = model.samples_with_advantages().returns
+    assert raw.std() < 0.5 and abs(scaled.std().item() - 1.0) < 0.05
+    last = raw.abs().argmax()
+    torch.testing.assert_close(scaled / scaled[last], raw / raw[last])  # scaled, not shifted
+    plain = small_model(gamma=0.9, n_steps=6)
+    plain.learn(6 * 3 * SMALL["num_steps"])
+    assert torch.equal(plain.samples_with_advantages().returns, plain.rollout_buffer.samples().returns)
