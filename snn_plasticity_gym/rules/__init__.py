@@ -1,14 +1,6 @@
 """Plasticity rules: anything that answers synapse events with normalised weight changes."""
 
-from typing import Protocol
+from snn_plasticity_gym.rules.base import Rule
+from snn_plasticity_gym.rules.registry import RULES, make_rule
 
-from torch import Tensor
-
-from snn_plasticity_gym.events import SynapseEvents
-
-
-class Rule(Protocol):
-    """One call signature for policies, hand-written rules and constants."""
-
-    def __call__(self, events: SynapseEvents) -> Tensor:
-        """Return the normalised weight change of each event, (E,)."""
+__all__ = ["RULES", "Rule", "make_rule"]

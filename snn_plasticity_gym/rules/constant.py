@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.events import SynapseEvents
 
 
+@config_class
 class ZeroRule:
     """No plasticity: every weight stays as it is."""
 
@@ -32,3 +36,19 @@ class RandomRule:
         """Return fresh random numbers, (E,)."""
         noise = torch.randn(len(events.weight), generator=self._generator)
         return self._sigma * noise.to(events.weight)
+
+
+@config_class
+class SeededRandomRule:
+    """`RandomRule` as a configuration, by which the registry makes it; its stream begins at the first call."""
+
+    sigma: float = setting(0.1, "Standard deviation of the weight changes.", section="Random", ge=0)
+    seed: int = setting(0, "Seed of the random stream.", section="Random", ge=0)
+
+    @functools.cached_property
+    def _rule(self) -> RandomRule:
+        return RandomRule(self.sigma, self.seed)
+
+    def __call__(self, events: SynapseEvents) -> Tensor:
+        """Return fresh random numbers, (E,)."""
+        return self._rule(events)

@@ -1,0 +1,67 @@
+"""What rules are: one call signature, and for hand-written ones the parameters that all of them share.
+
+The environment applies w <- clip(w + eta * alpha * clip(delta_d, -1, 1), w_min, w_max). Theories give a weight change
+dw instead, so a hand-written rule returns delta_d = dw / scale. With scale = eta * alpha the environment makes just
+the change that the theory asks for, but never more than `scale` per event.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.schema import config_class, setting
+from snn_plasticity_gym.events import SynapseEvents
+
+INHIBITORY = ("magnitude", "fixed")
+SMALLEST = 1e-6  # of `scale`: beyond what rounding w + scale * delta_d in single precision can take across 0
+
+
+class Rule(Protocol):
+    """One call signature for policies, hand-written rules and constants."""
+
+    def __call__(self, events: SynapseEvents) -> Tensor:
+        """Return the normalised weight change of each event, (E,)."""
+
+
+@config_class
+class HandWrittenRule:
+    """Parameters of all hand-written rules, and how they treat inhibitory synapses.
+
+    Rules speak of the strength |w| of a synapse. In an inhibitory one "potentiation" makes w more negative, which is
+    NEST's convention: weight and Wmax have one sign, and `stdp_synapse` sees only their ratio. With
+    `inhibitory="fixed"` negative weights do not learn, as in Diehl & Cook (2015), where input -> E alone is plastic.
+    The symmetric inhibitory rule of Vogels et al. (2011) is another rule, not a setting of these.
+
+    A weight tells its sign itself; 0 counts as excitatory. So that no sign is lost, depression stops at
+    |w| = 1e-6 scale instead of 0 (which holds if the environment's eta * alpha is not above `scale`).
+    """
+
+    dt: float = setting(1.0, "Length of a time step; that of the environment.", unit="ms", section="Scale", gt=0)
+    scale: float = setting(
+        0.01,
+        "Weight change that delta_d = 1 stands for: the environment's eta * alpha; larger changes are clipped to it.",
+        section="Scale",
+        gt=0,
+    )
+    inhibitory: str = setting(
+        "magnitude",
+        "Negative weights: magnitude (the rule acts on |w|) or fixed (they do not learn).",
+        section="Inhibition",
+        choices=INHIBITORY,
+    )
+
+    def strength(self, events: SynapseEvents) -> tuple[Tensor, Tensor]:
+        """Return |w|, (E,), and which synapses are inhibitory, bool (E,)."""
+        return events.weight.abs(), events.weight < 0
+
+    def answer(self, change: Tensor, strength: Tensor, negative: Tensor) -> Tensor:
+        """Return the normalised weight change, (E,), that makes |w| grow by `change`, but not shrink to 0."""
+        change = torch.maximum(change, (SMALLEST * self.scale - strength).clamp(max=0.0))
+        if self.inhibitory == "fixed":
+            change = change.masked_fill(negative, 0.0)
+        else:
+            change = torch.where(negative, -change, change)
+        return change / self.scale
