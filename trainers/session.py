@@ -99,6 +99,7 @@ def _learner_arguments(config: LearnerConfig, env_config: EnvironmentConfig) -> 
         "device": env_config.device,
         "policy_kwargs": {
             "sigma": config.sigma,
+            "hidden_sizes": config.head_sizes,
             "use_kind": env_config.event_kinds == "feature",
             "critic_lr_scale": config.critic_learning_rate / config.learning_rate,
         },

@@ -78,6 +78,14 @@ class LearnerConfig(TrainingConfig):
         section="Learning",
         ge=0,
     )
+    head_sizes: tuple[int, ...] = setting(
+        (128, 128), "Neurons of the hidden layers of each policy head and of the critic.", section="Policy", ge=1
+    )
+    init_policy: str = setting(
+        "",
+        "Policy to start from: a run's folder or its final.zip. The front and what heads have in common is taken over.",
+        section="Policy",
+    )
     sigma: float = setting(
         0.1, "Standard deviation sigma_policy of the weight changes around their mean.", section="Learning", gt=0
     )

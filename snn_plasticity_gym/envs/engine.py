@@ -184,7 +184,7 @@ class Engine:
             )
             self.ages[row] = 0
             self.last_episodes[row] = None
-        self.task.forget(torch.as_tensor(rows, dtype=torch.int64, device=self.device))
+            self.task.start_lifetime(row, _stream(self._seeds[row], generation, 2))
 
     def begin(self, rows: Sequence[int]) -> None:
         """Show the next image to the lifetimes `rows`; those that have seen `lifetime_length` images start anew."""
@@ -205,6 +205,7 @@ class Engine:
             for row in rows:
                 self._log.forget(row)
         index = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
+        self.task.begin(index, torch.tensor([self.shown(row).label for row in rows], device=self.device))
         self.network.rest(index)
         for windows in self._windows.values():
             windows[index] = 0
@@ -217,14 +218,17 @@ class Engine:
         Returns:
             The step's events; `lengths` has one entry per lifetime of the call.
         """
+        at: int | Tensor  # step, common to all or each one's own (R,)
         if rows is None:
-            index, where, at = None, self._all, self.steps[0]
+            index, where, at = None, self._all, int(self.steps[0])
             network_input = self.raster[self.task.input_name][:, at]  # (B, n_input)
         else:
             index = where = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
-            at = torch.as_tensor(self.steps[rows], device=self.device)  # (R,)
+            at = torch.as_tensor(self.steps[rows], device=self.device)
             network_input = self.raster[self.task.input_name][index, at]  # (R, n_input)
-        activity = self.network.advance({self.task.input_name: network_input}, index)
+        currents = self.task.currents(where, at)
+        activity = self.network.advance({self.task.input_name: network_input}, index, currents)
+        self.task.observe(where, at, activity)
         for name, spikes in activity.spikes.items():
             if name != self.task.input_name:
                 self.raster[name][slice(None) if index is None else index, at] = spikes

@@ -7,20 +7,17 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.environments import GradConfig
 from snn_plasticity_gym.envs.event_log import WrittenEvents, ends_of, rewind
-from snn_plasticity_gym.envs.task import Episode, Verdict
+from snn_plasticity_gym.envs.task import Episode, Task, Verdict
 from snn_plasticity_gym.events import SynapseEvents
 from snn_plasticity_gym.rewards.gradient import Adjoint, alignment_reward, loss_and_output_gradient
 from snn_plasticity_gym.rewards.result import RewardResult
-from snn_plasticity_gym.rewards.unsupervised import winner
-from snn_plasticity_gym.snn.feedforward import INPUT, OUTPUT, feedforward
-from snn_plasticity_gym.snn.lif import LIFParams
-from snn_plasticity_gym.snn.network import Network, Plasticity, Projection
+from snn_plasticity_gym.rewards.winner import winner
+from snn_plasticity_gym.snn.feedforward import INPUT, OUTPUT, classifier, lif_params
+from snn_plasticity_gym.snn.network import Network, Projection
 from snn_plasticity_gym.snn.surrogate import derivative
 
-NUM_CLASSES = 10
 
-
-class GradientTask:
+class GradientTask(Task):
     """Feed-forward network, one policy head, layer scalar in the state, a reward for every event.
 
     An event of synapse ij at step t with weight change dw = eta * delta_d is rewarded with -g dw - lambda dw^2, where
@@ -41,14 +38,9 @@ class GradientTask:
     def __init__(self, config: GradConfig, n_input: int, device: torch.device) -> None:
         self.groups = ["grad"]
         self._config = config
-        self._params = LIFParams(config.tau_mem, config.v_rest, config.v_reset, config.v_th, config.resistance)
-        sizes = [n_input, *config.hidden_sizes, NUM_CLASSES]
-        plasticity = Plasticity(group=0, scale=config.eta, w_min=config.w_min, w_max=config.w_max)
-        self.populations, self.projections = feedforward(sizes, self._params, config.w_init, plasticity)
+        self._params = lif_params(config)
+        self.populations, self.projections = classifier(config, n_input)
         self._layer_scalars = torch.tensor(config.layer_scalars, device=device)  # (L,)
-
-    def forget(self, rows: Tensor) -> None:
-        """Nothing is remembered from episode to episode."""
 
     def extras(self, events: SynapseEvents) -> Tensor:
         """Return the layer scalar of each event, (E, 1)."""

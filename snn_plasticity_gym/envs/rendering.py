@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.envs.engine import Engine, LastEpisode
-from snn_plasticity_gym.rewards.unsupervised import NO_WINNER, STABILITY, winner
+from snn_plasticity_gym.rewards.unsupervised import STABILITY
+from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from snn_plasticity_gym.envs.event_log import WrittenEvents
 from snn_plasticity_gym.events import SynapseEvents
 from snn_plasticity_gym.rewards.result import RewardResult
-from snn_plasticity_gym.snn.network import Network, Population, Projection
+from snn_plasticity_gym.snn.network import Network, NetworkActivity, Population, Projection
 
 
 class Episode(NamedTuple):
@@ -30,22 +32,38 @@ class Verdict(NamedTuple):
     winners: Tensor  # (R,) int64, -1 where nobody spiked
 
 
-class Task(Protocol):
-    """One environment's network and reward."""
+class Task(ABC):
+    """One environment's network and reward.
+
+    The engine calls `start_lifetime`, then for each image `begin`, for each of its steps `currents`, `observe` and
+    `extras`, and `judge`. A task that needs none of them but the last two leaves the others as they are.
+    """
 
     populations: list[Population]
     projections: list[Projection]
     groups: list[str]  # names of the policy heads
     input_name: str  # population that shows the image
     readout: str  # population that answers it
-    extra_names: tuple[str, ...]  # scalars of an event beyond its weight and kind
-    rewards_events: bool  # each event has a reward of its own
+    extra_names: tuple[str, ...] = ()  # scalars of an event beyond its weight and kind
+    rewards_events = False  # each event has a reward of its own
+
+    def start_lifetime(self, row: int, rng: np.random.Generator) -> None:  # noqa: B027 - nothing to do is a default
+        """Begin lifetime `row` anew: forget the one before, draw from `rng` what lasts as long as it does."""
+
+    def begin(self, rows: Tensor, labels: Tensor) -> None:  # noqa: B027
+        """Show an image of the given labels (R,) to each of the lifetimes `rows` (R,)."""
+
+    def currents(self, rows: Tensor, step: int | Tensor) -> dict[str, Tensor]:
+        """Return the current from outside into populations of the lifetimes `rows` in a step, (R, N) each."""
+        return {}
+
+    def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:  # noqa: B027
+        """See what fired in a step of the lifetimes `rows`; `step`, from 0, is common or each one's own (R,)."""
 
     def extras(self, events: SynapseEvents) -> Tensor:
         """Return the extra scalars of each event, (E, number of `extra_names`)."""
+        return events.extras
 
-    def forget(self, rows: Tensor) -> None:
-        """Begin the lifetimes `rows` (R,) anew."""
-
+    @abstractmethod
     def judge(self, episode: Episode, network: Network) -> Verdict:
         """Judge an episode, and remember it where the reward looks back; the network is left as it is."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from snn_plasticity_gym.config.environments import EnvironmentConfig, GradConfig, UnsupervisedConfig
+from snn_plasticity_gym.config.environments import EnvironmentConfig, GradConfig, SemiConfig, UnsupervisedConfig
+from snn_plasticity_gym.envs.classification_task import ClassificationTask
 from snn_plasticity_gym.envs.gradient_task import GradientTask
 from snn_plasticity_gym.envs.task import Task
 from snn_plasticity_gym.envs.unsupervised_task import UnsupervisedTask
@@ -29,4 +30,6 @@ def make_task(
         return UnsupervisedTask(config, num_lifetimes, n_input, num_images, device)
     if isinstance(config, GradConfig):
         return GradientTask(config, n_input, device)
+    if isinstance(config, SemiConfig):
+        return ClassificationTask(config, num_lifetimes, n_input, device)
     raise TypeError(f"no environment has a {type(config).__name__}")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from snn_plasticity_gym.config.environments import Unsup2Config, UnsupervisedConfig
-from snn_plasticity_gym.envs.task import Episode, Verdict
-from snn_plasticity_gym.events import SynapseEvents
-from snn_plasticity_gym.rewards.unsupervised import UnsupervisedReward, winner
+from snn_plasticity_gym.envs.task import Episode, Task, Verdict
+from snn_plasticity_gym.rewards.unsupervised import UnsupervisedReward
+from snn_plasticity_gym.rewards.winner import winner
 from snn_plasticity_gym.snn.diehl_cook import EXC, INPUT, diehl_cook
 from snn_plasticity_gym.snn.network import Network
 
 
-class UnsupervisedTask:
+class UnsupervisedTask(Task):
     """Diehl-Cook network, unsupervised reward; one policy head for all synapses, or one for each projection.
 
     Args:
@@ -26,8 +26,6 @@ class UnsupervisedTask:
 
     input_name = INPUT
     readout = EXC
-    extra_names: tuple[str, ...] = ()
-    rewards_events = False
 
     def __init__(
         self, config: UnsupervisedConfig, num_lifetimes: int, n_input: int, num_images: int, device: torch.device
@@ -37,13 +35,9 @@ class UnsupervisedTask:
         self.populations, self.projections = diehl_cook(config, n_input, groups=(0, int(apart)))
         self._reward = UnsupervisedReward(config, num_lifetimes, num_images, device)
 
-    def extras(self, events: SynapseEvents) -> Tensor:
-        """Nothing beyond weight and kind: (E, 0)."""
-        return events.extras
-
-    def forget(self, rows: Tensor) -> None:
-        """Forget winners and responses of the lifetimes `rows`."""
-        self._reward.memory.forget(rows)
+    def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
+        """Forget winners and responses of the lifetime before."""
+        self._reward.memory.forget(row)
 
     def judge(self, episode: Episode, network: Network) -> Verdict:
         """Judge the E neurons' response."""

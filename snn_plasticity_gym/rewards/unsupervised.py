@@ -9,9 +9,9 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
 from snn_plasticity_gym.rewards.result import RewardResult
+from snn_plasticity_gym.rewards.winner import NO_WINNER
 
 SPARSITY, DIVERSITY, STABILITY = "sparsity", "diversity", "stability"
-NO_WINNER = -1
 
 
 class ResponseMemory:
@@ -33,8 +33,8 @@ class ResponseMemory:
         self.responses = torch.zeros(num_lifetimes, num_images, num_neurons, dtype=torch.int16, device=device)
         self.seen = torch.zeros(num_lifetimes, num_images, dtype=torch.bool, device=device)
 
-    def forget(self, rows: Tensor) -> None:
-        """Empty the memory of the lifetimes `rows`, which begin anew."""
+    def forget(self, rows: int | Tensor) -> None:
+        """Empty the memory of lifetimes that begin anew."""
         self.wins[rows] = 0.0
         self.seen[rows] = False
 
@@ -52,24 +52,6 @@ class ResponseMemory:
         self.wins[rows, winners.clamp(min=0)] += won
         self.responses[rows, images] = counts.clamp(max=torch.iinfo(torch.int16).max).to(torch.int16)
         self.seen[rows, images] = True
-
-
-def winner(counts: Tensor, first_spike: Tensor) -> Tensor:
-    """Return the neuron that spiked most; among equals the one that spiked first, then the lowest index.
-
-    Args:
-        counts: Spikes of each neuron, int64 (R, N).
-        first_spike: Step of its first spike, int64 (R, N); any value for silent neurons.
-
-    Returns:
-        Winners, int64 (R,); NO_WINNER where nobody spiked.
-    """
-    most = counts.amax(dim=1, keepdim=True)  # (R, 1)
-    never = torch.iinfo(first_spike.dtype).max
-    first = first_spike.masked_fill(counts < most, never)  # (R, N)
-    earliest = first.amin(dim=1, keepdim=True)  # (R, 1)
-    index = ((first == earliest) & (counts == most)).int().argmax(dim=1)  # (R,) the lowest of equals
-    return torch.where(most.squeeze(1) > 0, index, NO_WINNER)
 
 
 def sparsity(counts: Tensor, target: float) -> Tensor:

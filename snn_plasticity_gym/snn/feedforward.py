@@ -6,10 +6,23 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from snn_plasticity_gym.config.feedforward import FeedforwardConfig
 from snn_plasticity_gym.snn.lif import LIFParams
 from snn_plasticity_gym.snn.network import Plasticity, Population, Projection
 
 INPUT, OUTPUT = "input", "output"
+NUM_CLASSES = 10
+
+
+def lif_params(config: FeedforwardConfig) -> LIFParams:
+    """Return the constants of all layers."""
+    return LIFParams(config.tau_mem, config.v_rest, config.v_reset, config.v_th, config.resistance)
+
+
+def classifier(config: FeedforwardConfig, n_input: int) -> tuple[list[Population], list[Projection]]:
+    """Describe the network of a configuration, all synapses plastic and of one group."""
+    plasticity = Plasticity(group=0, scale=config.eta, w_min=config.w_min, w_max=config.w_max)
+    return feedforward([n_input, *config.hidden_sizes, NUM_CLASSES], lif_params(config), config.w_init, plasticity)
 
 
 def feedforward(

@@ -5,7 +5,7 @@ Axes: B networks, R the networks of one call (all B, or some rows of them), N ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,6 +79,20 @@ class NetworkActivity(NamedTuple):
     potentials: dict[str, Tensor]  # (R, N) mV before the reset; computed populations only
 
 
+def weight_offsets(
+    populations: Sequence[Population], projections: Sequence[Projection], num_networks: int
+) -> tuple[dict[str, int], int]:
+    """Return the address of each projection's first weight in `Network.weights`, and the number of weights there."""
+    sizes = {population.name: population.size for population in populations}
+    offsets: dict[str, int] = {}
+    end = 0
+    for projection in projections:
+        if not projection.one_to_one:
+            offsets[projection.name] = end
+            end += num_networks * sizes[projection.source] * sizes[projection.target]
+    return offsets, end
+
+
 class Network:
     """B networks with weights of their own.
 
@@ -100,12 +114,7 @@ class Network:
         self.num_networks = num_networks
         self.dt = dt
         self.device = device
-        self.offsets: dict[str, int] = {}  # address of a projection's first weight
-        size = 0
-        for projection in self.projections:
-            if not projection.one_to_one:
-                self.offsets[projection.name] = size
-                size += num_networks * self._size(projection.source) * self._size(projection.target)
+        self.offsets, size = weight_offsets(populations, projections, num_networks)
         self.weights = torch.zeros(size, device=device, dtype=dtype)  # all synapses of all networks
         self.states: dict[str, LIFState] = {
             p.name: lif_init(num_networks, p.size, p.lif, device, dtype) for p in populations if p.lif is not None
@@ -159,12 +168,18 @@ class Network:
                     scaled.clamp_(projection.plasticity.w_min, projection.plasticity.w_max)
                 weights[rows] = scaled
 
-    def advance(self, input_spikes: dict[str, Tensor], rows: Tensor | None = None) -> NetworkActivity:
+    def advance(
+        self,
+        input_spikes: dict[str, Tensor],
+        rows: Tensor | None = None,
+        currents: Mapping[str, Tensor] | None = None,
+    ) -> NetworkActivity:
         """Advance the networks `rows` (all of them if None) by one step.
 
         Args:
             input_spikes: Spikes of each input population, bool (R, N).
             rows: Indices of networks, int64 (R,), ascending; the others stand still.
+            currents: Current from outside into some of the other populations, (R, N) each.
 
         Returns:
             What fired, for the R networks in the order of `rows`.
@@ -178,6 +193,8 @@ class Network:
             else:
                 state = LIFState(*(_take(part, rows) for part in self.states[name]))
                 current = self._current(name, lists, rows, state.v)  # (R, N)
+                if currents and name in currents:
+                    current += currents[name]
                 potentials[name] = integrate(current, state, population.lif, self.dt)
                 spikes[name], state = fire(potentials[name], state, population.lif, self.dt)
                 self.states[name] = LIFState(

@@ -85,7 +85,7 @@ def test_a_preset_of_nothing_changes_nothing(write):
         ("learning_rat: 1", [], "mine.yaml: unknown setting 'learning_rat'; did you mean 'learning_rate'?"),
         ("xyzzy: 1", [], "mine.yaml: unknown setting 'xyzzy'; --help lists them"),
         ("clip_range: 0.1", [], "mine.yaml: unknown setting 'clip_range'"),
-        ("hidden_sizes: [3]", [], f"mine.yaml: hidden_sizes is a setting of {GRAD}, not of SNNPlastic-Unsup1-v0"),
+        ("penalty: 0.1", [], f"mine.yaml: penalty is a setting of {GRAD}, not of SNNPlastic-Unsup1-v0"),
         ("images: 0", [], "mine.yaml: images must be greater than or equal to 1, got 0"),
         ("images: 0\nn_ex: 3", [], "did you mean 'n_exc'?; images must be greater"),
         ("images: 0", ["--images=3"], "mine.yaml: images must be"),
@@ -105,7 +105,7 @@ def test_mistakes_are_answered_in_one_line(write, refusal, text: str, flags: lis
 
 def test_a_preset_of_another_environment_is_refused_in_a_short_line(refusal):
     line = refusal("--preset=grad", "--env=SNNPlastic-Unsup1-v0")
-    assert f"grad.yaml: hidden_sizes is a setting of {GRAD}, not of SNNPlastic-Unsup1-v0; as wrong: " in line
+    assert f"grad.yaml: hidden_sizes is a setting of {GRAD}, SNNPlastic-Semi-v0, not of SNNPlastic-Unsup1-v0; as wrong: " in line
 
 
 def test_unknown_presets(refusal):

@@ -1,0 +1,82 @@
+"""Settings that all environments have: the data, the simulation, the events."""
+
+from __future__ import annotations
+
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+
+DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
+SPLITS = ("train", "validation", "test")
+EVENT_KINDS = ("merged", "feature")
+
+
+@config_class
+class EnvironmentConfig:
+    """What all environments have in common."""
+
+    dataset: str = setting(
+        "auto",
+        "Images to show; auto is MNIST where it can be had, else digits.",
+        section="Data",
+        choices=DATASETS,
+    )
+    data_dir: str | None = setting(
+        None,
+        "Folder of the data sets; without it the environment variable SNN_PLASTICITY_DATA, then the user's cache.",
+        section="Data",
+    )
+    split: str = setting("train", "Part of the data set that lifetimes draw from.", section="Data", choices=SPLITS)
+    image_pool: int = setting(
+        16,
+        "Images that a lifetime draws from, chosen anew for each lifetime so that images repeat; 0: the whole split.",
+        unit="images",
+        section="Data",
+        ge=0,
+    )
+    num_steps: int = setting(100, "Time steps T for which an image is shown.", unit="steps", section="Simulation", ge=1)
+    history_length: int = setting(
+        100,
+        "Steps K of spike history that a synapse sees; at most num_steps.",
+        unit="steps",
+        section="Simulation",
+        ge=1,
+    )
+    dt: float = setting(1.0, "Length of a time step.", unit="ms", section="Simulation", gt=0)
+    max_rate: float = setting(
+        0.064,
+        "Spike probability of a white pixel in one step (0.064 at 1 ms is 64 Hz).",
+        section="Simulation",
+        ge=0,
+        le=1,
+    )
+    lifetime_length: int = setting(
+        0,
+        "Images after which a lifetime ends and a fresh network begins; 0: never.",
+        unit="images",
+        section="Simulation",
+        ge=0,
+    )
+    common_noise: bool = setting(
+        False, "Show all lifetimes the same images with the same input spikes.", section="Simulation"
+    )
+    events_per_step: int = setting(
+        1024,
+        "Event slots E of an observation; a time step with more events is presented over several steps.",
+        unit="events",
+        section="Events",
+        ge=1,
+    )
+    event_kinds: str = setting(
+        "merged",
+        "merged: a synapse has one event per step; feature: the kind (pre, post, both) is part of the state.",
+        section="Events",
+        choices=EVENT_KINDS,
+    )
+    device: str = setting("cpu", "Torch device of the networks, e.g. cpu or cuda.", section="Machine")
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        if self.history_length > self.num_steps:
+            raise ConfigError(
+                f"history_length must be at most num_steps, got history_length={self.history_length} and "
+                f"num_steps={self.num_steps}; lower the first or raise the second"
+            )

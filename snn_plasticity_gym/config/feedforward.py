@@ -1,0 +1,137 @@
+"""Settings of the environments with a feed-forward classifier: `Grad` and `Semi`."""
+
+from __future__ import annotations
+
+from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+
+SURROGATE_NAMES = ("rectangular", "polynomial", "sigmoid", "gaussian", "fast_sigmoid")
+THIRD_FACTORS = ("none", "reward", "teaching", "feedback")
+
+
+@config_class
+class FeedforwardConfig(EnvironmentConfig):
+    """A feed-forward network with one output neuron for each of ten classes, all of whose synapses share one policy.
+
+    Time constants and potentials are dimensionless where a step is 1: with the default constants a membrane halves in
+    a step and one unit of current raises it by 1, its distance to the threshold.
+    """
+
+    num_steps: int = 16
+    history_length: int = 16
+    hidden_sizes: tuple[int, ...] = setting((256, 128), "Neurons of the hidden layers.", section="Network", ge=1)
+    w_init: float = setting(
+        4.0, "Initial weights are uniform in +-w_init / sqrt(inputs of the layer).", section="Network", gt=0
+    )
+    w_min: float = setting(-1.0, "Lower clip of the weights.", section="Network", lt=0)
+    w_max: float = setting(1.0, "Upper clip of the weights.", section="Network", gt=0)
+    tau_mem: float = setting(2.0, "Membrane time constant.", unit="ms", section="Neurons", gt=0)
+    v_rest: float = setting(0.0, "Resting potential.", section="Neurons")
+    v_reset: float = setting(0.0, "Potential after a spike.", section="Neurons")
+    v_th: float = setting(1.0, "Threshold.", section="Neurons")
+    resistance: float = setting(2.0, "Membrane resistance R.", section="Neurons", gt=0)
+    eta: float = setting(0.001, "Learning rate: weight change at delta_d = 1.", section="Plasticity", ge=0)
+    alpha_softmax: float = setting(
+        10.0,
+        "Sharpness alpha of softmax(alpha * rate), the network's answer, in Grad's loss and Semi's feedback.",
+        section="Reward",
+        gt=0,
+    )
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        super().check()
+        if not self.hidden_sizes:
+            raise ConfigError("hidden_sizes must have at least one entry, got none")
+        if self.v_th <= max(self.v_reset, self.v_rest):
+            raise ConfigError(f"v_th must be above v_reset={self.v_reset} and v_rest={self.v_rest}, got {self.v_th}")
+        if self.dt > self.tau_mem:
+            raise ConfigError(
+                f"dt must be at most tau_mem={self.tau_mem} ms, beyond which forward Euler overshoots, got {self.dt}"
+            )
+
+
+@config_class
+class GradConfig(FeedforwardConfig):
+    """A deep feed-forward network whose synapses are rewarded for following the gradient of its loss."""
+
+    max_rate: float = 1.0
+    hidden_sizes: tuple[int, ...] = (256, 128, 64, 32)
+    layer_scalars: tuple[float, ...] = setting(
+        (0.2, 0.4, 0.6, 0.8, 1.0),
+        "Scalar that tells a synapse its layer, one for each layer of synapses.",
+        section="Network",
+    )
+    surrogate: str = setting(
+        "rectangular",
+        "Surrogate derivative of the spike in the teacher's backward pass.",
+        section="Reward",
+        choices=SURROGATE_NAMES,
+    )
+    surrogate_width: float = setting(1.0, "Width a of the surrogate.", section="Reward", gt=0)
+    penalty: float = setting(0.0, "Weight lambda of dw^2 in the reward -g dw - lambda dw^2.", section="Reward", ge=0)
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        super().check()
+        if len(self.layer_scalars) != len(self.hidden_sizes) + 1:
+            raise ConfigError(
+                f"layer_scalars must have one entry for each of the {len(self.hidden_sizes) + 1} layers of synapses, "
+                f"got {len(self.layer_scalars)}"
+            )
+
+
+@config_class
+class SemiConfig(FeedforwardConfig):
+    """A feed-forward network rewarded, at the end of an image, for giving the right answer by a clear margin."""
+
+    image_pool: int = 0
+    max_rate: float = 0.3
+    third_factor: str = setting(
+        "none",
+        "Scalar that an event sees beside spikes and weight. reward: the lifetime's last reward less their mean; "
+        "teaching: the current that drives output neurons towards the label; feedback: the output error, sent to "
+        "hidden neurons through fixed random weights.",
+        section="Third factor",
+        choices=THIRD_FACTORS,
+    )
+    factor_steps: int = setting(
+        0,
+        "Steps from an image's start during which a teaching or feedback factor is on; the reward then judges the "
+        "steps after them. 0: on in all steps, and all are judged.",
+        unit="steps",
+        section="Third factor",
+        ge=0,
+    )
+    teaching_current: float = setting(
+        1.0,
+        "Current of teaching: this into the label's output neuron, minus this into the others.",
+        section="Third factor",
+        gt=0,
+    )
+    feedback_scale: float = setting(
+        0.3, "Standard deviation of the fixed random weights of feedback.", section="Third factor", gt=0
+    )
+    reward_window: float = setting(
+        100.0, "Time constant of the mean that reward is compared with.", unit="images", section="Third factor", gt=0
+    )
+    alpha_margin: float = setting(
+        1.0, "Weight alpha_margin of the margin r_y - max r_k between rates.", section="Reward", ge=0
+    )
+    alpha_spike: float = setting(
+        0.1, "Weight alpha_spike of output spikes, which cost the mean output rate.", section="Reward", ge=0
+    )
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        super().check()
+        if self.factor_steps >= self.num_steps:
+            raise ConfigError(
+                f"factor_steps must be less than num_steps={self.num_steps}, so that steps are left to judge, "
+                f"got {self.factor_steps}; 0 has the factor on in all steps"
+            )
+        if self.factor_steps and self.third_factor not in ("teaching", "feedback"):
+            raise ConfigError(
+                f"factor_steps is for third_factor teaching or feedback, got {self.factor_steps} with "
+                f"{self.third_factor}"
+            )

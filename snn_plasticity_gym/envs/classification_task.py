@@ -1,0 +1,70 @@
+"""The semi-supervised task: a classifier that is told, at the end of an image, how good its answer was."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.feedforward import SemiConfig
+from snn_plasticity_gym.envs.task import Episode, Task, Verdict
+from snn_plasticity_gym.envs.third_factor import FACTORS
+from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.rewards.classification import ClassificationReward
+from snn_plasticity_gym.rewards.winner import winner
+from snn_plasticity_gym.snn.feedforward import INPUT, OUTPUT, classifier
+from snn_plasticity_gym.snn.network import Network, NetworkActivity
+
+
+class ClassificationTask(Task):
+    """Feed-forward network, one policy head; output neuron k stands for label k.
+
+    Without a third factor a synapse knows nothing of the label, and all output neurons are alike to it: whatever the
+    rule, fresh networks are right in one of ten cases in the mean, since renaming the outputs changes nothing.
+
+    Args:
+        config: Settings.
+        num_lifetimes: B.
+        n_input: Pixels of an image.
+        device: Where tensors live.
+    """
+
+    input_name = INPUT
+    readout = OUTPUT
+
+    def __init__(self, config: SemiConfig, num_lifetimes: int, n_input: int, device: torch.device) -> None:
+        self.groups = ["semi"]
+        self.populations, self.projections = classifier(config, n_input)
+        self._factor = FACTORS[config.third_factor](config, self.populations, self.projections, num_lifetimes, device)
+        self.extra_names = self._factor.names
+        self._reward = ClassificationReward(config)
+        self._first_judged = config.factor_steps
+
+    def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
+        """Begin lifetime `row` anew."""
+        self._factor.start_lifetime(row, rng)
+
+    def begin(self, rows: Tensor, labels: Tensor) -> None:
+        """Tell the third factor what is shown."""
+        self._factor.begin(rows, labels)
+
+    def currents(self, rows: Tensor, step: int | Tensor) -> dict[str, Tensor]:
+        """Return the third factor's current."""
+        return self._factor.currents(rows, step)
+
+    def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:
+        """Let the third factor see what fired."""
+        self._factor.observe(rows, step, activity)
+
+    def extras(self, events: SynapseEvents) -> Tensor:
+        """Return the third factor of each event, (E, 1), or (E, 0) if there is none."""
+        return self._factor.scalars(events)
+
+    def judge(self, episode: Episode, network: Network) -> Verdict:
+        """Judge the output spikes of the steps in which a passing factor was off."""
+        spikes = episode.raster[OUTPUT][:, self._first_judged :]  # (R, T', 10)
+        counts = spikes.sum(dim=1)  # (R, 10)
+        winners = winner(counts, first_spike=spikes.int().argmax(dim=1))
+        result = self._reward(counts, winners, episode.labels, spikes.shape[1])
+        self._factor.end(episode.rows, result.reward)
+        return Verdict(result, winners)

@@ -1,0 +1,53 @@
+"""The reward of a classifier whose output neuron k stands for label k."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.feedforward import SemiConfig
+from snn_plasticity_gym.rewards.result import RewardResult
+
+
+class ClassificationReward:
+    """Right or wrong, by what margin, at what cost in spikes.
+
+        R = (1 if answer = y else -1) + alpha_margin (r_y - max_{k != y} r_k) - alpha_spike mean_k r_k
+
+    with rates r_k = spikes of output neuron k per step. A silent output has no answer, hence is wrong.
+
+    Args:
+        config: Weights alpha_margin and alpha_spike.
+    """
+
+    def __init__(self, config: SemiConfig) -> None:
+        self._alpha_margin = config.alpha_margin
+        self._alpha_spike = config.alpha_spike
+
+    def __call__(self, counts: Tensor, winners: Tensor, labels: Tensor, num_steps: int) -> RewardResult:
+        """Judge the outputs of R lifetimes.
+
+        Args:
+            counts: Output spikes in the judged steps, (R, 10).
+            winners: The network's answers, int64 (R,), -1 where there is none.
+            labels: Right answers, int64 (R,).
+            num_steps: Number of judged steps.
+
+        Returns:
+            Rewards (R,) and the terms accuracy (0 or 1), margin and output_rate, before their weights, (R,) each.
+        """
+        rates = counts.float() / num_steps  # (R, 10)
+        right = rates.gather(1, labels.unsqueeze(1)).squeeze(1)  # (R,)
+        others = rates.scatter(1, labels.unsqueeze(1), -torch.inf)  # (R, 10)
+        terms = {
+            "accuracy": (winners == labels).to(rates.dtype),
+            "margin": right - others.amax(dim=1),
+            "output_rate": rates.mean(dim=1),
+        }
+        reward = (
+            2.0 * terms["accuracy"]
+            - 1.0
+            + self._alpha_margin * terms["margin"]
+            - self._alpha_spike * terms["output_rate"]
+        )
+        return RewardResult(reward, terms)

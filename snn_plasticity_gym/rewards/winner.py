@@ -1,0 +1,26 @@
+"""Which neuron of a population has answered."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+NO_WINNER = -1
+
+
+def winner(counts: Tensor, first_spike: Tensor) -> Tensor:
+    """Return the neuron that spiked most; among equals the one that spiked first, then the lowest index.
+
+    Args:
+        counts: Spikes of each neuron, int64 (R, N).
+        first_spike: Step of its first spike, int64 (R, N); any value for silent neurons.
+
+    Returns:
+        Winners, int64 (R,); NO_WINNER where nobody spiked.
+    """
+    most = counts.amax(dim=1, keepdim=True)  # (R, 1)
+    never = torch.iinfo(first_spike.dtype).max
+    first = first_spike.masked_fill(counts < most, never)  # (R, N)
+    earliest = first.amin(dim=1, keepdim=True)  # (R, 1)
+    index = ((first == earliest) & (counts == most)).int().argmax(dim=1)  # (R,) the lowest of equals
+    return torch.where(most.squeeze(1) > 0, index, NO_WINNER)
