@@ -5,6 +5,9 @@ of a neuron (pre fan) or all incoming ones (post fan). Events are the fans of a 
 of a synapse depends on the histories of its two neurons, and silent neurons share one history, so events are
 listed with the distinct (pre history, post history) pairs among them: there are far fewer pairs than events.
 
+Events of a step are presented together, or in two *phases*, the pre fans first and then the post fans: a synapse
+whose two neurons fired then stands in both, and its second event sees the weight that the first one left.
+
 Axes: R networks of the call, F fans, P pairs, E events, H distinct histories, W words of a history.
 """
 
@@ -23,6 +26,14 @@ NUM_KINDS = 3
 KIND_PRE, KIND_POST, KIND_BOTH = range(NUM_KINDS)
 
 
+def head_names(groups: Sequence[str], split_kinds: bool) -> list[str]:
+    """Return the names of the policy heads, in the order that `SynapseEvents.group` counts.
+
+    With `split_kinds` each group has two heads, e.g. exc_pre, exc_post, inh_pre, inh_post.
+    """
+    return [f"{group}_{kind}" for group in groups for kind in ("pre", "post")] if split_kinds else list(groups)
+
+
 class LocalState(NamedTuple):
     """What a rule may look at: the local state of E synapses."""
 
@@ -38,7 +49,7 @@ class LocalState(NamedTuple):
 
 
 class SynapseEvents(NamedTuple):
-    """The events of one time step, in order of network, projection, pre before post fans, neuron."""
+    """Events of one time step that are presented together, by network, projection, pre before post fans, neuron."""
 
     histories: Tensor  # (H, W) int64 bit windows (see history.py); row 0 is silent
     pair_pre: Tensor  # (P,) int64, row of `histories`
@@ -52,6 +63,14 @@ class SynapseEvents(NamedTuple):
     extras: Tensor  # (E, X) further scalars of the environment, e.g. the layer; X may be 0
     lengths: Tensor  # (R,) int64, events of each network; sums to E
     history_length: int  # K
+    then: SynapseEvents | None = None  # next phase of the time step, unweighed: to be had from `Engine.after`
+
+    def phases(self) -> Iterator[SynapseEvents]:
+        """Yield these events and those that follow in the same time step."""
+        phase: SynapseEvents | None = self
+        while phase is not None:
+            yield phase
+            phase = phase.then
 
     def history(self) -> Tensor:
         """Return what each event sees of its neurons: (E, 2, K) uint8, pre row and post row, oldest step first."""
@@ -66,8 +85,9 @@ class SynapseEvents(NamedTuple):
     def split(self) -> Iterator[SynapseEvents]:
         """Yield the events of each network by themselves; the tables of pairs and histories stay shared."""
         start = 0
-        for row, length in enumerate(self.lengths.tolist()):
-            yield self.narrow(start, length, self.lengths[row : row + 1])
+        later = [None] * len(self.lengths) if self.then is None else self.then.split()
+        for row, (length, then) in enumerate(zip(self.lengths.tolist(), later, strict=True)):
+            yield self.narrow(start, length, self.lengths[row : row + 1])._replace(then=then)
             start += length
 
     def narrow(self, start: int, length: int, lengths: Tensor) -> SynapseEvents:
@@ -91,15 +111,25 @@ def per_event(values: Tensor, lengths: Tensor) -> Tensor:
 
 
 class EventFinder:
-    """Finds the events of a step from the neurons that fired; nothing of the size (B, pre, post) is ever scanned."""
+    """Finds the events of a step from the neurons that fired; nothing of the size (B, pre, post) is ever scanned.
 
-    def __init__(self, network: Network, history_length: int) -> None:
+    Args:
+        network: The networks.
+        history_length: K.
+        split_kinds: Present pre and post events in phases of their own, each kind with a policy head of its own.
+    """
+
+    def __init__(self, network: Network, history_length: int, split_kinds: bool = False) -> None:
         self._network = network
         self._history_length = history_length
         self._plastic: list[Projection] = [p for p in network.projections if p.plasticity is not None]
         self._populations = list(dict.fromkeys(name for p in self._plastic for name in (p.source, p.target)))
-        groups = [p.plasticity.group for p in self._plastic if p.plasticity is not None]
-        self._groups = torch.tensor(groups, device=network.device)  # (projections,)
+        groups = torch.tensor(
+            [p.plasticity.group for p in self._plastic if p.plasticity is not None], device=network.device
+        )  # (projections,)
+        self._phases = [_Phase((False, True), groups)]
+        if split_kinds:  # heads as in `head_names`
+            self._phases = [_Phase((False,), 2 * groups), _Phase((True,), 2 * groups + 1)]
 
     @property
     def projections(self) -> Sequence[Projection]:
@@ -112,7 +142,7 @@ class EventFinder:
         return self._populations
 
     def __call__(self, activity: NetworkActivity, windows: dict[str, Tensor], networks: Tensor) -> SynapseEvents:
-        """List the events of a step.
+        """List the events of a step; where it has two phases, the second is the first one's `then`.
 
         Args:
             activity: What fired in the R networks.
@@ -120,7 +150,24 @@ class EventFinder:
             networks: Which of the B networks the R rows are, int64 (R,).
         """
         neurons = _Neurons.of(activity, windows, self._populations)
-        fans = self._fans(activity, neurons, networks)
+        first, *later = self._phases
+        then = None
+        for phase in reversed(later):
+            then = self._events(phase, then, activity, neurons, networks)
+        return self._events(first, then, activity, neurons, networks)
+
+    def _events(
+        self,
+        phase: _Phase,
+        then: SynapseEvents | None,
+        activity: NetworkActivity,
+        neurons: _Neurons,
+        networks: Tensor,
+    ) -> SynapseEvents:
+        """List the events of one phase, which `then` follow."""
+        fans = self._fans(phase, activity, neurons, networks)
+        # An event is of both kinds only where both are presented together.
+        fired = neurons.fired if len(phase.post_sides) == 2 else torch.zeros_like(neurons.fired)
 
         pair_fan, other = _write_out(1 + neurons.active[fans.other_block])  # (P,), (P,) 0: silent, else active neuron
         own_history = neurons.history[fans.own][pair_fan]  # (P,) the neuron that fired is never silent
@@ -133,7 +180,7 @@ class EventFinder:
 
         fan, other = _write_out(fans.size)  # (E',), (E',) neuron at the far end
         far = fans.other_start.index_select(0, fan) + other  # (E',) place of that neuron in the tables of `neurons`
-        far_fired = neurons.fired.index_select(0, far)
+        far_fired = fired.index_select(0, far)
         # A synapse whose two neurons fired stands in the pre fan; a self-connection does not exist.
         twice = fans.post_side.index_select(0, fan) & far_fired
         keep = (~twice & (other != fans.forbidden.index_select(0, fan))).nonzero().squeeze(1)  # (E,)
@@ -150,24 +197,25 @@ class EventFinder:
             synapse=synapse,
             weight=self._network.weights.index_select(0, synapse),
             projection=projection,
-            group=self._groups.index_select(0, projection),
+            group=phase.heads.index_select(0, projection),
             kind=kind,
             extras=self._network.weights.new_empty(len(synapse), 0),
             lengths=torch.bincount(fans.row.index_select(0, fan), minlength=len(networks)),
             history_length=self._history_length,
+            then=then,
         )
 
-    def _fans(self, activity: NetworkActivity, neurons: _Neurons, networks: Tensor) -> _Fans:
+    def _fans(self, phase: _Phase, activity: NetworkActivity, neurons: _Neurons, networks: Tensor) -> _Fans:
         """List what each spike touches, ordered by network, projection, side, neuron."""
         parts = []
         for index, projection in enumerate(self._plastic):
             n_pre = self._network.populations[projection.source].size
             n_post = self._network.populations[projection.target].size
             base = self._network.offsets[projection.name]
-            for post_side, own, other in (
-                (False, projection.source, projection.target),
-                (True, projection.target, projection.source),
-            ):
+            for post_side in phase.post_sides:
+                own, other = projection.source, projection.target
+                if post_side:
+                    own, other = other, own
                 spikes = activity.lists[own]
                 first = base + networks[spikes.row] * (n_pre * n_post)  # (S,) address of the network's first weight
                 other_block = spikes.row + neurons.block[other]
@@ -187,6 +235,13 @@ class EventFinder:
                 )
         order = torch.argsort(torch.cat([part.row for part in parts]), stable=True)  # (F,)
         return _Fans(*(torch.cat(columns)[order] for columns in zip(*parts, strict=True)))
+
+
+class _Phase(NamedTuple):
+    """Part of a time step: which fans it presents, and who answers them."""
+
+    post_sides: tuple[bool, ...]  # False: pre fans; True: post fans
+    heads: Tensor  # (projections,) int64, policy head of each projection's events
 
 
 class _Fans(NamedTuple):

@@ -8,7 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snn_plasticity_gym.events import KIND_BOTH, KIND_POST, KIND_PRE, EventFinder, SynapseEvents, per_event
+from snn_plasticity_gym.events import (
+    KIND_BOTH,
+    KIND_POST,
+    KIND_PRE,
+    EventFinder,
+    SynapseEvents,
+    head_names,
+    per_event,
+)
 from snn_plasticity_gym.history import empty_windows, push, unpack
 from snn_plasticity_gym.snn.lif import LIFParams
 from snn_plasticity_gym.snn.network import Network, NetworkActivity, Plasticity, Population, Projection, SpikeList
@@ -93,6 +101,18 @@ def slow_events(network: Network, lateral: str, spikes: dict[str, torch.Tensor],
     return found
 
 
+def slow_phases(found: dict[tuple[int, int, int, int], Event]) -> list[dict]:
+    """The same in two phases: pre events, post events; a synapse whose two neurons fired stands in both."""
+    return [
+        {
+            key: e._replace(kind=kind, group=2 * e.group + kind)
+            for key, e in found.items()
+            if e.kind in (kind, KIND_BOTH)
+        }
+        for kind in (KIND_PRE, KIND_POST)
+    ]
+
+
 def check(events: SynapseEvents, network: Network, lateral: str, expected: dict, networks: list[int]) -> None:
     """Everything that an event says, against the slow loop."""
     count = len(expected)
@@ -175,6 +195,7 @@ def test_any_spikes_against_a_loop_over_all_synapses(sizes: Sizes, lateral: str,
     rng = np.random.default_rng(seed)
     network = make_network(sizes, lateral, seed)
     finder, recorder = EventFinder(network, length), Recorder(network, length)
+    phase_finder = EventFinder(network, length, split_kinds=True)
     for _ in range(6):
         networks = np.flatnonzero(rng.random(sizes.networks) < 0.8).tolist() or [0]
         chance = rng.choice([0.0, 0.2, 0.6, 1.0], (3, len(networks), 1))  # of each population in each network
@@ -186,6 +207,10 @@ def test_any_spikes_against_a_loop_over_all_synapses(sizes: Sizes, lateral: str,
         events = finder(listed(spikes), windows, torch.tensor(networks))
         expected = slow_events(network, lateral, spikes, past, networks)
         check(events, network, lateral, expected, networks)
+        assert list(events.phases()) == [events]
+        phases = list(phase_finder(listed(spikes), windows, torch.tensor(networks)).phases())
+        for phase, phase_expected in zip(phases, slow_phases(expected), strict=True):
+            check(phase, network, lateral, phase_expected, networks)
 
 
 @pytest.mark.parametrize("lateral", ["inh", "exc"])
@@ -371,3 +396,23 @@ def test_the_finder_names_what_is_plastic() -> None:
     assert [projection.name for projection in finder.projections] == ["forward", "lateral"]
     assert sorted(finder.populations) == ["exc", "in", "inh"]
     assert sorted(EventFinder(make_network(Sizes(1, 2, 2), lateral="exc"), 4).populations) == ["exc", "in"]
+
+
+def test_split_cuts_every_phase_by_network() -> None:
+    network = make_network(Sizes(3, 4, 3))
+    spikes = alike(Sizes(3, 4, 3), 3, True)
+    spikes["in"][1] = False  # the middle network has no pre events of this projection
+    windows, _ = Recorder(network, 4).push(spikes, [0, 1, 2])
+    whole = EventFinder(network, 4, split_kinds=True)(listed(spikes), windows, torch.arange(3))
+    parts = list(whole.split())
+    for place, phase in enumerate(whole.phases()):
+        of_phase = [list(part.phases())[place] for part in parts]
+        assert [len(part.weight) for part in of_phase] == phase.lengths.tolist() == [len(p.pair) for p in of_phase]
+        assert torch.equal(torch.cat([part.synapse for part in of_phase]), phase.synapse)
+        assert (phase.kind == place).all() and len(set(phase.lengths.tolist())) > 1 - place
+    assert all(len(list(part.phases())) == 2 for part in parts)
+
+
+def test_heads_are_named_in_the_order_of_their_numbers() -> None:
+    assert head_names(["exc", "inh"], split_kinds=True) == ["exc_pre", "exc_post", "inh_pre", "inh_post"]
+    assert head_names(["exc", "inh"], split_kinds=False) == ["exc", "inh"]

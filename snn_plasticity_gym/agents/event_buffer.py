@@ -62,7 +62,7 @@ class _Step(NamedTuple):
     actions: Tensor  # (E,)
     log_probs: Tensor  # (E,)
     time: Tensor  # (E,) int64, time step of the episode, from 1
-    place: Tensor  # (E,) int64, which event of its time step
+    place: Tensor  # (E,) int64, which event of the episode, of all lifetimes together
     keys: Tensor  # (E,) random, by which the sample is drawn
 
 
@@ -120,12 +120,12 @@ class EventRolloutBuffer:
 
     def _begin_episode(self) -> None:
         self._steps: list[_Step] = []
-        self._held = 0
+        self._held = self._added = 0
         # Key of the last event in each lifetime's sample: nothing above it can enter.
         self._bound = torch.full((self.n_envs,), torch.inf, device=self.device)
 
     def add(self, events: SynapseEvents, actions: Tensor, log_probs: Tensor, time: int) -> None:
-        """Add the events of one time step of all lifetimes.
+        """Add the events of one time step of all lifetimes, or of one phase of it.
 
         Args:
             events: The events; `lengths` has B entries.
@@ -153,11 +153,12 @@ class EventRolloutBuffer:
             actions=actions[kept],
             log_probs=log_probs[kept],
             time=torch.full_like(kept, time),
-            place=kept,
+            place=self._added + kept,
             keys=keys[kept],
         )
         self._steps.append(_used_tables(step))
         self._held += len(kept)
+        self._added += len(actions)
         if self.events_per_image and self._held > 4 * self.events_per_image * self.n_envs:
             self._prune()
 
@@ -180,8 +181,8 @@ class EventRolloutBuffer:
         Args:
             rewards: Reward of each lifetime, (B,); every event of it gets the same, discounted to its time step.
             num_steps: Time steps T of the episode.
-            event_rewards: Rewards of the events of each time step, (E_t,) each, in the order in which they were
-                added; then these are the returns, and `rewards` is not looked at.
+            event_rewards: Rewards of the events of each call of `add`, (E,) each, in that order; then these are the
+                returns, and `rewards` is not looked at.
         """
         if self.events_per_image and self._steps:
             self._prune()
@@ -191,8 +192,9 @@ class EventRolloutBuffer:
                 discount = self.gamma ** (num_steps - episode.time).to(rewards.dtype)  # (E,)
                 returns = discount * rewards[episode.lifetime]
             else:
-                first = torch.tensor([0, *(len(step) for step in event_rewards)], device=self.device).cumsum(0)
-                returns = torch.cat(list(event_rewards))[first[episode.time - 1] + episode.place]
+                returns = torch.cat(list(event_rewards))
+                assert len(returns) == self._added, "every event has a reward, and no other has"
+                returns = returns[episode.place]
             self._episodes.append(episode)
             self._returns.append(returns)
             self._numbers.append((self.pos * self.n_envs + episode.lifetime) * (num_steps + 1) + episode.time)

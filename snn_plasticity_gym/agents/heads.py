@@ -71,7 +71,7 @@ class RuleNetwork(nn.Module):
     """Means of the weight changes, and values, of synapse events (DESIGN: state, policy, critic).
 
     Args:
-        num_groups: Number of heads.
+        num_groups: Number of heads; `LocalState.group` says which one answers.
         use_kind: Whether the event's kind (pre, post, both; one-hot) is part of the state.
         num_extras: Number of further scalars of the environment (`LocalState.extras`).
         hidden_sizes: Widths of the hidden layers of heads and critic.

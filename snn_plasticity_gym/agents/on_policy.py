@@ -102,22 +102,23 @@ class EventLearner(OnPolicyAlgorithm):
         began = time.perf_counter()
         rule = self.policy.frozen(face.config.history_length)
         for _ in range(n_rollout_steps):
-            step = 0
             while (events := face.events()) is not None:
-                step += 1
+                step = int(face.engine.steps[0])
                 mean = rule(events).to(self.device)  # (E,)
                 noise = torch.randn(len(mean), generator=self._noise, device=self.device)
                 actions = mean + self.policy.sigma * noise
                 buffer.add(events, actions, self.policy.log_prob(mean, actions), step)
                 face.apply(actions)
+                if events.then is not None:  # the time step goes on
+                    continue
                 self.num_timesteps += env.num_envs
                 callback.update_locals(locals())
                 if not callback.on_step():
                     return False
             result = face.finish()
-            buffer.end_episode(result.reward.to(self.device), step, result.event_rewards)
+            buffer.end_episode(result.reward.to(self.device), face.engine.num_steps, result.event_rewards)
             results.append(result)
-            self._update_info_buffer(_episode_infos(result, step, time.time() - self.start_time / 1e9))
+            self._update_info_buffer(_episode_infos(result, face.engine.num_steps, time.time() - self.start_time / 1e9))
         self._record_rollout(face, results, time.perf_counter() - began)
         callback.update_locals(locals())
         callback.on_rollout_end()

@@ -45,7 +45,8 @@ class MaskedGaussian(DiagGaussianDistribution):
 class PlasticityPolicy(ActorCriticPolicy):
     """A plasticity rule that can be learned: delta_d ~ N(m(s), sigma^2) for every synapse event s.
 
-    The front is shared by all heads and by the critic; each group of synapses has a head of its own (`RuleNetwork`).
+    The front is shared by all heads and by the critic; each group of synapses has a head of its own (`RuleNetwork`),
+    or one for each kind of event where the environment splits the kinds.
     In stock Stable-Baselines3 (`A2C(PlasticityPolicy, env)`, `PPO(PlasticityPolicy, env)`) an action is all slots of
     an observation: log-probability and entropy are sums over the used slots, the value is their mean. `EventA2C` takes
     each event as an action of its own, through `evaluate_events` and `frozen`.

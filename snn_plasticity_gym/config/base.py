@@ -6,7 +6,7 @@ from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 SPLITS = ("train", "validation", "test")
-EVENT_KINDS = ("merged", "feature")
+EVENT_KINDS = ("merged", "feature", "split")
 
 
 @config_class
@@ -67,7 +67,8 @@ class EnvironmentConfig:
     )
     event_kinds: str = setting(
         "merged",
-        "merged: a synapse has one event per step; feature: the kind (pre, post, both) is part of the state.",
+        "merged: a synapse has one event per step; feature: the kind (pre, post, both) is part of the state; split: "
+        "all pre events of a step, then all post events, each kind with a policy head of its own.",
         section="Events",
         choices=EVENT_KINDS,
     )

@@ -19,7 +19,7 @@ from snn_plasticity_gym.envs.event_log import EventLog
 from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, pool_length
 from snn_plasticity_gym.envs.task import Episode
 from snn_plasticity_gym.envs.tasks import make_task
-from snn_plasticity_gym.events import EventFinder, SynapseEvents
+from snn_plasticity_gym.events import EventFinder, SynapseEvents, head_names
 from snn_plasticity_gym.history import empty_windows, push
 from snn_plasticity_gym.snn.network import Network
 
@@ -48,32 +48,32 @@ class LastEpisode(NamedTuple):
 
 
 class WeightChanges:
-    """Statistics of the weight changes that were really made, by group of synapses.
+    """Statistics of the weight changes that were really made, by policy head.
 
     Args:
-        groups: Names of the groups.
+        heads: Names of the heads.
         device: Where the sums are kept.
     """
 
-    def __init__(self, groups: Sequence[str], device: torch.device) -> None:
-        self._groups = groups
-        self._sums = torch.zeros(4, len(groups), dtype=torch.float64, device=device)  # count, sum, squares, rises
+    def __init__(self, heads: Sequence[str], device: torch.device) -> None:
+        self._heads = heads
+        self._sums = torch.zeros(4, len(heads), dtype=torch.float64, device=device)  # count, sum, squares, rises
 
-    def add(self, group: Tensor, change: Tensor) -> None:
-        """Count the changes (E,) of synapses of the given groups (E,)."""
-        if len(self._groups) == 1:
+    def add(self, head: Tensor, change: Tensor) -> None:
+        """Count the changes (E,) of events that the given heads (E,) answer."""
+        if len(self._heads) == 1:
             self._sums[0] += len(change)
             self._sums[1] += change.sum()
             self._sums[2] += change.square().sum()
             self._sums[3] += (change > 0).sum()
         else:
             for row, weights in enumerate((None, change, change.square(), (change > 0).to(change.dtype))):
-                self._sums[row] += torch.bincount(group, weights, minlength=len(self._groups))
+                self._sums[row] += torch.bincount(head, weights, minlength=len(self._heads))
 
     def take(self) -> dict[str, float]:
-        """Return mean, spread and share of potentiation of each group since the last call, and begin anew."""
+        """Return mean, spread and share of potentiation of each head since the last call, and begin anew."""
         statistics = {}
-        for name, (count, total, squares, rises) in zip(self._groups, self._sums.T.tolist(), strict=True):
+        for name, (count, total, squares, rises) in zip(self._heads, self._sums.T.tolist(), strict=True):
             if count:
                 mean = total / count
                 statistics[f"{name}_mean"] = mean
@@ -86,7 +86,8 @@ class WeightChanges:
 class Engine:
     """B lifetimes, each a network with weights that last and episodes that pass.
 
-    The order of calls is `start_lifetimes`, then for each episode `begin`, T times `advance` and `write`, `finish`.
+    The order of calls is `start_lifetimes`, then for each episode `begin`, T times `advance` and `write` (and, until
+    it returns None, `after` and `write`), `finish`.
     Every call takes the lifetimes it is about, so that they need not be at the same step. What happens in a lifetime
     is a function of its seed and of the weight changes written to it; the other lifetimes have no influence.
 
@@ -109,7 +110,9 @@ class Engine:
         num_images = pool_length(self._images, config.image_pool)
         self.task = make_task(config, num_lifetimes, n_input, num_images, self.device)
         self.network = Network(self.task.populations, self.task.projections, num_lifetimes, config.dt, self.device)
-        self._find_events = EventFinder(self.network, config.history_length)
+        split_kinds = config.event_kinds == "split"
+        self.heads = head_names(self.task.groups, split_kinds)  # of the policy; `SynapseEvents.group` counts them
+        self._find_events = EventFinder(self.network, config.history_length, split_kinds)
         plasticity = [p.plasticity for p in self._find_events.projections if p.plasticity is not None]
         self._scale, self._w_min, self._w_max = (  # (projections,) each
             torch.tensor([getattr(p, name) for p in plasticity], device=self.device)
@@ -141,7 +144,7 @@ class Engine:
         self._shown: list[Stimulus | None] = [None] * num_lifetimes
         self.num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=self.device)
         self._all = torch.arange(num_lifetimes, device=self.device)
-        self.changes = WeightChanges(self.task.groups, self.device)
+        self.changes = WeightChanges(self.heads, self.device)
 
     @property
     def num_steps(self) -> int:
@@ -216,7 +219,7 @@ class Engine:
         """Advance the lifetimes `rows` (all, which must then be at the same step, if None) by one time step.
 
         Returns:
-            The step's events; `lengths` has one entry per lifetime of the call.
+            The step's events, or the first phase of them; `lengths` has one entry per lifetime of the call.
         """
         at: int | Tensor  # step, common to all or each one's own (R,)
         if rows is None:
@@ -243,8 +246,17 @@ class Engine:
                 whole[index] = windows[name]
         self.steps[slice(None) if rows is None else rows] += 1
         events = self._find_events(activity, windows, where)
-        self.num_events[where] += events.lengths
+        for phase in events.phases():
+            self.num_events[where] += phase.lengths
         return events._replace(extras=self.task.extras(events))
+
+    def after(self, events: SynapseEvents) -> SynapseEvents | None:
+        """Return what follows `events` in the same time step, with the weights as they are now; None: nothing."""
+        then = events.then
+        if then is None:
+            return None
+        weight = self.network.weights.index_select(0, then.synapse)
+        return then._replace(weight=weight, extras=self.task.extras(then))
 
     def write(self, events: SynapseEvents, delta_d: Tensor, row: int | None = None) -> None:
         """Change the weights: w <- clip(w + eta * alpha * clip(delta_d, -1, 1), w_min, w_max).
@@ -252,7 +264,7 @@ class Engine:
         Args:
             events: Events of the present step, all or some.
             delta_d: Normalised weight change of each, (E,).
-            row: Lifetime that all of them belong to; None if they are the whole step's of all lifetimes.
+            row: Lifetime that all of them belong to; None if they are the whole phase's of all lifetimes.
 
         Raises:
             ValueError: A weight change is missing, too many, or not finite.

@@ -13,7 +13,7 @@ from snn_plasticity_gym.snn.network import Network, Projection
 
 
 class WrittenEvents(NamedTuple):
-    """Events of one time step that were answered together."""
+    """Events of one time step, or of one phase of it, that were answered together."""
 
     step: int  # of the episode, from 0
     row: int | None  # whose they are; None: of all lifetimes
@@ -56,7 +56,7 @@ def rewind(network: Network, written: list[WrittenEvents], num_steps: int) -> It
         places.setdefault(entry.step, []).append(place)
     final = network.weights.clone()
     for step in reversed(range(num_steps)):
-        for place in places.get(step, []):
+        for place in reversed(places.get(step, [])):  # a synapse may have been written twice in a step
             network.weights[written[place].synapse] = written[place].before
         yield step, places.get(step, [])
     network.weights.copy_(final)

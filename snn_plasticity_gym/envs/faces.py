@@ -9,6 +9,9 @@ Flat face, all lifetimes at the same step:
 
 Slot face: each lifetime presents its events E at a time, and moves on when all of a time step were answered. A time
 step without events is presented too, with every slot masked out.
+
+With `event_kinds="split"` a time step has two phases, pre events and then post events, and either face presents a
+phase as it otherwise does a time step, an empty one too; the network moves on after the second.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ def observation_space(config: EnvironmentConfig, engine: Engine) -> spaces.Dict:
         {
             "history": spaces.Box(0, 1, (slots, 2, length), np.uint8),
             "weight": spaces.Box(low, high, (slots,), np.float32),
-            "group": spaces.MultiDiscrete([len(engine.task.groups)] * slots, np.uint8),
+            "group": spaces.MultiDiscrete([len(engine.heads)] * slots, np.uint8),
             "kind": spaces.MultiDiscrete([NUM_KINDS] * slots, np.uint8),
             "mask": spaces.Box(0, 1, (slots,), np.uint8),
             **extras,
@@ -114,7 +117,7 @@ class Faces:
         return self._pending
 
     def apply(self, delta_d: torch.Tensor) -> None:
-        """Answer `events()`: change the weights, and advance all lifetimes by one time step.
+        """Answer `events()`: change the weights, and go on to the next phase or time step of all lifetimes.
 
         Args:
             delta_d: Normalised weight change of each event, (E,); clipped to [-1, 1].
@@ -127,10 +130,9 @@ class Faces:
         if events is None:
             raise RuntimeError("the image has been shown; call finish() for the reward and the next image")
         self.engine.write(events, delta_d)
-        if self.engine.steps[0] < self.engine.num_steps:
+        self._pending, self._queues = self.engine.after(events), None
+        if self._pending is None and self.engine.steps[0] < self.engine.num_steps:
             self._move_on(self._everyone)
-        else:
-            self._pending = self._queues = None
 
     def finish(self) -> EpisodeResult:
         """Return how the episode went, and show the next image to all lifetimes.
@@ -176,7 +178,7 @@ class Faces:
         return queue.narrow(done, count, queue.lengths)
 
     def answer(self, actions: NDArray[Any]) -> list[int]:
-        """Answer the slots of all lifetimes, and advance those that have answered all events of their time step.
+        """Answer the slots of all lifetimes; those that have answered all go on to the next phase or time step.
 
         Args:
             actions: Normalised weight changes, (B, E); what stands in masked slots is ignored.
@@ -205,7 +207,13 @@ class Faces:
         for row, (queue, part) in enumerate(zip(queues, parts, strict=True)):
             self.engine.write(part, torch.from_numpy(actions[row, : len(part.weight)]).to(self.engine.device), row)
             self._answered[row] += len(part.weight)
-            if self._answered[row] == len(queue.weight):
+            if self._answered[row] < len(queue.weight):
+                continue
+            then = self.engine.after(queue)
+            if then is not None:
+                queues[row], self._answered[row] = then, 0
+                self._pending = None  # it holds events that were answered
+            else:
                 (moving if self.engine.steps[row] < self.engine.num_steps else ended).append(row)
         self._over[ended] = True
         if moving:

@@ -32,13 +32,17 @@ class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         |---|---|---|---|
         | `history` | (E, 2, K) | uint8, 0 or 1 | last K steps of the pre and the post neuron, oldest first |
         | `weight` | (E,) | float32 | the synapse's weight, dimensionless |
-        | `group` | (E,) | uint8 | which policy head the synapse shares |
+        | `group` | (E,) | uint8 | which policy head answers the event |
         | `kind` | (E,) | uint8 | who fired: 0 the pre neuron, 1 the post neuron, 2 both |
         | `mask` | (E,) | uint8, 0 or 1 | 1 where the slot holds an event |
         | `layer` | (E,) | float32 | `Grad` only: scalar that tells the synapse its layer |
 
         A time step with more than E events is presented over several steps, while the network waits. A time step
         without events is one step with every slot masked out.
+
+        With `event_kinds="split"` a time step presents first its pre events (kind 0), then its post events (kind 1):
+        each in steps of their own, with a policy head of their own, and a step that is masked out where there are
+        none. A synapse whose two neurons fired is asked twice, the second time with its new weight.
 
     Action:
         Box(-1, 1, (E,)): the normalised weight change of each slot. Slots with mask 0 are ignored.
@@ -126,7 +130,7 @@ class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         return self._faces.events()
 
     def apply(self, delta_d: torch.Tensor) -> None:
-        """Flat face: answer `events()` with one normalised weight change each, (E,), and advance one time step."""
+        """Flat face: answer `events()` with one normalised weight change each, (E,), and go on to the next ones."""
         self._faces.apply(delta_d)
 
     def finish(self) -> EpisodeResult:

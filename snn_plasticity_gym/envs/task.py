@@ -41,7 +41,7 @@ class Task(ABC):
 
     populations: list[Population]
     projections: list[Projection]
-    groups: list[str]  # names of the policy heads
+    groups: list[str]  # names of the groups of synapses, each with a policy head (or two, one for each kind of event)
     input_name: str  # population that shows the image
     readout: str  # population that answers it
     extra_names: tuple[str, ...] = ()  # scalars of an event beyond its weight and kind

@@ -153,7 +153,7 @@ class PlasticityVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[An
         return self._faces.events()
 
     def apply(self, delta_d: torch.Tensor) -> None:
-        """Flat face: answer `events()` with one normalised weight change each, (E,), and advance one time step."""
+        """Flat face: answer `events()` with one normalised weight change each, (E,), and go on to the next ones."""
         self._faces.apply(delta_d)
 
     def finish(self) -> EpisodeResult:

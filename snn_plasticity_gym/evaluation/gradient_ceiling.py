@@ -87,15 +87,13 @@ def _observe(env: PlasticityVectorEnv, events_per_image: int, seed: int) -> tupl
         events_per_image=events_per_image,
         seed=seed,
     )
-    step = 0
     while (events := env.events()) is not None:
-        step += 1
         # The projection travels as the action: it is the same event's.
-        buffer.add(events, events.projection.float(), torch.zeros_like(events.weight), step)
+        buffer.add(events, events.projection.float(), torch.zeros_like(events.weight), int(env.engine.steps[0]))
         env.apply(torch.ones_like(events.weight))
     result = env.finish()
     assert result.event_rewards is not None
-    buffer.end_episode(result.reward, step, [rewards / TINY for rewards in result.event_rewards])
+    buffer.end_episode(result.reward, env.engine.num_steps, [rewards / TINY for rewards in result.event_rewards])
     samples = buffer.samples()
     return samples, samples.actions.long()
 

@@ -152,6 +152,60 @@ def test_callbacks_counters_and_episode_statistics_follow_stable_baselines():
     assert all(math.isfinite(episode["r"]) for episode in model.ep_info_buffer)
 
 
+@pytest.mark.parametrize("env_id", ["SNNPlastic-Unsup2-v0", "SNNPlastic-Grad-v0"])
+def test_two_phases_are_one_time_step_for_the_learner(env_id, tmp_path):
+    tiny = {"dataset": "digits", "num_steps": 6, "history_length": 4, "event_kinds": "split", "events_per_step": 4096}
+    deep = {"hidden_sizes": (6,), "layer_scalars": (0.5, 1.0), "max_rate": 0.2}
+    lively = {"n_exc": 6, "max_rate": 0.02, "gain_input_exc": 20.0}
+    settings = tiny | (deep if env_id == "SNNPlastic-Grad-v0" else lively)
+    arguments = {"n_steps": 2, "gamma": 0.5, "events_per_image": 0, "loss_weighting": "step", "seed": 0}
+    model = EventA2C("PlasticityPolicy", make_sb3_env(env_id, 3, **settings), **arguments)
+    heads, counter = len(on_policy.flat_face(model.env).engine.heads), Counter()
+    assert len(model.policy.rule.heads) == heads == (2 if env_id == "SNNPlastic-Grad-v0" else 4)
+    before = parameters(model)
+    model.learn(4 * 3 * 6, callback=counter)
+    assert model.num_timesteps == 4 * 3 * 6
+    assert (counter.starts, counter.ends, counter.steps) == (2, 2, 4 * 6)
+    assert {episode["l"] for episode in model.ep_info_buffer} == {6}
+    assert not torch.equal(parameters(model), before)
+    samples = model.rollout_buffer.samples()
+    assert samples.step.max() < 2 * 3 * 7 and set((samples.step % 7).tolist()) <= set(range(1, 7))
+    if env_id != "SNNPlastic-Grad-v0":  # discounted by time steps to the last one
+        reward = samples.returns / 0.5 ** (6 - samples.step % 7)
+        for episode in (samples.step // 7).unique():
+            mine = reward[samples.step // 7 == episode]
+            torch.testing.assert_close(mine, mine[:1].expand_as(mine))
+    weights = model._event_weights(samples)
+    of_steps = torch.stack([weights[samples.step == step].sum() for step in samples.step.unique()])
+    torch.testing.assert_close(of_steps, torch.full_like(of_steps, 1 / len(of_steps)))
+
+    model.save(tmp_path / "model.zip")
+    env = make_sb3_env(env_id, 3, **settings)
+    loaded = EventA2C.load(tmp_path / "model.zip", env=env)
+    env.seed(7)
+    observation = env.reset()
+    actions, _ = model.predict(observation, deterministic=True)
+    assert np.array_equal(actions, loaded.predict(observation, deterministic=True)[0])
+    loaded.learn(2 * 3 * 6, reset_num_timesteps=False)
+    assert loaded.num_timesteps == 6 * 3 * 6
+
+
+def test_each_kind_teaches_its_own_head():
+    model = EventA2C("PlasticityPolicy", make_sb3_env(ID, 3, **SMALL, event_kinds="split"), events_per_image=0, seed=0)
+    model.learn(3 * SMALL["num_steps"])
+    samples = model.samples_with_advantages()
+    for kind in (0, 1):
+        members = (samples.state.kind == kind).nonzero().squeeze(1)
+        assert len(members) > 50
+        model.policy.zero_grad()
+        mean, _ = model.policy.evaluate_events(samples.take(members).state)
+        mean.sum().backward()
+        for head_kind, head in enumerate(model.policy.rule.heads):
+            gradients = [parameter.grad for parameter in head.parameters()]
+            moved = any(gradient is not None and gradient.any() for gradient in gradients)
+            assert moved == (head_kind == kind)
+
+
 def test_a_callback_can_stop_within_an_image_and_learning_goes_on_with_the_next():
     model = small_model()
     model.learn(10**6, callback=Counter(stop_at=5))

@@ -126,6 +126,31 @@ def test_reset_forgets_and_the_seed_fixes_the_sample():
     assert not torch.equal(sample(0), sample(1))
 
 
+@pytest.mark.parametrize("events_per_image", [0, 6])
+def test_rewards_of_events_come_by_call_also_where_a_time_step_has_two(events_per_image):
+    """Event e of call c carries the action 100 c + e, and is paid the same."""
+    generator = torch.Generator().manual_seed(0)
+    held, paid = buffer(2, events_per_image), []
+    for call, lengths in enumerate([[3, 2], [0, 4], [0, 0], [5, 1], [2, 2], [1, 0]]):
+        number = 100.0 * call + torch.arange(sum(lengths))
+        held.add(random_events(lengths, generator), number, torch.zeros(sum(lengths)), time=1 + call // 2)
+        paid.append(number)
+    held.end_episode(torch.zeros(2), 3, paid)
+    samples = held.samples()
+    assert torch.equal(samples.returns, samples.actions)
+    assert len(samples.returns) == (20 if events_per_image == 0 else 12)
+    first_call = samples.actions[samples.step == samples.step.min()]
+    assert set(first_call.tolist()) <= {0.0, 1.0, 2.0}  # of the first lifetime, in the first time step
+
+
+def test_missing_rewards_of_events_are_noticed():
+    generator = torch.Generator().manual_seed(0)
+    held = buffer(1, events_per_image=0)
+    held.add(random_events([4], generator), torch.zeros(4), torch.zeros(4), 1)
+    with pytest.raises(AssertionError, match="every event has a reward"):
+        held.end_episode(torch.zeros(1), 1, [torch.zeros(5)])
+
+
 def test_a_negative_sample_size_is_refused():
     with pytest.raises(ValueError, match="events_per_image must be at least 0"):
         buffer(1, events_per_image=-1)

@@ -105,7 +105,10 @@ def test_mistakes_are_answered_in_one_line(write, refusal, text: str, flags: lis
 
 def test_a_preset_of_another_environment_is_refused_in_a_short_line(refusal):
     line = refusal("--preset=grad", "--env=SNNPlastic-Unsup1-v0")
-    assert f"grad.yaml: hidden_sizes is a setting of {GRAD}, SNNPlastic-Semi-v0, not of SNNPlastic-Unsup1-v0; as wrong: " in line
+    assert (
+        f"grad.yaml: hidden_sizes is a setting of {GRAD}, SNNPlastic-Semi-v0, not of SNNPlastic-Unsup1-v0; as wrong: "
+        in line
+    )
 
 
 def test_unknown_presets(refusal):

@@ -213,6 +213,30 @@ def test_both_faces_are_one_with_few_slots(slots):
     assert_all_equal(play_slots(vector, observation, 2, episodes), expected)
 
 
+@pytest.fixture(scope="module")
+def phases():
+    """The same in two phases a time step, two lifetimes of two episodes."""
+    env = PlasticityVectorEnv(ENV_ID, num_envs=2, **SMALL, event_kinds="split")
+    env.reset(seed=SEED)
+    return play_flat(env, 2, 2)
+
+
+@pytest.mark.parametrize("slots", [64, 1000, ALL])
+def test_both_faces_are_one_in_phases(phases, slots):
+    env = PlasticityVectorEnv(ENV_ID, num_envs=2, **{**SMALL, "events_per_step": slots}, event_kinds="split")
+    observation, _ = env.reset(seed=SEED)
+    played = play_slots(env, observation, 2, 2)
+    assert_all_equal(played, phases)
+    steps = [[episode.steps for episode in episodes] for episodes in played]
+    if slots == ALL:
+        assert steps == [[40, 40], [40, 40]]
+    else:  # the lifetimes were at different steps, and at different phases of them
+        assert len(set(map(tuple, steps))) == 2
+    for row in (0, 1):
+        single = PlasticityEnv(ENV_ID, **{**SMALL, "events_per_step": slots}, event_kinds="split")
+        assert_all_equal([play_single(single, 2, seed=SEED + row)], [phases[row]])
+
+
 @pytest.mark.parametrize("slots", [64, 4096])
 def test_both_faces_of_a_single_environment_are_one_and_a_row_of_a_vector(reference, slots):
     for row in range(3):
@@ -248,6 +272,25 @@ def test_the_faces_may_take_turns_while_lifetimes_are_in_step(reference):
     for row in range(3):
         assert torch.equal(env.engine.network.weights_of("input_to_exc")[row], reference[row][0].weights[0])
     assert env.finish().reward.tolist() == [episodes[0].info["reward"] for episodes in reference]
+
+
+def test_the_faces_may_take_turns_between_time_steps_of_two_phases(phases):
+    settings = {**SMALL, "events_per_step": ALL, "event_kinds": "split"}
+    env = PlasticityVectorEnv(ENV_ID, num_envs=2, **settings)
+    observation, _ = env.reset(seed=SEED)
+    for _ in range(4):
+        observation, *_ = env.step(slot_rule(observation))
+        with pytest.raises(RuntimeError, match="go on with step"):  # the pre events were answered in slots
+            env.events()
+        env.step(slot_rule(observation))
+        env.apply(flat_rule(env.events()))  # pre events through the flat face, post events in slots
+        observation, *_ = env.step(slot_rule(env._faces.observe()))
+    assert env.engine.steps.tolist() == [9, 9]
+    while (events := env.events()) is not None:
+        env.apply(flat_rule(events))
+    for row in range(2):
+        assert torch.equal(env.engine.network.weights_of("input_to_exc")[row], phases[row][0].weights[0])
+    assert env.finish().reward.tolist() == [episodes[0].info["reward"] for episodes in phases]
 
 
 # Presentation in slots
@@ -304,6 +347,18 @@ def test_a_time_step_without_events_is_one_empty_step():
     assert np.isnan(terms["stability"])
     assert info["num_events"] == 0 and len(info["returns"]) == 0 and info["winner"] == -1
     assert info["spikes"] == {"input": 0, "exc": 0, "inh": 0}
+
+
+def test_a_phase_without_events_is_one_empty_step():
+    env = PlasticityEnv(ENV_ID, **SMALL, event_kinds="split")
+    observation, _ = env.reset(seed=SEED)
+    pre_events = len(env.engine.raster["input"][0, 0].nonzero()) * 16  # no E neuron fires in the first step
+    for _ in range(-(-pre_events // 64)):
+        assert observation["mask"].any() and not observation["kind"].any()
+        observation, *_ = env.step(np.zeros(64, np.float32))
+    assert env.engine.steps[0] == 1 and not observation["mask"].any()  # the post events, of which there are none
+    observation, *_ = env.step(np.zeros(64, np.float32))
+    assert env.engine.steps[0] == 2 and observation["mask"].any()
 
 
 def test_only_some_slots_that_are_not_finite_matter():

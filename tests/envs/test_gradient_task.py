@@ -30,12 +30,12 @@ SMALL = {
 
 
 def answers(events, step: int) -> torch.Tensor:
-    """Weight changes that are a function of the synapse and the step, so that both faces can give the same."""
-    return torch.sin(events.synapse.double() * 0.7 + step).float()
+    """Weight changes that are a function of synapse, kind and step, so that both faces can give the same."""
+    return torch.sin(events.synapse.double() * 0.7 + step + 0.4 * events.kind).float()
 
 
 def run_flat(num_envs: int, episodes: int = 1, **settings):
-    """Let networks live; return the env, results, and for the last episode weights used in each step and events."""
+    """Let networks live; return the env and results; for the last episode weights of each step, (step, events), ..."""
     env = gymnasium.make_vec(ID, num_envs=num_envs, **(SMALL | settings))
     env.reset(seed=3)
     results = []
@@ -45,19 +45,24 @@ def run_flat(num_envs: int, episodes: int = 1, **settings):
         labels = torch.tensor([env.engine.shown(row).label for row in range(num_envs)])
         first = env.engine.network.weights.clone()
         while (events := env.events()) is not None:
-            # The pending events' step was made with the weights as they are now.
-            used.append([env.engine.network.weights_of(p.name).clone() for p in env.engine.network.projections])
-            written.append(events)
-            env.apply(answers(events, len(used)))
+            step = int(env.engine.steps[0])
+            if len(used) < step:  # the first events of a step: it was made with the weights as they are now
+                used.append([env.engine.network.weights_of(p.name).clone() for p in env.engine.network.projections])
+            written.append((step, events))
+            env.apply(answers(events, step))
         last = env.engine.network.weights.clone()
         results.append(env.finish())
     assert not torch.equal(first, last)
     return env, results, used, written, inputs, labels, last
 
 
-@pytest.mark.parametrize("surrogate", ["rectangular", "fast_sigmoid"])
-def test_every_event_reward_is_that_of_autograd(surrogate):
-    env, results, used, written, inputs, labels, last = run_flat(4, episodes=2, surrogate=surrogate)
+@pytest.mark.parametrize(
+    ("surrogate", "event_kinds"), [("rectangular", "merged"), ("fast_sigmoid", "merged"), ("fast_sigmoid", "split")]
+)
+def test_every_event_reward_is_that_of_autograd(surrogate, event_kinds):
+    env, results, used, written, inputs, labels, last = run_flat(
+        4, episodes=2, surrogate=surrogate, event_kinds=event_kinds
+    )
     config = env.config
     assert torch.equal(env.engine.network.weights, last)  # the teacher leaves the weights as they are
     weights = [
@@ -75,16 +80,18 @@ def test_every_event_reward_is_that_of_autograd(surrogate):
 
     network, seen = env.engine.network, 0
     sums = torch.zeros(4, 3, 3, dtype=torch.float64)  # lifetime, layer, (product, gradients, changes)
-    for step, (events, rewards) in enumerate(zip(written, result.event_rewards, strict=True)):
+    assert len(used) == config.num_steps
+    assert len(written) == config.num_steps * (2 if event_kinds == "split" else 1)
+    for (step, events), rewards in zip(written, result.event_rewards, strict=True):
         assert len(rewards) == len(events.weight)
-        change = config.eta * answers(events, step + 1)
+        change = config.eta * answers(events, step)
         for event in range(len(events.weight)):
             layer = int(events.projection[event])
             _, n_pre, n_post = weights[layer].shape[1:]
             address = int(events.synapse[event]) - network.offsets[network.projections[layer].name]
             n_pre, n_post = weights[layer].shape[2:]
             lifetime, pre, post = address // (n_pre * n_post), address // n_post % n_pre, address % n_post
-            gradient = weights[layer].grad[step, lifetime, pre, post].item()
+            gradient = weights[layer].grad[step - 1, lifetime, pre, post].item()
             dw = change[event].item()
             assert rewards[event].item() == pytest.approx(-gradient * dw - 0.3 * dw**2, rel=1e-4, abs=1e-7)
             sums[lifetime, layer] += torch.tensor([-gradient * dw, gradient**2, dw**2], dtype=torch.float64)
@@ -103,8 +110,8 @@ def test_following_the_gradient_is_seen_as_such():
     """A rule that is told -g has cosine 1 and full sign agreement; its opposite has -1 and none."""
     first = run_flat(2, eta=1e-7, penalty=0.0)  # so small that the second life is the first one again
     told = [
-        -(rewards / (1e-7 * answers(e, t + 1)))
-        for t, (e, rewards) in enumerate(zip(first[3], first[1][0].event_rewards, strict=True))
+        -(rewards / (1e-7 * answers(events, step)))
+        for (step, events), rewards in zip(first[3], first[1][0].event_rewards, strict=True)
     ]
     for sign in (1.0, -1.0):
         env = gymnasium.make_vec(ID, num_envs=2, **(SMALL | {"eta": 1e-7, "penalty": 0.0}))
@@ -122,11 +129,11 @@ def test_following_the_gradient_is_seen_as_such():
             torch.testing.assert_close(agreement, torch.full_like(agreement, float(sign > 0)), atol=0.01, rtol=0)
 
 
-@pytest.mark.parametrize("slots", [500, 20_000])
-def test_slots_give_the_rewards_of_the_flat_face(slots):
-    _, results, _, written, *_ = run_flat(3)
+@pytest.mark.parametrize(("slots", "event_kinds"), [(500, "merged"), (20_000, "merged"), (500, "split")])
+def test_slots_give_the_rewards_of_the_flat_face(slots, event_kinds):
+    _, results, _, written, *_ = run_flat(3, event_kinds=event_kinds)
     flat = results[0]
-    env = gymnasium.make_vec(ID, num_envs=3, **(SMALL | {"events_per_step": slots}))
+    env = gymnasium.make_vec(ID, num_envs=3, **(SMALL | {"events_per_step": slots, "event_kinds": event_kinds}))
     observation, _ = env.reset(seed=3)
     finals = {}
     while len(finals) < 3:
@@ -144,14 +151,14 @@ def test_slots_give_the_rewards_of_the_flat_face(slots):
         assert reward == pytest.approx(float(flat.reward[row]), rel=1e-4, abs=1e-9)
         own = [
             rewards[events.lengths[:row].sum() : events.lengths[: row + 1].sum()]
-            for events, rewards in zip(written, flat.event_rewards, strict=True)
+            for (_, events), rewards in zip(written, flat.event_rewards, strict=True)
         ]
         np.testing.assert_allclose(returns, torch.cat(own).numpy(), rtol=1e-4, atol=1e-8)
 
 
 def test_layers_are_told_by_their_scalar():
     _, _, _, written, *_ = run_flat(2)
-    for events in written:
+    for _, events in written:
         expected = torch.tensor(SMALL["layer_scalars"])[events.projection]
         assert torch.equal(events.extras[:, 0], expected)
 

@@ -42,6 +42,7 @@ CHECKED = {  # settings that the checkers see
     # Not one step: an episode's info holds NaN on a first presentation, which the checker finds unequal to itself.
     "one neuron, two steps": {**SMALL, "n_exc": 1, "num_steps": 2, "history_length": 1},
     "feature": {**SMALL, "event_kinds": "feature"},
+    "split": {**SMALL, "event_kinds": "split"},
 }
 ALLOWED_OF_SB3 = (  # what Stable-Baselines3's checker may warn about, and why that is no fault here
     "observation space history is an image",  # (E, 2, K) has three axes as an image has, but bits are no pixels

@@ -9,9 +9,16 @@ from toys import SMALL
 import snn_plasticity_gym  # noqa: F401
 
 
-@pytest.mark.parametrize("env_id", ["SNNPlastic-Unsup1-v0", "SNNPlastic-Unsup2-v0"])
-def test_mean_spread_and_potentiation_are_those_of_the_weights(env_id):
-    env = gymnasium.make_vec(env_id, num_envs=2, **SMALL)
+@pytest.mark.parametrize(
+    ("env_id", "event_kinds", "heads"),
+    [
+        ("SNNPlastic-Unsup1-v0", "merged", ["single"]),
+        ("SNNPlastic-Unsup2-v0", "merged", ["exc", "inh"]),
+        ("SNNPlastic-Unsup2-v0", "split", ["exc_pre", "exc_post", "inh_pre", "inh_post"]),
+    ],
+)
+def test_mean_spread_and_potentiation_are_those_of_the_weights(env_id, event_kinds, heads):
+    env = gymnasium.make_vec(env_id, num_envs=2, **SMALL, event_kinds=event_kinds)
     env.reset(seed=0)
     generator = torch.Generator().manual_seed(0)
     changes: dict[int, list[np.ndarray]] = {}
@@ -19,11 +26,12 @@ def test_mean_spread_and_potentiation_are_those_of_the_weights(env_id):
         before = env.engine.network.weights.clone()
         env.apply(torch.randn(len(events.weight), generator=generator))
         moved = (env.engine.network.weights - before)[events.synapse].double().numpy()
-        for group in range(len(env.engine.task.groups)):
-            changes.setdefault(group, []).append(moved[(events.group == group).numpy()])
+        for head in range(len(heads)):
+            changes.setdefault(head, []).append(moved[(events.group == head).numpy()])
     statistics = env.engine.changes.take()
-    for group, name in enumerate(env.engine.task.groups):
-        all_changes = np.concatenate(changes[group])
+    assert env.engine.heads == heads
+    for head, name in enumerate(heads):
+        all_changes = np.concatenate(changes[head])
         assert len(all_changes) > 100
         assert statistics[f"{name}_mean"] == pytest.approx(all_changes.mean(), rel=1e-4, abs=1e-8)
         assert statistics[f"{name}_spread"] == pytest.approx(all_changes.std(), rel=1e-4)

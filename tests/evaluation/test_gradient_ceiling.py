@@ -1,5 +1,6 @@
 """The gradient ceiling: it measures what can be known, and nothing where nothing can be known."""
 
+import dataclasses
 import json
 
 import pytest
@@ -22,15 +23,17 @@ SMALL = GradConfig(
 SHORT = CeilingConfig(images=64, eval_images=32, num_envs=8, events_per_image=400, batch_size=800, learning_rate=3e-3)
 
 
-def test_targets_are_the_negative_gradient_and_networks_stay_as_they_are():
-    env = module._networks(SHORT, SMALL)
+@pytest.mark.parametrize("event_kinds", ["merged", "split"])
+def test_targets_are_the_negative_gradient_and_networks_stay_as_they_are(event_kinds):
+    settings = dataclasses.replace(SMALL, event_kinds=event_kinds)
+    env = module._networks(SHORT, settings)
     before = env.engine.network.weights.clone()
     samples, layer = module._observe(env, 0, seed=0)
     torch.testing.assert_close(env.engine.network.weights, before, rtol=0, atol=1e-10)
     assert set(layer.tolist()) == {0, 1} and len(layer) == len(samples.returns)
     # The same image to the same networks with a known rule: its rewards are -g dw, event by event.
     plain = module.PlasticityVectorEnv(
-        "SNNPlastic-Grad-v0", num_envs=8, **(module.to_dict(SMALL) | {"split": "train", "eta": 1e-6, "penalty": 0.0})
+        "SNNPlastic-Grad-v0", num_envs=8, **(module.to_dict(settings) | {"split": "train", "eta": 1e-6, "penalty": 0.0})
     )
     plain.reset(seed=SHORT.seed)
     while (events := plain.events()) is not None:
