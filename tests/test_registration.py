@@ -15,7 +15,10 @@ from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 
 COMMON = {"dataset": "digits", "num_steps": 5, "history_length": 5, "events_per_step": 64}
-NETWORKS = {"SNNPlastic-Grad-v0": {"hidden_sizes": (4,), "layer_scalars": (0.5, 1.0)}}
+NETWORKS = {
+    "SNNPlastic-Grad-v0": {"hidden_sizes": (4,), "layer_scalars": (0.5, 1.0)},
+    "SNNPlastic-Semi-v0": {"hidden_sizes": (4,), "third_factor": "feedback"},
+}
 ENV_IDS = list(snn_plasticity_gym.ENVIRONMENTS)
 
 

@@ -98,7 +98,8 @@ class SemiConfig(FeedforwardConfig):
     factor_steps: int = setting(
         0,
         "Steps from an image's start during which a teaching or feedback factor is on; the reward then judges the "
-        "steps after them. 0: on in all steps, and all are judged.",
+        "steps after them. 0: on in all steps, and all are judged; under a teaching current the answer is then right "
+        "whatever the rule does.",
         unit="steps",
         section="Third factor",
         ge=0,
@@ -113,7 +114,7 @@ class SemiConfig(FeedforwardConfig):
         0.3, "Standard deviation of the fixed random weights of feedback.", section="Third factor", gt=0
     )
     reward_window: float = setting(
-        100.0, "Time constant of the mean that reward is compared with.", unit="images", section="Third factor", gt=0
+        100.0, "Time constant of the mean that reward is compared with.", unit="images", section="Third factor", ge=1
     )
     alpha_margin: float = setting(
         1.0, "Weight alpha_margin of the margin r_y - max r_k between rates.", section="Reward", ge=0

@@ -36,6 +36,7 @@ class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         | `kind` | (E,) | uint8 | who fired: 0 the pre neuron, 1 the post neuron, 2 both |
         | `mask` | (E,) | uint8, 0 or 1 | 1 where the slot holds an event |
         | `layer` | (E,) | float32 | `Grad` only: scalar that tells the synapse its layer |
+        | `factor` | (E,) | float32 | `Semi` with a `third_factor` only: what the task tells the post neuron |
 
         A time step with more than E events is presented over several steps, while the network waits. A time step
         without events is one step with every slot masked out.
@@ -51,7 +52,9 @@ class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         0, but on the terminal step the reward of the episode. `SNNPlastic-Unsup1-v0` and `-Unsup2-v0`:
         c_s * sparsity + c_d * diversity + c_r * stability of the E neurons' response (see `UnsupervisedReward`).
         `SNNPlastic-Grad-v0`: mean over events of -g dw - lambda dw^2, where g is the gradient of the classification
-        loss (see `GradientTask`); `returns` of the terminal info holds each event's own.
+        loss (see `GradientTask`); `returns` of the terminal info holds each event's own. `SNNPlastic-Semi-v0`: 1 for
+        the right answer, -1 for any other, plus alpha_margin times the margin, less alpha_spike times the mean output
+        rate (see `ClassificationReward`).
 
     Episode end:
         Terminates when all events of the last time step were answered. Its info then holds `reward_terms`, `returns`

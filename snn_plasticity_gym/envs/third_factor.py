@@ -3,7 +3,7 @@
 A factor is one scalar per postsynaptic neuron and step, which all incoming synapses of that neuron see alike. What is
 known of the label is known to output neurons k = 0 ... 9, of which k stands for label k, and may be sent back:
 
-    reward     f_j = R' - mean of R before it, R' the reward of the lifetime's last image; 0 on its first image
+    reward     f_j = R' - mean of R before it, R' the reward of the lifetime's last image; 0 on its first two images
     teaching   f_k = 1 for k = y, -1 for the other outputs, 0 in hidden layers; a current of f_k times
                `teaching_current` flows into output neuron k
     feedback   f_k = e_k = [k = y] - softmax_k(alpha r), r_k the spikes of output k so far per step so far;
@@ -57,19 +57,22 @@ class ThirdFactor:
         sizes = {population.name: population.size for population in populations}
         offsets, _ = weight_offsets(populations, projections, num_lifetimes)
         self._sizes = [sizes[projection.target] for projection in projections]
-        starts = [num_lifetimes * before for before in itertools.accumulate([0, *self._sizes[:-1]])]
+        starts = [num_lifetimes * before for before in itertools.accumulate([0, *self._sizes])]
         self._offset, self._synapses, self._width, self._start = torch.tensor(  # (projections,) each
             [
                 (offsets[p.name], sizes[p.source] * sizes[p.target], sizes[p.target], start)
-                for p, start in zip(projections, starts, strict=True)
+                for p, start in zip(projections, starts, strict=False)
             ],
             device=device,
         ).T
-        self._flat = torch.zeros(num_lifetimes * sum(self._sizes), device=device)  # f of every neuron of every lifetime
-        self._factors = [  # (B, N) views of it
-            self._flat[start : start + num_lifetimes * size].view(num_lifetimes, size)
-            for start, size in zip(starts, self._sizes, strict=True)
-        ]
+        self._num_lifetimes = num_lifetimes
+        self._flat = torch.zeros(starts[-1], device=device)  # f of every neuron of every lifetime, layer by layer
+
+    @property
+    def _factors(self) -> list[Tensor]:
+        """The factors of each layer, (B, N) views that may be written; not kept, since a pickle parts views."""
+        layers = self._flat.split([self._num_lifetimes * size for size in self._sizes])
+        return [layer.view(self._num_lifetimes, -1) for layer in layers]
 
     def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
         """Begin lifetime `row` anew."""

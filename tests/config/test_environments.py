@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from snn_plasticity_gym.config.environments import (
     ENVIRONMENTS,
     EnvironmentConfig,
+    SemiConfig,
     Unsup1Config,
     environment_config,
 )
@@ -259,6 +260,87 @@ def test_bad_settings_of_the_gradient_environment(settings: dict[str, Any], part
     assert "\n" not in message
     for part in parts:
         assert part in message
+
+
+SEMI = "SNNPlastic-Semi-v0"
+
+BAD_SEMI = [
+    # Names of third factors
+    ({"third_factor": "nothing"}, ["third_factor", "'nothing'", "none, reward, teaching, feedback"]),
+    ({"third_factor": ""}, ["third_factor", "''", "none, reward, teaching, feedback"]),
+    ({"third_factor": "Feedback"}, ["third_factor", "'Feedback'", "none, reward, teaching, feedback"]),
+    ({"third_factor": "teachin"}, ["third_factor", "'teachin'", "did you mean 'teaching'?"]),
+    ({"third_factor": None}, ["third_factor", "string", "got None"]),
+    # Steps that are left to judge
+    ({"third_factor": "teaching", "factor_steps": 16}, ["factor_steps", "num_steps=16", "less than", "got 16"]),
+    ({"third_factor": "feedback", "factor_steps": 17}, ["factor_steps", "num_steps=16", "less than", "got 17"]),
+    (
+        {"third_factor": "feedback", "factor_steps": 5, "num_steps": 5, "history_length": 5},
+        ["factor_steps", "num_steps=5", "got 5"],
+    ),
+    ({"factor_steps": -1}, ["factor_steps", "greater than or equal to 0", "got -1"]),
+    ({"factor_steps": 2.5}, ["factor_steps", "integer", "got 2.5"]),
+    # Factors that do not pass
+    ({"factor_steps": 1}, ["factor_steps", "teaching or feedback", "got 1", "none"]),
+    ({"third_factor": "none", "factor_steps": 8}, ["factor_steps", "teaching or feedback", "got 8", "none"]),
+    ({"third_factor": "reward", "factor_steps": 8}, ["factor_steps", "teaching or feedback", "got 8", "reward"]),
+    # Ranges
+    ({"teaching_current": 0.0}, ["teaching_current", "greater than 0", "got 0.0"]),
+    ({"teaching_current": -1.0}, ["teaching_current", "greater than 0", "got -1.0"]),
+    ({"feedback_scale": 0.0}, ["feedback_scale", "greater than 0", "got 0.0"]),
+    ({"reward_window": 0.0}, ["reward_window", "greater than", "got 0.0"]),
+    ({"alpha_margin": -0.1}, ["alpha_margin", "greater than or equal to 0", "got -0.1"]),
+    ({"alpha_spike": -0.1}, ["alpha_spike", "greater than or equal to 0", "got -0.1"]),
+    ({"alpha_spike": math.nan}, ["alpha_spike", "finite", "got nan"]),
+    ({"alpha_softmax": 0.0}, ["alpha_softmax", "greater than 0", "got 0.0"]),
+    # What it shares with Grad, and what it does not
+    ({"hidden_sizes": ()}, ["hidden_sizes", "at least one"]),
+    ({"history_length": 17}, ["history_length=17", "num_steps=16", "at most"]),
+    ({"v_th": 0.0}, ["v_th", "v_reset=0.0", "v_rest=0.0", "got 0.0", "above"]),
+    ({"layer_scalars": (0.5, 1.0)}, ["unknown argument 'layer_scalars'"]),
+    ({"surrogate": "sigmoid"}, ["unknown argument 'surrogate'"]),
+]
+
+
+@pytest.mark.parametrize(("settings", "parts"), BAD_SEMI, ids=[str(settings) for settings, _ in BAD_SEMI])
+def test_bad_settings_of_the_semi_supervised_environment(settings: dict[str, Any], parts: list[str]) -> None:
+    with pytest.raises(ValueError) as caught:
+        environment_config(SEMI, **settings)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"third_factor": "reward"},
+        {"third_factor": "teaching", "factor_steps": 0},
+        {"third_factor": "teaching", "factor_steps": 15},
+        {"third_factor": "feedback", "factor_steps": 1},
+        {"third_factor": "feedback", "factor_steps": 1, "num_steps": 2, "history_length": 2},
+        {"alpha_margin": 0.0, "alpha_spike": 0.0},
+        {"third_factor": "reward", "reward_window": 1.0},
+        {"hidden_sizes": (1,)},
+    ],
+)
+def test_the_edges_of_what_the_semi_supervised_environment_allows(settings: dict[str, Any]) -> None:
+    config = environment_config(SEMI, **settings)
+    assert {name: getattr(config, name) for name in settings} == settings
+
+
+def test_the_reward_is_compared_with_a_mean_of_at_least_one_image() -> None:
+    """Below 1, steps of 1 / reward_window overshoot: at 0.5 the mean leaves its rewards, below that it explodes."""
+    with pytest.raises(ValueError, match=r"^reward_window must be greater than or equal to 1[^\n]*0\.25$"):
+        environment_config(SEMI, third_factor="reward", reward_window=0.25)
+
+
+def test_defaults_of_the_semi_supervised_design() -> None:
+    config = environment_config(SEMI)
+    assert isinstance(config, SemiConfig)
+    assert (config.num_steps, config.history_length, config.hidden_sizes) == (16, 16, (256, 128))
+    assert (config.third_factor, config.factor_steps, config.event_kinds) == ("none", 0, "merged")
 
 
 def test_two_heads_learn_half_as_fast_and_share_all_else() -> None:

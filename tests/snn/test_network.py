@@ -48,16 +48,19 @@ class SlowNetwork:
         self.before = {name: [[False] * len(size) for _ in rows] for name, size in shape.items()}
         self.reached: dict[str, list[float]] = {}  # potentials of the last step, before the reset
 
-    def step(self, row: int, inputs: dict[str, list[bool]]) -> dict[str, list[bool]]:
-        """Advance network `row`."""
+    def step(
+        self, row: int, inputs: dict[str, list[bool]], outside: dict[str, list[float]] | None = None
+    ) -> dict[str, list[bool]]:
+        """Advance network `row`, with currents from outside into some populations."""
         now: dict[str, list[bool]] = {}
         for population in self.populations:
             name = population.name
             if population.lif is None:
                 now[name] = inputs[name]
                 continue
+            added = (outside or {}).get(name, [0.0] * population.size)
             excess = [
-                self.charge(row, name, post, population.lif, self.current(row, name, post, now))
+                self.charge(row, name, post, population.lif, self.current(row, name, post, now) + added[post])
                 for post in range(population.size)
             ]
             self.reached[name] = list(self.v[name][row])
@@ -164,6 +167,38 @@ def test_steps_against_a_loop_over_neurons(seed: int, num_networks: int) -> None
             assert (state.refractory[row] > 0).tolist() == [wait > 0 for wait in slow.wait[name][row]]
 
 
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31), num_networks=st.integers(2, 4))
+def test_currents_from_outside_against_a_loop_over_neurons(seed: int, num_networks: int) -> None:
+    """Into random populations in random steps, of all networks or of some."""
+    rng = np.random.default_rng(seed)
+    network = random_network(rng, num_networks)
+    slow = SlowNetwork(network)
+    computed = [name for name, population in network.populations.items() if population.lif is not None]
+    for _ in range(10):
+        rows = None if rng.random() < 0.5 else np.flatnonzero(rng.random(num_networks) < 0.6)
+        named = list(range(num_networks)) if rows is None else rows.tolist()
+        inputs = random_input(rng, network, len(named))
+        outside = {
+            name: torch.from_numpy(rng.normal(0.2, 1.0, (len(named), network.populations[name].size)))
+            for name in computed
+            if rng.random() < 0.6
+        }
+        activity = network.advance(inputs, None if rows is None else torch.from_numpy(rows), outside)
+        for place, row in enumerate(named):
+            expected = slow.step(
+                row,
+                {name: spikes[place].tolist() for name, spikes in inputs.items()},
+                {name: current[place].tolist() for name, current in outside.items()},
+            )
+            assert {name: spikes[place].tolist() for name, spikes in activity.spikes.items()} == expected
+            for name, potentials in activity.potentials.items():
+                assert potentials[place].tolist() == pytest.approx(slow.reached[name], abs=1e-9)
+    for name, state in network.states.items():
+        for row in range(num_networks):
+            assert state.v[row].tolist() == pytest.approx(slow.v[name][row], abs=1e-9)
+
+
 def test_the_random_networks_are_lively() -> None:
     """What the comparisons above and below rest on: all populations fire, and not always."""
     rates: dict[str, list[float]] = {}
@@ -211,6 +246,29 @@ def test_activity_crosses_the_network_in_one_step_and_comes_back_in_the_next() -
 
     network.advance({"in": spikes_of([0, 0, 0])})  # I was silent: no inhibition any more
     assert network.states["e"].v[0].tolist() == pytest.approx([-1.7, 0.75, -0.4])
+
+
+def test_a_current_from_outside_flows_for_one_step() -> None:
+    """Unscaled by any gain, into the named population, and on from there within the step if it fires."""
+    network = chain()
+    network.weights_of("in_e")[0] = torch.tensor([[0.1, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    network.weights_of("i_e")[0] = 0.0
+    silence = {"in": spikes_of([0, 0, 0])}
+    outside = {"e": torch.tensor([[0.25, -0.5, 1.5]])}
+    activity = network.advance({"in": spikes_of([1, 0, 0])}, None, outside)
+    assert activity.potentials["e"][0].tolist() == pytest.approx([0.3 + 0.25, -0.5, 1.5])  # beside the synapses' own
+    assert activity.spikes["e"].tolist() == activity.spikes["i"].tolist() == [[False, False, True]]
+    assert network.states["e"].v[0].tolist() == pytest.approx([0.55, -0.5, 0.0])
+    assert outside["e"].tolist() == [[0.25, -0.5, 1.5]]  # the caller's own
+
+    for nothing in (None, {}):
+        activity = network.advance(silence, None, nothing)
+        assert not activity.spikes["e"].any()
+        assert network.states["e"].v[0].tolist() == pytest.approx([0.55, -0.5, 0.0])
+
+    network.advance(silence, None, {"i": torch.tensor([[0.0, 0.5, 0.0]])})  # it has not gone into E
+    assert network.states["e"].v[0].tolist() == pytest.approx([0.55, -0.5, 0.0])
+    assert network.states["i"].v[0].tolist() == pytest.approx([0.0, 0.5, 0.0])
 
 
 def test_several_spikes_add_up() -> None:
@@ -305,6 +363,30 @@ def test_named_rows_advance_as_in_a_full_call_and_the_others_stand_still(rows: l
         assert torch.equal(moved[name][named], whole[name][named]), name
         assert torch.equal(moved[name][others], still[name][others]), name
     assert any(not torch.equal(moved[name][named], still[name][named]) for name in moved)
+
+
+@pytest.mark.parametrize("rows", [[1], [0, 3], [2, 3, 4]])
+def test_currents_go_to_the_named_rows_in_their_order(rows: list[int]) -> None:
+    rng = np.random.default_rng(12)
+    full = random_network(rng, 5, torch.float32)
+    part, without, named = twin(full), twin(full), torch.tensor(rows)
+    others = [row for row in range(5) if row not in rows]
+    still = snapshot(part)
+    fired = 0
+    for _ in range(8):
+        inputs = random_input(rng, full, 5)
+        outside = {"out": torch.from_numpy(rng.normal(0.5, 0.5, (5, full.populations["out"].size))).float()}
+        expected = full.advance(inputs, None, outside)
+        got = part.advance(
+            {name: spikes[named] for name, spikes in inputs.items()}, named, {"out": outside["out"][named]}
+        )
+        for name, spikes in expected.spikes.items():
+            assert torch.equal(got.spikes[name], spikes[named])
+            assert name in inputs or torch.equal(got.potentials[name], expected.potentials[name][named])
+        fired += int(got.spikes["out"].sum()) - int(without.advance(inputs).spikes["out"][named].sum())
+    assert fired > 0
+    moved = snapshot(part)
+    assert all(torch.equal(moved[name][others], still[name][others]) for name in moved)
 
 
 def test_no_rows_is_no_step() -> None:
