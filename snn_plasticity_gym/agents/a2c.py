@@ -40,6 +40,12 @@ class EventA2C(EventLearner, A2C):
         ent_coef: Weight of the entropy (beta_ent); sigma is fixed, so it moves the loss but no parameter.
         vf_coef: Weight of the value loss (beta_v).
         max_grad_norm: Gradients are clipped to this norm.
+        exploration: "independent": each event has a noise of its own; "rule": each lifetime has a perturbed rule.
+        mirrored: With "rule": pairs of lifetimes get opposite perturbations.
+        baseline: "critic": advantages are A = G - V; "lifetimes": A = G - mean of G over lifetimes.
+        credit_horizon: Images whose rewards an image's return sums up, this one and those of its lifetime that follow
+            in the rollout; "rule" holds a perturbation as long.
+        gamma_lifetime: Discount per image in that sum.
         loss_weighting: "event": the loss is a mean over events; "step": over time steps, of means over their events.
         normalize_returns: Divide returns by their running standard deviation, for rewards of any scale.
         kwargs: Further arguments of `stable_baselines3.A2C`: policy_kwargs, seed, device, verbose, ...
@@ -59,13 +65,24 @@ class EventA2C(EventLearner, A2C):
         max_grad_norm: float = 0.5,
         loss_weighting: str = "event",
         normalize_returns: bool = False,
+        exploration: str = "independent",
+        mirrored: bool = False,
+        baseline: str = "critic",
+        credit_horizon: int = 1,
+        gamma_lifetime: float = 1.0,
         seed: int | None = None,
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
         self.normalize_returns = normalize_returns
         self.loss_weighting = choice("loss_weighting", loss_weighting, LOSS_WEIGHTINGS)
-        buffer = {"events_per_image": events_per_image, "seed": seed or 0}
+        self._set_estimator(exploration, mirrored, baseline)
+        buffer = {
+            "events_per_image": events_per_image,
+            "credit_horizon": credit_horizon,
+            "gamma_lifetime": gamma_lifetime,
+            "seed": seed or 0,
+        }
         super().__init__(
             policy,
             env,

@@ -23,7 +23,7 @@ class EventSamples(NamedTuple):
     actions: Tensor  # (E,) before clipping
     log_probs: Tensor  # (E,) of the actions when they were taken
     returns: Tensor  # (E,)
-    advantages: Tensor  # (E,) returns less a baseline; the returns themselves until there is one
+    advantages: Tensor  # (E,) returns less a baseline; from the buffer, less the mean over lifetimes
     step: Tensor  # (E,) int64, number of the (episode, lifetime, time step) that an event belongs to
 
     def take(self, part: slice | Tensor) -> EventSamples:
@@ -66,6 +66,15 @@ class _Step(NamedTuple):
     keys: Tensor  # (E,) random, by which the sample is drawn
 
 
+class _Pay(NamedTuple):
+    """What an episode was worth."""
+
+    rewards: Tensor  # (B,)
+    fresh: Tensor  # bool (B,), first of its lifetime
+    num_steps: int  # T
+    event_rewards: Tensor | None  # (events of the episode,), where events have their own
+
+
 class EventRolloutBuffer:
     """Collects whole episodes of all lifetimes, and keeps a uniform sample of the events of each.
 
@@ -79,10 +88,16 @@ class EventRolloutBuffer:
         action_space: Of the environment.
         device: Where the samples live.
         gae_lambda: Not used; part of Stable-Baselines3's call.
-        gamma: Discount per time step: an event at step t has the return gamma^(T - t) R.
+        gamma: Discount per time step: an event at step t has the return gamma^(T - t) G, with G that of its episode.
         n_envs: Number of lifetimes B.
         events_per_image: Events kept of each episode; 0 keeps all.
+        credit_horizon: Episodes H that an episode's return G looks at, this one and those of the same lifetime that
+            follow it in the rollout: G = sum_h gamma_lifetime^h R_h, h = 0 ... H - 1.
+        gamma_lifetime: Discount per episode.
         seed: Of the sampling.
+
+    Raises:
+        ValueError: `events_per_image` is negative or `credit_horizon` not positive.
     """
 
     def __init__(
@@ -95,10 +110,16 @@ class EventRolloutBuffer:
         gamma: float = 1.0,
         n_envs: int = 1,
         events_per_image: int = 1024,
+        credit_horizon: int = 1,
+        gamma_lifetime: float = 1.0,
         seed: int = 0,
     ) -> None:
         if events_per_image < 0:
             raise ValueError(f"events_per_image must be at least 0 (0 keeps all events), got {events_per_image}")
+        if credit_horizon < 1:
+            raise ValueError(f"credit_horizon must be at least 1, got {credit_horizon}")
+        self.credit_horizon = credit_horizon
+        self.gamma_lifetime = gamma_lifetime
         self.buffer_size = buffer_size
         self.n_envs = n_envs
         self.device = get_device(device)
@@ -113,9 +134,8 @@ class EventRolloutBuffer:
     def reset(self) -> None:
         """Forget all episodes."""
         self.pos = 0
-        self._episodes: list[_Step] = []
-        self._returns: list[Tensor] = []
-        self._numbers: list[Tensor] = []
+        self._episodes: list[_Step | None] = []  # None: no event
+        self._paid: list[_Pay] = []
         self._begin_episode()
 
     def _begin_episode(self) -> None:
@@ -175,7 +195,13 @@ class EventRolloutBuffer:
         self._steps = [_used_tables(_select(step, order[rank < self.events_per_image]))]
         self._held = len(self._steps[0].keys)
 
-    def end_episode(self, rewards: Tensor, num_steps: int, event_rewards: Sequence[Tensor] | None = None) -> None:
+    def end_episode(
+        self,
+        rewards: Tensor,
+        num_steps: int,
+        event_rewards: Sequence[Tensor] | None = None,
+        fresh: Tensor | None = None,
+    ) -> None:
         """Pay the episode that was added since the last call.
 
         Args:
@@ -183,27 +209,23 @@ class EventRolloutBuffer:
             num_steps: Time steps T of the episode.
             event_rewards: Rewards of the events of each call of `add`, (E,) each, in that order; then these are the
                 returns, and `rewards` is not looked at.
+            fresh: Whether the episode was its lifetime's first, bool (B,); None: it was for none.
         """
         if self.events_per_image and self._steps:
             self._prune()
-        if self._steps:
-            episode = _join(self._steps)
-            if event_rewards is None:
-                discount = self.gamma ** (num_steps - episode.time).to(rewards.dtype)  # (E,)
-                returns = discount * rewards[episode.lifetime]
-            else:
-                returns = torch.cat(list(event_rewards))
-                assert len(returns) == self._added, "every event has a reward, and no other has"
-                returns = returns[episode.place]
-            self._episodes.append(episode)
-            self._returns.append(returns)
-            self._numbers.append((self.pos * self.n_envs + episode.lifetime) * (num_steps + 1) + episode.time)
+        own = None
+        if event_rewards is not None:
+            own = torch.cat(list(event_rewards))
+            assert len(own) == self._added, "every event has a reward, and no other has"
+        fresh = torch.zeros_like(rewards, dtype=torch.bool) if fresh is None else fresh
+        self._paid.append(_Pay(rewards, fresh, num_steps, own))
+        self._episodes.append(_join(self._steps) if self._steps else None)
         self.pos += 1
         self._begin_episode()
 
     def __len__(self) -> int:
         """Return how many events the rollout holds."""
-        return sum(len(episode.pair) for episode in self._episodes)
+        return sum(len(episode.pair) for episode in self._episodes if episode is not None)
 
     def samples(self) -> EventSamples:
         """Return all events of the rollout.
@@ -213,7 +235,21 @@ class EventRolloutBuffer:
         """
         if not len(self):
             raise ValueError("the rollout holds no event to learn from")
-        events = _join(self._episodes)
+        totals = self._lifetime_returns()  # (episodes, B)
+        episodes, returns, advantages, numbers = [], [], [], []
+        for place, (episode, pay) in enumerate(zip(self._episodes, self._paid, strict=True)):
+            if episode is None:
+                continue
+            episodes.append(episode)
+            numbers.append((place * self.n_envs + episode.lifetime) * (pay.num_steps + 1) + episode.time)
+            if pay.event_rewards is not None:
+                returns.append(pay.event_rewards[episode.place])
+                advantages.append(returns[-1])
+            else:
+                discount = self.gamma ** (pay.num_steps - episode.time).to(totals.dtype)  # (E,)
+                returns.append(discount * totals[place, episode.lifetime])
+                advantages.append(discount * (totals[place] - totals[place].mean())[episode.lifetime])
+        events = _join(episodes)
         state = LocalState(
             histories=events.histories,
             history_length=self._history_length,
@@ -225,10 +261,24 @@ class EventRolloutBuffer:
             kind=events.kind,
             extras=events.extras,
         )
-        returns = torch.cat(self._returns)
         return EventSamples(
-            state, events.actions, events.log_probs, returns, advantages=returns, step=torch.cat(self._numbers)
+            state,
+            events.actions,
+            events.log_probs,
+            torch.cat(returns),
+            advantages=torch.cat(advantages),
+            step=torch.cat(numbers),
         )
+
+    def _lifetime_returns(self) -> Tensor:
+        """Return G of every episode and lifetime, (episodes, B)."""
+        total = torch.stack([pay.rewards for pay in self._paid])  # (episodes, B)
+        rewards, fresh = total.clone(), torch.stack([pay.fresh for pay in self._paid])
+        alive = torch.ones_like(fresh)  # whether the lifetime has gone on so far
+        for ahead in range(1, min(self.credit_horizon, len(self._paid))):
+            alive = alive[:-1] & ~fresh[ahead:]  # (episodes - ahead, B)
+            total[:-ahead] += self.gamma_lifetime**ahead * alive * rewards[ahead:]
+        return total
 
 
 def _select(step: _Step, index: Tensor) -> _Step:

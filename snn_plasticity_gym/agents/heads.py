@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,13 @@ from snn_plasticity_gym.events import NUM_KINDS, LocalState
 from snn_plasticity_gym.history import unpack
 
 ACTING_CHUNK = 4096  # events whose hidden layers (2 MB each) stay in cache
+
+
+class Readout(NamedTuple):
+    """A last layer for every lifetime and head, in place of the head's own."""
+
+    weights: Tensor  # (B, G, F)
+    bias: Tensor  # (B, G)
 
 
 class Head(nn.Module):
@@ -37,6 +44,7 @@ class Head(nn.Module):
         if not hidden_sizes:
             raise ValueError("hidden_sizes must have at least one entry, got none")
         self.num_features = num_features
+        self.width = hidden_sizes[-1]
         self.first = nn.Linear(num_features + num_scalars, hidden_sizes[0])
         layers = [self.first]
         self.rest = nn.Sequential()
@@ -52,19 +60,24 @@ class Head(nn.Module):
         return nn.functional.linear(features, self.first.weight[:, : self.num_features], self.first.bias)
 
     def forward(self, pair_part: Tensor, pair: Tensor, scalars: Tensor) -> Tensor:
-        """Return one number per event.
+        """Return one number per event, (E,); arguments as in `last_hidden`."""
+        return self.output(self.last_hidden(pair_part, pair, scalars))
+
+    def output(self, hidden: Tensor) -> Tensor:
+        """Last layer: (E, F) -> (E,)."""
+        return self.rest[-1](hidden).squeeze(1)
+
+    def last_hidden(self, pair_part: Tensor, pair: Tensor, scalars: Tensor) -> Tensor:
+        """Return the last hidden layer of each event, (E, F).
 
         Args:
             pair_part: Result of `pair_part`, (P, hidden).
             pair: Which pair each event has, (E,).
             scalars: (E, S).
-
-        Returns:
-            Shape (E,).
         """
         scalar_weight = self.first.weight[:, self.num_features :]  # (hidden, S)
         hidden = torch.addmm(pair_part.index_select(0, pair), scalars, scalar_weight.T)  # (E, hidden)
-        return self.rest(hidden).squeeze(1)
+        return self.rest[:-1](hidden)
 
 
 class RuleNetwork(nn.Module):
@@ -149,3 +162,36 @@ class RuleNetwork(nn.Module):
             )
         ]
         return torch.tanh_(torch.cat(means))
+
+    @torch.no_grad()
+    def explore(
+        self, front: FrozenFront, state: LocalState, lifetime: Tensor, readout: Readout | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Act, and put a second last layer beside each head's own.
+
+        Args:
+            front: Front frozen earlier.
+            state: Local states of E events.
+            lifetime: Whose they are, int64 (E,).
+            readout: The second last layers; None: none, and zeros are returned for their output.
+
+        Returns:
+            Means as from `act` (E,), output of the second last layer (E,), and, summed over the events of each head, 1,
+            phi and |phi|^2 of its last hidden layer phi, float64 (G, F + 2).
+        """
+        features = front.pairs(unpack(state.histories, state.history_length), state.pair_pre, state.pair_post)
+        scalars = self.scalars(state)
+        mean, noise = (scalars.new_zeros(len(state.pair)) for _ in range(2))
+        moments = scalars.new_zeros(len(self.heads), cast(Head, self.heads[0]).width + 2, dtype=torch.float64)
+        for group, head in enumerate(cast(list[Head], self.heads)):
+            part = head.pair_part(features)
+            for index in (state.group == group).nonzero().squeeze(1).split(ACTING_CHUNK):
+                hidden = head.last_hidden(part, state.pair[index], scalars[index])  # (M, F)
+                mean[index] = torch.tanh(head.output(hidden))
+                moments[group, 0] += len(index)
+                moments[group, 1:-1] += hidden.sum(dim=0)
+                moments[group, -1] += hidden.square().sum()
+                if readout is not None:
+                    by_lifetime = torch.addmm(readout.bias[:, group], hidden, readout.weights[:, group].T)  # (M, B)
+                    noise[index] = by_lifetime.gather(1, lifetime[index].unsqueeze(1)).squeeze(1)
+        return mean, noise, moments

@@ -18,8 +18,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
 
 from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
+from snn_plasticity_gym.agents.exploration import Exploration, IndependentNoise, RuleNoise
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.config.schema import unknown
+from snn_plasticity_gym.config.training import BASELINES, EXPLORATIONS
 from snn_plasticity_gym.envs.engine import EpisodeResult
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -54,14 +56,29 @@ class EventLearner(OnPolicyAlgorithm):
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"PlasticityPolicy": PlasticityPolicy}
     normalize_returns = False  # divide returns by their running standard deviation
+    exploration = "independent"  # or "rule"; see `exploration`
+    mirrored = False  # of "rule": opposite perturbations for pairs of lifetimes
+    baseline = "critic"  # or "lifetimes": the mean return of all lifetimes
     loss_weighting = "event"  # or "step": busy time steps then count no more than quiet ones
     policy: PlasticityPolicy
     rollout_buffer: EventRolloutBuffer  # type: ignore[assignment]
 
+    def _set_estimator(self, exploration: str, mirrored: bool, baseline: str) -> None:
+        """Note how weight changes are explored, and with what their returns are compared."""
+        self.exploration = choice("exploration", exploration, EXPLORATIONS)
+        self.mirrored = mirrored
+        self.baseline = choice("baseline", baseline, BASELINES)
+
     def _setup_model(self) -> None:
-        if self.env is not None:
-            flat_face(self.env)
+        rewards_events = self.env is not None and flat_face(self.env).engine.task.rewards_events
         super()._setup_model()
+        if rewards_events:
+            horizon = self.rollout_buffer.credit_horizon
+            if horizon > 1 or self.baseline != "critic":
+                raise ValueError(
+                    "this environment rewards each event by itself, so credit_horizon must be 1 and baseline critic, "
+                    f"got {horizon} and {self.baseline}"
+                )
         if not hasattr(self, "_return_scale"):  # loading has put the saved one there
             self._return_scale = RunningMeanStd(shape=())
         self._noise = torch.Generator(self.device)
@@ -69,9 +86,12 @@ class EventLearner(OnPolicyAlgorithm):
             self._noise.seed()
         else:
             self._noise.manual_seed(self.seed)
+        self._explore: Exploration = (
+            RuleNoise(self._noise, self.mirrored) if self.exploration == "rule" else IndependentNoise(self._noise)
+        )
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_noise"]
+        return [*super()._excluded_save_params(), "_noise", "_explore"]
 
     def _update_learning_rate(self, optimizers: Any) -> None:
         """Set the learning rates from the schedule, each parameter group by its own scale."""
@@ -101,11 +121,13 @@ class EventLearner(OnPolicyAlgorithm):
         results: list[EpisodeResult] = []
         began = time.perf_counter()
         rule = self.policy.frozen(face.config.history_length)
-        for _ in range(n_rollout_steps):
+        for image in range(n_rollout_steps):
+            if image % buffer.credit_horizon == 0:
+                self._explore.perturb(env.num_envs)
+            fresh = torch.from_numpy(face.engine.ages == 0).to(self.device)  # (B,)
             while (events := face.events()) is not None:
                 step = int(face.engine.steps[0])
-                mean = rule(events).to(self.device)  # (E,)
-                noise = torch.randn(len(mean), generator=self._noise, device=self.device)
+                mean, noise = self._explore(rule, events)  # (E,) both
                 actions = mean + self.policy.sigma * noise
                 buffer.add(events, actions, self.policy.log_prob(mean, actions), step)
                 face.apply(actions)
@@ -116,7 +138,7 @@ class EventLearner(OnPolicyAlgorithm):
                 if not callback.on_step():
                     return False
             result = face.finish()
-            buffer.end_episode(result.reward.to(self.device), face.engine.num_steps, result.event_rewards)
+            buffer.end_episode(result.reward.to(self.device), face.engine.num_steps, result.event_rewards, fresh)
             results.append(result)
             self._update_info_buffer(_episode_infos(result, face.engine.num_steps, time.time() - self.start_time / 1e9))
         self._record_rollout(face, results, time.perf_counter() - began)
@@ -148,11 +170,17 @@ class EventLearner(OnPolicyAlgorithm):
         record("time/events_per_second", events.sum().item() / seconds)
 
     def samples_with_advantages(self) -> EventSamples:
-        """Return the rollout with A = G - V by the present critic; returns are scaled first if they shall be."""
+        """Return the rollout with its advantages; returns are scaled first if they shall be.
+
+        The baseline is the present critic's value, or what all lifetimes got in the mean, A = G - mean_b G_b.
+        """
         samples, rule = self.rollout_buffer.samples(), self.policy.rule
         if self.normalize_returns:
             self._return_scale.update(samples.returns.cpu().double().numpy())
-            samples = samples._replace(returns=samples.returns / float(np.sqrt(self._return_scale.var) + 1e-12))
+            scale = float(np.sqrt(self._return_scale.var) + 1e-12)
+            samples = samples._replace(returns=samples.returns / scale, advantages=samples.advantages / scale)
+        if self.baseline == "lifetimes":
+            return samples
         with torch.no_grad():
             features = rule.features(samples.state)  # (P, F)
             values = [rule.value(features, chunk.state) for chunk in chunks(samples)]

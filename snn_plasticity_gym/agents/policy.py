@@ -14,8 +14,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
-from snn_plasticity_gym.agents.heads import RuleNetwork
-from snn_plasticity_gym.events import LocalState, SynapseEvents
+from snn_plasticity_gym.agents.heads import Readout, RuleNetwork
+from snn_plasticity_gym.events import LocalState, SynapseEvents, per_event
 from snn_plasticity_gym.history import pack
 
 SLOT_KEYS = ("history", "weight", "group", "kind", "mask")
@@ -198,6 +198,11 @@ class FrozenRule:
     def __call__(self, events: SynapseEvents) -> Tensor:
         """Return the mean weight change of each event, (E,)."""
         return self._network.act(self._front, events.local_state())
+
+    def explore(self, events: SynapseEvents, readout: Readout | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Act beside a second last layer for every lifetime; see `RuleNetwork.explore`."""
+        lifetimes = torch.arange(len(events.lengths), device=events.lengths.device)
+        return self._network.explore(self._front, events.local_state(), per_event(lifetimes, events.lengths), readout)
 
 
 def _used_slots(obs: dict[str, Tensor], mask: Tensor, extra_keys: list[str]) -> LocalState:

@@ -54,6 +54,12 @@ class EventPPO(EventLearner):
         vf_coef: Weight of the value loss (beta_v).
         max_grad_norm: Gradients are clipped to this norm.
         target_kl: An update ends once the approximate KL divergence passes 1.5 times this; None: never.
+        exploration: "independent": each event has a noise of its own; "rule": each lifetime has a perturbed rule.
+        mirrored: With "rule": pairs of lifetimes get opposite perturbations.
+        baseline: "critic": advantages are A = G - V; "lifetimes": A = G - mean of G over lifetimes.
+        credit_horizon: Images whose rewards an image's return sums up, this one and those of its lifetime that follow
+            in the rollout; "rule" holds a perturbation as long.
+        gamma_lifetime: Discount per image in that sum.
         loss_weighting: "event": the loss is a mean over events; "step": over time steps, of means over their events.
         normalize_returns: Divide returns by their running standard deviation, for rewards of any scale.
         seed: Of everything.
@@ -79,6 +85,11 @@ class EventPPO(EventLearner):
         target_kl: float | None = None,
         loss_weighting: str = "event",
         normalize_returns: bool = False,
+        exploration: str = "independent",
+        mirrored: bool = False,
+        baseline: str = "critic",
+        credit_horizon: int = 1,
+        gamma_lifetime: float = 1.0,
         seed: int | None = None,
         _init_setup_model: bool = True,
         **kwargs: Any,
@@ -96,12 +107,18 @@ class EventPPO(EventLearner):
             use_sde=False,
             sde_sample_freq=-1,
             rollout_buffer_class=EventRolloutBuffer,  # type: ignore[arg-type]
-            rollout_buffer_kwargs={"events_per_image": events_per_image, "seed": seed or 0},
+            rollout_buffer_kwargs={
+                "events_per_image": events_per_image,
+                "credit_horizon": credit_horizon,
+                "gamma_lifetime": gamma_lifetime,
+                "seed": seed or 0,
+            },
             seed=seed,
             supported_action_spaces=(spaces.Box,),
             _init_setup_model=False,
             **kwargs,
         )
+        self._set_estimator(exploration, mirrored, baseline)
         if batch_size < 1 or n_epochs < 1:
             raise ValueError(f"batch_size and n_epochs must be at least 1, got {batch_size} and {n_epochs}")
         self.batch_size = batch_size

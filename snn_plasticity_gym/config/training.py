@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from snn_plasticity_gym.config.schema import config_class, setting
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 LOSS_WEIGHTINGS = ("event", "step")
+EXPLORATIONS = ("independent", "rule")
+BASELINES = ("critic", "lifetimes")
 ADVANTAGE_SCOPES = ("minibatch", "rollout")
 WANDB_MODES = ("auto", "online", "offline", "disabled")
 
@@ -90,6 +92,30 @@ class LearnerConfig(TrainingConfig):
         0.1, "Standard deviation sigma_policy of the weight changes around their mean.", section="Learning", gt=0
     )
     gamma: float = setting(1.0, "Discount per time step.", section="Learning", gt=0, le=1)
+    exploration: str = setting(
+        "independent",
+        "independent: each event has a noise of its own; rule: each lifetime follows a perturbed rule of its own.",
+        section="Credit",
+        choices=EXPLORATIONS,
+    )
+    mirrored: bool = setting(
+        False, "With exploration rule: pairs of lifetimes follow opposite perturbations.", section="Credit"
+    )
+    baseline: str = setting(
+        "critic",
+        "What returns are compared with: the critic's value, or the mean return over lifetimes.",
+        section="Credit",
+        choices=BASELINES,
+    )
+    credit_horizon: int = setting(
+        1,
+        "Images whose rewards an image's return sums up, this one and those of its lifetime that follow in the "
+        "rollout; exploration rule holds a perturbation as long.",
+        unit="images",
+        section="Credit",
+        ge=1,
+    )
+    gamma_lifetime: float = setting(1.0, "Discount per image in that sum.", section="Credit", gt=0, le=1)
     vf_coef: float = setting(0.5, "Weight beta_v of the value loss.", section="Learning", ge=0)
     ent_coef: float = setting(
         0.0,
@@ -110,6 +136,20 @@ class LearnerConfig(TrainingConfig):
         section="Learning",
         choices=LOSS_WEIGHTINGS,
     )
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        if self.credit_horizon > self.images_per_update:
+            raise ConfigError(
+                f"credit_horizon must be at most images_per_update={self.images_per_update}, as an update sees no "
+                f"further, got {self.credit_horizon}"
+            )
+        if self.mirrored and (self.exploration != "rule" or self.num_envs % 2):
+            raise ConfigError(
+                f"mirrored needs exploration rule and an even num_envs, got {self.exploration} and {self.num_envs}"
+            )
+        if self.baseline == "lifetimes" and self.num_envs < 2:
+            raise ConfigError("baseline lifetimes needs at least 2 num_envs, got 1")
 
 
 @config_class
