@@ -1,10 +1,11 @@
 # make train   install into .venv and run the main job: A2C on SNNPlastic-Unsup1-v0
 # make test    install into .venv, lint, check types and run the tests
+# make bench   measure (quick; ARGS=--no-quick for full sizes) and write the table and picture of docs/performance.md
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: train test slow format clean
+.PHONY: train test slow bench format clean
 
 .venv/installed: pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
@@ -23,6 +24,9 @@ test: .venv/installed
 
 slow: .venv/installed
 	$(BIN)/pytest -m slow $(ARGS)
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/report.py $(ARGS)
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,98 @@
+"""Whole images through Unsup1 with hand-written and learned rules, one lifetime and many."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from program import BenchmarkConfig, json_flag, run
+from rivals import Rival
+from timing import Sampler, take_turns, timed
+from workload import environment, rule_network, show_image
+
+from snn_plasticity_gym.agents.policy import FrozenRule
+from snn_plasticity_gym.config.schema import config_class, setting
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.rules import Rule, make_rule
+
+HAND_WRITTEN = ("zero", "stdp", "target-stdp")
+
+KEYS = {
+    "dataset": "images",
+    "lifetimes": "number of lifetimes that 'many' means",
+    "one": "images per second by rule, one lifetime",
+    "many": "images per second by rule, many lifetimes; the learned rule's only if not quick",
+    "events_one": "events per image by rule, one lifetime",
+    "events_many": "events per image by rule, many lifetimes",
+    "stdp_over_zero": "time of an image with STDP over that without any rule, one lifetime: what STDP itself costs",
+    "stdp_over_zero_many": "the same for many lifetimes",
+    "bindsnet_one": "images per second of BindsNET's DiehlAndCook2015 with STDP, batch 1; null without its interpreter",
+    "bindsnet_many": "the same with a batch as large as the lifetimes are many, summed into one weight matrix",
+    "over_bindsnet_one": "images per second with stdp over BindsNET's, batch 1; I -> E learns here and not there",
+    "over_bindsnet_many": "the same for many",
+}
+
+
+@config_class
+class RulesConfig(BenchmarkConfig):
+    """Measure images per second with hand-written rules and a learned one."""
+
+    json: bool = json_flag(KEYS)
+    rounds: int = setting(5, "Rounds for one lifetime; 2 if quick. Many lifetimes: a third.", section="Benchmark", ge=1)
+    lifetimes: int = setting(64, "Lifetimes side by side; at most 16 if quick.", section="Workload", ge=1)
+    bindsnet_python: str | None = setting(
+        None, "Interpreter of an environment with BindsNET, to compare with.", section="Others"
+    )
+
+
+def measure(config: RulesConfig) -> dict[str, Any]:
+    """Return the results for `KEYS`."""
+    many = min(config.lifetimes, 16) if config.quick else config.lifetimes
+    rounds = min(config.rounds, 2) if config.quick else config.rounds
+    learned = FrozenRule(rule_network(config.seed), config.num_steps)
+    rules: dict[str, Rule] = {name: make_rule(name) for name in HAND_WRITTEN}
+    results: dict[str, Any] = {"lifetimes": many}
+    for name, count, turns in (("one", 1, rounds), ("many", many, -(-rounds // 3))):
+        answering = rules if name == "many" and config.quick else rules | {"learned": learned}
+        results |= compare(config, name, count, answering, turns)
+    return results
+
+
+def compare(config: RulesConfig, name: str, num_envs: int, rules: dict[str, Rule], rounds: int) -> dict[str, Any]:
+    """Return what goes with the keys of `name`: one or many lifetimes."""
+    events: dict[str, list[int]] = {rule: [] for rule in rules}
+    samplers: dict[str, Sampler] = {}
+    for rule_name, rule in rules.items():
+        env = environment(config, num_envs)  # each rule has networks of its own to grow in
+
+        def image(env: PlasticityVectorEnv = env, rule: Rule = rule, counts: list[int] = events[rule_name]) -> int:
+            counts.append(show_image(env, rule))
+            return num_envs
+
+        samplers[rule_name] = timed(image)
+    with ExitStack() as stack:
+        if config.bindsnet_python:
+            images = Path(stack.enter_context(tempfile.TemporaryDirectory()), "images.pt")
+            torch.save(env.engine.dataset.train.images[:64].clone(), images)
+            settings = {"n_exc": config.n_exc, "num_steps": config.num_steps, "max_rate": env.config.max_rate}
+            rival = Rival(config.bindsnet_python, "bindsnet", batch=num_envs, images=str(images), **settings)
+            stack.enter_context(rival)
+            samplers["bindsnet"] = lambda: rival() / num_envs
+        samples = take_turns(samplers, rounds)
+    results = {
+        "dataset": env.engine.dataset.name,
+        name: {rule: 1 / samples.median(rule) for rule in rules},
+        f"events_{name}": {rule: sum(counts) / (len(counts) * num_envs) for rule, counts in events.items()},
+        "stdp_over_zero" + "_many" * (name == "many"): samples.ratio("stdp", "zero"),
+    }
+    if config.bindsnet_python:
+        results[f"bindsnet_{name}"] = 1 / samples.median("bindsnet")
+        results[f"over_bindsnet_{name}"] = samples.ratio("bindsnet", "stdp")
+    return results
+
+
+if __name__ == "__main__":
+    run(RulesConfig, KEYS, measure)

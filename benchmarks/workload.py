@@ -1,0 +1,101 @@
+"""What the benchmarks let run: Diehl-Cook networks that are shown images, and the events that arise there."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from program import BenchmarkConfig
+from torch import Tensor
+
+from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer
+from snn_plasticity_gym.agents.heads import RuleNetwork
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.events import LocalState, SynapseEvents
+from snn_plasticity_gym.history import unpack
+from snn_plasticity_gym.rules import Rule
+
+ENV_ID = "SNNPlastic-Unsup1-v0"
+
+
+class Sample(NamedTuple):
+    """Some events of an episode, each with its own histories."""
+
+    history: Tensor  # (n, 2, K) uint8
+    weight: Tensor  # (n, 1)
+
+
+def environment(config: BenchmarkConfig, num_envs: int = 1, **settings: Any) -> PlasticityVectorEnv:
+    """Return networks at the first step of their first image."""
+    sizes: dict[str, Any] = {"dataset": config.dataset, "n_exc": config.n_exc, "num_steps": config.num_steps}
+    env = PlasticityVectorEnv(ENV_ID, num_envs, **({**sizes, "history_length": config.num_steps} | settings))
+    env.reset(seed=config.seed)
+    return env
+
+
+def rule_network(seed: int) -> RuleNetwork:
+    """Return the networks of a fresh policy with its default sizes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return RuleNetwork(1, False, 0, (128, 128), (16, 32), (5, 5))
+
+
+def show_image(env: PlasticityVectorEnv, rule: Rule) -> int:
+    """Show the present image to the end; return how many events there were in all lifetimes."""
+    while (events := env.events()) is not None:
+        env.apply(rule(events))
+    return int(env.finish().num_events.sum())
+
+
+def steps_of_image(env: PlasticityVectorEnv, rule: Rule) -> list[SynapseEvents]:
+    """Show the present image to the end; return the events of each step that has any."""
+    steps = []
+    while (events := env.events()) is not None:
+        if len(events.weight):
+            steps.append(events)
+        env.apply(rule(events))
+    env.finish()
+    return steps
+
+
+def sample_events(steps: list[SynapseEvents], count: int, seed: int) -> Sample:
+    """Return `count` events drawn uniformly, with replacement, from all of `steps`."""
+    sizes = torch.tensor([len(events.weight) for events in steps])
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randint(int(sizes.sum()), (count,), generator=generator)
+    owner = torch.searchsorted(sizes.cumsum(0), chosen, right=True)
+    place = chosen - (sizes.cumsum(0) - sizes)[owner]
+    history, weight = [], []
+    for step, events in enumerate(steps):
+        mine = place[owner == step]
+        pair = events.pair[mine]
+        rows = torch.stack([events.pair_pre[pair], events.pair_post[pair]], dim=1)
+        history.append(unpack(events.histories[rows], events.history_length))
+        weight.append(events.weight[mine].unsqueeze(1))
+    return Sample(torch.cat(history), torch.cat(weight))
+
+
+def rollout(env: PlasticityVectorEnv, events_per_image: int, seed: int) -> LocalState:
+    """Return the events that a learner would keep of one image of each lifetime (0: all)."""
+    buffer = EventRolloutBuffer(
+        1,
+        env.single_observation_space,  # type: ignore[arg-type]
+        env.single_action_space,
+        n_envs=env.num_envs,
+        events_per_image=events_per_image,
+        seed=seed,
+    )
+    while (events := env.events()) is not None:
+        nothing = torch.zeros_like(events.weight)
+        buffer.add(events, nothing, nothing, int(env.engine.steps[0]))
+        env.apply(nothing)
+    buffer.end_episode(env.finish().reward, env.engine.num_steps)
+    return buffer.samples().state
+
+
+def convolved_means(network: RuleNetwork, sample: Sample) -> Tensor:
+    """The rule the plain way, event by event: convolutions, then the head over [h; w]; (n,)."""
+    features = network.front(sample.history)  # (n, F)
+    head = network.heads[0]
+    everyone = torch.arange(len(features))
+    return torch.tanh(head(head.pair_part(features), everyone, sample.weight))  # type: ignore[operator]
