@@ -14,6 +14,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 from snn_plasticity_gym.agents.on_policy import EventLearner, flat_face
+from snn_plasticity_gym.agents.saved import load_policy, transfer
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.config.training import LearnerConfig, TrainingConfig
@@ -47,6 +48,7 @@ def run_training(
     seed = config.seed if config.seed >= 0 else secrets.randbelow(2**31)
     if config.threads:
         torch.set_num_threads(config.threads)
+    start = load_policy(config.init_policy, env_config.device) if config.init_policy else None
     env = make_sb3_env(config.env, config.num_envs, **to_dict(env_config))
     engine = flat_face(env).engine
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed}
@@ -54,6 +56,8 @@ def run_training(
     run = RunFolder.create(config.env, settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=dataset)
     writer = start_wandb(config.wandb, run, settings, config.wandb_project)
     model = algorithm("PlasticityPolicy", env, seed=seed, **_learner_arguments(config, env_config), **arguments)
+    if start is not None:
+        transfer(start, model.policy)
     model.set_logger(make_logger(run, writer))
     print(_plan(config, engine.dataset.name, env_config, seed, run))
 

@@ -63,7 +63,7 @@ class IndependentNoise:
 
 
 class RuleNoise:
-    """Every lifetime follows a perturbed rule of its own.
+    """Every lifetime follows a perturbed rule of its own; before the first events were seen, the mean rule.
 
     Args:
         generator: Source of the perturbations.
@@ -75,21 +75,21 @@ class RuleNoise:
         self._mirrored = mirrored
         self._num_lifetimes = 0
         self._readout: Readout | None = None
+        self._measured: Tensor | None = None  # what the present perturbations were scaled by
         self._moments: Tensor | None = None  # (G, F + 2): sums over events, see `RuleNetwork.explore`
 
     def perturb(self, num_lifetimes: int) -> None:
         """Draw new perturbations at the next events, when the heads are known."""
         self._num_lifetimes = num_lifetimes
         self._readout = None
+        self._measured = self._moments
         if self._moments is not None:
-            self._moments *= MEMORY
+            self._moments = MEMORY * self._moments
 
     def __call__(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor]:
         """Return mean and noise of each event, (E,) both."""
-        if self._readout is None:
-            if self._moments is None:
-                self._moments = rule.explore(events, None)[2]
-            self._readout = self._draw(self._moments)
+        if self._readout is None and self._measured is not None:
+            self._readout = self._draw(self._measured)
         mean, noise, moments = rule.explore(events, self._readout)
         self._moments = moments if self._moments is None else self._moments + moments
         return mean, noise

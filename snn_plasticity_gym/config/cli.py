@@ -35,6 +35,7 @@ def parse_configs(
     argv: Sequence[str] | None = None,
     *,
     prog: str | None = None,
+    foreign: Sequence[type] = (),
 ) -> tuple[Any, ...]:
     """Read the flags of a trainer and of the environment that `--env` chooses.
 
@@ -46,6 +47,7 @@ def parse_configs(
         environment_types: Configuration class of each environment, by id.
         argv: Arguments after the program's name; those of this process if None.
         prog: Name of the program in help and errors.
+        foreign: Configuration classes of other programs: what presets say of their settings is left aside.
 
     Returns:
         The trainer's and the environment's configuration.
@@ -59,7 +61,7 @@ def parse_configs(
 
     everything = [*trainer_infos.values(), *(i for t in environment_types.values() for i in setting_fields(t))]
     argv = _normalise(argv, {info.name: info for info in everything})
-    env_id, preset = _choices(argv, trainer_type, environment_types, prog)
+    env_id, preset = _choices(argv, trainer_type, environment_types, foreign, prog)
     types = (trainer_type, environment_types[env_id])
     start = {name: value for config in build_configs(preset, *types) for name, value in vars(config).items()}
 
@@ -134,7 +136,11 @@ def _is_bool(info: SettingInfo | None) -> bool:
 
 
 def _choices(
-    argv: Sequence[str], trainer_type: type, environment_types: Mapping[str, type], prog: str | None
+    argv: Sequence[str],
+    trainer_type: type,
+    environment_types: Mapping[str, type],
+    foreign: Sequence[type],
+    prog: str | None,
 ) -> tuple[str, dict[str, Any]]:
     """The environment and the preset's values: they decide what other flags there are, and their defaults."""
     parser = _Parser(prog=prog, add_help=False, allow_abbrev=False)
@@ -146,7 +152,8 @@ def _choices(
         if flags.env is not None:
             check_name("environment", flags.env, environment_types)
         if flags.preset:
-            preset = read_preset(shipped_file("preset", flags.preset), flags.env, trainer_type, environment_types)
+            path = shipped_file("preset", flags.preset)
+            preset = read_preset(path, flags.env, trainer_type, environment_types, foreign)
     except ConfigError as error:
         parser.error(str(error))
     (default,) = (info.default for info in setting_fields(trainer_type) if info.name == "env")

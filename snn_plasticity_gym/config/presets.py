@@ -7,7 +7,7 @@ and of its environment, and nothing else. The config.yaml of a run is a preset, 
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,11 @@ def check_name(kind: str, name: object, names: Iterable[str], *other: str) -> No
 
 
 def read_preset(
-    path: Path, env_id: str | None, trainer_type: type, environment_types: Mapping[str, type]
+    path: Path,
+    env_id: str | None,
+    trainer_type: type,
+    environment_types: Mapping[str, type],
+    foreign: Sequence[type] = (),
 ) -> dict[str, Any]:
     """Read a preset, each setting of which belongs to the trainer or to the environment, and has a value it may take.
 
@@ -65,6 +69,7 @@ def read_preset(
         env_id: Environment that a flag has chosen, if one has: it wins over the one in the file.
         trainer_type: Configuration class with a setting `env`.
         environment_types: Configuration class of each environment, by id.
+        foreign: Configuration classes of other programs, whose settings are left aside.
 
     Raises:
         ConfigError: The file cannot be read, or something in it is wrong; one line that names the file.
@@ -75,6 +80,8 @@ def read_preset(
         check_name(f"environment in {path}:", preset["env"], environment_types)
     env_id = env_id or preset.get("env") or str(trainer_infos["env"].default)
     names = [*trainer_infos, *(info.name for info in setting_fields(environment_types[env_id]))]
+    elsewhere = {info.name for other in foreign for info in setting_fields(other)} - set(names)
+    preset = {key: value for key, value in preset.items() if key not in elsewhere}
     strays = [key for key in preset if key not in names]
     problems = [_stray(key, names, environment_types, env_id) for key in strays[:1]]
     if len(strays) > 1:

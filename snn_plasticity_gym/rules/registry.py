@@ -8,6 +8,7 @@ from snn_plasticity_gym.config.schema import ConfigError, build_configs, unknown
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.bcm import BCM
 from snn_plasticity_gym.rules.constant import SeededRandomRule, ZeroRule
+from snn_plasticity_gym.rules.delta import DeltaRule
 from snn_plasticity_gym.rules.oja import Oja
 from snn_plasticity_gym.rules.stdp import MultiplicativeSTDP, PairSTDP
 from snn_plasticity_gym.rules.target_stdp import TargetSTDP
@@ -22,6 +23,7 @@ RULES: dict[str, type[Any]] = {
     "target-stdp": TargetSTDP,
     "oja": Oja,
     "bcm": BCM,
+    "delta": DeltaRule,
 }
 """Classes of the rules. Each is a configuration class: `setting_fields` lists its parameters, `to_dict` its values."""
 

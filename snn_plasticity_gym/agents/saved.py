@@ -1,0 +1,85 @@
+"""Policies from run folders: to be judged as rules, or to start another training from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import torch
+from stable_baselines3.common.save_util import load_from_zip_file
+
+from snn_plasticity_gym.agents.heads import Head, RuleNetwork
+from snn_plasticity_gym.agents.policy import PlasticityPolicy
+from snn_plasticity_gym.config.schema import ConfigError
+
+
+def load_policy(path: str | Path, device: torch.device | str = "cpu") -> PlasticityPolicy:
+    """Load the policy of a training, whichever algorithm trained it.
+
+    A Stable-Baselines3 zip can run code when it is loaded: load only your own.
+
+    Args:
+        path: A run's folder, which has a final.zip, or a zip file.
+        device: Where the policy shall live.
+
+    Raises:
+        ConfigError: There is no such file, or it holds no `PlasticityPolicy`.
+    """
+    path = Path(path)
+    file = path / "final.zip" if path.is_dir() else path
+    if not file.is_file():
+        raise ConfigError(f"no policy at {file}; give the folder of a finished run, or its final.zip")
+    try:
+        data, parameters, _ = load_from_zip_file(file, device=device)
+        assert data is not None
+        policy = PlasticityPolicy(
+            data["observation_space"], data["action_space"], lambda _: 0.0, **data["policy_kwargs"]
+        ).to(device)
+        policy.load_state_dict(parameters["policy"])  # type: ignore[arg-type]
+    except (AssertionError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"{file} holds no policy of this project: {reason}") from error
+    policy.set_training_mode(False)
+    return policy
+
+
+@torch.no_grad()
+def transfer(source: PlasticityPolicy, target: PlasticityPolicy) -> None:
+    """Copy into `target` what it has in common with `source`, which may come from another environment.
+
+    The front is taken over whole. A head takes over the source's head of its number, or the last one if there are
+    fewer: its part of h, of the weight, of the kind and of extras of the same name; scalars that the source did not see
+    get weight 0, so that `target` answers as `source` would. The critic likewise.
+
+    Raises:
+        ConfigError: Widths differ.
+    """
+    for name in ("hidden_sizes", "channels", "kernel_sizes"):
+        mine, given = getattr(target, name), getattr(source, name)
+        if tuple(mine) != tuple(given):
+            what = "head_sizes" if name == "hidden_sizes" else name
+            raise ConfigError(f"the policy to start from has {what} {tuple(given)}, this one {tuple(mine)}")
+    old, new = source.rule, target.rule
+    new.front.load_state_dict(old.front.state_dict())
+    columns = _scalar_columns(source, old), _scalar_columns(target, new)
+    old_heads, new_heads = cast(list[Head], old.heads), cast(list[Head], new.heads)
+    for number, head in enumerate(new_heads):
+        _transfer_head(old_heads[min(number, len(old_heads) - 1)], head, *columns)
+    _transfer_head(old.critic, new.critic, *columns)
+
+
+def _scalar_columns(policy: PlasticityPolicy, network: RuleNetwork) -> dict[str, int]:
+    """Return the column of each scalar in a head's first layer, by name; see `RuleNetwork.scalars`."""
+    names = ["weight", *(["pre", "post", "both"] if policy.use_kind else []), *policy.extra_keys]
+    return {name: network.front.out_features + place for place, name in enumerate(names)}
+
+
+def _transfer_head(old: Head, new: Head, old_columns: dict[str, int], new_columns: dict[str, int]) -> None:
+    state = {name: value for name, value in old.state_dict().items() if name != "first.weight"}
+    new.load_state_dict(state, strict=False)
+    features = old.num_features
+    new.first.weight.zero_()
+    new.first.weight[:, :features] = old.first.weight[:, :features]
+    for name, column in new_columns.items():
+        if name in old_columns:
+            new.first.weight[:, column] = old.first.weight[:, old_columns[name]]

@@ -1,0 +1,153 @@
+"""What a rule teaches a classifier: fresh networks learn by it on training images, then are tested as they are."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from snn_plasticity_gym.config.environments import FeedforwardConfig
+from snn_plasticity_gym.config.schema import to_dict
+from snn_plasticity_gym.data import ImageSet
+from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.rules import Rule
+from snn_plasticity_gym.snn.bptt import forward
+from snn_plasticity_gym.snn.encoding import poisson_encode
+from snn_plasticity_gym.snn.feedforward import lif_params
+
+TEST_SEED = 1_000_000_007  # of the input spikes of every test; far from the seeds that runs draw
+TEST_BATCH = 500  # images at a time
+
+
+class Examination(NamedTuple):
+    """How B networks did on N images, with frozen weights and no third factor."""
+
+    confusion: Tensor  # (B, 10, 10) float64: answers (columns) for each label (rows); equals share an answer
+    loss: Tensor  # (B,) float64, mean cross-entropy of softmax(alpha_softmax * rate)
+
+    @property
+    def accuracy(self) -> Tensor:
+        """Share of right answers, (B,)."""
+        return self.confusion.diagonal(dim1=1, dim2=2).sum(dim=1) / self.confusion.sum(dim=(1, 2))
+
+
+class LearningCurve(NamedTuple):
+    """How B networks did while they learned."""
+
+    images: list[int]  # training images seen, at each of C tests
+    tests: list[Examination]  # C of them
+
+    @property
+    def accuracy(self) -> Tensor:
+        """Share of right answers on images not learned from, (C, B)."""
+        return torch.stack([test.accuracy for test in self.tests])
+
+    @property
+    def loss(self) -> Tensor:
+        """Mean cross-entropy on them, (C, B)."""
+        return torch.stack([test.loss for test in self.tests])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all numbers as plain ones; the standard deviation is that over networks, None for a single one."""
+        last = self.accuracy[-1]
+        return {
+            "accuracy_mean": last.mean().item(),
+            "accuracy_sd": last.std().item() if len(last) > 1 else None,
+            "images": self.images,
+            "accuracy": self.accuracy.T.tolist(),
+            "loss": self.loss.T.tolist(),
+            "confusion": self.tests[-1].confusion.tolist(),
+        }
+
+
+@torch.no_grad()
+def learning_curve(
+    rule: Rule,
+    env_id: str,
+    config: FeedforwardConfig,
+    num_networks: int,
+    train_images: int,
+    tests: int,
+    test_images: int,
+    test_split: str,
+    seed: int,
+) -> LearningCurve:
+    """Let fresh networks learn by a frozen rule, one image after the other, and test them on the way.
+
+    They learn from the training split, whatever `config.split` says, and live as long as the training takes.
+
+    Args:
+        rule: Answers events.
+        env_id: An environment with a feed-forward classifier.
+        config: Its settings.
+        num_networks: B, with seeds seed, seed + 1, ...
+        train_images: Images that each network learns from.
+        tests: Number of tests after the first, which is before learning; spread evenly.
+        test_images: Images of each test, the first of the split; 0: all.
+        test_split: "validation" or "test".
+        seed: Of networks, training images and input spikes. The same seed gives every rule the same ones.
+    """
+    settings = to_dict(config) | {"split": "train", "lifetime_length": 0}
+    env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
+    held_out = env.engine.dataset.split(test_split)
+    env.reset(seed=seed)
+    times = sorted({round(train_images * k / max(tests, 1)) for k in range(tests + 1)} | {train_images})
+    examinations = []
+    for image in range(train_images + 1):
+        if image in times:
+            examinations.append(examine(env.engine, config, held_out, test_images))
+        if image < train_images:
+            while (events := env.events()) is not None:
+                env.apply(rule(events))
+            env.finish()
+    return LearningCurve(times, examinations)
+
+
+@torch.no_grad()
+def examine(engine: Engine, config: FeedforwardConfig, part: ImageSet, num_images: int = 0) -> Examination:
+    """Test all networks of an engine as they are: no plasticity, no third factor, input spikes of a fixed seed.
+
+    The output neuron that spikes most is the answer. Equals share it, and so do all outputs if none spikes: that is
+    what drawing among them comes to, and it favours no label.
+
+    Args:
+        engine: Of an environment with a feed-forward classifier.
+        config: Its settings.
+        part: Images.
+        num_images: The first so many of them; 0: all.
+    """
+    rng = np.random.default_rng(TEST_SEED)
+    num_images = min(num_images or len(part.labels), len(part.labels))
+    projections = engine.task.projections
+    layers = [engine.network.weights_of(projection.name) for projection in projections]  # (B, n_pre, n_post) each
+    gains = [projection.gain for projection in projections]
+    confusion = torch.zeros(engine.num_lifetimes, 10, 10, dtype=torch.float64, device=engine.device)
+    loss = torch.zeros(engine.num_lifetimes, dtype=torch.float64, device=engine.device)
+    for start in range(0, num_images, TEST_BATCH):
+        here = slice(start, min(start + TEST_BATCH, num_images))
+        labels = part.labels[here].to(engine.device)
+        intensity = part.images[here].reshape(-1) / 255.0
+        spikes = poisson_encode(intensity, config.num_steps, config.max_rate, rng)  # (T, images * pixels)
+        inputs = spikes.view(config.num_steps, len(labels), -1).to(engine.device, torch.float32)
+        for row in range(engine.num_lifetimes):
+            weights = [layer[row] for layer in layers]
+            activity = forward(weights, inputs, lif_params(config), config.dt, gains, _step_function)
+            counts = activity.spikes[-1].sum(dim=0)  # (images, 10)
+            confusion[row].index_add_(0, labels, shared_answers(counts))
+            logits = config.alpha_softmax / config.num_steps * counts
+            loss[row] += F.cross_entropy(logits, labels, reduction="sum") / num_images
+    return Examination(confusion, loss)
+
+
+def shared_answers(counts: Tensor) -> Tensor:
+    """Return each output's share in the answer, float64 (N, 10), from spike counts (N, 10): equals share alike."""
+    most = (counts == counts.amax(dim=1, keepdim=True)).to(torch.float64)
+    return most / most.sum(dim=1, keepdim=True)
+
+
+def _step_function(x: Tensor) -> Tensor:
+    return (x > 0).to(x.dtype)

@@ -1,0 +1,107 @@
+"""An evaluation from its first line on the screen to its last."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from snn_plasticity_gym.agents.policy import PlasticityPolicy
+from snn_plasticity_gym.agents.saved import load_policy
+from snn_plasticity_gym.config.environments import FeedforwardConfig
+from snn_plasticity_gym.config.evaluate import EvaluateConfig
+from snn_plasticity_gym.config.schema import ConfigError, setting_fields, to_dict
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.evaluation.classification import LearningCurve, learning_curve
+from snn_plasticity_gym.evaluation.figures import Curve, bptt_curve, draw_learning_curves
+from snn_plasticity_gym.rules import Rule
+from snn_plasticity_gym.rules.registry import RULES, make_rule
+
+
+def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig) -> dict[str, Any]:
+    """Evaluate every rule, print a table or a line of JSON, and write what was asked for.
+
+    Raises:
+        ConfigError: A rule is unknown, or a policy does not fit the environment.
+        FileNotFoundError: The data set cannot be had.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    rules = {name: _rule(name, config, env_config) for name in config.rules}  # a wrong name is answered at once
+    beside = {"BPTT": bptt_curve(config.bptt)} if config.bptt else {}
+    results: dict[str, Any] = {}
+    curves: dict[str, Curve] = {}
+    for name, rule in rules.items():
+        began = time.perf_counter()
+        curve = learning_curve(
+            rule,
+            config.env,
+            env_config,
+            config.networks,
+            config.train_images,
+            config.tests,
+            config.test_images,
+            config.test_split,
+            config.seed,
+        )
+        results[name] = {**curve.as_dict(), "seconds": time.perf_counter() - began}
+        curves[_short(name)] = Curve(curve.images, curve.accuracy.cpu().numpy(), curve.loss.cpu().numpy())
+        if not config.json:
+            print(_lines(name, curve, results[name]["seconds"]), flush=True)
+    if config.json:
+        print(json.dumps({"env": config.env, "networks": config.networks, "rules": results}))
+    if config.out:
+        folder = Path(config.out)
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {"settings": {**to_dict(config), **to_dict(env_config)}, "rules": results}
+        (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        draw_learning_curves(curves | beside, folder / "learning_curves.png")
+        print(f"results in {folder}", file=sys.stderr)
+    return results
+
+
+def _rule(name: str, config: EvaluateConfig, env_config: FeedforwardConfig) -> Rule:
+    """Return the rule that a user means by a name or a run's folder."""
+    if name in RULES:
+        known = {info.name for info in setting_fields(RULES[name])}
+        environment = {"dt": env_config.dt, "scale": env_config.eta, "seed": config.seed}
+        return make_rule(name, **{key: value for key, value in environment.items() if key in known})
+    if not Path(name).exists():
+        raise ConfigError(f"unknown rule {name!r}; valid: {', '.join(RULES)}, or the folder of a training run")
+    policy = load_policy(name, env_config.device)
+    _check_fit(name, policy, PlasticityVectorEnv(config.env, num_envs=1, **to_dict(env_config)))
+    return policy.frozen(env_config.history_length)
+
+
+def _check_fit(name: str, policy: PlasticityPolicy, env: PlasticityVectorEnv) -> None:
+    """Refuse a policy that was trained on other scalars, or with other heads, than the environment has."""
+    seen, offered = tuple(policy.extra_keys), env.engine.task.extra_names
+    if seen != offered:
+        raise ConfigError(
+            f"the policy of {name} sees {_listed(seen)} beside spikes and weight, the environment offers "
+            f"{_listed(offered)}; start from the run's settings with --preset={name}/config.yaml"
+        )
+    heads = len(env.engine.heads)
+    if policy.num_groups != heads:
+        raise ConfigError(f"the policy of {name} has {policy.num_groups} heads, the environment needs {heads}")
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return " and ".join(names) if names else "nothing"
+
+
+def _short(name: str) -> str:
+    """Name of a rule as a legend shows it."""
+    return name if name in RULES else Path(name).resolve().name
+
+
+def _lines(name: str, curve: LearningCurve, seconds: float) -> str:
+    lines = [f"{name} ({seconds:.0f} s)", f"  {'images':>8}{'accuracy':>12}{'sd':>8}{'loss':>9}"]
+    for images, accuracy, loss in zip(curve.images, curve.accuracy, curve.loss, strict=True):
+        spread = f"{accuracy.std().item():8.4f}" if len(accuracy) > 1 else f"{'':8}"
+        lines.append(f"  {images:8d}{accuracy.mean().item():12.4f}{spread}{loss.mean().item():9.3f}")
+    return "\n".join(lines)
