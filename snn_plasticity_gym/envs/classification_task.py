@@ -38,7 +38,7 @@ class ClassificationTask(Task):
         self._factor = FACTORS[config.third_factor](config, self.populations, self.projections, num_lifetimes, device)
         self.extra_names = self._factor.names
         self._reward = ClassificationReward(config)
-        self._first_judged = config.factor_steps
+        self._judged = config.num_steps - config.factor_steps
 
     def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
         """Begin lifetime `row` anew."""
@@ -61,8 +61,8 @@ class ClassificationTask(Task):
         return self._factor.scalars(events)
 
     def judge(self, episode: Episode, network: Network) -> Verdict:
-        """Judge the output spikes of the steps in which a passing factor was off."""
-        spikes = episode.raster[OUTPUT][:, self._first_judged :]  # (R, T', 10)
+        """Judge the output spikes of the steps before a passing factor came on."""
+        spikes = episode.raster[OUTPUT][:, : self._judged]  # (R, T', 10)
         counts = spikes.sum(dim=1)  # (R, 10)
         winners = winner(counts, first_spike=spikes.int().argmax(dim=1))
         result = self._reward(counts, winners, episode.labels, spikes.shape[1])

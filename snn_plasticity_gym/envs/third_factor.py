@@ -109,7 +109,7 @@ class ThirdFactor:
     def _on(self, step: int | Tensor) -> Tensor:
         """Return whether the factor is on in a step: 1.0 or 0.0, () or (R, 1)."""
         steps = self._config.factor_steps or self._config.num_steps
-        on = torch.as_tensor(step, device=self._device) < steps
+        on = torch.as_tensor(step, device=self._device) >= self._config.num_steps - steps
         return (on.unsqueeze(1) if on.ndim else on).float()
 
 

@@ -38,9 +38,9 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def slow_verdict(raster, label, first, config):
-    """Winner, reward and terms from the output spikes [step][output], of the steps from `first` on."""
-    judged = raster[first:]
+def slow_verdict(raster, label, taught, config):
+    """Winner, reward and terms from the output spikes [step][output], without the last `taught` steps."""
+    judged = raster[: len(raster) - taught]
     counts = [sum(step[k] for step in judged) for k in range(10)]
     winner = -1
     if any(counts):  # most spikes, then the earliest one, then the lowest index
@@ -119,7 +119,7 @@ def test_the_last_step_tells_the_verdict(third_factor, factor_steps):
 
 
 def test_spikes_under_teaching_do_not_count():
-    """A dead network whose label's neuron is driven in three of six steps: silent as far as anyone judges."""
+    """A dead network whose label's neuron is driven in the last three of six steps: silent as far as anyone judges."""
     dead = SMALL | {"eta": 0.0, "third_factor": "teaching", "teaching_current": 5.0}
     for factor_steps, reward in ((3, -1.0), (0, 1 + 0.7 - 0.4 / 10)):
         env = PlasticityVectorEnv(SEMI, 3, **(dead | {"factor_steps": factor_steps}))
@@ -149,13 +149,13 @@ def judge(raster, labels, **settings):
 
 def test_a_tie_is_won_by_the_first_spike_of_the_judged_steps():
     raster = torch.zeros(4, 6, 10, dtype=torch.bool)
-    raster[0, [0, 1, 5], 2] = True  # most spikes and the first one, but under the factor
-    raster[0, [3], 8] = True  # one judged spike each, this one earlier
-    raster[1, [3, 4], 1] = True
-    raster[1, [2, 5], 6] = True  # the first judged step
-    raster[2, [2, 4], 9] = True
-    raster[2, [2, 4], 4] = True  # all alike: the lowest
-    raster[3, [0, 1], 7] = True  # nothing is left
+    raster[0, [3, 4, 5], 2] = True  # most spikes, but two of them under the factor
+    raster[0, [1], 8] = True  # one judged spike each, this one earlier
+    raster[1, [1, 2], 1] = True
+    raster[1, [0, 3], 6] = True  # the first step
+    raster[2, [0, 2], 9] = True
+    raster[2, [0, 2], 4] = True  # all alike: the lowest
+    raster[3, [4, 5], 7] = True  # nothing is left
     told = {"third_factor": "teaching", "factor_steps": 2}
     verdict = judge(raster, [8, 6, 4, 7], **told)
     assert verdict.winners.tolist() == [8, 6, 4, -1]
@@ -167,10 +167,10 @@ def test_a_tie_is_won_by_the_first_spike_of_the_judged_steps():
     assert verdict.result.reward.tolist() == [-1.0, 1.0, 1.0, 1.0]
 
 
-def test_only_the_last_step_may_be_left_to_judge():
+def test_only_the_first_step_may_be_left_to_judge():
     raster = torch.zeros(2, 4, 10, dtype=torch.bool)
-    raster[:, :3, 5] = True
-    raster[0, 3, 0] = True
+    raster[:, 1:, 5] = True
+    raster[0, 0, 0] = True
     verdict = judge(raster, [0, 5], third_factor="feedback", factor_steps=3)
     assert verdict.winners.tolist() == [0, -1]
     assert verdict.result.terms["margin"].tolist() == [1.0, 0.0]

@@ -116,7 +116,7 @@ def sizes_of(env):
 
 def is_on(env, row):
     """Whether a passing factor is on in the step that is being presented (the first is 1)."""
-    return not env.config.factor_steps or env.engine.steps[row] <= env.config.factor_steps
+    return not env.config.factor_steps or env.engine.steps[row] > env.config.num_steps - env.config.factor_steps
 
 
 def slow_teaching(env):
@@ -273,7 +273,7 @@ def test_the_teaching_current_enters_the_output_neurons(current, factor_steps):
                 weights = network.weights_of(last)[row].tolist()  # nothing was written since the step
                 for k in range(10):
                     drive = sum(weights[j][k] for j, spike in enumerate(sources) if spike)
-                    if factor_steps == 0 or step <= factor_steps:
+                    if factor_steps == 0 or step > config.num_steps - factor_steps:
                         drive += current if k == env.engine.shown(row).label else -current
                     rise = config.v_rest - membrane[k] + config.resistance * drive
                     membrane[k] += config.dt / config.tau_mem * rise
@@ -295,8 +295,8 @@ def test_the_teaching_current_enters_the_output_neurons(current, factor_steps):
     ("factor_steps", "spikes", "label", "other"),
     [
         (0, [2, 4, 6], [1.0, 0.0, 1.0, 0.0, 1.0, 0.0], [-1.0, -1.5, -1.75, -1.875, -1.9375, -1.96875]),
-        (3, [2], [1.0, 0.0, 1.0, 0.5, 0.25, 0.125], [-1.0, -1.5, -1.75, -0.875, -0.4375, -0.21875]),
-        (1, [], [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125], [-1.0, -0.5, -0.25, -0.125, -0.0625, -0.03125]),
+        (3, [5], [0.0, 0.0, 0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, -1.0, -1.5, -1.75]),
+        (1, [], [0.0, 0.0, 0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0, 0.0, -1.0]),
     ],
 )
 def test_teaching_drives_a_dead_network_by_hand(factor_steps, spikes, label, other):
