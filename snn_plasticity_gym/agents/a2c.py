@@ -40,9 +40,11 @@ class EventA2C(EventLearner, A2C):
         ent_coef: Weight of the entropy (beta_ent); sigma is fixed, so it moves the loss but no parameter.
         vf_coef: Weight of the value loss (beta_v).
         max_grad_norm: Gradients are clipped to this norm.
-        exploration: "independent": each event has a noise of its own; "rule": each lifetime has a perturbed rule.
+        exploration: "independent": each event has a noise of its own; "rule": each lifetime follows a perturbed rule
+            of its own, returns are compared between lifetimes, and the heads' last layers are what is learned.
         mirrored: With "rule": pairs of lifetimes get opposite perturbations.
-        baseline: "critic": advantages are A = G - V; "lifetimes": A = G - mean of G over lifetimes.
+        rule_learning_rate: With "rule": step per unit of gradient, in standard deviations of the perturbation.
+        baseline: With "independent": "critic": A = G - V; "lifetimes": A = G - mean of G over lifetimes.
         credit_horizon: Images whose rewards an image's return sums up, this one and those of its lifetime that follow
             in the rollout; "rule" holds a perturbation as long.
         gamma_lifetime: Discount per image in that sum.
@@ -67,6 +69,7 @@ class EventA2C(EventLearner, A2C):
         normalize_returns: bool = False,
         exploration: str = "independent",
         mirrored: bool = False,
+        rule_learning_rate: float = 0.3,
         baseline: str = "critic",
         credit_horizon: int = 1,
         gamma_lifetime: float = 1.0,
@@ -76,7 +79,7 @@ class EventA2C(EventLearner, A2C):
     ) -> None:
         self.normalize_returns = normalize_returns
         self.loss_weighting = choice("loss_weighting", loss_weighting, LOSS_WEIGHTINGS)
-        self._set_estimator(exploration, mirrored, baseline)
+        self._set_estimator(exploration, mirrored, rule_learning_rate, baseline)
         buffer = {
             "events_per_image": events_per_image,
             "credit_horizon": credit_horizon,
@@ -102,7 +105,10 @@ class EventA2C(EventLearner, A2C):
         )
 
     def train(self) -> None:
-        """Take one gradient step on all events of the rollout; a rollout without any event changes nothing."""
+        """Take one gradient step on the whole rollout; a rollout without any event changes nothing."""
+        if self.exploration == "rule":
+            self.learn_from_rules()
+            return
         if not len(self.rollout_buffer):
             return
         self.policy.set_training_mode(True)

@@ -235,7 +235,7 @@ class EventRolloutBuffer:
         """
         if not len(self):
             raise ValueError("the rollout holds no event to learn from")
-        totals = self._lifetime_returns()  # (episodes, B)
+        totals = self.lifetime_returns()  # (episodes, B)
         episodes, returns, advantages, numbers = [], [], [], []
         for place, (episode, pay) in enumerate(zip(self._episodes, self._paid, strict=True)):
             if episode is None:
@@ -270,7 +270,7 @@ class EventRolloutBuffer:
             step=torch.cat(numbers),
         )
 
-    def _lifetime_returns(self) -> Tensor:
+    def lifetime_returns(self) -> Tensor:
         """Return G of every episode and lifetime, (episodes, B)."""
         total = torch.stack([pay.rewards for pay in self._paid])  # (episodes, B)
         rewards, fresh = total.clone(), torch.stack([pay.fresh for pay in self._paid])

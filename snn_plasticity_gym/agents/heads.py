@@ -17,7 +17,7 @@ ACTING_CHUNK = 4096  # events whose hidden layers (2 MB each) stay in cache
 
 
 class Readout(NamedTuple):
-    """A last layer for every lifetime and head, in place of the head's own."""
+    """Last layers, one for every lifetime and head."""
 
     weights: Tensor  # (B, G, F)
     bias: Tensor  # (B, G)
@@ -166,32 +166,33 @@ class RuleNetwork(nn.Module):
     @torch.no_grad()
     def explore(
         self, front: FrozenFront, state: LocalState, lifetime: Tensor, readout: Readout | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Act, and put a second last layer beside each head's own.
+    ) -> tuple[Tensor, Tensor]:
+        """Act, each lifetime with last layers of its own.
 
         Args:
             front: Front frozen earlier.
             state: Local states of E events.
             lifetime: Whose they are, int64 (E,).
-            readout: The second last layers; None: none, and zeros are returned for their output.
+            readout: What is added to the heads' last layers; None: nothing.
 
         Returns:
-            Means as from `act` (E,), output of the second last layer (E,), and, summed over the events of each head, 1,
-            phi and |phi|^2 of its last hidden layer phi, float64 (G, F + 2).
+            Weight changes (E,), and, summed over the events of each head, 1, phi and |phi|^2 of its last hidden layer
+            phi, float64 (G, F + 2).
         """
         features = front.pairs(unpack(state.histories, state.history_length), state.pair_pre, state.pair_post)
         scalars = self.scalars(state)
-        mean, noise = (scalars.new_zeros(len(state.pair)) for _ in range(2))
+        delta_d = scalars.new_empty(len(state.pair))
         moments = scalars.new_zeros(len(self.heads), cast(Head, self.heads[0]).width + 2, dtype=torch.float64)
         for group, head in enumerate(cast(list[Head], self.heads)):
             part = head.pair_part(features)
             for index in (state.group == group).nonzero().squeeze(1).split(ACTING_CHUNK):
                 hidden = head.last_hidden(part, state.pair[index], scalars[index])  # (M, F)
-                mean[index] = torch.tanh(head.output(hidden))
+                output = head.output(hidden)  # (M,)
+                if readout is not None:
+                    by_lifetime = torch.addmm(readout.bias[:, group], hidden, readout.weights[:, group].T)  # (M, B)
+                    output += by_lifetime.gather(1, lifetime[index].unsqueeze(1)).squeeze(1)
+                delta_d[index] = torch.tanh(output)
                 moments[group, 0] += len(index)
                 moments[group, 1:-1] += hidden.sum(dim=0)
                 moments[group, -1] += hidden.square().sum()
-                if readout is not None:
-                    by_lifetime = torch.addmm(readout.bias[:, group], hidden, readout.weights[:, group].T)  # (M, B)
-                    noise[index] = by_lifetime.gather(1, lifetime[index].unsqueeze(1)).squeeze(1)
-        return mean, noise, moments
+        return delta_d, moments

@@ -20,12 +20,14 @@ from torch import Tensor
 from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
 from snn_plasticity_gym.agents.exploration import Exploration, IndependentNoise, RuleNoise
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
+from snn_plasticity_gym.agents.rule_search import ascend, move_last_layers
 from snn_plasticity_gym.config.schema import unknown
 from snn_plasticity_gym.config.training import BASELINES, EXPLORATIONS
 from snn_plasticity_gym.envs.engine import EpisodeResult
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 
+MOMENTUM = 0.8  # of the steps that exploration "rule" makes
 LEARNING_CHUNK = 32_768  # events whose hidden layers are held at once while learning
 
 
@@ -58,15 +60,18 @@ class EventLearner(OnPolicyAlgorithm):
     normalize_returns = False  # divide returns by their running standard deviation
     exploration = "independent"  # or "rule"; see `exploration`
     mirrored = False  # of "rule": opposite perturbations for pairs of lifetimes
+    rule_learning_rate = 0.3  # of "rule"; see `rule_search`
     baseline = "critic"  # or "lifetimes": the mean return of all lifetimes
     loss_weighting = "event"  # or "step": busy time steps then count no more than quiet ones
+    normalize_advantage: bool
     policy: PlasticityPolicy
     rollout_buffer: EventRolloutBuffer  # type: ignore[assignment]
 
-    def _set_estimator(self, exploration: str, mirrored: bool, baseline: str) -> None:
+    def _set_estimator(self, exploration: str, mirrored: bool, rule_learning_rate: float, baseline: str) -> None:
         """Note how weight changes are explored, and with what their returns are compared."""
         self.exploration = choice("exploration", exploration, EXPLORATIONS)
         self.mirrored = mirrored
+        self.rule_learning_rate = rule_learning_rate
         self.baseline = choice("baseline", baseline, BASELINES)
 
     def _setup_model(self) -> None:
@@ -74,10 +79,10 @@ class EventLearner(OnPolicyAlgorithm):
         super()._setup_model()
         if rewards_events:
             horizon = self.rollout_buffer.credit_horizon
-            if horizon > 1 or self.baseline != "critic":
+            if horizon > 1 or self.baseline != "critic" or self.exploration != "independent":
                 raise ValueError(
-                    "this environment rewards each event by itself, so credit_horizon must be 1 and baseline critic, "
-                    f"got {horizon} and {self.baseline}"
+                    "this environment rewards each event by itself, so exploration must be independent, baseline "
+                    f"critic and credit_horizon 1, got {self.exploration}, {self.baseline} and {horizon}"
                 )
         if not hasattr(self, "_return_scale"):  # loading has put the saved one there
             self._return_scale = RunningMeanStd(shape=())
@@ -86,12 +91,13 @@ class EventLearner(OnPolicyAlgorithm):
             self._noise.seed()
         else:
             self._noise.manual_seed(self.seed)
-        self._explore: Exploration = (
-            RuleNoise(self._noise, self.mirrored) if self.exploration == "rule" else IndependentNoise(self._noise)
-        )
+        self._explore: Exploration = IndependentNoise(self.policy, self._noise)
+        if self.exploration == "rule":
+            self._explore = RuleNoise(self.policy, self._noise, self.mirrored)
+        self._velocity: Tensor | float = 0.0  # running mean of the shifts that "rule" makes, (G, F + 1)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_noise", "_explore"]
+        return [*super()._excluded_save_params(), "_noise", "_explore", "_velocity"]
 
     def _update_learning_rate(self, optimizers: Any) -> None:
         """Set the learning rates from the schedule, each parameter group by its own scale."""
@@ -121,15 +127,16 @@ class EventLearner(OnPolicyAlgorithm):
         results: list[EpisodeResult] = []
         began = time.perf_counter()
         rule = self.policy.frozen(face.config.history_length)
+        self._explore.begin_rollout()
         for image in range(n_rollout_steps):
             if image % buffer.credit_horizon == 0:
                 self._explore.perturb(env.num_envs)
             fresh = torch.from_numpy(face.engine.ages == 0).to(self.device)  # (B,)
             while (events := face.events()) is not None:
                 step = int(face.engine.steps[0])
-                mean, noise = self._explore(rule, events)  # (E,) both
-                actions = mean + self.policy.sigma * noise
-                buffer.add(events, actions, self.policy.log_prob(mean, actions), step)
+                actions, log_probs = self._explore.act(rule, events)  # (E,) each
+                if log_probs is not None:
+                    buffer.add(events, actions, log_probs, step)
                 face.apply(actions)
                 if events.then is not None:  # the time step goes on
                     continue
@@ -168,6 +175,34 @@ class EventLearner(OnPolicyAlgorithm):
             record(f"weights/{name}_histogram", weights.flatten(), exclude=("stdout", "log", "csv", "json"))
         record("time/images", self.num_timesteps // face.engine.num_steps)
         record("time/events_per_second", events.sum().item() / seconds)
+
+    def learn_from_rules(self, passes: int = 1, clip_range: float | None = None) -> None:
+        """Move the heads' last layers towards the perturbed rules that did well; see `rule_search`.
+
+        Args:
+            passes: Over the lifetimes of the rollout.
+            clip_range: eps of the probability ratio; None: no clipping.
+        """
+        explore = self._explore
+        assert isinstance(explore, RuleNoise)
+        if explore.scaling is None:
+            return
+        returns = self.rollout_buffer.lifetime_returns()[:: self.rollout_buffer.credit_horizon]  # (draws, B)
+        advantages = returns - returns.mean(dim=1, keepdim=True)
+        if self.normalize_advantage:
+            advantages = advantages / (advantages.std() + 1e-8)
+        ascent = ascend(torch.cat(explore.drawn), advantages.flatten(), self.rule_learning_rate, passes, clip_range)
+        self._velocity = MOMENTUM * self._velocity + (1.0 - MOMENTUM) * ascent.shift
+        move_last_layers(self.policy.rule, explore.scaling, self.policy.sigma * self._velocity)
+        self._n_updates += 1
+        record = self.logger.record
+        record("train/n_updates", self._n_updates, exclude="tensorboard")
+        record("train/rule_gradient", ascent.shift.norm().item() / self.rule_learning_rate)
+        record("train/rule_step", self._velocity.norm().item())
+        record("train/approx_kl", ascent.divergence)
+        record("train/return_spread", (returns - returns.mean(dim=1, keepdim=True)).std().item())
+        if clip_range is not None:
+            record("train/clip_fraction", ascent.clipped)
 
     def samples_with_advantages(self) -> EventSamples:
         """Return the rollout with its advantages; returns are scaled first if they shall be.

@@ -199,10 +199,11 @@ class FrozenRule:
         """Return the mean weight change of each event, (E,)."""
         return self._network.act(self._front, events.local_state())
 
-    def explore(self, events: SynapseEvents, readout: Readout | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Act beside a second last layer for every lifetime; see `RuleNetwork.explore`."""
+    def explore(self, events: SynapseEvents, readout: Readout | None) -> tuple[Tensor, Tensor]:
+        """Act with what `readout` adds to the last layers of every lifetime; see `RuleNetwork.explore`."""
         lifetimes = torch.arange(len(events.lengths), device=events.lengths.device)
-        return self._network.explore(self._front, events.local_state(), per_event(lifetimes, events.lengths), readout)
+        lifetime = per_event(lifetimes, events.lengths)  # (E,)
+        return self._network.explore(self._front, events.local_state(), lifetime, readout)
 
 
 def _used_slots(obs: dict[str, Tensor], mask: Tensor, extra_keys: list[str]) -> LocalState:

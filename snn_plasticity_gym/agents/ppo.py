@@ -54,9 +54,11 @@ class EventPPO(EventLearner):
         vf_coef: Weight of the value loss (beta_v).
         max_grad_norm: Gradients are clipped to this norm.
         target_kl: An update ends once the approximate KL divergence passes 1.5 times this; None: never.
-        exploration: "independent": each event has a noise of its own; "rule": each lifetime has a perturbed rule.
+        exploration: "independent": each event has a noise of its own; "rule": each lifetime follows a perturbed rule
+            of its own, returns are compared between lifetimes, and the heads' last layers are what is learned.
         mirrored: With "rule": pairs of lifetimes get opposite perturbations.
-        baseline: "critic": advantages are A = G - V; "lifetimes": A = G - mean of G over lifetimes.
+        rule_learning_rate: With "rule": step per unit of gradient, in standard deviations of the perturbation.
+        baseline: With "independent": "critic": A = G - V; "lifetimes": A = G - mean of G over lifetimes.
         credit_horizon: Images whose rewards an image's return sums up, this one and those of its lifetime that follow
             in the rollout; "rule" holds a perturbation as long.
         gamma_lifetime: Discount per image in that sum.
@@ -87,6 +89,7 @@ class EventPPO(EventLearner):
         normalize_returns: bool = False,
         exploration: str = "independent",
         mirrored: bool = False,
+        rule_learning_rate: float = 0.3,
         baseline: str = "critic",
         credit_horizon: int = 1,
         gamma_lifetime: float = 1.0,
@@ -118,7 +121,7 @@ class EventPPO(EventLearner):
             _init_setup_model=False,
             **kwargs,
         )
-        self._set_estimator(exploration, mirrored, baseline)
+        self._set_estimator(exploration, mirrored, rule_learning_rate, baseline)
         if batch_size < 1 or n_epochs < 1:
             raise ValueError(f"batch_size and n_epochs must be at least 1, got {batch_size} and {n_epochs}")
         self.batch_size = batch_size
@@ -138,11 +141,14 @@ class EventPPO(EventLearner):
 
     def train(self) -> None:
         """Take gradient steps on minibatches of the rollout's events; without any event nothing changes."""
+        clip_range = FloatSchedule(self.clip_range)(self._current_progress_remaining)
+        if self.exploration == "rule":
+            self.learn_from_rules(self.n_epochs, clip_range)
+            return
         if not len(self.rollout_buffer):
             return
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        clip_range = FloatSchedule(self.clip_range)(self._current_progress_remaining)
         samples = self.samples_with_advantages()
         values = samples.returns - samples.advantages  # (E,) by the critic that saw the rollout
         if self.normalize_advantage and self.advantage_scope == "rollout":

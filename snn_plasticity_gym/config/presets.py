@@ -81,7 +81,8 @@ def read_preset(
     env_id = env_id or preset.get("env") or str(trainer_infos["env"].default)
     names = [*trainer_infos, *(info.name for info in setting_fields(environment_types[env_id]))]
     elsewhere = {info.name for other in foreign for info in setting_fields(other)} - set(names)
-    preset = {key: value for key, value in preset.items() if key not in elsewhere}
+    if elsewhere & preset.keys():  # written for another program, or by one, which notes what it began from
+        preset = {key: value for key, value in preset.items() if key not in elsewhere | {"preset"}}
     strays = [key for key in preset if key not in names]
     problems = [_stray(key, names, environment_types, env_id) for key in strays[:1]]
     if len(strays) > 1:

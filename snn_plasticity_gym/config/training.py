@@ -94,16 +94,24 @@ class LearnerConfig(TrainingConfig):
     gamma: float = setting(1.0, "Discount per time step.", section="Learning", gt=0, le=1)
     exploration: str = setting(
         "independent",
-        "independent: each event has a noise of its own; rule: each lifetime follows a perturbed rule of its own.",
+        "independent: each event has a noise of its own; rule: each lifetime follows a perturbed rule of its own, and "
+        "the heads' last layers are what is learned.",
         section="Credit",
         choices=EXPLORATIONS,
     )
     mirrored: bool = setting(
         False, "With exploration rule: pairs of lifetimes follow opposite perturbations.", section="Credit"
     )
+    rule_learning_rate: float = setting(
+        0.3,
+        "With exploration rule: step per unit of gradient, in standard deviations of the perturbation.",
+        section="Credit",
+        gt=0,
+    )
     baseline: str = setting(
         "critic",
-        "What returns are compared with: the critic's value, or the mean return over lifetimes.",
+        "What returns are compared with: the critic's value, or the mean return over lifetimes, as exploration rule "
+        "always does.",
         section="Credit",
         choices=BASELINES,
     )
@@ -148,8 +156,8 @@ class LearnerConfig(TrainingConfig):
             raise ConfigError(
                 f"mirrored needs exploration rule and an even num_envs, got {self.exploration} and {self.num_envs}"
             )
-        if self.baseline == "lifetimes" and self.num_envs < 2:
-            raise ConfigError("baseline lifetimes needs at least 2 num_envs, got 1")
+        if (self.baseline == "lifetimes" or self.exploration == "rule") and self.num_envs < 2:
+            raise ConfigError("exploration rule and baseline lifetimes need num_envs of at least 2, got 1")
 
 
 @config_class

@@ -1,0 +1,71 @@
+"""Learning from perturbed rules: a policy gradient whose action is a lifetime's whole rule.
+
+A lifetime follows the rule with last layer theta + sigma L xi, xi ~ N(0, I) (`exploration.Scaling` is L), and earns the
+advantage A. In the coordinates of xi the policy is N(z, I) with z = 0 at first, and
+
+    z <- z + rate mean_b A_b (xi_b - z)
+
+is the gradient of the mean reward, and in those of theta the natural gradient (Kakade 2001): a step sigma L z does not
+depend on how the features are scaled. It is the estimator of Sehnke et al., Parameter-exploring policy gradients
+(2010), for a fixed deviation. Proximal policy optimisation takes several such steps, each lifetime weighed by the
+ratio of its probabilities now and when it was drawn,
+
+    r_b = exp(|xi_b|^2 / 2 - |xi_b - z|^2 / 2),
+
+and left out where r_b is beyond 1 +- eps on the side to which A_b drives it (Schulman et al. 2017, eq. 7).
+
+Only last layers are learned this way; front and hidden layers give the features.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from snn_plasticity_gym.agents.exploration import Scaling
+from snn_plasticity_gym.agents.heads import Head, RuleNetwork
+
+
+class Ascent(NamedTuple):
+    """Steps of the mean in the coordinates of xi."""
+
+    shift: Tensor  # z, (G, F + 1)
+    clipped: float  # share of the lifetimes that were left out, over all passes
+    divergence: float  # Kullback-Leibler divergence of the new policy from the old one, |z|^2 / 2
+
+
+def ascend(xi: Tensor, advantages: Tensor, rate: float, passes: int = 1, clip_range: float | None = None) -> Ascent:
+    """Move the mean towards the perturbations that did well.
+
+    Args:
+        xi: Perturbations, (N, G, F + 1).
+        advantages: What each earned, (N,).
+        rate: Length of the whole way per unit of gradient; each pass goes an equal part of it.
+        passes: Over all lifetimes.
+        clip_range: eps; None: no lifetime is left out.
+    """
+    shift = torch.zeros_like(xi[0])
+    left_out = 0.0
+    for _ in range(passes):
+        away = xi - shift  # (N, G, F + 1)
+        log_ratio = (xi.square() - away.square()).sum(dim=(1, 2)) / 2  # (N,)
+        ratio = log_ratio.exp()
+        weight = advantages * ratio
+        if clip_range is not None:
+            beyond = torch.where(advantages > 0, ratio > 1 + clip_range, ratio < 1 - clip_range)
+            weight = weight.masked_fill(beyond, 0.0)
+            left_out += beyond.float().mean().item() / passes
+        shift += rate / passes * (weight[:, None, None] * away).mean(dim=0)
+    return Ascent(shift, left_out, shift.square().sum().item() / 2)
+
+
+@torch.no_grad()
+def move_last_layers(network: RuleNetwork, scaling: Scaling, shift: Tensor) -> None:
+    """Add to each head's last layer what `shift` (G, F + 1), in the coordinates of xi, comes to."""
+    weights, bias = scaling.readout(shift)  # (G, F), (G,)
+    for group, head in enumerate(cast(list[Head], network.heads)):
+        last = cast(nn.Linear, head.rest[-1])
+        last.weight.add_(weights[group])
+        last.bias.add_(bias[group])
