@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig) -> dic
         torch.set_num_threads(config.threads)
     rules = {name: _rule(name, config, env_config) for name in config.rules}  # a wrong name is answered at once
     beside = {"BPTT": bptt_curve(config.bptt)} if config.bptt else {}
+    labels = _labels(config.rules)
     results: dict[str, Any] = {}
     curves: dict[str, Curve] = {}
     for name, rule in rules.items():
@@ -49,7 +52,7 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig) -> dic
             config.seed,
         )
         results[name] = {**curve.as_dict(), "seconds": time.perf_counter() - began}
-        curves[_short(name)] = Curve(curve.images, curve.accuracy.cpu().numpy(), curve.loss.cpu().numpy())
+        curves[labels[name]] = Curve(curve.images, curve.accuracy.cpu().numpy(), curve.loss.cpu().numpy())
         if not config.json:
             print(_lines(name, curve, results[name]["seconds"]), flush=True)
     if config.json:
@@ -94,9 +97,12 @@ def _listed(names: tuple[str, ...]) -> str:
     return " and ".join(names) if names else "nothing"
 
 
-def _short(name: str) -> str:
-    """Name of a rule as a legend shows it."""
-    return name if name in RULES else Path(name).resolve().name
+def _labels(names: Sequence[str]) -> dict[str, str]:
+    """Return each rule's name as a legend shows it: of a run, its folder, or the whole path if others share that."""
+    folders = {name: Path(name).resolve() for name in names if name not in RULES}
+    short = {name: (path.parent if path.suffix == ".zip" else path).name for name, path in folders.items()}
+    counts = Counter(short.values())
+    return {name: short[name] if name in short and counts[short[name]] == 1 else name for name in names}
 
 
 def _lines(name: str, curve: LearningCurve, seconds: float) -> str:

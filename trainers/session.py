@@ -51,13 +51,13 @@ def run_training(
     start = load_policy(config.init_policy, env_config.device) if config.init_policy else None
     env = make_sb3_env(config.env, config.num_envs, **to_dict(env_config))
     engine = flat_face(env).engine
+    model = algorithm("PlasticityPolicy", env, seed=seed, **_learner_arguments(config, env_config), **arguments)
+    if start is not None:
+        transfer(start, model.policy)
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed}
     dataset = engine.dataset.manifest(env_config.split)
     run = RunFolder.create(config.env, settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=dataset)
     writer = start_wandb(config.wandb, run, settings, config.wandb_project)
-    model = algorithm("PlasticityPolicy", env, seed=seed, **_learner_arguments(config, env_config), **arguments)
-    if start is not None:
-        transfer(start, model.policy)
     model.set_logger(make_logger(run, writer))
     print(_plan(config, engine.dataset.name, env_config, seed, run))
 

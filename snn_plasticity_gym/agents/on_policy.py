@@ -77,6 +77,8 @@ class EventLearner(OnPolicyAlgorithm):
     def _setup_model(self) -> None:
         rewards_events = self.env is not None and flat_face(self.env).engine.task.rewards_events
         super()._setup_model()
+        if self.exploration == "rule" and self.n_envs < 2:
+            raise ValueError(f"exploration rule compares lifetimes, so it needs at least 2, got {self.n_envs}")
         if rewards_events:
             horizon = self.rollout_buffer.credit_horizon
             if horizon > 1 or self.baseline != "critic" or self.exploration != "independent":

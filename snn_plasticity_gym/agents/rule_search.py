@@ -12,7 +12,9 @@ ratio of its probabilities now and when it was drawn,
 
     r_b = exp(|xi_b|^2 / 2 - |xi_b - z|^2 / 2),
 
-and left out where r_b is beyond 1 +- eps on the side to which A_b drives it (Schulman et al. 2017, eq. 7).
+and left out where r_b is beyond 1 +- eps on the side to which A_b drives it (Schulman et al. 2017, eq. 7), or, with
+A_b < 0, above 3: nothing else would bound the weight of a bad rule that has become likely (Ye et al., Mastering complex
+control in MOBA games, 2020, eq. 5).
 
 Only last layers are learned this way; front and hidden layers give the features.
 """
@@ -26,6 +28,8 @@ from torch import Tensor, nn
 
 from snn_plasticity_gym.agents.exploration import Scaling
 from snn_plasticity_gym.agents.heads import Head, RuleNetwork
+
+DUAL_CLIP = 3.0  # largest ratio of a lifetime with a negative advantage
 
 
 class Ascent(NamedTuple):
@@ -54,7 +58,8 @@ def ascend(xi: Tensor, advantages: Tensor, rate: float, passes: int = 1, clip_ra
         ratio = log_ratio.exp()
         weight = advantages * ratio
         if clip_range is not None:
-            beyond = torch.where(advantages > 0, ratio > 1 + clip_range, ratio < 1 - clip_range)
+            outside = (ratio < 1 - clip_range) | (ratio > DUAL_CLIP)
+            beyond = torch.where(advantages > 0, ratio > 1 + clip_range, outside)
             weight = weight.masked_fill(beyond, 0.0)
             left_out += beyond.float().mean().item() / passes
         shift += rate / passes * (weight[:, None, None] * away).mean(dim=0)

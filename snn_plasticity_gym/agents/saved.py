@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import zipfile
+import zlib
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +14,11 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from snn_plasticity_gym.agents.heads import Head, RuleNetwork
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.config.schema import ConfigError
+
+_UNREADABLE = (  # what Stable-Baselines3, torch and pickle raise for files that are something else or damaged
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, OSError, RuntimeError),
+    *(TypeError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error),
+)
 
 
 def load_policy(path: str | Path, device: torch.device | str = "cpu") -> PlasticityPolicy:
@@ -36,8 +44,8 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> Plastic
             data["observation_space"], data["action_space"], lambda _: 0.0, **data["policy_kwargs"]
         ).to(device)
         policy.load_state_dict(parameters["policy"])  # type: ignore[arg-type]
-    except (AssertionError, KeyError, RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).partition("\n")[0]
+    except _UNREADABLE as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise ConfigError(f"{file} holds no policy of this project: {reason}") from error
     policy.set_training_mode(False)
     return policy
@@ -47,9 +55,10 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> Plastic
 def transfer(source: PlasticityPolicy, target: PlasticityPolicy) -> None:
     """Copy into `target` what it has in common with `source`, which may come from another environment.
 
-    The front is taken over whole. A head takes over the source's head of its number, or the last one if there are
-    fewer: its part of h, of the weight, of the kind and of extras of the same name; scalars that the source did not see
-    get weight 0, so that `target` answers as `source` would. The critic likewise.
+    The front is taken over whole. Heads take over the source's heads in their order, several the same one if there are
+    fewer, so that kinds that are split begin alike: what they make of h, of the weight, of the kind and of extras of
+    the same name. Scalars that the source did not see get weight 0, so that `target` answers as `source` would. The
+    critic likewise.
 
     Raises:
         ConfigError: Widths differ.
@@ -64,7 +73,7 @@ def transfer(source: PlasticityPolicy, target: PlasticityPolicy) -> None:
     columns = _scalar_columns(source, old), _scalar_columns(target, new)
     old_heads, new_heads = cast(list[Head], old.heads), cast(list[Head], new.heads)
     for number, head in enumerate(new_heads):
-        _transfer_head(old_heads[min(number, len(old_heads) - 1)], head, *columns)
+        _transfer_head(old_heads[number * len(old_heads) // len(new_heads)], head, *columns)
     _transfer_head(old.critic, new.critic, *columns)
 
 

@@ -98,8 +98,8 @@ class SemiConfig(FeedforwardConfig):
     factor_steps: int = setting(
         0,
         "Steps at an image's end during which a teaching or feedback factor is on, so that the network answers first "
-        "and is taught then; the reward judges the steps before. 0: on in all steps, and all are judged, though under a "
-        "teaching current the answer is then right whatever the rule does.",
+        "and is taught then; the reward judges the steps before. 0: on in all steps, and all are judged, though "
+        "under a teaching current the answer is then right whatever the rule does.",
         unit="steps",
         section="Third factor",
         ge=0,

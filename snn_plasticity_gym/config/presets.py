@@ -80,9 +80,10 @@ def read_preset(
         check_name(f"environment in {path}:", preset["env"], environment_types)
     env_id = env_id or preset.get("env") or str(trainer_infos["env"].default)
     names = [*trainer_infos, *(info.name for info in setting_fields(environment_types[env_id]))]
-    elsewhere = {info.name for other in foreign for info in setting_fields(other)} - set(names)
-    if elsewhere & preset.keys():  # written for another program, or by one, which notes what it began from
-        preset = {key: value for key, value in preset.items() if key not in elsewhere | {"preset"}}
+    elsewhere = {info.name for other in foreign for info in setting_fields(other)}
+    if (elsewhere - set(names)) & preset.keys():  # of another program: its seed and the like are no seed here
+        kept = {"env", *(info.name for info in setting_fields(environment_types[env_id]))}
+        preset = {key: value for key, value in preset.items() if key in kept or key not in elsewhere}
     strays = [key for key in preset if key not in names]
     problems = [_stray(key, names, environment_types, env_id) for key in strays[:1]]
     if len(strays) > 1:

@@ -33,7 +33,7 @@ def bptt_curve(folder: str | Path) -> Curve:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row.get("eval/accuracy")]
         columns = [np.array([float(row[key]) for row in rows]) for key in ("time/images", "eval/accuracy", "eval/loss")]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"cannot read a run of train_bptt from {path}: {error}") from error
     if not rows:
         raise ConfigError(f"{path} holds no evaluation; give the folder of a run of train_bptt")

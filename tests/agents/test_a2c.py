@@ -13,7 +13,8 @@ from toys import SMALL, BanditEnv, bandit
 import snn_plasticity_gym  # noqa: F401
 from snn_plasticity_gym.agents import on_policy
 from snn_plasticity_gym.agents.a2c import EventA2C, a2c_loss
-from snn_plasticity_gym.agents.event_buffer import EventSamples
+from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
+from snn_plasticity_gym.agents.exploration import IndependentNoise, RuleNoise
 from snn_plasticity_gym.agents.on_policy import EventLearner
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
@@ -45,10 +46,35 @@ def bandit_means(**arguments) -> torch.Tensor:
         "PlasticityPolicy", bandit(64), learning_rate=3e-3, **({"events_per_image": 0, "seed": 0} | arguments)
     )
     model.learn(64 * 4 * 40)
-    return model.policy.evaluate_events(model.rollout_buffer.samples().state)[0].detach()
+    return bandit_answers(model)
 
 
-@pytest.mark.parametrize("arguments", [{}, {"events_per_image": 3, "seed": 1}, {"normalize_advantage": False}])
+def bandit_answers(model: EventA2C) -> torch.Tensor:
+    """What the rule without exploration answers in an image of the bandit."""
+    env, answers = on_policy.flat_face(model.env), []
+    env.reset(seed=5)
+    rule = model.policy.frozen(env.config.history_length)
+    while (events := env.events()) is not None:
+        answers.append(rule(events))
+        env.apply(answers[-1])
+    return torch.cat(answers)
+
+
+WHOLE_RULES = {"exploration": "rule", "mirrored": True, "baseline": "lifetimes"}
+BOLD = {"rule_learning_rate": 1.0, "policy_kwargs": {"sigma": 0.3}}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"events_per_image": 3, "seed": 1},
+        {"normalize_advantage": False},
+        {"baseline": "lifetimes"},
+        WHOLE_RULES | BOLD,
+        WHOLE_RULES | BOLD | {"mirrored": False, "seed": 1},
+    ],
+)
 def test_the_bandit_is_learned(arguments):
     means = bandit_means(**arguments)
     assert (means - BanditEnv.target).abs().mean() < 0.1  # 0.5 before learning
@@ -63,6 +89,12 @@ def test_the_bandit_is_not_learned_when_the_advantage_has_the_wrong_sign(monkeyp
 
     monkeypatch.setattr(EventLearner, "samples_with_advantages", flipped)
     assert (bandit_means() - BanditEnv.target).abs().mean() > 0.6
+
+
+def test_whole_rules_do_not_learn_the_bandit_when_the_advantage_has_the_wrong_sign(monkeypatch):
+    right = on_policy.ascend
+    monkeypatch.setattr(on_policy, "ascend", lambda xi, advantages, *rest: right(xi, -advantages, *rest))
+    assert (bandit_means(**WHOLE_RULES, **BOLD) - BanditEnv.target).abs().mean() > 0.6
 
 
 def test_chunks_of_events_give_the_gradient_of_the_whole(monkeypatch):
@@ -263,3 +295,152 @@ def test_returns_of_any_scale_are_brought_to_unit_spread():
     plain = small_model(gamma=0.9, n_steps=6)
     plain.learn(6 * 3 * SMALL["num_steps"])
     assert torch.equal(plain.samples_with_advantages().returns, plain.rollout_buffer.samples().returns)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"exploration": "rules"}, "unknown exploration 'rules'; did you mean 'rule'?"),
+        ({"exploration": "gsde"}, "unknown exploration 'gsde'; valid names: independent, rule"),
+        ({"baseline": "none"}, "unknown baseline 'none'; valid names: critic, lifetimes"),
+        ({"baseline": "lifetime"}, "unknown baseline 'lifetime'; did you mean 'lifetimes'?"),
+        ({"credit_horizon": 0}, "credit_horizon must be at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(arguments, message):
+    with pytest.raises(ValueError) as error:
+        small_model(**arguments)
+    assert str(error.value) == message
+
+
+GRAD = {"dataset": "digits", "num_steps": 4, "history_length": 4, "hidden_sizes": (6,), "layer_scalars": (0.5, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "got"),
+    [
+        ({"credit_horizon": 2, "n_steps": 2}, "independent, critic and 2"),
+        ({"baseline": "lifetimes"}, "independent, lifetimes and 1"),
+        ({"exploration": "rule"}, "rule, critic and 1"),
+    ],
+)
+def test_events_with_rewards_of_their_own_have_no_credit_beyond_them(arguments, got):
+    with pytest.raises(ValueError, match=f"critic and credit_horizon 1, got {got}$") as error:
+        EventA2C("PlasticityPolicy", make_sb3_env("SNNPlastic-Grad-v0", 2, **GRAD), **arguments)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("n_steps", [4, 3])
+def test_returns_stop_where_a_lifetime_ends(monkeypatch, n_steps):
+    """Images 0 and 1 are a lifetime, 2 and 3 the next one, and so on; updates of 3 images cut lifetimes in two."""
+    paid, right = [], EventRolloutBuffer.end_episode
+
+    def spy(self, rewards, *rest):
+        paid.append(rewards.tolist())
+        right(self, rewards, *rest)
+
+    monkeypatch.setattr(EventRolloutBuffer, "end_episode", spy)
+    env = make_sb3_env(ID, 3, **(SMALL | {"lifetime_length": 2}))
+    credit = {"n_steps": n_steps, "credit_horizon": 3, "gamma_lifetime": 0.5, "baseline": "lifetimes"}
+    model = EventA2C("PlasticityPolicy", env, seed=0, **credit)
+    model.learn(2 * n_steps * 3 * SMALL["num_steps"])  # two updates, of which the buffer holds the second
+    assert len(paid) == 2 * n_steps
+    samples = model.samples_with_advantages()
+    seen = set()
+    for number, given, advantage in zip(samples.step, samples.returns, samples.advantages, strict=True):
+        image, lifetime = divmod(int(number) // (SMALL["num_steps"] + 1), 3)
+        image += n_steps
+        # Of the three images of the horizon, at most one more is of the lifetime, and none beyond the rollout.
+        more = image % 2 == 0 and image + 1 < 2 * n_steps
+        expected = [paid[image][row] + (0.5 * paid[image + 1][row] if more else 0.0) for row in range(3)]
+        assert given.item() == pytest.approx(expected[lifetime], abs=1e-5)
+        assert advantage.item() == pytest.approx(expected[lifetime] - sum(expected) / 3, abs=1e-5)
+        seen.add((image, more))
+    assert len(seen) == n_steps and {more for _, more in seen} == {False, True}
+
+
+def test_a_perturbation_lasts_as_long_as_credit_does(monkeypatch):
+    drawn, right = [], RuleNoise.perturb
+
+    def spy(self, num_lifetimes):
+        drawn.append((on_policy.flat_face(model.env).engine.ages[0], num_lifetimes))
+        right(self, num_lifetimes)
+
+    monkeypatch.setattr(RuleNoise, "perturb", spy)
+    model = small_model(exploration="rule", n_steps=5, credit_horizon=2)
+    model.learn(2 * 5 * 3 * SMALL["num_steps"])
+    assert drawn == [(age, 3) for age in (0, 2, 4, 5, 7, 9)]  # anew with every rollout
+
+
+def test_one_lifetime_follows_one_rule_and_another_another(monkeypatch):
+    """Within an image equal states are answered alike, and not as the mean rule does."""
+    seen, right, repeats = {}, RuleNoise.act, 0
+
+    def spy(self, rule, events):
+        nonlocal repeats
+        actions, log_probs = right(self, rule, events)
+        image = int(on_policy.flat_face(model.env).engine.ages[0])
+        lifetime = torch.arange(2).repeat_interleave(events.lengths).tolist()
+        history = events.history().flatten(1).tolist()
+        for place, action in enumerate(actions.tolist()):
+            state = (*history[place], events.weight[place].item(), int(events.group[place]))
+            key = (image, lifetime[place], state)
+            repeats += key in seen
+            assert seen.setdefault(key, action) == pytest.approx(action, abs=1e-5)
+        if image == 1:
+            assert (actions - rule(events)).abs().sum() > 0 or not len(actions)
+        return actions, log_probs
+
+    monkeypatch.setattr(RuleNoise, "act", spy)
+    model = small_model(exploration="rule", num_envs=2)
+    model.learn(2 * 2 * SMALL["num_steps"])
+    assert repeats > 3  # or the test shows nothing
+
+
+def test_the_first_rollout_of_whole_rules_only_measures_and_later_ones_move_last_layers_alone():
+    model = small_model(num_envs=4, **WHOLE_RULES)
+    rule = model.policy.rule
+    last = [parameter for head in rule.heads for parameter in head.rest[-1].parameters()]
+    names = {id(parameter) for parameter in last}
+    others = [parameter for parameter in model.policy.parameters() if id(parameter) not in names]
+    start = [parameter.clone() for parameter in (*last, *others)]
+    model.learn(4 * SMALL["num_steps"])
+    assert all(map(torch.equal, start, (*last, *others)))
+    model.learn(2 * 4 * SMALL["num_steps"], reset_num_timesteps=False)
+    assert not any(map(torch.equal, start[: len(last)], last))
+    assert all(map(torch.equal, start[len(last) :], others))
+
+
+def test_whole_rules_need_others_to_be_compared_with():
+    with pytest.raises(ValueError, match=r"^exploration rule compares lifetimes[^\n]*got 1$"):
+        small_model(num_envs=1, exploration="rule")
+
+
+def test_settings_of_credit_and_exploration_are_saved(tmp_path):
+    credit = {"credit_horizon": 2, "n_steps": 2, "gamma_lifetime": 0.7}
+    model = small_model(num_envs=4, rule_learning_rate=0.7, **WHOLE_RULES, **credit)
+    model.learn(2 * 4 * SMALL["num_steps"])
+    model.save(tmp_path / "model.zip")
+    for env in (None, make_sb3_env(ID, 4, **SMALL)):
+        loaded = EventA2C.load(tmp_path / "model.zip", env=env)
+        assert (loaded.exploration, loaded.mirrored, loaded.baseline) == ("rule", True, "lifetimes")
+        assert isinstance(loaded._explore, RuleNoise) and loaded._explore._mirrored
+        assert loaded.rule_learning_rate == 0.7 and loaded._explore._policy is loaded.policy
+        assert (loaded.rollout_buffer.credit_horizon, loaded.rollout_buffer.gamma_lifetime) == (2, 0.7)
+    before = parameters(loaded)
+    loaded.learn(3 * 2 * 4 * SMALL["num_steps"], reset_num_timesteps=False)
+    assert not torch.equal(parameters(loaded), before)
+    small_model().save(tmp_path / "plain.zip")
+    plain = EventA2C.load(tmp_path / "plain.zip")
+    assert (plain.exploration, plain.mirrored, plain.baseline) == ("independent", False, "critic")
+    assert isinstance(plain._explore, IndependentNoise)
+
+
+def test_exploring_by_rules_is_a_function_of_the_seed():
+    def run(seed: int) -> torch.Tensor:
+        model = small_model(num_envs=4, seed=seed, n_steps=2, **WHOLE_RULES)
+        model.learn(3 * 2 * 4 * SMALL["num_steps"])
+        return parameters(model)
+
+    first = run(0)
+    assert torch.equal(first, run(0)) and not torch.equal(first, run(1))

@@ -16,9 +16,9 @@ K = 6
 SPACE = spaces.Dict({"history": spaces.Box(0, 1, (4, 2, K))})
 
 
-def buffer(num_envs: int, events_per_image: int, gamma: float = 1.0, seed: int = 0) -> EventRolloutBuffer:
+def buffer(num_envs: int, events_per_image: int, gamma: float = 1.0, seed: int = 0, **credit) -> EventRolloutBuffer:
     return EventRolloutBuffer(
-        1, SPACE, SPACE, "cpu", gamma=gamma, n_envs=num_envs, events_per_image=events_per_image, seed=seed
+        1, SPACE, SPACE, "cpu", gamma=gamma, n_envs=num_envs, events_per_image=events_per_image, seed=seed, **credit
     )
 
 
@@ -154,3 +154,110 @@ def test_missing_rewards_of_events_are_noticed():
 def test_a_negative_sample_size_is_refused():
     with pytest.raises(ValueError, match="events_per_image must be at least 0"):
         buffer(1, events_per_image=-1)
+
+
+@st.composite
+def rollouts(draw):
+    """Rewards (episodes, B), which episodes are their lifetime's first, and events of each time step and lifetime."""
+    num_envs, episodes = draw(st.integers(1, 3)), draw(st.integers(1, 6))
+
+    def table(values):
+        rows = st.lists(values, min_size=num_envs, max_size=num_envs)
+        return draw(st.lists(rows, min_size=episodes, max_size=episodes))
+
+    steps = draw(st.lists(st.integers(0, 3), min_size=episodes, max_size=episodes))  # time steps that have events
+    lengths = [[[draw(st.integers(0, 2)) for _ in range(num_envs)] for _ in range(count)] for count in steps]
+    return table(st.integers(-9, 9)), table(st.booleans()), lengths
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rollout=rollouts(),
+    horizon=st.integers(1, 8),
+    gamma=st.sampled_from([1.0, 0.5]),
+    gamma_lifetime=st.sampled_from([1.0, 0.9, 0.25]),
+)
+def test_returns_and_advantages_over_several_images_equal_a_plain_loop(rollout, horizon, gamma, gamma_lifetime):
+    rewards, fresh, lengths = rollout
+    num_envs, num_steps = len(rewards[0]), 4
+    generator = torch.Generator().manual_seed(0)
+    held = buffer(num_envs, 0, gamma, credit_horizon=horizon, gamma_lifetime=gamma_lifetime)
+    owners = []  # (episode, lifetime, time) of every event; its action is its place in this list
+    for episode, steps in enumerate(lengths):
+        for time, counts in enumerate(steps, start=1):
+            start = len(owners)
+            owners += [(episode, lifetime, time) for lifetime, count in enumerate(counts) for _ in range(count)]
+            actions = torch.arange(start, len(owners)).float()
+            held.add(random_events(counts, generator), actions, torch.zeros(len(actions)), time)
+        held.end_episode(torch.tensor(rewards[episode]).float(), num_steps, fresh=torch.tensor(fresh[episode]))
+
+    def total(episode: int, lifetime: int) -> float:
+        value = float(rewards[episode][lifetime])
+        for ahead in range(1, horizon):
+            if episode + ahead >= len(rewards) or fresh[episode + ahead][lifetime]:
+                break
+            value += gamma_lifetime**ahead * rewards[episode + ahead][lifetime]
+        return value
+
+    assert len(held) == len(owners)
+    if not owners:
+        return
+    samples = held.samples()
+    assert sorted(samples.actions.tolist()) == list(range(len(owners)))
+    for place, action in enumerate(samples.actions.long().tolist()):
+        episode, lifetime, time = owners[action]
+        discount = gamma ** (num_steps - time)
+        mean = sum(total(episode, other) for other in range(num_envs)) / num_envs
+        assert samples.returns[place].item() == pytest.approx(discount * total(episode, lifetime), abs=1e-5)
+        assert samples.advantages[place].item() == pytest.approx(discount * (total(episode, lifetime) - mean), abs=1e-4)
+    one_step = {}
+    for step, owner in zip(samples.step.tolist(), (owners[int(a)] for a in samples.actions), strict=True):
+        assert one_step.setdefault(step, owner) == owner  # a number for each (episode, lifetime, time step)
+    assert len(one_step) == len(set(owners))
+
+
+def test_a_lifetime_ends_before_its_successor_in_hand_counted_numbers():
+    """Two lifetimes, four images, horizon 3, discount 1/2 an image; the second starts anew at its third image."""
+    generator = torch.Generator().manual_seed(0)
+    held = buffer(2, 0, credit_horizon=3, gamma_lifetime=0.5)
+    rewards = [[1.0, 10.0], [2.0, 20.0], [4.0, 40.0], [8.0, 80.0]]
+    for place, pay in enumerate(rewards):
+        held.add(random_events([1, 1], generator), torch.zeros(2), torch.zeros(2), 1)
+        held.end_episode(torch.tensor(pay), 1, fresh=torch.tensor([place == 0, place in (0, 2)]))
+    assert held.samples().returns.view(4, 2).tolist() == [[3.0, 20.0], [6.0, 20.0], [8.0, 80.0], [8.0, 80.0]]
+    assert held.samples().advantages.view(4, 2)[0].tolist() == [-8.5, 8.5]
+
+
+def test_without_fresh_flags_the_lifetime_goes_on():
+    generator = torch.Generator().manual_seed(0)
+    held = buffer(1, 0, credit_horizon=2)
+    for pay in (1.0, 2.0, 4.0):
+        held.add(random_events([1], generator), torch.zeros(1), torch.zeros(1), 1)
+        held.end_episode(torch.tensor([pay]), 1)
+    assert held.samples().returns.tolist() == [3.0, 6.0, 4.0]
+
+
+def test_rewards_of_events_are_returns_whatever_the_horizon():
+    generator = torch.Generator().manual_seed(0)
+    held = buffer(2, 0, gamma=0.5, credit_horizon=3, gamma_lifetime=0.5)
+    for episode in range(3):
+        number = 10.0 * episode + torch.arange(3)
+        held.add(random_events([2, 1], generator), number, torch.zeros(3), 1)
+        held.end_episode(torch.full((2,), 1000.0), 4, [number])
+    samples = held.samples()
+    assert torch.equal(samples.returns, samples.actions) and torch.equal(samples.advantages, samples.actions)
+
+
+def test_samples_may_be_asked_for_twice():
+    generator = torch.Generator().manual_seed(0)
+    held = buffer(2, 0, credit_horizon=2)
+    for _ in range(3):
+        held.add(random_events([2, 1], generator), torch.zeros(3), torch.zeros(3), 1)
+        held.end_episode(torch.rand(2, generator=generator), 1)
+    first, second = held.samples(), held.samples()
+    assert torch.equal(first.returns, second.returns) and torch.equal(first.advantages, second.advantages)
+
+
+def test_a_horizon_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="credit_horizon must be at least 1, got 0"):
+        buffer(1, events_per_image=0, credit_horizon=0)

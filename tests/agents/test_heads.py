@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from snn_plasticity_gym.agents.heads import Head, RuleNetwork
+from snn_plasticity_gym.agents import heads
+from snn_plasticity_gym.agents.heads import Head, Readout, RuleNetwork
 from snn_plasticity_gym.events import LocalState
 from snn_plasticity_gym.history import pack
 
@@ -34,8 +35,8 @@ def network(num_groups: int = 1, use_kind: bool = False, num_extras: int = 0) ->
         return net
 
 
-def slow_output(head: Head, front, state: LocalState, event: int, use_kind: bool) -> torch.Tensor:
-    """One event through the convolution and the whole multilayer perceptron."""
+def slow_hidden(head: Head, front, state: LocalState, event: int, use_kind: bool) -> torch.Tensor:
+    """One event through the convolution and the hidden layers, (128,)."""
     bits = unpacked(state)
     history = torch.stack([bits[state.pair_pre[state.pair[event]]], bits[state.pair_post[state.pair[event]]]])
     h = front(history[None])[0]  # (32,)
@@ -44,8 +45,12 @@ def slow_output(head: Head, front, state: LocalState, event: int, use_kind: bool
         scalars.append(torch.eye(3)[int(state.kind[event])])
     x = torch.cat([h, *scalars, state.extras[event]])
     x = torch.relu(head.first.weight @ x + head.first.bias)
-    x = torch.relu(head.rest[1].weight @ x + head.rest[1].bias)
-    return head.rest[3].weight @ x + head.rest[3].bias
+    return torch.relu(head.rest[1].weight @ x + head.rest[1].bias)
+
+
+def slow_output(head: Head, front, state: LocalState, event: int, use_kind: bool) -> torch.Tensor:
+    """One event through the convolution and the whole multilayer perceptron."""
+    return head.rest[3].weight @ slow_hidden(head, front, state, event, use_kind) + head.rest[3].bias
 
 
 def unpacked(state: LocalState) -> torch.Tensor:
@@ -113,6 +118,57 @@ def test_permuting_events_permutes_the_answers_and_no_events_are_fine():
     nothing = state._replace(**{name: getattr(state, name)[:0] for name in columns})
     assert net.act(front, nothing).shape == (0,)
     assert net.mean(net.features(nothing), nothing).shape == (0,)
+
+
+def random_readout(num_lifetimes: int, num_groups: int) -> tuple[Readout, torch.Generator]:
+    generator = torch.Generator().manual_seed(5)
+    weights = 0.2 * torch.randn(num_lifetimes, num_groups, 128, generator=generator)
+    return Readout(weights, torch.randn(num_lifetimes, num_groups, generator=generator)), generator
+
+
+@pytest.mark.parametrize("chunk", [heads.ACTING_CHUNK, 7, 1])
+@pytest.mark.parametrize(("num_groups", "use_kind", "num_extras"), [(1, False, 0), (3, True, 2)])
+def test_exploring_equals_a_loop_over_events(monkeypatch, num_groups, use_kind, num_extras, chunk):
+    monkeypatch.setattr(heads, "ACTING_CHUNK", chunk)
+    net, state = network(num_groups, use_kind, num_extras), random_state(40, num_groups, num_extras)
+    readout, generator = random_readout(4, num_groups)
+    lifetime = torch.randint(4, (40,), generator=generator)
+    delta_d, moments = net.explore(net.front.frozen(state.history_length), state, lifetime, readout)
+
+    expected = torch.zeros(num_groups, 130, dtype=torch.float64)
+    for event in range(40):
+        group, who = int(state.group[event]), int(lifetime[event])
+        with torch.no_grad():
+            phi = slow_hidden(net.heads[group], net.front, state, event, use_kind)
+            own = slow_output(net.heads[group], net.front, state, event, use_kind)[0]
+        slow = torch.tanh(own + readout.weights[who, group] @ phi + readout.bias[who, group])
+        torch.testing.assert_close(delta_d[event], slow, rtol=1e-4, atol=1e-4)
+        expected[group] += torch.cat([torch.ones(1), phi, phi.square().sum()[None]])
+    assert moments.dtype == torch.float64
+    torch.testing.assert_close(moments, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_exploring_without_readout_or_with_one_of_zeros_is_acting():
+    net, state = network(2), random_state(30, 2)
+    front, lifetime = net.front.frozen(state.history_length), torch.zeros(30, dtype=torch.int64)
+    delta_d, moments = net.explore(front, state, lifetime, None)
+    torch.testing.assert_close(delta_d, net.act(front, state))
+    zeros, same = net.explore(front, state, lifetime, Readout(torch.zeros(1, 2, 128), torch.zeros(1, 2)))
+    torch.testing.assert_close(zeros, net.act(front, state))
+    assert torch.equal(moments, same)  # sums are of what the heads see, whatever is answered
+    assert moments[:, 0].tolist() == state.group.bincount().tolist()
+
+
+@pytest.mark.parametrize("readout", [None, random_readout(3, 2)[0]])
+def test_exploring_no_events_is_fine(readout):
+    net, state = network(2), random_state(30, 2)
+    nothing = state._replace(
+        **{name: getattr(state, name)[:0] for name in ("pair", "weight", "group", "kind", "extras")}
+    )
+    front = net.front.frozen(state.history_length)
+    delta_d, moments = net.explore(front, nothing, torch.zeros(0, dtype=torch.int64), readout)
+    assert delta_d.shape == (0,)
+    assert moments.shape == (2, 130) and not moments.any()
 
 
 def test_a_head_without_hidden_layer_is_refused():

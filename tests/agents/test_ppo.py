@@ -6,6 +6,7 @@ import pytest
 import torch
 from toys import SMALL, BanditEnv, bandit
 
+from snn_plasticity_gym.agents import on_policy
 from snn_plasticity_gym.agents.event_buffer import EventSamples
 from snn_plasticity_gym.agents.on_policy import EventLearner
 from snn_plasticity_gym.agents.ppo import EventPPO, ppo_loss
@@ -35,17 +36,34 @@ def test_loss_equals_a_hand_computed_example():
     torch.testing.assert_close(loss, expected)
 
 
-def bandit_means(**arguments) -> torch.Tensor:
-    model = EventPPO(
-        "PlasticityPolicy", bandit(64), learning_rate=1e-3, batch_size=128, events_per_image=0, seed=0, **arguments
-    )
-    model.learn(64 * 4 * 40)
-    return model.policy.evaluate_events(model.rollout_buffer.samples().state)[0].detach()
+def bandit_model(updates: int = 40, **arguments) -> EventPPO:
+    settings = {"learning_rate": 1e-3, "batch_size": 128, "events_per_image": 0, "seed": 0}
+    model = EventPPO("PlasticityPolicy", bandit(64), **(settings | arguments))
+    model.learn(64 * 4 * updates)
+    return model
 
 
-@pytest.mark.parametrize("arguments", [{}, {"advantage_scope": "rollout", "loss_weighting": "step"}])
+def bandit_error(model: EventPPO) -> float:
+    """Mean distance from the target of what the rule without exploration answers in an image."""
+    env, answers = on_policy.flat_face(model.env), []
+    env.reset(seed=5)
+    rule = model.policy.frozen(env.config.history_length)
+    while (events := env.events()) is not None:
+        answers.append(rule(events))
+        env.apply(answers[-1])
+    return (torch.cat(answers) - BanditEnv.target).abs().mean().item()
+
+
+WHOLE_RULES = {"exploration": "rule", "mirrored": True, "baseline": "lifetimes"}
+BOLD = {"rule_learning_rate": 0.6, "policy_kwargs": {"sigma": 0.4}}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"advantage_scope": "rollout", "loss_weighting": "step"}, WHOLE_RULES | BOLD | {"updates": 90}],
+)
 def test_the_bandit_is_learned(arguments):
-    assert (bandit_means(**arguments) - BanditEnv.target).abs().mean() < 0.1  # 0.5 before learning
+    assert bandit_error(bandit_model(**arguments)) < 0.1  # 0.5 before learning
 
 
 def test_the_bandit_is_not_learned_when_the_advantage_has_the_wrong_sign(monkeypatch):
@@ -56,7 +74,22 @@ def test_the_bandit_is_not_learned_when_the_advantage_has_the_wrong_sign(monkeyp
         return samples._replace(advantages=-samples.advantages)
 
     monkeypatch.setattr(EventLearner, "samples_with_advantages", flipped)
-    assert (bandit_means() - BanditEnv.target).abs().mean() > 0.6
+    assert bandit_error(bandit_model()) > 0.6
+
+
+def test_whole_rules_do_not_learn_the_bandit_when_the_advantage_has_the_wrong_sign(monkeypatch):
+    right = on_policy.ascend
+    monkeypatch.setattr(on_policy, "ascend", lambda xi, advantages, *rest: right(xi, -advantages, *rest))
+    assert bandit_error(bandit_model(**WHOLE_RULES, **BOLD)) > 0.6
+
+
+def test_an_update_of_whole_rules_stays_near_the_rule_that_was_tried():
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        xi = torch.randn(32, 1, 129, generator=generator)
+        advantages = torch.randn(64, generator=generator)
+        ascent = on_policy.ascend(torch.cat([xi, -xi]), advantages, 1.0, 4, 0.2)
+        assert ascent.divergence < 5.0
 
 
 def test_minibatches_hold_every_event_once_per_epoch():
@@ -137,6 +170,9 @@ def test_an_event_of_one_group_never_touches_the_other_head():
         ({"advantage_scope": "mini"}, "unknown advantage_scope"),
         ({"loss_weighting": "events"}, "did you mean 'event'"),
         ({"batch_size": 0}, "batch_size and n_epochs must be at least 1"),
+        ({"exploration": "gsde"}, "unknown exploration 'gsde'; valid names: independent, rule"),
+        ({"baseline": "none"}, "unknown baseline 'none'; valid names: critic, lifetimes"),
+        ({"credit_horizon": 0}, "credit_horizon must be at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments, message):
@@ -151,3 +187,28 @@ def test_logs_of_a_rollout_tell_the_groups_apart():
     for group in ("exc", "inh"):
         assert logged[f"delta_w/{group}_spread"] > 0
         assert 0 <= logged[f"delta_w/{group}_potentiation"] <= 1
+
+
+def test_exploring_by_rules_is_saved_and_a_function_of_the_seed(tmp_path):
+    def run(seed: int) -> torch.Tensor:
+        model = small_model(seed=seed, n_steps=2, credit_horizon=2, **(WHOLE_RULES | {"mirrored": False}))
+        model.learn(3 * 2 * 3 * SMALL["num_steps"])
+        model.save(tmp_path / "model.zip")
+        return torch.cat([parameter.detach().flatten() for parameter in model.policy.parameters()])
+
+    first = run(0)
+    assert torch.equal(first, run(0)) and not torch.equal(first, run(1))
+    loaded = EventPPO.load(tmp_path / "model.zip", env=make_sb3_env(ID, 3, **SMALL))
+    assert (loaded.exploration, loaded.mirrored, loaded.baseline) == ("rule", False, "lifetimes")
+    assert loaded.rollout_buffer.credit_horizon == 2
+    loaded.learn(2 * 2 * 3 * SMALL["num_steps"], reset_num_timesteps=False)
+    assert math.isfinite(loaded.logger.name_to_value["train/rule_step"])
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"credit_horizon": 2, "n_steps": 2}, {"baseline": "lifetimes"}, {"exploration": "rule"}]
+)
+def test_events_with_rewards_of_their_own_have_no_credit_beyond_them(arguments):
+    deep = {"dataset": "digits", "num_steps": 4, "history_length": 4, "hidden_sizes": (6,), "layer_scalars": (0.5, 1.0)}
+    with pytest.raises(ValueError, match="critic and credit_horizon 1, got"):
+        EventPPO("PlasticityPolicy", make_sb3_env("SNNPlastic-Grad-v0", 2, **deep), **arguments)

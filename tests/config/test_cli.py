@@ -217,6 +217,45 @@ def test_shared_names_are_a_programming_error():
         parse_configs(Trainer, {UNSUP: Clash}, [])
 
 
+@config_class
+class Judge:
+    """Look at what was learned."""
+
+    env: str = setting(UNSUP, "Environment to look at.", section="Run")
+    preset: str = setting("", "Settings to start from.", section="Run")
+    images: int = setting(10, "Images to look at.", section="Run", ge=1)
+
+
+def test_settings_of_other_programs_are_left_aside_in_presets_and_nowhere_else(tmp_path, capsys):
+    path = tmp_path / "run.yaml"
+    path.write_text(f"env: {GRAD}\nlearning_rate: 1e-3\nwandb: nonsense\nimages: 7\nnum_steps: 9\n")
+
+    def parse_judge(*argv: str, foreign=(Trainer,)):
+        return parse_configs(Judge, ENVIRONMENTS, argv, prog="judge", foreign=foreign)
+
+    judge, environment = parse_judge(f"--preset={path}")
+    assert judge == Judge(env=GRAD, preset=str(path), images=7)  # what both programs have is its own
+    assert environment == Grad(num_steps=9)
+    assert parse_judge(f"--preset={path}", "--images=3", "--num_steps=4") == (
+        Judge(env=GRAD, preset=str(path), images=3),
+        Grad(num_steps=4),
+    )
+
+    def refused(*argv: str, **more) -> str:
+        with pytest.raises(SystemExit) as caught:
+            parse_judge(*argv, **more)
+        err = capsys.readouterr().err
+        assert caught.value.code == 2 and err.startswith("judge: error: ") and err.count("\n") == 1
+        return err
+
+    assert "learning_rate" in refused(f"--preset={path}", foreign=())
+    assert "unknown flag '--learning_rate'" in refused("--learning_rate=1")  # a flag is a flag of this program
+    path.write_text("learning_rate: 1e-3\nlearning_rat: 1e-3\n")
+    assert "unknown setting 'learning_rat'" in refused(f"--preset={path}")
+    path.write_text("learning_rate: 1e-3\nimages: 0\n")
+    assert "images must be greater than or equal to 1, got 0" in refused(f"--preset={path}")
+
+
 def test_arguments_of_the_process_are_the_default(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train", "--images=3"])
     assert parse_configs(Trainer, ENVIRONMENTS)[0].images == 3

@@ -8,13 +8,14 @@ import yaml
 
 from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS, GradConfig, Unsup2Config
-from snn_plasticity_gym.config.presets import purpose, shipped_file, shipped_files
+from snn_plasticity_gym.config.evaluate import EvaluateConfig
+from snn_plasticity_gym.config.presets import purpose, read_preset, shipped_file, shipped_files
 from snn_plasticity_gym.config.schema import ConfigError, setting_fields, to_dict
 from snn_plasticity_gym.config.training import A2CConfig, PPOConfig
 from snn_plasticity_gym.trainers.train_a2c import train
 
 GRAD = "SNNPlastic-Grad-v0"
-NAMES = ["grad", "unsup1", "unsup2"]
+NAMES = ["grad", "semi", "unsup1", "unsup2"]
 
 
 def parse(*argv: str, trainer: type = A2CConfig):
@@ -112,7 +113,9 @@ def test_a_preset_of_another_environment_is_refused_in_a_short_line(refusal):
 
 
 def test_unknown_presets(refusal):
-    assert "unknown preset 'grda'; valid: grad, unsup1, unsup2, or the path of a YAML file" in refusal("--preset=grda")
+    assert "unknown preset 'grda'; valid: grad, semi, unsup1, unsup2, or the path of a YAML file" in refusal(
+        "--preset=grda"
+    )
     assert "did you mean unsup1?" in refusal("--preset", "unsup-1")
     assert "cannot read settings from none/grad" in refusal("--preset=none/grad")
     assert "argument --preset: expected one argument" in refusal("--preset")
@@ -137,3 +140,26 @@ def test_a_run_keeps_the_name_of_its_preset_and_can_be_repeated(tmp_path):
 
     training, environment = parse(f"--preset={folder / 'config.yaml'}")
     assert to_dict(training) | to_dict(environment) == written | {"preset": str(folder / "config.yaml")}
+
+
+def test_settings_of_other_programs_are_left_aside_where_they_are_named(tmp_path):
+    path = tmp_path / "mine.yaml"
+
+    def read(text: str, *foreign: type):
+        path.write_text(text)
+        return read_preset(path, None, EvaluateConfig, ENVIRONMENTS, foreign)
+
+    text = f"env: {GRAD}\nlearning_rate: nonsense\nclip_range: 0.1\npenalty: 0.5"
+    assert read(text, A2CConfig, PPOConfig) == {"env": GRAD, "penalty": 0.5}
+    for foreign, stray in (((), "learning_rate"), ((A2CConfig,), "clip_range")):
+        with pytest.raises(ConfigError, match=f"unknown setting '{stray}'") as error:
+            read(text, *foreign)
+        assert "\n" not in str(error.value)
+    with pytest.raises(ConfigError, match=r"mine\.yaml: unknown setting 'learning_rat'"):
+        read("learning_rat: 1", A2CConfig, PPOConfig)
+    with pytest.raises(ConfigError, match="n_exc is a setting of SNNPlastic-Unsup1-v0"):
+        read(f"env: {GRAD}\nn_exc: 3\nlearning_rate: 1", A2CConfig)
+    with pytest.raises(ConfigError, match="penalty must be"):
+        read(f"env: {GRAD}\npenalty: -1\nlearning_rate: 1", A2CConfig)
+    with pytest.raises(ConfigError, match="cannot start from another preset"):
+        read("preset: grad", A2CConfig)

@@ -25,7 +25,7 @@ from snn_plasticity_gym.trainers.sweep import ranked, run_sweep, table
 from snn_plasticity_gym.trainers.sweep_space import expand, grid, random_search, read_sweep
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["grad", "unsup1", "unsup2"]
+NAMES = ["grad", "semi", "unsup1", "unsup2"]
 TRAINERS = {"trainers/train_a2c.py": A2CConfig, "trainers/train_ppo.py": PPOConfig}
 SMALL = ["--images=2", "--num_envs=2", "--eval_images=2", "--dataset=digits", "--num_steps=10", "--history_length=8"]
 SMALL += ["--wandb=disabled", "--seed=1"]
@@ -100,7 +100,7 @@ def test_a_command_of_a_shipped_sweep_runs(name: str, tmp_path: Path):
     sweep = read_sweep(shipped_file("sweep", name))
     command = expand(sweep["command"], ROOT / sweep["program"], first_run(sweep))
     assert command[:3] == ["/usr/bin/env", sys.executable, str(ROOT / sweep["program"])]
-    network = ["--hidden_sizes=8,8"] if name == "grad" else ["--n_exc=8"]
+    network = {"grad": ["--hidden_sizes=8,8"], "semi": ["--hidden_sizes=8"]}.get(name, ["--n_exc=8"])
     program = importlib.import_module(f"snn_plasticity_gym.trainers.{Path(sweep['program']).stem}")
     folder = program.train([*command[3:], *SMALL, *network, f"--run_dir={tmp_path}"])
     assert read_yaml(folder / "config.yaml")["preset"] == name
@@ -233,7 +233,7 @@ def test_bad_arguments(toy, capsys):
         with pytest.raises(SystemExit):
             run_sweep([toy(), *arguments])
         assert message in capsys.readouterr().err
-    with pytest.raises(ConfigError, match=r"unknown sweep 'unsup'; valid: grad, unsup1, unsup2"):
+    with pytest.raises(ConfigError, match=r"unknown sweep 'unsup'; valid: grad, semi, unsup1, unsup2"):
         run_sweep(["unsup"])
     with pytest.raises(ConfigError, match=r"cannot read settings from none\.yaml"):
         run_sweep(["none.yaml"])

@@ -1,0 +1,76 @@
+"""Settings of the trainers that contradict each other: refused in one line, before anything is computed."""
+
+import pytest
+
+from snn_plasticity_gym.config.cli import parse_configs
+from snn_plasticity_gym.config.environments import ENVIRONMENTS
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.config.training import BASELINES, EXPLORATIONS, A2CConfig, PPOConfig
+
+TRAINERS = [A2CConfig, PPOConfig]
+WRONG = [
+    (
+        {"credit_horizon": 3, "images_per_update": 2},
+        "credit_horizon must be at most images_per_update=2, as an update sees no further, got 3",
+    ),
+    ({"credit_horizon": 2}, "credit_horizon must be at most images_per_update=1"),
+    ({"mirrored": True}, "mirrored needs exploration rule and an even num_envs, got independent and 8"),
+    (
+        {"mirrored": True, "exploration": "rule", "num_envs": 5},
+        "mirrored needs exploration rule and an even num_envs, got rule and 5",
+    ),
+    (
+        {"baseline": "lifetimes", "num_envs": 1},
+        "exploration rule and baseline lifetimes need num_envs of at least 2, got 1",
+    ),
+    ({"exploration": "rule", "num_envs": 1}, "exploration rule and baseline lifetimes need num_envs"),
+    ({"rule_learning_rate": 0.0}, "rule_learning_rate must be greater than 0, got 0.0"),
+    ({"credit_horizon": 0}, "credit_horizon must be greater than or equal to 1, got 0"),
+    ({"gamma_lifetime": 0.0}, "gamma_lifetime must be greater than 0"),
+    ({"gamma_lifetime": 1.5}, "gamma_lifetime must be"),
+    ({"exploration": "gsde"}, f"exploration must be one of {', '.join(EXPLORATIONS)}, got 'gsde'"),
+    ({"baseline": "lifetime"}, f"baseline must be one of {', '.join(BASELINES)}, got 'lifetime'; did you mean"),
+]
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize(("settings", "message"), WRONG)
+def test_contradictions_are_refused_in_one_line(trainer, settings, message):
+    with pytest.raises(ConfigError) as error:
+        trainer(**settings)
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize(("settings", "message"), WRONG)
+def test_flags_that_contradict_each_other_end_the_program_with_one_line(capsys, trainer, settings, message):
+    with pytest.raises(SystemExit) as caught:
+        parse_configs(trainer, ENVIRONMENTS, [f"--{name}={value}" for name, value in settings.items()], prog="train")
+    out, err = capsys.readouterr()
+    assert caught.value.code == 2 and out == ""
+    assert err.startswith(f"train: error: {message}") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"credit_horizon": 3, "images_per_update": 3},
+        {"credit_horizon": 1, "images_per_update": 3},
+        {"mirrored": True, "exploration": "rule", "num_envs": 4},
+        {"exploration": "rule", "num_envs": 5},
+        {"baseline": "lifetimes", "num_envs": 2},
+        {"baseline": "critic", "num_envs": 1},
+        {"gamma_lifetime": 1.0},
+    ],
+)
+def test_what_does_not_contradict_itself_is_taken(trainer, settings):
+    config = trainer(**settings)
+    assert {name: getattr(config, name) for name in settings} == settings
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_the_plain_design_is_the_default(trainer):
+    config = trainer()
+    assert (config.exploration, config.mirrored, config.baseline) == ("independent", False, "critic")
+    assert (config.credit_horizon, config.gamma_lifetime) == (1, 1.0)
