@@ -69,7 +69,8 @@ def read_preset(
         env_id: Environment that a flag has chosen, if one has: it wins over the one in the file.
         trainer_type: Configuration class with a setting `env`.
         environment_types: Configuration class of each environment, by id.
-        foreign: Configuration classes of other programs, whose settings are left aside.
+        foreign: Configuration classes of other programs: of a file with settings that only they have, all their
+            settings are left aside, and only those of the environment count.
 
     Raises:
         ConfigError: The file cannot be read, or something in it is wrong; one line that names the file.

@@ -234,7 +234,7 @@ def test_settings_of_other_programs_are_left_aside_in_presets_and_nowhere_else(t
         return parse_configs(Judge, ENVIRONMENTS, argv, prog="judge", foreign=foreign)
 
     judge, environment = parse_judge(f"--preset={path}")
-    assert judge == Judge(env=GRAD, preset=str(path), images=7)  # what both programs have is its own
+    assert judge == Judge(env=GRAD, preset=str(path))  # what both programs have was meant for the other one
     assert environment == Grad(num_steps=9)
     assert parse_judge(f"--preset={path}", "--images=3", "--num_steps=4") == (
         Judge(env=GRAD, preset=str(path), images=3),
@@ -252,7 +252,7 @@ def test_settings_of_other_programs_are_left_aside_in_presets_and_nowhere_else(t
     assert "unknown flag '--learning_rate'" in refused("--learning_rate=1")  # a flag is a flag of this program
     path.write_text("learning_rate: 1e-3\nlearning_rat: 1e-3\n")
     assert "unknown setting 'learning_rat'" in refused(f"--preset={path}")
-    path.write_text("learning_rate: 1e-3\nimages: 0\n")
+    path.write_text("images: 0\n")
     assert "images must be greater than or equal to 1, got 0" in refused(f"--preset={path}")
 
 
