@@ -106,7 +106,7 @@ class SemiConfig(FeedforwardConfig):
     )
     teaching_current: float = setting(
         1.0,
-        "Current of teaching: this into the label's output neuron, minus this into the others.",
+        "Current of teaching: 9/10 of it into the label's output neuron, minus 1/10 of it into the others.",
         section="Third factor",
         gt=0,
     )

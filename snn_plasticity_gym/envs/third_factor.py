@@ -4,8 +4,9 @@ A factor is one scalar per postsynaptic neuron and step, which all incoming syna
 known of the label is known to output neurons k = 0 ... 9, of which k stands for label k, and may be sent back:
 
     reward     f_j = R' - mean of R before it, R' the reward of the lifetime's last image; 0 on its first two images
-    teaching   f_k = 1 for k = y, -1 for the other outputs, 0 in hidden layers; a current of f_k times
-               `teaching_current` flows into output neuron k
+    teaching   f_k = [k = y] - 1/10, 0 in hidden layers; a current of f_k times `teaching_current` flows into output
+               neuron k. Factors of an image sum to 0: with -1 for every wrong output, a rule that follows the factor
+               silences all of them
     feedback   f_k = e_k = [k = y] - softmax_k(alpha r), r_k the spikes of output k so far per step so far;
                f_j = sum_k B_kj e_k in hidden layers, B_kj ~ N(0, feedback_scale^2) fixed for the lifetime
 
@@ -164,11 +165,11 @@ class TeachingFactor(ThirdFactor):
         device: torch.device,
     ) -> None:
         super().__init__(config, populations, projections, num_lifetimes, device)
-        self._teaching = torch.zeros(num_lifetimes, self._sizes[-1], device=device)  # (B, 10) 1 or -1
+        self._teaching = torch.zeros(num_lifetimes, self._sizes[-1], device=device)  # (B, 10) 9/10 or -1/10
 
     def begin(self, rows: Tensor, labels: Tensor) -> None:
         """Turn the current towards the labels (R,)."""
-        self._teaching[rows] = _one_hot(labels, self._sizes[-1]) * 2.0 - 1.0
+        self._teaching[rows] = _one_hot(labels, self._sizes[-1]) - 1.0 / self._sizes[-1]
 
     def currents(self, rows: Tensor, step: int | Tensor) -> dict[str, Tensor]:
         """Return the teaching current into the output neurons, (R, 10)."""
