@@ -65,7 +65,7 @@ def draw_learning_curves(curves: Mapping[str, Curve], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     left.axhline(10.0, color="0.6", linestyle=":", linewidth=1)
     left.set_ylim(0, 100)
-    left.annotate("chance", (0.02, 11.0), xycoords=("axes fraction", "data"), color="0.4", fontsize=8)
+    left.annotate("chance", (0.87, 11.0), xycoords=("axes fraction", "data"), color="0.4", fontsize=8)
     right.legend(frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
