@@ -7,6 +7,8 @@ Flat face, all lifetimes at the same step:
         env.apply(rule(events))
     result = env.finish()
 
+or, in one call, `result = env.live(rule)`.
+
 Slot face: each lifetime presents its events E at a time, and moves on when all of a time step were answered. A time
 step without events is presented too, with every slot masked out.
 
@@ -27,6 +29,7 @@ from numpy.typing import NDArray
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.envs.engine import Engine, EpisodeResult
 from snn_plasticity_gym.events import NUM_KINDS, SynapseEvents
+from snn_plasticity_gym.rules.base import Rule
 
 Observation = dict[str, NDArray[Any]]
 
@@ -145,6 +148,17 @@ class Faces:
         result = self.engine.finish(self._everyone)
         self.begin()
         return result
+
+    def live(self, rule: Rule) -> EpisodeResult:
+        """Let all lifetimes live by a rule until the image has been shown; the rest is `finish`.
+
+        Raises:
+            RuntimeError: As in `events`.
+            ValueError: The rule answers with something that `apply` refuses.
+        """
+        while (events := self.events()) is not None:
+            self.apply(rule(events))
+        return self.finish()
 
     def observe(self) -> Observation:
         """Return the events that wait for an answer in slots, each array (B, E, ...)."""

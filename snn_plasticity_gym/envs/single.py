@@ -14,6 +14,7 @@ from snn_plasticity_gym.envs.engine import Engine, EpisodeResult
 from snn_plasticity_gym.envs.faces import Faces, Observation, action_space, episode_info, observation_space
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
 from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.rules.base import Rule
 
 
 class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -139,6 +140,10 @@ class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def finish(self) -> EpisodeResult:
         """Flat face: return how the episode went, and show the next image."""
         return self._faces.finish()
+
+    def live(self, rule: Rule) -> EpisodeResult:
+        """Flat face: `finish` after a rule has answered all events of the image."""
+        return self._faces.live(rule)
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return a picture of the network, uint8 (height, width, 3); None without a render mode."""

@@ -101,9 +101,7 @@ def learning_curve(
         if image in times:
             examinations.append(examine(env.engine, config, held_out, test_images))
         if image < train_images:
-            while (events := env.events()) is not None:
-                env.apply(rule(events))
-            env.finish()
+            env.live(rule)
     return LearningCurve(times, examinations)
 
 

@@ -47,9 +47,7 @@ def reward_of(
     results = []
     with torch.no_grad():
         for _ in range(-(-num_images // num_lifetimes)):
-            while (events := env.events()) is not None:
-                env.apply(rule(events))
-            results.append(env.finish())
+            results.append(env.live(rule))
     rewards = torch.cat([result.reward for result in results])  # (images,)
     terms = {name: torch.cat([result.terms[name] for result in results]) for name in results[0].terms}
     spikes = {name: torch.cat([result.spikes[name] for result in results]) for name in results[0].spikes}

@@ -47,9 +47,9 @@ def test_the_training_split_is_not_shown():
     shown = []
 
     class Spy(PlasticityVectorEnv):
-        def finish(self):
+        def live(self, rule):
             shown.append(self.config.split)
-            return super().finish()
+            return super().live(rule)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("snn_plasticity_gym.evaluation.reward.PlasticityVectorEnv", Spy)
