@@ -121,7 +121,7 @@ class EventLearner(OnPolicyAlgorithm):
         """
         buffer = self.rollout_buffer
         face = flat_face(env)
-        if face.engine.steps.min() != 1:  # stopped within an image
+        if face.engine.steps.max() > 1:  # stopped within an image
             env.reset()
         self.policy.set_training_mode(False)
         buffer.reset()

@@ -37,6 +37,7 @@ class ClassificationTask(Task):
         self.populations, self.projections = classifier(config, n_input)
         self._factor = FACTORS[config.third_factor](config, self.populations, self.projections, num_lifetimes, device)
         self.extra_names = self._factor.names
+        self.follows_steps = config.third_factor != "none"
         self._reward = ClassificationReward(config)
         self._judged = config.num_steps - config.factor_steps
 
@@ -59,6 +60,10 @@ class ClassificationTask(Task):
     def extras(self, events: SynapseEvents) -> Tensor:
         """Return the third factor of each event, (E, 1), or (E, 0) if there is none."""
         return self._factor.scalars(events)
+
+    def factors(self) -> dict[str, Tensor]:
+        """Return the third factor of the neurons of each layer, (B, N) each."""
+        return self._factor.by_population()
 
     def judge(self, episode: Episode, network: Network) -> Verdict:
         """Judge the output spikes of the steps before a passing factor came on."""

@@ -15,12 +15,14 @@ from torch import Tensor
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.data import load_dataset
 from snn_plasticity_gym.device import torch_device
+from snn_plasticity_gym.envs.compiled import CompiledImages, closed_form_of
 from snn_plasticity_gym.envs.event_log import EventLog
 from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, pool_length
 from snn_plasticity_gym.envs.task import Episode
 from snn_plasticity_gym.envs.tasks import make_task
 from snn_plasticity_gym.events import EventFinder, SynapseEvents, head_names
 from snn_plasticity_gym.history import empty_windows, push
+from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.snn.network import Network
 
 
@@ -57,29 +59,29 @@ class WeightChanges:
 
     def __init__(self, heads: Sequence[str], device: torch.device) -> None:
         self._heads = heads
-        self._sums = torch.zeros(4, len(heads), dtype=torch.float64, device=device)  # count, sum, squares, rises
+        self.sums = torch.zeros(4, len(heads), dtype=torch.float64, device=device)  # count, sum, squares, rises
 
     def add(self, head: Tensor, change: Tensor) -> None:
         """Count the changes (E,) of events that the given heads (E,) answer."""
         if len(self._heads) == 1:
-            self._sums[0] += len(change)
-            self._sums[1] += change.sum()
-            self._sums[2] += change.square().sum()
-            self._sums[3] += (change > 0).sum()
+            self.sums[0] += len(change)
+            self.sums[1] += change.sum()
+            self.sums[2] += change.square().sum()
+            self.sums[3] += (change > 0).sum()
         else:
             for row, weights in enumerate((None, change, change.square(), (change > 0).to(change.dtype))):
-                self._sums[row] += torch.bincount(head, weights, minlength=len(self._heads))
+                self.sums[row] += torch.bincount(head, weights, minlength=len(self._heads))
 
     def take(self) -> dict[str, float]:
         """Return mean, spread and share of potentiation of each head since the last call, and begin anew."""
         statistics = {}
-        for name, (count, total, squares, rises) in zip(self._heads, self._sums.T.tolist(), strict=True):
+        for name, (count, total, squares, rises) in zip(self._heads, self.sums.T.tolist(), strict=True):
             if count:
                 mean = total / count
                 statistics[f"{name}_mean"] = mean
                 statistics[f"{name}_spread"] = max(squares / count - mean**2, 0.0) ** 0.5
                 statistics[f"{name}_potentiation"] = rises / count
-        self._sums.zero_()
+        self.sums.zero_()
         return statistics
 
 
@@ -145,6 +147,7 @@ class Engine:
         self.num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=self.device)
         self._all = torch.arange(num_lifetimes, device=self.device)
         self.changes = WeightChanges(self.heads, self.device)
+        self._compiled: CompiledImages | None = None  # made when it is first needed
 
     @property
     def num_steps(self) -> int:
@@ -154,6 +157,10 @@ class Engine:
     def weight_range(self) -> tuple[float, float]:
         """Return the smallest and the largest weight that a plastic synapse can have."""
         return float(self._w_min.min()), float(self._w_max.max())
+
+    def has_begun(self, row: int) -> bool:
+        """Return whether lifetime `row` has been shown an image."""
+        return self._shown[row] is not None
 
     def shown(self, row: int) -> Stimulus:
         """Return what lifetime `row` is looking at."""
@@ -283,6 +290,25 @@ class Engine:
         self.changes.add(events.group, weight - events.weight)
         if self.task.rewards_events:
             self._log.add(int(self.steps[row or 0]) - 1, row, events, change)
+
+    def live(self, rule: Rule) -> bool:
+        """Let all lifetimes live by a rule through the whole image that `begin` has shown, if the rule can do so.
+
+        That takes a rule in closed form (`closed_form_of`); spikes and weights are those that `advance` and `write`
+        lead to. What matters no more after an image (membranes, histories) is left as it was.
+
+        Returns:
+            False: nothing was done, the rule has to answer events.
+        """
+        assert not self.steps.any(), "begin() comes first"
+        form = closed_form_of(rule, self.config, self.task)
+        if form is None:
+            return False
+        if self._compiled is None:
+            self._compiled = CompiledImages(self.network, self.task, self.num_steps)
+        self.num_events[:] = self._compiled.show(form, self.raster, self.changes.sums)
+        self.steps[:] = self.num_steps
+        return True
 
     def finish(self, rows: Sequence[int]) -> EpisodeResult:
         """Judge the episode that the lifetimes `rows` have gone through."""

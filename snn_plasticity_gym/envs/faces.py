@@ -72,6 +72,7 @@ class Faces:
         self._pending: SynapseEvents | None = None
         self._queues: list[SynapseEvents] | None = None
         self._answered = np.zeros(num_lifetimes, dtype=np.int64)  # events of each queue that step() has answered
+        self._fresh = False  # an image was begun, and none of its time steps taken
         self._over = np.zeros(num_lifetimes, dtype=bool)  # lifetimes to which step() has shown the whole image
         self._everyone = list(range(num_lifetimes))
 
@@ -80,11 +81,20 @@ class Faces:
         self.engine.start_lifetimes(self._everyone, seeds)
 
     def begin(self, rows: Sequence[int] | None = None) -> None:
-        """Show the next image to the lifetimes `rows` (all if None), up to its first time step."""
+        """Show the next image to the lifetimes `rows` (all if None)."""
         rows = self._everyone if rows is None else rows
         self.engine.begin(rows)
         self._over[rows] = False
-        self._move_on(rows)
+        if len(rows) == len(self._everyone):
+            self._fresh = True  # the first step waits: `live` may not need its events
+        else:
+            self._move_on(rows)
+
+    def _start(self) -> None:
+        """Take the first time step of an image, if it has waited."""
+        if self._fresh:
+            self._fresh = False
+            self._move_on(self._everyone)
 
     def _move_on(self, rows: Sequence[int]) -> None:
         """Advance the lifetimes `rows` by one time step."""
@@ -101,6 +111,7 @@ class Faces:
 
     def _split(self) -> list[SynapseEvents]:
         """Return the waiting events by lifetime."""
+        self._start()
         if self._queues is None:
             if self._pending is None:
                 raise RuntimeError("no image is being shown; call reset() first, or finish() after the last events")
@@ -113,6 +124,7 @@ class Faces:
         Raises:
             RuntimeError: `step` has begun to answer them slot by slot, or there was no `reset`.
         """
+        self._start()
         if self._answered.any() or self._over.any() or (self._pending is None and self._queues is not None):
             raise RuntimeError("step() has answered some events of this image; go on with step(), or call reset()")
         if self._pending is None and self.engine.steps[0] == 0:
@@ -145,6 +157,9 @@ class Faces:
         """
         if self.events() is not None:
             raise RuntimeError("the image is still being shown; answer events() with apply() until it returns None")
+        return self._end()
+
+    def _end(self) -> EpisodeResult:
         result = self.engine.finish(self._everyone)
         self.begin()
         return result
@@ -156,6 +171,8 @@ class Faces:
             RuntimeError: As in `events`.
             ValueError: The rule answers with something that `apply` refuses.
         """
+        if self._fresh and self.engine.live(rule):
+            return self._end()
         while (events := self.events()) is not None:
             self.apply(rule(events))
         return self.finish()

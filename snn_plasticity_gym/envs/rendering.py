@@ -61,11 +61,11 @@ def frame_of(engine: Engine, row: int) -> Frame:
     """Read off what a picture of lifetime `row` shows at its present moment; nothing is changed.
 
     Raises:
-        RuntimeError: No time step of an image has been simulated yet.
+        RuntimeError: No image has been shown yet.
     """
-    steps = int(engine.steps[row])
-    if steps == 0:
+    if not engine.has_begun(row):
         raise RuntimeError("there is nothing to render yet; call reset() first")
+    steps = int(engine.steps[row])
     shown, last, task = engine.shown(row), engine.last_episodes[row], engine.task
     image = engine.dataset.split(engine.config.split).images[shown.image].numpy().copy()  # (H, W)
     input_counts = engine.raster[task.input_name][row, :steps].sum(dim=0)  # (H * W,)
@@ -119,7 +119,7 @@ def render_frame(engine: Engine, row: int) -> NDArray[np.uint8]:
     Below: the spikes of the answering population over the steps of the episode, the leading neuron in orange.
 
     Raises:
-        RuntimeError: No time step of an image has been simulated yet.
+        RuntimeError: No image has been shown yet.
     """
     # Here, since importing environments should not import matplotlib. No pyplot: it keeps figures and picks a backend.
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -46,6 +46,7 @@ class Task(ABC):
     readout: str  # population that answers it
     extra_names: tuple[str, ...] = ()  # scalars of an event beyond its weight and kind
     rewards_events = False  # each event has a reward of its own
+    follows_steps = False  # `currents` or `observe` does something, so that steps have to be taken one by one
 
     def start_lifetime(self, row: int, rng: np.random.Generator) -> None:  # noqa: B027 - nothing to do is a default
         """Begin lifetime `row` anew: forget the one before, draw from `rng` what lasts as long as it does."""
@@ -63,6 +64,10 @@ class Task(ABC):
     def extras(self, events: SynapseEvents) -> Tensor:
         """Return the extra scalars of each event, (E, number of `extra_names`)."""
         return events.extras
+
+    def factors(self) -> dict[str, Tensor]:
+        """Return the third factor of the neurons of each population that has one, (B, N) each, as of now."""
+        return {}
 
     @abstractmethod
     def judge(self, episode: Episode, network: Network) -> Verdict:

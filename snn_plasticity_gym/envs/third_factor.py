@@ -57,7 +57,8 @@ class ThirdFactor:
         self._output = projections[-1].target
         sizes = {population.name: population.size for population in populations}
         offsets, _ = weight_offsets(populations, projections, num_lifetimes)
-        self._sizes = [sizes[projection.target] for projection in projections]
+        self._targets = [projection.target for projection in projections]
+        self._sizes = [sizes[target] for target in self._targets]
         starts = [num_lifetimes * before for before in itertools.accumulate([0, *self._sizes])]
         self._offset, self._synapses, self._width, self._start = torch.tensor(  # (projections,) each
             [
@@ -96,6 +97,10 @@ class ThirdFactor:
     def scalars(self, events: SynapseEvents) -> Tensor:
         """Return the factor of each event's postsynaptic neuron, (E, 1); (E, 0) if there is none."""
         return events.extras
+
+    def by_population(self) -> dict[str, Tensor]:
+        """Return the factors of the neurons of each population that is told something, (B, N) each."""
+        return dict(zip(self._targets, self._factors, strict=True)) if self.names else {}
 
     def _of_post(self, events: SynapseEvents) -> Tensor:
         """Look up the factor of each event's postsynaptic neuron, (E, 1)."""

@@ -7,13 +7,14 @@ the change that the theory asks for, but never more than `scale` per event.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.rules.closed_form import ClosedForm
 
 INHIBITORY = ("magnitude", "fixed")
 SMALLEST = 1e-6  # of `scale`: beyond what rounding w + scale * delta_d in single precision can take across 0
@@ -52,6 +53,16 @@ class HandWrittenRule:
         section="Inhibition",
         choices=INHIBITORY,
     )
+
+    def form(self, **coefficients: Any) -> ClosedForm:
+        """Return a closed form with what all hand-written rules have in common."""
+        return ClosedForm(
+            dt=self.dt,
+            scale=self.scale,
+            fixed_inhibition=self.inhibitory == "fixed",
+            smallest=SMALLEST * self.scale,
+            **coefficients,
+        )
 
     def strength(self, events: SynapseEvents) -> tuple[Tensor, Tensor]:
         """Return |w|, (E,), and which synapses are inhibitory, bool (E,)."""

@@ -11,6 +11,7 @@ from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.events import KIND_PRE, SynapseEvents
 from snn_plasticity_gym.history import unpack
 from snn_plasticity_gym.rules.base import HandWrittenRule
+from snn_plasticity_gym.rules.closed_form import ClosedForm
 from snn_plasticity_gym.rules.traces import Traces, exponential_kernel, of_post, of_pre
 
 
@@ -51,6 +52,18 @@ class BCM(HandWrittenRule):
         strength, negative = self.strength(events)
         fired = events.kind != KIND_PRE
         return self.answer(self.learning_rate * (fired * (pre * excess)), strength, negative)
+
+    def closed_form(self) -> ClosedForm:
+        """Return the rule's coefficients."""
+        return self.form(
+            tau_pre_fast=self.tau_pre,
+            tau_post_fast=self.tau_post,
+            tau_theta=self.tau_theta,
+            coincident=self.coincident,
+            p=-self.learning_rate * self.theta_min,
+            p_fast=self.learning_rate,
+            p_theta=self.learning_rate / self.target,
+        )
 
     def threshold(self, events: SynapseEvents) -> Tensor:
         """Return theta of the histories of post neurons that fired now, theta_min for the others: (H,)."""

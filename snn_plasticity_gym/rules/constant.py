@@ -9,6 +9,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.rules.closed_form import ClosedForm
 
 
 @config_class
@@ -18,6 +19,10 @@ class ZeroRule:
     def __call__(self, events: SynapseEvents) -> Tensor:
         """Return zeros, (E,)."""
         return torch.zeros_like(events.weight)
+
+    def closed_form(self) -> ClosedForm:
+        """Return the coefficients of doing nothing."""
+        return ClosedForm()
 
 
 class RandomRule:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.events import KIND_POST, SynapseEvents
+from snn_plasticity_gym.rules.closed_form import ClosedForm
 
 
 @config_class
@@ -30,3 +31,7 @@ class DeltaRule:
             raise ValueError("the delta rule needs a third factor; set third_factor to reward, teaching or feedback")
         silent = events.kind == KIND_POST  # the presynaptic neuron
         return (self.gain * events.extras[:, 0]).masked_fill(silent, 0.0)
+
+    def closed_form(self) -> ClosedForm:
+        """Return the rule's coefficients."""
+        return ClosedForm(g=self.gain, signed=True)

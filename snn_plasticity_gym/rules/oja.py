@@ -7,6 +7,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.events import KIND_PRE, SynapseEvents
 from snn_plasticity_gym.rules.base import HandWrittenRule
+from snn_plasticity_gym.rules.closed_form import ClosedForm
 from snn_plasticity_gym.rules.traces import Traces, of_post, of_pre
 
 
@@ -44,6 +45,16 @@ class Oja(HandWrittenRule):
         strength, negative = self.strength(events)
         fired = events.kind != KIND_PRE
         return self.answer(self.learning_rate * oja_change(pre, fired, post, strength), strength, negative)
+
+    def closed_form(self) -> ClosedForm:
+        """Return the rule's coefficients."""
+        return self.form(
+            tau_pre_fast=self.tau,
+            tau_post_fast=self.tau,
+            coincident=self.coincident,
+            p=self.learning_rate,
+            r=self.learning_rate * self.decay,
+        )
 
 
 def oja_change(pre: Tensor, fired: Tensor, post: Tensor, weight: Tensor) -> Tensor:

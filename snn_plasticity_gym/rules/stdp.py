@@ -8,6 +8,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.events import SynapseEvents
 from snn_plasticity_gym.rules.base import HandWrittenRule
+from snn_plasticity_gym.rules.closed_form import ClosedForm
 from snn_plasticity_gym.rules.traces import Traces, post_at_pre_spike, pre_at_post_spike
 
 PAIRINGS = ("all", "nearest")
@@ -58,6 +59,21 @@ class PairSTDP(HandWrittenRule):
             strength / self.w_max, rate * k_plus, self.alpha * rate * k_minus, self.mu_plus, self.mu_minus
         )
         return self.answer(self.w_max * change, strength, negative)
+
+    def closed_form(self) -> ClosedForm:
+        """Return the rule's coefficients."""
+        return self.form(
+            w_max=self.w_max,
+            tau_pre_fast=self.tau_plus,
+            tau_post_fast=self.tau_minus,
+            nearest=self.pairing == "nearest",
+            coincident=self.coincident,
+            p=self.learning_rate,
+            s=self.alpha * self.learning_rate,
+            mu_plus=self.mu_plus,
+            mu_minus=self.mu_minus,
+            bounded=True,
+        )
 
 
 @config_class

@@ -8,6 +8,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.events import KIND_PRE, SynapseEvents
 from snn_plasticity_gym.rules.base import HandWrittenRule
+from snn_plasticity_gym.rules.closed_form import ClosedForm
 from snn_plasticity_gym.rules.stdp import PAIRINGS, power
 from snn_plasticity_gym.rules.traces import Traces, of_pre
 
@@ -59,3 +60,18 @@ class TargetSTDP(HandWrittenRule):
         if self.bounds == "soft":
             change = torch.where(drive < 0, drive * power(u, self.mu), change)
         return self.answer(self.w_max * torch.minimum(change, room), strength, negative)
+
+    def closed_form(self) -> ClosedForm:
+        """Return the rule's coefficients."""
+        return self.form(
+            w_max=self.w_max,
+            tau_pre_fast=self.tau,
+            nearest=self.pairing == "nearest",
+            coincident=self.coincident,
+            p=self.learning_rate,
+            q=self.learning_rate * self.x_tar,
+            mu_plus=self.mu,
+            mu_minus=self.mu,
+            bounded=True,
+            soft=self.bounds == "soft",
+        )

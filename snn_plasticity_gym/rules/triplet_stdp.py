@@ -10,6 +10,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.events import SynapseEvents
 from snn_plasticity_gym.rules.base import HandWrittenRule
+from snn_plasticity_gym.rules.closed_form import ClosedForm
 from snn_plasticity_gym.rules.stdp import PAIRINGS, power_law_change
 from snn_plasticity_gym.rules.traces import Traces, of_post, of_pre, post_at_pre_spike, pre_at_post_spike
 
@@ -75,3 +76,20 @@ class TripletSTDP(HandWrittenRule):
         strength, negative = self.strength(events)
         change = power_law_change(strength / self.w_max, rise, fall, mu_plus=0.0, mu_minus=0.0)
         return self.answer(self.w_max * change, strength, negative)
+
+    def closed_form(self) -> ClosedForm:
+        """Return the rule's coefficients."""
+        return self.form(
+            w_max=self.w_max,
+            tau_pre_fast=self.tau_plus,
+            tau_pre_slow=self.tau_x,
+            tau_post_fast=self.tau_minus,
+            tau_post_slow=self.tau_y,
+            nearest=self.pairing == "nearest",
+            coincident=self.coincident,
+            p=self.a2_plus,
+            p_slow=self.a3_plus,
+            s=self.a2_minus,
+            s_slow=self.a3_minus,
+            bounded=True,
+        )

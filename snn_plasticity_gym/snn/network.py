@@ -162,11 +162,14 @@ class Network:
         for projection in self.projections:
             if projection.weight_sum > 0:
                 weights = self.weights_of(projection.name)
-                total = weights[rows].abs().sum(dim=1, keepdim=True)  # (R, 1, n_post)
-                scaled = weights[rows] * (projection.weight_sum / total.clamp(min=1e-12))
+                some = len(rows) < self.num_networks
+                scaled = weights[rows] if some else weights  # (R, n_pre, n_post)
+                total = scaled.abs().sum(dim=1, keepdim=True)  # (R, 1, n_post)
+                scaled *= projection.weight_sum / total.clamp(min=1e-12)
                 if projection.plasticity is not None:
                     scaled.clamp_(projection.plasticity.w_min, projection.plasticity.w_max)
-                weights[rows] = scaled
+                if some:
+                    weights[rows] = scaled
 
     def advance(
         self,

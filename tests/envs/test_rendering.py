@@ -88,8 +88,11 @@ def test_the_future_stays_empty_although_the_engine_still_holds_the_last_image()
     advance(env)
     assert env.finish().spikes["exc"] > 0
     assert env.engine.raster["exc"][0].any()
-    assert not frame_of(env.engine, 0).raster.any()  # first step of the second image
-    assert frame_of(env.engine, 0).input_counts.sum() == env.engine.raster["input"][0, 0].sum()
+    assert frame_of(env.engine, 0).steps == 0  # before the second image
+    assert not frame_of(env.engine, 0).raster.any() and not frame_of(env.engine, 0).input_counts.any()
+    env.events()
+    assert frame_of(env.engine, 0).steps == 1 and not frame_of(env.engine, 0).raster.any()
+    assert frame_of(env.engine, 0).input_counts.sum() == env.engine.raster["input"][0, 0].sum() > 0
 
 
 def test_the_leader_is_who_would_win_now():

@@ -1,0 +1,69 @@
+"""Hand-written rules as a few numbers: one formula that all of them are cases of.
+
+Where every event is answered by the same formula of four traces and the weight, no list of events is needed: a compiled
+loop goes along the rows and columns of the weights (`envs/compiled.py`). The formula, for u = |w| / w_max and a
+synapse from pre neuron i to post neuron j:
+
+    post spike: u <- u + shape(d, u),   d = x_i P_j - q - r y_j |w|
+                                        P_j = p + p_fast y_j + p_slow Y_j - p_theta theta_j
+    pre spike:  u <- u - u^mu_minus S_i y_j,   S_i = s + s_slow X_i
+                or, for a rule that follows a third factor f_j and knows no sign of synapses,  w <- w + g f_j
+
+x, X are the fast and slow trace of the pre neuron, y, Y those of the post neuron, all of strictly earlier spikes, but x
+counts the spike of now where `coincident`; theta is the running mean of y^2. Where both neurons fire, the post spike
+comes first. With `bounded`, shape(d, u) = min(d (1 - u)^mu_plus, 1 - u), or d u^mu_minus for d < 0 where `soft`;
+without it shape(d, u) = d. Changes are clipped as everywhere (`HandWrittenRule.answer`, `Engine.write`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+
+class ClosedForm(NamedTuple):
+    """Coefficients of the formula; the defaults do nothing. tau <= 0: there is no such trace."""
+
+    dt: float = 1.0  # ms
+    scale: float = 1.0  # weight change that delta_d = 1 stands for
+    w_max: float = 1.0
+    tau_pre_fast: float = 0.0  # ms, of x
+    tau_pre_slow: float = 0.0  # ms, of X
+    tau_post_fast: float = 0.0  # ms, of y
+    tau_post_slow: float = 0.0  # ms, of Y
+    tau_theta: float = 0.0  # ms, of theta
+    nearest: bool = False  # traces count the last spike only
+    coincident: bool = False
+    p: float = 0.0
+    p_fast: float = 0.0
+    p_slow: float = 0.0
+    p_theta: float = 0.0
+    q: float = 0.0
+    r: float = 0.0
+    s: float = 0.0
+    s_slow: float = 0.0
+    g: float = 0.0
+    mu_plus: float = 0.0
+    mu_minus: float = 0.0
+    bounded: bool = False
+    soft: bool = False
+    signed: bool = False  # the rule moves w, not |w|
+    fixed_inhibition: bool = False  # negative weights do not learn
+    smallest: float = 0.0  # |w| at which depression stops
+
+    @property
+    def at_pre(self) -> bool:
+        """Whether anything happens at a pre spike."""
+        return self.s != 0 or self.s_slow != 0 or self.g != 0
+
+    @property
+    def at_post(self) -> bool:
+        """Whether anything happens at a post spike."""
+        return any(value != 0 for value in (self.p, self.p_fast, self.p_slow, self.p_theta, self.q, self.r))
+
+
+@runtime_checkable
+class HasClosedForm(Protocol):
+    """A rule that is a case of the formula."""
+
+    def closed_form(self) -> ClosedForm:
+        """Return the rule's coefficients."""
