@@ -56,6 +56,12 @@ class UnsupervisedConfig(EnvironmentConfig):
     exc_tau_theta: float = setting(
         1e7, "Time constant of the adaptive threshold's decay.", unit="ms", section="E neurons", gt=0
     )
+    exc_v_min: float | None = setting(
+        None,
+        "Potential below which inhibition does not push, as its reversal potential would; none: no bound.",
+        unit="mV",
+        section="E neurons",
+    )
     exc_one_spike: bool = setting(
         False, "At most one E spike a step, of the neuron furthest above threshold.", section="E neurons"
     )
@@ -116,6 +122,11 @@ class UnsupervisedConfig(EnvironmentConfig):
                 raise ConfigError(
                     f"dt must be at most {name}_tau_mem={tau} ms, beyond which forward Euler overshoots, got {self.dt}"
                 )
+        if self.exc_v_min is not None and self.exc_v_min > min(self.exc_v_rest, self.exc_v_reset):
+            raise ConfigError(
+                f"exc_v_min must be at most exc_v_rest={self.exc_v_rest} and exc_v_reset={self.exc_v_reset}, "
+                f"got {self.exc_v_min}"
+            )
         if self.c_sparsity + self.c_diversity <= 0:
             raise ConfigError(
                 "c_sparsity + c_diversity must be greater than 0, since stability has no value on a first "

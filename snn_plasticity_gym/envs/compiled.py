@@ -75,12 +75,7 @@ class CompiledImages:
         for name, place in self._places.items():
             if self._network.populations[name].lif is None:
                 self._raster[:, :, place] = raster[name].numpy()
-            else:
-                self._neurons.theta[:, place] = self._network.states[name].theta.numpy()
-        for state in self._neurons:
-            if state is not self._neurons.theta:
-                state.fill(0)
-        self._neurons.v[:] = self._rest
+        self._rest_all()
         num_events = np.zeros(self._network.num_networks, dtype=np.int64)
         weights = self._network.weights.numpy()
 
@@ -118,6 +113,47 @@ class CompiledImages:
                 self._network.states[name].theta.numpy()[:] = self._neurons.theta[:, place]
         return torch.from_numpy(num_events)
 
+    def respond(self, spikes: Tensor) -> Tensor:
+        """Show an image to all networks as they are: no plasticity, adaptive thresholds frozen, no third factor.
+
+        Args:
+            spikes: Input spikes, the same for all networks, bool (T, n_input).
+
+        Returns:
+            Spikes of each neuron of the task's readout, int64 (B, N).
+        """
+        self._raster[:, :, self._places[self._task.input_name]] = spikes.numpy()
+        self._rest_all()
+        frozen = self._populations._replace(
+            theta_plus=np.zeros_like(self._populations.theta_plus),
+            theta_decay=np.ones_like(self._populations.theta_decay),
+        )
+        advance(
+            0,
+            self._raster.shape[1],
+            True,
+            False,
+            frozen,
+            self._connections,
+            self._neurons,
+            self._network.weights.numpy(),
+            self._raster,
+            ClosedForm(),
+            np.zeros(self._network.num_networks, dtype=np.int64),
+            np.zeros((4, 1)),
+        )
+        readout = self._raster[:, :, self._places[self._task.readout]]  # (B, T, N)
+        return torch.from_numpy(readout.sum(axis=1, dtype=np.int64))
+
+    def _rest_all(self) -> None:
+        """Begin an image: everything at rest but the adaptive thresholds, which are the networks'."""
+        for state in self._neurons:
+            state.fill(0)
+        self._neurons.v[:] = self._rest
+        for name, place in self._places.items():
+            if name in self._network.states:
+                self._neurons.theta[:, place] = self._network.states[name].theta.numpy()
+
     def _activity(self, step: int) -> NetworkActivity:
         """Return the spikes of a step, without the lists that only the search for events needs."""
         spikes = {name: torch.from_numpy(self._raster[:, step, place]) for name, place in self._places.items()}
@@ -139,6 +175,7 @@ def _populations(network: Network) -> tuple[Populations, dict[str, slice]]:
         "v_rest": [p.v_rest for p in params],
         "v_reset": [p.v_reset for p in params],
         "v_th": [p.v_th for p in params],
+        "v_min": [p.v_min for p in params],
         "resistance": [p.resistance for p in params],
         "silent_steps": [math.ceil(p.refractory / network.dt - 1e-9) for p in params],
         "theta_plus": [p.theta_plus for p in params],

@@ -5,6 +5,7 @@ Axes: B lifetimes, R the lifetimes of one call, T steps, N neurons, K history le
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -147,7 +148,11 @@ class Engine:
         self.num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=self.device)
         self._all = torch.arange(num_lifetimes, device=self.device)
         self.changes = WeightChanges(self.heads, self.device)
-        self._compiled: CompiledImages | None = None  # made when it is first needed
+
+    @functools.cached_property
+    def compiled(self) -> CompiledImages:
+        """The compiled way through images."""
+        return CompiledImages(self.network, self.task, self.num_steps)
 
     @property
     def num_steps(self) -> int:
@@ -304,9 +309,7 @@ class Engine:
         form = closed_form_of(rule, self.config, self.task)
         if form is None:
             return False
-        if self._compiled is None:
-            self._compiled = CompiledImages(self.network, self.task, self.num_steps)
-        self.num_events[:] = self._compiled.show(form, self.raster, self.changes.sums)
+        self.num_events[:] = self.compiled.show(form, self.raster, self.changes.sums)
         self.steps[:] = self.num_steps
         return True
 

@@ -34,6 +34,7 @@ class Populations(NamedTuple):
     v_rest: Float32  # mV
     v_reset: Float32  # mV
     v_th: Float32  # mV
+    v_min: Float32  # mV
     resistance: Float32  # mV per unit of current
     silent_steps: Float32  # refractory period
     theta_plus: Float32  # mV
@@ -173,7 +174,7 @@ def _propagate(b, t, c, populations, connections, weights, raster, sums, current
 def _fire(b, t, p, start, size, populations, neurons, raster, currents):
     """Integrate, compare with the threshold, reset: `lif_step`, in its order of operations."""
     leak, rest, reset = populations.leak[p], populations.v_rest[p], populations.v_reset[p]
-    threshold, resistance = populations.v_th[p], populations.resistance[p]
+    threshold, lowest, resistance = populations.v_th[p], populations.v_min[p], populations.resistance[p]
     silent, plus, decay = populations.silent_steps[p], populations.theta_plus[p], populations.theta_decay[p]
     best, furthest = np.float32(0.0), -1
     for k in range(size):
@@ -183,7 +184,7 @@ def _fire(b, t, p, start, size, populations, neurons, raster, currents):
         if resting:
             drive = np.float32(0.0)
         v = neurons.v[b, n]
-        v = v + leak * (rest - v + drive)
+        v = max(v + leak * (rest - v + drive), lowest)
         excess = v - threshold - neurons.theta[b, n]
         spike = excess > 0 and not resting
         if spike and populations.one_spike[p]:

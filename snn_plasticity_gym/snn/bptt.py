@@ -14,6 +14,7 @@ Axes: T steps, B samples, N neurons.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -106,6 +107,7 @@ def require_plain(params: LIFParams) -> None:
     options = {
         "refractory": params.refractory,
         "theta_plus": params.theta_plus,
+        "v_min": params.v_min if params.v_min > -math.inf else 0,
         "one_spike": params.one_spike,
     }
     on = [f"{name}={value}" for name, value in options.items() if value]

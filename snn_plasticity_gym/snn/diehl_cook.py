@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
 from snn_plasticity_gym.snn.lif import LIFParams
 from snn_plasticity_gym.snn.network import Plasticity, Population, Projection
@@ -34,6 +36,7 @@ def diehl_cook(
                 refractory=config.exc_refractory,
                 theta_plus=config.exc_theta_plus,
                 tau_theta=config.exc_tau_theta,
+                v_min=-math.inf if config.exc_v_min is None else config.exc_v_min,
                 one_spike=config.exc_one_spike,
             ),
         ),

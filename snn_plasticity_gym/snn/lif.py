@@ -13,7 +13,8 @@ class LIFParams(NamedTuple):
     """Constants of a population; defaults: excitatory cell of Diehl & Cook (2015), without its options.
 
     `resistance` = 100 with `tau_mem` = 100 ms makes one unit of current, held for one step of 1 ms, raise the
-    membrane potential by 1 mV. The options (refractory period, adaptive threshold, one spike a step) are off.
+    membrane potential by 1 mV. The options (refractory period, adaptive threshold, lowest potential, one spike a step)
+    are off.
     """
 
     tau_mem: float = 100.0  # ms
@@ -24,6 +25,7 @@ class LIFParams(NamedTuple):
     refractory: float = 0.0  # ms
     theta_plus: float = 0.0  # mV added to the threshold by each spike
     tau_theta: float = 1e7  # ms, decay of the adaptive threshold
+    v_min: float = -math.inf  # mV, below which inhibition does not push the potential, as its reversal potential would
     one_spike: bool = False  # at most one spike per network and step: the neuron furthest above its threshold
 
 
@@ -45,7 +47,7 @@ def lif_step(current: Tensor, state: LIFState, params: LIFParams, dt: float) -> 
     """Advance a population by one step of `dt` ms.
 
     Forward Euler, then threshold, then reset:
-        v <- v + dt / tau_mem * (-(v - v_rest) + resistance * current)
+        v <- max(v + dt / tau_mem * (-(v - v_rest) + resistance * current), v_min)
         spike where v > v_th + theta, then v = v_reset
         theta <- theta * exp(-dt / tau_theta) + theta_plus * spike
     A refractory neuron leaks but takes no current and does not fire. Equation: Gerstner et al., Neuronal
@@ -68,7 +70,8 @@ def integrate(current: Tensor, state: LIFState, params: LIFParams, dt: float) ->
     drive = params.resistance * current  # (B, N) mV
     if params.refractory > 0:
         drive = drive.masked_fill(state.refractory > 0, 0.0)
-    return state.v + dt / params.tau_mem * (params.v_rest - state.v + drive)
+    potential = state.v + dt / params.tau_mem * (params.v_rest - state.v + drive)
+    return potential.clamp(min=params.v_min) if params.v_min > -math.inf else potential
 
 
 def fire(potential: Tensor, state: LIFState, params: LIFParams, dt: float) -> tuple[Tensor, LIFState]:

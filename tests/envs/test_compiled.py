@@ -1,6 +1,5 @@
 """The compiled way through an image is the way event by event, in every network and by every rule."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
