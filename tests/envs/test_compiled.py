@@ -1,5 +1,9 @@
 """The compiled way through an image is the way event by event, in every network and by every rule."""
 
+import dataclasses
+import pickle
+import time
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,6 +22,7 @@ HOMEOSTASIS = {
     "exc_theta_plus": 2.0,
     "exc_tau_theta": 50.0,
     "exc_one_spike": True,
+    "exc_v_min": -70.0,
     "w_exc_sum": 80.0,
     "inh_refractory": 2.0,
 }
@@ -148,10 +153,32 @@ def test_an_image_whose_events_were_asked_for_is_ended_by_events():
     assert fast.engine.ages.tolist() == slow.engine.ages.tolist() == [3, 3]
 
 
+def test_responses_are_those_of_frozen_networks():
+    """As after a life without plasticity and with thresholds that stay; nothing of the networks changes."""
+    env = PlasticityVectorEnv(UNSUP, num_envs=3, **DIEHL_COOK, **HOMEOSTASIS)
+    env.reset(seed=2)
+    for _ in range(3):
+        env.live(make_rule("stdp", scale=0.05))
+    engine = env.engine
+    before = pickle.dumps((engine.network, engine.raster, engine.task))
+    spikes = torch.rand(25, 784, generator=torch.Generator().manual_seed(0)) < 0.05
+    counts = engine.compiled.respond(spikes)
+    assert pickle.dumps((engine.network, engine.raster, engine.task)) == before
+
+    network = pickle.loads(pickle.dumps(engine.network))
+    assert network.states["exc"].theta.max() > 0
+    for name, population in network.populations.items():
+        if population.lif is not None:  # a decay of 1 and no rise
+            frozen = population.lif._replace(theta_plus=0.0)
+            network.populations[name] = dataclasses.replace(population, lif=frozen)
+    network.rest(torch.arange(3))
+    expected = sum(network.advance({"input": step.expand(3, -1)}).spikes["exc"].long() for step in spikes)  # (B, N)
+    assert torch.equal(counts, expected) and counts.sum() > 0
+    assert len({tuple(row) for row in counts.tolist()}) == 3  # three networks, one input
+
+
 def test_it_is_much_faster():
     """A regression guard by ratio, one lifetime: the event path took 20 to 200 times as long."""
-    import time
-
     config = {**DIEHL_COOK, "n_exc": 100}
     env = PlasticityVectorEnv(UNSUP, num_envs=1, **config)
     rule = make_rule("stdp")

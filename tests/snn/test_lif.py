@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,36 @@ def test_membrane_follows_the_closed_form_of_a_constant_current(
 def test_a_unit_of_current_raises_the_default_membrane_by_one_millivolt() -> None:
     (_, state), *_ = constant(1.0, 1, LIFParams(), 1.0)
     assert float(state.v) == pytest.approx(-64.0)
+
+
+def exact_membrane(current: float, jumps: dict[float, float], until: float, params: LIFParams) -> float:
+    """Exact subthreshold integration, as in NEST's iaf_psc_delta: Rotter & Diesmann (1999), with delta synapses."""
+    potential = 0.0  # above rest
+    before = 0.0
+    for time, jump in [*sorted(jumps.items()), (until, 0.0)]:
+        decay = math.exp(-(time - before) / params.tau_mem)
+        potential = potential * decay + params.resistance * current * (1 - decay) + jump
+        before = time
+    return params.v_rest + potential
+
+
+def test_euler_converges_to_exact_integration_to_first_order() -> None:
+    """Halving dt halves the error: a constant current, and spikes that raise the membrane by some mV at once."""
+    params = LIFParams(tau_mem=10.0, v_th=math.inf, resistance=10.0)
+    current, jumps, until = 0.9, {2.0: 3.0, 5.0: 4.0, 5.5: -2.0}, 8.0
+    errors = []
+    for dt in (0.5, 0.25, 0.125, 0.0625, 0.03125):
+        state = population(params)
+        for step in range(1, round(until / dt) + 1):
+            jump = jumps.get(step * dt, 0.0)
+            impulse = jump * params.tau_mem / (dt * params.resistance)  # current of one step that raises v by `jump`
+            total = torch.full((1, 1), current + impulse, dtype=torch.float64)
+            _, state = lif_step(total, state, params, dt)
+        errors.append(abs(float(state.v) - exact_membrane(current, jumps, until, params)))
+    ratios = [coarse / fine for coarse, fine in pairwise(errors)]
+    assert errors[-1] > 1e-4  # there is an error to speak of
+    assert ratios == pytest.approx([2.0] * 4, abs=0.15)
+    assert ratios[-1] == pytest.approx(2.0, abs=0.02)
 
 
 @pytest.mark.parametrize("reset", [-65.0, -70.0, -60.0])
@@ -120,6 +151,14 @@ def test_refractory_neurons_leak_and_take_no_charge() -> None:
     assert [fired for fired, _ in history] == [True, False, False, False, False, True]
     for n in range(5):
         assert float(history[n][1].v) == pytest.approx(-65.0 - 10.0 * (1 - 1 / 100) ** n)
+
+
+def test_inhibition_does_not_push_below_the_lowest_potential() -> None:
+    params = LIFParams(tau_mem=10.0, resistance=10.0, v_min=-80.0)
+    potentials = [float(state.v) for _, state in constant(-10.0, 4, params, 1.0)]
+    assert potentials == [-75.0, -80.0, -80.0, -80.0]  # -65 - 10, then -75 - 9 and so on without the bound
+    unbound = [float(state.v) for _, state in constant(-10.0, 2, params._replace(v_min=-math.inf), 1.0)]
+    assert unbound == [-75.0, -84.0]
 
 
 @pytest.mark.parametrize("dt", [1.0, 0.5])
