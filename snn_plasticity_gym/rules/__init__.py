@@ -1,6 +1,6 @@
 """Plasticity rules: anything that answers synapse events with normalised weight changes."""
 
 from snn_plasticity_gym.rules.base import Rule
-from snn_plasticity_gym.rules.registry import RULES, make_rule
+from snn_plasticity_gym.rules.registry import RULES, make_rule, read_rule
 
-__all__ = ["RULES", "Rule", "make_rule"]
+__all__ = ["RULES", "Rule", "make_rule", "read_rule"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from snn_plasticity_gym.config.schema import ConfigError, build_configs, unknown
+from snn_plasticity_gym.config.schema import ConfigError, build_configs, setting_fields, unknown
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.bcm import BCM
 from snn_plasticity_gym.rules.constant import SeededRandomRule, ZeroRule
@@ -42,3 +42,27 @@ def make_rule(name: str, **parameters: Any) -> Rule:
         return build_configs(parameters, RULES[name])[0]
     except ConfigError as error:
         raise ConfigError(f"rule {name}: {error}") from error
+
+
+def read_rule(text: str, **environment: Any) -> Rule:
+    """Return the rule that a line names: its name, and parameters after it, as in "target-stdp mu=1 bounds=soft".
+
+    Args:
+        text: The line.
+        environment: Parameters that follow from the environment (dt, scale, seed); rules that have no such parameter
+            do without it, and the line wins.
+
+    Raises:
+        ConfigError: As `make_rule`, or a parameter is not written as name=value.
+    """
+    name, *assignments = text.split() or [""]
+    parameters: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not (key and equals and value):
+            raise ConfigError(f"rule {name}: parameters are written name=value, as in mu=1, got {assignment!r}")
+        parameters[key] = value
+    if name in RULES:
+        known = {info.name for info in setting_fields(RULES[name])}
+        parameters = {key: value for key, value in environment.items() if key in known} | parameters
+    return make_rule(name, **parameters)

@@ -7,7 +7,7 @@ import torch
 
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.rules import RULES, make_rule
+from snn_plasticity_gym.rules import RULES, make_rule, read_rule
 
 ALONE = [name for name in RULES if name != "delta"]  # that need nothing but spikes and weight
 LOCAL = [name for name in ALONE if name != "random"]
@@ -123,4 +123,29 @@ def test_rules_are_made_of_plain_numbers_and_texts(name, busy_events):
 def test_mistakes_are_named_in_one_line(name, parameters, message):
     with pytest.raises(ValueError) as error:
         make_rule(name, **parameters)
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+def test_a_line_names_a_rule_and_its_parameters():
+    read = read_rule("target-stdp  bounds=soft mu=1 learning_rate=5e-3 dt=2", dt=0.5, scale=0.25, seed=3)
+    expected = make_rule("target-stdp", bounds="soft", mu=1.0, learning_rate=0.005, dt=2.0, scale=0.25)
+    assert read == expected and read != make_rule("target-stdp")
+    assert read_rule("zero", dt=0.5, scale=0.25, seed=3) == make_rule("zero")
+    assert read_rule("random", dt=0.5, seed=3) == make_rule("random", seed=3)
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("stdp mu", "rule stdp: parameters are written name=value, as in mu=1, got 'mu'"),
+        ("stdp =1", "rule stdp: parameters are written name=value, as in mu=1, got '=1'"),
+        ("stdp mu_plus=x", "rule stdp: mu_plus"),
+        ("stdp tau=1", "rule stdp: unknown argument 'tau'"),
+        ("sdtp mu=1", "unknown rule 'sdtp'; did you mean 'stdp'?"),
+        ("", "unknown rule ''"),
+    ],
+)
+def test_mistakes_in_a_line_are_named(line, message):
+    with pytest.raises(ValueError) as error:
+        read_rule(line, dt=1.0)
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
