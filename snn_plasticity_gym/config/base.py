@@ -7,6 +7,7 @@ from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 SPLITS = ("train", "validation", "test")
 EVENT_KINDS = ("merged", "feature", "split")
+MODULATIONS = ("none", "reward")
 
 
 @config_class
@@ -71,6 +72,19 @@ class EnvironmentConfig:
         "all pre events of a step, then all post events, each kind with a policy head of its own.",
         section="Events",
         choices=EVENT_KINDS,
+    )
+    modulation: str = setting(
+        "none",
+        "none: a weight change acts at once; reward: it is held back as eligibility, and acts at the end of the image "
+        "times the reward less the mean of the lifetime's rewards before.",
+        section="Plasticity",
+        choices=MODULATIONS,
+    )
+    tau_eligibility: float = setting(
+        1000.0, "Time constant of the eligibility of modulation reward.", unit="ms", section="Plasticity", gt=0
+    )
+    reward_window: float = setting(
+        100.0, "Time constant of the mean that reward is compared with.", unit="images", section="Plasticity", ge=1
     )
     device: str = setting("cpu", "Torch device of the networks, e.g. cpu or cuda.", section="Machine")
 

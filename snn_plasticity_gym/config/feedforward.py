@@ -113,9 +113,6 @@ class SemiConfig(FeedforwardConfig):
     feedback_scale: float = setting(
         0.3, "Standard deviation of the fixed random weights of feedback.", section="Third factor", gt=0
     )
-    reward_window: float = setting(
-        100.0, "Time constant of the mean that reward is compared with.", unit="images", section="Third factor", ge=1
-    )
     alpha_margin: float = setting(
         1.0, "Weight alpha_margin of the margin r_y - max r_k between rates.", section="Reward", ge=0
     )

@@ -17,6 +17,7 @@ from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.data import load_dataset
 from snn_plasticity_gym.device import torch_device
 from snn_plasticity_gym.envs.compiled import CompiledImages, closed_form_of
+from snn_plasticity_gym.envs.eligibility import Eligibility
 from snn_plasticity_gym.envs.event_log import EventLog
 from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, pool_length
 from snn_plasticity_gym.envs.task import Episode
@@ -138,6 +139,7 @@ class Engine:
             if population.lif is not None and self.task.rewards_events
         }
         self._log = EventLog()
+        self._eligibility = Eligibility(config, self.network) if config.modulation == "reward" else None
         self.steps = np.zeros(num_lifetimes, dtype=np.int64)  # time steps of the episode done so far
         self.ages = np.zeros(num_lifetimes, dtype=np.int64)  # images seen in this lifetime
         self.last_episodes: list[LastEpisode | None] = [None] * num_lifetimes  # of this lifetime; None: none judged yet
@@ -152,7 +154,7 @@ class Engine:
     @functools.cached_property
     def compiled(self) -> CompiledImages:
         """The compiled way through images."""
-        return CompiledImages(self.network, self.task, self.num_steps)
+        return CompiledImages(self.network, self.task, self._eligibility, self.num_steps)
 
     @property
     def num_steps(self) -> int:
@@ -199,6 +201,8 @@ class Engine:
             )
             self.ages[row] = 0
             self.last_episodes[row] = None
+            if self._eligibility is not None:
+                self._eligibility.start_lifetime(row)
             self.task.start_lifetime(row, _stream(self._seeds[row], generation, 2))
 
     def begin(self, rows: Sequence[int]) -> None:
@@ -273,6 +277,8 @@ class Engine:
     def write(self, events: SynapseEvents, delta_d: Tensor, row: int | None = None) -> None:
         """Change the weights: w <- clip(w + eta * alpha * clip(delta_d, -1, 1), w_min, w_max).
 
+        With `modulation` reward the changes are held back until the image ends; see `Eligibility`.
+
         Args:
             events: Events of the present step, all or some.
             delta_d: Normalised weight change of each, (E,).
@@ -290,9 +296,12 @@ class Engine:
             bound.index_select(0, events.projection) for bound in (self._scale, self._w_min, self._w_max)
         )
         change = scale * delta_d.clamp(-1.0, 1.0)  # (E,)
-        weight = (events.weight + change).clamp(low, high)
-        self.network.weights[events.synapse] = weight
-        self.changes.add(events.group, weight - events.weight)
+        if self._eligibility is None:
+            weight = (events.weight + change).clamp(low, high)
+            self.network.weights[events.synapse] = weight
+            self.changes.add(events.group, weight - events.weight)
+        else:
+            self._eligibility.hold(events.synapse, change, int(self.steps[row or 0]) - 1)
         if self.task.rewards_events:
             self._log.add(int(self.steps[row or 0]) - 1, row, events, change)
 
@@ -323,6 +332,9 @@ class Engine:
         potentials = {name: values[index] for name, values in self._potentials.items()}  # (R, T, N)
         written = self._log.of(None) or [entry for row in rows for entry in self._log.of(row)]
         verdict = self.task.judge(Episode(index, places, labels, raster, potentials, written), self.network)
+        if self._eligibility is not None:
+            for head, moved in self._eligibility.release(index, verdict.result.reward):
+                self.changes.add(torch.full_like(moved, head, dtype=torch.int64), moved)
         self.ages[rows] += 1
         winners, rewards = verdict.winners.tolist(), verdict.result.reward.tolist()
         terms = {name: values.tolist() for name, values in verdict.result.terms.items()}

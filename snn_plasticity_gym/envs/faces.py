@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.envs.engine import Engine, EpisodeResult
 from snn_plasticity_gym.events import NUM_KINDS, SynapseEvents
-from snn_plasticity_gym.rules.base import Rule
+from snn_plasticity_gym.rules.base import Rule, modulation_of
 
 Observation = dict[str, NDArray[Any]]
 
@@ -169,8 +169,11 @@ class Faces:
 
         Raises:
             RuntimeError: As in `events`.
-            ValueError: The rule answers with something that `apply` refuses.
+            ValueError: The rule answers with something that `apply` refuses, or needs another `modulation`.
         """
+        needed, given = modulation_of(rule), self.engine.config.modulation
+        if needed not in (None, given):
+            raise ValueError(f"the rule needs an environment with modulation={needed!r}, this one has {given!r}")
         if self._fresh and self.engine.live(rule):
             return self._end()
         while (events := self.events()) is not None:

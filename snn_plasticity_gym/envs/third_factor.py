@@ -28,6 +28,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.feedforward import SemiConfig
 from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.rewards.surprise import RewardSurprise
 from snn_plasticity_gym.snn.network import NetworkActivity, Population, Projection, weight_offsets
 
 
@@ -133,21 +134,16 @@ class RewardFactor(ThirdFactor):
         device: torch.device,
     ) -> None:
         super().__init__(config, populations, projections, num_lifetimes, device)
-        self._mean = torch.zeros(num_lifetimes, device=device)  # of the lifetime's rewards
-        self._count = torch.zeros(num_lifetimes, device=device)  # of its images
+        self._surprise = RewardSurprise(num_lifetimes, config.reward_window, device)
 
     def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
         """Begin lifetime `row` anew."""
         super().start_lifetime(row, rng)
-        self._count[row] = 0.0
+        self._surprise.forget(row)
 
     def end(self, rows: Tensor, rewards: Tensor) -> None:
-        """Compare the rewards (R,) with the means so far: plain ones at first, later exponentially weighted."""
-        first = self._count[rows] == 0
-        surprise = torch.where(first, 0.0, rewards - self._mean[rows])  # (R,)
-        self._count[rows] += 1
-        step = 1.0 / self._count[rows].clamp(max=self._config.reward_window)
-        self._mean[rows] = torch.where(first, rewards, self._mean[rows] + step * surprise)
+        """Compare the rewards (R,) with those before."""
+        surprise = self._surprise(rows, rewards)  # (R,)
         for factor in self._factors:
             factor[rows] = surprise.unsqueeze(1)
 

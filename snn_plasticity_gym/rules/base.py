@@ -21,10 +21,18 @@ SMALLEST = 1e-6  # of `scale`: beyond what rounding w + scale * delta_d in singl
 
 
 class Rule(Protocol):
-    """One call signature for policies, hand-written rules and constants."""
+    """One call signature for policies, hand-written rules and constants.
+
+    A rule that needs a certain `modulation` of the environment has an attribute of that name (see `modulation_of`).
+    """
 
     def __call__(self, events: SynapseEvents) -> Tensor:
         """Return the normalised weight change of each event, (E,)."""
+
+
+def modulation_of(rule: Rule) -> str | None:
+    """Return the setting `modulation` of the environment that a rule needs; None: any."""
+    return getattr(rule, "modulation", None)
 
 
 @config_class

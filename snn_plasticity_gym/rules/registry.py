@@ -10,7 +10,7 @@ from snn_plasticity_gym.rules.bcm import BCM
 from snn_plasticity_gym.rules.constant import SeededRandomRule, ZeroRule
 from snn_plasticity_gym.rules.delta import DeltaRule
 from snn_plasticity_gym.rules.oja import Oja
-from snn_plasticity_gym.rules.stdp import MultiplicativeSTDP, PairSTDP
+from snn_plasticity_gym.rules.stdp import MultiplicativeSTDP, PairSTDP, RewardSTDP
 from snn_plasticity_gym.rules.target_stdp import TargetSTDP
 from snn_plasticity_gym.rules.triplet_stdp import TripletSTDP
 
@@ -21,6 +21,7 @@ RULES: dict[str, type[Any]] = {
     "stdp-multiplicative": MultiplicativeSTDP,
     "triplet-stdp": TripletSTDP,
     "target-stdp": TargetSTDP,
+    "reward-stdp": RewardSTDP,
     "oja": Oja,
     "bcm": BCM,
     "delta": DeltaRule,

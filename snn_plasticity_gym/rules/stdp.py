@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -82,6 +84,18 @@ class MultiplicativeSTDP(PairSTDP):
 
     mu_plus: float = 1.0
     mu_minus: float = 1.0
+
+
+@config_class
+class RewardSTDP(PairSTDP):
+    """Reward-modulated STDP: `PairSTDP` whose changes wait as eligibility for the reward of the image.
+
+    Izhikevich (2007); Fremaux & Gerstner, Neuromodulated spike-timing-dependent plasticity (2016), section 2. The rule
+    answers events as `PairSTDP` does; that its answers are held back and multiplied is the environment's setting
+    `modulation="reward"`, without which it is `PairSTDP`. Programs that take rules by name see to it.
+    """
+
+    modulation: ClassVar[str] = "reward"
 
 
 def power_law_change(u: Tensor, rise: Tensor, fall: Tensor, mu_plus: float, mu_minus: float) -> Tensor:

@@ -130,10 +130,14 @@ class Network:
 
     def weights_of(self, projection: str) -> Tensor:
         """Return the weights of an all-to-all projection, (B, n_pre, n_post), a view that may be written."""
+        return self.part(self.weights, projection)
+
+    def part(self, whole: Tensor, projection: str) -> Tensor:
+        """Return of a tensor with one entry per weight what belongs to a projection, a view (B, n_pre, n_post)."""
         spec = next(p for p in self.projections if p.name == projection)
         n_pre, n_post = self._size(spec.source), self._size(spec.target)
         start = self.offsets[projection]
-        return self.weights[start : start + self.num_networks * n_pre * n_post].view(self.num_networks, n_pre, n_post)
+        return whole[start : start + self.num_networks * n_pre * n_post].view(self.num_networks, n_pre, n_post)
 
     def grow(self, row: int, rng: np.random.Generator) -> None:
         """Make network `row` new: fresh weights, thresholds forgotten."""

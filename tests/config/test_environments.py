@@ -106,6 +106,7 @@ BAD = [
     ({"exc_v_th": -65.0}, ["exc_v_th", "exc_v_reset=-65.0", "exc_v_rest=-65.0", "got -65.0", "above"]),
     ({"exc_v_reset": -51.0}, ["exc_v_th", "exc_v_reset=-51.0", "-52.0"]),
     ({"exc_v_rest": -52.0}, ["exc_v_th", "exc_v_rest=-52.0", "-52.0"]),
+    ({"exc_v_min": -64.0}, ["exc_v_min", "exc_v_rest=-65.0", "exc_v_reset=-65.0", "got -64.0"]),
     ({"inh_v_th": -45.0}, ["inh_v_th", "inh_v_reset=-45.0", "got -45.0"]),
     ({"inh_v_rest": 0.0}, ["inh_v_th", "inh_v_rest=0.0", "-40.0"]),
     ({"dt": 10.5}, ["dt", "inh_tau_mem=10.0", "got 10.5", "at most"]),
@@ -124,6 +125,8 @@ def test_bad_settings_are_refused_in_one_line(settings: dict[str, Any], parts: l
 @pytest.mark.parametrize("info", NUMBERS, ids=lambda info: info.name)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "1", None, True])
 def test_no_number_takes_what_is_none(info: SettingInfo, value: object) -> None:
+    if value is None and info.default is None:
+        return  # the setting may be left open
     message = refusal(**{info.name: value})
     assert info.name in message and f"got {value!r}" in message
 

@@ -27,7 +27,7 @@ HOMEOSTASIS = {
     "inh_refractory": 2.0,
 }
 FEEDFORWARD = {**SMALL, "hidden_sizes": [9, 7], "w_init": 6.0, "max_rate": 0.4, "eta": 0.01}
-CLOSED = [name for name in RULES if name not in ("random", "delta")]
+CLOSED = [name for name in RULES if name not in ("random", "delta", "reward-stdp")]
 
 
 def by_events(rule):
@@ -101,6 +101,19 @@ def test_the_delta_rule_under_every_third_factor(factor, factor_steps):
     config = {**FEEDFORWARD, "third_factor": factor, "factor_steps": factor_steps}
     moved, spikes = assert_same_lives(SEMI, make_rule("delta", gain=0.7), config)
     assert moved and min(spikes.values()) > 0
+
+
+@pytest.mark.parametrize("name", ["reward-stdp", "stdp", "target-stdp"])
+def test_changes_held_back_for_the_reward(name):
+    config = {**DIEHL_COOK, "modulation": "reward", "tau_eligibility": 15.0}
+    moved, _ = assert_same_lives(UNSUP, make_rule(name, scale=0.05), config)
+    assert moved
+
+
+def test_the_delta_rule_held_back_for_the_reward():
+    config = {**FEEDFORWARD, "third_factor": "feedback", "modulation": "reward", "tau_eligibility": 15.0}
+    moved, _ = assert_same_lives(SEMI, make_rule("delta"), config)
+    assert moved
 
 
 def test_rules_of_traces_in_a_feedforward_network():

@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import EnvironmentConfig
-from snn_plasticity_gym.envs.kernel import Connections, Neurons, Populations, advance
+from snn_plasticity_gym.envs.compiled.kernel import advance
+from snn_plasticity_gym.envs.compiled.tables import Connections, Neurons, Populations
+from snn_plasticity_gym.envs.eligibility import Eligibility
 from snn_plasticity_gym.envs.task import Task
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.closed_form import ClosedForm, HasClosedForm
 from snn_plasticity_gym.snn.lif import LIFParams
 from snn_plasticity_gym.snn.network import Network, NetworkActivity
+
+NOTHING = np.zeros(0, dtype=np.float32)
 
 
 def closed_form_of(rule: Rule, config: EnvironmentConfig, task: Task) -> ClosedForm | None:
@@ -39,12 +43,14 @@ class CompiledImages:
     Args:
         network: The networks.
         task: What they are in.
+        eligibility: Where changes are held back; None: they act at once.
         num_steps: T.
     """
 
-    def __init__(self, network: Network, task: Task, num_steps: int) -> None:
+    def __init__(self, network: Network, task: Task, eligibility: Eligibility | None, num_steps: int) -> None:
         self._network = network
         self._task = task
+        self._eligibility = eligibility
         self._populations, self._places = _populations(network)
         self._connections = _connections(network)
         num_neurons = int(self._populations.size.sum())
@@ -78,6 +84,9 @@ class CompiledImages:
         self._rest_all()
         num_events = np.zeros(self._network.num_networks, dtype=np.int64)
         weights = self._network.weights.numpy()
+        held, keep = NOTHING, np.ones(num_steps, dtype=np.float32)
+        if self._eligibility is not None:
+            held, keep = self._eligibility.traces.numpy(), self._eligibility.keep.numpy()
 
         def run(first: int, last: int, simulate: bool, learn: bool) -> None:
             advance(
@@ -91,6 +100,8 @@ class CompiledImages:
                 weights,
                 self._raster,
                 form,
+                held,
+                keep,
                 num_events,
                 changes.numpy(),
             )
@@ -139,6 +150,8 @@ class CompiledImages:
             self._network.weights.numpy(),
             self._raster,
             ClosedForm(),
+            NOTHING,
+            NOTHING,
             np.zeros(self._network.num_networks, dtype=np.int64),
             np.zeros((4, 1)),
         )

@@ -1,0 +1,66 @@
+"""What the compiled loops work on: constants and state of networks as plain arrays.
+
+Axes: B lifetimes, N neurons of all populations one after the other, P populations, C connections.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+
+
+class Populations(NamedTuple):
+    """Constants of the populations, (P,) each; see `LIFParams`."""
+
+    start: Int64  # place of the first neuron among N
+    size: Int64
+    computed: Bool  # False: an input, whose spikes are given
+    leak: Float32  # dt / tau_mem
+    v_rest: Float32  # mV
+    v_reset: Float32  # mV
+    v_th: Float32  # mV
+    v_min: Float32  # mV
+    resistance: Float32  # mV per unit of current
+    silent_steps: Float32  # refractory period
+    theta_plus: Float32  # mV
+    theta_decay: Float32  # factor per step
+    one_spike: Bool
+
+
+class Connections(NamedTuple):
+    """Constants of the projections, (C,) each; see `Projection`."""
+
+    source: Int64  # population
+    target: Int64
+    offset: Int64  # address of the first weight in `Network.weights`
+    gain: Float32
+    one_to_one: Bool
+    autapses: Bool
+    recurrent: Bool
+    plastic: Bool
+    head: Int64  # policy head, by which changes are counted
+    scale: Float32
+    low: Float32
+    high: Float32
+
+
+class Neurons(NamedTuple):
+    """State of all neurons, (B, N) each."""
+
+    v: Float32  # mV
+    refractory: Float32  # steps left
+    theta: Float32  # mV
+    current: Float32  # from outside
+    factor: Float32  # third factor
+    pre_fast: Float64  # traces: x, X, y, Y and theta of `ClosedForm`
+    pre_slow: Float64
+    post_fast: Float64
+    post_slow: Float64
+    threshold: Float64

@@ -1,0 +1,87 @@
+"""Eligibility against a loop over steps that decays every trace at every step."""
+
+import math
+
+import pytest
+import torch
+
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.rules import make_rule
+
+ID = "SNNPlastic-Unsup2-v0"
+SMALL = {"dataset": "digits", "n_exc": 6, "num_steps": 12, "history_length": 12, "gain_input_exc": 6.0, "max_rate": 0.1}
+HELD = {**SMALL, "modulation": "reward", "tau_eligibility": 5.0, "reward_window": 2.0, "eta_exc": 0.2, "eta_inh": 0.1}
+
+
+@pytest.mark.parametrize("kinds", ["merged", "split"])
+def test_weights_against_a_loop_over_steps(kinds):
+    env = PlasticityVectorEnv(ID, num_envs=2, event_kinds=kinds, **HELD)
+    env.reset(seed=0)
+    network, rule = env.engine.network, make_rule("stdp", scale=0.1)
+    limits = {p.name: p.plasticity for p in network.projections if p.plasticity}
+    rewards = [[], []]
+    moved = 0.0
+    for _ in range(5):
+        before = network.weights.clone()
+        traces = torch.zeros_like(before)
+        step = 0
+        while (events := env.events()) is not None:
+            if int(env.engine.steps[0]) > step:  # a step may have two phases
+                traces *= math.exp(-1.0 / 5.0) if step else 0.0
+                step = int(env.engine.steps[0])
+            delta_d = rule(events)
+            scale = torch.tensor([limits[p.name].scale for p in env.engine._find_events.projections])
+            traces[events.synapse] += scale[events.projection] * delta_d.clamp(-1, 1)
+            env.apply(delta_d)
+            assert torch.equal(network.weights, before), "nothing moves before the reward is known"
+        result = env.finish()
+        for name, plasticity in limits.items():
+            for row in range(2):
+                mean = None
+                for place, past in enumerate(rewards[row]):  # plain at first, then with a time constant of 2 images
+                    mean = past if place == 0 else mean + (past - mean) / min(place + 1, 2.0)
+                surprise = 0.0 if mean is None else float(result.reward[row]) - mean
+                held = network.part(traces, name)[row]
+                expected = network.part(before, name)[row] + surprise * held
+                expected = torch.where(held == 0, network.part(before, name)[row], expected)
+                expected = expected.clamp(plasticity.w_min, plasticity.w_max)
+                torch.testing.assert_close(network.weights_of(name)[row], expected, rtol=0, atol=1e-6)
+        moved = max(moved, float((network.weights - before).abs().max()))
+        for row in range(2):
+            rewards[row].append(float(result.reward[row]))
+    assert moved > 1e-3
+
+
+def test_a_new_lifetime_knows_neither_traces_nor_rewards_of_the_last():
+    env, other = (PlasticityVectorEnv(ID, num_envs=2, **HELD) for _ in range(2))
+    rule = make_rule("reward-stdp", scale=0.1)
+    env.reset(seed=3)
+    for _ in range(3):
+        env.live(rule)
+    for _ in range(4):  # in the midst of an image
+        env.apply(rule(env.events()))
+    for one in (env, other):
+        one.reset(seed=8)
+        for _ in range(3):
+            one.live(rule)
+    assert torch.equal(env.engine.network.weights, other.engine.network.weights)
+
+
+def test_changes_are_counted_when_they_are_made():
+    env = PlasticityVectorEnv(ID, num_envs=1, **HELD)
+    env.reset(seed=0)
+    env.live(make_rule("stdp", scale=0.1))
+    assert env.engine.changes.take()["exc_spread"] == 0.0  # the first image has no surprise
+    before = env.engine.network.weights_of("input_to_exc").clone()
+    env.live(make_rule("stdp", scale=0.1))
+    moved = env.engine.network.weights_of("input_to_exc") - before
+    held = moved[moved != 0]
+    assert len(held) > 10
+    assert env.engine.changes.take()["exc_spread"] == pytest.approx(held.std(unbiased=False).item(), rel=0.3)
+
+
+def test_a_rule_that_needs_the_reward_says_so():
+    env = PlasticityVectorEnv(ID, num_envs=1, **SMALL)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="the rule needs an environment with modulation='reward', this one has 'none'"):
+        env.live(make_rule("reward-stdp"))
