@@ -16,9 +16,10 @@ from snn_plasticity_gym.snn.lif import LIFState
 
 IMAGES = load_dataset("digits").validation.images
 ALL_OPTIONS = Unsup1Config(
-    dataset="digits", n_exc=9, num_steps=50, history_length=8, max_rate=0.05, gain_input_exc=6.0, gain_inh_exc=24.0, gain_exc_inh=50.0,
-    exc_refractory=3.0, inh_refractory=9.0, exc_theta_plus=0.6, exc_tau_theta=200.0, exc_one_spike=True, dt=0.5,
-    exc_v_reset=-66.0, w_inh_init_min=-0.75, w_inh_init_max=-0.25,
+    dataset="digits", n_exc=9, num_steps=50, history_length=8, max_rate=0.05, dt=0.5,
+    gain_input_exc=6.0, gain_inh_exc=24.0, gain_exc_inh=50.0, w_inh_init_min=-0.75, w_inh_init_max=-0.25,
+    exc_refractory=3.0, inh_refractory=9.0, exc_theta_plus=0.6, exc_tau_theta=200.0, exc_one_spike=True,
+    exc_v_reset=-66.0,
 )  # fmt: skip
 
 
