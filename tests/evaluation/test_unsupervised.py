@@ -121,15 +121,16 @@ def test_weights_and_thresholds_are_frozen_before_labels_are_given(monkeypatch):
     kept, right = [], module.responses
 
     def spy(engine, images, rng):
+        start = rng.bit_generator.state["state"]
         counts = right(engine, images, rng)
-        kept.append((engine.network.weights.clone(), engine.network.states["exc"].theta.clone(), rng.random(3)))
+        kept.append((engine.network.weights.clone(), engine.network.states["exc"].theta.clone(), start))
         return counts
 
     monkeypatch.setattr(module, "responses", spy)
     judged()
     (weights, theta, labelling), (weights_after, theta_after, testing) = kept
     assert torch.equal(weights, weights_after) and torch.equal(theta, theta_after) and theta.any()
-    assert (labelling != testing).any()  # independent input spikes
+    assert labelling != testing  # independent input spikes
 
 
 def test_what_was_rewarded_while_learning_equals_episodes_counted_by_hand():
