@@ -1,4 +1,4 @@
-"""An evaluation from its first line on the screen to its last."""
+"""An evaluation of classifiers from its first line on the screen to its last, and how rules are named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.agents.saved import load_policy
-from snn_plasticity_gym.config.environments import FeedforwardConfig
+from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig, UnsupervisedConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.schema import ConfigError, setting_fields, to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -33,9 +33,9 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig) -> dic
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    rules = {name: _rule(name, config, env_config) for name in config.rules}  # a wrong name is answered at once
+    rules = {name: rule_of(name, config, env_config) for name in config.rules}  # a wrong name is answered at once
     beside = {"BPTT": bptt_curve(config.bptt)} if config.bptt else {}
-    labels = _labels(config.rules)
+    labels = legend(config.rules)
     results: dict[str, Any] = {}
     curves: dict[str, Curve] = {}
     for name, rule in rules.items():
@@ -67,17 +67,44 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig) -> dic
     return results
 
 
-def _rule(name: str, config: EvaluateConfig, env_config: FeedforwardConfig) -> Rule:
-    """Return the rule that a user means by a name or a run's folder."""
-    if name in RULES:
-        known = {info.name for info in setting_fields(RULES[name])}
-        environment = {"dt": env_config.dt, "scale": env_config.eta, "seed": config.seed}
-        return make_rule(name, **{key: value for key, value in environment.items() if key in known})
+def rule_of(name: str, config: EvaluateConfig, env_config: EnvironmentConfig) -> Rule:
+    """Return the rule that a user means by a name, a name with parameters, or a run's folder.
+
+    Raises:
+        ConfigError: There is no such rule, a parameter is wrong, or a policy does not fit the environment.
+    """
+    head, *parameters = name.split(":")
+    if head in RULES:
+        given = dict(_parameter(name, text) for text in parameters)
+        known = {info.name for info in setting_fields(RULES[head])}
+        environment = {"dt": env_config.dt, "scale": _learning_rate(env_config), "seed": config.seed}
+        return make_rule(head, **{key: value for key, value in environment.items() if key in known} | given)
     if not Path(name).exists():
         raise ConfigError(f"unknown rule {name!r}; valid: {', '.join(RULES)}, or the folder of a training run")
     policy = load_policy(name, env_config.device)
     _check_fit(name, policy, PlasticityVectorEnv(config.env, num_envs=1, **to_dict(env_config)))
     return policy.frozen(env_config.history_length)
+
+
+def _parameter(name: str, text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"parameters of a rule are written name:key=value:key=value, got {name!r}")
+    return key, value
+
+
+def _learning_rate(env_config: EnvironmentConfig) -> float:
+    """Return the weight change of delta_d = 1. Where projections differ, that of input -> E, if it can change."""
+    if isinstance(env_config, FeedforwardConfig):
+        return env_config.eta
+    assert isinstance(env_config, UnsupervisedConfig)
+    rate = env_config.alpha_unsup * (env_config.eta_exc or env_config.eta_inh)
+    if rate == 0:
+        raise ConfigError(
+            f"no rule can change a weight with eta_exc={env_config.eta_exc}, eta_inh={env_config.eta_inh} and "
+            f"alpha_unsup={env_config.alpha_unsup}; raise them"
+        )
+    return rate
 
 
 def _check_fit(name: str, policy: PlasticityPolicy, env: PlasticityVectorEnv) -> None:
@@ -97,11 +124,11 @@ def _listed(names: tuple[str, ...]) -> str:
     return " and ".join(names) if names else "nothing"
 
 
-def _labels(names: Sequence[str]) -> dict[str, str]:
+def legend(names: Sequence[str]) -> dict[str, str]:
     """Return each rule's name as a legend shows it: of a run, its folder, or the whole path if others share that."""
-    folders = {name: Path(name).resolve() for name in names if name not in RULES}
+    folders = {name: Path(name).resolve() for name in names if name.partition(":")[0] not in RULES}
     short = {name: (path.parent if path.suffix == ".zip" else path).name for name, path in folders.items()}
-    counts = Counter(short.values())
+    counts = Counter(short.get(name, name) for name in names)
     return {name: short[name] if name in short and counts[short[name]] == 1 else name for name in names}
 
 

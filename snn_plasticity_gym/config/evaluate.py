@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting, setting_fields
 
 TEST_SPLITS = ("validation", "test")
+UNSUPERVISED = ("SNNPlastic-Unsup1-v0", "SNNPlastic-Unsup2-v0")
+OF_CLASSIFIERS = ("tests", "bptt")  # settings that mean nothing where nobody is told a label
+OF_UNSUPERVISED = ("label_images",)
 
 
 @config_class
 class EvaluateConfig:
-    """Let fresh networks learn by frozen rules, and test what they have learned on held-out images."""
+    """Let fresh networks learn by frozen rules, and test what they have learned on held-out images.
+
+    Classifiers (Semi, Grad) answer themselves, and are tested on the way. Unsupervised networks (Unsup1, Unsup2) are
+    tested at the end, after their neurons got labels; the rule `zero` and classifiers of pixels join every comparison.
+    """
 
     env: str = setting("SNNPlastic-Semi-v0", "Environment to learn in.", section="Run")
     preset: str = setting(
@@ -20,21 +27,30 @@ class EvaluateConfig:
     )
     rules: tuple[str, ...] = setting(
         ("zero",),
-        "Rules to compare, each by the name of a hand-written one or by the folder of a training run.",
+        "Rules to compare, each by the name of a hand-written one, with parameters as in "
+        "target-stdp:learning_rate=0.005:bounds=soft, or by the folder of a training run.",
         section="Run",
     )
     networks: int = setting(3, "Networks for each rule, the same for all.", unit="networks", section="Run", ge=1)
     train_images: int = setting(
         1000, "Images of the training split that each network learns from.", unit="images", section="Run", ge=0
     )
-    tests: int = setting(4, "Tests after the one before learning.", section="Run", ge=1)
+    label_images: int = setting(
+        1000,
+        "Unsup: last images of the training split, which nobody learns from; neurons get labels by them. 0: all of the "
+        "split, which then serves for both.",
+        unit="images",
+        section="Run",
+        ge=0,
+    )
+    tests: int = setting(4, "Semi, Grad: tests after the one before learning.", section="Run", ge=1)
     test_images: int = setting(1000, "Held-out images of each test; 0: all.", unit="images", section="Run", ge=0)
     test_split: str = setting(
         "validation", "Where they come from; choose by validation, report test.", section="Run", choices=TEST_SPLITS
     )
     seed: int = setting(0, "Seed of networks, images and input spikes.", section="Run", ge=0)
-    bptt: str = setting("", "Folder of a run of train_bptt, whose curve is drawn beside.", section="Output")
-    out: str = setting("", "Folder for results.json and learning_curves.png; none is made if empty.", section="Output")
+    bptt: str = setting("", "Semi, Grad: folder of a run of train_bptt, whose curve is drawn beside.", section="Output")
+    out: str = setting("", "Folder for results, tables and pictures; none is made if empty.", section="Output")
     json: bool = setting(False, "Print one line of JSON in place of the table.", section="Output")
     threads: int = setting(1, "CPU threads of torch; 0: as many as torch takes.", section="Machine", ge=0)
 
@@ -44,3 +60,8 @@ class EvaluateConfig:
             raise ConfigError("rules must name at least one rule, got none")
         if self.bptt and not self.out:
             raise ConfigError("bptt is drawn into out/learning_curves.png; give out, too")
+        unsupervised = self.env in UNSUPERVISED
+        for name in OF_CLASSIFIERS if unsupervised else OF_UNSUPERVISED:
+            if getattr(self, name) != next(info.default for info in setting_fields(type(self)) if info.name == name):
+                others = "Semi and Grad" if unsupervised else "Unsup1 and Unsup2"
+                raise ConfigError(f"{name} is a setting for {others}, not for {self.env}; leave it out")

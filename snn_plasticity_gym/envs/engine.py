@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import EnvironmentConfig
-from snn_plasticity_gym.data import load_dataset
+from snn_plasticity_gym.data import ImageSet, load_dataset
 from snn_plasticity_gym.device import torch_device
 from snn_plasticity_gym.envs.compiled import CompiledImages, closed_form_of
 from snn_plasticity_gym.envs.eligibility import Eligibility
@@ -174,6 +174,20 @@ class Engine:
         stimulus = self._shown[row]
         assert stimulus is not None, "begin() comes first"
         return stimulus
+
+    def hold_back(self, count: int) -> None:
+        """Keep the last `count` images of the split from all lifetimes that begin from now on.
+
+        Raises:
+            ValueError: That leaves none to be shown, or is less than none.
+        """
+        whole = self.dataset.split(self.config.split)
+        if not 0 <= count < len(whole.labels):
+            raise ValueError(
+                f"count must be at least 0 and less than the split's {len(whole.labels)} images, got {count}"
+            )
+        shown = len(whole.labels) - count  # the first ones, so that an image keeps its place in the split
+        self._images = ImageSet(whole.images[:shown], whole.labels[:shown])
 
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[int | None]) -> None:
         """Begin lifetimes: fresh weights, thresholds, images and memory.

@@ -14,6 +14,7 @@ from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.data import ImageSet
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.evaluation.labels import accuracy, confusion_matrix, shared_answers
 from snn_plasticity_gym.rules import Rule
 from snn_plasticity_gym.snn.bptt import forward
 from snn_plasticity_gym.snn.encoding import poisson_encode
@@ -32,7 +33,7 @@ class Examination(NamedTuple):
     @property
     def accuracy(self) -> Tensor:
         """Share of right answers, (B,)."""
-        return self.confusion.diagonal(dim1=1, dim2=2).sum(dim=1) / self.confusion.sum(dim=(1, 2))
+        return accuracy(self.confusion)
 
 
 class LearningCurve(NamedTuple):
@@ -135,16 +136,10 @@ def examine(engine: Engine, config: FeedforwardConfig, part: ImageSet, num_image
             weights = [layer[row] for layer in layers]
             activity = forward(weights, inputs, lif_params(config), config.dt, gains, _step_function)
             counts = activity.spikes[-1].sum(dim=0)  # (images, 10)
-            confusion[row].index_add_(0, labels, shared_answers(counts))
+            confusion[row] += confusion_matrix(labels, shared_answers(counts))
             logits = config.alpha_softmax / config.num_steps * counts
             loss[row] += F.cross_entropy(logits, labels, reduction="sum") / num_images
     return Examination(confusion, loss)
-
-
-def shared_answers(counts: Tensor) -> Tensor:
-    """Return each output's share in the answer, float64 (N, 10), from spike counts (N, 10): equals share alike."""
-    most = (counts == counts.amax(dim=1, keepdim=True)).to(torch.float64)
-    return most / most.sum(dim=1, keepdim=True)
 
 
 def _step_function(x: Tensor) -> Tensor:

@@ -424,3 +424,21 @@ def test_the_split_is_the_one_asked_for():
     shown = engine.shown(0)
     assert len(engine._stimuli[0].pool) == 300
     assert shown.label == engine.dataset.validation.labels[shown.image]
+
+
+def test_images_that_are_held_back_are_never_shown_and_the_others_keep_their_place():
+    engine = Engine(environment_config("SNNPlastic-Unsup1-v0", dataset="digits", n_exc=2, num_steps=2,
+                                       history_length=2, image_pool=0), 2)  # fmt: skip
+    engine.hold_back(1190)
+    engine.start_lifetimes([0, 1], [0, 1])
+    shown = set()
+    for _ in range(60):
+        engine.begin([0, 1])
+        for row in (0, 1):
+            stimulus = engine.shown(row)
+            shown.add(stimulus.image)
+            assert stimulus.label == int(engine.dataset.train.labels[stimulus.image])
+    assert shown == set(range(7))
+    for count in (-1, 1197):
+        with pytest.raises(ValueError, match=f"less than the split's 1197 images, got {count}"):
+            engine.hold_back(count)

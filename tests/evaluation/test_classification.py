@@ -12,7 +12,7 @@ from snn_plasticity_gym.data import load_dataset
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.stimuli import Stimuli
 from snn_plasticity_gym.evaluation import classification as module
-from snn_plasticity_gym.evaluation.classification import examine, learning_curve, shared_answers
+from snn_plasticity_gym.evaluation.classification import examine, learning_curve
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.rules.constant import ZeroRule
 from snn_plasticity_gym.snn.encoding import poisson_encode
@@ -99,15 +99,6 @@ def test_an_examination_is_repeatable_and_leaves_the_networks_as_they_are():
     after += [part for state in engine.network.states.values() for part in state]
     assert all(map(torch.equal, before, after)) and engine.steps.tolist() == [1, 1] and engine.ages.tolist() == [0, 0]
     assert torch.equal(first.confusion, second.confusion) and torch.equal(first.loss, second.loss)
-
-
-def test_equals_share_an_answer():
-    counts = torch.tensor([[0.0] * 10, [1.0] + [0.0] * 9, [3.0, 0.0, 3.0] + [1.0] * 7, [2.0] * 10])
-    expected = torch.zeros(4, 10, dtype=torch.float64)
-    expected[0] = expected[3] = 0.1
-    expected[1, 0] = 1.0
-    expected[2, [0, 2]] = 0.5
-    assert torch.equal(shared_answers(counts), expected)
 
 
 @pytest.mark.parametrize("weight", [0.0, -0.1])

@@ -1,0 +1,111 @@
+"""Responses of frozen networks: what neurons answer to images when nothing learns and no threshold moves.
+
+Axes: B networks, I images, T steps, N neurons, P pixels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.snn.encoding import poisson_encode
+from snn_plasticity_gym.snn.lif import LIFState, fire, integrate
+from snn_plasticity_gym.snn.network import Network, Population, Projection
+
+BATCH = 64  # images at a time: some 40 MB for 784 inputs, 400 neurons and 100 steps
+
+
+@torch.no_grad()
+def responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Show images to every network of an engine as it is, and count the spikes of the answering population.
+
+    Weights and adaptive thresholds stay as they are; membranes begin each image at rest, as an episode does. There is
+    no current from outside, hence no teacher. Nothing of the engine changes. An image's input spikes are the same for
+    all networks, and a function of `rng` and of the images before it alone.
+
+    Args:
+        engine: Its networks are asked.
+        images: (I, 28, 28) uint8.
+        rng: Source of the input spikes.
+
+    Returns:
+        Spikes of each answering neuron, int64 (B, I, N).
+    """
+    config, network, task = engine.config, engine.network, engine.task
+    size = network.populations[task.readout].size
+    counts = torch.zeros(engine.num_lifetimes, len(images), size, dtype=torch.int64, device=engine.device)
+    for start in range(0, len(images), BATCH):
+        part = images[start : start + BATCH].flatten(1) / 255.0  # (I, P)
+        drawn = [poisson_encode(image.cpu(), config.num_steps, config.max_rate, rng) for image in part]
+        inputs = torch.stack(drawn).to(engine.device)  # bool (I, T, P)
+        for row in range(engine.num_lifetimes):
+            counts[row, start : start + BATCH] = _counts(network, row, task.input_name, task.readout, inputs)
+    return counts
+
+
+def _counts(network: Network, row: int, input_name: str, readout: str, inputs: Tensor) -> Tensor:
+    """Count the answers of network `row`, int64 (I, N), to input spikes bool (I, T, P).
+
+    The same step as `Network.advance`, with images in the place of networks.
+    """
+    num_images, num_steps, _ = inputs.shape
+    weights = {p.name: network.weights_of(p.name)[row] for p in network.projections if not p.one_to_one}
+    # What the input sends does not depend on anything that happens: one product for the whole image.
+    sent = {
+        p.name: p.gain
+        * (inputs.flatten(0, 1).to(network.weights.dtype) @ weights[p.name]).unflatten(0, (-1, num_steps))
+        for p in network.projections
+        if p.source == input_name and not p.one_to_one and not p.recurrent
+    }  # (I, T, N) each
+    states = {name: _at_rest(network, name, row, num_images) for name in network.states}
+    last = {
+        name: torch.zeros(num_images, spikes.shape[1], dtype=torch.bool, device=network.device)
+        for name, spikes in network.last_spikes.items()
+    }
+    counts = torch.zeros(num_images, network.populations[readout].size, dtype=torch.int64, device=network.device)
+    for step in range(num_steps):
+        spikes = {input_name: inputs[:, step]}
+        for name, population in network.populations.items():
+            if population.lif is None:
+                continue
+            current = torch.zeros_like(states[name].v)  # (I, N)
+            for projection in network.projections:
+                if projection.target != name:
+                    continue
+                if projection.name in sent:
+                    current += sent[projection.name][:, step]
+                else:
+                    source = last[projection.source] if projection.recurrent else spikes[projection.source]
+                    _add_current(current, projection, source, weights)
+            spikes[name], states[name] = _step(current, states[name], population, network.dt)
+        for name in last:
+            last[name] = spikes[name]
+        counts += spikes[readout]
+    return counts
+
+
+def _at_rest(network: Network, name: str, row: int, num_images: int) -> LIFState:
+    """Return a population as an episode of network `row` begins, (I, N): at rest, its thresholds as they are."""
+    lif, state = network.populations[name].lif, network.states[name]
+    assert lif is not None
+    zeros = state.v.new_zeros(num_images, state.v.shape[1])
+    return LIFState(zeros + lif.v_rest, zeros.clone(), state.theta[row].expand_as(zeros))
+
+
+def _add_current(current: Tensor, projection: Projection, source: Tensor, weights: dict[str, Tensor]) -> None:
+    """Add to `current` (I, N) what the source's spikes, bool (I, N'), send through a projection."""
+    if projection.one_to_one:
+        current += projection.gain * source
+        return
+    active = source.any(dim=1).nonzero().squeeze(1)  # most images have a silent source in most steps
+    if len(active):
+        current[active] += projection.gain * (source[active].to(current.dtype) @ weights[projection.name])
+
+
+def _step(current: Tensor, state: LIFState, population: Population, dt: float) -> tuple[Tensor, LIFState]:
+    """Advance a population by one step; its adaptive thresholds count, and stay."""
+    assert population.lif is not None
+    spikes, after = fire(integrate(current, state, population.lif, dt), state, population.lif, dt)
+    return spikes, after._replace(theta=state.theta)

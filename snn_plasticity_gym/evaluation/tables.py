@@ -1,0 +1,100 @@
+"""One table of a comparison of rules, as CSV, as Markdown, and as lines for the screen: rules as rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+
+class Column(NamedTuple):
+    """One figure of every rule."""
+
+    group: str  # key in a rule's results
+    key: str  # key in that group
+    title: str  # with its unit
+    short: str  # for narrow tables
+    factor: float = 1.0  # from the results' unit to the title's
+    digits: int = 1
+
+
+COLUMNS = (
+    Column("accuracy", "all_activity", "all-activity (%)", "all-act.%", 100),
+    Column("accuracy", "proportion_weighting", "proportion weighting (%)", "prop.w.%", 100),
+    Column("accuracy", "linear_probe", "linear probe (%)", "probe%", 100),
+    Column("accuracy", "nearest_centroid", "nearest centroid (%)", "centroid%", 100),
+    Column("activity", "spikes", "E spikes per image", "spikes"),
+    Column("activity", "active", "active E neurons (%)", "active%", 100),
+    Column("activity", "winner_entropy", "winner entropy / log N", "entropy", 1, 3),
+    Column("activity", "dead", "dead neurons", "dead"),
+    Column("activity", "greedy", "greedy neurons", "greedy"),
+    Column("learning", "reward", "reward while learning", "reward", 1, 3),
+    Column("learning", "sparsity", "sparsity", "sparsity", 1, 3),
+    Column("learning", "diversity", "diversity", "diversity", 1, 3),
+    Column("learning", "stability", "stability", "stability", 1, 3),
+    Column("learning", "spikes", "E spikes per image while learning", "learning", 1, 1),
+)
+
+
+def cell(results: Mapping[str, Any], column: Column) -> tuple[float | None, float | None]:
+    """Return mean and standard deviation over networks in the title's unit; None where there is none."""
+    figures = results.get(column.group, {}).get(column.key, {})
+    mean, spread = (figures.get(name) for name in ("mean", "sd"))
+    return tuple(None if value is None else value * column.factor for value in (mean, spread))  # type: ignore[return-value]
+
+
+def csv_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the table as CSV, with mean and standard deviation in columns of their own.
+
+    Args:
+        results: By the name of the row; see `Judgement.as_dict`.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    titles = [_csv_title(column) for column in COLUMNS]
+    writer.writerow(["rule", *(name for title in titles for name in (title, f"{title}_sd"))])
+    for name, figures in results.items():
+        values = [value for column in COLUMNS for value in cell(figures, column)]
+        writer.writerow([name, *("" if value is None else f"{value:.6g}" for value in values)])
+    return text.getvalue()
+
+
+def _csv_title(column: Column) -> str:
+    prefix = "learning_" if column.group == "learning" else ""
+    return prefix + column.key + ("_percent" if column.factor == 100 else "")
+
+
+def markdown_table(results: Mapping[str, Mapping[str, Any]], notes: Sequence[str]) -> str:
+    """Return the table as Markdown, mean ± standard deviation over networks, with notes below it."""
+    used = _used(results)
+    lines = ["| " + " | ".join(["rule", *(column.title for column in used)]) + " |", "|---" * (len(used) + 1) + "|"]
+    for name, figures in results.items():
+        said = name.replace("|", "\\|")
+        lines.append("| " + " | ".join([said, *(_said(figures, column) for column in used)]) + " |")
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"
+
+
+def screen_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the table as aligned lines."""
+    used = _used(results)
+    rows = [["rule", *(column.short for column in used)]]
+    rows += [[name, *(_said(figures, column) for column in used)] for name, figures in results.items()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for name, *texts in rows:
+        padded = [text.rjust(width) for text, width in zip(texts, widths[1:], strict=True)]
+        lines.append("  ".join([name.ljust(widths[0]), *padded]))
+    return "\n".join(lines)
+
+
+def _used(results: Mapping[str, Mapping[str, Any]]) -> list[Column]:
+    """Return the columns in which any row has a value."""
+    return [column for column in COLUMNS if any(cell(figures, column)[0] is not None for figures in results.values())]
+
+
+def _said(results: Mapping[str, Any], column: Column) -> str:
+    mean, spread = cell(results, column)
+    if mean is None:
+        return "-"
+    return f"{mean:.{column.digits}f}" + ("" if spread is None else f" ± {spread:.{column.digits}f}")

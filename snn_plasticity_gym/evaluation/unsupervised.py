@@ -1,0 +1,238 @@
+"""What a rule teaches an unsupervised network: it learns without labels, is frozen, gets labels, and is tested.
+
+Axes: B networks, L images that labels are taken from, M held-out images, N excitatory neurons, H, W pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.environments import UnsupervisedConfig
+from snn_plasticity_gym.config.schema import ConfigError, to_dict
+from snn_plasticity_gym.data import Dataset, ImageSet
+from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.evaluation.classification import TEST_SEED
+from snn_plasticity_gym.evaluation.labels import (
+    accuracy,
+    all_activity,
+    assign_labels,
+    class_responses,
+    confusion_matrix,
+    linear_probe,
+    nearest_centroid,
+    proportion_weighting,
+    shared_answers,
+)
+from snn_plasticity_gym.evaluation.responses import responses
+from snn_plasticity_gym.rewards.unsupervised import diversity
+from snn_plasticity_gym.rules import Rule
+from snn_plasticity_gym.snn.diehl_cook import EXC, INPUT_TO_EXC
+
+ALL_ACTIVITY, PROPORTION_WEIGHTING, LINEAR_PROBE = "all_activity", "proportion_weighting", "linear_probe"
+NEAREST_CENTROID = "nearest_centroid"  # of pixels: there is no network in it
+GREEDY = 10.0  # fair shares of the images beyond which a neuron that wins them is called greedy
+
+
+class ImagePlan(NamedTuple):
+    """Which images serve for what. Learning and labels use the training split only."""
+
+    labelling: ImageSet  # L images, the last of the training split
+    held_out: ImageSet  # M images, the first of the validation or test split
+    held_back: int  # images that labelling keeps from learning: L, or 0 if it takes the whole training split
+
+    @property
+    def disjoint(self) -> bool:
+        """Whether no image is both learned from and labelled with."""
+        return self.held_back > 0
+
+
+class Judgement(NamedTuple):
+    """How B networks that learned by one rule did. The figures in `activity` are those of the test."""
+
+    confusion: dict[str, Tensor]  # by read-out, (B, 10, 10) float64: answers (columns) for each label (rows)
+    activity: dict[str, Tensor]  # (B,) float64 each; see `activity_of`
+    learning: dict[str, Tensor]  # (B,) float64 each: means over the images learned from; NaN where there is no value
+    labels: Tensor  # (B, N) int64, class that each E neuron answers most; NO_LABEL for none
+    fields: Tensor  # (N, H, W) input weights of the E neurons of the first network
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all numbers but labels and weights as plain ones; see `summary`."""
+        return {
+            "accuracy": {name: summary(accuracy(matrix)) for name, matrix in self.confusion.items()},
+            "activity": {name: summary(values) for name, values in self.activity.items()},
+            "learning": {name: summary(values) for name, values in self.learning.items()},
+            "confusion": {name: matrix.tolist() for name, matrix in self.confusion.items()},
+        }
+
+
+def summary(values: Tensor) -> dict[str, Any]:
+    """Return the values of networks, (B,), with mean and sample standard deviation; None where there is none."""
+    present = values[~values.isnan()]
+    return {
+        "mean": present.mean().item() if len(present) else None,
+        "sd": present.std().item() if len(present) > 1 else None,
+        "values": [None if math.isnan(value) else value for value in values.tolist()],
+    }
+
+
+def plan_images(dataset: Dataset, label_images: int, test_images: int, test_split: str) -> ImagePlan:
+    """Share out the images.
+
+    Args:
+        dataset: What there is.
+        label_images: Images of the training split to take labels from; 0, or more than there are: all of them, in
+            which case they cannot be kept from learning.
+        test_images: Held-out images; 0: all.
+        test_split: "validation" or "test".
+
+    Raises:
+        ConfigError: The images for labels are of fewer than two classes.
+    """
+    available = len(dataset.train.labels)
+    count = min(label_images or available, available)
+    labelling = ImageSet(*(part[available - count :] for part in dataset.train))
+    if len(labelling.labels.unique()) < 2:
+        raise ConfigError(
+            f"label_images must hold at least two classes, got {count} of class {int(labelling.labels[0])}; raise it"
+        )
+    whole = dataset.split(test_split)
+    held_out = ImageSet(*(part[: test_images or None] for part in whole))
+    return ImagePlan(labelling, held_out, count if count < available else 0)
+
+
+@torch.no_grad()
+def judge(
+    rule: Rule,
+    env_id: str,
+    config: UnsupervisedConfig,
+    plan: ImagePlan,
+    num_networks: int,
+    train_images: int,
+    seed: int,
+) -> Judgement:
+    """Let fresh networks learn by a frozen rule, then freeze weights and thresholds, give labels, and test.
+
+    The networks learn from the whole training split without the images that are held back, whatever `split` and
+    `image_pool` of `config` say, and live as long as the learning takes.
+
+    Args:
+        rule: Answers events.
+        env_id: An unsupervised environment.
+        config: Its settings.
+        plan: Images to take labels from, and to test on.
+        num_networks: B, with seeds seed, seed + 1, ...
+        train_images: Presentations that each network learns from, drawn with replacement.
+        seed: Of networks, training images and input spikes. The same seed gives every rule the same ones; the input
+            spikes of labelling and test are the same whatever the seed.
+    """
+    settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0}
+    env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
+    env.engine.hold_back(plan.held_back)
+    env.reset(seed=seed)
+    learning = _learn(env, rule, train_images, plan)
+    label_counts = responses(env.engine, plan.labelling.images, np.random.default_rng([TEST_SEED, 0]))  # (B, L, N)
+    counts = responses(env.engine, plan.held_out.images, np.random.default_rng([TEST_SEED, 1]))  # (B, M, N)
+    return Judgement(
+        confusion=read_out(label_counts, plan.labelling.labels, counts, plan.held_out.labels),
+        activity=activity_of(counts),
+        learning=learning,
+        labels=torch.stack([assign_labels(class_responses(own, plan.labelling.labels)) for own in label_counts.cpu()]),
+        fields=_receptive_fields(env.engine, plan.labelling.images.shape[1:]),
+    )
+
+
+def _learn(env: PlasticityVectorEnv, rule: Rule, train_images: int, plan: ImagePlan) -> dict[str, Tensor]:
+    """Let the networks live by the rule; return the means of reward, its terms and E spikes over the images, (B,) each.
+
+    Raises:
+        RuntimeError: An image was shown that is kept for labels or for the test. Nothing that was learned counts then.
+    """
+    allowed = len(env.engine.dataset.train.labels) - plan.held_back
+    totals: dict[str, Tensor] = {}
+    numbers: dict[str, Tensor] = {}
+    for _ in range(train_images):
+        result = env.live(rule)
+        if env.engine.config.split != "train" or int(result.images.max()) >= allowed:
+            raise RuntimeError("a network was shown an image before its time; learning must keep to the training split")
+        values = {"reward": result.reward, **result.terms, "spikes": result.spikes[EXC]}
+        for name, value in values.items():
+            value = value.double()
+            totals[name] = totals.get(name, 0.0) + value.nan_to_num(0.0)
+            numbers[name] = numbers.get(name, 0.0) + (~value.isnan()).double()
+    return {name: (total / numbers[name]).cpu() for name, total in totals.items()}  # 0 / 0 is NaN
+
+
+def read_out(label_counts: Tensor, labels: Tensor, counts: Tensor, test_labels: Tensor) -> dict[str, Tensor]:
+    """Answer held-out images by every read-out, and return its confusion matrices, (B, 10, 10) each.
+
+    Args:
+        label_counts: Spikes for the images to take labels from, (B, L, N).
+        labels: Their classes, (L,).
+        counts: Spikes for the images to answer, (B, M, N).
+        test_labels: Their classes, (M,).
+    """
+    label_counts, counts = label_counts.cpu(), counts.cpu()
+    confusion: dict[str, list[Tensor]] = {ALL_ACTIVITY: [], PROPORTION_WEIGHTING: [], LINEAR_PROBE: []}
+    for known, asked in zip(label_counts, counts, strict=True):
+        means = class_responses(known, labels)
+        assigned = assign_labels(means)
+        answers = {
+            ALL_ACTIVITY: shared_answers(all_activity(asked, assigned)),
+            PROPORTION_WEIGHTING: shared_answers(proportion_weighting(asked, means, assigned)),
+            LINEAR_PROBE: linear_probe(known, labels, asked),
+        }
+        for name, answer in answers.items():
+            confusion[name].append(confusion_matrix(test_labels, answer))
+    return {name: torch.stack(matrices) for name, matrices in confusion.items()}
+
+
+def activity_of(counts: Tensor) -> dict[str, Tensor]:
+    """Describe responses, (B,) float64 each.
+
+    - `spikes`: E spikes for an image, on average.
+    - `active`: share of the E neurons that fire for an image, on average.
+    - `winner_entropy`: entropy of who wins (spikes most; equals share an image) over log N; 1 if all win alike.
+      With fewer images than neurons it cannot reach 1.
+    - `dead`: neurons that fire for none of the images.
+    - `greedy`: neurons that win more than `GREEDY` times their fair share, which is 1 / N of the images that anybody
+      wins. There can be none among ten neurons or fewer.
+
+    Args:
+        counts: Spikes, int64 (B, M, N).
+    """
+    num_networks, _, num_neurons = counts.shape
+    wins = torch.zeros(num_networks, num_neurons, dtype=torch.float64)
+    for row, own in enumerate(counts.cpu()):
+        wins[row] = shared_answers(own[own.amax(dim=1) > 0]).sum(dim=0)
+    fair = wins.sum(dim=1, keepdim=True) / num_neurons  # (B, 1) images
+    return {
+        "spikes": counts.sum(dim=2).double().mean(dim=1).cpu(),
+        "active": (counts > 0).double().mean(dim=(1, 2)).cpu(),
+        "winner_entropy": diversity(wins),
+        "dead": (counts.sum(dim=1) == 0).sum(dim=1).double().cpu(),
+        "greedy": (wins > GREEDY * fair + 1e-9).sum(dim=1).double(),
+    }
+
+
+def _receptive_fields(engine: Engine, shape: torch.Size) -> Tensor:
+    """Return the input weights of the first network's E neurons as pictures, (N, H, W)."""
+    return engine.network.weights_of(INPUT_TO_EXC)[0].T.reshape(-1, *shape).clone().cpu()
+
+
+def judge_pixels(plan: ImagePlan) -> dict[str, Tensor]:
+    """Answer the held-out images without a network, from pixels and the same labels: (1, 10, 10) by read-out.
+
+    Nearest centroid is the bar that a network's read-outs should beat; the linear probe is that of the linear probe.
+    """
+    known, asked = (part.images.flatten(1) / 255.0 for part in (plan.labelling, plan.held_out))
+    answers = {
+        LINEAR_PROBE: linear_probe(known, plan.labelling.labels, asked),
+        NEAREST_CENTROID: nearest_centroid(known, plan.labelling.labels, asked),
+    }
+    return {name: confusion_matrix(plan.held_out.labels, answer)[None] for name, answer in answers.items()}

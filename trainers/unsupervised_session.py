@@ -1,0 +1,131 @@
+"""An evaluation of unsupervised networks from its first line on the screen to its last."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from snn_plasticity_gym.config.environments import UnsupervisedConfig
+from snn_plasticity_gym.config.evaluate import EvaluateConfig
+from snn_plasticity_gym.config.schema import to_dict
+from snn_plasticity_gym.data import Dataset, load_dataset
+from snn_plasticity_gym.evaluation.comparison_figures import draw_comparison, draw_receptive_fields
+from snn_plasticity_gym.evaluation.labels import accuracy
+from snn_plasticity_gym.evaluation.tables import csv_table, markdown_table, screen_table
+from snn_plasticity_gym.evaluation.unsupervised import (
+    GREEDY,
+    ImagePlan,
+    Judgement,
+    judge,
+    judge_pixels,
+    plan_images,
+    summary,
+)
+from snn_plasticity_gym.trainers.evaluation_session import legend, rule_of
+
+CONTROL = "zero"  # fresh networks as they are: what the structure alone is good for
+PIXELS = "pixels (no network)"  # row of the classifiers of pixels
+
+
+def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig) -> dict[str, Any]:
+    """Judge every rule and the controls, print a table or a line of JSON, and write what was asked for.
+
+    Returns:
+        Results by rule, and those of pixels under `PIXELS`.
+
+    Raises:
+        ConfigError: A rule is unknown, or a policy does not fit the environment.
+        FileNotFoundError: The data set cannot be had.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    names = tuple(dict.fromkeys(config.rules if CONTROL in config.rules else (CONTROL, *config.rules)))
+    rules = {name: rule_of(name, config, env_config) for name in names}  # a wrong name is answered at once
+    dataset = load_dataset(env_config.dataset, env_config.data_dir)
+    plan = plan_images(dataset, config.label_images, config.test_images, config.test_split)
+    if not plan.disjoint:
+        print(
+            "labels are taken from the whole training split, so from images that are learned from, too", file=sys.stderr
+        )
+    results: dict[str, Any] = {}
+    judged: dict[str, Judgement] = {}
+    for name, rule in rules.items():
+        began = time.perf_counter()
+        judged[name] = judge(rule, config.env, env_config, plan, config.networks, config.train_images, config.seed)
+        results[name] = {**judged[name].as_dict(), "seconds": time.perf_counter() - began}
+    controls = judge_pixels(plan)
+    pixels = {
+        "accuracy": {name: summary(accuracy(matrix)) for name, matrix in controls.items()},
+        "confusion": {name: matrix.tolist() for name, matrix in controls.items()},
+    }
+    facts = _facts(config, dataset, plan)
+    if config.json:
+        print(json.dumps({"env": config.env, "networks": config.networks, **facts, "rules": results, "pixels": pixels}))
+    shown = legend(names)
+    rows = {shown[name]: results[name] for name in names} | {PIXELS: pixels}
+    if not config.json:
+        print(screen_table(rows), *_notes(config, facts), sep="\n")
+    if config.out:
+        folder = Path(config.out)
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = {**to_dict(config), **to_dict(env_config)}
+        record = {"settings": settings, "images": facts, "rules": results, "pixels": pixels}
+        (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        (folder / "results.csv").write_text(csv_table(rows), encoding="utf-8")
+        (folder / "results.md").write_text(markdown_table(rows, _notes(config, facts)), encoding="utf-8")
+        of_rules = {shown[name]: results[name] for name in names}
+        draw_comparison(of_rules, pixels, _caption(config, facts), folder / "comparison.png")
+        for place, name in enumerate(names):
+            title = (
+                f"{shown[name]}, the first network after {config.train_images:,} images; in corners, neurons' labels"
+            )
+            file = f"receptive_fields_{place}_{_slug(shown[name])}.png"
+            draw_receptive_fields(judged[name].fields.numpy(), title, folder / file, judged[name].labels[0].tolist())
+        print(f"results in {folder}", file=sys.stderr)
+    return results | {PIXELS: pixels}
+
+
+def _facts(config: EvaluateConfig, dataset: Dataset, plan: ImagePlan) -> dict[str, Any]:
+    """Say which images served for what."""
+    return {
+        "dataset": dataset.name,
+        "train_images": config.train_images,
+        "label_images": len(plan.labelling.labels),
+        "test_images": len(plan.held_out.labels),
+        "test_split": config.test_split,
+        "label_images_not_learned_from": plan.disjoint,
+    }
+
+
+def _notes(config: EvaluateConfig, facts: dict[str, Any]) -> list[str]:
+    """Say how the numbers of a table were made."""
+    first, last = config.seed, config.seed + config.networks - 1
+    learned = "none of which was learned from" if facts["label_images_not_learned_from"] else "all that is learned from"
+    return [
+        f"{config.env}, {facts['dataset']}: mean ± standard deviation of {config.networks} networks, seeds {first} to "
+        f"{last}, that learned from {config.train_images:,} images each; the same networks, images and input spikes "
+        "for every rule.",
+        f"Labels from {facts['label_images']:,} images of the training split, {learned}; tested on "
+        f"{facts['test_images']:,} images of the {config.test_split} split, weights and thresholds frozen.",
+        f"Dead: fires for no test image. Greedy: wins more than {GREEDY:g} times 1/N of the test images.",
+        f"{CONTROL}: no plasticity. {PIXELS}: classifiers of the pixels of the very same label images.",
+    ]
+
+
+def _caption(config: EvaluateConfig, facts: dict[str, Any]) -> str:
+    return (
+        f"{config.env}, {facts['dataset']}; {config.networks} networks (dots), mean (bar); learned from "
+        f"{config.train_images:,} images,\nlabels from {facts['label_images']:,}, tested on {facts['test_images']:,} "
+        f"of the {config.test_split} split"
+    )
+
+
+def _slug(name: str) -> str:
+    """Return a name as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9.=]+", "-", name).strip("-")
