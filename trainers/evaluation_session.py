@@ -16,12 +16,12 @@ from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.agents.saved import load_policy
 from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig, UnsupervisedConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
-from snn_plasticity_gym.config.schema import ConfigError, setting_fields, to_dict
+from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import LearningCurve, learning_curve
 from snn_plasticity_gym.evaluation.figures import Curve, bptt_curve, draw_learning_curves
 from snn_plasticity_gym.rules import Rule
-from snn_plasticity_gym.rules.registry import RULES, make_rule
+from snn_plasticity_gym.rules.registry import RULES, read_rule
 
 
 def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig) -> dict[str, Any]:
@@ -73,24 +73,13 @@ def rule_of(name: str, config: EvaluateConfig, env_config: EnvironmentConfig) ->
     Raises:
         ConfigError: There is no such rule, a parameter is wrong, or a policy does not fit the environment.
     """
-    head, *parameters = name.split(":")
-    if head in RULES:
-        given = dict(_parameter(name, text) for text in parameters)
-        known = {info.name for info in setting_fields(RULES[head])}
-        environment = {"dt": env_config.dt, "scale": _learning_rate(env_config), "seed": config.seed}
-        return make_rule(head, **{key: value for key, value in environment.items() if key in known} | given)
+    if name.partition(":")[0] in RULES:
+        return read_rule(name, dt=env_config.dt, scale=_learning_rate(env_config), seed=config.seed)
     if not Path(name).exists():
         raise ConfigError(f"unknown rule {name!r}; valid: {', '.join(RULES)}, or the folder of a training run")
     policy = load_policy(name, env_config.device)
     _check_fit(name, policy, PlasticityVectorEnv(config.env, num_envs=1, **to_dict(env_config)))
     return policy.frozen(env_config.history_length)
-
-
-def _parameter(name: str, text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(f"parameters of a rule are written name:key=value:key=value, got {name!r}")
-    return key, value
 
 
 def _learning_rate(env_config: EnvironmentConfig) -> float:

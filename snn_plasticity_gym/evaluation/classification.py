@@ -15,7 +15,7 @@ from snn_plasticity_gym.data import ImageSet
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.labels import accuracy, confusion_matrix, shared_answers
-from snn_plasticity_gym.rules import Rule
+from snn_plasticity_gym.rules.base import Rule, modulation_of
 from snn_plasticity_gym.snn.bptt import forward
 from snn_plasticity_gym.snn.encoding import poisson_encode
 from snn_plasticity_gym.snn.feedforward import lif_params
@@ -93,6 +93,7 @@ def learning_curve(
         seed: Of networks, training images and input spikes. The same seed gives every rule the same ones.
     """
     settings = to_dict(config) | {"split": "train", "lifetime_length": 0}
+    settings["modulation"] = modulation_of(rule) or config.modulation
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
     held_out = env.engine.dataset.split(test_split)
     env.reset(seed=seed)

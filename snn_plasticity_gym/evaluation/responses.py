@@ -33,6 +33,19 @@ def responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tenso
     Returns:
         Spikes of each answering neuron, int64 (B, I, N).
     """
+    if engine.device.type != "cpu":
+        return batched_responses(engine, images, rng)
+    config, size = engine.config, engine.network.populations[engine.task.readout].size
+    counts = torch.zeros(engine.num_lifetimes, len(images), size, dtype=torch.int64)
+    for place, image in enumerate(images):
+        spikes = poisson_encode(image.flatten() / 255.0, config.num_steps, config.max_rate, rng)
+        counts[:, place] = engine.compiled.respond(spikes)
+    return counts
+
+
+@torch.no_grad()
+def batched_responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tensor:
+    """`responses` in torch, batched over images: the way on other devices, and the reference for the compiled one."""
     config, network, task = engine.config, engine.network, engine.task
     size = network.populations[task.readout].size
     counts = torch.zeros(engine.num_lifetimes, len(images), size, dtype=torch.int64, device=engine.device)

@@ -31,7 +31,7 @@ from snn_plasticity_gym.evaluation.labels import (
 )
 from snn_plasticity_gym.evaluation.responses import responses
 from snn_plasticity_gym.rewards.unsupervised import diversity
-from snn_plasticity_gym.rules import Rule
+from snn_plasticity_gym.rules.base import Rule, modulation_of
 from snn_plasticity_gym.snn.diehl_cook import EXC, INPUT_TO_EXC
 
 ALL_ACTIVITY, PROPORTION_WEIGHTING, LINEAR_PROBE = "all_activity", "proportion_weighting", "linear_probe"
@@ -132,6 +132,7 @@ def judge(
             spikes of labelling and test are the same whatever the seed.
     """
     settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0}
+    settings["modulation"] = modulation_of(rule) or config.modulation
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
     env.engine.hold_back(plan.held_back)
     env.reset(seed=seed)

@@ -46,22 +46,22 @@ def make_rule(name: str, **parameters: Any) -> Rule:
 
 
 def read_rule(text: str, **environment: Any) -> Rule:
-    """Return the rule that a line names: its name, and parameters after it, as in "target-stdp mu=1 bounds=soft".
+    """Return the rule that a text names: its name, and parameters after it, as in "target-stdp:mu=1:bounds=soft".
 
     Args:
-        text: The line.
+        text: Name and parameters.
         environment: Parameters that follow from the environment (dt, scale, seed); rules that have no such parameter
-            do without it, and the line wins.
+            do without it, and the text wins.
 
     Raises:
-        ConfigError: As `make_rule`, or a parameter is not written as name=value.
+        ConfigError: As `make_rule`, or a parameter is not written as key=value.
     """
-    name, *assignments = text.split() or [""]
+    name, *assignments = text.split(":")
     parameters: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not (key and equals and value):
-            raise ConfigError(f"rule {name}: parameters are written name=value, as in mu=1, got {assignment!r}")
+            raise ConfigError(f"parameters of a rule are written name:key=value:key=value, got {text!r}")
         parameters[key] = value
     if name in RULES:
         known = {info.name for info in setting_fields(RULES[name])}

@@ -10,7 +10,7 @@ from snn_plasticity_gym.config.environments import SemiConfig, Unsup1Config
 from snn_plasticity_gym.data import load_dataset
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.evaluation import responses as module
-from snn_plasticity_gym.evaluation.responses import responses
+from snn_plasticity_gym.evaluation.responses import batched_responses, responses
 from snn_plasticity_gym.snn.encoding import poisson_encode
 from snn_plasticity_gym.snn.lif import LIFState
 
@@ -65,12 +65,13 @@ VARIANTS = {
 }
 
 
+@pytest.mark.parametrize("way", [responses, batched_responses])
 @pytest.mark.parametrize("name", VARIANTS)
-def test_counts_are_those_of_a_plain_loop(name, monkeypatch):
+def test_counts_are_those_of_a_plain_loop(name, way, monkeypatch):
     monkeypatch.setattr(module, "BATCH", 5)  # 12 images: two whole batches and a part
     engine = engine_of(VARIANTS[name])
     expected = by_a_plain_loop(engine, IMAGES[:12], np.random.default_rng(3))
-    given = responses(engine, IMAGES[:12], np.random.default_rng(3))
+    given = way(engine, IMAGES[:12], np.random.default_rng(3))
     assert given.dtype == torch.int64 and torch.equal(given, expected)
     assert len(given.unique()) > 2 and (given[0] != given[1]).any()  # lively, and networks differ
 
@@ -115,16 +116,17 @@ def test_the_engine_is_left_as_it_is():
     assert not torch.equal(first, responses(engine, IMAGES[:6], np.random.default_rng(2)))
 
 
-def test_batches_and_the_networks_beside_have_no_influence(monkeypatch):
+@pytest.mark.parametrize("way", [responses, batched_responses])
+def test_batches_and_the_networks_beside_have_no_influence(way, monkeypatch):
     engine = engine_of(ALL_OPTIONS)
-    whole = responses(engine, IMAGES[:10], np.random.default_rng(1))
+    whole = way(engine, IMAGES[:10], np.random.default_rng(1))
     monkeypatch.setattr(module, "BATCH", 3)
-    assert torch.equal(whole, responses(engine, IMAGES[:10], np.random.default_rng(1)))
+    assert torch.equal(whole, way(engine, IMAGES[:10], np.random.default_rng(1)))
     with_one = engine_of(ALL_OPTIONS, 1)
     with_one.network.states["exc"].theta.copy_(engine.network.states["exc"].theta[:1])
-    assert torch.equal(whole[:1], responses(with_one, IMAGES[:10], np.random.default_rng(1)))
-    assert torch.equal(whole[:, :4], responses(engine, IMAGES[:4], np.random.default_rng(1)))
-    assert responses(engine, IMAGES[:0], np.random.default_rng(1)).shape == (3, 0, 9)
+    assert torch.equal(whole[:1], way(with_one, IMAGES[:10], np.random.default_rng(1)))
+    assert torch.equal(whole[:, :4], way(engine, IMAGES[:4], np.random.default_rng(1)))
+    assert way(engine, IMAGES[:0], np.random.default_rng(1)).shape == (3, 0, 9)
 
 
 def test_all_networks_see_the_same_spikes():

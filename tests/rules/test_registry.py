@@ -126,8 +126,8 @@ def test_mistakes_are_named_in_one_line(name, parameters, message):
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
 
 
-def test_a_line_names_a_rule_and_its_parameters():
-    read = read_rule("target-stdp  bounds=soft mu=1 learning_rate=5e-3 dt=2", dt=0.5, scale=0.25, seed=3)
+def test_a_text_names_a_rule_and_its_parameters():
+    read = read_rule("target-stdp:bounds=soft:mu=1:learning_rate=5e-3:dt=2", dt=0.5, scale=0.25, seed=3)
     expected = make_rule("target-stdp", bounds="soft", mu=1.0, learning_rate=0.005, dt=2.0, scale=0.25)
     assert read == expected and read != make_rule("target-stdp")
     assert read_rule("zero", dt=0.5, scale=0.25, seed=3) == make_rule("zero")
@@ -135,17 +135,17 @@ def test_a_line_names_a_rule_and_its_parameters():
 
 
 @pytest.mark.parametrize(
-    "line, message",
+    "text, message",
     [
-        ("stdp mu", "rule stdp: parameters are written name=value, as in mu=1, got 'mu'"),
-        ("stdp =1", "rule stdp: parameters are written name=value, as in mu=1, got '=1'"),
-        ("stdp mu_plus=x", "rule stdp: mu_plus"),
-        ("stdp tau=1", "rule stdp: unknown argument 'tau'"),
-        ("sdtp mu=1", "unknown rule 'sdtp'; did you mean 'stdp'?"),
+        ("stdp:mu", "parameters of a rule are written name:key=value:key=value, got 'stdp:mu'"),
+        ("stdp:=1", "parameters of a rule are written name:key=value:key=value, got 'stdp:=1'"),
+        ("stdp:mu_plus=x", "rule stdp: mu_plus"),
+        ("stdp:tau=1", "rule stdp: unknown argument 'tau'"),
+        ("sdtp:mu=1", "unknown rule 'sdtp'; did you mean 'stdp'?"),
         ("", "unknown rule ''"),
     ],
 )
-def test_mistakes_in_a_line_are_named(line, message):
+def test_mistakes_in_a_text_are_named(text, message):
     with pytest.raises(ValueError) as error:
-        read_rule(line, dt=1.0)
+        read_rule(text, dt=1.0)
     assert str(error.value).startswith(message) and "\n" not in str(error.value)

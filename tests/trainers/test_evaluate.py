@@ -77,7 +77,8 @@ def test_a_table_for_people(capsys, tmp_path, monkeypatch):
 def test_hand_written_rules_know_the_environments_learning_rate_and_step(monkeypatch):
     made = []
     monkeypatch.setattr(
-        evaluation_session, "make_rule", lambda name, **given: made.append((name, given)) or (lambda e: 0 * e.weight)
+        "snn_plasticity_gym.rules.registry.make_rule",
+        lambda name, **given: made.append((name, given)) or (lambda e: 0 * e.weight),
     )
     evaluate([*NETWORK, *SHORT, "--rules=stdp,random,zero", "--eta=0.05", "--dt=0.5", "--seed=9"])
     assert made == [("stdp", {"dt": 0.5, "scale": 0.05}), ("random", {"seed": 9}), ("zero", {})]

@@ -124,7 +124,7 @@ def test_a_run_named_like_a_rule_is_told_from_it(run, tmp_path, monkeypatch, cap
 def test_rules_know_the_learning_rate_of_the_environment_and_their_own_parameters(monkeypatch, capsys):
     made = []
     monkeypatch.setattr(
-        "snn_plasticity_gym.trainers.evaluation_session.make_rule",
+        "snn_plasticity_gym.rules.registry.make_rule",
         lambda name, **given: made.append((name, given)) or (lambda events: 0 * events.weight),
     )
     flags = [*NETWORK, *SHORT, "--networks=1", "--train_images=0", "--alpha_unsup=0.5", "--eta_inh=0.2"]
@@ -185,3 +185,14 @@ def test_classifiers_have_no_label_images(capsys):
     with pytest.raises(SystemExit):
         evaluate(["--env=SNNPlastic-Semi-v0", "--label_images=5"])
     assert "label_images is a setting for Unsup1 and Unsup2, not for SNNPlastic-Semi-v0" in capsys.readouterr().err
+
+
+def test_a_rule_gets_the_modulation_that_it_needs():
+    """reward-stdp beside stdp in an environment without modulation: each as its author means it."""
+    results = evaluate(
+        [*NETWORK, *SHORT, "--networks=2", "--train_images=8", "--eta_exc=0.2", "--rules=stdp,reward-stdp"]
+    )
+    alone = evaluate(
+        [*NETWORK, *SHORT, "--networks=2", "--train_images=8", "--eta_exc=0.2", "--modulation=reward", "--rules=stdp"]
+    )
+    assert results["reward-stdp"]["confusion"] == alone["stdp"]["confusion"] != results["stdp"]["confusion"]
