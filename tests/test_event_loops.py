@@ -1,5 +1,6 @@
 """The compiled loops against the torch operations: the same events, column by column, element by element."""
 
+import itertools
 import statistics
 import time
 
@@ -19,7 +20,7 @@ CPU = torch.device("cpu")
 def make_network(sizes: list[int], num_networks: int, autapses: bool, dtype: torch.dtype = torch.float32) -> Network:
     """A chain of populations, each joined plastically to the next, and the last one to itself and to the first."""
     names = [f"layer{k}" for k in range(len(sizes))]
-    ends = [*zip(names, names[1:], strict=False), (names[-1], names[-1]), (names[-1], names[0])]
+    ends = [*itertools.pairwise(names), (names[-1], names[-1]), (names[-1], names[0])]
     projections = [
         Projection(f"{a}_{b}", a, b, autapses=autapses or sizes[names.index(a)] != sizes[names.index(b)],
                    plasticity=Plasticity(k, 0.1, 0.0, 1.0))

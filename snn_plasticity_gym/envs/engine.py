@@ -22,6 +22,7 @@ from snn_plasticity_gym.envs.tasks import make_task
 from snn_plasticity_gym.events import EventFinder, SynapseEvents, head_names
 from snn_plasticity_gym.history import empty_windows, push
 from snn_plasticity_gym.snn.network import Network
+from snn_plasticity_gym.step_loops import write_weights
 
 
 class EpisodeResult(NamedTuple):
@@ -57,29 +58,29 @@ class WeightChanges:
 
     def __init__(self, heads: Sequence[str], device: torch.device) -> None:
         self._heads = heads
-        self._sums = torch.zeros(4, len(heads), dtype=torch.float64, device=device)  # count, sum, squares, rises
+        self.sums = torch.zeros(4, len(heads), dtype=torch.float64, device=device)  # count, sum, squares, rises
 
     def add(self, head: Tensor, change: Tensor) -> None:
         """Count the changes (E,) of events that the given heads (E,) answer."""
         if len(self._heads) == 1:
-            self._sums[0] += len(change)
-            self._sums[1] += change.sum()
-            self._sums[2] += change.square().sum()
-            self._sums[3] += (change > 0).sum()
+            self.sums[0] += len(change)
+            self.sums[1] += change.sum()
+            self.sums[2] += change.square().sum()
+            self.sums[3] += (change > 0).sum()
         else:
             for row, weights in enumerate((None, change, change.square(), (change > 0).to(change.dtype))):
-                self._sums[row] += torch.bincount(head, weights, minlength=len(self._heads))
+                self.sums[row] += torch.bincount(head, weights, minlength=len(self._heads))
 
     def take(self) -> dict[str, float]:
         """Return mean, spread and share of potentiation of each head since the last call, and begin anew."""
         statistics = {}
-        for name, (count, total, squares, rises) in zip(self._heads, self._sums.T.tolist(), strict=True):
+        for name, (count, total, squares, rises) in zip(self._heads, self.sums.T.tolist(), strict=True):
             if count:
                 mean = total / count
                 statistics[f"{name}_mean"] = mean
                 statistics[f"{name}_spread"] = max(squares / count - mean**2, 0.0) ** 0.5
                 statistics[f"{name}_potentiation"] = rises / count
-        self._sums.zero_()
+        self.sums.zero_()
         return statistics
 
 
@@ -272,8 +273,16 @@ class Engine:
         if delta_d.shape != events.weight.shape:
             raise ValueError(f"delta_d must have one entry per event, {len(events.weight)}, got {tuple(delta_d.shape)}")
         delta_d = delta_d.detach().to(self.network.weights)  # a graph must not grow over the weights' whole life
-        if not torch.isfinite(delta_d).all():
+        change = self._write_loop(events, delta_d) if self.device.type == "cpu" else self._write(events, delta_d)
+        if change is None:
             raise ValueError("delta_d must be finite, got NaN or infinity; look at the rule that made it")
+        if self.task.rewards_events:
+            self._log.add(int(self.steps[row or 0]) - 1, row, events, change)
+
+    def _write(self, events: SynapseEvents, delta_d: Tensor) -> Tensor | None:
+        """Return the weight changes asked for, (E,), or None, and nothing done, where one is not finite."""
+        if not torch.isfinite(delta_d).all():
+            return None
         scale, low, high = (
             bound.index_select(0, events.projection) for bound in (self._scale, self._w_min, self._w_max)
         )
@@ -281,8 +290,19 @@ class Engine:
         weight = (events.weight + change).clamp(low, high)
         self.network.weights[events.synapse] = weight
         self.changes.add(events.group, weight - events.weight)
-        if self.task.rewards_events:
-            self._log.add(int(self.steps[row or 0]) - 1, row, events, change)
+        return change
+
+    def _write_loop(self, events: SynapseEvents, delta_d: Tensor) -> Tensor | None:
+        """Do what `_write` does, by one compiled loop."""
+        change = torch.empty_like(delta_d)
+        columns = (delta_d.contiguous(), events.synapse, events.weight, events.projection, events.group)
+        finite = write_weights(
+            *(column.numpy() for column in columns),
+            *(column.numpy() for column in (self._scale, self._w_min, self._w_max, self.network.weights)),
+            self.changes.sums.numpy(),
+            change.numpy(),
+        )
+        return change if finite else None
 
     def finish(self, rows: Sequence[int]) -> EpisodeResult:
         """Judge the episode that the lifetimes `rows` have gone through."""
