@@ -12,7 +12,6 @@ from workload import ENV_ID, convolved_means, environment, rule_network, sample_
 
 from snn_plasticity_gym.agents.a2c import EventA2C
 from snn_plasticity_gym.agents.front import FrozenFront
-from snn_plasticity_gym.agents.heads import RuleNetwork
 from snn_plasticity_gym.agents.policy import FrozenRule
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.envs.engine import Engine
@@ -27,8 +26,8 @@ CONVOLUTION_CHUNK = 256  # events at which the convolution is about fastest
 PARTS = {
     "network": (Network, "advance"),
     "events": (EventFinder, "__call__"),
-    "front": (FrozenFront, "pairs"),
-    "heads": (RuleNetwork, "act"),
+    "front": (FrozenFront, "of_state"),
+    "heads": (FrozenRule, "__call__"),
     "writes": (Engine, "write"),
 }
 

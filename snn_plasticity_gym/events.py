@@ -14,11 +14,13 @@ Axes: R networks of the call, F fans, P pairs, E events, H distinct histories, W
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.event_loops import EventLoops
 from snn_plasticity_gym.history import unpack
 from snn_plasticity_gym.snn.network import Network, NetworkActivity, Projection
 
@@ -117,10 +119,15 @@ class EventFinder:
         network: The networks.
         history_length: K.
         split_kinds: Present pre and post events in phases of their own, each kind with a policy head of its own.
+        loops: Whether compiled loops list the events or torch operations do, which is the same list; None: loops on
+            the CPU. They cannot reach what lies on a GPU.
     """
 
-    def __init__(self, network: Network, history_length: int, split_kinds: bool = False) -> None:
+    def __init__(
+        self, network: Network, history_length: int, split_kinds: bool = False, loops: bool | None = None
+    ) -> None:
         self._network = network
+        loops = network.device.type == "cpu" if loops is None else loops
         self._history_length = history_length
         self._plastic: list[Projection] = [p for p in network.projections if p.plasticity is not None]
         self._populations = list(dict.fromkeys(name for p in self._plastic for name in (p.source, p.target)))
@@ -130,6 +137,15 @@ class EventFinder:
         self._phases = [_Phase((False, True), groups)]
         if split_kinds:  # heads as in `head_names`
             self._phases = [_Phase((False,), 2 * groups), _Phase((True,), 2 * groups + 1)]
+        self._loops: EventLoops | None = None
+        if loops:
+            place, sizes = self._populations.index, [network.populations[name].size for name in self._populations]
+            ends = [(place(p.source), place(p.target)) for p in self._plastic]
+            rows = [
+                (source, target, sizes[source], sizes[target], network.offsets[p.name], p.autapses)
+                for p, (source, target) in zip(self._plastic, ends, strict=True)
+            ]
+            self._loops = EventLoops(sizes, np.array(rows, dtype=np.int64).reshape(-1, 6))
 
     @property
     def projections(self) -> Sequence[Projection]:
@@ -149,12 +165,31 @@ class EventFinder:
             windows: Bit windows of each population in `populations`, (R, N, W), this step included.
             networks: Which of the B networks the R rows are, int64 (R,).
         """
-        neurons = _Neurons.of(activity, windows, self._populations)
-        first, *later = self._phases
         then = None
-        for phase in reversed(later):
-            then = self._events(phase, then, activity, neurons, networks)
-        return self._events(first, then, activity, neurons, networks)
+        if self._loops is not None:
+            rows = self._loops.tabulate(
+                [windows[name].contiguous().numpy() for name in self._populations],
+                [activity.spikes[name].contiguous().numpy() for name in self._populations],
+            )
+            histories, weights = torch.from_numpy(rows), self._network.weights
+            for phase in reversed(self._phases):
+                listed = self._loops.list_events(
+                    phase.post_sides, phase.heads.numpy(), networks.numpy(), weights.numpy()
+                )
+                columns: dict[str, Any] = {name: torch.from_numpy(column) for name, column in listed._asdict().items()}
+                then = SynapseEvents(
+                    histories=histories,
+                    extras=weights.new_empty(len(listed.pair), 0),
+                    history_length=self._history_length,
+                    then=then,
+                    **columns,
+                )
+        else:
+            neurons = _Neurons.of(activity, windows, self._populations)
+            for phase in reversed(self._phases):
+                then = self._events(phase, then, activity, neurons, networks)
+        assert then is not None  # the first phase by now
+        return then
 
     def _events(
         self,

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.step_loops import push_bits
+
 WORD = 64  # bits
 
 
@@ -27,6 +29,10 @@ def push(windows: Tensor, spikes: Tensor, length: int) -> Tensor:
     Returns:
         `windows`.
     """
+    if windows.device.type == "cpu" and windows.is_contiguous() and windows.numel():
+        words = windows.shape[-1]
+        push_bits(windows.view(-1, words).numpy(), spikes.reshape(-1).numpy(), length)
+        return windows
     carry = spikes.to(torch.int64)  # (...) the bit that enters the next word
     for word in range(windows.shape[-1]):
         column = windows[..., word]

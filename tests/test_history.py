@@ -107,3 +107,13 @@ def test_push_leaves_the_spikes_as_they_were() -> None:
 def test_empty_populations_and_calls() -> None:
     windows = push(empty_windows(0, 5, length=70), torch.zeros(0, 5, dtype=torch.bool), 70)
     assert unpack(windows, 70).shape == (0, 5, 70)
+
+
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 128, 130])
+def test_the_compiled_push_is_that_of_torch(length: int) -> None:
+    generator = torch.Generator().manual_seed(length)
+    fast, slow = empty_windows(3, 5, length=length), empty_windows(5, 3, length=length).transpose(0, 1)
+    assert fast.is_contiguous() and not slow.is_contiguous()  # the one goes through the loop, the other through torch
+    for _ in range(2 * length + 3):
+        spikes = torch.rand(3, 5, generator=generator) < 0.5
+        assert torch.equal(push(fast, spikes, length), push(slow, spikes, length))

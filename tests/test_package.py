@@ -77,7 +77,7 @@ def test_no_file_is_longer_than_a_reader_likes():
 
 
 def test_importing_the_package_is_cheap():
-    heavy = ("torch", "wandb", "stable_baselines3", "matplotlib")
+    heavy = ("torch", "numba", "wandb", "stable_baselines3", "matplotlib")
     code = f"import sys, snn_plasticity_gym; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from snn_plasticity_gym.agents.front_loops import sum_windows
 from snn_plasticity_gym.agents.front_table import (
     Entries,
     Windows,
@@ -34,6 +35,8 @@ from snn_plasticity_gym.agents.front_table import (
     sum_rows,
     window_table,
 )
+from snn_plasticity_gym.events import LocalState
+from snn_plasticity_gym.history import unpack
 
 MAX_WINDOW = 9  # steps; the table has about 4^window rows
 FREEZE_CHUNK = 1 << 11  # rows built at once: larger temporaries would be mapped and faulted in anew each time
@@ -167,6 +170,27 @@ class FrozenFront:
             raise ValueError(f"histories must have {self.history_length} steps as frozen, got {histories.shape[1]}")
         windows = number_windows(histories, self.table)
         return _sum_pairs(self.values, windows, pair_entries(windows, pre, post, self.table), pre, post)
+
+    @torch.no_grad()
+    def of_state(self, state: LocalState) -> Tensor:
+        """Features of the pairs of a state, by compiled loops on the CPU: (P, C2)."""
+        values = self.values
+        if values.both.device.type != "cpu":
+            return self.pairs(unpack(state.histories, state.history_length), state.pair_pre, state.pair_post)
+        if state.history_length != self.history_length:
+            raise ValueError(f"histories must have {self.history_length} steps as frozen, got {state.history_length}")
+        features = torch.empty(len(state.pair_pre), len(values.silent), dtype=values.both.dtype)
+        sum_windows(
+            state.histories.contiguous().numpy(),
+            state.pair_pre.contiguous().numpy(),
+            state.pair_post.contiguous().numpy(),
+            self.history_length,
+            self.table.margin,
+            *(column.numpy() for column in (self.table.shift, self.table.first, self.table.row_offset)),
+            *(part.numpy() for part in values),
+            features.numpy(),
+        )
+        return features
 
 
 def _lone_values(taps: Tensor, table: WindowTable) -> tuple[Tensor, Tensor]:

@@ -149,7 +149,7 @@ class RuleNetwork(nn.Module):
     @torch.no_grad()
     def act(self, front: FrozenFront, state: LocalState) -> Tensor:
         """Return `mean` without gradient, by a front frozen earlier, in chunks of events that stay in cache: (E,)."""
-        features = front.pairs(unpack(state.histories, state.history_length), state.pair_pre, state.pair_post)
+        features = front.of_state(state)
         parts = self._pair_parts(features)
         scalars = self.scalars(state)
         means = [
@@ -179,7 +179,7 @@ class RuleNetwork(nn.Module):
             Weight changes (E,), and, summed over the events of each head, 1, phi and |phi|^2 of its last hidden layer
             phi, float64 (G, F + 2).
         """
-        features = front.pairs(unpack(state.histories, state.history_length), state.pair_pre, state.pair_post)
+        features = front.of_state(state)
         scalars = self.scalars(state)
         delta_d = scalars.new_empty(len(state.pair))
         moments = scalars.new_zeros(len(self.heads), cast(Head, self.heads[0]).width + 2, dtype=torch.float64)

@@ -14,6 +14,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
+from snn_plasticity_gym.agents.frozen_heads import FrozenHeads
 from snn_plasticity_gym.agents.heads import Readout, RuleNetwork
 from snn_plasticity_gym.events import LocalState, SynapseEvents, per_event
 from snn_plasticity_gym.history import pack
@@ -194,10 +195,14 @@ class FrozenRule:
     def __init__(self, network: RuleNetwork, history_length: int) -> None:
         self._network = copy.deepcopy(network)
         self._front = network.front.frozen(history_length)
+        self._heads = FrozenHeads(self._network) if FrozenHeads.possible(self._network) else None
 
     def __call__(self, events: SynapseEvents) -> Tensor:
         """Return the mean weight change of each event, (E,)."""
-        return self._network.act(self._front, events.local_state())
+        state = events.local_state()
+        if self._heads is None:
+            return self._network.act(self._front, state)
+        return self._heads(self._front.of_state(state), state)
 
     def explore(self, events: SynapseEvents, readout: Readout | None) -> tuple[Tensor, Tensor]:
         """Act with what `readout` adds to the last layers of every lifetime; see `RuleNetwork.explore`."""

@@ -22,10 +22,12 @@ from snn_plasticity_gym.envs.event_log import EventLog
 from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, pool_length
 from snn_plasticity_gym.envs.task import Episode
 from snn_plasticity_gym.envs.tasks import make_task
+from snn_plasticity_gym.envs.weight_changes import WeightChanges
 from snn_plasticity_gym.events import EventFinder, SynapseEvents, head_names
 from snn_plasticity_gym.history import empty_windows, push
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.snn.network import Network
+from snn_plasticity_gym.step_loops import write_weights
 
 
 class EpisodeResult(NamedTuple):
@@ -49,42 +51,6 @@ class LastEpisode(NamedTuple):
     winner: int  # -1: nobody
     reward: float
     terms: dict[str, float]  # NaN where a part has no value
-
-
-class WeightChanges:
-    """Statistics of the weight changes that were really made, by policy head.
-
-    Args:
-        heads: Names of the heads.
-        device: Where the sums are kept.
-    """
-
-    def __init__(self, heads: Sequence[str], device: torch.device) -> None:
-        self._heads = heads
-        self.sums = torch.zeros(4, len(heads), dtype=torch.float64, device=device)  # count, sum, squares, rises
-
-    def add(self, head: Tensor, change: Tensor) -> None:
-        """Count the changes (E,) of events that the given heads (E,) answer."""
-        if len(self._heads) == 1:
-            self.sums[0] += len(change)
-            self.sums[1] += change.sum()
-            self.sums[2] += change.square().sum()
-            self.sums[3] += (change > 0).sum()
-        else:
-            for row, weights in enumerate((None, change, change.square(), (change > 0).to(change.dtype))):
-                self.sums[row] += torch.bincount(head, weights, minlength=len(self._heads))
-
-    def take(self) -> dict[str, float]:
-        """Return mean, spread and share of potentiation of each head since the last call, and begin anew."""
-        statistics = {}
-        for name, (count, total, squares, rises) in zip(self._heads, self.sums.T.tolist(), strict=True):
-            if count:
-                mean = total / count
-                statistics[f"{name}_mean"] = mean
-                statistics[f"{name}_spread"] = max(squares / count - mean**2, 0.0) ** 0.5
-                statistics[f"{name}_potentiation"] = rises / count
-        self.sums.zero_()
-        return statistics
 
 
 class Engine:
@@ -304,20 +270,41 @@ class Engine:
         if delta_d.shape != events.weight.shape:
             raise ValueError(f"delta_d must have one entry per event, {len(events.weight)}, got {tuple(delta_d.shape)}")
         delta_d = delta_d.detach().to(self.network.weights)  # a graph must not grow over the weights' whole life
-        if not torch.isfinite(delta_d).all():
+        step = int(self.steps[row or 0]) - 1
+        at_once = self.device.type == "cpu" and self._eligibility is None
+        change = self._write_loop(events, delta_d) if at_once else self._write(events, delta_d, step)
+        if change is None:
             raise ValueError("delta_d must be finite, got NaN or infinity; look at the rule that made it")
+        if self.task.rewards_events:
+            self._log.add(step, row, events, change)
+
+    def _write(self, events: SynapseEvents, delta_d: Tensor, step: int) -> Tensor | None:
+        """Return the weight changes asked for, (E,), or None, and nothing done, where one is not finite."""
+        if not torch.isfinite(delta_d).all():
+            return None
         scale, low, high = (
             bound.index_select(0, events.projection) for bound in (self._scale, self._w_min, self._w_max)
         )
         change = scale * delta_d.clamp(-1.0, 1.0)  # (E,)
-        if self._eligibility is None:
-            weight = (events.weight + change).clamp(low, high)
-            self.network.weights[events.synapse] = weight
-            self.changes.add(events.group, weight - events.weight)
-        else:
-            self._eligibility.hold(events.synapse, change, int(self.steps[row or 0]) - 1)
-        if self.task.rewards_events:
-            self._log.add(int(self.steps[row or 0]) - 1, row, events, change)
+        if self._eligibility is not None:
+            self._eligibility.hold(events.synapse, change, step)
+            return change
+        weight = (events.weight + change).clamp(low, high)
+        self.network.weights[events.synapse] = weight
+        self.changes.add(events.group, weight - events.weight)
+        return change
+
+    def _write_loop(self, events: SynapseEvents, delta_d: Tensor) -> Tensor | None:
+        """Do what `_write` does, by one compiled loop."""
+        change = torch.empty_like(delta_d)
+        columns = (delta_d.contiguous(), events.synapse, events.weight, events.projection, events.group)
+        finite = write_weights(
+            *(column.numpy() for column in columns),
+            *(column.numpy() for column in (self._scale, self._w_min, self._w_max, self.network.weights)),
+            self.changes.sums.numpy(),
+            change.numpy(),
+        )
+        return change if finite else None
 
     def live(self, rule: Rule) -> bool:
         """Let all lifetimes live by a rule through the whole image that `begin` has shown, if the rule can do so.

@@ -25,8 +25,8 @@ class LIFParams(NamedTuple):
     refractory: float = 0.0  # ms
     theta_plus: float = 0.0  # mV added to the threshold by each spike
     tau_theta: float = 1e7  # ms, decay of the adaptive threshold
-    v_min: float = -math.inf  # mV, below which inhibition does not push the potential, as its reversal potential would
     one_spike: bool = False  # at most one spike per network and step: the neuron furthest above its threshold
+    v_min: float = -math.inf  # mV, below which inhibition does not push the potential, as its reversal potential would
 
 
 class LIFState(NamedTuple):

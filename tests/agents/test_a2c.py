@@ -243,7 +243,8 @@ def test_a_callback_can_stop_within_an_image_and_learning_goes_on_with_the_next(
     model.learn(10**6, callback=Counter(stop_at=5))
     assert model.num_timesteps == 5 * 3
     model.learn(3 * SMALL["num_steps"], reset_num_timesteps=False)
-    assert on_policy.flat_face(model.env).engine.steps.tolist() == [1, 1, 1]
+    engine = on_policy.flat_face(model.env).engine
+    assert engine.steps.tolist() == [0, 0, 0] and engine.ages.tolist() == [1, 1, 1]  # one whole image, the next is on
 
 
 def test_learning_rates_follow_the_schedule_each_by_its_scale():

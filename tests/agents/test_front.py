@@ -13,6 +13,8 @@ from torch import Tensor
 from snn_plasticity_gym.agents import front as front_module
 from snn_plasticity_gym.agents import front_table
 from snn_plasticity_gym.agents.front import SpikeFront
+from snn_plasticity_gym.events import LocalState
+from snn_plasticity_gym.history import pack
 
 KERNEL_SIZES = [(1, 1), (3, 3), (3, 5), (5, 3), (5, 5), (1, 5), (7, 3), (1, 9), (9, 1)]
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
@@ -298,3 +300,15 @@ def test_the_table_is_much_faster_than_the_convolution():
     with torch.no_grad():
         slow = median_time(lambda *pairs: convolve(front, *pairs), 6)
     assert slow / median_time(frozen.pairs, 31) > 10
+
+
+@pytest.mark.parametrize("length", [1, 3, 16, 64, 100, 130])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kernel_sizes", [(5, 5), (1, 1), (3, 5), (1, 9)])
+def test_the_compiled_loop_adds_up_what_torch_does(kernel_sizes, dtype, length):
+    frozen = random_front(3, kernel_sizes, dtype).frozen(length)
+    histories, pre, post = random_pairs(4, length)
+    state = LocalState(pack(histories), length, pre, post, *[torch.empty(0)] * 5)
+    assert largest_error(frozen.of_state(state), frozen.pairs(histories, pre, post)) < TOLERANCE[dtype]
+    with pytest.raises(ValueError, match=f"must have {length} steps as frozen, got {length + 1}"):
+        frozen.of_state(state._replace(history_length=length + 1))
