@@ -192,18 +192,18 @@ class FrozenRule:
     """
 
     def __init__(self, network: RuleNetwork, history_length: int) -> None:
-        self._network = copy.deepcopy(network)
-        self._front = network.front.frozen(history_length)
+        self.network = copy.deepcopy(network)
+        self.front = network.front.frozen(history_length)
 
     def __call__(self, events: SynapseEvents) -> Tensor:
         """Return the mean weight change of each event, (E,)."""
-        return self._network.act(self._front, events.local_state())
+        return self.network.act(self.front, events.local_state())
 
     def explore(self, events: SynapseEvents, readout: Readout | None) -> tuple[Tensor, Tensor]:
         """Act with what `readout` adds to the last layers of every lifetime; see `RuleNetwork.explore`."""
         lifetimes = torch.arange(len(events.lengths), device=events.lengths.device)
         lifetime = per_event(lifetimes, events.lengths)  # (E,)
-        return self._network.explore(self._front, events.local_state(), lifetime, readout)
+        return self.network.explore(self.front, events.local_state(), lifetime, readout)
 
 
 def _used_slots(obs: dict[str, Tensor], mask: Tensor, extra_keys: list[str]) -> LocalState:
