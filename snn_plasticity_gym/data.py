@@ -1,7 +1,8 @@
 """Load the images that networks see: MNIST and its relatives from a data directory, or scikit-learn's digits.
 
-Every data set has the same form, 28 x 28 grey values of ten classes in a fixed split. `ImageSet` tensors are shared
-between all who load the same data set in a process: read them, never write to them.
+Every data set has the same form, 28 x 28 grey values of ten classes in a fixed split, which can be had smaller, as
+means of square blocks of pixels. `ImageSet` tensors are shared between all who load the same data set in a process:
+read them, never write to them.
 
 The folders are torchvision's, `DIR/MNIST/raw/train-images-idx3-ubyte` and so on. What lies there is checked before
 it is used, since torchvision only asks whether the files exist.
@@ -32,6 +33,7 @@ from torch import Tensor
 
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 DATA_VARIABLE = "SNN_PLASTICITY_DATA"
+IMAGE_SIZE = 28  # pixels of a side, as data sets come
 
 _CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}  # torchvision's class and folder
 _FILES = {  # name: shape
@@ -52,7 +54,7 @@ _without_mnist: set[Path] = set()  # directories for which "auto" has given up i
 class ImageSet(NamedTuple):
     """Images with their labels; shared, not to be written to."""
 
-    images: Tensor  # (n, 28, 28) uint8
+    images: Tensor  # (n, 28, 28) uint8, or smaller
     labels: Tensor  # (n,) int64, 0 to 9
 
 
@@ -62,7 +64,7 @@ class Dataset:
 
     name: str  # what was really loaded, never "auto"
     directory: str | None  # the data directory it lies in; None for digits, which come with scikit-learn
-    checksum: str  # SHA-256 over the images and labels of the three parts
+    checksum: str  # SHA-256 over the images, in their full size, and labels of the three parts
     train: ImageSet = field(repr=False)
     validation: ImageSet = field(repr=False)
     test: ImageSet = field(repr=False)
@@ -87,7 +89,9 @@ def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(platformdirs.user_cache_dir("snn_plasticity_gym", appauthor=False))
 
 
-def load_dataset(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+def load_dataset(
+    name: str = "auto", data_dir: str | os.PathLike[str] | None = None, image_size: int = IMAGE_SIZE
+) -> Dataset:
     """Load a data set, downloading it once if it is not in the data directory.
 
     "auto" is MNIST if it can be had and digits otherwise, with one warning. A download that failed for "auto" is not
@@ -96,22 +100,45 @@ def load_dataset(name: str = "auto", data_dir: str | os.PathLike[str] | None = N
     Args:
         name: One of `DATASETS`.
         data_dir: Folder that holds `MNIST/raw` and the like; see `data_directory`.
+        image_size: Pixels of a side, a divisor of 28: smaller images are means of square blocks.
 
     Returns:
         The data set. Equal arguments give the same object: do not write to its tensors.
 
     Raises:
-        ValueError: If the name is unknown, or a file in the data directory is damaged (also for "auto").
+        ValueError: If the name is unknown, 28 is no multiple of the size, or a file in the data directory is damaged
+            (also for "auto").
         FileNotFoundError: If the files are neither there nor to be downloaded (not for "auto").
     """
     if name not in DATASETS:
         raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}")
+    if image_size < 1 or IMAGE_SIZE % image_size:
+        raise ValueError(f"image_size must divide {IMAGE_SIZE}, got {image_size}")
     # One load at a time in a process: the socket timeout of a download is global, and equal loads share one result.
     with _load_lock:
         if name == "digits":
-            return _load_digits()
-        directory = data_directory(data_dir).resolve()
-        return _load_auto(directory) if name == "auto" else _load_mnist_like(name, directory)
+            whole = _load_digits()
+        else:
+            directory = data_directory(data_dir).resolve()
+            whole = _load_auto(directory) if name == "auto" else _load_mnist_like(name, directory)
+        return whole if image_size == IMAGE_SIZE else _pooled(whole, image_size)
+
+
+@lru_cache(maxsize=8)
+def _pooled(whole: Dataset, image_size: int) -> Dataset:
+    """Return a data set with images of `image_size` pixels a side, rounded means of square blocks."""
+    parts = (
+        ImageSet(_block_means(part.images, IMAGE_SIZE // image_size), part.labels)
+        for part in (whole.train, whole.validation, whole.test)
+    )
+    return Dataset(whole.name, whole.directory, whole.checksum, *parts)
+
+
+def _block_means(images: Tensor, block: int) -> Tensor:
+    """Average squares of `block` x `block` pixels, halves rounded up: (n, S, S) uint8 -> (n, S/block, S/block)."""
+    cells = images.unflatten(2, (-1, block)).unflatten(1, (-1, block))  # (n, S/block, block, S/block, block)
+    total = cells.sum(dim=(2, 4), dtype=torch.int32)
+    return ((2 * total + block**2) // (2 * block**2)).to(torch.uint8)
 
 
 def _load_auto(directory: Path) -> Dataset:

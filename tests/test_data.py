@@ -229,6 +229,30 @@ def test_import_loads_neither_torchvision_nor_sklearn():
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("size", [14, 7, 1])
+def test_smaller_images_are_rounded_means_of_blocks(size):
+    whole, small = data.load_dataset("digits"), data.load_dataset("digits", image_size=size)
+    block = 28 // size
+    for name in ("train", "validation", "test"):
+        part = small.split(name)
+        assert part.images.shape == (len(part.labels), size, size) and part.images.dtype == torch.uint8
+        assert part.labels is whole.split(name).labels
+        for image, full in list(zip(part.images.tolist(), whole.split(name).images.tolist(), strict=True))[:5]:
+            for row in range(size):
+                for column in range(size):
+                    lines = full[row * block : (row + 1) * block]
+                    total = sum(sum(line[column * block : (column + 1) * block]) for line in lines)
+                    assert image[row][column] == int(total / block**2 + 0.5)
+    assert small.checksum == whole.checksum
+    assert small is data.load_dataset("digits", image_size=size) and whole is data.load_dataset("digits", image_size=28)
+
+
+@pytest.mark.parametrize("size", [0, -14, 13, 56])
+def test_sizes_that_do_not_divide_the_image_are_refused(size):
+    with pytest.raises(ValueError, match=rf"^image_size must divide 28, got {size}$"):
+        data.load_dataset("digits", image_size=size)
+
+
 def test_unknown_names_list_the_valid_ones():
     with pytest.raises(ValueError, match="auto, mnist, fashion-mnist, kmnist, digits, got 'cifar'"):
         data.load_dataset("cifar")

@@ -98,7 +98,8 @@ def _learner_arguments(config: LearnerConfig, env_config: EnvironmentConfig) -> 
     """Translate the settings that all learners have into their arguments."""
     same: tuple[str, ...] = ("learning_rate", "gamma", "events_per_image", "normalize_advantage", "ent_coef", "vf_coef")
     same += ("max_grad_norm", "loss_weighting", "normalize_returns")
-    same += ("exploration", "mirrored", "rule_learning_rate", "baseline", "credit_horizon", "gamma_lifetime")
+    same += ("exploration", "perturb", "advantage", "mirrored", "rule_learning_rate", "baseline")
+    same += ("credit_horizon", "gamma_lifetime", "credit_from")
     return {
         **{name: getattr(config, name) for name in same},
         "n_steps": config.images_per_update,

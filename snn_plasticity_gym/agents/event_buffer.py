@@ -94,10 +94,11 @@ class EventRolloutBuffer:
         credit_horizon: Episodes H that an episode's return G looks at, this one and those of the same lifetime that
             follow it in the rollout: G = sum_h gamma_lifetime^h R_h, h = 0 ... H - 1.
         gamma_lifetime: Discount per episode.
+        credit_from: Episodes f of the horizon, its first ones, whose rewards do not count: h = f ... H - 1.
         seed: Of the sampling.
 
     Raises:
-        ValueError: `events_per_image` is negative or `credit_horizon` not positive.
+        ValueError: `events_per_image` is negative, `credit_horizon` not positive, or `credit_from` not less than it.
     """
 
     def __init__(
@@ -112,13 +113,17 @@ class EventRolloutBuffer:
         events_per_image: int = 1024,
         credit_horizon: int = 1,
         gamma_lifetime: float = 1.0,
+        credit_from: int = 0,
         seed: int = 0,
     ) -> None:
         if events_per_image < 0:
             raise ValueError(f"events_per_image must be at least 0 (0 keeps all events), got {events_per_image}")
         if credit_horizon < 1:
             raise ValueError(f"credit_horizon must be at least 1, got {credit_horizon}")
+        if not 0 <= credit_from < credit_horizon:
+            raise ValueError(f"credit_from must be in 0 ... credit_horizon - 1={credit_horizon - 1}, got {credit_from}")
         self.credit_horizon = credit_horizon
+        self.credit_from = credit_from
         self.gamma_lifetime = gamma_lifetime
         self.buffer_size = buffer_size
         self.n_envs = n_envs
@@ -272,11 +277,14 @@ class EventRolloutBuffer:
 
     def lifetime_returns(self) -> Tensor:
         """Return G of every episode and lifetime, (episodes, B)."""
-        total = torch.stack([pay.rewards for pay in self._paid])  # (episodes, B)
-        rewards, fresh = total.clone(), torch.stack([pay.fresh for pay in self._paid])
+        rewards = torch.stack([pay.rewards for pay in self._paid])  # (episodes, B)
+        fresh = torch.stack([pay.fresh for pay in self._paid])
+        total = rewards.clone() if self.credit_from == 0 else torch.zeros_like(rewards)
         alive = torch.ones_like(fresh)  # whether the lifetime has gone on so far
         for ahead in range(1, min(self.credit_horizon, len(self._paid))):
             alive = alive[:-1] & ~fresh[ahead:]  # (episodes - ahead, B)
+            if ahead < self.credit_from:
+                continue
             total[:-ahead] += self.gamma_lifetime**ahead * alive * rewards[ahead:]
         return total
 

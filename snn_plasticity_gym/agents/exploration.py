@@ -17,12 +17,12 @@ Axes: B lifetimes, G heads, F width of the last hidden layer, E events.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from snn_plasticity_gym.agents.heads import Readout
+from snn_plasticity_gym.agents.heads import Head, Readout, RuleNetwork
 from snn_plasticity_gym.agents.policy import FrozenRule, PlasticityPolicy
 from snn_plasticity_gym.events import SynapseEvents
 
@@ -41,6 +41,19 @@ class Exploration(Protocol):
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
         """Return the weight change of each event (E,), and its log-probability (E,) if it is an action of its own."""
+
+
+class PerturbedRules(Exploration, Protocol):
+    """Exploration whose actions are whole rules, one of each lifetime."""
+
+    drawn: list[Tensor]  # xi of this rollout, (B, ...) each, normal and independent
+
+    @property
+    def ready(self) -> bool:
+        """Whether lifetimes follow perturbed rules by now."""
+
+    def move(self, network: RuleNetwork, shift: Tensor) -> None:
+        """Add to the heads what `shift`, in the coordinates of xi, comes to."""
 
 
 class IndependentNoise:
@@ -99,6 +112,11 @@ class RuleNoise:
         self.scaling: Scaling | None = None  # of this rollout; None: there are no perturbations yet
         self.drawn: list[Tensor] = []  # xi of this rollout, (B, G, F + 1) each
 
+    @property
+    def ready(self) -> bool:
+        """Whether lifetimes follow perturbed rules by now."""
+        return self.scaling is not None
+
     def begin_rollout(self) -> None:
         """Scale the perturbations to come by the events seen so far."""
         self.drawn = []
@@ -125,6 +143,16 @@ class RuleNoise:
         delta_d, moments = rule.explore(events, self._readout)
         self._moments = moments if self._moments is None else self._moments + moments
         return delta_d, None
+
+    @torch.no_grad()
+    def move(self, network: RuleNetwork, shift: Tensor) -> None:
+        """Add to each head's last layer what `shift` (G, F + 1), in the coordinates of xi, comes to."""
+        assert self.scaling is not None
+        weights, bias = self.scaling.readout(shift)  # (G, F), (G,)
+        for group, head in enumerate(cast(list[Head], network.heads)):
+            last = cast(nn.Linear, head.rest[-1])
+            last.weight.add_(weights[group])
+            last.bias.add_(bias[group])
 
 
 def _scaling(moments: Tensor) -> Scaling:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -18,11 +18,12 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
 
 from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
-from snn_plasticity_gym.agents.exploration import Exploration, IndependentNoise, RuleNoise
+from snn_plasticity_gym.agents.exploration import Exploration, IndependentNoise, PerturbedRules, RuleNoise
+from snn_plasticity_gym.agents.head_noise import HeadNoise
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
-from snn_plasticity_gym.agents.rule_search import ascend, move_last_layers
+from snn_plasticity_gym.agents.rule_search import ascend, ranks
 from snn_plasticity_gym.config.schema import unknown
-from snn_plasticity_gym.config.training import BASELINES, EXPLORATIONS
+from snn_plasticity_gym.config.training import ADVANTAGES, BASELINES, EXPLORATIONS, PERTURBED
 from snn_plasticity_gym.envs.engine import EpisodeResult
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -59,6 +60,8 @@ class EventLearner(OnPolicyAlgorithm):
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"PlasticityPolicy": PlasticityPolicy}
     normalize_returns = False  # divide returns by their running standard deviation
     exploration = "independent"  # or "rule"; see `exploration`
+    perturb = "last"  # of "rule": last layers; or "head": all layers of the heads
+    advantage = "standardised"  # of "rule": returns of lifetimes less their mean; or "ranks"
     mirrored = False  # of "rule": opposite perturbations for pairs of lifetimes
     rule_learning_rate = 0.3  # of "rule"; see `rule_search`
     baseline = "critic"  # or "lifetimes": the mean return of all lifetimes
@@ -67,9 +70,19 @@ class EventLearner(OnPolicyAlgorithm):
     policy: PlasticityPolicy
     rollout_buffer: EventRolloutBuffer  # type: ignore[assignment]
 
-    def _set_estimator(self, exploration: str, mirrored: bool, rule_learning_rate: float, baseline: str) -> None:
+    def _set_estimator(
+        self,
+        exploration: str,
+        mirrored: bool,
+        rule_learning_rate: float,
+        baseline: str,
+        perturb: str,
+        advantage: str,
+    ) -> None:
         """Note how weight changes are explored, and with what their returns are compared."""
         self.exploration = choice("exploration", exploration, EXPLORATIONS)
+        self.perturb = choice("perturb", perturb, PERTURBED)
+        self.advantage = choice("advantage", advantage, ADVANTAGES)
         self.mirrored = mirrored
         self.rule_learning_rate = rule_learning_rate
         self.baseline = choice("baseline", baseline, BASELINES)
@@ -95,8 +108,9 @@ class EventLearner(OnPolicyAlgorithm):
             self._noise.manual_seed(self.seed)
         self._explore: Exploration = IndependentNoise(self.policy, self._noise)
         if self.exploration == "rule":
-            self._explore = RuleNoise(self.policy, self._noise, self.mirrored)
-        self._velocity: Tensor | float = 0.0  # running mean of the shifts that "rule" makes, (G, F + 1)
+            noise = HeadNoise if self.perturb == "head" else RuleNoise
+            self._explore = noise(self.policy, self._noise, self.mirrored)
+        self._velocity: Tensor | float = 0.0  # running mean of the shifts that "rule" makes, shaped like one xi
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_noise", "_explore", "_velocity"]
@@ -179,26 +193,28 @@ class EventLearner(OnPolicyAlgorithm):
         record("time/events_per_second", events.sum().item() / seconds)
 
     def learn_from_rules(self, passes: int = 1, clip_range: float | None = None) -> None:
-        """Move the heads' last layers towards the perturbed rules that did well; see `rule_search`.
+        """Move the heads, or their last layers, towards the perturbed rules that did well; see `rule_search`.
 
         Args:
             passes: Over the lifetimes of the rollout.
             clip_range: eps of the probability ratio; None: no clipping.
         """
-        explore = self._explore
-        assert isinstance(explore, RuleNoise)
-        if explore.scaling is None:
+        explore = cast(PerturbedRules, self._explore)
+        if not explore.ready:
             return
         returns = self.rollout_buffer.lifetime_returns()[:: self.rollout_buffer.credit_horizon]  # (draws, B)
         advantages = returns - returns.mean(dim=1, keepdim=True)
-        if self.normalize_advantage:
+        if self.advantage == "ranks":
+            advantages = ranks(returns)
+        elif self.normalize_advantage:
             advantages = advantages / (advantages.std() + 1e-8)
         ascent = ascend(torch.cat(explore.drawn), advantages.flatten(), self.rule_learning_rate, passes, clip_range)
         self._velocity = MOMENTUM * self._velocity + (1.0 - MOMENTUM) * ascent.shift
-        move_last_layers(self.policy.rule, explore.scaling, self.policy.sigma * self._velocity)
+        explore.move(self.policy.rule, self.policy.sigma * self._velocity)
         self._n_updates += 1
         record = self.logger.record
         record("train/n_updates", self._n_updates, exclude="tensorboard")
+        record("train/return", returns.mean().item())
         record("train/rule_gradient", ascent.shift.norm().item() / self.rule_learning_rate)
         record("train/rule_step", self._velocity.norm().item())
         record("train/approx_kl", ascent.divergence)

@@ -193,22 +193,22 @@ class FrozenRule:
     """
 
     def __init__(self, network: RuleNetwork, history_length: int) -> None:
-        self._network = copy.deepcopy(network)
-        self._front = network.front.frozen(history_length)
-        self._heads = FrozenHeads(self._network) if FrozenHeads.possible(self._network) else None
+        self.network = copy.deepcopy(network)
+        self.front = network.front.frozen(history_length)
+        self._heads = FrozenHeads(self.network) if FrozenHeads.possible(self.network) else None
 
     def __call__(self, events: SynapseEvents) -> Tensor:
         """Return the mean weight change of each event, (E,)."""
         state = events.local_state()
         if self._heads is None:
-            return self._network.act(self._front, state)
-        return self._heads(self._front.of_state(state), state)
+            return self.network.act(self.front, state)
+        return self._heads(self.front.of_state(state), state)
 
     def explore(self, events: SynapseEvents, readout: Readout | None) -> tuple[Tensor, Tensor]:
         """Act with what `readout` adds to the last layers of every lifetime; see `RuleNetwork.explore`."""
         lifetimes = torch.arange(len(events.lengths), device=events.lengths.device)
         lifetime = per_event(lifetimes, events.lengths)  # (E,)
-        return self._network.explore(self._front, events.local_state(), lifetime, readout)
+        return self.network.explore(self.front, events.local_state(), lifetime, readout)
 
 
 def _used_slots(obs: dict[str, Tensor], mask: Tensor, extra_keys: list[str]) -> LocalState:

@@ -55,13 +55,16 @@ class EventPPO(EventLearner):
         max_grad_norm: Gradients are clipped to this norm.
         target_kl: An update ends once the approximate KL divergence passes 1.5 times this; None: never.
         exploration: "independent": each event has a noise of its own; "rule": each lifetime follows a perturbed rule
-            of its own, returns are compared between lifetimes, and the heads' last layers are what is learned.
+            of its own, returns are compared between lifetimes, and what is perturbed is learned.
         mirrored: With "rule": pairs of lifetimes get opposite perturbations.
         rule_learning_rate: With "rule": step per unit of gradient, in standard deviations of the perturbation.
         baseline: With "independent": "critic": A = G - V; "lifetimes": A = G - mean of G over lifetimes.
         credit_horizon: Images whose rewards an image's return sums up, this one and those of its lifetime that follow
             in the rollout; "rule" holds a perturbation as long.
         gamma_lifetime: Discount per image in that sum.
+        credit_from: Images of the horizon, its first ones, whose rewards do not count.
+        perturb: With "rule": "last": the heads' last layers; "head": all layers of the heads.
+        advantage: With "rule": "standardised": returns less their mean over lifetimes; "ranks": their order alone.
         loss_weighting: "event": the loss is a mean over events; "step": over time steps, of means over their events.
         normalize_returns: Divide returns by their running standard deviation, for rewards of any scale.
         seed: Of everything.
@@ -93,6 +96,9 @@ class EventPPO(EventLearner):
         baseline: str = "critic",
         credit_horizon: int = 1,
         gamma_lifetime: float = 1.0,
+        credit_from: int = 0,
+        perturb: str = "last",
+        advantage: str = "standardised",
         seed: int | None = None,
         _init_setup_model: bool = True,
         **kwargs: Any,
@@ -114,6 +120,7 @@ class EventPPO(EventLearner):
                 "events_per_image": events_per_image,
                 "credit_horizon": credit_horizon,
                 "gamma_lifetime": gamma_lifetime,
+                "credit_from": credit_from,
                 "seed": seed or 0,
             },
             seed=seed,
@@ -121,7 +128,7 @@ class EventPPO(EventLearner):
             _init_setup_model=False,
             **kwargs,
         )
-        self._set_estimator(exploration, mirrored, rule_learning_rate, baseline)
+        self._set_estimator(exploration, mirrored, rule_learning_rate, baseline, perturb, advantage)
         if batch_size < 1 or n_epochs < 1:
             raise ValueError(f"batch_size and n_epochs must be at least 1, got {batch_size} and {n_epochs}")
         self.batch_size = batch_size

@@ -1,7 +1,8 @@
 """Learning from perturbed rules: a policy gradient whose action is a lifetime's whole rule.
 
-A lifetime follows the rule with last layer theta + sigma L xi, xi ~ N(0, I) (`exploration.Scaling` is L), and earns the
-advantage A. In the coordinates of xi the policy is N(z, I) with z = 0 at first, and
+A lifetime follows the rule theta + sigma L xi, xi ~ N(0, I), with theta the last layers of the heads
+(`exploration.Scaling` is L) or all of their layers (`head_noise.LayerScale`), and earns the advantage A. In the
+coordinates of xi the policy is N(z, I) with z = 0 at first, and
 
     z <- z + rate mean_b A_b (xi_b - z)
 
@@ -16,18 +17,18 @@ and left out where r_b is beyond 1 +- eps on the side to which A_b drives it (Sc
 A_b < 0, above 3: nothing else would bound the weight of a bad rule that has become likely (Ye et al., Mastering complex
 control in MOBA games, 2020, eq. 5).
 
-Only last layers are learned this way; front and hidden layers give the features.
+What is not perturbed is not learned: the front, and with last layers alone the hidden ones, give the features.
+
+The return of a lifetime says which rules are better, not by how much: a few lucky lifetimes would outweigh the rest.
+`ranks` keeps the order alone (Salimans et al., Evolution strategies as a scalable alternative, 2017, section 2.1).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-
-from snn_plasticity_gym.agents.exploration import Scaling
-from snn_plasticity_gym.agents.heads import Head, RuleNetwork
+from torch import Tensor
 
 DUAL_CLIP = 3.0  # largest ratio of a lifetime with a negative advantage
 
@@ -35,7 +36,7 @@ DUAL_CLIP = 3.0  # largest ratio of a lifetime with a negative advantage
 class Ascent(NamedTuple):
     """Steps of the mean in the coordinates of xi."""
 
-    shift: Tensor  # z, (G, F + 1)
+    shift: Tensor  # z, shaped like one perturbation
     clipped: float  # share of the lifetimes that were left out, over all passes
     divergence: float  # Kullback-Leibler divergence of the new policy from the old one, |z|^2 / 2
 
@@ -44,7 +45,7 @@ def ascend(xi: Tensor, advantages: Tensor, rate: float, passes: int = 1, clip_ra
     """Move the mean towards the perturbations that did well.
 
     Args:
-        xi: Perturbations, (N, G, F + 1).
+        xi: Perturbations, (N, ...).
         advantages: What each earned, (N,).
         rate: Length of the whole way per unit of gradient; each pass goes an equal part of it.
         passes: Over all lifetimes.
@@ -53,8 +54,8 @@ def ascend(xi: Tensor, advantages: Tensor, rate: float, passes: int = 1, clip_ra
     shift = torch.zeros_like(xi[0])
     left_out = 0.0
     for _ in range(passes):
-        away = xi - shift  # (N, G, F + 1)
-        log_ratio = (xi.square() - away.square()).sum(dim=(1, 2)) / 2  # (N,)
+        away = xi - shift  # (N, ...)
+        log_ratio = (xi.square() - away.square()).flatten(1).sum(dim=1) / 2  # (N,)
         ratio = log_ratio.exp()
         weight = advantages * ratio
         if clip_range is not None:
@@ -62,15 +63,16 @@ def ascend(xi: Tensor, advantages: Tensor, rate: float, passes: int = 1, clip_ra
             beyond = torch.where(advantages > 0, ratio > 1 + clip_range, outside)
             weight = weight.masked_fill(beyond, 0.0)
             left_out += beyond.float().mean().item() / passes
-        shift += rate / passes * (weight[:, None, None] * away).mean(dim=0)
+        shift += rate / passes * torch.tensordot(weight, away, dims=1) / len(xi)
     return Ascent(shift, left_out, shift.square().sum().item() / 2)
 
 
-@torch.no_grad()
-def move_last_layers(network: RuleNetwork, scaling: Scaling, shift: Tensor) -> None:
-    """Add to each head's last layer what `shift` (G, F + 1), in the coordinates of xi, comes to."""
-    weights, bias = scaling.readout(shift)  # (G, F), (G,)
-    for group, head in enumerate(cast(list[Head], network.heads)):
-        last = cast(nn.Linear, head.rest[-1])
-        last.weight.add_(weights[group])
-        last.bias.add_(bias[group])
+def ranks(returns: Tensor) -> Tensor:
+    """Replace each lifetime's return by its rank among those of its row, with mean 0 and deviation 1: (R, N) -> (R, N).
+
+    Equal returns have equal ranks, the mean of those that they take up; a row of equals becomes 0.
+    """
+    above = (returns.unsqueeze(2) > returns.unsqueeze(1)).sum(dim=2)  # (R, N) lifetimes that did worse
+    equals = (returns.unsqueeze(2) == returns.unsqueeze(1)).sum(dim=2)  # itself included
+    centred = above + (equals - returns.shape[1]) / 2.0
+    return centred / centred.std(dim=1, keepdim=True, unbiased=False).clamp(min=1e-8)

@@ -8,6 +8,7 @@ DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 SPLITS = ("train", "validation", "test")
 EVENT_KINDS = ("merged", "feature", "split")
 MODULATIONS = ("none", "reward")
+IMAGE_SIZE = 28  # pixels of a side, as data sets come (`data` imports torch, and settings must not)
 
 
 @config_class
@@ -26,6 +27,14 @@ class EnvironmentConfig:
         section="Data",
     )
     split: str = setting("train", "Part of the data set that lifetimes draw from.", section="Data", choices=SPLITS)
+    image_size: int = setting(
+        28,
+        "Pixels of an image's side; 14, 7, 4, 2: means of square blocks.",
+        unit="pixels",
+        section="Data",
+        ge=2,
+        le=28,
+    )
     image_pool: int = setting(
         16,
         "Images that a lifetime draws from, chosen anew for each lifetime so that images repeat; 0: the whole split.",
@@ -90,6 +99,8 @@ class EnvironmentConfig:
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""
+        if IMAGE_SIZE % self.image_size:
+            raise ConfigError(f"image_size must divide {IMAGE_SIZE} (28, 14, 7, 4, 2), got {self.image_size}")
         if self.history_length > self.num_steps:
             raise ConfigError(
                 f"history_length must be at most num_steps, got history_length={self.history_length} and "

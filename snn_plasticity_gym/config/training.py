@@ -6,6 +6,8 @@ from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 LOSS_WEIGHTINGS = ("event", "step")
 EXPLORATIONS = ("independent", "rule")
+PERTURBED = ("last", "head")
+ADVANTAGES = ("standardised", "ranks")
 BASELINES = ("critic", "lifetimes")
 ADVANTAGE_SCOPES = ("minibatch", "rollout")
 WANDB_MODES = ("auto", "online", "offline", "disabled")
@@ -95,9 +97,21 @@ class LearnerConfig(TrainingConfig):
     exploration: str = setting(
         "independent",
         "independent: each event has a noise of its own; rule: each lifetime follows a perturbed rule of its own, and "
-        "the heads' last layers are what is learned.",
+        "what is perturbed is learned.",
         section="Credit",
         choices=EXPLORATIONS,
+    )
+    perturb: str = setting(
+        "last",
+        "With exploration rule: what is perturbed, the heads' last layers, or all layers of the heads.",
+        section="Credit",
+        choices=PERTURBED,
+    )
+    advantage: str = setting(
+        "standardised",
+        "With exploration rule: returns less their mean over lifetimes, or their ranks.",
+        section="Credit",
+        choices=ADVANTAGES,
     )
     mirrored: bool = setting(
         False, "With exploration rule: pairs of lifetimes follow opposite perturbations.", section="Credit"
@@ -124,6 +138,13 @@ class LearnerConfig(TrainingConfig):
         ge=1,
     )
     gamma_lifetime: float = setting(1.0, "Discount per image in that sum.", section="Credit", gt=0, le=1)
+    credit_from: int = setting(
+        0,
+        "Images of the horizon, its first ones, whose rewards do not count in that sum.",
+        unit="images",
+        section="Credit",
+        ge=0,
+    )
     vf_coef: float = setting(0.5, "Weight beta_v of the value loss.", section="Learning", ge=0)
     ent_coef: float = setting(
         0.0,
@@ -151,6 +172,11 @@ class LearnerConfig(TrainingConfig):
             raise ConfigError(
                 f"credit_horizon must be at most images_per_update={self.images_per_update}, as an update sees no "
                 f"further, got {self.credit_horizon}"
+            )
+        if self.credit_from >= self.credit_horizon:
+            raise ConfigError(
+                f"credit_from must be less than credit_horizon={self.credit_horizon}, or no reward counts, got "
+                f"{self.credit_from}"
             )
         if self.mirrored and (self.exploration != "rule" or self.num_envs % 2):
             raise ConfigError(

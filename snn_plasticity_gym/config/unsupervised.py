@@ -5,7 +5,7 @@ from __future__ import annotations
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
-REWARD_FORMS = ("sum", "product")
+REWARD_FORMS = ("sum", "product", "information")
 
 
 @config_class
@@ -82,7 +82,8 @@ class UnsupervisedConfig(EnvironmentConfig):
 
     reward_form: str = setting(
         "sum",
-        "How the terms are joined: weighted sum, or weighted geometric product.",
+        "How the terms are joined: weighted sum, or weighted geometric product; information: entropy of the winners "
+        "less their entropy given the image, which an image_pool of few images that repeat makes known.",
         section="Reward",
         choices=REWARD_FORMS,
     )
@@ -93,7 +94,11 @@ class UnsupervisedConfig(EnvironmentConfig):
         0.02, "Share a* of E neurons that should fire for an image.", section="Reward", ge=0, le=1
     )
     winner_window: float = setting(
-        100.0, "Time constant of the winner distribution behind diversity.", unit="images", section="Reward", gt=0
+        100.0,
+        "Time constant of the winner distribution behind diversity and information.",
+        unit="images",
+        section="Reward",
+        gt=0,
     )
 
     def check(self) -> None:

@@ -74,7 +74,7 @@ class Engine:
         self.config = config
         self.num_lifetimes = num_lifetimes
         self.device = torch_device(config.device)
-        self.dataset = load_dataset(config.dataset, config.data_dir)
+        self.dataset = load_dataset(config.dataset, config.data_dir, config.image_size)
         self._images = self.dataset.split(config.split)
         n_input = self._images.images[0].numel()
         num_images = pool_length(self._images, config.image_pool)

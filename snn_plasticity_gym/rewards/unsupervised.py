@@ -12,6 +12,7 @@ from snn_plasticity_gym.rewards.result import RewardResult
 from snn_plasticity_gym.rewards.winner import NO_WINNER
 
 SPARSITY, DIVERSITY, STABILITY = "sparsity", "diversity", "stability"
+INFORMATION = "information"
 
 
 class ResponseMemory:
@@ -23,20 +24,32 @@ class ResponseMemory:
         num_neurons: E neurons.
         window: Time constant of the winner distribution, in images.
         device: Where the tensors live.
+        by_image: Whether winners are remembered by image, too, which costs (B, images, N + 1) numbers.
     """
 
     def __init__(
-        self, num_lifetimes: int, num_images: int, num_neurons: int, window: float, device: torch.device
+        self,
+        num_lifetimes: int,
+        num_images: int,
+        num_neurons: int,
+        window: float,
+        device: torch.device,
+        by_image: bool = False,
     ) -> None:
         self.decay = math.exp(-1.0 / window)
         self.wins = torch.zeros(num_lifetimes, num_neurons, device=device)  # exponentially weighted winner counts
         self.responses = torch.zeros(num_lifetimes, num_images, num_neurons, dtype=torch.int16, device=device)
         self.seen = torch.zeros(num_lifetimes, num_images, dtype=torch.bool, device=device)
+        self.repeated = torch.zeros_like(self.seen)
+        # Exponentially weighted answers to each image; the last column is silence.
+        self.answers = torch.zeros(num_lifetimes, num_images, num_neurons + 1, device=device) if by_image else None
 
     def forget(self, rows: int | Tensor) -> None:
         """Empty the memory of lifetimes that begin anew."""
         self.wins[rows] = 0.0
-        self.seen[rows] = False
+        self.seen[rows] = self.repeated[rows] = False
+        if self.answers is not None:
+            self.answers[rows] = 0.0
 
     def record(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> None:
         """Remember one response of each lifetime in `rows`.
@@ -47,10 +60,14 @@ class ResponseMemory:
             counts: Spikes of each E neuron, (R, N).
             winners: Winner of each lifetime, int64 (R,), or NO_WINNER, which leaves the distribution as it is.
         """
+        if self.answers is not None:
+            self.answers[rows] *= self.decay
+            self.answers[rows, images, winners] += 1.0  # NO_WINNER is the last column
         won = (winners != NO_WINNER).to(self.wins.dtype)  # (R,)
         self.wins[rows] *= (1.0 - won * (1.0 - self.decay)).unsqueeze(1)
         self.wins[rows, winners.clamp(min=0)] += won
         self.responses[rows, images] = counts.clamp(max=torch.iinfo(torch.int16).max).to(torch.int16)
+        self.repeated[rows, images] |= self.seen[rows, images]
         self.seen[rows, images] = True
 
 
@@ -80,12 +97,34 @@ def stability(counts: Tensor, before: Tensor, seen: Tensor) -> Tensor:
     return torch.where(seen, cosine, math.nan)
 
 
+def information(answers: Tensor, repeated: Tensor) -> Tensor:
+    """What a winner tells of the image, (H(winner) - H(winner | image)) / log(N + 1), by images shown repeatedly.
+
+    An image that was shown once would look as if it were always answered alike. Silence is an answer, and tells as
+    little as a neuron that wins for many images. At most log(images) / log(N + 1).
+
+    Args:
+        answers: Weighted counts of the answers to each image, (R, images, N + 1).
+        repeated: Which images count, bool (R, images).
+
+    Returns:
+        Information, (R,); 0 where no image was repeated.
+    """
+    counted = answers * repeated.unsqueeze(2)  # (R, images, N + 1)
+    joint = counted / counted.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+    of_winner, of_image, of_both = (  # entropies, (R,)
+        torch.special.entr(share).flatten(1).sum(dim=1) for share in (joint.sum(dim=1), joint.sum(dim=2), joint)
+    )
+    return ((of_winner + of_image - of_both) / math.log(answers.shape[2])).clamp(0.0, 1.0)  # rounding may step out
+
+
 class UnsupervisedReward:
     """R = c_s * sparsity + c_d * diversity + c_r * stability, paid at the end of an episode.
 
     Each term lies in [0, 1]. On a first presentation stability has no value: its weight then goes to the other two
     in proportion, so that R keeps its scale. `reward_form="product"` joins the terms as the product of
-    term ** (c / sum of c): it is 0 as soon as one of them is.
+    term ** (c / sum of c): it is 0 as soon as one of them is. `reward_form="information"` pays `information` of the
+    answers that the window looks back on, times the sum of c.
 
     Args:
         config: Weights, form, target share, window.
@@ -95,10 +134,12 @@ class UnsupervisedReward:
     """
 
     def __init__(self, config: UnsupervisedConfig, num_lifetimes: int, num_images: int, device: torch.device) -> None:
-        self.memory = ResponseMemory(num_lifetimes, num_images, config.n_exc, config.winner_window, device)
+        self._informs = config.reward_form == "information"
+        window = config.winner_window
+        self.memory = ResponseMemory(num_lifetimes, num_images, config.n_exc, window, device, self._informs)
         self._target = config.target_active
         self._weights = torch.tensor([config.c_sparsity, config.c_diversity, config.c_stability], device=device)
-        self._join = {"sum": _weighted_sum, "product": _weighted_product}[config.reward_form]
+        self._join = _weighted_product if config.reward_form == "product" else _weighted_sum
 
     def __call__(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> RewardResult:
         """Judge one episode of each lifetime in `rows` and remember it; arguments as in `ResponseMemory.record`."""
@@ -109,6 +150,10 @@ class UnsupervisedReward:
             DIVERSITY: diversity(self.memory.wins[rows]),
             STABILITY: stability(counts, before, seen),
         }
+        if self._informs:
+            assert self.memory.answers is not None
+            terms[INFORMATION] = information(self.memory.answers[rows], self.memory.repeated[rows])
+            return RewardResult(self._weights.sum() * terms[INFORMATION], terms)
         values = torch.stack(list(terms.values()), dim=1)  # (R, 3)
         present = ~values.isnan()
         weights = self._weights * present  # (R, 3)

@@ -234,6 +234,63 @@ def test_the_reward_is_always_a_number(form: str, target: float, share: float) -
         assert 0.0 <= float(result.reward) <= 1.2 + 1e-6
 
 
+def mutual_information(pairs: list[tuple[int, int, float]], answers: int) -> float:
+    """Sum of p(i, w) log(p(i, w) / p(i) p(w)) over log answers, of weighted (image, winner) pairs, by plain loops."""
+    total = sum(weight for *_, weight in pairs)
+    joint: dict[tuple[int, int], float] = {}
+    for image, winner, weight in pairs:
+        joint[image, winner] = joint.get((image, winner), 0.0) + weight / total
+    of_image = {i: sum(p for (j, _), p in joint.items() if j == i) for i, _ in joint}
+    of_winner = {w: sum(p for (_, v), p in joint.items() if v == w) for _, w in joint}
+    return sum(p * math.log(p / of_image[i] / of_winner[w]) for (i, w), p in joint.items()) / math.log(answers)
+
+
+def test_information_equals_the_mutual_information_of_repeated_images_and_winners() -> None:
+    rng, decay = np.random.default_rng(5), math.exp(-1 / 10)
+    reward = make_reward(reward_form="information")
+    shown: list[tuple[int, int]] = []
+    for number in range(25):
+        image = 3 if number == 9 else int(rng.integers(3))  # image 3 once only
+        counts = [0, 0, 0, 0]
+        if rng.random() < 0.8:
+            counts[int(rng.integers(4)) if rng.random() < 0.4 else image] = 2
+        result = judge(reward, image, counts)
+        shown.append((image, counts.index(2) if any(counts) else 4))
+        weighed = [(i, w, decay ** (number - place)) for place, (i, w) in enumerate(shown)]
+        repeated = [triple for triple in weighed if sum(i == triple[0] for i, _ in shown) > 1]
+        expected = mutual_information(repeated, 5) if repeated else 0.0
+        assert float(result.terms["information"]) == pytest.approx(expected, abs=1e-5)
+        assert float(result.reward) == pytest.approx(1.2 * expected, abs=1e-5)
+    assert expected > 0.1  # or the test shows nothing
+    reward.memory.forget(tensor(0))
+    assert float(judge(reward, 0, [1, 0, 0, 0]).reward) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("winners", "worth"),
+    [
+        ([0, 1, 2, 3], math.log(4) / math.log(5)),  # each image its own neuron
+        ([2, 2, 2, 2], 0.0),  # one neuron wins everything, which stability takes for perfect
+        ([0, 0, 1, 1], math.log(2) / math.log(5)),
+        ([4, 4, 4, 4], 0.0),  # nobody ever answers
+    ],
+)
+def test_information_of_plain_cases(winners: list[int], worth: float) -> None:
+    reward = make_reward(reward_form="information", winner_window=1e6)
+    for _ in range(3):
+        for image, won in enumerate(winners):
+            result = judge(reward, image, [3 * (neuron == won) for neuron in range(4)])
+    assert float(result.terms["information"]) == pytest.approx(worth, abs=1e-4)
+
+
+def test_winners_at_random_tell_less_the_more_is_known_of_them() -> None:
+    rng, reward = np.random.default_rng(1), make_reward(reward_form="information", winner_window=1e6)
+    for number in range(400):
+        won = int(rng.integers(4))
+        result = judge(reward, number % 4, [3 * (neuron == won) for neuron in range(4)])
+    assert float(result.terms["information"]) < 0.05 < float(result.terms["diversity"])
+
+
 def test_lifetimes_are_judged_apart() -> None:
     """Three lifetimes in one reward give what each gives alone, whatever the order of the calls."""
     rng = np.random.default_rng(0)

@@ -1,0 +1,171 @@
+"""Exploration by rules, of which all parameters of the heads are perturbed, not their last layers alone.
+
+Every lifetime follows heads of its own. A layer W x + b of a head becomes, for one lifetime,
+
+    W x + b + sigma n,    n = sum_j xi_j (x_j - mu_j) / (s_j sqrt(F)) + xi_0,    xi ~ N(0, I), for each output,
+
+with mu_j and s_j mean and deviation of input j of F over the events of the first rollout, which follows the mean rule.
+So inputs of any scale count alike (what front and hidden layers make of spikes differs by little from event to event),
+and each layer's outputs are moved by about as much. As in `exploration` the perturbed rule is the action, and since
+it is linear in xi its log-probability is exact.
+
+Axes: B lifetimes, G heads, E events, F inputs of a layer, D parameters of all heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from snn_plasticity_gym.agents.heads import Head, RuleNetwork
+from snn_plasticity_gym.agents.policy import FrozenRule, PlasticityPolicy
+from snn_plasticity_gym.events import SynapseEvents, per_event
+from snn_plasticity_gym.history import unpack
+
+FLOOR = 0.05  # least deviation of an input, as a share of the root mean square deviation of its layer's inputs
+
+
+class LayerScale(NamedTuple):
+    """From xi to one layer: what is measured of its inputs."""
+
+    centre: Tensor  # (F,) mu
+    spread: Tensor  # (F,) s sqrt(F)
+
+    def change(self, xi: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weights (..., O, F) and biases (..., O) of the layer that makes n, for xi (..., O, F + 1)."""
+        weights = xi[..., :-1] / self.spread
+        return weights, xi[..., -1] - weights @ self.centre
+
+
+class HeadNoise:
+    """Every lifetime follows heads of its own. The first rollout of all follows the mean rule, and measures.
+
+    Args:
+        policy: Whose heads are perturbed.
+        generator: Source of the perturbations.
+        mirrored: Lifetimes 2 k and 2 k + 1 get opposite perturbations.
+    """
+
+    def __init__(self, policy: PlasticityPolicy, generator: torch.Generator, mirrored: bool) -> None:
+        self._policy = policy
+        self._generator = generator
+        self._mirrored = mirrored
+        self._moments: list[Tensor] | None = None  # (3, F) of each layer: sums of 1, x and x^2 over events
+        self._xi: Tensor | None = None
+        self._heads: list[list[tuple[Tensor, Tensor]]] = []  # (B, F, O), (B, 1, O) of each layer of each head
+        self.scales: list[LayerScale] = []  # of each layer, head after head; empty: there are no perturbations yet
+        self.drawn: list[Tensor] = []  # xi of this rollout, (B, D) each
+
+    @property
+    def ready(self) -> bool:
+        """Whether lifetimes follow perturbed rules by now."""
+        return bool(self.scales)
+
+    def begin_rollout(self) -> None:
+        """Scale the perturbations by the events of the first rollout."""
+        self.drawn, self._heads = [], []
+        if not self.scales and self._moments is not None:
+            self.scales = [_scale(moments) for moments in self._moments]
+
+    def perturb(self, num_lifetimes: int) -> None:
+        """Draw perturbed heads for every lifetime."""
+        if not self.ready:
+            return
+        network = self._policy.rule
+        draws = (num_lifetimes + 1) // 2 if self._mirrored else num_lifetimes
+        size = sum(layer.out_features * (layer.in_features + 1) for head in network.heads for layer in _layers(head))
+        xi = torch.randn(draws, size, generator=self._generator, device=self._generator.device)
+        if self._mirrored:
+            xi = torch.stack([xi, -xi], dim=1).flatten(0, 1)[:num_lifetimes]
+        self.drawn.append(xi)
+        changes = iter(self._changes(network, self._policy.sigma * xi))
+        self._heads = [[_perturbed(layer, *next(changes)) for layer in _layers(head)] for head in network.heads]
+
+    def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
+        """Return the weight change of each event, (E,); the action is another, so there is no log-probability."""
+        network, state = rule.network, events.local_state()
+        features = rule.front.pairs(unpack(state.histories, state.history_length), state.pair_pre, state.pair_post)
+        inputs = torch.cat([features.index_select(0, state.pair), network.scalars(state)], dim=1)  # (E, F)
+        lifetime = per_event(torch.arange(len(events.lengths), device=inputs.device), events.lengths)  # (E,)
+        if not self.ready:
+            return self._measure(network, inputs, state.group), None
+        if len(self._heads) == 1:
+            return torch.tanh(_by_lifetime(self._heads[0], inputs, lifetime, events.lengths)), None
+        delta_d = inputs.new_empty(len(inputs))
+        for group, layers in enumerate(self._heads):
+            index = (state.group == group).nonzero().squeeze(1)  # (M,)
+            own = lifetime.index_select(0, index)
+            counts = torch.bincount(own, minlength=len(events.lengths))
+            delta_d[index] = torch.tanh(_by_lifetime(layers, inputs.index_select(0, index), own, counts))
+        return delta_d, None
+
+    @torch.no_grad()
+    def move(self, network: RuleNetwork, shift: Tensor) -> None:
+        """Add to the heads what `shift` (D,), in the coordinates of xi, comes to."""
+        layers = [layer for head in network.heads for layer in _layers(head)]
+        for layer, (weights, bias) in zip(layers, self._changes(network, shift), strict=True):
+            layer.weight.add_(weights)
+            layer.bias.add_(bias)
+
+    def _changes(self, network: RuleNetwork, xi: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Cut xi (..., D) into the changes of all layers, (..., O, F) and (..., O) each."""
+        layers = [layer for head in network.heads for layer in _layers(head)]
+        sizes = [layer.out_features * (layer.in_features + 1) for layer in layers]
+        parts = zip(layers, self.scales, xi.split(sizes, dim=-1), strict=True)
+        return [scale.change(part.unflatten(-1, (layer.out_features, -1))) for layer, scale, part in parts]
+
+    @torch.no_grad()
+    def _measure(self, network: RuleNetwork, inputs: Tensor, group: Tensor) -> Tensor:
+        """Follow the mean rule and add up what its layers see: (E,)."""
+        delta_d, moments = inputs.new_empty(len(inputs)), []
+        for number, head in enumerate(network.heads):
+            index = (group == number).nonzero().squeeze(1)
+            x = inputs.index_select(0, index)
+            layers = _layers(head)
+            for layer in layers:
+                sums = x.double().sum(dim=0), x.double().square().sum(dim=0)
+                moments.append(torch.stack([torch.full_like(sums[0], len(x)), *sums]))
+                x = layer(x) if layer is layers[-1] else torch.relu(layer(x))
+            delta_d[index] = torch.tanh(x.squeeze(1))
+        before = self._moments or [torch.zeros_like(sums) for sums in moments]
+        self._moments = [old + new for old, new in zip(before, moments, strict=True)]
+        return delta_d
+
+
+def _layers(head: nn.Module) -> list[nn.Linear]:
+    head = cast(Head, head)
+    return [head.first, *(layer for layer in head.rest if isinstance(layer, nn.Linear))]
+
+
+@torch.no_grad()
+def _perturbed(layer: nn.Linear, weights: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the layer of every lifetime, (B, F, O) and (B, 1, O), from what is added to it."""
+    return (layer.weight + weights).transpose(1, 2).contiguous(), (layer.bias + bias).unsqueeze(1)
+
+
+def _scale(moments: Tensor) -> LayerScale:
+    """Return mu and s sqrt(F) from the sums of 1, x and x^2, (3, F); without events 0 and sqrt(F)."""
+    count, total, squares = moments
+    mean = total / count.clamp(min=1.0)
+    spread = (squares / count.clamp(min=1.0) - mean.square()).clamp(min=0.0).sqrt()  # (F,)
+    least = FLOOR * spread.square().mean().sqrt()
+    spread = spread.clamp(min=least) if least > 1e-6 else torch.ones_like(spread)
+    return LayerScale(mean.float(), (spread * len(spread) ** 0.5).float())
+
+
+@torch.no_grad()
+def _by_lifetime(layers: Sequence[tuple[Tensor, Tensor]], inputs: Tensor, lifetime: Tensor, counts: Tensor) -> Tensor:
+    """Send the events of each lifetime, which stand together in its order, through its own layers: (E, F) -> (E,)."""
+    if not len(inputs):
+        return inputs.new_empty(0)
+    width = int(counts.max())
+    place = torch.arange(len(inputs), device=inputs.device) - (counts.cumsum(0) - counts).index_select(0, lifetime)
+    slot = lifetime * width + place  # (E,) in a table of (B, width) events
+    x = inputs.new_zeros(len(counts) * width, inputs.shape[1])
+    x = x.index_copy_(0, slot, inputs).view(len(counts), width, -1)
+    for number, (weights, bias) in enumerate(layers):
+        x = torch.baddbmm(bias, x if number == 0 else x.relu_(), weights)  # (B, width, O)
+    return x.flatten().index_select(0, slot)
