@@ -4,7 +4,9 @@ Every lifetime follows heads of its own. A layer W x + b of a head becomes, for 
 
     W x + b + sigma n,    n = sum_j xi_j (x_j - mu_j) / (s_j sqrt(F)) + xi_0,    xi ~ N(0, I), for each output,
 
-with mu_j and s_j mean and deviation of input j of F over the events of the first rollout, which follows the mean rule.
+with mu_j and s_j mean and deviation of input j of F over events that the mean rule answers. They are measured anew in
+every rollout: with scales of the first one, perturbations grew with the hidden layers that learning had made larger,
+and drove the bandit of the tests past its best rule into saturation.
 So inputs of any scale count alike (what front and hidden layers make of spikes differs by little from event to event),
 and each layer's outputs are moved by about as much. As in `exploration` the perturbed rule is the action, and since
 it is linear in xi its log-probability is exact.
@@ -25,6 +27,8 @@ from snn_plasticity_gym.agents.policy import FrozenRule, PlasticityPolicy
 from snn_plasticity_gym.events import SynapseEvents, per_event
 from snn_plasticity_gym.history import unpack
 
+MEMORY = 0.5  # what a rollout leaves of the sums over earlier events, for the policy goes on
+MEASURED = 256  # events of a time step that are measured, once rules are perturbed
 FLOOR = 0.05  # least deviation of an input, as a share of the root mean square deviation of its layer's inputs
 
 
@@ -65,10 +69,11 @@ class HeadNoise:
         return bool(self.scales)
 
     def begin_rollout(self) -> None:
-        """Scale the perturbations by the events of the first rollout."""
+        """Scale the perturbations to come by the events seen so far."""
         self.drawn, self._heads = [], []
-        if not self.scales and self._moments is not None:
+        if self._moments is not None:
             self.scales = [_scale(moments) for moments in self._moments]
+            self._moments = [MEMORY * moments for moments in self._moments]
 
     def perturb(self, num_lifetimes: int) -> None:
         """Draw perturbed heads for every lifetime."""
@@ -87,11 +92,15 @@ class HeadNoise:
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
         """Return the weight change of each event, (E,); the action is another, so there is no log-probability."""
         network, state = rule.network, events.local_state()
+        if not len(state.pair):
+            return state.weight.clone(), None
         features = rule.front.pairs(unpack(state.histories, state.history_length), state.pair_pre, state.pair_post)
         inputs = torch.cat([features.index_select(0, state.pair), network.scalars(state)], dim=1)  # (E, F)
         lifetime = per_event(torch.arange(len(events.lengths), device=inputs.device), events.lengths)  # (E,)
         if not self.ready:
             return self._measure(network, inputs, state.group), None
+        some = slice(None, None, -(-len(inputs) // MEASURED))
+        self._measure(network, inputs[some], state.group[some])
         if len(self._heads) == 1:
             return torch.tanh(_by_lifetime(self._heads[0], inputs, lifetime, events.lengths)), None
         delta_d = inputs.new_empty(len(inputs))

@@ -65,6 +65,14 @@ class EnvironmentConfig:
         section="Simulation",
         ge=0,
     )
+    plastic_images: int = setting(
+        0,
+        "Images of a lifetime, its first ones, during which synapses are plastic; what follows is judged "
+        "by itself and shows what was learned. 0: all.",
+        unit="images",
+        section="Simulation",
+        ge=0,
+    )
     common_noise: bool = setting(
         False, "Show all lifetimes the same images with the same input spikes.", section="Simulation"
     )

@@ -26,7 +26,7 @@ from snn_plasticity_gym.envs.weight_changes import WeightChanges
 from snn_plasticity_gym.events import EventFinder, SynapseEvents, head_names
 from snn_plasticity_gym.history import empty_windows, push
 from snn_plasticity_gym.rules.base import Rule
-from snn_plasticity_gym.snn.network import Network
+from snn_plasticity_gym.snn.network import Network, NetworkActivity, SpikeList
 from snn_plasticity_gym.step_loops import write_weights
 
 
@@ -191,6 +191,9 @@ class Engine:
         worn = [row for row in rows if length and self.ages[row] >= length]
         if worn:
             self.start_lifetimes(worn, [None] * len(worn))
+        for row in rows:
+            if self.config.plastic_images and self.ages[row] == self.config.plastic_images:
+                self.task.end_plasticity(row)
         input_raster = self.raster[self.task.input_name]
         for row in rows:
             stimuli = self._stimuli[row]
@@ -241,10 +244,20 @@ class Engine:
                 windows[name] = push(whole[index], activity.spikes[name], self.config.history_length)
                 whole[index] = windows[name]
         self.steps[slice(None) if rows is None else rows] += 1
-        events = self._find_events(activity, windows, where)
+        events = self._find_events(self._of_plastic(activity, rows), windows, where)
         for phase in events.phases():
             self.num_events[where] += phase.lengths
         return events._replace(extras=self.task.extras(events))
+
+    def _of_plastic(self, activity: NetworkActivity, rows: Sequence[int] | None) -> NetworkActivity:
+        """Leave out the spikes of lifetimes that are no longer plastic, which then have no events."""
+        plastic_images = self.config.plastic_images
+        frozen = self.ages[slice(None) if rows is None else rows] >= plastic_images
+        if not plastic_images or not frozen.any():
+            return activity
+        plastic = torch.as_tensor(~frozen, device=self.device).unsqueeze(1)  # (R, 1)
+        spikes = {name: fired & plastic for name, fired in activity.spikes.items()}  # (R, N) each
+        return activity._replace(spikes=spikes, lists={name: SpikeList.of(fired) for name, fired in spikes.items()})
 
     def after(self, events: SynapseEvents) -> SynapseEvents | None:
         """Return what follows `events` in the same time step, with the weights as they are now; None: nothing."""
@@ -313,9 +326,12 @@ class Engine:
         lead to. What matters no more after an image (membranes, histories) is left as it was.
 
         Returns:
-            False: nothing was done, the rule has to answer events.
+            False: nothing was done, the rule has to answer events, if only because lifetimes have ceased to be plastic.
         """
         assert not self.steps.any(), "begin() comes first"
+        plastic_images = self.config.plastic_images
+        if plastic_images and (self.ages >= plastic_images).any():
+            return False
         form = closed_form_of(rule, self.config, self.task)
         if form is None:
             return False

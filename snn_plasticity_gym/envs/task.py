@@ -51,6 +51,9 @@ class Task(ABC):
     def start_lifetime(self, row: int, rng: np.random.Generator) -> None:  # noqa: B027 - nothing to do is a default
         """Begin lifetime `row` anew: forget the one before, draw from `rng` what lasts as long as it does."""
 
+    def end_plasticity(self, row: int) -> None:  # noqa: B027
+        """Note that the synapses of lifetime `row` will not change any more."""
+
     def begin(self, rows: Tensor, labels: Tensor) -> None:  # noqa: B027
         """Show an image of the given labels (R,) to each of the lifetimes `rows` (R,)."""
 

@@ -39,6 +39,10 @@ class UnsupervisedTask(Task):
         """Forget winners and responses of the lifetime before."""
         self._reward.memory.forget(row)
 
+    def end_plasticity(self, row: int) -> None:
+        """Forget the responses of the network that was still changing."""
+        self._reward.memory.forget(row)
+
     def judge(self, episode: Episode, network: Network) -> Verdict:
         """Judge the E neurons' response."""
         spikes = episode.raster[self.readout]  # (R, T, N)

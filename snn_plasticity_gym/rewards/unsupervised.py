@@ -40,16 +40,17 @@ class ResponseMemory:
         self.wins = torch.zeros(num_lifetimes, num_neurons, device=device)  # exponentially weighted winner counts
         self.responses = torch.zeros(num_lifetimes, num_images, num_neurons, dtype=torch.int16, device=device)
         self.seen = torch.zeros(num_lifetimes, num_images, dtype=torch.bool, device=device)
-        self.repeated = torch.zeros_like(self.seen)
-        # Exponentially weighted answers to each image; the last column is silence.
-        self.answers = torch.zeros(num_lifetimes, num_images, num_neurons + 1, device=device) if by_image else None
+        # Exponentially weighted answers to each image, and their weights squared; the last column is silence.
+        self.answers = torch.zeros(num_lifetimes * by_image, num_images, num_neurons + 1, device=device)
+        self.squares = torch.zeros_like(self.answers)
+        self._by_image = by_image
 
     def forget(self, rows: int | Tensor) -> None:
         """Empty the memory of lifetimes that begin anew."""
         self.wins[rows] = 0.0
-        self.seen[rows] = self.repeated[rows] = False
-        if self.answers is not None:
-            self.answers[rows] = 0.0
+        self.seen[rows] = False
+        if self._by_image:
+            self.answers[rows] = self.squares[rows] = 0.0
 
     def record(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> None:
         """Remember one response of each lifetime in `rows`.
@@ -60,14 +61,15 @@ class ResponseMemory:
             counts: Spikes of each E neuron, (R, N).
             winners: Winner of each lifetime, int64 (R,), or NO_WINNER, which leaves the distribution as it is.
         """
-        if self.answers is not None:
+        if self._by_image:
             self.answers[rows] *= self.decay
+            self.squares[rows] *= self.decay**2
             self.answers[rows, images, winners] += 1.0  # NO_WINNER is the last column
+            self.squares[rows, images, winners] += 1.0
         won = (winners != NO_WINNER).to(self.wins.dtype)  # (R,)
         self.wins[rows] *= (1.0 - won * (1.0 - self.decay)).unsqueeze(1)
         self.wins[rows, winners.clamp(min=0)] += won
         self.responses[rows, images] = counts.clamp(max=torch.iinfo(torch.int16).max).to(torch.int16)
-        self.repeated[rows, images] |= self.seen[rows, images]
         self.seen[rows, images] = True
 
 
@@ -97,25 +99,34 @@ def stability(counts: Tensor, before: Tensor, seen: Tensor) -> Tensor:
     return torch.where(seen, cosine, math.nan)
 
 
-def information(answers: Tensor, repeated: Tensor) -> Tensor:
-    """What a winner tells of the image, (H(winner) - H(winner | image)) / log(N + 1), by images shown repeatedly.
+def information(answers: Tensor, squares: Tensor) -> Tensor:
+    """What a winner tells of the image, H(winner) - H(winner | image) over log N, in collision entropies.
 
-    An image that was shown once would look as if it were always answered alike. Silence is an answer, and tells as
-    little as a neuron that wins for many images. At most log(images) / log(N + 1).
+        log(P(two presentations of one image have the same winner) / P(two of different images have the same answer))
+
+    These are entropies of order 2 (Renyi, On measures of entropy and information, 1961). Of Shannon's, few repetitions
+    of a few images tell next to nothing: a network that answers at random would seem to know the image, since no
+    answer has come twice. Pairs are counted without bias. Two silences are no agreement about an image, but are a
+    common answer to different ones.
 
     Args:
-        answers: Weighted counts of the answers to each image, (R, images, N + 1).
-        repeated: Which images count, bool (R, images).
+        answers: Sums of the weights of the answers to each image, (R, images, N + 1), silence last.
+        squares: Sums of their squares.
 
     Returns:
-        Information, (R,); 0 where no image was repeated.
+        Information, (R,), in [0, 1]; 0 where no image, or one image only, was repeated.
     """
-    counted = answers * repeated.unsqueeze(2)  # (R, images, N + 1)
-    joint = counted / counted.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
-    of_winner, of_image, of_both = (  # entropies, (R,)
-        torch.special.entr(share).flatten(1).sum(dim=1) for share in (joint.sum(dim=1), joint.sum(dim=2), joint)
-    )
-    return ((of_winner + of_image - of_both) / math.log(answers.shape[2])).clamp(0.0, 1.0)  # rounding may step out
+    same = answers.square() - squares  # (R, images, N + 1) weight of pairs with the same image and answer
+    of_image = answers.sum(dim=2)  # (R, images)
+    total = of_image.sum(dim=1)  # (R,)
+    same_pairs = (of_image.square() - squares.sum(dim=2)).sum(dim=1)  # (R,)
+    other_pairs = total.square() - of_image.square().sum(dim=1)  # (R,)
+    other = (answers.sum(dim=1).square() - answers.square().sum(dim=1)).sum(dim=1)  # (R,) with the same answer
+    agree = same[:, :, :-1].sum(dim=(1, 2)) / same_pairs.clamp(min=1e-9)
+    collide = other / other_pairs.clamp(min=1e-9)
+    known = (same_pairs > 1e-9) & (other_pairs > 1e-9)
+    ratio = agree.clamp(min=1e-9) / collide.clamp(min=1e-9)
+    return (ratio.log() / math.log(max(answers.shape[2] - 1, 2))).clamp(0.0, 1.0) * known
 
 
 class UnsupervisedReward:
@@ -151,8 +162,7 @@ class UnsupervisedReward:
             STABILITY: stability(counts, before, seen),
         }
         if self._informs:
-            assert self.memory.answers is not None
-            terms[INFORMATION] = information(self.memory.answers[rows], self.memory.repeated[rows])
+            terms[INFORMATION] = information(self.memory.answers[rows], self.memory.squares[rows])
             return RewardResult(self._weights.sum() * terms[INFORMATION], terms)
         values = torch.stack(list(terms.values()), dim=1)  # (R, 3)
         present = ~values.isnan()

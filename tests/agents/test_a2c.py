@@ -62,6 +62,8 @@ def bandit_answers(model: EventA2C) -> torch.Tensor:
 
 WHOLE_RULES = {"exploration": "rule", "mirrored": True, "baseline": "lifetimes"}
 BOLD = {"rule_learning_rate": 1.0, "policy_kwargs": {"sigma": 0.3}}
+SMALL_HEADS = {"sigma": 0.1, "hidden_sizes": (8,)}
+WHOLE_HEADS = WHOLE_RULES | {"perturb": "head", "rule_learning_rate": 1.0, "policy_kwargs": SMALL_HEADS}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,8 @@ BOLD = {"rule_learning_rate": 1.0, "policy_kwargs": {"sigma": 0.3}}
         {"baseline": "lifetimes"},
         WHOLE_RULES | BOLD,
         WHOLE_RULES | BOLD | {"mirrored": False, "seed": 1},
+        WHOLE_HEADS,
+        WHOLE_HEADS | {"advantage": "ranks", "seed": 1},
     ],
 )
 def test_the_bandit_is_learned(arguments):
@@ -91,10 +95,28 @@ def test_the_bandit_is_not_learned_when_the_advantage_has_the_wrong_sign(monkeyp
     assert (bandit_means() - BanditEnv.target).abs().mean() > 0.6
 
 
-def test_whole_rules_do_not_learn_the_bandit_when_the_advantage_has_the_wrong_sign(monkeypatch):
+@pytest.mark.parametrize("arguments", [WHOLE_RULES | BOLD, WHOLE_HEADS | {"advantage": "ranks"}])
+def test_whole_rules_do_not_learn_the_bandit_when_the_advantage_has_the_wrong_sign(monkeypatch, arguments):
     right = on_policy.ascend
-    monkeypatch.setattr(on_policy, "ascend", lambda xi, advantages, *rest: right(xi, -advantages, *rest))
-    assert (bandit_means(**WHOLE_RULES, **BOLD) - BanditEnv.target).abs().mean() > 0.6
+
+    def wrong(xi, advantages, *rest):
+        return right(xi, -advantages, *rest)
+
+    monkeypatch.setattr(on_policy, "ascend", wrong)
+    assert (bandit_means(**arguments) - BanditEnv.target).abs().mean() > 0.6
+
+
+def test_whole_heads_move_in_all_their_layers_and_nothing_else_does():
+    model = small_model(num_envs=4, **WHOLE_HEADS)
+    heads = list(model.policy.rule.heads.parameters())
+    names = {id(parameter) for parameter in heads}
+    others = [parameter for parameter in model.policy.parameters() if id(parameter) not in names]
+    start = [parameter.clone() for parameter in (*heads, *others)]
+    model.learn(4 * SMALL["num_steps"])
+    assert all(map(torch.equal, start, (*heads, *others)))  # the first rollout only measures
+    model.learn(2 * 4 * SMALL["num_steps"], reset_num_timesteps=False)
+    assert not any(map(torch.equal, start[: len(heads)], heads))
+    assert all(map(torch.equal, start[len(heads) :], others))
 
 
 def test_chunks_of_events_give_the_gradient_of_the_whole(monkeypatch):
@@ -306,6 +328,9 @@ def test_returns_of_any_scale_are_brought_to_unit_spread():
         ({"baseline": "none"}, "unknown baseline 'none'; valid names: critic, lifetimes"),
         ({"baseline": "lifetime"}, "unknown baseline 'lifetime'; did you mean 'lifetimes'?"),
         ({"credit_horizon": 0}, "credit_horizon must be at least 1, got 0"),
+        ({"credit_from": 1}, "credit_from must be in 0 ... credit_horizon - 1=0, got 1"),
+        ({"perturb": "heads"}, "unknown perturb 'heads'; did you mean 'head'?"),
+        ({"advantage": "rank"}, "unknown advantage 'rank'; did you mean 'ranks'?"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(arguments, message):
@@ -358,6 +383,28 @@ def test_returns_stop_where_a_lifetime_ends(monkeypatch, n_steps):
         assert advantage.item() == pytest.approx(expected[lifetime] - sum(expected) / 3, abs=1e-5)
         seen.add((image, more))
     assert len(seen) == n_steps and {more for _, more in seen} == {False, True}
+
+
+def test_the_first_images_of_the_horizon_may_not_count(monkeypatch):
+    """Lifetimes of 4 images in a rollout of 6: what counts of an image's horizon of 3 is its last two, if they live."""
+    paid, right = [], EventRolloutBuffer.end_episode
+
+    def spy(self, rewards, *rest):
+        paid.append(rewards.tolist())
+        right(self, rewards, *rest)
+
+    monkeypatch.setattr(EventRolloutBuffer, "end_episode", spy)
+    env = make_sb3_env(ID, 2, **(SMALL | {"lifetime_length": 4}))
+    credit = {"n_steps": 6, "credit_horizon": 3, "credit_from": 1, "gamma_lifetime": 0.5}
+    model = EventA2C("PlasticityPolicy", env, seed=0, **credit)
+    model.learn(6 * 2 * SMALL["num_steps"])
+    given = model.rollout_buffer.lifetime_returns()
+    for image in range(6):
+        for row in range(2):
+            later = [i for i in (image + 1, image + 2) if i < 6 and i // 4 == image // 4]
+            expected = sum(0.5 ** (i - image) * paid[i][row] for i in later)
+            assert given[image, row].item() == pytest.approx(expected, abs=1e-6)
+    assert not given[3].any() and given[0].all()
 
 
 def test_a_perturbation_lasts_as_long_as_credit_does(monkeypatch):

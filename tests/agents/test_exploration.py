@@ -4,41 +4,14 @@ import math
 
 import pytest
 import torch
+from batches import SIGMA, K, Policy, events_of, generator, repeated
 
 from snn_plasticity_gym.agents.exploration import IndependentNoise, RuleNoise
 from snn_plasticity_gym.agents.heads import RuleNetwork
 from snn_plasticity_gym.agents.policy import FrozenRule
 from snn_plasticity_gym.events import SynapseEvents
-from snn_plasticity_gym.history import pack
 
-K, WIDTH = 10, 16
-
-
-def events_of(lengths: list[int], seed: int = 0, groups: int = 2) -> SynapseEvents:
-    """Random events; those of a lifetime whose length is equal to that of another are their own."""
-    generator = torch.Generator().manual_seed(seed)
-    total = sum(lengths)
-    return SynapseEvents(
-        histories=pack((torch.rand(9, K, generator=generator) < 0.4).to(torch.uint8)),
-        pair_pre=torch.randint(9, (12,), generator=generator),
-        pair_post=torch.randint(9, (12,), generator=generator),
-        pair=torch.randint(12, (total,), generator=generator),
-        synapse=torch.arange(total),
-        weight=torch.rand(total, generator=generator) * 2 - 1,
-        projection=torch.zeros(total, dtype=torch.int64),
-        group=torch.randint(groups, (total,), generator=generator),
-        kind=torch.zeros(total, dtype=torch.uint8),
-        extras=torch.empty(total, 0),
-        lengths=torch.tensor(lengths),
-        history_length=K,
-    )
-
-
-def repeated(events: SynapseEvents, times: int) -> SynapseEvents:
-    """The events of one lifetime, had by several lifetimes."""
-    columns = ("pair", "synapse", "weight", "projection", "group", "kind", "extras")
-    same = {name: torch.cat([getattr(events, name)] * times) for name in columns}
-    return events._replace(**same, lengths=events.lengths.repeat(times))
+WIDTH = 16
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +24,6 @@ def network() -> RuleNetwork:
 @pytest.fixture(scope="module")
 def rule(network) -> FrozenRule:
     return FrozenRule(network, K)
-
-
-def generator(seed: int = 3) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-SIGMA = 0.2
-
-
-class Policy:
-    """What exploration asks of a policy."""
-
-    sigma = SIGMA
-
-    def log_prob(self, mean: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
-        return torch.distributions.Normal(mean, self.sigma).log_prob(actions)
 
 
 def exploration(mirrored: bool = False, seed: int = 3) -> RuleNoise:

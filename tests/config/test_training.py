@@ -14,6 +14,9 @@ WRONG = [
         "credit_horizon must be at most images_per_update=2, as an update sees no further, got 3",
     ),
     ({"credit_horizon": 2}, "credit_horizon must be at most images_per_update=1"),
+    ({"credit_from": 1}, "credit_from must be less than credit_horizon=1, or no reward counts, got 1"),
+    ({"perturb": "all"}, "perturb must be one of last, head, got 'all'"),
+    ({"advantage": "rank"}, "advantage must be one of standardised, ranks, got 'rank'; did you mean 'ranks'?"),
     ({"mirrored": True}, "mirrored needs exploration rule and an even num_envs, got independent and 8"),
     (
         {"mirrored": True, "exploration": "rule", "num_envs": 5},
@@ -73,4 +76,5 @@ def test_what_does_not_contradict_itself_is_taken(trainer, settings):
 def test_the_plain_design_is_the_default(trainer):
     config = trainer()
     assert (config.exploration, config.mirrored, config.baseline) == ("independent", False, "critic")
-    assert (config.credit_horizon, config.gamma_lifetime) == (1, 1.0)
+    assert (config.credit_horizon, config.gamma_lifetime, config.credit_from) == (1, 1.0, 0)
+    assert (config.perturb, config.advantage) == ("last", "standardised")

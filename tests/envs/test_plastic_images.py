@@ -1,0 +1,48 @@
+"""Lifetimes whose plasticity ends: they go on without events, and what they then do is judged by itself."""
+
+import pytest
+import torch
+from toys import SMALL
+
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.rules.target_stdp import TargetSTDP
+
+ID = "SNNPlastic-Unsup1-v0"
+
+
+def grow(events) -> torch.Tensor:
+    return torch.ones_like(events.weight)
+
+
+@pytest.mark.parametrize("rule", [grow, TargetSTDP(scale=0.01)])  # by events, and in closed form
+def test_weights_move_for_so_many_images_and_then_stand_still(rule):
+    whole = {"history_length": SMALL["num_steps"]}  # or no rule is in closed form
+    env = PlasticityVectorEnv(ID, num_envs=2, plastic_images=2, lifetime_length=4, **(SMALL | whole))
+    env.reset(seed=1)
+    moved, events, spikes = [], [], []
+    for _ in range(8):  # two lifetimes
+        before = env.engine.network.weights.clone()
+        fresh = env.engine.ages[0] == 3  # `finish` begins the next image, here with new networks
+        result = env.live(rule)
+        moved.append(None if fresh else not torch.equal(before, env.engine.network.weights))
+        events.append(bool(result.num_events.any()))
+        spikes.append(int(result.spikes["exc"].sum()))
+    assert moved == [True, True, False, None] * 2
+    assert events == [True, True, False, False] * 2
+    assert min(spikes) > 0  # networks answer, plastic or not
+
+
+def test_lifetimes_of_different_ages_end_their_plasticity_each_by_itself():
+    env = PlasticityVectorEnv(ID, num_envs=2, plastic_images=1, **SMALL)
+    env.reset(seed=1)
+    env.live(grow)
+    env.reset(seed=[None, 5])  # row 1 begins anew, row 0 goes on
+    assert env.live(grow).num_events.gt(0).tolist() == [False, True]
+
+
+def test_what_was_answered_while_plastic_is_forgotten_in_the_judgement():
+    env = PlasticityVectorEnv(ID, num_envs=1, plastic_images=3, image_pool=1, **SMALL)
+    env.reset(seed=1)
+    stability = [env.live(grow).terms["stability"].item() for _ in range(5)]
+    first_of_its_kind = [value != value for value in stability]  # NaN: never seen before
+    assert first_of_its_kind == [True, False, False, True, False]
