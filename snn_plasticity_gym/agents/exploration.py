@@ -82,6 +82,15 @@ class IndependentNoise:
         return actions, self._policy.log_prob(mean, actions)
 
 
+def draw_perturbations(
+    num_lifetimes: int, shape: tuple[int, ...], generator: torch.Generator, mirrored: bool
+) -> Tensor:
+    """Return xi of every lifetime, (B, *shape); mirrored: those of lifetimes 2 k and 2 k + 1 are opposite."""
+    draws = (num_lifetimes + 1) // 2 if mirrored else num_lifetimes
+    xi = torch.randn(draws, *shape, generator=generator, device=generator.device)
+    return torch.stack([xi, -xi], dim=1).flatten(0, 1)[:num_lifetimes] if mirrored else xi
+
+
 class Scaling(NamedTuple):
     """From xi to a last layer."""
 
@@ -129,11 +138,7 @@ class RuleNoise:
         if self.scaling is None:
             return
         num_heads, width = self.scaling.centre.shape
-        draws = (num_lifetimes + 1) // 2 if self._mirrored else num_lifetimes
-        device = self._generator.device
-        xi = torch.randn(draws, num_heads, width + 1, generator=self._generator, device=device)
-        if self._mirrored:
-            xi = torch.stack([xi, -xi], dim=1).flatten(0, 1)[:num_lifetimes]
+        xi = draw_perturbations(num_lifetimes, (num_heads, width + 1), self._generator, self._mirrored)
         self.drawn.append(xi)
         weights, bias = self.scaling.readout(xi)
         self._readout = Readout(self._policy.sigma * weights, self._policy.sigma * bias)

@@ -22,12 +22,12 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from snn_plasticity_gym.agents.exploration import MEMORY, draw_perturbations
 from snn_plasticity_gym.agents.heads import Head, RuleNetwork
 from snn_plasticity_gym.agents.policy import FrozenRule, PlasticityPolicy
 from snn_plasticity_gym.events import SynapseEvents, per_event
 from snn_plasticity_gym.history import unpack
 
-MEMORY = 0.5  # what a rollout leaves of the sums over earlier events, for the policy goes on
 MEASURED = 256  # events of a time step that are measured, once rules are perturbed
 FLOOR = 0.05  # least deviation of an input, as a share of the root mean square deviation of its layer's inputs
 
@@ -80,11 +80,8 @@ class HeadNoise:
         if not self.ready:
             return
         network = self._policy.rule
-        draws = (num_lifetimes + 1) // 2 if self._mirrored else num_lifetimes
         size = sum(layer.out_features * (layer.in_features + 1) for head in network.heads for layer in _layers(head))
-        xi = torch.randn(draws, size, generator=self._generator, device=self._generator.device)
-        if self._mirrored:
-            xi = torch.stack([xi, -xi], dim=1).flatten(0, 1)[:num_lifetimes]
+        xi = draw_perturbations(num_lifetimes, (size,), self._generator, self._mirrored)
         self.drawn.append(xi)
         changes = iter(self._changes(network, self._policy.sigma * xi))
         self._heads = [[_perturbed(layer, *next(changes)) for layer in _layers(head)] for head in network.heads]

@@ -50,16 +50,6 @@ class ClosedForm(NamedTuple):
     fixed_inhibition: bool = False  # negative weights do not learn
     smallest: float = 0.0  # |w| at which depression stops
 
-    @property
-    def at_pre(self) -> bool:
-        """Whether anything happens at a pre spike."""
-        return self.s != 0 or self.s_slow != 0 or self.g != 0
-
-    @property
-    def at_post(self) -> bool:
-        """Whether anything happens at a post spike."""
-        return any(value != 0 for value in (self.p, self.p_fast, self.p_slow, self.p_theta, self.q, self.r))
-
 
 @runtime_checkable
 class HasClosedForm(Protocol):

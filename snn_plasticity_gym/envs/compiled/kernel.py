@@ -11,14 +11,14 @@ Axes: B lifetimes, T steps, N neurons of all populations one after the other, P 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from snn_plasticity_gym.compiled import compiled
 from snn_plasticity_gym.envs.compiled.plasticity import count_spikes, decay_traces, learn_step, list_spikes
 from snn_plasticity_gym.envs.compiled.tables import Bool, Connections, Float32, Float64, Int64, Neurons, Populations
 from snn_plasticity_gym.rules.closed_form import ClosedForm
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def advance(
     first: int,
     last: int,
@@ -84,7 +84,7 @@ def advance(
                 count_spikes(b, rule, neurons, populations, fired, counts)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _simulate(b, t, populations, connections, neurons, weights, raster, fired, sums, currents):
     """Compute the spikes of step `t` of lifetime `b`, population after population."""
     for p in range(len(populations.start)):
@@ -99,7 +99,7 @@ def _simulate(b, t, populations, connections, neurons, weights, raster, fired, s
         _fire(b, t, p, start, size, populations, neurons, raster, currents)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _propagate(b, t, c, populations, connections, weights, raster, sums, currents):
     """Add to `currents` what connection `c` carries in step `t`."""
     source, target = connections.source[c], connections.target[c]
@@ -131,7 +131,7 @@ def _propagate(b, t, c, populations, connections, weights, raster, sums, current
             currents[j] += gain * sums[j]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _fire(b, t, p, start, size, populations, neurons, raster, currents):
     """Integrate, compare with the threshold, reset: `lif_step`, in its order of operations."""
     leak, rest, reset = populations.leak[p], populations.v_rest[p], populations.v_reset[p]

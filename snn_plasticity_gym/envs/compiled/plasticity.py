@@ -8,10 +8,11 @@ changes are added up in `held` (see `Engine.write`).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from snn_plasticity_gym.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def list_spikes(b, t, populations, raster, fired, counts):
     """List who fired in step `t`: neurons of population p stand in `fired` from start[p] on, counts[p] of them."""
     for p in range(len(populations.start)):
@@ -23,7 +24,7 @@ def list_spikes(b, t, populations, raster, fired, counts):
         counts[p] = count
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def decay_traces(b, rule, neurons):
     """Age the traces by one step; they then hold strictly earlier spikes."""
     for tau, trace in (
@@ -40,7 +41,7 @@ def decay_traces(b, rule, neurons):
             neurons.threshold[b, n] = keep * neurons.threshold[b, n] + (1.0 - keep) * neurons.post_fast[b, n] ** 2
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def count_spikes(b, rule, neurons, populations, fired, counts):
     """Add the spikes of now to the traces."""
     for p in range(len(populations.start)):
@@ -51,7 +52,7 @@ def count_spikes(b, rule, neurons, populations, fired, counts):
                 trace[b, n] = 1.0 if rule.nearest else trace[b, n] + 1.0
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def learn_step(
     b, t, populations, connections, neurons, weights, raster, rule, held, keep, fired, counts, scratch, changes
 ):
@@ -124,7 +125,7 @@ def learn_step(
 
 
 # Sums of changes may be added up in any order, so that the loop becomes vector instructions.
-@njit(cache=True, nogil=True, fastmath={"reassoc"})
+@compiled(fast_sums=True)
 def _follow_factor(pre_fired, factor, matrix, store, keep, hold, rule, limits, steps):
     """Pre spikes of a rule that follows a third factor; return sum, squares and rises of the changes."""
     scale, low, high = limits
@@ -149,7 +150,7 @@ def _follow_factor(pre_fired, factor, matrix, store, keep, hold, rule, limits, s
     return float(total), float(squares), rises
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _follow_traces(
     pre_fired,
     post_fired,
@@ -190,11 +191,7 @@ def _follow_traces(
             if post_now[j] and at_post:
                 drive = x * _post_part(rule, y, post_slow[j], threshold[j]) - rule.q - rule.r * y * abs(before)
             step = _step(before, _change(abs(before), drive, fall * y, rule), rule, limits)
-            if hold:
-                store[i, j] += keep * step
-                continue
-            moved = min(max(before + step, limits[1]), limits[2]) - before
-            matrix[i, j] = before + moved
+            moved = _move(i, j, step, matrix, store, keep, hold, limits)
             total += moved
             squares += moved * moved
             rises += moved > 0
@@ -211,31 +208,27 @@ def _follow_traces(
             if drive == 0.0:
                 continue
             step = _step(before, _change(abs(before), drive, 0.0, rule), rule, limits)
-            if hold:
-                store[i, j] += keep * step
-                continue
-            moved = min(max(before + step, limits[1]), limits[2]) - before
-            matrix[i, j] = before + moved
+            moved = _move(i, j, step, matrix, store, keep, hold, limits)
             total += moved
             squares += moved * moved
             rises += moved > 0
     return total, squares, rises
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled()
 def _post_part(rule, fast, slow, threshold):
     """P of the formula."""
     return rule.p + rule.p_fast * fast + rule.p_slow * slow - rule.p_theta * threshold
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled()
 def _power(base, exponent):
     if exponent == 0.0:
         return 1.0
     return base if exponent == 1.0 else base**exponent
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled()
 def _change(strength, drive, fall, rule):
     """By how much |w| changes, post spike first; see `ClosedForm`."""
     if not rule.bounded:
@@ -253,10 +246,22 @@ def _change(strength, drive, fall, rule):
     return rule.w_max * (up - down)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled()
 def _step(before, change, rule, limits):
     """By how much w shall move for |w| to change so, as `HandWrittenRule.answer` and `Engine.write` have it."""
     change = max(change, min(rule.smallest - abs(before), 0.0))
     if before < 0:
         change = 0.0 if rule.fixed_inhibition else -change
     return limits[0] * np.float32(min(max(change / rule.scale, -1.0), 1.0))
+
+
+@compiled()
+def _move(i, j, step, matrix, store, keep, hold, limits):
+    """Move a weight within its limits, or hold the step back as eligibility; return by how much the weight moved."""
+    if hold:
+        store[i, j] += keep * step
+        return np.float32(0.0)
+    before = matrix[i, j]
+    moved = min(max(before + step, limits[1]), limits[2]) - before
+    matrix[i, j] = before + moved
+    return moved
