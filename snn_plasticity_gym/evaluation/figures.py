@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.schema import ConfigError
@@ -62,6 +63,9 @@ def draw_learning_curves(curves: Mapping[str, Curve], path: Path) -> None:
         axes.set_ylabel(label)
         if most > 10 * max(least, 1):  # curves of very different lengths
             axes.set_xscale("symlog", linthresh=100)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(5))  # more labels of five digits would touch
+            axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.spines[["top", "right"]].set_visible(False)
     left.axhline(10.0, color="0.6", linestyle=":", linewidth=1)
     left.set_ylim(0, 100)

@@ -135,10 +135,8 @@ class CompiledImages:
         """
         self._raster[:, :, self._places[self._task.input_name]] = spikes.numpy()
         self._rest_all()
-        frozen = self._populations._replace(
-            theta_plus=np.zeros_like(self._populations.theta_plus),
-            theta_decay=np.ones_like(self._populations.theta_decay),
-        )
+        # Without a rise there is no adaptive threshold to update, see `fire`: theta stays as it is.
+        frozen = self._populations._replace(theta_plus=np.zeros_like(self._populations.theta_plus))
         advance(
             0,
             self._raster.shape[1],
