@@ -9,6 +9,7 @@ cache; so a machine compiles once.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,12 @@ def compiled(fast_sums: bool = False) -> Callable[[Function], Function]:
             compiled_function: Function = numba.njit(cache=True, **options)(function)
             return compiled_function
         except RuntimeError:  # numba's "no locator": neither beside the module nor at home can a file be written
+            warnings.warn(
+                "no folder can be written in which to keep compiled code, so every process compiles anew, which "
+                "takes up to a minute; set NUMBA_CACHE_DIR to a folder that can be written",
+                RuntimeWarning,
+                stacklevel=1,  # one place for all functions, so that it is said once
+            )
             uncached: Function = numba.njit(**options)(function)
             return uncached
 

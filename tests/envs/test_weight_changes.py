@@ -51,3 +51,27 @@ def test_a_rule_may_answer_with_a_graph_or_in_double_precision():
     for kind in (torch.Tensor.double, lambda delta_d: delta_d.requires_grad_() * 1.0):
         weights = lived(kind)
         assert not weights.requires_grad and torch.equal(weights, plain)
+
+
+@pytest.mark.parametrize("event_kinds", ["merged", "split"])
+def test_the_compiled_write_is_that_of_torch(event_kinds):
+    """Weights bit by bit, statistics up to rounding; and what is not finite changes nothing."""
+    env = gymnasium.make_vec("SNNPlastic-Unsup2-v0", num_envs=2, **SMALL, event_kinds=event_kinds)
+    env.reset(seed=0)
+    engine, generator = env.engine, torch.Generator().manual_seed(0)
+    while (events := env.events()) is not None:
+        delta_d = 2.0 * torch.randn(len(events.weight), generator=generator)
+        before, outcomes = engine.network.weights.clone(), []
+        for write in (engine._write, engine._write_loop):
+            engine.network.weights.copy_(before)
+            assert write(events, torch.full_like(delta_d, torch.nan)) is None or not len(delta_d)
+            assert torch.equal(engine.network.weights, before) and not engine.changes.sums.any()
+            change = write(events, delta_d)
+            outcomes.append((change, engine.network.weights.clone(), engine.changes.sums.clone()))
+            engine.changes.take()
+        (change, weights, sums), (looped_change, looped_weights, looped_sums) = outcomes
+        assert torch.equal(change, looped_change) and torch.equal(weights, looped_weights)
+        torch.testing.assert_close(sums, looped_sums, rtol=1e-4, atol=1e-6)
+        engine.network.weights.copy_(before)
+        env.apply(delta_d)
+        engine.changes.take()
