@@ -14,7 +14,7 @@ def test_without_a_place_for_compiled_code_the_function_works_and_a_warning_says
             raise RuntimeError("cannot cache function: no locator available")
         return plain(**options)
 
-    monkeypatch.setattr(numba, "njit", njit)
-    with pytest.warns(RuntimeWarning, match="set NUMBA_CACHE_DIR"):
+    with monkeypatch.context() as patched, pytest.warns(RuntimeWarning, match="set NUMBA_CACHE_DIR"):
+        patched.setattr(numba, "njit", njit)
         add = compiled()(lambda a, b: a + b)
     assert add(1, 2) == 3

@@ -1,5 +1,7 @@
 """Statistics of weight changes against the weights themselves."""
 
+import functools
+
 import gymnasium
 import numpy as np
 import pytest
@@ -62,7 +64,7 @@ def test_the_compiled_write_is_that_of_torch(event_kinds):
     while (events := env.events()) is not None:
         delta_d = 2.0 * torch.randn(len(events.weight), generator=generator)
         before, outcomes = engine.network.weights.clone(), []
-        for write in (engine._write, engine._write_loop):
+        for write in (functools.partial(engine._write, step=0), engine._write_loop):
             engine.network.weights.copy_(before)
             assert write(events, torch.full_like(delta_d, torch.nan)) is None or not len(delta_d)
             assert torch.equal(engine.network.weights, before) and not engine.changes.sums.any()
