@@ -90,6 +90,14 @@ class EnvironmentConfig:
         section="Events",
         choices=EVENT_KINDS,
     )
+    eta_decay: float = setting(
+        0.0,
+        "Images of a lifetime after which its learning rates have fallen to one half, as 1 / (1 + age / eta_decay); "
+        "0: they stay.",
+        unit="images",
+        section="Plasticity",
+        ge=0,
+    )
     modulation: str = setting(
         "none",
         "none: a weight change acts at once; reward: it is held back as eligibility, and acts at the end of the image "

@@ -22,8 +22,8 @@ from snn_plasticity_gym.envs.event_log import EventLog
 from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, pool_length
 from snn_plasticity_gym.envs.task import Episode
 from snn_plasticity_gym.envs.tasks import make_task
-from snn_plasticity_gym.envs.weight_changes import WeightChanges
-from snn_plasticity_gym.events import EventFinder, SynapseEvents, head_names
+from snn_plasticity_gym.envs.weight_changes import WeightChanges, learning_pace, slowed
+from snn_plasticity_gym.events import EventFinder, SynapseEvents, head_names, per_event
 from snn_plasticity_gym.history import empty_windows, push
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.snn.network import Network, NetworkActivity, SpikeList
@@ -132,7 +132,7 @@ class Engine:
         return float(self._w_min.min()), float(self._w_max.max())
 
     def has_begun(self, row: int) -> bool:
-        """Return whether lifetime `row` has been shown an image."""
+        """Whether lifetime `row` has been shown an image."""
         return self._shown[row] is not None
 
     def shown(self, row: int) -> Stimulus:
@@ -270,7 +270,8 @@ class Engine:
     def write(self, events: SynapseEvents, delta_d: Tensor, row: int | None = None) -> None:
         """Change the weights: w <- clip(w + eta * alpha * clip(delta_d, -1, 1), w_min, w_max).
 
-        With `modulation` reward the changes are held back until the image ends; see `Eligibility`.
+        With age eta falls, see `learning_pace`; with `modulation` reward changes wait for the image's end, see
+        `Eligibility`.
 
         Args:
             events: Events of the present step, all or some.
@@ -283,6 +284,9 @@ class Engine:
         if delta_d.shape != events.weight.shape:
             raise ValueError(f"delta_d must have one entry per event, {len(events.weight)}, got {tuple(delta_d.shape)}")
         delta_d = delta_d.detach().to(self.network.weights)  # a graph must not grow over the weights' whole life
+        if self.config.eta_decay:
+            pace = learning_pace(self.ages, self.config.eta_decay).to(delta_d)  # (B,)
+            delta_d = slowed(delta_d, per_event(pace, events.lengths) if row is None else pace[row])
         step = int(self.steps[row or 0]) - 1
         at_once = self.device.type == "cpu" and self._eligibility is None
         change = self._write_loop(events, delta_d) if at_once else self._write(events, delta_d, step)
@@ -329,13 +333,12 @@ class Engine:
             False: nothing was done, the rule has to answer events, if only because lifetimes have ceased to be plastic.
         """
         assert not self.steps.any(), "begin() comes first"
-        plastic_images = self.config.plastic_images
-        if plastic_images and (self.ages >= plastic_images).any():
-            return False
-        form = closed_form_of(rule, self.config, self.task)
+        ended = self.config.plastic_images and (self.ages >= self.config.plastic_images).any()
+        form = None if ended else closed_form_of(rule, self.config, self.task)
         if form is None:
             return False
-        self.num_events[:] = self.compiled.show(form, self.raster, self.changes.sums)
+        pace = learning_pace(self.ages, self.config.eta_decay)
+        self.num_events[:] = self.compiled.show(form, self.raster, pace, self.changes.sums)
         self.steps[:] = self.num_steps
         return True
 

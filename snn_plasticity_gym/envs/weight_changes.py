@@ -1,11 +1,36 @@
-"""Statistics of the weight changes that were really made."""
+"""How fast synapses learn at what age, and statistics of the weight changes that were really made."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+
+def learning_pace(ages: NDArray[np.int64], eta_decay: float) -> Tensor:
+    """Return the share of the learning rates that the age of each lifetime leaves, 1 / (1 + age / eta_decay).
+
+    A sum of such steps has no bound, and that of their squares has one: what a stochastic approximation needs to
+    converge (Robbins & Monro, A stochastic approximation method, 1951, eq. 4 and 5).
+
+    Args:
+        ages: Images that each lifetime has seen, (B,).
+        eta_decay: Images after which one half is left; 0: learning rates do not fall.
+
+    Returns:
+        float32 (B,).
+    """
+    if not eta_decay:
+        return torch.ones(len(ages))
+    return torch.from_numpy(1.0 / (1.0 + ages / eta_decay)).float()
+
+
+def slowed(delta_d: Tensor, pace: Tensor) -> Tensor:
+    """Return clip(delta_d, -1, 1) * pace, (E,); what is not finite stays so, that it may be refused."""
+    return torch.where(delta_d.isfinite(), delta_d.clamp(-1.0, 1.0) * pace, delta_d)
 
 
 class WeightChanges:

@@ -116,6 +116,15 @@ def test_the_delta_rule_held_back_for_the_reward():
     assert moved
 
 
+@pytest.mark.parametrize(
+    ("env_id", "name", "config"),
+    [(UNSUP, "stdp", DIEHL_COOK), (SEMI, "delta", {**FEEDFORWARD, "third_factor": "feedback"})],
+)
+def test_learning_rates_that_fall(env_id, name, config):
+    moved, _ = assert_same_lives(env_id, make_rule(name), {**config, "eta_decay": 1.5})
+    assert moved
+
+
 def test_rules_of_traces_in_a_feedforward_network():
     moved, _ = assert_same_lives(SEMI, make_rule("stdp", scale=0.01), FEEDFORWARD)
     assert moved

@@ -66,12 +66,13 @@ class CompiledImages:
             rest[place] = self._populations.v_rest[p]
         self._rest = rest  # (N,) mV
 
-    def show(self, form: ClosedForm, raster: dict[str, Tensor], changes: Tensor) -> Tensor:
+    def show(self, form: ClosedForm, raster: dict[str, Tensor], pace: Tensor, changes: Tensor) -> Tensor:
         """Go through an image from its first step to its last; weights and adaptive thresholds are changed in place.
 
         Args:
             form: The rule.
             raster: Spikes of every population, bool (B, T, N); those of the input are given, the others filled in.
+            pace: Share of the learning rates that the age of each lifetime leaves, float32 (B,).
             changes: Statistics of weight changes to add to, float64 (4, heads); see `WeightChanges`.
 
         Returns:
@@ -100,6 +101,7 @@ class CompiledImages:
                 weights,
                 self._raster,
                 form,
+                pace.numpy(),
                 held,
                 keep,
                 num_events,
@@ -148,6 +150,7 @@ class CompiledImages:
             self._network.weights.numpy(),
             self._raster,
             ClosedForm(),
+            NOTHING,
             NOTHING,
             NOTHING,
             np.zeros(self._network.num_networks, dtype=np.int64),

@@ -33,6 +33,7 @@ def advance(
     weights: Float32,
     raster: Bool,
     rule: ClosedForm,
+    pace: Float32,
     held: Float32,
     keep: Float32,
     num_events: Int64,
@@ -51,6 +52,7 @@ def advance(
         weights: Of all synapses of all lifetimes.
         raster: Spikes, (B, T, N), those of the inputs given.
         rule: Coefficients.
+        pace: Share of the learning rates that the age of each lifetime leaves, (B,).
         held: Eligibility, one per weight, to which changes are added; without entries, they change the weights.
         keep: Share of a change of each step that is left of it at the image's end, (T,).
         num_events: Events of the image so far, (B,).
@@ -70,7 +72,7 @@ def advance(
                 _decay_traces(b, rule, neurons)
                 constants = (populations, connections, rule)
                 num_events[b] += _learn_step(
-                    b, t, constants, neurons, weights, raster, held, keep[t], fired, counts, sums, changes
+                    b, t, constants, neurons, weights, raster, pace[b], held, keep[t], fired, counts, sums, changes
                 )
                 _count_spikes(b, rule, neurons, populations, fired, counts)
 
@@ -201,7 +203,7 @@ def _count_spikes(b, rule, neurons, populations, fired, counts):
 
 
 @compiled()
-def _learn_step(b, t, constants, neurons, weights, raster, held, keep, fired, counts, scratch, changes):
+def _learn_step(b, t, constants, neurons, weights, raster, pace, held, keep, fired, counts, scratch, changes):
     """Answer the events of step `t` of lifetime `b`; return how many there are."""
     populations, connections, rule = constants
     at_pre = rule.s != 0 or rule.s_slow != 0 or rule.g != 0
@@ -229,7 +231,7 @@ def _learn_step(b, t, constants, neurons, weights, raster, held, keep, fired, co
         store = matrix  # without eligibility, of no use
         if len(held):
             store = held[first : first + n_pre * n_post].reshape(n_pre, n_post)
-        limits = (connections.scale[c], connections.low[c], connections.high[c])
+        limits = (connections.scale[c] * pace, connections.low[c], connections.high[c])
         hold = (len(held) > 0, keep)
         pre_fired, post_fired = fired[pre : pre + num_pre], fired[post : post + num_post]
         sources, targets = slice(pre, pre + n_pre), slice(post, post + n_post)
