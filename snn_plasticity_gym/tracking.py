@@ -7,7 +7,6 @@ run folders. W&B (`wandb_writer`) gets the same numbers in addition.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import json
 import os
@@ -15,22 +14,17 @@ import platform
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
-from stable_baselines3.common.logger import (
-    CSVOutputFormat,
-    HumanOutputFormat,
-    KVWriter,
-    Logger,
-)
+from stable_baselines3.common.logger import HumanOutputFormat, KVWriter, Logger
 
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.files import atomic_path
 
 PACKAGES = ("snn-plasticity-gym", "torch", "gymnasium", "stable-baselines3", "numpy", "wandb")
 
@@ -86,54 +80,45 @@ class RunFolder:
             raise ConfigError(f"cannot write the run folder {path}: {error.strerror or error}") from error
         return run
 
+    @classmethod
+    def reopen(cls, path: str | Path, config: Mapping[str, Any]) -> RunFolder:
+        """Open the folder of a run that goes on, and write down its settings.
+
+        Raises:
+            ConfigError: It is no run folder, or it cannot be written.
+        """
+        run = cls(path)
+        if not run.manifest_json.is_file():
+            raise ConfigError(f"no run at {path}; give a run's folder, which has a manifest.json")
+        try:
+            run.write(run.config_yaml, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        except OSError as error:
+            raise ConfigError(f"cannot write the run folder {path}: {error.strerror or error}") from error
+        return run
+
+    @property
+    def wandb_id(self) -> str:
+        """Id of the run on W&B, the same however often the run is resumed."""
+        return str(json.loads(self.manifest_json.read_text(encoding="utf-8"))["wandb_id"])
+
     def write(self, path: Path, text: str) -> None:
         """Write a text file whole or not at all."""
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
-@contextlib.contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder, and put what was written there in place of `path` at the end.
+def make_logger(run: RunFolder, *writers: KVWriter | None, verbose: int = 0) -> Logger:
+    """SB3's logger for a run.
 
-    If the block raises, the file that stood there stays as it was. The temporary name keeps the suffix, because
-    SB3's `save` adds one to names that lack it.
+    Args:
+        run: Run folder.
+        writers: What writes: `MetricsCSV`, W&B; None is left out.
+        verbose: Whether a table is shown on stdout, too.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def make_logger(run: RunFolder, writer: KVWriter | None = None, verbose: int = 0) -> Logger:
-    """SB3's logger for a run: metrics.csv always, `writer` (W&B) if there is one, a table on stdout if verbose."""
-    formats: list[KVWriter] = [_ScalarCSV(str(run.metrics_csv))]
+    formats = [writer for writer in writers if writer is not None]
     if verbose:
         formats.append(HumanOutputFormat(sys.stdout))
-    if writer is not None:
-        formats.append(writer)
     return Logger(str(run.path), formats)
-
-
-class _ScalarCSV(CSVOutputFormat):
-    """SB3's CSV file with a column `global_step`, and without the values that fit in no cell (histograms, figures)."""
-
-    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        cells = {key: _scalar(value) for key, value in key_values.items()}
-        cells = {key: value for key, value in cells.items() if value is not None}
-        super().write({"global_step": step, **cells}, key_excluded, step)
-
-
-def _scalar(value: Any) -> Any:
-    """A number or a text as it is, an array of one element as its number, None for everything else."""
-    if isinstance(value, np.ndarray | torch.Tensor):
-        return value.item() if value.ndim == 0 else None
-    return value if isinstance(value, bool | int | float | str | np.generic) else None
 
 
 def _make_given_folder(path: Path) -> Path:
@@ -162,6 +147,7 @@ def _manifest(seed: int, dataset: Mapping[str, Any] | None, command: Sequence[st
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": list(command),
         "seed": seed,
+        "wandb_id": uuid.uuid4().hex[:8],
         "dataset": None if dataset is None else dict(dataset),
         "python": platform.python_version(),
         "platform": platform.platform(),

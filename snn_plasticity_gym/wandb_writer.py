@@ -72,7 +72,9 @@ class WandbWriter(KVWriter):
             _logger.warning("%s: %s", what, _first_line(error))
 
 
-def start_wandb(mode: str, run: RunFolder, config: Mapping[str, Any], project: str) -> WandbWriter | None:
+def start_wandb(
+    mode: str, run: RunFolder, config: Mapping[str, Any], project: str, resumed: bool = False
+) -> WandbWriter | None:
     """Start a W&B run whose files are in the run folder; whatever fails there costs one warning, no training.
 
     Args:
@@ -80,6 +82,7 @@ def start_wandb(mode: str, run: RunFolder, config: Mapping[str, Any], project: s
         run: Run folder; the W&B run is named like it.
         config: All settings. In a sweep, too, these are the truth: they are what the program was given and parsed.
         project: W&B project.
+        resumed: Whether the run goes on: the W&B run of the same id then does, too.
 
     Returns:
         A writer for `make_logger`, or None if disabled or if W&B does not work at all.
@@ -102,12 +105,12 @@ def start_wandb(mode: str, run: RunFolder, config: Mapping[str, Any], project: s
             mode, problem = _reachable_mode(wandb, mode)
             if not problem and mode == "online":
                 try:
-                    return _init_wandb(wandb, mode, run, config, project)
+                    return _init_wandb(wandb, mode, run, config, project, resumed)
                 except Exception as error:
                     problem = _first_line(error)
             if problem:
                 _logger.warning("W&B is offline, `wandb sync` can upload the run later: %s", problem)
-        return _init_wandb(wandb, "offline", run, config, project)
+        return _init_wandb(wandb, "offline", run, config, project, resumed)
     except Exception as error:
         _logger.warning("W&B does not work, the run folder has everything: %s", _first_line(error))
         return None
@@ -127,14 +130,22 @@ def _reachable_mode(wandb: Any, mode: str) -> tuple[str, str]:
     return "offline", "no API key is set up; run `wandb login`" if mode == "online" else ""
 
 
-def _init_wandb(wandb: Any, mode: str, run: RunFolder, config: Mapping[str, Any], project: str) -> WandbWriter:
+def _init_wandb(
+    wandb: Any, mode: str, run: RunFolder, config: Mapping[str, Any], project: str, resumed: bool
+) -> WandbWriter:
     options: dict[str, Any] = {"silent": True, "console": "off"}
     if "WANDB_INIT_TIMEOUT" not in os.environ:
         options["init_timeout"] = ONLINE_TIMEOUT
     if "finish_timeout" in wandb.Settings.model_fields:  # younger than the oldest wandb that we allow
         options["finish_timeout"] = FINISH_TIMEOUT
     wandb_run = wandb.init(
-        mode=mode, dir=str(run.path), project=project, name=run.path.name, settings=wandb.Settings(**options)
+        mode=mode,
+        dir=str(run.path),
+        project=project,
+        name=run.path.name,
+        id=run.wandb_id,
+        resume="allow" if resumed and mode == "online" else None,  # offline, `wandb sync` joins what has the same id
+        settings=wandb.Settings(**options),
     )
     wandb_run.config.update(dict(config), allow_val_change=True)
     if "WANDB_SWEEP_ID" in os.environ:  # `update` silently skips what a sweep has set, even where a later flag won

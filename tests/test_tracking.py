@@ -20,7 +20,9 @@ from stable_baselines3.common.logger import Figure, HumanOutputFormat
 
 from snn_plasticity_gym import tracking, wandb_writer
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.tracking import RunFolder, atomic_path, make_logger
+from snn_plasticity_gym.files import atomic_path
+from snn_plasticity_gym.metrics import MetricsCSV
+from snn_plasticity_gym.tracking import RunFolder, make_logger
 from snn_plasticity_gym.wandb_writer import WandbWriter, start_wandb
 
 ENV = "SNNPlastic-Unsup1-v0"
@@ -192,7 +194,7 @@ def read_csv(run: RunFolder) -> list[dict[str, str]]:
 
 def test_the_csv_grows_with_new_keys(tmp_path):
     run = create(tmp_path)
-    logger = make_logger(run)
+    logger = make_logger(run, MetricsCSV(run.metrics_csv))
     logger.record("train/loss", 0.5)
     logger.dump(10)
     logger.record("train/loss", np.float32(0.25))
@@ -207,7 +209,7 @@ def test_the_csv_grows_with_new_keys(tmp_path):
 
 def test_the_csv_takes_no_histograms_and_figures(tmp_path):
     run = create(tmp_path)
-    logger = make_logger(run)
+    logger = make_logger(run, MetricsCSV(run.metrics_csv))
     logger.record("weights", np.arange(1000.0))
     logger.record("history", torch.zeros(2, 3))
     logger.record("figure", Figure(None, close=False))
@@ -274,7 +276,7 @@ def test_arrays_become_histograms(tmp_path):
 
 def test_a_failing_log_warns_once_and_the_csv_goes_on(tmp_path, caplog):
     run = create(tmp_path)
-    logger = make_logger(run, WandbWriter(FakeRun(failing=True)))
+    logger = make_logger(run, MetricsCSV(run.metrics_csv), WandbWriter(FakeRun(failing=True)))
     with caplog.at_level(logging.WARNING, "snn_plasticity_gym"):
         for step in range(5):
             logger.record("train/loss", 0.5)
@@ -417,7 +419,7 @@ run = RunFolder.create("E-v0", config, seed=0, name="run", root=root)
 assert "wandb" not in sys.modules
 writer = start_wandb(mode, run, config, "tests")
 assert dict(writer.run.config) == config
-logger = make_logger(run, writer)
+logger = make_logger(run, MetricsCSV(run.metrics_csv), writer)
 for step in range(3):
     logger.record("train/loss", 1 / (step + 1))
     logger.dump(step)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from snn_plasticity_gym.envs.engine import EpisodeResult
+from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.events import per_event
 from snn_plasticity_gym.wrappers.sb3 import PlasticityVecEnv

@@ -24,11 +24,13 @@ from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.data import ImageSet, load_dataset
 from snn_plasticity_gym.device import torch_device
+from snn_plasticity_gym.files import atomic_path
+from snn_plasticity_gym.metrics import MetricsCSV
 from snn_plasticity_gym.snn.bptt import Activity, forward
 from snn_plasticity_gym.snn.encoding import poisson_encode
 from snn_plasticity_gym.snn.lif import LIFParams
 from snn_plasticity_gym.snn.surrogate import spike
-from snn_plasticity_gym.tracking import RunFolder, atomic_path, make_logger
+from snn_plasticity_gym.tracking import RunFolder, make_logger
 from snn_plasticity_gym.wandb_writer import start_wandb
 
 EVAL_SEED = 1_000_000_007  # of the input spikes of every evaluation; far from the seeds that runs draw
@@ -128,7 +130,9 @@ def run_bptt(config: BPTTConfig) -> Path:
     run = RunFolder.create(
         "BPTT", settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=data.manifest("train")
     )
-    logger = make_logger(run, start_wandb(config.wandb, run, settings, config.wandb_project))
+    logger = make_logger(
+        run, MetricsCSV(run.metrics_csv), start_wandb(config.wandb, run, settings, config.wandb_project)
+    )
     weight_seed, order_seed, spike_seed = np.random.SeedSequence(seed).spawn(3)
     model = SpikingClassifier(config, data.train.images[0].numel(), np.random.default_rng(weight_seed), device)
     total = config.images or config.epochs * len(data.train.labels)

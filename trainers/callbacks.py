@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+from typing import Any, cast
 
+import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 
-from snn_plasticity_gym.agents.on_policy import flat_face
-from snn_plasticity_gym.tracking import RunFolder, atomic_path
+from snn_plasticity_gym.agents.on_policy import EventLearner, flat_face
+from snn_plasticity_gym.checkpoints import Checkpoints
+from snn_plasticity_gym.metrics import MetricsCSV
+from snn_plasticity_gym.trainers.interrupts import Stopped, StopRequest
+
+_logger = logging.getLogger("snn_plasticity_gym")
 
 
 class ImageCallback(BaseCallback):
@@ -21,19 +29,21 @@ class ImageCallback(BaseCallback):
     def __init__(self, every: int) -> None:
         super().__init__()
         self._every = every
-        self._next = every
 
     @property
     def images(self) -> int:
         """Images shown so far, over all lifetimes."""
-        return self.num_timesteps // flat_face(self.training_env).engine.num_steps
+        return images_shown(self)
+
+    def _on_training_start(self) -> None:
+        self._next = _next_multiple(self.images, self._every)
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_end(self) -> None:
         if self.images >= self._next:
-            self._next = (self.images // self._every + 1) * self._every
+            self._next = _next_multiple(self.images, self._every)
             self.act()
 
     def act(self) -> None:
@@ -41,27 +51,87 @@ class ImageCallback(BaseCallback):
         raise NotImplementedError
 
 
-class CheckpointEveryImages(ImageCallback):
-    """Saves the model under `checkpoints/`, and keeps the newest ones.
+class SaveCheckpoints(BaseCallback):
+    """Saves everything between two updates, every so many images, at the end, and when the run is asked to stop.
+
+    If that fails, a warning says so, and the next update tries again.
 
     Args:
-        run: Where to.
-        every: Images between two checkpoints.
-        keep: How many stay.
+        checkpoints: Where to.
+        every: Images between two checkpoints; 0: none but the last.
+        metrics: Rows of metrics.csv belong to a checkpoint.
+        stop: Whether the run is asked to stop.
+        seconds: Time that the run has taken in earlier processes.
+        extra: What else a checkpoint shall hold.
     """
 
-    def __init__(self, run: RunFolder, every: int, keep: int = 3) -> None:
-        super().__init__(every)
-        self._run = run
-        self._keep = keep
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        every: int,
+        metrics: MetricsCSV,
+        stop: StopRequest,
+        seconds: float,
+        extra: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self._checkpoints, self._metrics, self._stop = checkpoints, metrics, stop
+        self._every, self._before, self._extra = every, seconds, extra
 
-    def act(self) -> None:
-        """Save the policy as it acted in the rollout that just ended."""
-        self._run.checkpoints.mkdir(exist_ok=True)
-        with atomic_path(self._run.checkpoints / f"images_{self.images:09d}.zip") as path:
-            self.model.save(path)
-        for old in sorted(self._run.checkpoints.glob("images_*.zip"))[: -self._keep]:
-            old.unlink()
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_training_start(self) -> None:
+        self._first = self.num_timesteps
+        self._due = _next_multiple(images_shown(self), self._every)
+        # Stable-Baselines3 has just begun to measure time and speed.
+        self.model.start_time -= int(self._before * 1e9)
+        self.model._num_timesteps_at_start = 0
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps == self._first:
+            return
+        if self._stop.asked or (self._every and images_shown(self) >= self._due):
+            self._save()
+        if self._stop.asked:
+            raise Stopped
+
+    def _on_training_end(self) -> None:
+        self._save()
+
+    def _save(self) -> None:
+        images, model = images_shown(self), cast(EventLearner, self.model)
+        state = {
+            "learner": model.state_dict(),
+            "log": _pending(self.logger),
+            "rows": self._metrics.rows,
+            "images": images,
+            "seconds": (time.time_ns() - model.start_time) / 1e9,
+            **self._extra,
+        }
+        try:
+            self._checkpoints.save(images, state)
+        except OSError as error:
+            _logger.warning("no checkpoint at %d images: %s; trying again after the next update", images, error)
+            return
+        self._due = _next_multiple(images, self._every)
+
+
+def images_shown(callback: BaseCallback) -> int:
+    """Return the images shown so far, over all lifetimes."""
+    return callback.num_timesteps // flat_face(callback.training_env).engine.num_steps
+
+
+def _next_multiple(images: int, every: int) -> int:
+    return (images // every + 1) * every if every else 0
+
+
+def _pending(logger: Logger) -> list[tuple[str, Any, tuple[str, ...]]]:
+    """Return what was recorded since the last row, which the next row will show."""
+    values = {
+        name: value.item() if isinstance(value, np.generic) else value for name, value in logger.name_to_value.items()
+    }
+    return [(name, value, tuple(logger.name_to_excluded[name])) for name, value in values.items()]
 
 
 class ProgressLines(ImageCallback):

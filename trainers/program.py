@@ -19,7 +19,7 @@ def run_program(main: Callable[[], Any]) -> int:
         main()
     except KeyboardInterrupt:
         return 130
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

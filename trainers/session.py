@@ -8,19 +8,24 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
 
 from snn_plasticity_gym.agents.on_policy import EventLearner, flat_face
 from snn_plasticity_gym.agents.saved import load_policy, transfer
+from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.config.environments import EnvironmentConfig
-from snn_plasticity_gym.config.schema import to_dict
+from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.config.training import LearnerConfig, TrainingConfig
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, reward_of
-from snn_plasticity_gym.tracking import RunFolder, atomic_path, make_logger
-from snn_plasticity_gym.trainers.callbacks import CheckpointEveryImages, ProgressLines
+from snn_plasticity_gym.files import atomic_path
+from snn_plasticity_gym.metrics import MetricsCSV
+from snn_plasticity_gym.tracking import RunFolder, make_logger
+from snn_plasticity_gym.trainers.callbacks import ProgressLines, SaveCheckpoints
+from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.wandb_writer import start_wandb
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
@@ -48,35 +53,36 @@ def run_training(
     seed = config.seed if config.seed >= 0 else secrets.randbelow(2**31)
     if config.threads:
         torch.set_num_threads(config.threads)
-    start = load_policy(config.init_policy, env_config.device) if config.init_policy else None
+    saved = _checkpoint(config) if config.resume else None
+    start = load_policy(config.init_policy, env_config.device) if config.init_policy and not saved else None
     env = make_sb3_env(config.env, config.num_envs, **to_dict(env_config))
-    engine = flat_face(env).engine
     model = algorithm("PlasticityPolicy", env, seed=seed, **_learner_arguments(config, env_config), **arguments)
     if start is not None:
         transfer(start, model.policy)
-    settings = {**to_dict(config), **to_dict(env_config), "seed": seed}
-    dataset = engine.dataset.manifest(env_config.split)
-    run = RunFolder.create(config.env, settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=dataset)
-    writer = start_wandb(config.wandb, run, settings, config.wandb_project)
-    model.set_logger(make_logger(run, writer))
-    print(_plan(config, engine.dataset.name, env_config, seed, run))
-
-    before = _judge(model, config, env_config)
-    images_per_rollout = model.n_steps * config.num_envs
-    images = -(-config.images // images_per_rollout) * images_per_rollout
-    bar = config.progress and sys.stderr.isatty()
-    try:
-        model.learn(
-            images * env_config.num_steps,
-            callback=_callbacks(config, run, images, bar),
-            log_interval=1,
-            progress_bar=bar,
+    settings = {**to_dict(config), **to_dict(env_config), "seed": seed, "resume": ""}
+    data = flat_face(env).engine.dataset
+    if config.resume:
+        run = RunFolder.reopen(config.resume, settings)
+    else:
+        dataset = data.manifest(env_config.split)
+        run = RunFolder.create(
+            config.env, settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=dataset
         )
+    metrics = MetricsCSV(run.metrics_csv, saved["rows"] if saved else 0)
+    writer = start_wandb(config.wandb, run, settings, config.wandb_project, resumed=bool(config.resume))
+    model.set_logger(make_logger(run, metrics, writer))
+    print(_plan(config, data.name, env_config, seed, run, saved["images"] if saved else 0), flush=True)
+    try:
+        if saved:
+            before = RewardReport(**saved["before"]) if saved["before"] else None
+            for name, value, exclude in saved["log"]:
+                model.logger.record(name, value, exclude=exclude)
+            model.load_state_dict(saved["learner"])
+        else:
+            before = _judge(model, config, env_config)
+        _learn(model, config, run, metrics, before, saved)
     except KeyboardInterrupt:
-        run.checkpoints.mkdir(exist_ok=True)
-        with atomic_path(run.checkpoints / "interrupted.zip") as path:
-            model.save(path)
-        print(f"\nInterrupted; the policy so far is in {run.checkpoints / 'interrupted.zip'}", file=sys.stderr)
+        print(f"\nstopped; go on with --resume={run.path}", file=sys.stderr)
         raise
     finally:
         model.logger.dump(model.num_timesteps)
@@ -86,12 +92,54 @@ def run_training(
         model.save(path)
     after = _judge(model, config, env_config)
     for name, report in (("before", before), ("after", after)):
-        for key, value in report.as_dict().items() if report else ():
-            model.logger.record(f"eval_{name}/{key}", value)
+        for key, number in report.as_dict().items() if report else ():
+            model.logger.record(f"eval_{name}/{key}", number)
     model.logger.dump(model.num_timesteps)
     model.logger.close()
     print(_outcome(before, after, time.perf_counter() - began, run))
     return run.path
+
+
+def _checkpoint(config: LearnerConfig) -> dict[str, Any] | None:
+    """Return where the run to resume stands; None: at its beginning."""
+    run = RunFolder(config.resume)
+    checkpoints = Checkpoints(run.checkpoints)
+    checkpoints.tidy()
+    saved = checkpoints.newest()
+    if saved and saved["images"] >= config.images and run.final.exists():
+        raise ConfigError(f"{run.path} has had its {saved['images']} images; go on with --images of more than that")
+    return saved
+
+
+def _learn(
+    model: EventLearner,
+    config: LearnerConfig,
+    run: RunFolder,
+    metrics: MetricsCSV,
+    before: RewardReport | None,
+    saved: dict[str, Any] | None,
+) -> None:
+    """Learn until all images were shown, with checkpoints and progress."""
+    num_steps = flat_face(cast(VecEnv, model.env)).engine.num_steps
+    images_per_rollout = model.n_steps * config.num_envs
+    images = -(-config.images // images_per_rollout) * images_per_rollout
+    bar = config.progress and sys.stderr.isatty()
+    with StopRequest() as stop:
+        extra = {"before": before._asdict() if before else None}
+        seconds = saved["seconds"] if saved else 0.0
+        checkpoints = Checkpoints(run.checkpoints)
+        callbacks: list[BaseCallback] = [
+            SaveCheckpoints(checkpoints, config.checkpoint_every, metrics, stop, seconds, extra)
+        ]
+        if config.progress and not bar:
+            callbacks.append(ProgressLines(images))
+        model.learn(
+            images * num_steps - (model.num_timesteps if saved else 0),
+            callback=callbacks,
+            log_interval=1,
+            progress_bar=bar,
+            reset_num_timesteps=saved is None,
+        )
 
 
 def _learner_arguments(config: LearnerConfig, env_config: EnvironmentConfig) -> dict[str, Any]:
@@ -113,15 +161,6 @@ def _learner_arguments(config: LearnerConfig, env_config: EnvironmentConfig) -> 
     }
 
 
-def _callbacks(config: TrainingConfig, run: RunFolder, images: int, bar: bool) -> list[BaseCallback]:
-    callbacks: list[BaseCallback] = []
-    if config.checkpoint_every:
-        callbacks.append(CheckpointEveryImages(run, config.checkpoint_every))
-    if config.progress and not bar:
-        callbacks.append(ProgressLines(images))
-    return callbacks
-
-
 def _judge(model: EventLearner, config: TrainingConfig, env_config: EnvironmentConfig) -> RewardReport | None:
     if not config.eval_images:
         return None
@@ -129,12 +168,14 @@ def _judge(model: EventLearner, config: TrainingConfig, env_config: EnvironmentC
     return reward_of(rule, config.env, env_config, config.num_envs, config.eval_images, JUDGE_SEED)
 
 
-def _plan(config: TrainingConfig, dataset: str, env_config: EnvironmentConfig, seed: int, run: RunFolder) -> str:
+def _plan(
+    config: TrainingConfig, dataset: str, env_config: EnvironmentConfig, seed: int, run: RunFolder, done: int
+) -> str:
     return (
         f"{config.env}: {config.images} images of {dataset}, {config.num_envs} lifetimes side by side, "
         f"{env_config.num_steps} steps an image\n"
         f"seed {seed}, device {env_config.device}, {torch.get_num_threads()} threads\n"
-        f"run folder {run.path}"
+        f"run folder {run.path}" + (f", going on at {done} images" if done else "")
     )
 
 

@@ -14,6 +14,7 @@ from stable_baselines3.common.utils import get_device
 from torch import Tensor
 
 from snn_plasticity_gym.events import LocalState, SynapseEvents, per_event
+from snn_plasticity_gym.state import State
 
 
 class EventSamples(NamedTuple):
@@ -135,6 +136,14 @@ class EventRolloutBuffer:
         self.events_per_image = events_per_image
         self._generator = torch.Generator(self.device).manual_seed(seed)
         self.reset()
+
+    def state_dict(self) -> State:
+        """Return what goes on from rollout to rollout: the random stream of the sampling."""
+        return {"stream": self._generator.get_state()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        self._generator.set_state(state["stream"])
 
     def reset(self) -> None:
         """Forget all episodes."""

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from snn_plasticity_gym.agents.heads import Head, Readout, RuleNetwork
 from snn_plasticity_gym.agents.policy import FrozenRule, PlasticityPolicy
 from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.state import State
 
 COMMON_SHARE = 0.1  # c: share of a perturbation's variance that all events have in common
 MEMORY = 0.5  # what a rollout leaves of the sums over earlier events, for the policy goes on
@@ -32,6 +33,12 @@ MEMORY = 0.5  # what a rollout leaves of the sums over earlier events, for the p
 
 class Exploration(Protocol):
     """How weight changes are drawn."""
+
+    def state_dict(self) -> State:
+        """Return what goes on from rollout to rollout, beside policy and generator."""
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
 
     def begin_rollout(self) -> None:
         """Note that the policy has changed."""
@@ -67,6 +74,13 @@ class IndependentNoise:
     def __init__(self, policy: PlasticityPolicy, generator: torch.Generator) -> None:
         self._policy = policy
         self._generator = generator
+
+    def state_dict(self) -> State:
+        """Nothing goes on."""
+        return {}
+
+    def load_state_dict(self, state: State) -> None:
+        """Nothing to take over."""
 
     def begin_rollout(self) -> None:
         """Nothing to note."""
@@ -125,6 +139,15 @@ class RuleNoise:
     def ready(self) -> bool:
         """Whether lifetimes follow perturbed rules by now."""
         return self.scaling is not None
+
+    def state_dict(self) -> State:
+        """Return the sums over earlier events; the rest is made of them anew in each rollout."""
+        return {"moments": self._moments}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        moments = state["moments"]
+        self._moments = None if moments is None else moments.to(self._generator.device)
 
     def begin_rollout(self) -> None:
         """Scale the perturbations to come by the events seen so far."""

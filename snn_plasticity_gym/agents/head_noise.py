@@ -27,6 +27,7 @@ from snn_plasticity_gym.agents.heads import Head, RuleNetwork
 from snn_plasticity_gym.agents.policy import FrozenRule, PlasticityPolicy
 from snn_plasticity_gym.events import SynapseEvents, per_event
 from snn_plasticity_gym.history import unpack
+from snn_plasticity_gym.state import State
 
 MEASURED = 256  # events of a time step that are measured, once rules are perturbed
 FLOOR = 0.05  # least deviation of an input, as a share of the root mean square deviation of its layer's inputs
@@ -67,6 +68,15 @@ class HeadNoise:
     def ready(self) -> bool:
         """Whether lifetimes follow perturbed rules by now."""
         return bool(self.scales)
+
+    def state_dict(self) -> State:
+        """Return the sums over earlier events; the rest is made of them anew in each rollout."""
+        return {"moments": self._moments}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        moments = state["moments"]
+        self._moments = None if moments is None else [sums.to(self._generator.device) for sums in moments]
 
     def begin_rollout(self) -> None:
         """Scale the perturbations to come by the events seen so far."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, cast
 
@@ -24,11 +25,13 @@ from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.agents.rule_search import ascend, ranks
 from snn_plasticity_gym.config.schema import unknown
 from snn_plasticity_gym.config.training import ADVANTAGES, BASELINES, EXPLORATIONS, PERTURBED
-from snn_plasticity_gym.envs.engine import EpisodeResult
+from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.state import State, global_generators, set_global_generators
 
 MOMENTUM = 0.8  # of the steps that exploration "rule" makes
+COUNTERS = ("num_timesteps", "_n_updates", "_episode_num")
 LEARNING_CHUNK = 32_768  # events whose hidden layers are held at once while learning
 
 
@@ -120,6 +123,60 @@ class EventLearner(OnPolicyAlgorithm):
         super()._update_learning_rate(optimizers)
         for group in self.policy.optimizer.param_groups:
             group["lr"] *= group["lr_scale"]
+
+    def state_dict(self) -> State:
+        """Return all that decides what follows, between two rollouts; learning goes on from it bit for bit.
+
+        Raises:
+            RuntimeError: A rollout is under way.
+        """
+        scale, velocity = self._return_scale, self._velocity
+        return {
+            "policy": self.policy.state_dict(),
+            "optimizer": self.policy.optimizer.state_dict(),
+            "env": flat_face(self._vec_env()).state_dict(),
+            "buffer": self.rollout_buffer.state_dict(),
+            "exploration": self._explore.state_dict(),
+            "velocity": velocity if isinstance(velocity, Tensor) else None,
+            "noise": self._noise.get_state(),
+            "return_scale": {"mean": float(scale.mean), "var": float(scale.var), "count": float(scale.count)},
+            "counters": {name: getattr(self, name) for name in COUNTERS},
+            "episodes": list(self.ep_info_buffer or ()),
+            "generators": global_generators(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`, of a learner with the same arguments; then `learn` without resetting.
+
+        Raises:
+            ValueError: Arguments differ.
+        """
+        self.policy.load_state_dict(state["policy"])
+        self.policy.optimizer.load_state_dict(state["optimizer"])
+        face = flat_face(self._vec_env())
+        face.load_state_dict(state["env"])
+        self.rollout_buffer.load_state_dict(state["buffer"])
+        self._explore.load_state_dict(state["exploration"])
+        self._velocity = 0.0 if state["velocity"] is None else state["velocity"].to(self.device)
+        self._noise.set_state(state["noise"])
+        for name, value in state["return_scale"].items():
+            setattr(self._return_scale, name, np.float64(value))
+        for name, value in state["counters"].items():
+            setattr(self, name, value)
+        self.ep_info_buffer = deque(state["episodes"], maxlen=self._stats_window_size)
+        self.ep_success_buffer = deque(maxlen=self._stats_window_size)
+        # Stable-Baselines3 resets the environment, and so draws another image, where there is no observation.
+        self._last_obs = {}
+        set_global_generators(state["generators"])
+
+    def _vec_env(self) -> VecEnv:
+        assert self.env is not None, "set_env() comes first"
+        return self.env
+
+    def dump_logs(self, iteration: int = 0) -> None:
+        """Write the log; rollouts are counted from the run's beginning, not from where it was resumed."""
+        steps = self.n_steps * self.n_envs * flat_face(self._vec_env()).engine.num_steps
+        super().dump_logs(self.num_timesteps // steps)
 
     def collect_rollouts(
         self,

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from snn_plasticity_gym.config.presets import check_name, purpose, read_preset, shipped_file, shipped_files
+from snn_plasticity_gym.config.resuming import read_run, refuse_changes
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, build_configs, nearest, setting_fields, unknown
 
 Config = TypeVar("Config")
@@ -40,6 +41,7 @@ def parse_configs(
     """Read the flags of a trainer and of the environment that `--env` chooses.
 
     A mistake ends the program with code 2 and one line on stderr; `--help` shows the flags and ends it with code 0.
+    With `--resume RUN` the settings of that run hold, and flags that contradict them are refused.
     If the trainer has a setting `preset`, the values of the file it names are the defaults; `--help` shows them.
 
     Args:
@@ -63,12 +65,19 @@ def parse_configs(
     argv = _normalise(argv, {info.name: info for info in everything})
     env_id, preset = _choices(argv, trainer_type, environment_types, foreign, prog)
     types = (trainer_type, environment_types[env_id])
-    start = {name: value for config in build_configs(preset, *types) for name, value in vars(config).items()}
+    before = build_configs(preset, *types)
+    start = {name: value for config in before for name, value in vars(config).items()}
 
     infos = [dataclasses.replace(info, default=start[info.name]) for t in types for info in setting_fields(t)]
     parser = _parser(infos, prog, _description(trainer_type, environment_types, env_id))
     flags = _read(parser, argv, lambda token: _stray(token, infos, environment_types, env_id))
-    return parser.build(preset | flags | {"env": env_id}, *types)
+    configs = parser.build(preset | flags | {"env": env_id}, *types)
+    if flags.get("resume"):
+        try:
+            refuse_changes(before, configs)
+        except ConfigError as error:
+            parser.error(str(error))
+    return configs
 
 
 def parse_config(config_type: type[Config], argv: Sequence[str] | None = None, *, prog: str | None = None) -> Config:
@@ -146,12 +155,18 @@ def _choices(
     parser = _Parser(prog=prog, add_help=False, allow_abbrev=False)
     parser.add_argument("--env")
     parser.add_argument("--preset")
+    parser.add_argument("--resume")
     flags = parser.parse_known_args(argv)[0]
     preset = {}
     try:
         if flags.env is not None:
             check_name("environment", flags.env, environment_types)
-        if flags.preset:
+        if flags.resume:
+            preset = read_run(flags.resume, trainer_type, environment_types)
+            if flags.preset or flags.env not in (None, preset["env"]):
+                other = f"--preset={flags.preset}" if flags.preset else f"--env={flags.env}"
+                raise ConfigError(f"--resume goes on with a run's own settings, so {other} cannot be given, too")
+        elif flags.preset:
             path = shipped_file("preset", flags.preset)
             preset = read_preset(path, flags.env, trainer_type, environment_types, foreign)
     except ConfigError as error:

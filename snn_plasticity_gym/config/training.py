@@ -66,6 +66,12 @@ class TrainingConfig(RunConfig):
 class LearnerConfig(TrainingConfig):
     """What the policy gradient trainers have in common."""
 
+    resume: str = setting(
+        "",
+        "Folder of a run to go on with, as if it had never stopped; its settings hold, of which only images (more), "
+        "checkpoint_every, data_dir, progress and wandb may change.",
+        section="Run",
+    )
     learning_rate: float = setting(
         3e-4, "Learning rate alpha_actor of front and heads (Adam).", section="Learning", gt=0
     )

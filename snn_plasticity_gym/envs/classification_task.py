@@ -14,6 +14,7 @@ from snn_plasticity_gym.rewards.classification import ClassificationReward
 from snn_plasticity_gym.rewards.winner import winner
 from snn_plasticity_gym.snn.feedforward import INPUT, OUTPUT, classifier
 from snn_plasticity_gym.snn.network import Network, NetworkActivity
+from snn_plasticity_gym.state import State
 
 
 class ClassificationTask(Task):
@@ -56,6 +57,14 @@ class ClassificationTask(Task):
     def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:
         """Let the third factor see what fired."""
         self._factor.observe(rows, step, activity)
+
+    def state_dict(self) -> State:
+        """Return the state of the third factor."""
+        return self._factor.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        self._factor.load_state_dict(state)
 
     def extras(self, events: SynapseEvents) -> Tensor:
         """Return the third factor of each event, (E, 1), or (E, 0) if there is none."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.rewards.surprise import RewardSurprise
 from snn_plasticity_gym.snn.network import Network
+from snn_plasticity_gym.state import State
 
 
 class Eligibility:
@@ -42,6 +43,14 @@ class Eligibility:
         for projection in self._network.projections:
             if projection.plasticity is not None:
                 self._network.part(self.traces, projection.name)[row] = 0.0
+
+    def state_dict(self) -> State:
+        """Return what is carried from image to image: the rewards' means. Traces are empty between images."""
+        return self._surprise.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        self._surprise.load_state_dict(state)
 
     def hold(self, synapse: Tensor, change: Tensor, step: int) -> None:
         """Add the changes (E,) that events of a step ask for, at the addresses `synapse` (E,), each only once."""

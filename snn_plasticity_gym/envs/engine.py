@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,39 +17,18 @@ from snn_plasticity_gym.data import ImageSet, load_dataset
 from snn_plasticity_gym.device import torch_device
 from snn_plasticity_gym.envs.compiled import CompiledImages, closed_form_of
 from snn_plasticity_gym.envs.eligibility import Eligibility
+from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
 from snn_plasticity_gym.envs.event_log import EventLog
 from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, pool_length
 from snn_plasticity_gym.envs.task import Episode
 from snn_plasticity_gym.envs.tasks import make_task
-from snn_plasticity_gym.envs.weight_changes import WeightChanges, learning_pace, slowed
+from snn_plasticity_gym.envs.weight_changes import WeightChanges, learning_pace, slowed, weight_statistics
 from snn_plasticity_gym.events import EventFinder, SynapseEvents, head_names, per_event
 from snn_plasticity_gym.history import empty_windows, push
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.snn.network import Network, NetworkActivity, SpikeList
+from snn_plasticity_gym.state import State, restore
 from snn_plasticity_gym.step_loops import write_weights
-
-
-class EpisodeResult(NamedTuple):
-    """How an episode went, for R lifetimes."""
-
-    reward: Tensor  # (R,)
-    terms: dict[str, Tensor]  # (R,) each, the reward's parts; NaN where a part has no value
-    winners: Tensor  # (R,) int64, the neuron that answered; -1 where none did
-    spikes: dict[str, Tensor]  # (R,) int64 each, spikes of every population in the episode
-    rates: Tensor  # (R, N) spikes per step of the answering population
-    num_events: Tensor  # (R,) int64
-    images: Tensor  # (R,) int64, image in its split
-    labels: Tensor  # (R,) int64
-    event_rewards: list[Tensor] | None = None  # of events written together, (E,) each, where events have their own
-
-
-class LastEpisode(NamedTuple):
-    """How the last judged episode of one lifetime went, in plain numbers."""
-
-    shown: Stimulus  # the presentation that was judged, to tell whether it is still the present one
-    winner: int  # -1: nobody
-    reward: float
-    terms: dict[str, float]  # NaN where a part has no value
 
 
 class Engine:
@@ -172,18 +150,56 @@ class Engine:
             # With common noise every lifetime has images and input spikes of the first one's seed.
             shown_seed = self._seeds[0] if self.config.common_noise else self._seeds[row]
             self.network.grow(row, _stream(self._seeds[row], generation, 0))
-            self._stimuli[row] = Stimuli(
-                self._images,
-                self.config.image_pool,
-                self.config.num_steps,
-                self.config.max_rate,
-                _stream(shown_seed, generation, 1),
-            )
+            self._stimuli[row] = self._new_stimuli(_stream(shown_seed, generation, 1))
             self.ages[row] = 0
             self.last_episodes[row] = None
             if self._eligibility is not None:
                 self._eligibility.start_lifetime(row)
             self.task.start_lifetime(row, _stream(self._seeds[row], generation, 2))
+
+    def _new_stimuli(self, rng: np.random.Generator) -> Stimuli:
+        config = self.config
+        return Stimuli(self._images, config.image_pool, config.num_steps, config.max_rate, rng)
+
+    def state_dict(self) -> State:
+        """Return all that decides what follows, between `begin` and the image's first step.
+
+        Only pictures of the last episode (`last_episodes`, rasters) are left out.
+
+        Raises:
+            RuntimeError: An image is being shown.
+        """
+        if self.steps.any():
+            raise RuntimeError("the state of lifetimes can be had between two images only")
+        return {
+            "network": self.network.state_dict(),
+            "task": self.task.state_dict(),
+            "eligibility": {} if self._eligibility is None else self._eligibility.state_dict(),
+            "seeds": list(self._seeds),
+            "generations": self._generations.tolist(),
+            "ages": self.ages.tolist(),
+            "stimuli": [stimuli.state_dict() for stimuli in self._stimuli if stimuli is not None],
+            "shown": [self.shown(row)._asdict() for row in range(self.num_lifetimes)],
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`, of an engine with the same settings.
+
+        Raises:
+            ValueError: The settings differ.
+        """
+        self.network.load_state_dict(state["network"])
+        self.task.load_state_dict(state["task"])
+        if self._eligibility is not None:
+            self._eligibility.load_state_dict(state["eligibility"])
+        self._seeds = list(state["seeds"])
+        self._generations[:] = state["generations"]
+        self.ages[:] = state["ages"]
+        for row, (stream, shown) in enumerate(zip(state["stimuli"], state["shown"], strict=True)):
+            stimuli = self._new_stimuli(np.random.default_rng(0))
+            stimuli.load_state_dict(stream)
+            self._stimuli[row], self._shown[row] = stimuli, Stimulus(**shown)
+            restore(self.raster[self.task.input_name][row], shown["spikes"], "input spikes")
 
     def begin(self, rows: Sequence[int]) -> None:
         """Show the next image to the lifetimes `rows`; those that have seen `lifetime_length` images start anew."""
@@ -378,21 +394,8 @@ class Engine:
         return {p.name: self.network.weights_of(p.name)[row] for p in self._find_events.projections}
 
     def weight_statistics(self) -> dict[str, float]:
-        """Return mean, spread (standard deviation) and saturation (share at a clip) of every plastic projection."""
-        statistics = {}
-        for projection in self._find_events.projections:
-            assert projection.plasticity is not None
-            weights = self.network.weights_of(projection.name)  # (B, n_pre, n_post)
-            if not projection.autapses:  # self-connections do not exist
-                there = ~torch.eye(*weights.shape[1:], dtype=torch.bool, device=self.device)
-                weights = weights[:, there]
-            if not weights.numel():
-                continue
-            clipped = (weights <= projection.plasticity.w_min) | (weights >= projection.plasticity.w_max)
-            statistics[f"{projection.name}_mean"] = weights.mean().item()
-            statistics[f"{projection.name}_spread"] = weights.std(unbiased=False).item()
-            statistics[f"{projection.name}_saturation"] = clipped.float().mean().item()
-        return statistics
+        """Return mean, spread and saturation of every plastic projection; see `weight_changes.weight_statistics`."""
+        return weight_statistics(self.network, self._find_events.projections)
 
 
 def _stream(seed: int, generation: int, purpose: int) -> np.random.Generator:

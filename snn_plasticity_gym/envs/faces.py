@@ -27,9 +27,11 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.environments import EnvironmentConfig
-from snn_plasticity_gym.envs.engine import Engine, EpisodeResult
+from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.events import NUM_KINDS, SynapseEvents
 from snn_plasticity_gym.rules.base import Rule, modulation_of
+from snn_plasticity_gym.state import State
 
 Observation = dict[str, NDArray[Any]]
 
@@ -89,6 +91,24 @@ class Faces:
             self._fresh = True  # the first step waits: `live` may not need its events
         else:
             self._move_on(rows)
+
+    def state_dict(self) -> State:
+        """Return all that decides what follows, after `finish` and before `events` are asked for.
+
+        Raises:
+            RuntimeError: An image is being shown.
+        """
+        return self.engine.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`, of an environment with the same settings.
+
+        Raises:
+            ValueError: The settings differ.
+        """
+        self.engine.load_state_dict(state)
+        self._pending, self._queues, self._fresh = None, None, True
+        self._over[:] = False
 
     def _start(self) -> None:
         """Take the first time step of an image, if it has waited."""

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snn_plasticity_gym.envs.engine import Engine, LastEpisode
+from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.envs.episode import LastEpisode
 from snn_plasticity_gym.rewards.unsupervised import STABILITY
 from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
 

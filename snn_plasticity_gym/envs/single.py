@@ -10,11 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.environments import environment_config
-from snn_plasticity_gym.envs.engine import Engine, EpisodeResult
+from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.faces import Faces, Observation, action_space, episode_info, observation_space
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
 from snn_plasticity_gym.events import SynapseEvents
 from snn_plasticity_gym.rules.base import Rule
+from snn_plasticity_gym.state import State
 
 
 class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -144,6 +146,23 @@ class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def live(self, rule: Rule) -> EpisodeResult:
         """Flat face: `finish` after a rule has answered all events of the image."""
         return self._faces.live(rule)
+
+    def state_dict(self) -> State:
+        """Flat face: all that decides what follows, between two images.
+
+        Raises:
+            RuntimeError: An image is being shown.
+        """
+        return self._faces.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        """Flat face: take over a state of `state_dict`, of an environment with the same settings.
+
+        Raises:
+            ValueError: The settings differ.
+        """
+        self._faces.load_state_dict(state)
+        self._started = True
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return a picture of the network, uint8 (height, width, 3); None without a render mode."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.data import ImageSet
 from snn_plasticity_gym.snn.encoding import poisson_encode
+from snn_plasticity_gym.state import State
 
 
 class Stimulus(NamedTuple):
@@ -41,6 +42,15 @@ class Stimuli:
         self._rng = rng
         size = pool_length(images, pool_size)
         self.pool = rng.choice(len(images.labels), size, replace=False)  # (P,)
+
+    def state_dict(self) -> State:
+        """Return the pool and the place in the random stream."""
+        return {"pool": torch.from_numpy(self.pool), "stream": self._rng.bit_generator.state}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        self.pool = state["pool"].numpy()
+        self._rng.bit_generator.state = state["stream"]
 
     def draw(self) -> Stimulus:
         """Present a random image of the pool."""

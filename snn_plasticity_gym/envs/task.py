@@ -12,6 +12,7 @@ from snn_plasticity_gym.envs.event_log import WrittenEvents
 from snn_plasticity_gym.events import SynapseEvents
 from snn_plasticity_gym.rewards.result import RewardResult
 from snn_plasticity_gym.snn.network import Network, NetworkActivity, Population, Projection
+from snn_plasticity_gym.state import State, restore_all
 
 
 class Episode(NamedTuple):
@@ -63,6 +64,14 @@ class Task(ABC):
 
     def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:  # noqa: B027
         """See what fired in a step of the lifetimes `rows`; `step`, from 0, is common or each one's own (R,)."""
+
+    def state_dict(self) -> State:
+        """Return what the task carries from image to image."""
+        return {}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        restore_all({}, state)
 
     def extras(self, events: SynapseEvents) -> Tensor:
         """Return the extra scalars of each event, (E, number of `extra_names`)."""

@@ -30,6 +30,7 @@ from snn_plasticity_gym.config.feedforward import SemiConfig
 from snn_plasticity_gym.events import SynapseEvents
 from snn_plasticity_gym.rewards.surprise import RewardSurprise
 from snn_plasticity_gym.snn.network import NetworkActivity, Population, Projection, weight_offsets
+from snn_plasticity_gym.state import State, restore_all
 
 
 class ThirdFactor:
@@ -81,6 +82,14 @@ class ThirdFactor:
         """Begin lifetime `row` anew."""
         for factor in self._factors:
             factor[row] = 0.0
+
+    def state_dict(self) -> State:
+        """Return what the factor carries from step to step."""
+        return {"factors": self._flat}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        restore_all(self.state_dict(), state)
 
     def begin(self, rows: Tensor, labels: Tensor) -> None:
         """Show an image of the given labels to the lifetimes `rows`, (R,) both."""
@@ -141,6 +150,11 @@ class RewardFactor(ThirdFactor):
         super().start_lifetime(row, rng)
         self._surprise.forget(row)
 
+    def state_dict(self) -> State:
+        """Return what the factor carries from step to step, and the rewards' means."""
+        surprise = {f"reward_{name}": values for name, values in self._surprise.state_dict().items()}
+        return super().state_dict() | surprise
+
     def end(self, rows: Tensor, rewards: Tensor) -> None:
         """Compare the rewards (R,) with those before."""
         surprise = self._surprise(rows, rewards)  # (R,)
@@ -167,6 +181,10 @@ class TeachingFactor(ThirdFactor):
     ) -> None:
         super().__init__(config, populations, projections, num_lifetimes, device)
         self._teaching = torch.zeros(num_lifetimes, self._sizes[-1], device=device)  # (B, 10) 9/10 or -1/10
+
+    def state_dict(self) -> State:
+        """Return what the factor carries from step to step, and the wanted current."""
+        return super().state_dict() | {"teaching": self._teaching}
 
     def begin(self, rows: Tensor, labels: Tensor) -> None:
         """Turn the current towards the labels (R,)."""
@@ -209,6 +227,11 @@ class FeedbackFactor(ThirdFactor):
         for weights in self._weights:
             fresh = rng.standard_normal(weights.shape[1:], dtype=np.float32) * self._config.feedback_scale
             weights[row] = torch.from_numpy(fresh)
+
+    def state_dict(self) -> State:
+        """Return what the factor carries from step to step, the feedback weights, the label and the counts."""
+        weights = {f"weights_{layer}": values for layer, values in enumerate(self._weights, start=1)}
+        return super().state_dict() | weights | {"wanted": self._wanted, "counts": self._counts}
 
     def begin(self, rows: Tensor, labels: Tensor) -> None:
         """Note the labels (R,)."""

@@ -11,6 +11,7 @@ from snn_plasticity_gym.rewards.unsupervised import UnsupervisedReward
 from snn_plasticity_gym.rewards.winner import winner
 from snn_plasticity_gym.snn.diehl_cook import EXC, INPUT, diehl_cook
 from snn_plasticity_gym.snn.network import Network
+from snn_plasticity_gym.state import State
 
 
 class UnsupervisedTask(Task):
@@ -42,6 +43,14 @@ class UnsupervisedTask(Task):
     def end_plasticity(self, row: int) -> None:
         """Forget the responses of the network that was still changing."""
         self._reward.memory.forget(row)
+
+    def state_dict(self) -> State:
+        """Return winners and responses."""
+        return self._reward.memory.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        self._reward.memory.load_state_dict(state)
 
     def judge(self, episode: Episode, network: Network) -> Verdict:
         """Judge the E neurons' response."""

@@ -13,11 +13,13 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.environments import environment_config
-from snn_plasticity_gym.envs.engine import Engine, EpisodeResult
+from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.faces import Faces, Observation, action_space, episode_info, observation_space
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
 from snn_plasticity_gym.events import SynapseEvents
 from snn_plasticity_gym.rules.base import Rule
+from snn_plasticity_gym.state import State
 
 
 class PlasticityVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
@@ -164,6 +166,23 @@ class PlasticityVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[An
     def live(self, rule: Rule) -> EpisodeResult:
         """Flat face: `finish` after a rule has answered all events of the image."""
         return self._faces.live(rule)
+
+    def state_dict(self) -> State:
+        """Flat face: all that decides what follows, between two images.
+
+        Raises:
+            RuntimeError: An image is being shown.
+        """
+        return self._faces.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        """Flat face: take over a state of `state_dict`, of an environment with the same settings.
+
+        Raises:
+            ValueError: The settings differ.
+        """
+        self._faces.load_state_dict(state)
+        self._started = True
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """Return one picture per lifetime, uint8 (height, width, 3); None without a render mode."""

@@ -1,13 +1,15 @@
-"""How fast synapses learn at what age, and statistics of the weight changes that were really made."""
+"""How fast synapses learn at what age; statistics of weights, and of the changes that were really made."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from snn_plasticity_gym.snn.network import Network, Projection
 
 
 def learning_pace(ages: NDArray[np.int64], eta_decay: float) -> Tensor:
@@ -67,3 +69,21 @@ class WeightChanges:
                 statistics[f"{name}_potentiation"] = rises / count
         self.sums.zero_()
         return statistics
+
+
+def weight_statistics(network: Network, projections: Iterable[Projection]) -> dict[str, float]:
+    """Return mean, spread (standard deviation) and saturation (share at a clip) of every plastic projection."""
+    statistics = {}
+    for projection in projections:
+        assert projection.plasticity is not None
+        weights = network.weights_of(projection.name)  # (B, n_pre, n_post)
+        if not projection.autapses:  # self-connections do not exist
+            there = ~torch.eye(*weights.shape[1:], dtype=torch.bool, device=weights.device)
+            weights = weights[:, there]
+        if not weights.numel():
+            continue
+        clipped = (weights <= projection.plasticity.w_min) | (weights >= projection.plasticity.w_max)
+        statistics[f"{projection.name}_mean"] = weights.mean().item()
+        statistics[f"{projection.name}_spread"] = weights.std(unbiased=False).item()
+        statistics[f"{projection.name}_saturation"] = clipped.float().mean().item()
+    return statistics

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.state import State, restore_all
+
 
 class RewardSurprise:
     """R' - mean of the lifetime's R before it; 0 for its first image.
@@ -26,6 +28,14 @@ class RewardSurprise:
     def forget(self, row: int) -> None:
         """Begin lifetime `row` anew."""
         self._count[row] = 0.0
+
+    def state_dict(self) -> State:
+        """Return the means and how many rewards are in them."""
+        return {"mean": self._mean, "count": self._count}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        restore_all(self.state_dict(), state)
 
     def __call__(self, rows: Tensor, rewards: Tensor) -> Tensor:
         """Return the surprise of the rewards (R,) of the lifetimes `rows`, and remember them."""

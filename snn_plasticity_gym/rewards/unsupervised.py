@@ -10,6 +10,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
 from snn_plasticity_gym.rewards.result import RewardResult
 from snn_plasticity_gym.rewards.winner import NO_WINNER
+from snn_plasticity_gym.state import State, restore_all
 
 SPARSITY, DIVERSITY, STABILITY = "sparsity", "diversity", "stability"
 INFORMATION = "information"
@@ -44,6 +45,14 @@ class ResponseMemory:
         self.answers = torch.zeros(num_lifetimes * by_image, num_images, num_neurons + 1, device=device)
         self.squares = torch.zeros_like(self.answers)
         self._by_image = by_image
+
+    def state_dict(self) -> State:
+        """Return all that is remembered."""
+        return {name: getattr(self, name) for name in ("wins", "responses", "seen", "answers", "squares")}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        restore_all(self.state_dict(), state)
 
     def forget(self, rows: int | Tensor) -> None:
         """Empty the memory of lifetimes that begin anew."""

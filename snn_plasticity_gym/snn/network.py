@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from snn_plasticity_gym.snn.lif import LIFParams, LIFState, fire, integrate, lif_init
+from snn_plasticity_gym.state import State, restore_all
 
 
 class Plasticity(NamedTuple):
@@ -153,6 +154,15 @@ class Network:
             weights.copy_(fresh)
         for state in self.states.values():
             state.theta[row] = 0.0
+
+    def state_dict(self) -> State:
+        """Return what outlives an image: weights and adaptive thresholds."""
+        thetas = {f"theta_{name}": state.theta for name, state in self.states.items()}
+        return {"weights": self.weights, **thetas}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        restore_all(self.state_dict(), state)
 
     def rest(self, rows: Tensor) -> None:
         """Begin an episode in the networks `rows` (R,): membranes at rest, no spikes, weight sums restored."""

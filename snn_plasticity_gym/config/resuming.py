@@ -1,0 +1,53 @@
+"""`--resume RUN`: a run goes on with its own settings, of which only some may change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from snn_plasticity_gym.config.schema import ConfigError, read_yaml, setting_fields, to_dict
+
+CHANGEABLE = ("images", "checkpoint_every", "data_dir", "progress", "wandb", "resume")
+
+
+def read_run(folder: str | Path, trainer_type: type, environment_types: Mapping[str, type]) -> dict[str, Any]:
+    """Read the settings of a run of this program.
+
+    Raises:
+        ConfigError: There is no run, or it is one of another program or version.
+    """
+    path = Path(folder) / "config.yaml"
+    if not path.is_file():
+        raise ConfigError(f"no run to resume at {folder}; give a run's folder, which has a config.yaml")
+    settings = read_yaml(path)
+    env_id = str(settings.get("env"))
+    if env_id not in environment_types:
+        raise ConfigError(f"{path} is no configuration of a run: its env is {env_id}")
+    names = {info.name for kind in (trainer_type, environment_types[env_id]) for info in setting_fields(kind)}
+    odd = sorted(names ^ settings.keys())
+    if odd:
+        what = ", ".join(f"{'lacks' if name in names else 'has'} {name}" for name in odd[:3])
+        raise ConfigError(f"{path} is of another program or version: it {what}{', ...' if len(odd) > 3 else ''}")
+    return settings
+
+
+def refuse_changes(before: Sequence[Any], after: Sequence[Any]) -> None:
+    """Refuse settings that contradict those of the run that goes on.
+
+    Args:
+        before: Configurations of the run.
+        after: Those that the flags lead to.
+
+    Raises:
+        ConfigError: In one line.
+    """
+    old = {name: value for config in before for name, value in to_dict(config).items()}
+    new = {name: value for config in after for name, value in to_dict(config).items()}
+    changed = [name for name in old if new[name] != old[name] and name not in CHANGEABLE]
+    if changed:
+        what = "; ".join(f"{name} is {old[name]!r} in the run, got {new[name]!r}" for name in changed)
+        allowed = ", ".join(name for name in CHANGEABLE if name != "resume")
+        raise ConfigError(f"--resume goes on with a run's own settings: {what}; only {allowed} may change")
+    if new["images"] < old["images"]:
+        raise ConfigError(f"images must be at least the {old['images']} of the run to resume, got {new['images']}")

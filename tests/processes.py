@@ -1,0 +1,49 @@
+"""Trainings in processes of their own, which can be killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+from multiprocessing.process import BaseProcess
+from types import ModuleType
+
+from snn_plasticity_gym.trainers import train_a2c, train_ppo
+from snn_plasticity_gym.trainers.program import run_program
+
+PROGRAMS = {"train_a2c": train_a2c, "train_ppo": train_ppo}
+
+# Forked from a process that has imported everything and trained nothing: torch's threads do not survive a fork.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["processes", "snn_plasticity_gym.trainers.session"])
+
+
+def start(program: ModuleType, arguments: list[str], file_size: int = 0) -> BaseProcess:
+    """Start a training.
+
+    Args:
+        program: `train_a2c` or `train_ppo`.
+        arguments: Its flags.
+        file_size: Bytes beyond which no file may grow: writes then fail as on a full disk. 0: no limit.
+    """
+    process = _context.Process(target=_train, args=(program.__name__.rpartition(".")[2], arguments, file_size))
+    process.start()
+    return process
+
+
+def _train(program: str, arguments: list[str], file_size: int) -> None:
+    if file_size:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+    sys.exit(run_program(lambda: PROGRAMS[program].train(arguments)))
+
+
+def kill(process: BaseProcess, delay: float) -> bool:
+    """Kill -9 after so many seconds; False if it had ended before."""
+    process.join(delay)
+    if process.exitcode is not None or process.pid is None:
+        return False
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    return True

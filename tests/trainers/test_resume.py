@@ -1,0 +1,240 @@
+"""Runs that were killed, interrupted, or short of disk space go on as if nothing had happened."""
+
+import csv
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from processes import kill, start
+
+from snn_plasticity_gym.agents.saved import load_policy
+from snn_plasticity_gym.checkpoints import Checkpoints
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.trainers import train_a2c, train_ppo
+
+ROOT = Path(__file__).parents[2]
+NETWORK = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.02"]
+NETWORK += ["--gain_input_exc=20", "--num_envs=2", "--head_sizes=16,16"]
+SHORT = ["--images=24", "--checkpoint_every=4", "--eval_images=2", "--seed=1", "--wandb=disabled"]
+INDEPENDENT = ["--normalize_returns", "--lifetime_length=5"]
+RULE = ["--exploration=rule", "--mirrored", "--images_per_update=2", "--credit_horizon=2", "--reward_form=information"]
+PROGRAMS = {
+    "a2c": (train_a2c, ["--env=SNNPlastic-Unsup1-v0", *INDEPENDENT]),
+    "a2c rule": (train_a2c, ["--env=SNNPlastic-Unsup2-v0", *RULE]),
+    "a2c heads": (train_a2c, ["--env=SNNPlastic-Unsup1-v0", *RULE, "--perturb=head", "--common_noise"]),
+    "ppo": (train_ppo, ["--env=SNNPlastic-Unsup2-v0", "--event_kinds=split", "--batch_size=64", "--n_epochs=2"]),
+}
+DAMAGE = {
+    "cut": lambda content: content[: len(content) // 2],
+    "one bit": lambda content: content[:999] + bytes([content[999] ^ 1]) + content[1000:],
+    "empty": lambda content: b"",
+}
+
+
+def run_of(root: Path, name: str) -> Path:
+    (path,) = root.glob(f"*/{name}")
+    return path
+
+
+def timeless(state):
+    """A state without what tells the time of day."""
+    if isinstance(state, dict):
+        return {key: timeless(value) for key, value in state.items() if key not in ("seconds", "t")}
+    return [timeless(value) for value in state] if isinstance(state, list | tuple) else state
+
+
+def assert_same(one, other, place: str = "") -> None:
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), place
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), place
+        for key in one:
+            assert_same(one[key], other[key], f"{place}/{key}")
+    elif isinstance(one, list):
+        assert len(one) == len(other), place
+        for index, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_same(a, b, f"{place}/{index}")
+    else:
+        assert one == other, place
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    timed = ("time/events_per_second", "time/fps", "time/time_elapsed")
+    with (run / "metrics.csv").open(newline="") as file:
+        return [{key: row[key] for key in sorted(row) if key not in timed} for row in csv.DictReader(file)]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Policies, networks, streams, optimisers, counters, logged numbers."""
+    policies = [load_policy(run).state_dict() for run in (one, other)]
+    assert_same(dict(policies[0]), dict(policies[1]))
+    states = [timeless(Checkpoints(run / "checkpoints").newest()) for run in (one, other)]
+    assert_same(*states)
+    assert rows_of(one) == rows_of(other)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Runs that nothing happened to, by the name of the program."""
+    root = tmp_path_factory.mktemp("whole")
+
+    def run(name: str) -> Path:
+        program, flags = PROGRAMS[name]
+        folder = name.replace(" ", "-")
+        if not list(root.glob(f"*/{folder}")):
+            program.train([*NETWORK, *SHORT, *flags, f"--run_dir={root}", f"--run_name={folder}", "--no-progress"])
+        return run_of(root, folder)
+
+    return run
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_killed_run_ends_as_if_nothing_had_happened(name, whole, tmp_path):
+    program, flags = PROGRAMS[name]
+    wanted = whole(name)
+    arguments = [*NETWORK, *SHORT, *flags, f"--run_dir={tmp_path}", "--run_name=killed"]
+    while not list(tmp_path.glob("*/killed/checkpoints/images_*")):  # else there would be nothing to lose
+        shutil.rmtree(tmp_path)
+        process = start(program, arguments)
+        while process.is_alive() and not list(tmp_path.glob("*/killed/metrics.csv")):
+            time.sleep(0.01)
+        assert kill(process, random.uniform(0.3, 1.5)), "the run must be long enough to be killed"
+    run = run_of(tmp_path, "killed")
+    program.train([f"--resume={run}"])
+    assert_same_run(wanted, run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(name, tmp_path):
+    """The real command; with its settings, 20 kills in all."""
+    program, flags = PROGRAMS[name]
+    script = [sys.executable, program.__file__]
+    arguments = [*NETWORK, *SHORT, "--images=400", *flags, f"--run_dir={tmp_path}", "--checkpoint_every=8"]
+    program.train([*arguments, "--run_name=whole"])
+    kills, command = 0, [*script, *arguments, "--run_name=killed"]
+    while kills < 5:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not (begun := list(tmp_path.glob("*/killed/metrics.csv"))) and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(random.uniform(0.0, 12.0))
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.wait()
+        kills += 1
+        command = [*script, f"--resume={begun[0].parent}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    print(f"{name}: killed {kills} times")
+    assert kills >= 3
+    assert_same_run(run_of(tmp_path, "whole"), run_of(tmp_path, "killed"))
+
+
+def test_a_run_goes_on_to_more_images(whole, tmp_path):
+    run = copied(whole("a2c"), tmp_path)
+    with pytest.raises(ConfigError, match="has had its 24 images; go on with --images of more than that"):
+        train_a2c.train([f"--resume={run}"])
+    train_a2c.train([f"--resume={run}", "--images=32", "--no-progress"])
+    assert yaml.safe_load((run / "config.yaml").read_text())["images"] == 32
+    longer = [*NETWORK, *SHORT, *INDEPENDENT, "--images=32", f"--run_dir={tmp_path}", "--run_name=longer"]
+    assert_same_run(train_a2c.train(longer), run)
+
+
+def copied(run: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(run, folder / run.name))
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_used(damage, whole, tmp_path, caplog):
+    run = copied(whole("a2c"), tmp_path)
+    newest = Checkpoints(run / "checkpoints").paths()[-1]
+    newest.write_bytes(DAMAGE[damage](newest.read_bytes()))
+    (run / "final.zip").unlink()
+    train_a2c.train([f"--resume={run}"])
+    assert f"the checkpoint {newest} is damaged; the one before it is used" in caplog.text
+    newest.unlink(missing_ok=True)
+    assert_same_run(whole("a2c"), run)
+
+
+def test_a_run_without_a_checkpoint_begins_again(whole, tmp_path):
+    run = copied(whole("a2c"), tmp_path)
+    shutil.rmtree(run / "checkpoints")
+    train_a2c.train([f"--resume={run}"])
+    assert_same_run(whole("a2c"), run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_to_go_on_and_loses_nothing(number, whole, tmp_path):
+    command = [sys.executable, train_a2c.__file__, *NETWORK, *SHORT, *INDEPENDENT, "--checkpoint_every=0"]
+    command += [f"--run_dir={tmp_path}", "--run_name=stopped", "--env=SNNPlastic-Unsup1-v0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if "images" in line:  # it has begun to learn
+                process.send_signal(number)
+                break
+        _, errors = process.communicate(timeout=60)
+    run = run_of(tmp_path, "stopped")
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1] == f"stopped; go on with --resume={run}"
+    (checkpoint,) = (run / "checkpoints").iterdir()  # although there were to be none
+    assert 0 < int(checkpoint.stem.split("_")[1].split("-")[0]) < 24
+    train_a2c.train([f"--resume={run}", "--checkpoint_every=4"])
+    assert_same_run(whole("a2c"), run)
+
+
+def test_a_full_disk_costs_a_warning_and_an_error_at_the_end(whole, tmp_path, capfd):
+    """metrics.csv still fits, checkpoints do not."""
+    arguments = [*NETWORK, *SHORT, *INDEPENDENT, f"--run_dir={tmp_path}", "--run_name=full", "--no-progress"]
+    process = start(train_a2c, arguments, file_size=20_000)
+    process.join()
+    errors = capfd.readouterr().err
+    assert process.exitcode == 1
+    assert "no checkpoint at 4 images: " in errors and "no checkpoint at 6 images: " in errors
+    assert errors.strip().splitlines()[-1].startswith("error: ")
+    run = run_of(tmp_path, "full")
+    assert not list((run / "checkpoints").iterdir()) and not (run / "final.zip").exists()
+    train_a2c.train([f"--resume={run}"])
+    assert_same_run(whole("a2c"), run)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--learning_rate=0.5"], "learning_rate is 0.0003 in the run, got 0.5; only images, checkpoint_every"),
+        (["--seed=2", "--n_exc=9"], "seed is 1 in the run, got 2; n_exc is 8 in the run, got 9; only"),
+        (["--images=20"], "images must be at least the 24 of the run to resume, got 20"),
+        (["--preset=unsup1"], "so --preset=unsup1 cannot be given, too"),
+        (["--env=SNNPlastic-Semi-v0"], "so --env=SNNPlastic-Semi-v0 cannot be given, too"),
+    ],
+)
+def test_flags_that_contradict_the_run_are_refused_in_one_line(flags, message, whole, capsys):
+    before = (whole("a2c") / "config.yaml").read_text()
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        train_a2c.train([f"--resume={whole('a2c')}", *flags])
+    line = capsys.readouterr().err
+    assert message in line and line.count("\n") == 1
+    assert (whole("a2c") / "config.yaml").read_text() == before
+
+
+def test_what_is_no_run_of_this_program_is_refused_in_one_line(whole, tmp_path, capsys):
+    def refusal(program, run: Path) -> str:
+        with pytest.raises(SystemExit):
+            program.train([f"--resume={run}"])
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        return line
+
+    run = whole("a2c")
+    capsys.readouterr()
+    assert "no run to resume at" in refusal(train_a2c, tmp_path / "none")
+    assert "another program or version: it lacks advantage_scope, lacks batch_size" in refusal(train_ppo, run)
+    (tmp_path / "config.yaml").write_text("images: 3\n")
+    assert "is no configuration of a run: its env is None" in refusal(train_a2c, tmp_path)

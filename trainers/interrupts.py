@@ -1,0 +1,39 @@
+"""Ctrl-C and SIGTERM: the update under way is finished, so that nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Stopped(KeyboardInterrupt):
+    """The run was asked to stop, and has saved a checkpoint."""
+
+
+class StopRequest:
+    """Notes a first Ctrl-C or SIGTERM; a second one ends the program at once. Signals are caught within `with`."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
+            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        # not print(): the signal may have come within one
+        os.write(2, b"\nstopping at the end of this update; Ctrl-C again stops at once, at the last checkpoint\n")
