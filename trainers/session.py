@@ -20,7 +20,7 @@ from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.config.training import LearnerConfig, TrainingConfig
-from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, reward_of
+from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, check_images, reward_of
 from snn_plasticity_gym.files import atomic_path
 from snn_plasticity_gym.metrics import MetricsCSV
 from snn_plasticity_gym.tracking import RunFolder, make_logger
@@ -53,6 +53,8 @@ def run_training(
     seed = config.seed if config.seed >= 0 else secrets.randbelow(2**31)
     if config.threads:
         torch.set_num_threads(config.threads)
+    if config.eval_images:
+        check_images(env_config, config.num_envs, config.eval_images)
     saved = _checkpoint(config) if config.resume else None
     start = load_policy(config.init_policy, env_config.device) if config.init_policy and not saved else None
     env = make_sb3_env(config.env, config.num_envs, **to_dict(env_config))

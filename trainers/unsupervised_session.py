@@ -17,6 +17,7 @@ from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.data import Dataset, load_dataset
 from snn_plasticity_gym.evaluation.comparison_figures import draw_comparison, draw_receptive_fields
 from snn_plasticity_gym.evaluation.labels import accuracy
+from snn_plasticity_gym.evaluation.reward import rewards_of_networks
 from snn_plasticity_gym.evaluation.tables import csv_table, markdown_table, screen_table
 from snn_plasticity_gym.evaluation.unsupervised import (
     GREEDY,
@@ -47,7 +48,7 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig) -> 
         torch.set_num_threads(config.threads)
     names = tuple(dict.fromkeys(config.rules if CONTROL in config.rules else (CONTROL, *config.rules)))
     rules = {name: rule_of(name, config, env_config) for name in names}  # a wrong name is answered at once
-    dataset = load_dataset(env_config.dataset, env_config.data_dir)
+    dataset = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size)
     plan = plan_images(dataset, config.label_images, config.test_images, config.test_split)
     if not plan.disjoint:
         print(
@@ -58,7 +59,11 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig) -> 
     for name, rule in rules.items():
         began = time.perf_counter()
         judged[name] = judge(rule, config.env, env_config, plan, config.networks, config.train_images, config.seed)
-        results[name] = {**judged[name].as_dict(), "seconds": time.perf_counter() - began}
+        results[name] = judged[name].as_dict()
+        if 0 < env_config.plastic_images < env_config.lifetime_length:
+            rewards = rewards_of_networks(rule, config.env, env_config, config.networks, config.seed)
+            results[name]["held_out"] = {term: summary(values) for term, values in rewards.items()}
+        results[name]["seconds"] = time.perf_counter() - began
     controls = judge_pixels(plan)
     pixels = {
         "accuracy": {name: summary(accuracy(matrix)) for name, matrix in controls.items()},

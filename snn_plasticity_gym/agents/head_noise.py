@@ -30,6 +30,7 @@ from snn_plasticity_gym.history import unpack
 from snn_plasticity_gym.state import State
 
 MEASURED = 256  # events of a time step that are measured, once rules are perturbed
+MEASURED_STEPS = 8  # of so many time steps with events one is measured then
 FLOOR = 0.05  # least deviation of an input, as a share of the root mean square deviation of its layer's inputs
 
 
@@ -59,7 +60,7 @@ class HeadNoise:
         self._generator = generator
         self._mirrored = mirrored
         self._moments: list[Tensor] | None = None  # (3, F) of each layer: sums of 1, x and x^2 over events
-        self._xi: Tensor | None = None
+        self._steps = 0  # of this rollout that had events
         self._heads: list[list[tuple[Tensor, Tensor]]] = []  # (B, F, O), (B, 1, O) of each layer of each head
         self.scales: list[LayerScale] = []  # of each layer, head after head; empty: there are no perturbations yet
         self.drawn: list[Tensor] = []  # xi of this rollout, (B, D) each
@@ -80,7 +81,7 @@ class HeadNoise:
 
     def begin_rollout(self) -> None:
         """Scale the perturbations to come by the events seen so far."""
-        self.drawn, self._heads = [], []
+        self.drawn, self._heads, self._steps = [], [], 0
         if self._moments is not None:
             self.scales = [_scale(moments) for moments in self._moments]
             self._moments = [MEMORY * moments for moments in self._moments]
@@ -106,8 +107,10 @@ class HeadNoise:
         lifetime = per_event(torch.arange(len(events.lengths), device=inputs.device), events.lengths)  # (E,)
         if not self.ready:
             return self._measure(network, inputs, state.group), None
-        some = slice(None, None, -(-len(inputs) // MEASURED))
-        self._measure(network, inputs[some], state.group[some])
+        if self._steps % MEASURED_STEPS == 0:
+            some = slice(None, None, -(-len(inputs) // MEASURED))
+            self._measure(network, inputs[some], state.group[some])
+        self._steps += 1
         if len(self._heads) == 1:
             return torch.tanh(_by_lifetime(self._heads[0], inputs, lifetime, events.lengths)), None
         delta_d = inputs.new_empty(len(inputs))

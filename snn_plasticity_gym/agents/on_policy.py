@@ -205,19 +205,22 @@ class EventLearner(OnPolicyAlgorithm):
             if image % buffer.credit_horizon == 0:
                 self._explore.perturb(env.num_envs)
             fresh = torch.from_numpy(face.engine.ages == 0).to(self.device)  # (B,)
-            while (events := face.events()) is not None:
-                step = int(face.engine.steps[0])
-                actions, log_probs = self._explore.act(rule, events)  # (E,) each
-                if log_probs is not None:
-                    buffer.add(events, actions, log_probs, step)
-                face.apply(actions)
-                if events.then is not None:  # the time step goes on
-                    continue
-                self.num_timesteps += env.num_envs
-                callback.update_locals(locals())
-                if not callback.on_step():
-                    return False
-            result = face.finish()
+            if face.engine.network.frozen.all():  # there is nothing to answer
+                result = face.live(rule)
+                for _ in range(face.engine.num_steps):
+                    if not self._count_step(env, callback, locals()):
+                        return False
+            else:
+                while (events := face.events()) is not None:
+                    step = int(face.engine.steps[0])
+                    actions, log_probs = self._explore.act(rule, events)  # (E,) each
+                    if log_probs is not None:
+                        buffer.add(events, actions, log_probs, step)
+                    face.apply(actions)
+                    # Unless the time step goes on.
+                    if events.then is None and not self._count_step(env, callback, locals()):
+                        return False
+                result = face.finish()
             buffer.end_episode(result.reward.to(self.device), face.engine.num_steps, result.event_rewards, fresh)
             results.append(result)
             self._update_info_buffer(_episode_infos(result, face.engine.num_steps, time.time() - self.start_time / 1e9))
@@ -225,6 +228,12 @@ class EventLearner(OnPolicyAlgorithm):
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
+
+    def _count_step(self, env: VecEnv, callback: BaseCallback, values: dict[str, Any]) -> bool:
+        """Note that every network has made a time step; return False if the callback stops the rollout."""
+        self.num_timesteps += env.num_envs
+        callback.update_locals(values)
+        return callback.on_step()
 
     def _record_rollout(
         self, face: PlasticityVectorEnv | PlasticityEnv, results: list[EpisodeResult], seconds: float

@@ -67,8 +67,8 @@ class EnvironmentConfig:
     )
     plastic_images: int = setting(
         0,
-        "Images of a lifetime, its first ones, during which synapses are plastic; what follows is judged "
-        "by itself and shows what was learned. 0: all.",
+        "Images of a lifetime, its first ones, during which synapses are plastic and adaptive thresholds move; what "
+        "follows is judged by itself and shows what was learned. 0: all.",
         unit="images",
         section="Simulation",
         ge=0,

@@ -209,6 +209,7 @@ class Engine:
             self.start_lifetimes(worn, [None] * len(worn))
         for row in rows:
             if self.config.plastic_images and self.ages[row] == self.config.plastic_images:
+                self.network.frozen[row] = True
                 self.task.end_plasticity(row)
         input_raster = self.raster[self.task.input_name]
         for row in rows:
@@ -267,11 +268,9 @@ class Engine:
 
     def _of_plastic(self, activity: NetworkActivity, rows: Sequence[int] | None) -> NetworkActivity:
         """Leave out the spikes of lifetimes that are no longer plastic, which then have no events."""
-        plastic_images = self.config.plastic_images
-        frozen = self.ages[slice(None) if rows is None else rows] >= plastic_images
-        if not plastic_images or not frozen.any():
+        if not self.network.frozen.any():
             return activity
-        plastic = torch.as_tensor(~frozen, device=self.device).unsqueeze(1)  # (R, 1)
+        plastic = ~(self.network.frozen if rows is None else self.network.frozen[rows]).unsqueeze(1)  # (R, 1)
         spikes = {name: fired & plastic for name, fired in activity.spikes.items()}  # (R, N) each
         return activity._replace(spikes=spikes, lists={name: SpikeList.of(fired) for name, fired in spikes.items()})
 
@@ -340,19 +339,23 @@ class Engine:
         return change if finite else None
 
     def live(self, rule: Rule) -> bool:
-        """Let all lifetimes live by a rule through the whole image that `begin` has shown, if the rule can do so.
+        """Let all lifetimes live by a rule through the whole image that `begin` has shown, if that can be compiled.
 
-        That takes a rule in closed form (`closed_form_of`); spikes and weights are those that `advance` and `write`
-        lead to. What matters no more after an image (membranes, histories) is left as it was.
+        That takes a rule in closed form (`closed_form_of`), or lifetimes that all have ceased to be plastic, whatever
+        the rule; spikes and weights are those that `advance` and `write` lead to. What matters no more after an image
+        (membranes, histories) is left as it was.
 
         Returns:
-            False: nothing was done, the rule has to answer events, if only because lifetimes have ceased to be plastic.
+            False: nothing was done, the rule has to answer events.
         """
         assert not self.steps.any(), "begin() comes first"
-        ended = self.config.plastic_images and (self.ages >= self.config.plastic_images).any()
-        form = None if ended else closed_form_of(rule, self.config, self.task)
-        if form is None:
-            return False
+        frozen = self.network.frozen
+        if frozen.all() and self.device.type == "cpu" and not self.task.rewards_events:
+            form = None
+        else:
+            form = closed_form_of(rule, self.config, self.task)
+            if form is None or frozen.any():
+                return False
         pace = learning_pace(self.ages, self.config.eta_decay)
         self.num_events[:] = self.compiled.show(form, self.raster, pace, self.changes.sums)
         self.steps[:] = self.num_steps

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from snn_plasticity_gym.config.environments import EnvironmentConfig
-from snn_plasticity_gym.config.schema import to_dict
+from snn_plasticity_gym.config.schema import ConfigError, to_dict
+from snn_plasticity_gym.envs.engine import EpisodeResult
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.rules import Rule
 
@@ -15,7 +17,7 @@ JUDGE_SEED = 1_000_000_007  # of the networks and images that rules are judged o
 
 
 class RewardReport(NamedTuple):
-    """Means over all images shown."""
+    """Means over all images that count."""
 
     reward: float
     terms: dict[str, float]  # over the images for which a term has a value
@@ -33,6 +35,8 @@ def reward_of(
 ) -> RewardReport:
     """Let fresh networks live by a rule, plasticity on, and return the reward they earn.
 
+    Where plasticity ends after `plastic_images`, only the images that follow count: they show what was learned.
+
     Args:
         rule: Answers events; called without gradient.
         env_id: Environment.
@@ -40,14 +44,12 @@ def reward_of(
         num_lifetimes: Networks side by side, with seeds seed, seed + 1, ...
         num_images: Images in all, rounded up to the same number for each network.
         seed: Of networks, images and input spikes. The same seed gives every rule the same ones.
+
+    Raises:
+        ConfigError: None of the images counts.
     """
-    settings = to_dict(config) | {"split": "validation"}
-    env = PlasticityVectorEnv(env_id, num_envs=num_lifetimes, **settings)
-    env.reset(seed=seed)
-    results = []
-    with torch.no_grad():
-        for _ in range(-(-num_images // num_lifetimes)):
-            results.append(env.live(rule))
+    check_images(config, num_lifetimes, num_images)
+    results = live(rule, env_id, config, num_lifetimes, -(-num_images // num_lifetimes), seed)
     rewards = torch.cat([result.reward for result in results])  # (images,)
     terms = {name: torch.cat([result.terms[name] for result in results]) for name in results[0].terms}
     spikes = {name: torch.cat([result.spikes[name] for result in results]) for name in results[0].spikes}
@@ -57,3 +59,56 @@ def reward_of(
         spikes={name: values.float().mean().item() for name, values in spikes.items()},
         num_images=len(rewards),
     )
+
+
+def check_images(config: EnvironmentConfig, num_lifetimes: int, num_images: int) -> None:
+    """Refuse so few images that networks are plastic in all of them, so that none counts.
+
+    Raises:
+        ConfigError: In one line.
+    """
+    least = config.plastic_images * num_lifetimes + 1
+    if config.plastic_images and num_images < least:
+        raise ConfigError(
+            f"images to judge by must be at least {least}, since {num_lifetimes} networks are plastic for "
+            f"plastic_images={config.plastic_images} each and only what follows counts, got {num_images}"
+        )
+
+
+@torch.no_grad()
+def live(
+    rule: Rule, env_id: str, config: EnvironmentConfig, num_lifetimes: int, images_each: int, seed: int
+) -> list[EpisodeResult]:
+    """Let fresh networks live by a rule on the validation split; return how the images went that count.
+
+    Args:
+        rule, env_id, config, num_lifetimes, seed: As in `reward_of`.
+        images_each: Images shown to each network.
+    """
+    env = PlasticityVectorEnv(env_id, num_envs=num_lifetimes, **(to_dict(config) | {"split": "validation"}))
+    env.reset(seed=seed)
+    results = []
+    for _ in range(images_each):
+        counts = not config.plastic_images or bool(env.engine.network.frozen.all())
+        result = env.live(rule)
+        if counts:
+            results.append(result)
+    return results
+
+
+def rewards_of_networks(
+    rule: Rule, env_id: str, config: EnvironmentConfig, num_networks: int, seed: int
+) -> dict[str, Tensor]:
+    """Return what whole lifetimes earn after their plasticity has ended, the means of reward and terms, (B,) each.
+
+    Every network has images and input spikes of its own, whatever `common_noise` says.
+
+    Args:
+        rule, env_id, config, seed: As in `reward_of`; `config` with a `lifetime_length` and fewer `plastic_images`.
+        num_networks: B.
+    """
+    alone = type(config)(**(to_dict(config) | {"common_noise": False}))
+    results = live(rule, env_id, alone, num_networks, config.lifetime_length, seed)
+    values = {"reward": torch.stack([result.reward for result in results])}  # (images, B)
+    values |= {name: torch.stack([result.terms[name] for result in results]) for name in results[0].terms}
+    return {name: value.double().nanmean(dim=0).cpu() for name, value in values.items()}

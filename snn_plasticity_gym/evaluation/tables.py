@@ -29,6 +29,7 @@ COLUMNS = (
     Column("activity", "winner_entropy", "winner entropy / log N", "entropy", 1, 3),
     Column("activity", "dead", "dead neurons", "dead"),
     Column("activity", "greedy", "greedy neurons", "greedy"),
+    Column("held_out", "reward", "held-out reward after plasticity", "held-out", 1, 3),
     Column("learning", "reward", "reward while learning", "reward", 1, 3),
     Column("learning", "sparsity", "sparsity", "sparsity", 1, 3),
     Column("learning", "diversity", "diversity", "diversity", 1, 3),
@@ -61,7 +62,7 @@ def csv_table(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _csv_title(column: Column) -> str:
-    prefix = "learning_" if column.group == "learning" else ""
+    prefix = f"{column.group}_" if column.group in ("learning", "held_out") else ""
     return prefix + column.key + ("_percent" if column.factor == 100 else "")
 
 

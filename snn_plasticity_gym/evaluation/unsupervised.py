@@ -119,7 +119,7 @@ def judge(
     """Let fresh networks learn by a frozen rule, then freeze weights and thresholds, give labels, and test.
 
     The networks learn from the whole training split without the images that are held back, whatever `split` and
-    `image_pool` of `config` say, and live as long as the learning takes.
+    `image_pool` of `config` say, and live, and are plastic, as long as the learning takes.
 
     Args:
         rule: Answers events.
@@ -131,7 +131,7 @@ def judge(
         seed: Of networks, training images and input spikes. The same seed gives every rule the same ones; the input
             spikes of labelling and test are the same whatever the seed.
     """
-    settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0}
+    settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0, "plastic_images": 0}
     settings["modulation"] = modulation_of(rule) or config.modulation
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
     env.engine.hold_back(plan.held_back)

@@ -120,6 +120,8 @@ class Network:
         self.states: dict[str, LIFState] = {
             p.name: lif_init(num_networks, p.size, p.lif, device, dtype) for p in populations if p.lif is not None
         }
+        # (B,) networks that no longer change, whose adaptive thresholds stand still.
+        self.frozen = torch.zeros(num_networks, dtype=torch.bool, device=device)
         self.last_spikes = {  # (B, N) of the step before, which recurrent projections carry
             p.source: torch.zeros(num_networks, self._size(p.source), device=device, dtype=torch.bool)
             for p in self.projections
@@ -152,6 +154,7 @@ class Network:
             if not projection.autapses:
                 fresh.fill_diagonal_(0.0)
             weights.copy_(fresh)
+        self.frozen[row] = False
         for state in self.states.values():
             state.theta[row] = 0.0
 
@@ -213,9 +216,12 @@ class Network:
                 if currents and name in currents:
                     current += currents[name]
                 potentials[name] = integrate(current, state, population.lif, self.dt)
-                spikes[name], state = fire(potentials[name], state, population.lif, self.dt)
+                spikes[name], after = fire(potentials[name], state, population.lif, self.dt)
+                if population.lif.theta_plus > 0 and self.frozen.any():
+                    frozen = _take(self.frozen, rows).unsqueeze(1)  # (R, 1)
+                    after = after._replace(theta=torch.where(frozen, state.theta, after.theta))
                 self.states[name] = LIFState(
-                    *(_put(whole, rows, part) for whole, part in zip(self.states[name], state, strict=True))
+                    *(_put(whole, rows, part) for whole, part in zip(self.states[name], after, strict=True))
                 )
             lists[name] = SpikeList.of(spikes[name])
         for name, last in self.last_spikes.items():

@@ -52,6 +52,8 @@ class CompiledImages:
         self._task = task
         self._eligibility = eligibility
         self._populations, self._places = _populations(network)
+        # Without a rise there is no adaptive threshold to update, see `fire`: theta stays as it is.
+        self._frozen = self._populations._replace(theta_plus=np.zeros_like(self._populations.theta_plus))
         self._connections = _connections(network)
         num_neurons = int(self._populations.size.sum())
         shape = (network.num_networks, num_neurons)
@@ -66,11 +68,11 @@ class CompiledImages:
             rest[place] = self._populations.v_rest[p]
         self._rest = rest  # (N,) mV
 
-    def show(self, form: ClosedForm, raster: dict[str, Tensor], pace: Tensor, changes: Tensor) -> Tensor:
+    def show(self, form: ClosedForm | None, raster: dict[str, Tensor], pace: Tensor, changes: Tensor) -> Tensor:
         """Go through an image from its first step to its last; weights and adaptive thresholds are changed in place.
 
         Args:
-            form: The rule.
+            form: The rule; None: weights and adaptive thresholds stay as they are, and there are no events.
             raster: Spikes of every population, bool (B, T, N); those of the input are given, the others filled in.
             pace: Share of the learning rates that the age of each lifetime leaves, float32 (B,).
             changes: Statistics of weight changes to add to, float64 (4, heads); see `WeightChanges`.
@@ -86,7 +88,7 @@ class CompiledImages:
         num_events = np.zeros(self._network.num_networks, dtype=np.int64)
         weights = self._network.weights.numpy()
         held, keep = NOTHING, np.ones(num_steps, dtype=np.float32)
-        if self._eligibility is not None:
+        if self._eligibility is not None and form is not None:
             held, keep = self._eligibility.traces.numpy(), self._eligibility.keep.numpy()
 
         def run(first: int, last: int, simulate: bool, learn: bool) -> None:
@@ -94,13 +96,13 @@ class CompiledImages:
                 first,
                 last,
                 simulate,
-                learn,
-                self._populations,
+                learn and form is not None,
+                self._populations if form is not None else self._frozen,
                 self._connections,
                 self._neurons,
                 weights,
                 self._raster,
-                form,
+                form or ClosedForm(),
                 pace.numpy(),
                 held,
                 keep,
@@ -137,14 +139,12 @@ class CompiledImages:
         """
         self._raster[:, :, self._places[self._task.input_name]] = spikes.numpy()
         self._rest_all()
-        # Without a rise there is no adaptive threshold to update, see `fire`: theta stays as it is.
-        frozen = self._populations._replace(theta_plus=np.zeros_like(self._populations.theta_plus))
         advance(
             0,
             self._raster.shape[1],
             True,
             False,
-            frozen,
+            self._frozen,
             self._connections,
             self._neurons,
             self._network.weights.numpy(),
