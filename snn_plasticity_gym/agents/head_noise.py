@@ -30,7 +30,7 @@ from snn_plasticity_gym.history import unpack
 from snn_plasticity_gym.state import State
 
 MEASURED = 256  # events of a time step that are measured, once rules are perturbed
-MEASURED_STEPS = 8  # of so many time steps with events one is measured then
+MEASURED_STEPS = 32  # time steps with events that are measured of each rollout then, and of those beyond an eighth
 FLOOR = 0.05  # least deviation of an input, as a share of the root mean square deviation of its layer's inputs
 
 
@@ -107,7 +107,7 @@ class HeadNoise:
         lifetime = per_event(torch.arange(len(events.lengths), device=inputs.device), events.lengths)  # (E,)
         if not self.ready:
             return self._measure(network, inputs, state.group), None
-        if self._steps % MEASURED_STEPS == 0:
+        if self._steps < MEASURED_STEPS or self._steps % 8 == 0:
             some = slice(None, None, -(-len(inputs) // MEASURED))
             self._measure(network, inputs[some], state.group[some])
         self._steps += 1
