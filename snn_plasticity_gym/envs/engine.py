@@ -22,13 +22,13 @@ from snn_plasticity_gym.envs.event_log import EventLog
 from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, pool_length
 from snn_plasticity_gym.envs.task import Episode
 from snn_plasticity_gym.envs.tasks import make_task
-from snn_plasticity_gym.envs.weight_changes import WeightChanges, learning_pace, slowed, weight_statistics
+from snn_plasticity_gym.envs.weight_changes import WeightChanges, learning_pace, weight_statistics
+from snn_plasticity_gym.envs.weight_writer import WeightWriter
 from snn_plasticity_gym.events import EventFinder, SynapseEvents, head_names, per_event
 from snn_plasticity_gym.history import empty_windows, push
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.snn.network import Network, NetworkActivity, SpikeList
 from snn_plasticity_gym.state import State, restore
-from snn_plasticity_gym.step_loops import write_weights
 
 
 class Engine:
@@ -61,11 +61,6 @@ class Engine:
         split_kinds = config.event_kinds == "split"
         self.heads = head_names(self.task.groups, split_kinds)  # of the policy; `SynapseEvents.group` counts them
         self._find_events = EventFinder(self.network, config.history_length, split_kinds)
-        plasticity = [p.plasticity for p in self._find_events.projections if p.plasticity is not None]
-        self._scale, self._w_min, self._w_max = (  # (projections,) each
-            torch.tensor([getattr(p, name) for p in plasticity], device=self.device)
-            for name in ("scale", "w_min", "w_max")
-        )
         sizes = {population.name: population.size for population in self.task.populations}
         self._windows = {  # (B, N, W)
             name: empty_windows(num_lifetimes, sizes[name], length=config.history_length, device=self.device)
@@ -94,6 +89,7 @@ class Engine:
         self.num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=self.device)
         self._all = torch.arange(num_lifetimes, device=self.device)
         self.changes = WeightChanges(self.heads, self.device)
+        self._write = WeightWriter(self.network, self._find_events.projections, self._eligibility, self.changes)
 
     @functools.cached_property
     def compiled(self) -> CompiledImages:
@@ -107,7 +103,7 @@ class Engine:
 
     def weight_range(self) -> tuple[float, float]:
         """Return the smallest and the largest weight that a plastic synapse can have."""
-        return float(self._w_min.min()), float(self._w_max.max())
+        return self._write.weight_range
 
     def has_begun(self, row: int) -> bool:
         """Whether lifetime `row` has been shown an image."""
@@ -299,44 +295,14 @@ class Engine:
         if delta_d.shape != events.weight.shape:
             raise ValueError(f"delta_d must have one entry per event, {len(events.weight)}, got {tuple(delta_d.shape)}")
         delta_d = delta_d.detach().to(self.network.weights)  # a graph must not grow over the weights' whole life
+        pace = None
         if self.config.eta_decay:
-            pace = learning_pace(self.ages, self.config.eta_decay).to(delta_d)  # (B,)
-            delta_d = slowed(delta_d, per_event(pace, events.lengths) if row is None else pace[row])
+            of_lifetimes = learning_pace(self.ages, self.config.eta_decay).to(delta_d)  # (B,)
+            pace = per_event(of_lifetimes, events.lengths) if row is None else of_lifetimes[row]  # (E,) or ()
         step = int(self.steps[row or 0]) - 1
-        at_once = self.device.type == "cpu" and self._eligibility is None
-        change = self._write_loop(events, delta_d) if at_once else self._write(events, delta_d, step)
-        if change is None:
-            raise ValueError("delta_d must be finite, got NaN or infinity; look at the rule that made it")
+        change = self._write(events, delta_d, step, pace)
         if self.task.rewards_events:
             self._log.add(step, row, events, change)
-
-    def _write(self, events: SynapseEvents, delta_d: Tensor, step: int) -> Tensor | None:
-        """Return the weight changes asked for, (E,), or None, and nothing done, where one is not finite."""
-        if not torch.isfinite(delta_d).all():
-            return None
-        scale, low, high = (
-            bound.index_select(0, events.projection) for bound in (self._scale, self._w_min, self._w_max)
-        )
-        change = scale * delta_d.clamp(-1.0, 1.0)  # (E,)
-        if self._eligibility is not None:
-            self._eligibility.hold(events.synapse, change, step)
-            return change
-        weight = (events.weight + change).clamp(low, high)
-        self.network.weights[events.synapse] = weight
-        self.changes.add(events.group, weight - events.weight)
-        return change
-
-    def _write_loop(self, events: SynapseEvents, delta_d: Tensor) -> Tensor | None:
-        """Do what `_write` does, by one compiled loop."""
-        change = torch.empty_like(delta_d)
-        columns = (delta_d.contiguous(), events.synapse, events.weight, events.projection, events.group)
-        finite = write_weights(
-            *(column.numpy() for column in columns),
-            *(column.numpy() for column in (self._scale, self._w_min, self._w_max, self.network.weights)),
-            self.changes.sums.numpy(),
-            change.numpy(),
-        )
-        return change if finite else None
 
     def live(self, rule: Rule) -> bool:
         """Let all lifetimes live by a rule through the whole image that `begin` has shown, if that can be compiled.

@@ -30,11 +30,6 @@ def learning_pace(ages: NDArray[np.int64], eta_decay: float) -> Tensor:
     return torch.from_numpy(1.0 / (1.0 + ages / eta_decay)).float()
 
 
-def slowed(delta_d: Tensor, pace: Tensor) -> Tensor:
-    """Return clip(delta_d, -1, 1) * pace, (E,); what is not finite stays so, that it may be refused."""
-    return torch.where(delta_d.isfinite(), delta_d.clamp(-1.0, 1.0) * pace, delta_d)
-
-
 class WeightChanges:
     """Statistics of the weight changes that were really made, by policy head.
 

@@ -1,6 +1,6 @@
 """Statistics of weight changes against the weights themselves."""
 
-import functools
+import contextlib
 
 import gymnasium
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from toys import SMALL
 
 import snn_plasticity_gym  # noqa: F401
+from snn_plasticity_gym.envs.weight_writer import WeightWriter
 
 
 @pytest.mark.parametrize(
@@ -64,11 +65,13 @@ def test_the_compiled_write_is_that_of_torch(event_kinds):
     while (events := env.events()) is not None:
         delta_d = 2.0 * torch.randn(len(events.weight), generator=generator)
         before, outcomes = engine.network.weights.clone(), []
-        for write in (functools.partial(engine._write, step=0), engine._write_loop):
+        for loops in (False, True):
+            write = WeightWriter(engine.network, engine._find_events.projections, None, engine.changes, loops)
             engine.network.weights.copy_(before)
-            assert write(events, torch.full_like(delta_d, torch.nan)) is None or not len(delta_d)
+            with pytest.raises(ValueError, match="finite") if len(delta_d) else contextlib.nullcontext():
+                write(events, torch.full_like(delta_d, torch.nan), 0)
             assert torch.equal(engine.network.weights, before) and not engine.changes.sums.any()
-            change = write(events, delta_d)
+            change = write(events, delta_d, 0)
             outcomes.append((change, engine.network.weights.clone(), engine.changes.sums.clone()))
             engine.changes.take()
         (change, weights, sums), (looped_change, looped_weights, looped_sums) = outcomes
