@@ -1,7 +1,8 @@
-"""Presets: YAML files of settings that a training starts from, as `--preset NAME`; flags win over them.
+"""Presets: YAML files of settings that a program starts from, as `--preset NAME`; flags win over them.
 
-A preset has lines `name: value`, and first a comment that says what it is for. It may have any setting of the trainer
-and of its environment, and nothing else. The config.yaml of a run is a preset, too: it repeats the run.
+A preset has lines `name: value`, and first a comment that says what it is for. It may have any setting of the program
+and of its environment, and nothing else, but what trainers and the judge of rules say of themselves is left aside by
+the other, which takes the environment alone. The config.yaml of a run is a preset, too: it repeats the run.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from snn_plasticity_gym.config.cli import parse_configs
@@ -12,10 +13,15 @@ from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.presets import purpose, read_preset, shipped_file, shipped_files
 from snn_plasticity_gym.config.schema import ConfigError, setting_fields, to_dict
 from snn_plasticity_gym.config.training import A2CConfig, PPOConfig
+from snn_plasticity_gym.envs.compiled import closed_form_of
+from snn_plasticity_gym.envs.tasks import make_task
+from snn_plasticity_gym.rules.registry import read_rule
 from snn_plasticity_gym.trainers.train_a2c import train
 
 GRAD = "SNNPlastic-Grad-v0"
-NAMES = ["grad", "semi", "unsup1", "unsup2"]
+TRAINING = ["grad", "semi", "unsup1", "unsup2"]
+JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta"]
+NAMES = sorted(TRAINING + JUDGING)
 
 
 def parse(*argv: str, trainer: type = A2CConfig):
@@ -48,9 +54,12 @@ def test_these_are_shipped():
     assert [path.stem for path in shipped_files("preset")] == NAMES
 
 
-@pytest.mark.parametrize("trainer", [A2CConfig, PPOConfig])
-@pytest.mark.parametrize("name", NAMES)
-def test_a_shipped_preset_says_what_it_is_for_and_all_its_values_arrive(name: str, trainer: type):
+@pytest.mark.parametrize(
+    ("trainer", "name"),
+    [(trainer, name) for trainer in (A2CConfig, PPOConfig) for name in TRAINING]
+    + [(EvaluateConfig, name) for name in JUDGING],
+)
+def test_a_shipped_preset_says_what_it_is_for_and_all_its_values_arrive(trainer: type, name: str):
     path = shipped_file("preset", name)
     assert path.read_text().startswith("# ") and 20 < len(purpose(path)) < 90
     values = yaml.safe_load(path.read_text())
@@ -59,6 +68,17 @@ def test_a_shipped_preset_says_what_it_is_for_and_all_its_values_arrive(name: st
     assert "env" in values and values.keys() <= known
     assert values.items() <= (to_dict(training) | to_dict(environment)).items()
     assert training.preset == name
+
+
+@pytest.mark.parametrize("name", JUDGING)
+def test_a_preset_of_the_judge_is_compiled_rules_and_all_and_a_network_to_train_in(name: str):
+    judge, environment = parse(f"--preset={name}", trainer=EvaluateConfig)
+    task = make_task(environment, 1, 784, 1, torch.device("cpu"))
+    for rule in judge.rules:
+        scale = environment.eta_exc * environment.alpha_unsup
+        assert closed_form_of(read_rule(rule, dt=environment.dt, scale=scale), environment, task) is not None
+    training, same = parse_configs(A2CConfig, ENVIRONMENTS, [f"--preset={name}"], foreign=(EvaluateConfig,))
+    assert same == environment and training == A2CConfig(env=judge.env, preset=name)
 
 
 def test_flags_win_and_what_a_preset_leaves_out_is_default():
@@ -113,9 +133,7 @@ def test_a_preset_of_another_environment_is_refused_in_a_short_line(refusal):
 
 
 def test_unknown_presets(refusal):
-    assert "unknown preset 'grda'; valid: grad, semi, unsup1, unsup2, or the path of a YAML file" in refusal(
-        "--preset=grda"
-    )
+    assert f"unknown preset 'grda'; valid: {', '.join(NAMES)}, or the path of a YAML file" in refusal("--preset=grda")
     assert "did you mean unsup1?" in refusal("--preset", "unsup-1")
     assert "cannot read settings from none/grad" in refusal("--preset=none/grad")
     assert "argument --preset: expected one argument" in refusal("--preset")
