@@ -31,6 +31,7 @@ from snn_plasticity_gym.snn.encoding import poisson_encode
 from snn_plasticity_gym.snn.lif import LIFParams
 from snn_plasticity_gym.snn.surrogate import spike
 from snn_plasticity_gym.tracking import RunFolder, make_logger
+from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.wandb_writer import start_wandb
 
 EVAL_SEED = 1_000_000_007  # of the input spikes of every evaluation; far from the seeds that runs draw
@@ -169,6 +170,9 @@ def run_bptt(config: BPTTConfig) -> Path:
         logger.close()
     print(f"accuracy on {result['test_images']} test images {test.accuracy:.4f}, loss {test.loss:.4f}")
     print(f"{seconds:.0f} s, run folder {run.path}")
+    page = report_at_end(run.path) if config.report else None
+    if page is not None:
+        print(f"report {page}")
     return run.path
 
 

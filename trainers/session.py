@@ -26,6 +26,7 @@ from snn_plasticity_gym.metrics import MetricsCSV
 from snn_plasticity_gym.tracking import RunFolder, make_logger
 from snn_plasticity_gym.trainers.callbacks import ProgressLines, SaveCheckpoints
 from snn_plasticity_gym.trainers.interrupts import StopRequest
+from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.wandb_writer import start_wandb
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
@@ -98,7 +99,8 @@ def run_training(
             model.logger.record(f"eval_{name}/{key}", number)
     model.logger.dump(model.num_timesteps)
     model.logger.close()
-    print(_outcome(before, after, time.perf_counter() - began, run))
+    page = report_at_end(run.path) if config.report else None
+    print(_outcome(before, after, time.perf_counter() - began, run, page))
     return run.path
 
 
@@ -181,7 +183,9 @@ def _plan(
     )
 
 
-def _outcome(before: RewardReport | None, after: RewardReport | None, seconds: float, run: RunFolder) -> str:
+def _outcome(
+    before: RewardReport | None, after: RewardReport | None, seconds: float, run: RunFolder, page: Path | None
+) -> str:
     lines = []
     if before and after:
         names = list(dict.fromkeys([*before.terms, *after.terms]))
@@ -194,4 +198,6 @@ def _outcome(before: RewardReport | None, after: RewardReport | None, seconds: f
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # KiB on Linux
     lines.append(f"{seconds:.0f} s, peak memory {peak:.1f} GiB")
     lines.append(f"run folder {run.path}")
+    if page is not None:
+        lines.append(f"report {page}")
     return "\n".join(lines)

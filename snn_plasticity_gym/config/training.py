@@ -28,6 +28,7 @@ class RunConfig:
         choices=WANDB_MODES,
     )
     wandb_project: str = setting("snn-plasticity-gym", "Project on Weights & Biases.", section="Logging")
+    report: bool = setting(True, "Write report.html into the run's folder at the end.", section="Logging")
     threads: int = setting(
         1,
         "CPU threads of torch; 0: as many as torch takes, a third faster on two quiet cores, far slower on busy ones.",

@@ -26,7 +26,15 @@ FEEDBACK = "--third_factor=feedback"
 def runs(tmp_path_factory) -> dict[str, Path]:
     """Tiny trainings, by what is special about them."""
     root = tmp_path_factory.mktemp("runs")
-    common = ["--images=2", "--num_envs=2", "--eval_images=0", "--wandb=disabled", "--no-progress", "--head_sizes=8"]
+    common = [
+        "--images=2",
+        "--num_envs=2",
+        "--eval_images=0",
+        "--wandb=disabled",
+        "--no-report",
+        "--no-progress",
+        "--head_sizes=8",
+    ]
     unsup = ["--dataset=digits", "--n_exc=4", "--num_steps=4", "--history_length=4", "--env=SNNPlastic-Unsup2-v0"]
     semi = [*NETWORK, "--env=SNNPlastic-Semi-v0"]
     flags = {"plain": semi, "factor": [*semi, FEEDBACK], "two heads": unsup}

@@ -25,7 +25,15 @@ READ_OUTS = ["all_activity", "proportion_weighting", "linear_probe"]
 def run(tmp_path_factory) -> Path:
     """A tiny training with two heads."""
     folder = tmp_path_factory.mktemp("runs")
-    common = ["--images=2", "--num_envs=2", "--eval_images=0", "--wandb=disabled", "--no-progress", "--head_sizes=8"]
+    common = [
+        "--images=2",
+        "--num_envs=2",
+        "--eval_images=0",
+        "--wandb=disabled",
+        "--no-report",
+        "--no-progress",
+        "--head_sizes=8",
+    ]
     return train([*common, *SIZES, "--env=SNNPlastic-Unsup2-v0", f"--run_dir={folder}", "--seed=77"])
 
 

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = ["grad", "semi", "unsup1", "unsup2"]
 TRAINERS = {"trainers/train_a2c.py": A2CConfig, "trainers/train_ppo.py": PPOConfig}
 SMALL = ["--images=2", "--num_envs=2", "--eval_images=2", "--dataset=digits", "--num_steps=10", "--history_length=8"]
-SMALL += ["--wandb=disabled", "--seed=1"]
+SMALL += ["--wandb=disabled", "--report=False", "--seed=1"]
 
 TOY = """
 import pathlib, sys, time

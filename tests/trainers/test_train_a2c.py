@@ -28,7 +28,7 @@ SMALL = {
     "gain_input_exc": 20.0,
 }
 FLAGS = [f"--{name}={value}" for name, value in SMALL.items()]
-SHORT = ["--images=8", "--num_envs=2", "--eval_images=4", "--seed=1", "--wandb=disabled"]
+SHORT = ["--images=8", "--num_envs=2", "--eval_images=4", "--seed=1", "--wandb=disabled", "--no-report"]
 
 
 def metrics(folder: Path) -> list[dict[str, str]]:

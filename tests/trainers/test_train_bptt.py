@@ -20,7 +20,15 @@ from snn_plasticity_gym.trainers.bptt_session import SpikingClassifier
 from snn_plasticity_gym.trainers.train_bptt import train
 
 ROOT = Path(__file__).parents[2]
-FLAGS = ["--dataset=digits", "--hidden_sizes=32,16", "--num_steps=6", "--batch_size=50", "--wandb=disabled", "--seed=1"]
+FLAGS = [
+    "--dataset=digits",
+    "--hidden_sizes=32,16",
+    "--num_steps=6",
+    "--batch_size=50",
+    "--wandb=disabled",
+    "--no-report",
+    "--seed=1",
+]
 SHORT = ["--images=200", "--eval_every=100", "--eval_images=50"]
 
 

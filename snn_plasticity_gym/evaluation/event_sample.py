@@ -1,0 +1,157 @@
+"""A uniform sample of the events that a rule really meets, with its answers.
+
+Axes: B networks, E events of a call, N events of the sample, W words of a history, X extra scalars.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.environments import EnvironmentConfig
+from snn_plasticity_gym.config.schema import to_dict
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.evaluation.probes import Site
+from snn_plasticity_gym.events import SynapseEvents, per_event
+from snn_plasticity_gym.rules.base import Rule
+
+
+class EventSample(NamedTuple):
+    """Events of B networks, and what a rule answered."""
+
+    events: (
+        SynapseEvents  # N events by projection, as if of one network and time step, so that any rule can answer them
+    )
+    delta_d: Tensor  # (N,) the rule's answers, clipped to [-1, 1]
+    network: Tensor  # (N,) int64
+    sites: list[Site]  # of every plastic projection, in the order that `SynapseEvents.projection` counts
+    total: Tensor  # (projections,) int64, events that there were
+
+    def of(self, projection: int) -> Tensor:
+        """Return which events are of a projection, (M,)."""
+        return (self.events.projection == projection).nonzero().squeeze(1)
+
+    def take(self, part: Tensor) -> EventSample:
+        """Return some of the events."""
+        events = self.events.narrow(0, len(self.delta_d), torch.tensor([len(part)]))
+        columns = ("pair", "synapse", "weight", "projection", "group", "kind", "extras")
+        events = events._replace(**{name: getattr(events, name)[part] for name in columns})
+        return self._replace(events=events, delta_d=self.delta_d[part], network=self.network[part])
+
+
+class _Kept(NamedTuple):
+    """Events kept so far of one projection."""
+
+    keys: Tensor  # (M,) random; the smallest stay
+    windows: Tensor  # int64 (M, 2, W)
+    weight: Tensor  # (M,)
+    group: Tensor  # (M,)
+    kind: Tensor  # (M,)
+    extras: Tensor  # (M, X)
+    network: Tensor  # (M,)
+    delta_d: Tensor  # (M,)
+
+    def smallest(self, count: int) -> _Kept:
+        if len(self.keys) <= count:
+            return self
+        chosen = self.keys.topk(count, largest=False).indices
+        return _Kept(*(column[chosen] for column in self))
+
+
+@torch.no_grad()
+def sample_events(
+    rule: Rule, env_id: str, config: EnvironmentConfig, num_networks: int, images: int, size: int, seed: int
+) -> EventSample:
+    """Let fresh networks live by a rule, and keep a uniform sample of the events of every projection.
+
+    Args:
+        rule: Answers events.
+        env_id: Environment.
+        config: Its settings; networks are renewed as these say.
+        num_networks: B.
+        images: Images that each network sees.
+        size: Events to keep of each projection, or all if there are fewer.
+        seed: Of networks, images, input spikes and the sample.
+    """
+    env = PlasticityVectorEnv(env_id, num_envs=num_networks, **to_dict(config))
+    env.reset(seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    projections = [p for p in env.engine.network.projections if p.plasticity is not None]
+    kept: list[_Kept | None] = [None] * len(projections)
+    total = torch.zeros(len(projections), dtype=torch.int64)
+    for _ in range(images):
+        while (events := env.events()) is not None:
+            delta_d = rule(events).to(events.weight.dtype)
+            keys = torch.rand(len(delta_d), generator=generator)
+            for place in range(len(projections)):
+                mine = events.projection == place
+                total[place] += int(mine.sum())
+                before = kept[place]
+                if before is not None and len(before.keys) == size:
+                    mine &= keys < before.keys.max()
+                new = _columns(events, delta_d, keys, mine.nonzero().squeeze(1))
+                joined = new if before is None else _Kept(*map(torch.cat, zip(before, new, strict=True)))
+                kept[place] = joined.smallest(size)
+            env.apply(delta_d)
+        env.finish()
+    return EventSample(*_joined([one for one in kept if one is not None], config), sites_of(env), total)
+
+
+def sites_of(env: PlasticityVectorEnv) -> list[Site]:
+    """Return where the plastic synapses of an environment are, by projection."""
+    engine, config = env.engine, env.engine.config
+    split = config.event_kinds == "split"
+    return [
+        Site(
+            name=projection.name,
+            projection=place,
+            group=projection.plasticity.group * (1 + split),
+            dt=config.dt,
+            history_length=config.history_length,
+            split_kinds=split,
+            extra_names=engine.task.extra_names,
+        )
+        for place, projection in enumerate(p for p in engine.network.projections if p.plasticity is not None)
+        if projection.plasticity is not None
+    ]
+
+
+def _columns(events: SynapseEvents, delta_d: Tensor, keys: Tensor, some: Tensor) -> _Kept:
+    pair = events.pair[some]
+    windows = [events.histories[rows[pair]] for rows in (events.pair_pre, events.pair_post)]  # (M, W) each
+    network = per_event(torch.arange(len(events.lengths)), events.lengths)
+    return _Kept(
+        keys[some],
+        torch.stack(windows, dim=1),
+        events.weight[some],
+        events.group[some],
+        events.kind[some],
+        events.extras[some],
+        network[some],
+        delta_d[some].clamp(-1.0, 1.0),
+    )
+
+
+def _joined(kept: list[_Kept], config: EnvironmentConfig) -> tuple[SynapseEvents, Tensor, Tensor]:
+    """Return all kept events as one batch, their answers (N,) and networks (N,)."""
+    projection = torch.repeat_interleave(torch.arange(len(kept)), torch.tensor([len(one.keys) for one in kept]))
+    whole = _Kept(*map(torch.cat, zip(*kept, strict=True)))
+    count = len(projection)
+    place = torch.arange(count)
+    events = SynapseEvents(
+        histories=torch.cat([torch.zeros_like(whole.windows[:1, 0]), whole.windows.flatten(0, 1)]),  # (1 + 2 N, W)
+        pair_pre=1 + 2 * place,
+        pair_post=2 + 2 * place,
+        pair=place,
+        synapse=place,
+        weight=whole.weight,
+        projection=projection,
+        group=whole.group,
+        kind=whole.kind,
+        extras=whole.extras,
+        lengths=torch.tensor([count]),
+        history_length=config.history_length,
+    )
+    return events, whole.delta_d, whole.network

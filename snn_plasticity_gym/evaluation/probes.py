@@ -1,0 +1,95 @@
+"""Spike trains of our own presented to a rule: what a synapse that lives through them is told, step by step.
+
+A rule is called with events as in an environment, one call per time step (and phase), so that rules of every kind are
+asked in the same way: policies, hand-written rules, a user's function with a memory of its own. The weight is held, so
+that the answers are those at this weight; the environment's clip of delta_d to [-1, 1] is applied.
+
+Axes: E synapses, T steps, K history length, X extra scalars of an event.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.events import KIND_BOTH, KIND_POST, KIND_PRE, SynapseEvents
+from snn_plasticity_gym.history import empty_windows, push
+from snn_plasticity_gym.rules.base import Rule
+
+
+class Site(NamedTuple):
+    """What synapses have in common that are probed together."""
+
+    name: str  # e.g. "input_to_exc"
+    projection: int
+    group: int  # `SynapseEvents.group`; the first of two where kinds are split
+    dt: float  # ms
+    history_length: int  # K
+    split_kinds: bool = False  # pre events come first, then post events, each with a head of its own
+    extra_names: tuple[str, ...] = ()  # scalars beyond the weight
+
+
+@torch.no_grad()
+def answers(rule: Rule, site: Site, pre: Tensor, post: Tensor, weight: Tensor, extras: Tensor | None = None) -> Tensor:
+    """Return what a rule answers to spike trains, with silence before them: delta_d of every step, (E, T).
+
+    Args:
+        rule: Answers events.
+        site: Where the synapses are.
+        pre: Spikes of the pre neurons, 0 or 1, (E, T).
+        post: Spikes of the post neurons, (E, T).
+        weight: Held through the trains, (E,).
+        extras: Scalars beyond the weight, (E, X); None: zeros.
+    """
+    count, steps = pre.shape
+    if extras is None:
+        extras = weight.new_zeros(count, len(site.extra_names))
+    windows = empty_windows(2, count, length=site.history_length)  # (2, E, W)
+    told = weight.new_zeros(count, steps)
+    for step in range(steps):
+        fired = torch.stack([pre[:, step], post[:, step]]) > 0  # (2, E)
+        push(windows, fired, site.history_length)
+        for side in (0, 1) if site.split_kinds else (None,):
+            some = (fired.any(dim=0) if side is None else fired[side]).nonzero().squeeze(1)  # (M,)
+            if len(some):
+                events = _events(site, some, windows[:, some], fired[:, some], weight[some], extras[some], side)
+                told[some, step] += rule(events).to(weight.dtype).clamp(-1.0, 1.0)
+    return told
+
+
+def _events(
+    site: Site, synapse: Tensor, windows: Tensor, fired: Tensor, weight: Tensor, extras: Tensor, side: int | None
+) -> SynapseEvents:
+    """Build the events of M synapses.
+
+    Args:
+        site: Where they are.
+        synapse: Which they are, (M,).
+        windows: Histories of their pre and post neurons, int64 (2, M, W).
+        fired: Which of these fire now, bool (2, M).
+        weight: (M,).
+        extras: (M, X).
+        side: 0 for a phase of pre events, 1 for one of post events, None where there is one phase for all.
+    """
+    count = len(synapse)
+    place = torch.arange(count)
+    if side is None:
+        kind = torch.where(fired[0], torch.where(fired[1], KIND_BOTH, KIND_PRE), KIND_POST)
+    else:
+        kind = torch.full((count,), KIND_POST if side else KIND_PRE)
+    return SynapseEvents(
+        histories=torch.cat([torch.zeros_like(windows[0, :1]), *windows]),  # (1 + 2 M, W)
+        pair_pre=1 + place,
+        pair_post=1 + count + place,
+        pair=place,
+        synapse=synapse,
+        weight=weight,
+        projection=torch.full((count,), site.projection),
+        group=torch.full((count,), site.group + (side or 0)),
+        kind=kind.to(torch.uint8),
+        extras=extras,
+        lengths=torch.tensor([count]),
+        history_length=site.history_length,
+    )

@@ -1,0 +1,73 @@
+"""The report as one HTML file that needs nothing beside it: pictures are inside, and nothing is fetched.
+
+`Section`s hold pictures and tables; `write_report` puts them into `page.html` and each picture beside it as a PNG.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jinja2
+
+from snn_plasticity_gym.report.style import Picture, png
+from snn_plasticity_gym.tracking import atomic_path
+
+PICTURES = "report"  # folder of the PNGs, beside report.html
+
+
+class Table(NamedTuple):
+    """A table of a report; all cells are plain text."""
+
+    name: str  # heads it on Weights & Biases
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    folded: bool = False  # shown only when asked for
+
+
+class Section(NamedTuple):
+    """A part of a report."""
+
+    title: str
+    text: str = ""
+    pictures: Sequence[Picture] = ()
+    tables: Sequence[Table] = ()
+
+
+def write_report(folder: Path, title: str, sections: Sequence[Section]) -> Path:
+    """Write `report.html` into a folder, and the PNGs into its subfolder `report`; those of an earlier report go.
+
+    Args:
+        folder: Made if it is not there.
+        title: Heads the page.
+        sections: In order; names of their pictures differ.
+
+    Returns:
+        The page.
+    """
+    pictures = [picture for section in sections for picture in section.pictures]
+    assert len({picture.name for picture in pictures}) == len(pictures), "two pictures of one name"
+    beside = folder / PICTURES
+    beside.mkdir(parents=True, exist_ok=True)
+    for old in beside.glob("*.png"):
+        old.unlink()
+    inside = {}
+    for picture in pictures:
+        image = png(picture.figure)
+        (beside / f"{picture.name}.png").write_bytes(image)
+        inside[picture.name] = "data:image/png;base64," + base64.b64encode(image).decode("ascii")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("snn_plasticity_gym.report", ""),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    text = environment.get_template("page.html").render(title=title, sections=sections, images=inside)
+    page = folder / "report.html"
+    with atomic_path(page) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return page

@@ -1,0 +1,155 @@
+"""The part of a report that shows a learned rule as a kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snn_plasticity_gym.config.environments import EnvironmentConfig
+from snn_plasticity_gym.evaluation.event_sample import EventSample
+from snn_plasticity_gym.evaluation.kernels import PairWindow, pair_window, rate_response
+from snn_plasticity_gym.evaluation.stdp_fit import WindowFit, fit_window
+from snn_plasticity_gym.report.kernel_figures import draw_maps, draw_rates, draw_scalar, draw_windows
+from snn_plasticity_gym.report.page import Section, Table
+from snn_plasticity_gym.report.runs import Array
+from snn_plasticity_gym.report.style import Picture, number
+from snn_plasticity_gym.rules.base import Rule
+
+QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.98)  # of the weights of real events, at which windows are drawn
+MAP_WEIGHTS = 31
+RATES = 9
+SCALAR_VALUES = 5
+LEAST_RATE = 100.0  # Hz, to which bursts go at least
+
+
+class SiteStudy:
+    """What is drawn of the synapses of one projection: its kernel at weights and scalars that it really has.
+
+    Args:
+        rule: Answers events.
+        sample: Real events.
+        place: Which projection.
+    """
+
+    def __init__(self, rule: Rule, sample: EventSample, place: int) -> None:
+        self.rule = rule
+        self.site = sample.sites[place]
+        mine = sample.of(place)
+        weight = sample.events.weight[mine].double().numpy()
+        scalars = sample.events.extras[mine].double().numpy()  # (M, X)
+        self.weights = _apart(np.quantile(weight, QUANTILES))
+        self.scalars = [_spread_out(column) for column in scalars.T]
+        self.usual = np.array([values[len(values) // 2] for values in self.scalars])  # (X,)
+
+    @property
+    def middle(self) -> float:
+        """The median weight."""
+        return float(self.weights[len(self.weights) // 2])
+
+    def windows(self, weights: Array) -> PairWindow:
+        """Return the kernel at several weights, further scalars at their usual values."""
+        return pair_window(self.rule, self.site, weights, np.tile(self.usual, (len(weights), 1)))
+
+    def map_weights(self) -> Array:
+        """Return weights from the smallest to the largest."""
+        low, high = self.weights[0], self.weights[-1]
+        return np.linspace(low, high if high > low else low + 1e-3, MAP_WEIGHTS)
+
+    def by_scalar(self, column: int, values: Array) -> PairWindow:
+        """Return the kernel at the middle weight, at several values of one scalar."""
+        extras = np.tile(self.usual, (len(values), 1))
+        extras[:, column] = values
+        return pair_window(self.rule, self.site, np.full(len(values), self.middle), extras)
+
+
+def _spread_out(values: Array) -> Array:
+    """Return some values from among many: all if there are few distinct ones, else quantiles."""
+    distinct = np.unique(values)
+    if len(distinct) <= SCALAR_VALUES:
+        return distinct
+    return _apart(np.quantile(values, np.linspace(0.02, 0.98, SCALAR_VALUES)))
+
+
+def _apart(values: Array) -> Array:
+    """Return ascending values without those that a legend could not tell from the one before."""
+    values = np.unique(values)
+    near = np.diff(values, prepend=-np.inf) < 1e-3 * np.abs(values).max()
+    return values[~near]
+
+
+def kernel_section(rule: Rule, config: EnvironmentConfig, sample: EventSample, prefix: str) -> Section:
+    """Draw a rule as a kernel.
+
+    Args:
+        rule: Answers events.
+        config: Settings of its environment.
+        sample: Real events, from which weights and scalars are taken.
+        prefix: Of the names of pictures and tables.
+    """
+    studies = [SiteStudy(rule, sample, place) for place in range(len(sample.sites)) if len(sample.of(place))]
+    titles = [study.site.name.replace("_", " ") for study in studies]
+    windows = [study.windows(study.weights) for study in studies]
+    fits = [fit_window(window.delays, window.interaction[len(window.change) // 2]) for window in windows]
+    top = max(LEAST_RATE, 1000.0 * config.max_rate / config.dt)
+    rates = np.linspace(0.0, top, RATES)
+    responses = [rate_response(rule, study.site, study.middle, rates, study.usual) for study in studies]
+    pictures: list[Picture] = [
+        draw_windows(f"{prefix}kernel_pairs", titles, windows, [study.weights for study in studies], fits),
+        draw_maps(
+            f"{prefix}kernel_map",
+            titles,
+            [study.windows(study.map_weights()) for study in studies],
+            [study.map_weights() for study in studies],
+        ),
+        draw_rates(f"{prefix}kernel_rates", titles, responses),
+    ]
+    for column, scalar in enumerate(sample.sites[0].extra_names):
+        values = [study.scalars[column] for study in studies]
+        name = f"{prefix}kernel_{scalar}"
+        if max(map(len, values)) > 1:
+            shown = [study.by_scalar(column, some) for study, some in zip(studies, values, strict=True)]
+            pictures.append(draw_scalar(name, scalar, titles, shown, values))
+        elif len(studies) > 1:  # each projection has a value of its own, as a layer has
+            every = np.unique(np.concatenate(values))
+            pictures.append(
+                draw_scalar(
+                    name,
+                    scalar,
+                    [f"all synapses, w {number(studies[0].middle)}"],
+                    [studies[0].by_scalar(column, every)],
+                    [every],
+                )
+            )
+    table = Table(
+        f"{prefix}kernel",
+        ["synapses", "w", "pre alone", "post alone", "A₊", "τ₊ (ms)", "A₋", "τ₋ (ms)", "R² of the window"],
+        [_row(*one) for one in zip(titles, studies, windows, fits, strict=True)],
+        "Window: A₊ exp(−Δt/τ₊) for Δt > 0, −A₋ exp(Δt/τ₋) for Δt < 0, fitted to what a pair does beyond its two "
+        "spikes alone; delta_d in units of the learning rate. A time constant in brackets is at the end of its range: "
+        "the side is flat, or ends within a step.",
+    )
+    return Section("The rule as a kernel", _remark(windows, fits), pictures, [table])
+
+
+def _row(title: str, study: SiteStudy, window: PairWindow, fit: WindowFit) -> list[str]:
+    middle = len(window.change) // 2
+    taus = [
+        f"({tau:.3g})" if bound else f"{tau:.3g}"
+        for tau, bound in zip((fit.tau_plus, fit.tau_minus), fit.at_bound, strict=True)
+    ]
+    alone = [number(values[middle]) for values in (window.pre_alone, window.post_alone)]
+    return [title, number(study.middle), *alone, number(fit.a_plus), taus[0], number(fit.a_minus), taus[1],
+            "–" if np.isnan(fit.r_squared) else number(fit.r_squared)]  # fmt: skip
+
+
+def _remark(windows: list[PairWindow], fits: list[WindowFit]) -> str:
+    """Say what most needs saying before the pictures are looked at."""
+    if all(np.abs(window.change).max() < 1e-12 for window in windows):
+        return "The rule changes no weight."
+    lone = sum(float(np.abs(w.pre_alone + w.post_alone).mean()) for w in windows)
+    paired = sum(float(np.abs(w.interaction[:, w.delays != 0]).max(axis=1).mean()) for w in windows)
+    if lone > paired:
+        return (
+            "Single spikes do more than their pairing: what a spike does alone is larger than the most that a partner "
+            "adds to it."
+        )
+    return "Pairing does more than single spikes alone."

@@ -1,0 +1,71 @@
+"""How the report's pictures look: one palette for colour-blind eyes, axes without clutter, PNG as bytes."""
+
+from __future__ import annotations
+
+import io
+from typing import NamedTuple
+
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito (2008)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DARK, QUIET, FAINT = "0.1", "0.4", "0.75"
+SEQUENTIAL, DIVERGING = "cividis", "PuOr"  # both safe for colour-blind eyes
+DPI = 110
+
+
+class Picture(NamedTuple):
+    """A figure of a report."""
+
+    name: str  # of its PNG, without suffix
+    figure: Figure
+    caption: str  # says what is drawn; plain text
+
+
+def figure_of(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return a figure of the given size in inches, and its axes, row by row."""
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for one in axes.flat:
+        tidy(one)
+    return figure, list(axes.flat)
+
+
+def tidy(axes: Axes) -> None:
+    """Leave out what carries nothing."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8, length=3)
+
+
+def say(axes: Axes, title: str, x: str = "", y: str = "") -> None:
+    """Write title and labels, which name units."""
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(x, fontsize=9)
+    axes.set_ylabel(y, fontsize=9)
+
+
+def legend_above(axes: Axes) -> None:
+    """Put the legend in a row between title and axes, where it covers nothing."""
+    axes.set_title(axes.get_title(), fontsize=10, pad=20)
+    count = len(axes.get_legend_handles_labels()[1])
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 0.985), ncols=count, frameon=False, fontsize=7.5,
+                columnspacing=0.9, handlelength=1.1, handletextpad=0.4, borderaxespad=0.2)  # fmt: skip
+
+
+def number(value: float) -> str:
+    """Return three digits of a number, with a minus that is one."""
+    return f"{value:.3g}".replace("-", "−")
+
+
+def shades(count: int) -> list[tuple[float, float, float, float]]:
+    """Return colours from dark to light for values in order."""
+    return [colormaps[SEQUENTIAL](0.9 * place / max(count - 1, 1)) for place in range(count)]
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()

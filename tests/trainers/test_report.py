@@ -1,0 +1,96 @@
+"""The real command on real runs in a temporary folder."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from snn_plasticity_gym.trainers.report import report
+from snn_plasticity_gym.trainers.train_a2c import train
+from snn_plasticity_gym.trainers.train_bptt import train as train_bptt
+
+ROOT = Path(__file__).parents[2]
+COMMON = ["--images=4", "--num_envs=2", "--eval_images=2", "--wandb=disabled", "--no-progress", "--head_sizes=8,8",
+          "--dataset=digits"]  # fmt: skip
+UNSUP = ["--n_exc=8", "--num_steps=12", "--history_length=8", "--max_rate=0.02", "--gain_input_exc=20"]
+QUICK = ["--sample_images=2", "--sample_events=200"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> dict[str, Path]:
+    """Two seeds of one training, another environment, and a BPTT run; the first has its report already."""
+    root = tmp_path_factory.mktemp("runs")
+    made = {}
+    for name, flags in {
+        "a": ["--seed=1"],
+        "b": ["--seed=2", "--no-report"],
+    }.items():
+        made[name] = train([*COMMON, *UNSUP, *flags, f"--run_dir={root}", f"--run_name={name}"])
+    flags = ["--env=SNNPlastic-Semi-v0", "--third_factor=feedback", "--hidden_sizes=6", "--w_init=6", "--no-report"]
+    made["semi"] = train([*COMMON, *flags, "--seed=3", f"--run_dir={root}", "--run_name=semi"])
+    bptt = ["--dataset=digits", "--hidden_sizes=16", "--num_steps=6", "--images=100", "--eval_images=20"]
+    made["bptt"] = train_bptt([*bptt, "--wandb=disabled", "--no-progress", f"--run_dir={root}", "--run_name=bptt"])
+    return made
+
+
+def pictures(page: Path) -> set[str]:
+    return {path.stem for path in (page.parent / "report").glob("*.png")}
+
+
+KERNEL = {"kernel_pairs", "kernel_map", "kernel_rates"}
+
+
+def test_a_training_ends_with_its_report(runs):
+    page = runs["a"] / "report.html"
+    assert pictures(page) >= {"curves_reward", "curves_learning", *KERNEL}
+    text = page.read_text()
+    assert "SNNPlastic-Unsup1-v0" in text and "n_exc" in text and "R² of the window" in text
+    assert not (runs["b"] / "report.html").exists()
+    assert pictures(runs["bptt"] / "report.html") == {"curves_reward"}
+
+
+def test_the_command_reports_on_a_run(runs, tmp_path):
+    command = [sys.executable, str(ROOT / "trainers" / "report.py"), str(runs["semi"]), *QUICK, "--out", "here"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    page = tmp_path / "here" / "report.html"
+    assert str(Path("here") / "report.html") in done.stderr
+    assert pictures(page) >= {"curves_reward", "kernel_factor", *KERNEL}
+
+
+def test_seeds_share_a_report_and_other_runs_stand_beside(runs, tmp_path):
+    page = report([*(str(runs[name]) for name in ("a", "b", "semi")), *QUICK, f"--out={tmp_path}"])
+    names = pictures(page)
+    assert {"curves_reward", "a_kernel_pairs", "semi_kernel_pairs"} <= names
+    assert not any(name.startswith("b_") for name in names)  # a seed of a's
+    text = page.read_text()
+    assert "3 runs: a, b, semi" in text and "Settings that differ" in text and "third_factor" in text
+
+
+def test_a_report_that_cannot_be_written_costs_a_warning_not_the_run(tmp_path, monkeypatch, caplog):
+    from snn_plasticity_gym.trainers import report_session
+
+    def broken(*_):
+        raise RuntimeError("no space left")
+
+    monkeypatch.setattr(report_session, "learning_curves", broken)
+    folder = train([*COMMON, *UNSUP, "--seed=1", f"--run_dir={tmp_path}"])
+    assert (folder / "final.zip").exists() and not (folder / "report.html").exists()
+    assert "no report was written, the run is whole: RuntimeError: no space left" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no run was named"),
+        (["nowhere"], "nowhere is no run folder: it has no config.yaml"),
+        (["nowhere", "--otu=x"], "did you mean '--out'"),
+        (["nowhere", "--sample_images=0"], "sample_images must be greater than or equal to 1, got 0"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, message, tmp_path):
+    command = [sys.executable, str(ROOT / "trainers" / "report.py"), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0 and message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and not list(tmp_path.iterdir())

@@ -1,0 +1,42 @@
+"""See what was learned: `python trainers/report.py RUN [RUN ...]`; `--help` lists the settings.
+
+Writes one page, report.html, that needs nothing beside it, and its pictures as PNGs. Runs that differ in their seeds
+only share a curve with a band; runs of different settings stand side by side.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from snn_plasticity_gym.config.cli import parse_config
+from snn_plasticity_gym.config.report import ReportConfig
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.trainers.program import run_program
+
+
+def report(argv: Sequence[str] | None = None) -> Path:
+    """Report as the flags say; print the page's path and return it."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    first = list(itertools.takewhile(lambda token: not token.startswith("-"), argv))
+    config = parse_config(ReportConfig, argv[len(first) :])
+    config = dataclasses.replace(config, runs=(*first, *config.runs))
+    if not config.runs:
+        raise ConfigError("no run was named; give the folder of at least one, e.g. runs/SNNPlastic-Semi-v0/NAME")
+
+    # Seconds of imports, and a wrong flag needs none of them.
+    from snn_plasticity_gym.trainers.report_session import run_report
+
+    return run_report(config)
+
+
+def main() -> int:
+    """Run the program."""
+    return run_program(report)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

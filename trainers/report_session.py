@@ -1,0 +1,121 @@
+"""A report from its run folders to its page."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from snn_plasticity_gym.agents.saved import load_policy
+from snn_plasticity_gym.config.report import ReportConfig
+from snn_plasticity_gym.evaluation.event_sample import sample_events
+from snn_plasticity_gym.report.curves import learning_curves
+from snn_plasticity_gym.report.page import Section, Table, write_report
+from snn_plasticity_gym.report.rule_section import kernel_section
+from snn_plasticity_gym.report.runs import Run, differing, flat, group_runs, outcome_rows, read_runs
+
+_logger = logging.getLogger("snn_plasticity_gym")
+MOST_NETWORKS = 4  # that live side by side while events are drawn
+
+
+def run_report(config: ReportConfig) -> Path:
+    """Write the report on some runs, and print where it is.
+
+    Returns:
+        The page.
+
+    Raises:
+        ConfigError: A folder is no run's, or holds no rule of this project.
+        FileNotFoundError: A data set cannot be had.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    runs = read_runs(config.runs)
+    folder = Path(config.out or (config.runs[0] if len(runs) == 1 else "report"))
+    title = runs[0].label if len(runs) == 1 else f"{len(runs)} runs: {', '.join(run.label for run in runs)}"
+    page = write_report(folder, title, list(sections(runs, config)))
+    print(f"report {page}", file=sys.stderr)
+    return page
+
+
+def report_at_end(run: Path) -> Path | None:
+    """Write the report on a run that has just ended; what goes wrong there costs a warning, not the run."""
+    try:
+        runs = read_runs([run])
+        return write_report(run, runs[0].label, list(sections(runs, ReportConfig())))
+    except Exception as error:
+        _logger.warning("no report was written, the run is whole: %s: %s", type(error).__name__, error)
+        return None
+
+
+def sections(runs: Sequence[Run], config: ReportConfig) -> Iterator[Section]:
+    """Yield the parts of a report, in the order in which they are read."""
+    yield _facts(runs)
+    groups = group_runs(runs)
+    yield Section(
+        "Learning", "", learning_curves(groups), [_outcome(run, len(runs) > 1) for run in runs if outcome_rows(run)]
+    )
+    for group in groups:
+        run = next((run for run in group.runs if run.rule_file is not None), None)
+        if run is not None:
+            yield from _rule(run, config, several=len(groups) > 1)
+
+
+def _facts(runs: Sequence[Run]) -> Section:
+    """Say what was run: how runs differ, under what conditions they were made, and, folded, all settings."""
+    tables = []
+    if len(runs) > 1:
+        differences = differing(runs)
+        rows = [[name, *map(str, values)] for name, values in differences.items() if name != "run_name"]
+        tables.append(Table("differences", ["setting", *(run.label for run in runs)], rows, "Settings that differ."))
+    for run in runs:
+        head = [f"{run.label}: {run.env or run.path.resolve().parent.name}" if len(runs) > 1 else "run", ""]
+        tables.append(Table(f"conditions_{run.label}", head, _conditions(run)))
+    for run in runs:
+        caption = f"All settings of {run.label}" if len(runs) > 1 else "All settings"
+        tables.append(Table(f"settings_{run.label}", ["setting", "value"], flat(run.config), caption, folded=True))
+    return Section("What was run", "", (), tables)
+
+
+def _conditions(run: Run) -> list[tuple[str, str]]:
+    manifest = run.manifest
+    git: dict[str, Any] = manifest.get("git") or {}
+    commit = str(git.get("commit", "unknown")) + (" with local changes" if git.get("dirty") else "")
+    data = manifest.get("dataset") or {}
+    packages = manifest.get("packages") or {}
+    return [
+        ("environment", run.env or "none"),
+        ("seed", str(manifest.get("seed"))),
+        ("images", str(run.config.get("images"))),
+        ("data", f"{data.get('name')}, checksum {str(data.get('checksum'))[:12]}"),
+        ("begun", str(manifest.get("created"))),
+        ("commit", commit),
+        ("command", " ".join(map(str, manifest.get("command", ())))),
+        ("versions", ", ".join(f"{name} {version}" for name, version in packages.items())),
+    ]
+
+
+def _outcome(run: Run, several: bool) -> Table:
+    rows = [
+        [name, *("–" if value is None else f"{value:.4g}" for value in values)] for name, *values in outcome_rows(run)
+    ]
+    caption = "Held-out images, fresh networks, plasticity on, no exploration."
+    return Table(f"outcome_{run.label}", [run.label if several else "judged", "before", "after"], rows, caption)
+
+
+def _rule(run: Run, config: ReportConfig, several: bool) -> Iterator[Section]:
+    """Yield the parts about one run's rule."""
+    env_config = run.environment()
+    assert run.env is not None and run.rule_file is not None
+    rule = load_policy(run.rule_file).frozen(env_config.history_length)
+    networks = min(MOST_NETWORKS, config.sample_images)
+    images = -(-config.sample_images // networks)
+    sample = sample_events(rule, run.env, env_config, networks, images, config.sample_events, config.seed)
+    prefix = f"{run.label.replace('/', '_')}_" if several else ""
+    suffix = f": {run.label}" if several else ""
+    section = kernel_section(rule, env_config, sample, prefix)
+    yield section._replace(title=section.title + suffix)
