@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.agents.saved import load_policy
 from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig, UnsupervisedConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
@@ -21,7 +20,10 @@ from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import LearningCurve, learning_curve
 from snn_plasticity_gym.evaluation.figures import Curve, bptt_curve, draw_learning_curves
 from snn_plasticity_gym.rules import Rule
+from snn_plasticity_gym.rules.distilled import load_distilled
 from snn_plasticity_gym.rules.registry import RULES, read_rule
+
+DISTILLED = "distilled:"  # before a run's folder: the formula of its report in the place of its policy
 
 
 def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig) -> dict[str, Any]:
@@ -74,15 +76,24 @@ def rule_of(name: str, config: EvaluateConfig, env_config: EnvironmentConfig) ->
         ConfigError: There is no such rule, a parameter is wrong, or a policy does not fit the environment.
     """
     if name.partition(":")[0] in RULES:
-        return read_rule(name, dt=env_config.dt, scale=_learning_rate(env_config), seed=config.seed)
+        return read_rule(name, dt=env_config.dt, scale=learning_rate(env_config), seed=config.seed)
+    if name.startswith(DISTILLED):
+        rule = load_distilled(name.removeprefix(DISTILLED))
+        _check_fit(name, rule.extra_names, len(rule.heads), config.env, env_config)
+        if rule.dt != env_config.dt:
+            raise ConfigError(f"the formula of {name} is for time steps of {rule.dt:g} ms, got dt={env_config.dt:g}")
+        return rule
     if not Path(name).exists():
-        raise ConfigError(f"unknown rule {name!r}; valid: {', '.join(RULES)}, or the folder of a training run")
+        raise ConfigError(
+            f"unknown rule {name!r}; valid: {', '.join(RULES)}, the folder of a training run, or {DISTILLED}FOLDER for "
+            "the formula that the run's report has found"
+        )
     policy = load_policy(name, env_config.device)
-    _check_fit(name, policy, PlasticityVectorEnv(config.env, num_envs=1, **to_dict(env_config)))
+    _check_fit(name, tuple(policy.extra_keys), policy.num_groups, config.env, env_config)
     return policy.frozen(env_config.history_length)
 
 
-def _learning_rate(env_config: EnvironmentConfig) -> float:
+def learning_rate(env_config: EnvironmentConfig) -> float:
     """Return the weight change of delta_d = 1. Where projections differ, that of input -> E, if it can change."""
     if isinstance(env_config, FeedforwardConfig):
         return env_config.eta
@@ -96,17 +107,18 @@ def _learning_rate(env_config: EnvironmentConfig) -> float:
     return rate
 
 
-def _check_fit(name: str, policy: PlasticityPolicy, env: PlasticityVectorEnv) -> None:
-    """Refuse a policy that was trained on other scalars, or with other heads, than the environment has."""
-    seen, offered = tuple(policy.extra_keys), env.engine.task.extra_names
+def _check_fit(name: str, seen: tuple[str, ...], heads: int, env_id: str, env_config: EnvironmentConfig) -> None:
+    """Refuse a rule that was trained on other scalars, or with other heads, than the environment has."""
+    env = PlasticityVectorEnv(env_id, num_envs=1, **to_dict(env_config))
+    offered, needed = env.engine.task.extra_names, len(env.engine.heads)
     if seen != offered:
+        folder = name.removeprefix(DISTILLED)
         raise ConfigError(
-            f"the policy of {name} sees {_listed(seen)} beside spikes and weight, the environment offers "
-            f"{_listed(offered)}; start from the run's settings with --preset={name}/config.yaml"
+            f"the rule of {name} sees {_listed(seen)} beside spikes and weight, the environment offers "
+            f"{_listed(offered)}; start from the run's settings with --preset={folder}/config.yaml"
         )
-    heads = len(env.engine.heads)
-    if policy.num_groups != heads:
-        raise ConfigError(f"the policy of {name} has {policy.num_groups} heads, the environment needs {heads}")
+    if heads != needed:
+        raise ConfigError(f"the rule of {name} has {heads} heads, the environment needs {needed}")
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -115,8 +127,12 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def legend(names: Sequence[str]) -> dict[str, str]:
     """Return each rule's name as a legend shows it: of a run, its folder, or the whole path if others share that."""
-    folders = {name: Path(name).resolve() for name in names if name.partition(":")[0] not in RULES}
-    short = {name: (path.parent if path.suffix == ".zip" else path).name for name, path in folders.items()}
+    runs = [name for name in names if name.partition(":")[0] not in RULES]
+    short = {}
+    for name in runs:
+        path = Path(name.removeprefix(DISTILLED)).resolve()
+        folder = (path.parent if path.suffix == ".zip" else path).name
+        short[name] = f"{DISTILLED}{folder}" if name.startswith(DISTILLED) else folder
     counts = Counter(short.get(name, name) for name in names)
     return {name: short[name] if name in short and counts[short[name]] == 1 else name for name in names}
 

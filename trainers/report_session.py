@@ -13,13 +13,14 @@ import torch
 from snn_plasticity_gym.agents.saved import load_policy
 from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.evaluation.event_sample import sample_events
+from snn_plasticity_gym.evaluation.explain import NETWORKS, distilled, explain
 from snn_plasticity_gym.report.curves import learning_curves
 from snn_plasticity_gym.report.page import Section, Table, write_report
-from snn_plasticity_gym.report.rule_section import kernel_section
+from snn_plasticity_gym.report.rule_section import explanation_section, kernel_section
 from snn_plasticity_gym.report.runs import Run, differing, flat, group_runs, outcome_rows, read_runs
+from snn_plasticity_gym.trainers.evaluation_session import DISTILLED, learning_rate
 
 _logger = logging.getLogger("snn_plasticity_gym")
-MOST_NETWORKS = 4  # that live side by side while events are drawn
 
 
 def run_report(config: ReportConfig) -> Path:
@@ -112,10 +113,14 @@ def _rule(run: Run, config: ReportConfig, several: bool) -> Iterator[Section]:
     env_config = run.environment()
     assert run.env is not None and run.rule_file is not None
     rule = load_policy(run.rule_file).frozen(env_config.history_length)
-    networks = min(MOST_NETWORKS, config.sample_images)
-    images = -(-config.sample_images // networks)
-    sample = sample_events(rule, run.env, env_config, networks, images, config.sample_events, config.seed)
+    images = -(-config.sample_images // NETWORKS)
+    sample = sample_events(rule, run.env, env_config, NETWORKS, images, config.sample_events, config.seed)
     prefix = f"{run.label.replace('/', '_')}_" if several else ""
     suffix = f": {run.label}" if several else ""
-    section = kernel_section(rule, env_config, sample, prefix)
-    yield section._replace(title=section.title + suffix)
+    parts = [kernel_section(rule, env_config, sample, prefix)]
+    explanations = explain(sample, learning_rate(env_config))
+    if explanations:
+        distilled(explanations, sample).save(run.path)
+        parts.append(explanation_section(explanations, prefix, f"{DISTILLED}{run.path}"))
+    for part in parts:
+        yield part._replace(title=part.title + suffix)

@@ -28,7 +28,8 @@ class EvaluateConfig:
     rules: tuple[str, ...] = setting(
         ("zero",),
         "Rules to compare, each by the name of a hand-written one, with parameters as in "
-        "target-stdp:learning_rate=0.005:bounds=soft, or by the folder of a training run.",
+        "target-stdp:learning_rate=0.005:bounds=soft, by the folder of a training run, or by distilled:FOLDER, the "
+        "formula that the run's report has found for it.",
         section="Run",
     )
     networks: int = setting(3, "Networks for each rule, the same for all.", unit="networks", section="Run", ge=1)

@@ -27,6 +27,7 @@ class EventSample(NamedTuple):
     delta_d: Tensor  # (N,) the rule's answers, clipped to [-1, 1]
     network: Tensor  # (N,) int64
     sites: list[Site]  # of every plastic projection, in the order that `SynapseEvents.projection` counts
+    heads: list[str]  # of the policy, in the order that `SynapseEvents.group` counts
     total: Tensor  # (projections,) int64, events that there were
 
     def of(self, projection: int) -> Tensor:
@@ -96,7 +97,9 @@ def sample_events(
                 kept[place] = joined.smallest(size)
             env.apply(delta_d)
         env.finish()
-    return EventSample(*_joined([one for one in kept if one is not None], config), sites_of(env), total)
+    return EventSample(
+        *_joined([one for one in kept if one is not None], config), sites_of(env), env.engine.heads, total
+    )
 
 
 def sites_of(env: PlasticityVectorEnv) -> list[Site]:

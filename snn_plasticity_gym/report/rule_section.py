@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.evaluation.event_sample import EventSample
+from snn_plasticity_gym.evaluation.explain import Explanation
 from snn_plasticity_gym.evaluation.kernels import PairWindow, pair_window, rate_response
 from snn_plasticity_gym.evaluation.stdp_fit import WindowFit, fit_window
+from snn_plasticity_gym.report.explain_figures import draw_explanations
 from snn_plasticity_gym.report.kernel_figures import draw_maps, draw_rates, draw_scalar, draw_windows
 from snn_plasticity_gym.report.page import Section, Table
 from snn_plasticity_gym.report.runs import Array
 from snn_plasticity_gym.report.style import Picture, number
 from snn_plasticity_gym.rules.base import Rule
+from snn_plasticity_gym.rules.distilled import written_out
 
 QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.98)  # of the weights of real events, at which windows are drawn
 MAP_WEIGHTS = 31
@@ -128,6 +133,25 @@ def kernel_section(rule: Rule, config: EnvironmentConfig, sample: EventSample, p
         "the side is flat, or ends within a step.",
     )
     return Section("The rule as a kernel", _remark(windows, fits), pictures, [table])
+
+
+def explanation_section(explanations: Sequence[Explanation], prefix: str, usable: str) -> Section:
+    """Show what explains a rule.
+
+    Args:
+        explanations: Of its heads; at least one.
+        prefix: Of the names of pictures and tables.
+        usable: How to name the formula where a rule is asked for.
+    """
+    rows = [[one.head, number(one.r_squared), f"Δd = {written_out(one.terms)}"] for one in explanations]
+    table = Table(
+        f"{prefix}formula",
+        ["head", "R²", "formula"],
+        rows,
+        "pre, post: 1 where that neuron fires now, else 0. x20, y20: trace of the earlier spikes of the pre, the post "
+        f"neuron, 20 ms; xn, yn: their number. w: weight. As a rule: --rules {usable}",
+    )
+    return Section("What explains it", "", [draw_explanations(f"{prefix}explained", explanations)], [table])
 
 
 def _row(title: str, study: SiteStudy, window: PairWindow, fit: WindowFit) -> list[str]:

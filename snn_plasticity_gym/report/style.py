@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito (2008)
@@ -69,3 +70,8 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()
+
+
+def tint(color: str) -> tuple[float, float, float, float]:
+    """Return a colour that lets what lies below shine through."""
+    return to_rgba(color, 0.35)

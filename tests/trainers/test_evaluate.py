@@ -165,7 +165,7 @@ def test_mistakes_with_rules_are_answered_in_one_line(monkeypatch, capsys, runs,
         return refused(monkeypatch, capsys, *argv)
 
     assert "unknown rule 'stpd'; valid: zero, random, stdp," in line("--rules=zero,stpd")
-    assert "or the folder of a training run" in line("--rules=nowhere/run")
+    assert "the folder of a training run, or distilled:FOLDER" in line("--rules=nowhere/run")
     assert "the delta rule needs a third factor; set third_factor to" in line("--rules=delta")
     assert f"no policy at {tmp_path / 'final.zip'}" in line(f"--rules={tmp_path}")
     factor = line(f"--rules={runs['factor']}")

@@ -1,0 +1,165 @@
+"""Rules as sums of a few products that can be read: what a learned rule comes to, and usable in its place.
+
+    delta_d = sum over terms k of c_k * product of the term's factors
+
+A factor is one of
+
+    pre, post     1 where that neuron fires now, else 0
+    x5, y5        trace of the pre, of the post neuron: sum over earlier spikes of exp(-age / 5 ms); any number will do
+    xn, yn        number of their earlier spikes within the history
+    w             the weight
+    layer, factor, ...  further scalars of the environment, by name
+
+Earlier means: not in the present step. Axes: E events, H distinct histories.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.events import KIND_POST, KIND_PRE, SynapseEvents
+from snn_plasticity_gym.rules.traces import Traces, of_post, of_pre
+
+FILE = "distilled.json"  # of a run's folder
+_TRACE = re.compile(r"([xy])(n|\d+(?:\.\d+)?)")
+
+Factors = tuple[str, ...]
+
+
+class Term(NamedTuple):
+    """A coefficient and the factors that it multiplies."""
+
+    coefficient: float
+    factors: Factors
+
+
+class FactorTable:
+    """Values of factors for a batch of events, each computed once.
+
+    Args:
+        events: A batch of events.
+        dt: Length of a time step, ms.
+        extra_names: Names of the columns of `events.extras`.
+    """
+
+    def __init__(self, events: SynapseEvents, dt: float, extra_names: Sequence[str]) -> None:
+        self._events = events
+        self._traces = Traces(events, dt)
+        self._extra_names = list(extra_names)
+        self._known: dict[str, Tensor] = {}
+
+    def __call__(self, factors: Factors) -> Tensor:
+        """Return the product of some factors, (E,); 1 for none."""
+        product = torch.ones_like(self._events.weight)
+        for name in factors:
+            if name not in self._known:
+                self._known[name] = self._value(name)
+            product = product * self._known[name]
+        return product
+
+    def _value(self, name: str) -> Tensor:
+        events = self._events
+        if name in ("pre", "post"):
+            return (events.kind != (KIND_POST if name == "pre" else KIND_PRE)).to(events.weight.dtype)
+        if name == "w":
+            return events.weight
+        if name in self._extra_names:
+            return events.extras[:, self._extra_names.index(name)]
+        match = _TRACE.fullmatch(name)
+        assert match is not None, "the rule was checked when it was made"
+        side, tau = match.groups()
+        trace = self._traces.exponential(math.inf if tau == "n" else float(tau))  # (H,)
+        return (of_pre if side == "x" else of_post)(events, trace)
+
+
+class DistilledRule:
+    """A formula for every policy head.
+
+    Args:
+        heads: Terms of each head.
+        dt: Length of a time step of the environment, ms.
+        extra_names: Further scalars of the environment's events.
+
+    Raises:
+        ConfigError: There is no such factor.
+    """
+
+    def __init__(self, heads: Sequence[Sequence[Term]], dt: float, extra_names: Sequence[str]) -> None:
+        self.heads = [list(terms) for terms in heads]
+        self.dt = dt
+        self.extra_names = tuple(extra_names)
+        for name in {name for terms in self.heads for term in terms for name in term.factors}:
+            if name not in ("pre", "post", "w", *self.extra_names) and not _positive_trace(name):
+                raise ConfigError(
+                    f"unknown factor {name!r} in a formula; valid: pre, post, w, xn, yn, x and y with a time constant "
+                    f"in ms as in x20, and further scalars of the environment ({', '.join(self.extra_names) or 'none'})"
+                )
+
+    def __call__(self, events: SynapseEvents) -> Tensor:
+        """Return the normalised weight change of each event, (E,)."""
+        table = FactorTable(events, self.dt, self.extra_names)
+        answer = torch.zeros_like(events.weight)
+        for head, terms in enumerate(self.heads):
+            total = torch.zeros_like(events.weight)
+            for coefficient, factors in terms:
+                total += coefficient * table(factors)
+            answer = torch.where(events.group == head, total, answer)
+        return answer
+
+    def save(self, folder: Path) -> Path:
+        """Write the formula into a run's folder, and return the file."""
+        heads = [[{"coefficient": c, "factors": list(factors)} for c, factors in terms] for terms in self.heads]
+        text = json.dumps({"dt": self.dt, "extra_names": list(self.extra_names), "heads": heads}, indent=1)
+        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+        return folder / FILE
+
+
+def _positive_trace(name: str) -> bool:
+    match = _TRACE.fullmatch(name)
+    return match is not None and (match.group(2) == "n" or float(match.group(2)) > 0)
+
+
+def load_distilled(folder: str | Path) -> DistilledRule:
+    """Read the formula that a report has found for a run's rule.
+
+    Raises:
+        ConfigError: The folder has none, or the file is damaged.
+    """
+    file = Path(folder) / FILE
+    try:
+        content: Any = json.loads(file.read_text(encoding="utf-8"))
+        heads = [
+            [Term(float(t["coefficient"]), tuple(map(str, t["factors"]))) for t in terms] for terms in content["heads"]
+        ]
+        dt, extra_names = float(content["dt"]), [str(name) for name in content["extra_names"]]
+        if not all(math.isfinite(number) for number in (dt, *(t.coefficient for terms in heads for t in terms))):
+            raise ValueError("all numbers must be finite")
+    except OSError as error:
+        raise ConfigError(f"no formula at {file}; python trainers/report.py {folder} makes one") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{file} holds no formula: {type(error).__name__}: {error}") from error
+    return DistilledRule(heads, dt, extra_names)
+
+
+def written_out(terms: Sequence[Term]) -> str:
+    """Return a formula as text, e.g. "0.3 post x20 − 0.1 pre w"."""
+    parts = []
+    for coefficient, factors in terms:
+        sign = "−" if coefficient < 0 else "+"
+        names = [f"{name}²" if count == 2 else name for name, count in _powers(factors)]
+        parts.append(f"{sign} {' '.join([f'{abs(coefficient):.3g}', *names])}")
+    text = " ".join(parts)
+    return (text.removeprefix("+ ").replace("− ", "−", 1) if text.startswith("−") else text.removeprefix("+ ")) or "0"
+
+
+def _powers(factors: Factors) -> list[tuple[str, int]]:
+    return [(name, factors.count(name)) for name in dict.fromkeys(factors)]
