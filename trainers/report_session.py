@@ -14,7 +14,9 @@ from snn_plasticity_gym.agents.saved import load_policy
 from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.evaluation.event_sample import sample_events
 from snn_plasticity_gym.evaluation.explain import NETWORKS, distilled, explain
+from snn_plasticity_gym.evaluation.network_life import live_through
 from snn_plasticity_gym.report.curves import learning_curves
+from snn_plasticity_gym.report.network_section import network_section
 from snn_plasticity_gym.report.page import Section, Table, write_report
 from snn_plasticity_gym.report.rule_section import explanation_section, kernel_section
 from snn_plasticity_gym.report.runs import Run, differing, flat, group_runs, outcome_rows, read_runs
@@ -122,5 +124,7 @@ def _rule(run: Run, config: ReportConfig, several: bool) -> Iterator[Section]:
     if explanations:
         distilled(explanations, sample).save(run.path)
         parts.append(explanation_section(explanations, prefix, f"{DISTILLED}{run.path}"))
+    life = live_through(rule, run.env, env_config, config.life_images, config.seed)
+    parts.append(network_section(life, env_config, prefix))
     for part in parts:
         yield part._replace(title=part.title + suffix)

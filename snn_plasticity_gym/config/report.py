@@ -17,5 +17,8 @@ class ReportConfig:
     )
     sample_images: int = setting(8, "Images from which real events are drawn.", unit="images", section="Study", ge=1)
     sample_events: int = setting(8000, "Events drawn of each kind of synapses.", unit="events", section="Study", ge=100)
+    life_images: int = setting(
+        60, "Images that the network of the pictures learns from.", unit="images", section="Study", ge=1
+    )
     seed: int = setting(0, "Seed of networks, images, input spikes and samples.", section="Study", ge=0)
     threads: int = setting(1, "CPU threads of torch; 0: as many as torch takes.", section="Machine", ge=0)

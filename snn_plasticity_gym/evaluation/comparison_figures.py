@@ -89,22 +89,15 @@ def draw_receptive_fields(
         path: PNG file.
         labels: Label of each neuron, written in its corner; negative: none. None: they are not known.
     """
-    num_neurons, height, width = fields.shape
-    columns = math.ceil(math.sqrt(num_neurons))
-    rows = math.ceil(num_neurons / columns)
-    grid = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan, dtype=np.float32)
-    for neuron, field in enumerate(fields):
-        top, left = (neuron // columns) * (height + 1), (neuron % columns) * (width + 1)
-        grid[top : top + height, left : left + width] = field
-    figure = Figure(figsize=(7.6, 7.2 * rows / columns + 0.5), layout="constrained", facecolor="white")
+    grid, corners = field_grid(fields)
+    figure = Figure(figsize=(7.6, 7.2 * grid.shape[0] / grid.shape[1] + 0.5), layout="constrained", facecolor="white")
     axes = figure.subplots()
     most = float(np.quantile(fields, 0.999)) or float(fields.max()) or 1.0  # a few extreme weights leave the rest dark
     drawn = axes.imshow(grid, cmap="cividis", vmin=0.0, vmax=most, interpolation="nearest")
     box = {"facecolor": "black", "edgecolor": "none", "pad": 0.8}
     written: dict[str, Any] = {"ha": "left", "va": "top", "fontsize": 5.5, "color": "white", "bbox": box}
-    for neuron, label in enumerate(labels or ()):
+    for (top, left), label in zip(corners, labels or (), strict=False):
         if label >= 0:
-            top, left = (neuron // columns) * (height + 1), (neuron % columns) * (width + 1)
             axes.text(left, top, str(label), **written)
     axes.set_axis_off()
     axes.set_title(title, fontsize=10)
@@ -113,3 +106,22 @@ def draw_receptive_fields(
     bar.ax.tick_params(labelsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=140)
+
+
+def field_grid(fields: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[tuple[int, int]]]:
+    """Put pictures into a grid, row by row, a pixel of NaN between them.
+
+    Args:
+        fields: (N, H, W).
+
+    Returns:
+        The grid, and the upper left corner (row, column) of each picture in it.
+    """
+    count, height, width = fields.shape
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    corners = [((place // columns) * (height + 1), (place % columns) * (width + 1)) for place in range(count)]
+    grid = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan, dtype=np.float32)
+    for (top, left), field in zip(corners, fields, strict=True):
+        grid[top : top + height, left : left + width] = field
+    return grid, corners

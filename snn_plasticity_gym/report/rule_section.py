@@ -13,6 +13,7 @@ from snn_plasticity_gym.evaluation.kernels import PairWindow, pair_window, rate_
 from snn_plasticity_gym.evaluation.stdp_fit import WindowFit, fit_window
 from snn_plasticity_gym.report.explain_figures import draw_explanations
 from snn_plasticity_gym.report.kernel_figures import draw_maps, draw_rates, draw_scalar, draw_windows
+from snn_plasticity_gym.report.network_figures import spoken
 from snn_plasticity_gym.report.page import Section, Table
 from snn_plasticity_gym.report.runs import Array
 from snn_plasticity_gym.report.style import Picture, number
@@ -91,7 +92,7 @@ def kernel_section(rule: Rule, config: EnvironmentConfig, sample: EventSample, p
         prefix: Of the names of pictures and tables.
     """
     studies = [SiteStudy(rule, sample, place) for place in range(len(sample.sites)) if len(sample.of(place))]
-    titles = [study.site.name.replace("_", " ") for study in studies]
+    titles = [spoken(study.site.name) for study in studies]
     windows = [study.windows(study.weights) for study in studies]
     fits = [fit_window(window.delays, window.interaction[len(window.change) // 2]) for window in windows]
     top = max(LEAST_RATE, 1000.0 * config.max_rate / config.dt)

@@ -42,7 +42,7 @@ def test_a_formula_of_the_library_is_found_again(sample):
         np.testing.assert_allclose(one.formula, one.answers, atol=0.03 * np.abs(one.answers).max())
     assert {term.factors for term in found[0].terms} == {term.factors for term in truth[0]}
     for term in found[0].terms:
-        assert term.coefficient == pytest.approx(dict((b, a) for a, b in truth[0])[term.factors], rel=0.05)
+        assert term.coefficient == pytest.approx({b: a for a, b in truth[0]}[term.factors], rel=0.05)
 
 
 @pytest.mark.parametrize("name", ["stdp", "oja", "bcm", "target-stdp"])

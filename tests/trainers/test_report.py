@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 COMMON = ["--images=4", "--num_envs=2", "--eval_images=2", "--wandb=disabled", "--no-progress", "--head_sizes=8,8",
           "--dataset=digits"]  # fmt: skip
 UNSUP = ["--n_exc=8", "--num_steps=12", "--history_length=8", "--max_rate=0.02", "--gain_input_exc=20"]
-QUICK = ["--sample_images=2", "--sample_events=200"]
+QUICK = ["--sample_images=2", "--sample_events=200", "--life_images=3"]
 
 
 @pytest.fixture(scope="module")

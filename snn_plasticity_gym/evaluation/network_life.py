@@ -1,0 +1,202 @@
+"""What a rule does to a network: one network that lives by it, looked at before, after and on the way.
+
+Axes: I images lived through, M test images, N answering neurons, H, W pixels, C = 10 classes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig
+from snn_plasticity_gym.config.schema import to_dict
+from snn_plasticity_gym.data import ImageSet
+from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.evaluation.classification import TEST_SEED, examine
+from snn_plasticity_gym.evaluation.labels import accuracy
+from snn_plasticity_gym.evaluation.responses import responses
+from snn_plasticity_gym.evaluation.unsupervised import ALL_ACTIVITY, activity_of, read_out
+from snn_plasticity_gym.rewards.winner import NO_WINNER
+from snn_plasticity_gym.rules.base import Rule, modulation_of
+
+Array = NDArray[np.float64]
+
+SNAPSHOTS = 5  # of the weights, the first before learning and the last after
+LABEL_IMAGES = 300  # that unsupervised neurons get their labels from
+TEST_IMAGES = 300
+PER_CLASS = 3  # images of each class that are shown twice for the stability matrix
+
+
+class Portrait(NamedTuple):
+    """A network at one moment, with frozen weights and thresholds, and no third factor."""
+
+    activity: dict[str, float]  # see `activity_of`, of the test images
+    wins: Array  # (N,) share of the test images that each answering neuron wins; equals share an image
+    stability: Array  # (M', M') cosine of the answers to image i (rows) and, with other input spikes, to image j
+    labels: NDArray[np.int64]  # (M',) their classes, ascending
+    confusion: Array  # (C, C) answers (columns) for each label (rows)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers."""
+        return float(accuracy(torch.from_numpy(self.confusion)))
+
+    @property
+    def same_image(self) -> float:
+        """Mean cosine of two answers to one image."""
+        return float(self.stability.diagonal().mean())
+
+    @property
+    def other_images(self) -> float:
+        """Mean cosine of answers to different images."""
+        count = len(self.stability)
+        return float((self.stability.sum() - self.stability.trace()) / (count * (count - 1)))
+
+
+class Life(NamedTuple):
+    """A network's life by a rule."""
+
+    ages: list[int]  # images seen at each snapshot
+    weights: list[dict[str, NDArray[np.float32]]]  # of its plastic projections at each snapshot, (n_pre, n_post) each
+    before: Portrait
+    after: Portrait
+    rewards: Array  # (I,)
+    winners: NDArray[np.int64]  # (I,) neuron that answered each image; -1: none
+    active: Array  # (I,) share of the answering neurons that fired
+    raster: dict[str, NDArray[np.bool_]]  # (T, neurons) spikes of every population for the last image
+    label: int  # of that image
+    shape: tuple[int, int]  # H, W
+    field_projection: str  # whose weights, seen from its target neurons, are pictures
+    step_length: float  # ms
+
+    def fields(self, snapshot: int) -> NDArray[np.float32]:
+        """Return the input weights of the neurons that the input feeds, (neurons, H, W)."""
+        return self.weights[snapshot][self.field_projection].T.reshape(-1, *self.shape)
+
+
+@torch.no_grad()
+def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int, seed: int) -> Life:
+    """Let one fresh network live by a rule.
+
+    It learns from the training split, any image of it but those that labels are taken from, without being renewed,
+    whatever `split`, `image_pool`, `lifetime_length` and `plastic_images` say.
+
+    Args:
+        rule: Answers events.
+        env_id: Environment.
+        config: Its settings.
+        images: I, at least 1.
+        seed: Of the network, its images and their spikes.
+    """
+    settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0, "plastic_images": 0}
+    settings["modulation"] = modulation_of(rule) or config.modulation
+    env = PlasticityVectorEnv(env_id, num_envs=1, **settings)
+    engine = env.engine
+    train = engine.dataset.train
+    labelling = min(LABEL_IMAGES, len(train.labels) // 2)
+    known = ImageSet(*(part[len(part) - labelling :] for part in train))
+    asked = ImageSet(*(part[:TEST_IMAGES] for part in engine.dataset.validation))
+    engine.hold_back(labelling)
+    env.reset(seed=seed)
+    times = sorted({round(images * k / (SNAPSHOTS - 1)) for k in range(SNAPSHOTS)})
+    snapshots = [_weights(engine)]
+    before = portrait(engine, config, known, asked)
+    rewards, winners, active = np.zeros(images), np.zeros(images, dtype=np.int64), np.zeros(images)
+    for image in range(images):
+        while (events := env.events()) is not None:
+            env.apply(rule(events))
+        raster = {name: spikes[0].clone().cpu().numpy() for name, spikes in engine.raster.items()}
+        label = engine.shown(0).label
+        result = env.finish()
+        rewards[image], winners[image] = float(result.reward[0]), int(result.winners[0])
+        active[image] = float((result.rates[0] > 0).float().mean())
+        if image + 1 in times:
+            snapshots.append(_weights(engine))
+    shape = train.images.shape[1:]
+    field = next(p.name for p in engine.network.projections if p.source == engine.task.input_name)
+    after = portrait(engine, config, known, asked)
+    return Life(times, snapshots, before, after, rewards, winners, active, raster, label,
+                (int(shape[0]), int(shape[1])), field, config.dt)  # fmt: skip
+
+
+def portrait(engine: Engine, config: EnvironmentConfig, known: ImageSet, asked: ImageSet) -> Portrait:
+    """Look at the first network of an engine as it is; nothing changes.
+
+    Args:
+        engine: Its networks.
+        config: Its settings.
+        known: Images that unsupervised neurons get their labels from.
+        asked: Images to answer.
+    """
+    counts = responses(engine, asked.images, np.random.default_rng([TEST_SEED, 1]))[:1]  # (1, M, N)
+    if isinstance(config, FeedforwardConfig):
+        confusion = examine(engine, config, asked).confusion[0]
+    else:
+        told = responses(engine, known.images, np.random.default_rng([TEST_SEED, 0]))[:1]
+        confusion = read_out(told, known.labels, counts, asked.labels)[ALL_ACTIVITY][0]
+    chosen = _some_of_each(asked.labels, PER_CLASS)  # (M',)
+    twice = [
+        responses(engine, asked.images[chosen], np.random.default_rng([TEST_SEED, 2, time]))[0].double()
+        for time in (0, 1)
+    ]
+    return Portrait(
+        activity={name: float(values[0]) for name, values in activity_of(counts).items()},
+        wins=win_shares(counts[0]).numpy(),
+        stability=cosines(*twice).numpy(),
+        labels=asked.labels[chosen].numpy(),
+        confusion=confusion.cpu().numpy(),
+    )
+
+
+def win_shares(counts: Tensor) -> Tensor:
+    """Return the share of the answered images that each neuron wins, equals sharing an image: (M, N) -> (N,)."""
+    counts = counts[counts.amax(dim=1) > 0].double()
+    most = (counts == counts.amax(dim=1, keepdim=True)).double()
+    wins = (most / most.sum(dim=1, keepdim=True)).sum(dim=0)
+    return wins / max(len(counts), 1)
+
+
+def cosines(first: Tensor, second: Tensor) -> Tensor:
+    """Return the cosine of every row of one matrix with every row of another, 0 for rows of zeros: (M, N) -> (M, M)."""
+    first, second = (torch.nn.functional.normalize(part, dim=1) for part in (first, second))
+    return first @ second.T
+
+
+def winner_entropy(winners: NDArray[np.int64], num_neurons: int, window: int) -> Array:
+    """Return the entropy of who won the last `window` images, over log min(window, N), at each image: (I,) -> (I,).
+
+    1 if everybody who could have has won alike; NaN as long as fewer than `window` images were seen.
+    """
+    entropy = np.full(len(winners), np.nan)
+    for end in range(window, len(winners) + 1):
+        recent = winners[end - window : end]
+        _, counts = np.unique(recent[recent != NO_WINNER], return_counts=True)
+        share = counts / max(counts.sum(), 1)
+        most = np.log(min(window, num_neurons))
+        entropy[end - 1] = -(share * np.log(share)).sum() / most if most > 0 else 1.0
+    return entropy
+
+
+def sign_index(weights: NDArray[np.float32]) -> Array:
+    """Return sum w / sum |w| over each pre neuron's synapses: 1 excites only, -1 inhibits only; NaN without any weight.
+
+    Args:
+        weights: (n_pre, n_post).
+    """
+    total = np.abs(weights).sum(axis=1, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.where(total > 0, weights.sum(axis=1, dtype=np.float64) / total, np.nan)
+
+
+def _some_of_each(labels: Tensor, count: int) -> Tensor:
+    """Return the places of the first `count` images of each class, by class."""
+    return torch.cat([(labels == label).nonzero().squeeze(1)[:count] for label in labels.unique()])
+
+
+def _weights(engine: Engine) -> dict[str, NDArray[np.float32]]:
+    return {name: weights.clone().cpu().numpy() for name, weights in engine.plastic_weights(0).items()}

@@ -1,0 +1,226 @@
+"""Pictures of what a rule does to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from snn_plasticity_gym.evaluation.comparison_figures import field_grid
+from snn_plasticity_gym.evaluation.network_life import Life, Portrait, sign_index, winner_entropy
+from snn_plasticity_gym.report.style import (
+    COLORS,
+    DARK,
+    DIVERGING,
+    FAINT,
+    QUIET,
+    SEQUENTIAL,
+    Picture,
+    figure_of,
+    legend_above,
+    say,
+    shades,
+)
+
+BINS = 60
+WINDOW = 20  # images over which the entropy of winners is taken
+MOST_FIELDS = 400
+
+
+def draw_fields(name: str, life: Life) -> Picture:
+    """Draw the input weights of the neurons that the input feeds, before and after, on one scale."""
+    figure, axes = figure_of(11.0, 5.6, 1, 2)
+    first, last = (life.fields(place)[:MOST_FIELDS] for place in (0, -1))
+    both = np.concatenate([first, last])
+    signed = bool((both < 0).any())
+    most = float(np.quantile(np.abs(both), 0.999)) or float(np.abs(both).max()) or 1.0  # a few extremes darken all else
+    drawn = None
+    for one, fields, age in zip(axes, (first, last), (life.ages[0], life.ages[-1]), strict=True):
+        grid, _ = field_grid(fields)
+        drawn = one.imshow(grid, cmap=DIVERGING if signed else SEQUENTIAL, vmin=-most if signed else 0.0, vmax=most,
+                           interpolation="nearest")  # fmt: skip
+        say(one, f"after {age} images" if age else "before learning")
+        one.set_axis_off()
+    assert drawn is not None
+    ends = "both" if signed else "max"
+    bar = figure.colorbar(
+        drawn, ax=axes, fraction=0.025, pad=0.01, extend=ends if np.abs(both).max() > most else "neither"
+    )
+    bar.set_label("weight (no unit)", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    shown = f"the first {MOST_FIELDS}" if len(life.fields(0)) > MOST_FIELDS else "all"
+    text = f"Receptive fields: weights {spoken(life.field_projection)}, seen from each of {shown} {len(first)} neurons."
+    return Picture(name, figure, text)
+
+
+def draw_weights(name: str, life: Life) -> Picture:
+    """Draw histograms of the weights of every plastic projection, a line for each snapshot."""
+    names = list(life.weights[0])
+    figure, axes = figure_of(max(4.0 * len(names), 5.5), 3.2, 1, len(names))
+    for one, projection in zip(axes, names, strict=True):
+        every = [snapshot[projection].ravel() for snapshot in life.weights]
+        low, high = min(w.min() for w in every), max(w.max() for w in every)
+        edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+        for weights, age, color in zip(every, life.ages, shades(len(every)), strict=True):
+            share = np.histogram(weights, edges)[0] / len(weights)
+            one.stairs(share, edges, color=color, linewidth=1.4, label=f"{age}")
+        one.set_yscale("log")
+        say(
+            one,
+            f"{spoken(projection)}, images seen:",
+            "weight (no unit)",
+            f"share of synapses in 1/{BINS} of the range",
+        )
+        legend_above(one)
+    return Picture(name, figure, "Weights before learning, on the way and after; a jump at an end is a clip.")
+
+
+def draw_signs(name: str, life: Life) -> Picture:
+    """Draw, for every plastic projection, the balance of each pre neuron's outgoing weights, in order of size."""
+    names = list(life.weights[0])
+    figure, axes = figure_of(max(4.0 * len(names), 5.5), 3.2, 1, len(names))
+    for one, projection in zip(axes, names, strict=True):
+        for place, color, label in ((0, QUIET, "before"), (-1, COLORS[0], "after")):
+            index = sign_index(life.weights[place][projection])
+            index = np.sort(index[np.isfinite(index)])
+            one.plot(np.linspace(0, 1, len(index)), index, color=color, linewidth=1.6, label=label)
+        one.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
+        one.set_ylim(-1.08, 1.08)
+        say(one, spoken(projection), "pre neurons, by balance (share)", "sum w / sum |w| of outgoing weights")
+        legend_above(one)
+    caption = (
+        "Outgoing weights by neuron: 1 is a neuron that only excites, −1 one that only inhibits, as Dale's law asks."
+    )
+    return Picture(name, figure, caption)
+
+
+def draw_winners(name: str, life: Life) -> Picture:
+    """Draw who wins: shares of held-out images by rank, and entropy and activity while the network lives."""
+    figure, (left, right) = figure_of(9.0, 3.3, 1, 2)
+    for portrait, color, label in ((life.before, QUIET, "before"), (life.after, COLORS[0], "after")):
+        said = f"{label}, entropy {portrait.activity['winner_entropy']:.2f}"
+        shares = np.sort(portrait.wins)[::-1]
+        left.plot(np.arange(1, len(shares) + 1), shares, color=color, linewidth=1.6, label=said,
+                  marker="." if len(shares) < 30 else None)  # fmt: skip
+    left.axhline(1 / len(life.after.wins), color=FAINT, linestyle="--", linewidth=1, zorder=0)
+    left.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    left.set_ylim(0, None)
+    say(left, "", "neurons by rank", "share of held-out images won")
+    legend_above(left)
+    images = np.arange(1, len(life.winners) + 1)
+    entropy = winner_entropy(life.winners, len(life.after.wins), WINDOW)
+    right.plot(images, entropy, color=COLORS[1], linewidth=1.6, label=f"entropy of the last {WINDOW} winners")
+    right.plot(images, life.active, color=COLORS[2], linewidth=1.2, label="share of neurons active")
+    right.set_ylim(-0.03, 1.03)
+    say(right, "", "images seen while learning", "in [0, 1]")
+    legend_above(right)
+    caption = (
+        "Winners among the answering neurons. Dashed: everybody wins alike. Entropies are over their largest value."
+    )
+    return Picture(name, figure, caption)
+
+
+def draw_stability(name: str, life: Life) -> Picture:
+    """Draw how alike two answers are, of one image (diagonal) and of different ones, before and after."""
+    figure, axes = figure_of(9.4, 4.3, 1, 2)
+    drawn = None
+    for one, portrait, label in zip(axes, (life.before, life.after), ("before", "after"), strict=True):
+        drawn = one.imshow(portrait.stability, cmap=SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest")
+        classes, first = np.unique(portrait.labels, return_index=True)
+        middle = first + (np.diff([*first, len(portrait.labels)]) - 1) / 2
+        one.set_xticks(middle, classes)
+        one.set_yticks(middle, classes)
+        one.tick_params(length=0)
+        say(one, f"{label}: same image {portrait.same_image:.2f}, others {portrait.other_images:.2f}",
+            "image, second showing, by class", "image, first showing, by class")  # fmt: skip
+    assert drawn is not None
+    bar = figure.colorbar(drawn, ax=axes, fraction=0.025, pad=0.01)
+    bar.set_label("cosine of spike counts", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    caption = (
+        "Stability: answers to held-out images shown twice, with other input spikes. A bright diagonal on dark ground is "
+        "a network that knows each image again."
+    )
+    return Picture(name, figure, caption)
+
+
+def draw_confusion(name: str, life: Life, unsupervised: bool) -> Picture:
+    """Draw what is answered to each label, before and after."""
+    figure, axes = figure_of(9.4, 4.4, 1, 2)
+    drawn = None
+    for one, portrait, label in zip(axes, (life.before, life.after), ("before", "after"), strict=True):
+        drawn = _confusion(one, portrait)
+        say(one, f"{label}: {100 * portrait.accuracy:.1f} % right", "answer", "label")
+    assert drawn is not None
+    bar = figure.colorbar(drawn, ax=axes, fraction=0.025, pad=0.01)
+    bar.set_label("share of the label's images", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    how = (
+        "neurons got labels from other training images and answer by all-activity"
+        if unsupervised
+        else "the output answers"
+    )
+    return Picture(
+        name, figure, f"Confusion on held-out images with frozen weights; {how}. Numbers: percent, from 10 on."
+    )
+
+
+def _confusion(axes: Axes, portrait: Portrait) -> AxesImage:
+    count = portrait.confusion.sum(axis=1, keepdims=True)
+    share = portrait.confusion / np.maximum(count, 1)  # (C, C)
+    drawn = axes.imshow(share, cmap=SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest")
+    for row, column in np.argwhere(share >= 0.095):
+        bright = share[row, column] > 0.6
+        axes.text(column, row, f"{100 * share[row, column]:.0f}", ha="center", va="center", fontsize=7,
+                  color=DARK if bright else "white")  # fmt: skip
+    axes.set_xticks(range(len(share)))
+    axes.set_yticks(range(len(share)))
+    axes.tick_params(length=0)
+    return drawn
+
+
+def draw_raster(name: str, life: Life) -> Picture:
+    """Draw the spikes of every population for the last image."""
+    sizes = {population: spikes.shape[1] for population, spikes in life.raster.items()}
+    figure = Figure(figsize=(9.0, 1.5 + 1.7 * len(sizes)), layout="constrained", facecolor="white")
+    axes = figure.subplots(len(sizes), 1, sharex=True, squeeze=False)[:, 0]
+    for one, color, (population, spikes) in zip(axes[::-1], COLORS, life.raster.items(), strict=False):
+        _spikes(one, spikes, color)
+        one.spines[["top", "right"]].set_visible(False)
+        one.tick_params(labelsize=8, length=3)
+        say(one, f"{spoken(population)}: {int(spikes.sum())} spikes of {spikes.shape[1]} neurons", "", "neuron")
+    axes[-1].set_xlabel(f"time step of {life.step_length:g} ms", fontsize=9)
+    caption = f"The last image that the network lived through, a {life.label}: who fired when, the input at the bottom."
+    return Picture(name, figure, caption)
+
+
+def _spikes(axes: Axes, spikes: NDArray[np.bool_], color: str) -> None:
+    step, neuron = spikes.nonzero()
+    size = float(np.clip(100 / spikes.shape[1], 1.2, 6))
+    axes.plot(step + 1, neuron, "s", markersize=size, color=color, markeredgewidth=0)
+    axes.set_xlim(0.5, len(spikes) + 0.5)
+    axes.set_ylim(-0.5, spikes.shape[1] - 0.5)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+
+
+def network_pictures(life: Life, unsupervised: bool, prefix: str) -> Sequence[Picture]:
+    """Return all pictures of a network's life, in the order in which they are looked at."""
+    return [
+        draw_fields(f"{prefix}network_fields", life),
+        draw_weights(f"{prefix}network_weights", life),
+        draw_signs(f"{prefix}network_signs", life),
+        draw_winners(f"{prefix}network_winners", life),
+        draw_stability(f"{prefix}network_stability", life),
+        draw_raster(f"{prefix}network_raster", life),
+        draw_confusion(f"{prefix}network_confusion", life, unsupervised),
+    ]
+
+
+def spoken(name: str) -> str:
+    """Return the name of a population or projection as one writes it: input_to_exc is "input → exc"."""
+    return name.replace("_to_", " → ").replace("_", " ")
