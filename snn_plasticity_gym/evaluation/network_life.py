@@ -62,7 +62,9 @@ class Life(NamedTuple):
     """A network's life by a rule."""
 
     ages: list[int]  # images seen at each snapshot
-    weights: list[dict[str, NDArray[np.float32]]]  # of its plastic projections at each snapshot, (n_pre, n_post) each
+    weights: list[
+        dict[str, NDArray[np.float32]]
+    ]  # of its plastic projections at each snapshot: (n_pre, n_post), NaN for no synapse
     before: Portrait
     after: Portrait
     rewards: Array  # (I,)
@@ -186,11 +188,11 @@ def sign_index(weights: NDArray[np.float32]) -> Array:
     """Return sum w / sum |w| over each pre neuron's synapses: 1 excites only, -1 inhibits only; NaN without any weight.
 
     Args:
-        weights: (n_pre, n_post).
+        weights: (n_pre, n_post), NaN where there is no synapse.
     """
-    total = np.abs(weights).sum(axis=1, dtype=np.float64)
+    total = np.nansum(np.abs(weights), axis=1, dtype=np.float64)
     with np.errstate(invalid="ignore"):
-        return np.where(total > 0, weights.sum(axis=1, dtype=np.float64) / total, np.nan)
+        return np.where(total > 0, np.nansum(weights, axis=1, dtype=np.float64) / total, np.nan)
 
 
 def _some_of_each(labels: Tensor, count: int) -> Tensor:
@@ -199,4 +201,9 @@ def _some_of_each(labels: Tensor, count: int) -> Tensor:
 
 
 def _weights(engine: Engine) -> dict[str, NDArray[np.float32]]:
-    return {name: weights.clone().cpu().numpy() for name, weights in engine.plastic_weights(0).items()}
+    """Return copies of the first network's plastic weights; NaN where there is no synapse."""
+    found = {name: weights.clone().cpu().numpy() for name, weights in engine.plastic_weights(0).items()}
+    for projection in engine.network.projections:
+        if projection.name in found and not projection.autapses:
+            np.fill_diagonal(found[projection.name], np.nan)
+    return found

@@ -33,29 +33,29 @@ MOST_FIELDS = 400
 
 
 def draw_fields(name: str, life: Life) -> Picture:
-    """Draw the input weights of the neurons that the input feeds, before and after, on one scale."""
-    figure, axes = figure_of(11.0, 5.6, 1, 2)
+    """Draw the input weights of the neurons that the input feeds, after learning, and how learning has changed them."""
+    figure, axes = figure_of(12.0, 5.6, 1, 2)
     first, last = (life.fields(place)[:MOST_FIELDS] for place in (0, -1))
-    both = np.concatenate([first, last])
-    signed = bool((both < 0).any())
-    most = float(np.quantile(np.abs(both), 0.999)) or float(np.abs(both).max()) or 1.0  # a few extremes darken all else
-    drawn = None
-    for one, fields, age in zip(axes, (first, last), (life.ages[0], life.ages[-1]), strict=True):
-        grid, _ = field_grid(fields)
-        drawn = one.imshow(grid, cmap=DIVERGING if signed else SEQUENTIAL, vmin=-most if signed else 0.0, vmax=most,
-                           interpolation="nearest")  # fmt: skip
-        say(one, f"after {age} images" if age else "before learning")
-        one.set_axis_off()
-    assert drawn is not None
-    ends = "both" if signed else "max"
-    bar = figure.colorbar(
-        drawn, ax=axes, fraction=0.025, pad=0.01, extend=ends if np.abs(both).max() > most else "neither"
-    )
-    bar.set_label("weight (no unit)", fontsize=9)
-    bar.ax.tick_params(labelsize=8)
-    shown = f"the first {MOST_FIELDS}" if len(life.fields(0)) > MOST_FIELDS else "all"
-    text = f"Receptive fields: weights {spoken(life.field_projection)}, seen from each of {shown} {len(first)} neurons."
+    _fields(figure, axes[0], last, "weight (no unit)", signed=bool((last < 0).any()))
+    say(axes[0], f"after {life.ages[-1]} images")
+    _fields(figure, axes[1], last - first, "change of the weight", signed=True)
+    say(axes[1], "changed since before learning")
+    shown = f"the first {MOST_FIELDS}" if len(life.fields(0)) > MOST_FIELDS else f"all {len(first)}"
+    text = f"Receptive fields: weights {spoken(life.field_projection)} as seen from each of {shown} neurons."
     return Picture(name, figure, text)
+
+
+def _fields(figure: Figure, axes: Axes, fields: NDArray[np.float32], label: str, signed: bool) -> None:
+    most = float(np.quantile(np.abs(fields), 0.999)) or float(np.abs(fields).max()) or 1.0  # extremes darken all else
+    grid, _ = field_grid(fields)
+    drawn = axes.imshow(grid, cmap=DIVERGING if signed else SEQUENTIAL, vmin=-most if signed else 0.0, vmax=most,
+                        interpolation="nearest")  # fmt: skip
+    axes.set_axis_off()
+    beyond = ("both" if signed else "max") if np.abs(fields).max() > most else "neither"
+    bar = figure.colorbar(drawn, ax=axes, fraction=0.04, pad=0.01, extend=beyond)
+    bar.set_label(label, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    bar.formatter.set_powerlimits((-2, 4))  # type: ignore[attr-defined]
 
 
 def draw_weights(name: str, life: Life) -> Picture:
@@ -63,7 +63,7 @@ def draw_weights(name: str, life: Life) -> Picture:
     names = list(life.weights[0])
     figure, axes = figure_of(max(4.0 * len(names), 5.5), 3.2, 1, len(names))
     for one, projection in zip(axes, names, strict=True):
-        every = [snapshot[projection].ravel() for snapshot in life.weights]
+        every = [w[np.isfinite(w)] for w in (snapshot[projection] for snapshot in life.weights)]
         low, high = min(w.min() for w in every), max(w.max() for w in every)
         edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
         for weights, age, color in zip(every, life.ages, shades(len(every)), strict=True):
@@ -74,10 +74,10 @@ def draw_weights(name: str, life: Life) -> Picture:
             one,
             f"{spoken(projection)}, images seen:",
             "weight (no unit)",
-            f"share of synapses in 1/{BINS} of the range",
+            "share of synapses",
         )
         legend_above(one)
-    return Picture(name, figure, "Weights before learning, on the way and after; a jump at an end is a clip.")
+    return Picture(name, figure, f"Weights before learning, on the way and after, in bins of 1/{BINS} of the range.")
 
 
 def draw_signs(name: str, life: Life) -> Picture:
@@ -143,8 +143,8 @@ def draw_stability(name: str, life: Life) -> Picture:
     bar.set_label("cosine of spike counts", fontsize=9)
     bar.ax.tick_params(labelsize=8)
     caption = (
-        "Stability: answers to held-out images shown twice, with other input spikes. A bright diagonal on dark ground is "
-        "a network that knows each image again."
+        "Stability: answers to held-out images shown twice, with other input spikes. A bright diagonal on dark "
+        "ground is a network that knows each image again."
     )
     return Picture(name, figure, caption)
 
@@ -201,7 +201,7 @@ def draw_raster(name: str, life: Life) -> Picture:
 
 def _spikes(axes: Axes, spikes: NDArray[np.bool_], color: str) -> None:
     step, neuron = spikes.nonzero()
-    size = float(np.clip(100 / spikes.shape[1], 1.2, 6))
+    size = float(np.clip(300 / spikes.shape[1], 1.5, 6))
     axes.plot(step + 1, neuron, "s", markersize=size, color=color, markeredgewidth=0)
     axes.set_xlim(0.5, len(spikes) + 0.5)
     axes.set_ylim(-0.5, spikes.shape[1] - 0.5)

@@ -35,7 +35,7 @@ def network_section(life: Life, config: EnvironmentConfig, prefix: str) -> Secti
     )
     text = (
         f"One fresh network that learns from {life.ages[-1]} images of the training split by the rule as it is, "
-        "without being renewed on the way. It is one network, not an estimate of a mean: trainers/evaluate.py gives those."
+        "without being renewed on the way. It is one network; trainers/evaluate.py estimates means."
     )
     pictures = network_pictures(life, isinstance(config, UnsupervisedConfig), prefix)
     return Section("What it does to a network", text, pictures, [table])
