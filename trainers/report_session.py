@@ -15,11 +15,15 @@ from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.evaluation.event_sample import sample_events
 from snn_plasticity_gym.evaluation.explain import NETWORKS, distilled, explain
 from snn_plasticity_gym.evaluation.network_life import live_through
+from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, reward_of
 from snn_plasticity_gym.report.curves import learning_curves
+from snn_plasticity_gym.report.gradient_section import gradient_section, is_bptt, is_gradient, read_ceiling
 from snn_plasticity_gym.report.network_section import network_section
 from snn_plasticity_gym.report.page import Section, Table, write_report
 from snn_plasticity_gym.report.rule_section import explanation_section, kernel_section
 from snn_plasticity_gym.report.runs import Run, differing, flat, group_runs, outcome_rows, read_runs
+from snn_plasticity_gym.report.side_section import Study, side_section
+from snn_plasticity_gym.rules.constant import ZeroRule
 from snn_plasticity_gym.trainers.evaluation_session import DISTILLED, learning_rate
 
 _logger = logging.getLogger("snn_plasticity_gym")
@@ -57,15 +61,25 @@ def report_at_end(run: Path) -> Path | None:
 
 def sections(runs: Sequence[Run], config: ReportConfig) -> Iterator[Section]:
     """Yield the parts of a report, in the order in which they are read."""
+    ceiling = read_ceiling(config.ceiling) if config.ceiling else None
     yield _facts(runs)
     groups = group_runs(runs)
     yield Section(
         "Learning", "", learning_curves(groups), [_outcome(run, len(runs) > 1) for run in runs if outcome_rows(run)]
     )
+    following = [group for group in groups if is_gradient(group.runs[0])]
+    if following:
+        yield gradient_section(following, [run for run in runs if is_bptt(run)], ceiling)
+    studies = []
     for group in groups:
         run = next((run for run in group.runs if run.rule_file is not None), None)
         if run is not None:
-            yield from _rule(run, config, several=len(groups) > 1)
+            study, parts = _study(run, config, several=len(groups) > 1)
+            studies.append(study)
+            yield from parts
+    beside = side_section(studies) if len(studies) > 1 else None
+    if beside is not None:
+        yield beside
 
 
 def _facts(runs: Sequence[Run]) -> Section:
@@ -110,8 +124,8 @@ def _outcome(run: Run, several: bool) -> Table:
     return Table(f"outcome_{run.label}", [run.label if several else "judged", "before", "after"], rows, caption)
 
 
-def _rule(run: Run, config: ReportConfig, several: bool) -> Iterator[Section]:
-    """Yield the parts about one run's rule."""
+def _study(run: Run, config: ReportConfig, several: bool) -> tuple[Study, list[Section]]:
+    """Look at one run's rule; return what was found, and the parts that show it."""
     env_config = run.environment()
     assert run.env is not None and run.rule_file is not None
     rule = load_policy(run.rule_file).frozen(env_config.history_length)
@@ -122,9 +136,13 @@ def _rule(run: Run, config: ReportConfig, several: bool) -> Iterator[Section]:
     parts = [kernel_section(rule, env_config, sample, prefix)]
     explanations = explain(sample, learning_rate(env_config))
     if explanations:
-        distilled(explanations, sample).save(run.path)
-        parts.append(explanation_section(explanations, prefix, f"{DISTILLED}{run.path}"))
+        formula = distilled(explanations, sample)
+        formula.save(run.path)
+        rewards = {
+            label: reward_of(one, run.env, env_config, NETWORKS, config.reward_images, JUDGE_SEED).reward
+            for label, one in (("the rule", rule), ("its formula", formula), ("no plasticity", ZeroRule()))
+        }
+        parts.append(explanation_section(explanations, rewards, prefix, f"{DISTILLED}{run.path}"))
     life = live_through(rule, run.env, env_config, config.life_images, config.seed)
     parts.append(network_section(life, env_config, prefix))
-    for part in parts:
-        yield part._replace(title=part.title + suffix)
+    return Study(run.label, rule, sample, life), [part._replace(title=part.title + suffix) for part in parts]

@@ -15,10 +15,20 @@ class ReportConfig:
     out: str = setting(
         "", "Folder for report.html and its pictures; if empty that of the run, of several runs report.", section="Run"
     )
+    ceiling: str = setting(
+        "", "Grad: file with what trainers/gradient_ceiling.py has printed for these networks.", section="Run"
+    )
     sample_images: int = setting(8, "Images from which real events are drawn.", unit="images", section="Study", ge=1)
     sample_events: int = setting(8000, "Events drawn of each kind of synapses.", unit="events", section="Study", ge=100)
     life_images: int = setting(
         60, "Images that the network of the pictures learns from.", unit="images", section="Study", ge=1
+    )
+    reward_images: int = setting(
+        32,
+        "Images on which a rule and its formula are compared by reward.",
+        unit="images",
+        section="Study",
+        ge=1,
     )
     seed: int = setting(0, "Seed of networks, images, input spikes and samples.", section="Study", ge=0)
     threads: int = setting(1, "CPU threads of torch; 0: as many as torch takes.", section="Machine", ge=0)

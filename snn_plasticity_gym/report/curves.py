@@ -39,8 +39,6 @@ PANELS = {
         Panel("rollout/output_rate", "output rate", "spikes per step"),
         Panel("rollout/loss|train/loss", "loss while learning", "cross-entropy (nats)"),
         Panel("eval/loss", "loss on held-out images", "cross-entropy (nats)"),
-        Panel(r"rollout/cosine_(\d+)", "cosine with −g, layer {}", "cosine"),
-        Panel(r"rollout/sign_agreement_(\d+)", "sign agreement, layer {}", "share of events"),
     ),
     "learning": (
         Panel("train/policy_loss", "policy loss", "loss"),

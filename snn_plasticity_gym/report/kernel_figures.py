@@ -46,7 +46,7 @@ def draw_windows(name: str, titles: Sequence[str], windows: Sequence[PairWindow]
     for column, (title, window, some, fit) in enumerate(zip(titles, windows, weights, fits, strict=True)):
         above, below = axes[column], axes[columns + column]
         for weight, change, color in zip(some, window.change, shades(len(some)), strict=True):
-            _line(above, window.delays, change, color, f"w {number(weight)}")
+            branches(above, window.delays, change, color, f"w {number(weight)}")
         say(above, title, DELAY, CHANGE)
         legend_above(above)
         middle = len(some) // 2
@@ -73,7 +73,7 @@ def draw_windows(name: str, titles: Sequence[str], windows: Sequence[PairWindow]
     return Picture(name, figure, caption)
 
 
-def _line(axes: Axes, delays: Array, change: Array, color: object, label: str) -> None:
+def branches(axes: Axes, delays: Array, change: Array, color: object, label: str) -> None:
     """Draw a window as two branches and the coincident pair by itself."""
     for side in (delays < 0, delays > 0):
         axes.plot(delays[side], change[side], color=color, linewidth=1.4, label=label if delays[side][0] > 0 else None)
@@ -140,7 +140,7 @@ def draw_scalar(name: str, scalar: str, titles: Sequence[str], windows: Sequence
     for column, (title, window, some) in enumerate(zip(titles, windows, values, strict=True)):
         above, below = axes[column], axes[columns + column]
         for value, change, color in zip(some, window.change, shades(len(some)), strict=True):
-            _line(above, window.delays, change, color, number(value))
+            branches(above, window.delays, change, color, number(value))
         say(above, f"{title}, {scalar}:", DELAY, CHANGE)
         both = window.change[:, window.delays == 0][:, 0]
         after, before = (window.change[:, window.delays == sign * _nearest(window.delays)][:, 0] for sign in (1, -1))

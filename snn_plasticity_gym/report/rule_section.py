@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -136,11 +136,14 @@ def kernel_section(rule: Rule, config: EnvironmentConfig, sample: EventSample, p
     return Section("The rule as a kernel", _remark(windows, fits), pictures, [table])
 
 
-def explanation_section(explanations: Sequence[Explanation], prefix: str, usable: str) -> Section:
+def explanation_section(
+    explanations: Sequence[Explanation], rewards: Mapping[str, float], prefix: str, usable: str
+) -> Section:
     """Show what explains a rule.
 
     Args:
         explanations: Of its heads; at least one.
+        rewards: Earned on the same networks and images by the rule, by its formula and by others, by name.
         prefix: Of the names of pictures and tables.
         usable: How to name the formula where a rule is asked for.
     """
@@ -152,7 +155,13 @@ def explanation_section(explanations: Sequence[Explanation], prefix: str, usable
         "pre, post: 1 where that neuron fires now, else 0. x20, y20: trace of the earlier spikes of the pre, the post "
         f"neuron, 20 ms; xn, yn: their number. w: weight. As a rule: --rules {usable}",
     )
-    return Section("What explains it", "", [draw_explanations(f"{prefix}explained", explanations)], [table])
+    earned = Table(
+        f"{prefix}formula_reward",
+        ["rule", "reward"],
+        [[name, f"{reward:.4g}".replace("-", "−")] for name, reward in rewards.items()],
+        "Mean reward on the same fresh networks and held-out images, plasticity on.",
+    )
+    return Section("What explains it", "", [draw_explanations(f"{prefix}explained", explanations)], [table, earned])
 
 
 def _row(title: str, study: SiteStudy, window: PairWindow, fit: WindowFit) -> list[str]:

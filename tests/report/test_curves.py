@@ -24,11 +24,11 @@ def drawn(groups):
 
 def test_each_quantity_has_a_panel_and_each_group_a_line():
     one = run_of("a", time__images=IMAGES, rollout__reward=[1, 2, 3], train__value_loss=[3, 2, 1])
-    two = run_of("b", time__images=IMAGES, rollout__reward=[3, 3, 3], rollout__cosine_2=[0.1, 0.2, 0.3])
+    two = run_of("b", time__images=IMAGES, rollout__reward=[3, 3, 3], rollout__spikes_hidden_2=[0.1, 0.2, 0.3])
     axes = drawn([Group("a", [one]), Group("b", [two])])
     assert set(axes) == {
         ("curves_reward", "reward"),
-        ("curves_reward", "cosine with −g, layer 2"),
+        ("curves_learning", "spikes of hidden 2"),
         ("curves_learning", "value loss"),
     }
     lines = {line.get_label(): line for line in axes["curves_reward", "reward"].lines}

@@ -1,0 +1,118 @@
+"""The part of a report that puts the rules of several trainings side by side, e.g. Unsup1's and Unsup2's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from snn_plasticity_gym.evaluation.event_sample import EventSample
+from snn_plasticity_gym.evaluation.kernels import PairWindow, pair_window
+from snn_plasticity_gym.evaluation.network_life import Life, sign_index
+from snn_plasticity_gym.evaluation.probes import Site
+from snn_plasticity_gym.report.kernel_figures import DELAY, branches
+from snn_plasticity_gym.report.network_figures import spoken
+from snn_plasticity_gym.report.page import Section, Table
+from snn_plasticity_gym.report.style import COLORS, FAINT, Picture, figure_of, legend_above, number, say
+from snn_plasticity_gym.rules.base import Rule
+
+
+class Study(NamedTuple):
+    """What a report has found out about the rule of one training."""
+
+    label: str
+    rule: Rule
+    sample: EventSample
+    life: Life
+
+    @property
+    def sites(self) -> dict[str, Site]:
+        """Where its plastic synapses are, by projection."""
+        return {site.name: site for site in self.sample.sites}
+
+
+def side_section(studies: Sequence[Study]) -> Section | None:
+    """Compare rules on the projections that all of them have; None if there is none.
+
+    All kernels of a projection are taken at one weight, the median of all real events there, further scalars at 0.
+    """
+    names = [name for name in studies[0].sites if all(name in study.sites for study in studies)]
+    if len(studies) < 2 or not names:
+        return None
+    weights = [_median_weight(studies, name) for name in names]
+    windows = [
+        [pair_window(study.rule, study.sites[name], np.array([weight])) for study in studies]
+        for name, weight in zip(names, weights, strict=True)
+    ]
+    pictures = [
+        _draw_kernels("side_kernels", studies, names, weights, windows),
+        _draw_signs("side_signs", studies, names),
+        _draw_winners("side_winners", studies),
+    ]
+    return Section("Side by side", "", pictures, [_table(studies, names, windows)])
+
+
+def _median_weight(studies: Sequence[Study], name: str) -> float:
+    events = [study.sample.events.weight[study.sample.of(study.sites[name].projection)] for study in studies]
+    every = np.concatenate([some.double().numpy() for some in events])
+    return float(np.median(every)) if len(every) else 0.0
+
+
+def _draw_kernels(name: str, studies: Sequence[Study], names: Sequence[str], weights: Sequence[float],
+                  windows: Sequence[Sequence[PairWindow]]) -> Picture:  # fmt: skip
+    figure, axes = figure_of(max(4.4 * len(names), 6.0), 5.8, 2, len(names))
+    for column, (projection, weight, own) in enumerate(zip(names, weights, windows, strict=True)):
+        above, below = axes[column], axes[len(names) + column]
+        for study, window, color in zip(studies, own, COLORS, strict=False):
+            branches(above, window.delays, window.change[0], color, study.label)
+            if study is not studies[0] and len(window.delays) == len(own[0].delays):
+                branches(below, window.delays, window.change[0] - own[0].change[0], color, study.label)
+        say(above, f"{spoken(projection)}, w {number(weight)}", DELAY, "Δd by the pair")
+        say(below, f"less that of {studies[0].label}", DELAY, "difference in Δd")
+        for one in (above, below):
+            one.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
+            one.axvline(0.0, color=FAINT, linewidth=0.8, zorder=0)
+            one.ticklabel_format(axis="y", scilimits=(-2, 4))
+            legend_above(one)
+    caption = "Kernels for pairs of single spikes at one weight, and how they differ; Δt = 0 (circle) is the same step."
+    return Picture(name, figure, caption)
+
+
+def _draw_signs(name: str, studies: Sequence[Study], names: Sequence[str]) -> Picture:
+    figure, axes = figure_of(max(4.0 * len(names), 5.5), 3.3, 1, len(names))
+    for one, projection in zip(axes, names, strict=True):
+        for study, color in zip(studies, COLORS, strict=False):
+            index = sign_index(study.life.weights[-1][projection])
+            index = np.sort(index[np.isfinite(index)])
+            one.plot(np.linspace(0, 1, len(index)), index, color=color, linewidth=1.6, label=study.label)
+        one.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
+        one.set_ylim(-1.08, 1.08)
+        say(one, spoken(projection), "pre neurons, by balance (share)", "sum w / sum |w| of outgoing weights")
+        legend_above(one)
+    return Picture(name, figure, "Outgoing weights by neuron after learning: 1 only excites, −1 only inhibits.")
+
+
+def _draw_winners(name: str, studies: Sequence[Study]) -> Picture:
+    figure, (axes,) = figure_of(6.0, 3.3)
+    for study, color in zip(studies, COLORS, strict=False):
+        shares = np.sort(study.life.after.wins)[::-1]
+        axes.plot(np.linspace(0, 1, len(shares)), shares * len(shares), color=color, linewidth=1.6, label=study.label)
+    axes.axhline(1.0, color=FAINT, linestyle="--", linewidth=1, zorder=0)
+    axes.set_ylim(0, None)
+    say(axes, "winners on held-out images, after learning", "neurons by rank (share)", "images won / fair share")
+    legend_above(axes)
+    return Picture(name, figure, "Who wins: neurons in order of the images they win; dashed: everybody wins alike.")
+
+
+def _table(studies: Sequence[Study], names: Sequence[str], windows: Sequence[Sequence[PairWindow]]) -> Table:
+    rows = [
+        ["entropy of winners", *(number(study.life.after.activity["winner_entropy"]) for study in studies)],
+        ["accuracy (%)", *(number(100 * study.life.after.accuracy) for study in studies)],
+        ["cosine of answers to one image", *(number(study.life.after.same_image) for study in studies)],
+        ["spikes for an image", *(number(study.life.after.activity["spikes"]) for study in studies)],
+    ]
+    for projection, own in zip(names, windows, strict=True):
+        rows.append([f"Δd of a pre spike alone, {spoken(projection)}", *(number(w.pre_alone[0]) for w in own)])
+        rows.append([f"Δd of a post spike alone, {spoken(projection)}", *(number(w.post_alone[0]) for w in own)])
+    return Table("side", ["after learning", *(study.label for study in studies)], rows)
