@@ -35,7 +35,7 @@ def shipped_file(kind: str, name: str) -> Path:
 def shipped_files(kind: str) -> list[Path]:
     """The YAML files of the folder trainers/<kind>s, wherever it is installed."""
     package = importlib.resources.files("snn_plasticity_gym.trainers")
-    return sorted(Path(str(package), f"{kind}s").glob("*.yaml"))
+    return sorted(Path(str(package), f"{kind}s").glob("*.yaml"), key=lambda path: path.stem)
 
 
 def purpose(path: Path) -> str:

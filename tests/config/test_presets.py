@@ -19,7 +19,7 @@ from snn_plasticity_gym.rules.registry import read_rule
 from snn_plasticity_gym.trainers.train_a2c import train
 
 GRAD = "SNNPlastic-Grad-v0"
-TRAINING = ["grad", "semi", "unsup1", "unsup2"]
+TRAINING = ["grad", "semi", "unsup1", "unsup1-learn", "unsup2"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta"]
 NAMES = sorted(TRAINING + JUDGING)
 
@@ -83,10 +83,10 @@ def test_a_preset_of_the_judge_is_compiled_rules_and_all_and_a_network_to_train_
 
 def test_flags_win_and_what_a_preset_leaves_out_is_default():
     training, environment = parse("--images=7", "--preset", "grad", "--max-rate", "0.5", "--normalize_returns=False")
-    assert (training.images, training.num_envs, training.gamma) == (7, 16, A2CConfig().gamma)
+    assert (training.images, training.num_envs, training.gamma) == (7, 4, A2CConfig().gamma)
     assert training.normalize_returns is False
     network = {"hidden_sizes": (64, 32), "layer_scalars": (0.33, 0.67, 1.0), "w_init": 6.0}
-    assert environment == GradConfig(**network, max_rate=0.5, lifetime_length=8)
+    assert environment == GradConfig(**network, max_rate=0.5, lifetime_length=8, penalty=5.0)
 
 
 def test_a_flag_may_choose_another_environment_that_has_the_same_settings(write):
@@ -127,7 +127,7 @@ def test_mistakes_are_answered_in_one_line(write, refusal, text: str, flags: lis
 def test_a_preset_of_another_environment_is_refused_in_a_short_line(refusal):
     line = refusal("--preset=grad", "--env=SNNPlastic-Unsup1-v0")
     assert (
-        f"grad.yaml: hidden_sizes is a setting of {GRAD}, SNNPlastic-Semi-v0, not of SNNPlastic-Unsup1-v0; as wrong: "
+        f"grad.yaml: penalty is a setting of {GRAD}, not of SNNPlastic-Unsup1-v0; as wrong: hidden_sizes, layer_scalars"
         in line
     )
 
@@ -146,7 +146,7 @@ def test_help_names_the_presets_and_shows_their_values(capsys):
         parse("--help", "--preset=grad")
     text = capsys.readouterr().out
     assert all(f"  {name} " in text and purpose(shipped_file("preset", name)) in text for name in NAMES)
-    assert "choose with --preset" in text and "(default: 1600 images; >= 1)" in text and "--hidden_sizes" in text
+    assert "choose with --preset" in text and "(default: 4800 images; >= 1)" in text and "--hidden_sizes" in text
 
 
 def test_a_run_keeps_the_name_of_its_preset_and_can_be_repeated(tmp_path):
