@@ -5,7 +5,7 @@ Axes: B networks, R the networks of one call (all B, or some rows of them), N ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from snn_plasticity_gym.snn.lif import LIFParams, LIFState, fire, integrate, lif_init
+from snn_plasticity_gym.snn.network_loops import add_own, add_rows, lif_constants, lif_loop
 from snn_plasticity_gym.state import State, restore_all
 
 
@@ -72,11 +73,34 @@ class SpikeList(NamedTuple):
         return cls(row, neuron, spikes.sum(dim=1))
 
 
+class SpikeLists(Mapping[str, SpikeList]):
+    """The spike list of each population, made when it is asked for.
+
+    Args:
+        spikes: By population, bool (R, N).
+    """
+
+    def __init__(self, spikes: dict[str, Tensor]) -> None:
+        self.spikes = spikes
+        self._made: dict[str, SpikeList] = {}
+
+    def __getitem__(self, name: str) -> SpikeList:
+        if name not in self._made:
+            self._made[name] = SpikeList.of(self.spikes[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.spikes)
+
+    def __len__(self) -> int:
+        return len(self.spikes)
+
+
 class NetworkActivity(NamedTuple):
     """What fired in one step, by population."""
 
     spikes: dict[str, Tensor]  # bool (R, N)
-    lists: dict[str, SpikeList]
+    lists: Mapping[str, SpikeList]
     potentials: dict[str, Tensor]  # (R, N) mV before the reset; computed populations only
 
 
@@ -99,6 +123,16 @@ class Network:
 
     Populations are given in the order in which activity travels within a step. All weights lie in one flat tensor
     `weights`, projection after projection, each as (B, n_pre, n_post): any synapse of any network has one address.
+
+    Args:
+        populations: See above.
+        projections: Between them.
+        num_networks: B.
+        dt: Time step in ms.
+        device: Where the networks live.
+        dtype: Of weights and membranes.
+        loops: Whether compiled loops advance the networks or torch operations do, which is the same; None: loops on
+            the CPU. They cannot reach what lies on a GPU.
     """
 
     def __init__(
@@ -109,7 +143,9 @@ class Network:
         dt: float,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
+        loops: bool | None = None,
     ) -> None:
+        self._loops = device.type == "cpu" if loops is None else loops
         self.populations = {population.name: population for population in populations}
         self.projections = tuple(projections)
         self.num_networks = num_networks
@@ -205,30 +241,69 @@ class Network:
             What fired, for the R networks in the order of `rows`.
         """
         spikes: dict[str, Tensor] = {}
-        lists: dict[str, SpikeList] = {}
+        lists = SpikeLists(spikes)
         potentials: dict[str, Tensor] = {}
         for name, population in self.populations.items():
             if population.lif is None:
                 spikes[name] = input_spikes[name]
             else:
                 state = LIFState(*(_take(part, rows) for part in self.states[name]))
-                current = self._current(name, lists, rows, state.v)  # (R, N)
-                if currents and name in currents:
-                    current += currents[name]
-                potentials[name] = integrate(current, state, population.lif, self.dt)
-                spikes[name], after = fire(potentials[name], state, population.lif, self.dt)
+                advance = self._looped if self._loops else self._operated
+                outside = currents[name] if currents and name in currents else None
+                spikes[name], potentials[name], after = advance(population, lists, rows, state, outside)
                 if population.lif.theta_plus > 0 and self.frozen.any():
                     frozen = _take(self.frozen, rows).unsqueeze(1)  # (R, 1)
                     after = after._replace(theta=torch.where(frozen, state.theta, after.theta))
                 self.states[name] = LIFState(
                     *(_put(whole, rows, part) for whole, part in zip(self.states[name], after, strict=True))
                 )
-            lists[name] = SpikeList.of(spikes[name])
         for name, last in self.last_spikes.items():
             self.last_spikes[name] = _put(last, rows, spikes[name].clone())
         return NetworkActivity(spikes, lists, potentials)
 
-    def _current(self, target: str, lists: dict[str, SpikeList], rows: Tensor | None, like: Tensor) -> Tensor:
+    def _operated(
+        self, population: Population, lists: SpikeLists, rows: Tensor | None, state: LIFState, outside: Tensor | None
+    ) -> tuple[Tensor, Tensor, LIFState]:
+        """Advance one population: its spikes, its potentials before the reset, its next state."""
+        assert population.lif is not None
+        current = self._current(population.name, lists, rows, state.v)  # (R, N)
+        if outside is not None:
+            current += outside
+        potential = integrate(current, state, population.lif, self.dt)
+        spikes, state = fire(potential, state, population.lif, self.dt)
+        return spikes, potential, state
+
+    def _looped(
+        self, population: Population, lists: SpikeLists, rows: Tensor | None, state: LIFState, outside: Tensor | None
+    ) -> tuple[Tensor, Tensor, LIFState]:
+        """Do what `_operated` does, by compiled loops."""
+        assert population.lif is not None
+        v, refractory, theta = (part.clone() for part in state)
+        current = torch.zeros_like(v)
+        number, total = current.numpy(), np.empty(v.shape[1], current.numpy().dtype)
+        everyone = torch.arange(self.num_networks) if rows is None else rows
+        for projection in self.projections:
+            if projection.target != population.name:
+                continue
+            if projection.recurrent:
+                fired = _take(self.last_spikes[projection.source], rows)
+            else:
+                fired = lists.spikes[projection.source].contiguous()
+            gain = np.array([projection.gain], total.dtype)
+            if projection.one_to_one:
+                add_own(fired.numpy(), gain, number)
+            else:
+                offset = self.offsets[projection.name]
+                add_rows(fired.numpy(), everyone.numpy(), self.weights.numpy(), offset, gain, total, number)
+        if outside is not None:
+            current += outside
+        potential, spikes = torch.empty_like(v), torch.empty_like(v, dtype=torch.bool)
+        constants = lif_constants(population.lif, self.dt, total.dtype)
+        parts = (part.numpy() for part in (v, refractory, theta))
+        lif_loop(number, *parts, constants, population.lif.one_spike, potential.numpy(), spikes.numpy())
+        return spikes, potential, LIFState(v, refractory, theta)
+
+    def _current(self, target: str, lists: SpikeLists, rows: Tensor | None, like: Tensor) -> Tensor:
         """Sum the synaptic input of population `target` in this step, (R, N), shaped like `like`."""
         current = torch.zeros_like(like)
         for projection in self.projections:

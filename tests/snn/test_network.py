@@ -87,6 +87,7 @@ class SlowNetwork:
         """Integrate one neuron; return by how much it exceeds its threshold."""
         v, wait = self.v[name][row], self.wait[name][row]
         v[k] += self.dt / lif.tau_mem * (lif.v_rest - v[k] + (lif.resistance * current if wait[k] <= 0 else 0.0))
+        v[k] = max(v[k], lif.v_min)
         return v[k] - (lif.v_th + self.theta[name][row][k]) if wait[k] <= 0 else -math.inf
 
     def fire(self, row: int, name: str, excess: list[float], lif: LIFParams) -> list[bool]:
@@ -104,7 +105,9 @@ class SlowNetwork:
         return fired
 
 
-def random_network(rng: np.random.Generator, num_networks: int, dtype: torch.dtype = torch.float64) -> Network:
+def random_network(
+    rng: np.random.Generator, num_networks: int, dtype: torch.dtype = torch.float64, loops: bool | None = None
+) -> Network:
     """Two inputs, E, I, a second layer; every kind of projection, listed in random order."""
     lif = LIFParams(tau_mem=4.0, v_rest=0.0, v_reset=-0.2, v_th=1.0, resistance=4.0)
     sizes = rng.integers(1, 5, 4).tolist()
@@ -116,7 +119,7 @@ def random_network(rng: np.random.Generator, num_networks: int, dtype: torch.dty
             sizes[2],
             lif._replace(refractory=1.5, theta_plus=0.25, tau_theta=9.0, one_spike=bool(rng.integers(2))),
         ),
-        Population("i", sizes[2], lif._replace(tau_mem=2.0, v_th=0.6)),
+        Population("i", sizes[2], lif._replace(tau_mem=2.0, v_th=0.6, v_min=-0.3)),
         Population("out", sizes[3], lif),
     ]
     projections = [
@@ -133,7 +136,7 @@ def random_network(rng: np.random.Generator, num_networks: int, dtype: torch.dty
         Projection("out_e", "out", "e", gain=0.9, recurrent=True),
     ]
     order = rng.permutation(len(projections))
-    network = Network(populations, [projections[k] for k in order], num_networks, 0.5, CPU, dtype)
+    network = Network(populations, [projections[k] for k in order], num_networks, 0.5, CPU, dtype, loops)
     fill(network, int(rng.integers(1000)))
     return network
 
@@ -143,10 +146,10 @@ def random_input(rng: np.random.Generator, network: Network, rows: int) -> dict[
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**31), num_networks=st.integers(2, 5))
-def test_steps_against_a_loop_over_neurons(seed: int, num_networks: int) -> None:
+@given(seed=st.integers(0, 2**31), num_networks=st.integers(2, 5), loops=st.booleans())
+def test_steps_against_a_loop_over_neurons(seed: int, num_networks: int, loops: bool) -> None:
     rng = np.random.default_rng(seed)
-    network = random_network(rng, num_networks)
+    network = random_network(rng, num_networks, loops=loops)
     slow = SlowNetwork(network)
     for _ in range(12):
         # Every other call advances some of the networks only.
@@ -292,6 +295,30 @@ def test_a_recurrent_input_arrives_a_step_late() -> None:
         network.advance({"in": spikes_of([bit])})
         seen.append(float(network.states["e"].v))
     assert seen == [0.0, 0.25, 0.5, 0.5, 0.75]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**31), num_networks=st.integers(1, 4), outside=st.booleans())
+def test_compiled_loops_advance_as_torch_does(seed: int, num_networks: int, outside: bool) -> None:
+    """In single precision, as the environments have it: spikes and states bit by bit."""
+    networks = [
+        random_network(np.random.default_rng(seed), num_networks, torch.float32, loops) for loops in (True, False)
+    ]
+    rng = np.random.default_rng(seed)
+    for network in networks:
+        network.frozen[0] = seed % 2 == 0  # its thresholds stand still
+    for _ in range(12):
+        rows = np.flatnonzero(rng.random(num_networks) < 0.7) if rng.random() < 0.5 else np.arange(num_networks)
+        index = None if len(rows) == num_networks else torch.from_numpy(rows)
+        spikes = random_input(rng, networks[0], len(rows))
+        current = torch.from_numpy(rng.normal(size=(len(rows), networks[0].populations["e"].size))).float()
+        a, b = (network.advance(spikes, index, {"e": current} if outside else None) for network in networks)
+        for name in a.spikes:
+            assert torch.equal(a.spikes[name], b.spikes[name])
+        for name, potential in a.potentials.items():
+            assert torch.equal(potential, b.potentials[name])
+        for name, part in snapshot(networks[0]).items():
+            assert torch.equal(part, snapshot(networks[1])[name]), name
 
 
 def test_spike_lists_are_ordered_by_network_then_neuron() -> None:
