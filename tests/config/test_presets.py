@@ -146,7 +146,7 @@ def test_help_names_the_presets_and_shows_their_values(capsys):
         parse("--help", "--preset=grad")
     text = capsys.readouterr().out
     assert all(f"  {name} " in text and purpose(shipped_file("preset", name)) in text for name in NAMES)
-    assert "choose with --preset" in text and "(default: 4800 images; >= 1)" in text and "--hidden_sizes" in text
+    assert "choose with --preset" in text and "(default: 1600 images; >= 1)" in text and "--hidden_sizes" in text
 
 
 def test_a_run_keeps_the_name_of_its_preset_and_can_be_repeated(tmp_path):
