@@ -6,8 +6,9 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,10 +19,11 @@ from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import LearningCurve, learning_curve
-from snn_plasticity_gym.evaluation.figures import Curve, bptt_curve, draw_learning_curves
+from snn_plasticity_gym.evaluation.figures import Curve, bptt_curve, curve_table, draw_learning_curves
 from snn_plasticity_gym.rules import Rule
 from snn_plasticity_gym.rules.distilled import load_distilled
 from snn_plasticity_gym.rules.registry import RULES, read_rule
+from snn_plasticity_gym.trainers.watching import ScreenWatcher
 
 DISTILLED = "distilled:"  # before a run's folder: the formula of its report in the place of its policy
 
@@ -42,19 +44,23 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig) -> dic
     curves: dict[str, Curve] = {}
     for name, rule in rules.items():
         began = time.perf_counter()
-        curve = learning_curve(
-            rule,
-            config.env,
-            env_config,
-            config.networks,
-            config.train_images,
-            config.tests,
-            config.test_images,
-            config.test_split,
-            config.seed,
-        )
+        with ScreenWatcher(labels[name], config.train_images) as watcher:
+            curve = learning_curve(
+                rule,
+                config.env,
+                env_config,
+                config.networks,
+                config.train_images,
+                config.tests_on_the_way,
+                config.test_images,
+                config.test_split,
+                config.seed,
+                watcher,
+            )
         results[name] = {**curve.as_dict(), "seconds": time.perf_counter() - began}
-        curves[labels[name]] = Curve(curve.images, curve.accuracy.cpu().numpy(), curve.loss.cpu().numpy())
+        curves[labels[name]] = Curve(
+            curve.images, {"accuracy": curve.accuracy.cpu().numpy(), "loss": curve.loss.cpu().numpy()}
+        )
         if not config.json:
             print(_lines(name, curve, results[name]["seconds"]), flush=True)
     if config.json:
@@ -64,9 +70,17 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig) -> dic
         folder.mkdir(parents=True, exist_ok=True)
         record = {"settings": {**to_dict(config), **to_dict(env_config)}, "rules": results}
         (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        draw_learning_curves(curves | beside, folder / "learning_curves.png")
+        write_curves(curves, config.seed, folder, beside)
         print(f"results in {folder}", file=sys.stderr)
     return results
+
+
+def write_curves(
+    curves: Mapping[str, Curve], first_seed: int, folder: Path, beside: Mapping[str, Curve] = MappingProxyType({})
+) -> None:
+    """Write learning curves as a table, and as a picture with those of others beside them."""
+    draw_learning_curves({**curves, **beside}, folder / "learning_curves.png")
+    (folder / "learning_curves.csv").write_text(curve_table(curves, first_seed), encoding="utf-8")
 
 
 def rule_of(name: str, config: EvaluateConfig, env_config: EnvironmentConfig) -> Rule:

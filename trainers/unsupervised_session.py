@@ -16,6 +16,7 @@ from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.data import Dataset, load_dataset
 from snn_plasticity_gym.evaluation.comparison_figures import draw_comparison, draw_receptive_fields
+from snn_plasticity_gym.evaluation.figures import Curve
 from snn_plasticity_gym.evaluation.labels import accuracy
 from snn_plasticity_gym.evaluation.reward import rewards_of_networks
 from snn_plasticity_gym.evaluation.tables import csv_table, markdown_table, screen_table
@@ -28,7 +29,8 @@ from snn_plasticity_gym.evaluation.unsupervised import (
     plan_images,
     summary,
 )
-from snn_plasticity_gym.trainers.evaluation_session import legend, rule_of
+from snn_plasticity_gym.trainers.evaluation_session import legend, rule_of, write_curves
+from snn_plasticity_gym.trainers.watching import ScreenWatcher
 
 CONTROL = "zero"  # fresh networks as they are: what the structure alone is good for
 PIXELS = "pixels (no network)"  # row of the classifiers of pixels
@@ -54,11 +56,23 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig) -> 
         print(
             "labels are taken from the whole training split, so from images that are learned from, too", file=sys.stderr
         )
+    shown = legend(names)
     results: dict[str, Any] = {}
     judged: dict[str, Judgement] = {}
     for name, rule in rules.items():
         began = time.perf_counter()
-        judged[name] = judge(rule, config.env, env_config, plan, config.networks, config.train_images, config.seed)
+        with ScreenWatcher(shown[name], config.train_images) as watcher:
+            judged[name] = judge(
+                rule,
+                config.env,
+                env_config,
+                plan,
+                config.networks,
+                config.train_images,
+                config.seed,
+                config.tests_on_the_way,
+                watcher,
+            )
         results[name] = judged[name].as_dict()
         if 0 < env_config.plastic_images < env_config.lifetime_length:
             rewards = rewards_of_networks(rule, config.env, env_config, config.networks, config.seed)
@@ -72,7 +86,6 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig) -> 
     facts = _facts(config, dataset, plan)
     if config.json:
         print(json.dumps({"env": config.env, "networks": config.networks, **facts, "rules": results, "pixels": pixels}))
-    shown = legend(names)
     rows = {shown[name]: results[name] for name in names} | {PIXELS: pixels}
     if not config.json:
         print(screen_table(rows), *_notes(config, facts), sep="\n")
@@ -85,6 +98,9 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig) -> 
         (folder / "results.csv").write_text(csv_table(rows), encoding="utf-8")
         (folder / "results.md").write_text(markdown_table(rows, _notes(config, facts)), encoding="utf-8")
         of_rules = {shown[name]: results[name] for name in names}
+        if config.tests_on_the_way:
+            curves = {shown[name]: _curve(judged[name]) for name in names}
+            write_curves(curves, config.seed, folder)
         draw_comparison(of_rules, pixels, _caption(config, facts), folder / "comparison.png")
         for place, name in enumerate(names):
             title = (
@@ -94,6 +110,10 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig) -> 
             draw_receptive_fields(judged[name].fields.numpy(), title, folder / file, judged[name].labels[0].tolist())
         print(f"results in {folder}", file=sys.stderr)
     return results | {PIXELS: pixels}
+
+
+def _curve(judgement: Judgement) -> Curve:
+    return Curve(judgement.images, {name: shares.numpy() for name, shares in judgement.curves.items()})
 
 
 def _facts(config: EvaluateConfig, dataset: Dataset, plan: ImagePlan) -> dict[str, Any]:

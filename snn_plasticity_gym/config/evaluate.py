@@ -6,16 +6,17 @@ from snn_plasticity_gym.config.schema import ConfigError, config_class, setting,
 
 TEST_SPLITS = ("validation", "test")
 UNSUPERVISED = ("SNNPlastic-Unsup1-v0", "SNNPlastic-Unsup2-v0")
-OF_CLASSIFIERS = ("tests", "bptt")  # settings that mean nothing where nobody is told a label
+OF_CLASSIFIERS = ("bptt",)  # settings that mean nothing where nobody is told a label
 OF_UNSUPERVISED = ("label_images",)
+TESTS_OF_CLASSIFIERS = 4  # where it is not said
 
 
 @config_class
 class EvaluateConfig:
     """Let fresh networks learn by frozen rules, and test what they have learned on held-out images.
 
-    Classifiers (Semi, Grad) answer themselves, and are tested on the way. Unsupervised networks (Unsup1, Unsup2) are
-    tested at the end, after their neurons got labels; the rule `zero` and classifiers of pixels join every comparison.
+    Classifiers (Semi, Grad) answer themselves. Unsupervised networks (Unsup1, Unsup2) do so after their neurons got
+    labels, anew for every test; the rule `zero` and classifiers of pixels join every comparison.
     """
 
     env: str = setting("SNNPlastic-Semi-v0", "Environment to learn in.", section="Run")
@@ -44,7 +45,13 @@ class EvaluateConfig:
         section="Run",
         ge=0,
     )
-    tests: int = setting(4, "Semi, Grad: tests after the one before learning.", section="Run", ge=1)
+    tests: int | None = setting(
+        None,
+        "Tests after one before learning, evenly spread, the last when all is learned; none: 4 for Semi and Grad, for "
+        "Unsup only one when all is learned.",
+        section="Run",
+        ge=1,
+    )
     test_images: int = setting(1000, "Held-out images of each test; 0: all.", unit="images", section="Run", ge=0)
     test_split: str = setting(
         "validation", "Where they come from; choose by validation, report test.", section="Run", choices=TEST_SPLITS
@@ -54,6 +61,11 @@ class EvaluateConfig:
     out: str = setting("", "Folder for results, tables and pictures; none is made if empty.", section="Output")
     json: bool = setting(False, "Print one line of JSON in place of the table.", section="Output")
     threads: int = setting(1, "CPU threads of torch; 0: as many as torch takes.", section="Machine", ge=0)
+
+    @property
+    def tests_on_the_way(self) -> int | None:
+        """Tests after one before learning; None: there is only one, when all is learned."""
+        return self.tests if self.tests or self.env in UNSUPERVISED else TESTS_OF_CLASSIFIERS
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""

@@ -14,6 +14,7 @@ from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.data import ImageSet
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.evaluation.curves import Watcher, test_times
 from snn_plasticity_gym.evaluation.labels import accuracy, confusion_matrix, shared_answers
 from snn_plasticity_gym.rules.base import Rule, modulation_of
 from snn_plasticity_gym.snn.bptt import forward
@@ -72,10 +73,11 @@ def learning_curve(
     config: FeedforwardConfig,
     num_networks: int,
     train_images: int,
-    tests: int,
+    tests: int | None,
     test_images: int,
     test_split: str,
     seed: int,
+    watcher: Watcher | None = None,
 ) -> LearningCurve:
     """Let fresh networks learn by a frozen rule, one image after the other, and test them on the way.
 
@@ -87,23 +89,28 @@ def learning_curve(
         config: Its settings.
         num_networks: B, with seeds seed, seed + 1, ...
         train_images: Images that each network learns from.
-        tests: Number of tests after the first, which is before learning; spread evenly.
+        tests: Number of tests after the first, which is before learning; spread evenly. None: one, at the end.
         test_images: Images of each test, the first of the split; 0: all.
         test_split: "validation" or "test".
         seed: Of networks, training images and input spikes. The same seed gives every rule the same ones.
+        watcher: Is told of progress.
     """
     settings = to_dict(config) | {"split": "train", "lifetime_length": 0}
     settings["modulation"] = modulation_of(rule) or config.modulation
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
     held_out = env.engine.dataset.split(test_split)
     env.reset(seed=seed)
-    times = sorted({round(train_images * k / max(tests, 1)) for k in range(tests + 1)} | {train_images})
+    times = test_times(train_images, tests)
+    watcher = watcher or Watcher()
     examinations = []
-    for image in range(train_images + 1):
-        if image in times:
-            examinations.append(examine(env.engine, config, held_out, test_images))
-        if image < train_images:
+    seen = 0
+    for images in times:
+        while seen < images:
             env.live(rule)
+            seen += 1
+            watcher.shown()
+        examinations.append(examine(env.engine, config, held_out, test_images))
+        watcher.tested(images, examinations[-1].accuracy)
     return LearningCurve(times, examinations)
 
 

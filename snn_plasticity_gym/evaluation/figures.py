@@ -1,8 +1,9 @@
-"""Figures of learning curves."""
+"""Learning curves as a figure and as a table."""
 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +20,16 @@ class Curve(NamedTuple):
     """How networks did while they learned."""
 
     images: Sequence[float]  # training images seen, at each of C tests
-    accuracy: NDArray[np.float64]  # (C, networks)
-    loss: NDArray[np.float64]  # (C, networks)
+    values: Mapping[str, NDArray[np.float64]]  # by a key of `MEASURES`, (C, networks) each
+
+
+MEASURES = {  # what a curve may show: title of its axis, factor from the value to the title's unit, what chance gives
+    "accuracy": ("accuracy on held-out images (%)", 100.0, 10.0),
+    "loss": ("cross-entropy on them (nats)", 1.0, None),
+    "all_activity": ("accuracy by all-activity (%)", 100.0, 10.0),
+    "proportion_weighting": ("by proportion weighting (%)", 100.0, 10.0),
+    "linear_probe": ("by a linear probe on spike counts (%)", 100.0, 10.0),
+}
 
 
 def bptt_curve(folder: str | Path) -> Curve:
@@ -38,38 +47,60 @@ def bptt_curve(folder: str | Path) -> Curve:
         raise ConfigError(f"cannot read a run of train_bptt from {path}: {error}") from error
     if not rows:
         raise ConfigError(f"{path} holds no evaluation; give the folder of a run of train_bptt")
-    return Curve(list(columns[0]), columns[1][:, None], columns[2][:, None])
+    return Curve(list(columns[0]), {"accuracy": columns[1][:, None], "loss": columns[2][:, None]})
 
 
 def draw_learning_curves(curves: Mapping[str, Curve], path: Path) -> None:
-    """Draw accuracy and loss against training images: mean of the networks, and a band of one standard deviation.
+    """Draw every measure against training images: mean of the networks, and a band of one standard deviation.
 
     Args:
-        curves: By the name that the legend shows.
+        curves: By the name that the legend shows; all of the same measures.
         path: PNG file.
     """
-    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for place, (name, curve) in enumerate(curves.items()):
-        color = f"C{place}"
-        for axes, values in ((left, 100.0 * curve.accuracy), (right, curve.loss)):
+    measures = list(next(iter(curves.values())).values)
+    figure = Figure(figsize=(4.5 * len(measures), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(measures), squeeze=False)[0]
+    most = max(max(curve.images) for curve in curves.values())
+    least = min(max(curve.images) for curve in curves.values())
+    for axes, measure in zip(panels, measures, strict=True):
+        title, factor, chance = MEASURES[measure]
+        for place, (name, curve) in enumerate(curves.items()):
+            values, color = factor * curve.values[measure], f"C{place}"  # (C, networks)
             mean, spread = values.mean(axis=1), values.std(axis=1)
             axes.plot(curve.images, mean, color=color, marker=".", label=name)
             axes.fill_between(curve.images, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0)
-    most = max(max(curve.images) for curve in curves.values())
-    least = min(max(curve.images) for curve in curves.values())
-    for axes, label in ((left, "accuracy on held-out images (%)"), (right, "cross-entropy on them (nats)")):
         axes.set_xlabel("training images")
-        axes.set_ylabel(label)
+        axes.set_ylabel(title)
         if most > 10 * max(least, 1):  # curves of very different lengths
             axes.set_xscale("symlog", linthresh=100)
         else:
             axes.xaxis.set_major_locator(MaxNLocator(5))  # more labels of five digits would touch
             axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.spines[["top", "right"]].set_visible(False)
-    left.axhline(10.0, color="0.6", linestyle=":", linewidth=1)
-    left.set_ylim(0, 100)
-    left.annotate("chance", (0.87, 11.0), xycoords=("axes fraction", "data"), color="0.4", fontsize=8)
-    right.legend(frameon=False, fontsize=8)
+        if chance is not None:
+            axes.axhline(chance, color="0.6", linestyle=":", linewidth=1)
+            axes.set_ylim(0, 100)
+            axes.annotate("chance", (0.87, chance + 1.0), xycoords=("axes fraction", "data"), color="0.4", fontsize=8)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=1, frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
+
+
+def curve_table(curves: Mapping[str, Curve], first_seed: int) -> str:
+    """Return curves as CSV, a row for each test of each network.
+
+    Args:
+        curves: By rule; all of the same measures.
+        first_seed: Of the first network; the others follow.
+    """
+    measures = list(next(iter(curves.values())).values)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["rule", "seed", "images", *measures])
+    for name, curve in curves.items():
+        for network in range(curve.values[measures[0]].shape[1]):
+            for place, images in enumerate(curve.images):
+                row = (f"{curve.values[measure][place, network]:.6g}" for measure in measures)
+                writer.writerow([name, first_seed + network, images, *row])
+    return text.getvalue()

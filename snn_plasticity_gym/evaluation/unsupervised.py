@@ -6,6 +6,7 @@ Axes: B networks, L images that labels are taken from, M held-out images, N exci
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from snn_plasticity_gym.data import Dataset, ImageSet
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import TEST_SEED
+from snn_plasticity_gym.evaluation.curves import Watcher, test_times
 from snn_plasticity_gym.evaluation.labels import (
     accuracy,
     all_activity,
@@ -53,8 +55,10 @@ class ImagePlan(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """How B networks that learned by one rule did. The figures in `activity` are those of the test."""
+    """How B networks that learned by one rule did. `confusion` and `activity` are those of the last of C tests."""
 
+    images: list[int]  # training images seen, at each test
+    curves: dict[str, Tensor]  # by read-out, (C, B) float64: share of right answers at each test
     confusion: dict[str, Tensor]  # by read-out, (B, 10, 10) float64: answers (columns) for each label (rows)
     activity: dict[str, Tensor]  # (B,) float64 each; see `activity_of`
     learning: dict[str, Tensor]  # (B,) float64 each: means over the images learned from; NaN where there is no value
@@ -68,6 +72,7 @@ class Judgement(NamedTuple):
             "activity": {name: summary(values) for name, values in self.activity.items()},
             "learning": {name: summary(values) for name, values in self.learning.items()},
             "confusion": {name: matrix.tolist() for name, matrix in self.confusion.items()},
+            "curves": {"images": self.images, **{name: curve.T.tolist() for name, curve in self.curves.items()}},
         }
 
 
@@ -115,8 +120,10 @@ def judge(
     num_networks: int,
     train_images: int,
     seed: int,
+    tests: int | None = None,
+    watcher: Watcher | None = None,
 ) -> Judgement:
-    """Let fresh networks learn by a frozen rule, then freeze weights and thresholds, give labels, and test.
+    """Let fresh networks learn by a frozen rule; freeze weights and thresholds, give labels and test, then go on.
 
     The networks learn from the whole training split without the images that are held back, whatever `split` and
     `image_pool` of `config` say, and live, and are plastic, as long as the learning takes.
@@ -129,44 +136,71 @@ def judge(
         num_networks: B, with seeds seed, seed + 1, ...
         train_images: Presentations that each network learns from, drawn with replacement.
         seed: Of networks, training images and input spikes. The same seed gives every rule the same ones; the input
-            spikes of labelling and test are the same whatever the seed.
+            spikes of labelling and test are the same whatever the seed and the test.
+        tests: Tests after one before learning, evenly spread; None: one alone, when all is learned. Tests leave no
+            trace in the networks.
+        watcher: Is told of progress, of accuracy by all-activity.
     """
     settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0, "plastic_images": 0}
     settings["modulation"] = modulation_of(rule) or config.modulation
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
     env.engine.hold_back(plan.held_back)
     env.reset(seed=seed)
-    learning = _learn(env, rule, train_images, plan)
-    label_counts = responses(env.engine, plan.labelling.images, np.random.default_rng([TEST_SEED, 0]))  # (B, L, N)
-    counts = responses(env.engine, plan.held_out.images, np.random.default_rng([TEST_SEED, 1]))  # (B, M, N)
+    times, watcher, learning = test_times(train_images, tests), watcher or Watcher(), Means()
+    right: dict[str, list[Tensor]] = {ALL_ACTIVITY: [], PROPORTION_WEIGHTING: [], LINEAR_PROBE: []}
+    seen = 0
+    for images in times:
+        while seen < images:
+            learning.add(_live(env, rule, plan))
+            seen += 1
+            watcher.shown()
+        label_counts = responses(env.engine, plan.labelling.images, np.random.default_rng([TEST_SEED, 0]))  # (B, L, N)
+        counts = responses(env.engine, plan.held_out.images, np.random.default_rng([TEST_SEED, 1]))  # (B, M, N)
+        confusion = read_out(label_counts, plan.labelling.labels, counts, plan.held_out.labels)
+        for name, matrix in confusion.items():
+            right[name].append(accuracy(matrix))
+        watcher.tested(images, right[ALL_ACTIVITY][-1])
     return Judgement(
-        confusion=read_out(label_counts, plan.labelling.labels, counts, plan.held_out.labels),
+        images=times,
+        curves={name: torch.stack(shares) for name, shares in right.items()},
+        confusion=confusion,
         activity=activity_of(counts),
-        learning=learning,
+        learning=learning.values(),
         labels=torch.stack([assign_labels(class_responses(own, plan.labelling.labels)) for own in label_counts.cpu()]),
         fields=_receptive_fields(env.engine, plan.labelling.images.shape[1:]),
     )
 
 
-def _learn(env: PlasticityVectorEnv, rule: Rule, train_images: int, plan: ImagePlan) -> dict[str, Tensor]:
-    """Let the networks live by the rule; return the means of reward, its terms and E spikes over the images, (B,) each.
+class Means:
+    """Means over images of what has a value in some images and none in others."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, Tensor] = {}
+        self._numbers: dict[str, Tensor] = {}
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """Add an image's values, (B,) each; NaN where there is none."""
+        for name, value in values.items():
+            value = value.double()
+            self._totals[name] = self._totals.get(name, 0.0) + value.nan_to_num(0.0)
+            self._numbers[name] = self._numbers.get(name, 0.0) + (~value.isnan()).double()
+
+    def values(self) -> dict[str, Tensor]:
+        """Return the means, (B,) each; NaN where there never was a value."""
+        return {name: (total / self._numbers[name]).cpu() for name, total in self._totals.items()}
+
+
+def _live(env: PlasticityVectorEnv, rule: Rule, plan: ImagePlan) -> dict[str, Tensor]:
+    """Let the networks live by the rule for one image; return reward, its terms and E spikes, (B,) each.
 
     Raises:
         RuntimeError: An image was shown that is kept for labels or for the test. Nothing that was learned counts then.
     """
     allowed = len(env.engine.dataset.train.labels) - plan.held_back
-    totals: dict[str, Tensor] = {}
-    numbers: dict[str, Tensor] = {}
-    for _ in range(train_images):
-        result = env.live(rule)
-        if env.engine.config.split != "train" or int(result.images.max()) >= allowed:
-            raise RuntimeError("a network was shown an image before its time; learning must keep to the training split")
-        values = {"reward": result.reward, **result.terms, "spikes": result.spikes[EXC]}
-        for name, value in values.items():
-            value = value.double()
-            totals[name] = totals.get(name, 0.0) + value.nan_to_num(0.0)
-            numbers[name] = numbers.get(name, 0.0) + (~value.isnan()).double()
-    return {name: (total / numbers[name]).cpu() for name, total in totals.items()}  # 0 / 0 is NaN
+    result = env.live(rule)
+    if env.engine.config.split != "train" or int(result.images.max()) >= allowed:
+        raise RuntimeError("a network was shown an image before its time; learning must keep to the training split")
+    return {"reward": result.reward, **result.terms, "spikes": result.spikes[EXC]}
 
 
 def read_out(label_counts: Tensor, labels: Tensor, counts: Tensor, test_labels: Tensor) -> dict[str, Tensor]:

@@ -1,19 +1,23 @@
 """Figures of learning curves: what is drawn, and what is read from runs of train_bptt."""
 
+import csv
+import io
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.evaluation.figures import Curve, bptt_curve, draw_learning_curves
+from snn_plasticity_gym.evaluation.figures import Curve, bptt_curve, curve_table, draw_learning_curves
 
 HEADER = "global_step,eval/accuracy,eval/loss,time/images,train/loss\n"
 
 
 def curve(images: list[float], networks: int = 3, seed: int = 0) -> Curve:
     rng = np.random.default_rng(seed)
-    return Curve(images, rng.random((len(images), networks)), rng.random((len(images), networks)) * 3)
+    shape = (len(images), networks)
+    return Curve(images, {"accuracy": rng.random(shape), "loss": rng.random(shape) * 3})
 
 
 def drawn(monkeypatch, curves: dict[str, Curve], path) -> Figure:
@@ -34,7 +38,10 @@ def test_a_curve_is_read_from_the_rows_that_hold_an_evaluation(tmp_path):
     (tmp_path / "metrics.csv").write_text(HEADER + rows)
     read = bptt_curve(tmp_path)
     assert read.images == [100.0, 200.0]
-    assert read.accuracy.tolist() == [[0.25], [0.5]] and read.loss.tolist() == [[2.0], [1.0]]
+    assert {name: values.tolist() for name, values in read.values.items()} == {
+        "accuracy": [[0.25], [0.5]],
+        "loss": [[2.0], [1.0]],
+    }
 
 
 @pytest.mark.parametrize(
@@ -72,8 +79,9 @@ def test_a_picture_is_written_also_of_single_networks_and_single_tests(tmp_path)
 
 def test_lines_are_means_and_bands_one_standard_deviation(tmp_path, monkeypatch):
     curves = {"zero": curve([0, 10, 20]), "delta": curve([0, 10, 20], 5, seed=1)}
-    left, right = drawn(monkeypatch, curves, tmp_path / "curves.png").axes
-    for axes, of in ((left, lambda c: 100 * c.accuracy), (right, lambda c: c.loss)):
+    figure = drawn(monkeypatch, curves, tmp_path / "curves.png")
+    left, right = figure.axes
+    for axes, of in ((left, lambda c: 100 * c.values["accuracy"]), (right, lambda c: c.values["loss"])):
         lines = {line.get_label(): line for line in axes.lines}
         for (name, given), band in zip(curves.items(), axes.collections, strict=True):
             values = of(given)
@@ -84,9 +92,20 @@ def test_lines_are_means_and_bands_one_standard_deviation(tmp_path, monkeypatch)
                 heights = box[box[:, 0] == x, 1]
                 assert heights.min() == pytest.approx(low) and heights.max() == pytest.approx(high)
         assert axes.get_xscale() == "linear"
-    assert [text.get_text() for text in right.get_legend().get_texts()] == ["zero", "delta"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["zero", "delta"]
     assert "%" in left.get_ylabel() and "nats" in right.get_ylabel()
     assert any(list(line.get_ydata()) == [10.0, 10.0] for line in left.lines)  # chance
+
+
+def test_a_table_has_a_row_for_each_test_of_each_network():
+    curves = {"zero": curve([0, 10]), "a, b": curve([0, 10], seed=1)}
+    rows = list(csv.DictReader(io.StringIO(curve_table(curves, first_seed=7))))
+    assert list(rows[0]) == ["rule", "seed", "images", "accuracy", "loss"] and len(rows) == 12
+    for row in rows:
+        place, network = [0, 10].index(int(row["images"])), int(row["seed"]) - 7
+        for measure in ("accuracy", "loss"):
+            expected = curves[row["rule"]].values[measure][place, network]
+            assert float(row[measure]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_curves_of_very_different_lengths_stand_on_a_logarithmic_axis(tmp_path, monkeypatch):

@@ -14,7 +14,8 @@ from snn_plasticity_gym.data import Dataset, ImageSet, load_dataset
 from snn_plasticity_gym.envs.stimuli import Stimuli
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation import unsupervised as module
-from snn_plasticity_gym.evaluation.labels import NO_LABEL
+from snn_plasticity_gym.evaluation.curves import Watcher
+from snn_plasticity_gym.evaluation.labels import NO_LABEL, accuracy
 from snn_plasticity_gym.evaluation.unsupervised import ImagePlan, activity_of, judge, judge_pixels, plan_images, summary
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.rules.constant import ZeroRule
@@ -107,6 +108,35 @@ def test_every_rule_gets_the_same_networks_images_and_input_spikes(monkeypatch):
     for name in fresh.confusion:
         assert torch.equal(fresh.confusion[name], fresh_too.confusion[name])
     assert torch.equal(zero.fields, fresh.fields) and not torch.equal(stdp.fields, zero.fields)
+
+
+def test_tests_on_the_way_leave_no_trace_and_go_as_if_learning_ended_there():
+    whole = judge(STDP, ID, CONFIG, PLAN, 2, 5, 0, tests=2)
+    assert whole.images == [0, 2, 5]
+    for place, images in enumerate(whole.images):
+        single = judged(train_images=images)
+        assert single.images == [images]
+        for name, curve in whole.curves.items():
+            assert torch.equal(curve[place], single.curves[name][0])
+            assert torch.equal(single.curves[name][0], accuracy(single.confusion[name]))
+    assert torch.equal(whole.fields, single.fields) and torch.equal(whole.labels, single.labels)
+    for name, values in whole.learning.items():
+        torch.testing.assert_close(values, single.learning[name], equal_nan=True)
+
+
+def test_the_watcher_hears_of_every_image_and_every_test():
+    heard: list[object] = []
+
+    class Listener(Watcher):
+        def shown(self):
+            heard.append("image")
+
+        def tested(self, images, accuracy):
+            heard.append((images, accuracy.tolist()))
+
+    given = judge(STDP, ID, CONFIG, PLAN, 2, 3, 0, tests=3, watcher=Listener())
+    tests = [(images, given.curves["all_activity"][images].tolist()) for images in range(4)]
+    assert heard == [tests[0], "image", tests[1], "image", tests[2], "image", tests[3]]
 
 
 def test_the_same_seed_gives_the_same_judgement_and_a_network_is_its_own():

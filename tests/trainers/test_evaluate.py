@@ -65,7 +65,11 @@ def test_the_command_prints_one_line_of_json_and_writes_results_and_picture(tmp_
     assert written["settings"]["rules"] == ["zero", "delta"] and written["settings"]["third_factor"] == "feedback"
     picture = imread(tmp_path / "here" / "there" / "learning_curves.png")
     assert picture.ndim == 3 and picture.std() > 0.02
-    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["learning_curves.png", "results.json"]
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == [
+        "learning_curves.csv",
+        "learning_curves.png",
+        "results.json",
+    ]
 
 
 def test_a_table_for_people(capsys, tmp_path, monkeypatch):
@@ -223,8 +227,8 @@ def test_bptt_is_drawn_beside(tmp_path, monkeypatch, capsys):
     curves = drawn(monkeypatch)
     results = evaluate([*NETWORK, *SHORT, "--env=SNNPlastic-Grad-v0", "--layer_scalars=0.5,1", f"--bptt={tmp_path}",
                         f"--out={tmp_path / 'out'}"])  # fmt: skip
-    assert list(curves) == ["zero", "BPTT"] and curves["BPTT"].accuracy.tolist() == [[0.5], [0.8]]
-    assert curves["zero"].accuracy.T.tolist() == results["zero"]["accuracy"]
+    assert list(curves) == ["zero", "BPTT"] and curves["BPTT"].values["accuracy"].tolist() == [[0.5], [0.8]]
+    assert curves["zero"].values["accuracy"].T.tolist() == results["zero"]["accuracy"]
 
 
 def test_runs_of_the_same_name_are_all_drawn(runs, tmp_path, monkeypatch, capsys):

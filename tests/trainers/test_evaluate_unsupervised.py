@@ -57,6 +57,10 @@ def test_one_line_of_json_and_all_files(tmp_path, capsys):
             right = [np.trace(matrix) / 30 for matrix in one["confusion"][name]]
             assert figures["values"] == pytest.approx(right) and figures["mean"] == pytest.approx(np.mean(right))
             assert figures["sd"] == pytest.approx(np.std(right, ddof=1))
+        assert one["curves"] == {
+            "images": [3],
+            **{name: [[v] for v in one["accuracy"][name]["values"]] for name in READ_OUTS},
+        }
         assert list(one["activity"]) == ["spikes", "active", "winner_entropy", "dead", "greedy"]
         assert list(one["learning"]) == ["reward", "sparsity", "diversity", "stability", "spikes"]
         assert one["learning"]["stability"]["values"] == [None, None]  # no image came twice
@@ -105,6 +109,27 @@ def test_a_table_for_people(capsys, tmp_path, monkeypatch):
     assert f"{100 * results[PIXELS]['accuracy']['nearest_centroid']['mean']:.1f}" in pixels
     assert "2 networks, seeds 0 to 1" in notes[0] and "more than 10 times" in notes[2]
     assert not list(tmp_path.iterdir())  # nothing is written that was not asked for
+
+
+def test_learning_curves_are_written(tmp_path, capsys):
+    results = evaluate([*NETWORK, *SHORT, "--rules=stdp", "--tests=3", f"--out={tmp_path}", "--seed=4"])
+    assert capsys.readouterr().err == f"results in {tmp_path}\n"  # nothing to say of a short run
+    rows = list(csv.DictReader((tmp_path / "learning_curves.csv").open(newline="")))
+    assert [(row["rule"], row["seed"], row["images"]) for row in rows] == [
+        (rule, seed, images) for rule in ("zero", "stdp") for seed in "45" for images in "0123"
+    ]
+    for name in READ_OUTS:
+        curve = [float(row[name]) for row in rows if row["rule"] == "stdp"]
+        assert curve == pytest.approx(np.ravel(results["stdp"]["curves"][name]), rel=1e-5)
+        assert curve[3::4] == pytest.approx(results["stdp"]["accuracy"][name]["values"], rel=1e-5)
+    assert imread(tmp_path / "learning_curves.png").std() > 0.05
+
+
+def test_a_long_run_says_how_it_goes(monkeypatch, capsys):
+    monkeypatch.setattr("snn_plasticity_gym.trainers.watching.PATIENCE", 0.0)
+    results = evaluate([*NETWORK, *SHORT, "--rules=zero", "--tests=2", "--train_images=4", "--json"])
+    middle = 100 * np.mean([curve[1] for curve in results["zero"]["curves"]["all_activity"]])
+    assert capsys.readouterr().err == f"zero: {middle:.1f} % after 2 of 4 images\n"
 
 
 def test_it_is_said_when_labels_are_taken_from_what_is_learned_from(capsys):
@@ -175,7 +200,7 @@ def test_mistakes_with_rules_are_answered_in_one_line(monkeypatch, capsys, run):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--tests=2"], "tests is a setting for Semi and Grad, not for SNNPlastic-Unsup1-v0; leave it out"),
+        (["--tests=0"], "tests must be greater than or equal to 1 or None, got 0"),
         (["--bptt=somewhere", "--out=x"], "bptt is a setting for Semi and Grad"),
         (["--label_images=-1"], "label_images must be greater than or equal to 0, got -1"),
         (["--test_split=train"], "test_split must be one of validation, test, got 'train'"),

@@ -1,0 +1,32 @@
+"""When a learner is tested, and who is told how far it has come."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def test_times(train_images: int, tests: int | None) -> list[int]:
+    """Return after how many training images to test: before the first, then `tests` times, evenly spread.
+
+    Args:
+        train_images: Images to learn from.
+        tests: Tests after the first; None: one alone, at the end.
+    """
+    if tests is None:
+        return [train_images]
+    return sorted({round(train_images * k / tests) for k in range(tests + 1)})
+
+
+class Watcher:
+    """Is told of a learner's progress. This one does nothing with it."""
+
+    def shown(self) -> None:
+        """Hear that every network has learned from one more image."""
+
+    def tested(self, images: int, accuracy: Tensor) -> None:
+        """Hear how a test went.
+
+        Args:
+            images: Training images seen.
+            accuracy: Share of right answers of each network, (B,).
+        """
