@@ -5,6 +5,7 @@ from __future__ import annotations
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
+NORMS = ("l1", "l2")
 REWARD_FORMS = ("sum", "product", "information")
 
 
@@ -34,9 +35,15 @@ class UnsupervisedConfig(EnvironmentConfig):
     w_exc_max: float = setting(1.0, "Upper clip of input -> E weights; the lower one is 0.", section="Network", gt=0)
     w_exc_sum: float = setting(
         0.0,
-        "Sum to which the input weights of an E neuron are scaled before each image; 0: off.",
+        "Norm to which the input weights of an E neuron are scaled before each image; 0: off.",
         section="Network",
         ge=0,
+    )
+    exc_norm: str = setting(
+        "l1",
+        "That norm: l1, the sum of the weights; l2, the root of the sum of their squares.",
+        section="Network",
+        choices=NORMS,
     )
     w_inh_init_min: float = setting(-0.5, "Smallest initial weight I -> E.", section="Network")
     w_inh_init_max: float = setting(-0.5, "Largest initial weight I -> E.", section="Network")

@@ -123,7 +123,7 @@ def _draw_loss(name: str, groups: Sequence[Group], bptt: Sequence[Run]) -> Pictu
                 )
         for run in bptt:
             curve = bptt_curve(run.path)
-            values = factor * np.asarray(getattr(curve, key))[:, 0]
+            values = factor * curve.values[key][:, 0]
             axes.plot(curve.images, values, color=QUIET, linestyle="--", marker=".", linewidth=1.2, label=run.label)
         if bptt:
             axes.set_xscale("log")

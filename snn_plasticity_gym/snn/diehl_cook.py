@@ -9,6 +9,7 @@ from snn_plasticity_gym.snn.lif import LIFParams
 from snn_plasticity_gym.snn.network import Plasticity, Population, Projection
 
 INPUT, EXC, INH = "input", "exc", "inh"
+NORM_ORDERS = {"l1": 1, "l2": 2}
 INPUT_TO_EXC, EXC_TO_INH, INH_TO_EXC = "input_to_exc", "exc_to_inh", "inh_to_exc"
 
 
@@ -61,7 +62,8 @@ def diehl_cook(
             gain=config.gain_input_exc,
             initial=(config.w_exc_init_min, config.w_exc_init_max),
             initial_power=config.w_exc_init_power,
-            weight_sum=config.w_exc_sum,
+            weight_norm=config.w_exc_sum,
+            norm_order=NORM_ORDERS[config.exc_norm],
             plasticity=Plasticity(groups[0], config.eta_exc * config.alpha_unsup, 0.0, config.w_exc_max),
         ),
         Projection(EXC_TO_INH, EXC, INH, gain=config.gain_exc_inh, one_to_one=True),

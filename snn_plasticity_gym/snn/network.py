@@ -55,7 +55,8 @@ class Projection:
     recurrent: bool = False
     initial: tuple[float, float] = (0.0, 1.0)  # interval of fresh weights
     initial_power: float = 1.0  # fresh weights are low + (high - low) u^power, u uniform in [0, 1)
-    weight_sum: float = 0.0  # |w| into each target neuron is scaled to this sum before an episode; 0: left alone
+    weight_norm: float = 0.0  # weights into each target neuron are scaled to this norm before an episode; 0: left alone
+    norm_order: int = 1  # 1: the norm is the sum of |w|; 2: the root of the sum of w^2
     plasticity: Plasticity | None = None
 
 
@@ -204,7 +205,7 @@ class Network:
         restore_all(self.state_dict(), state)
 
     def rest(self, rows: Tensor) -> None:
-        """Begin an episode in the networks `rows` (R,): membranes at rest, no spikes, weight sums restored."""
+        """Begin an episode in the networks `rows` (R,): membranes at rest, no spikes, weight norms restored."""
         for name, state in self.states.items():
             lif = self.populations[name].lif
             assert lif is not None
@@ -213,12 +214,12 @@ class Network:
         for spikes in self.last_spikes.values():
             spikes[rows] = False
         for projection in self.projections:
-            if projection.weight_sum > 0:
+            if projection.weight_norm > 0:
                 weights = self.weights_of(projection.name)
                 some = len(rows) < self.num_networks
                 scaled = weights[rows] if some else weights  # (R, n_pre, n_post)
-                total = scaled.abs().sum(dim=1, keepdim=True)  # (R, 1, n_post)
-                scaled *= projection.weight_sum / total.clamp(min=1e-12)
+                norm = torch.linalg.vector_norm(scaled, projection.norm_order, dim=1, keepdim=True)  # (R, 1, n_post)
+                scaled *= projection.weight_norm / norm.clamp(min=1e-12)
                 if projection.plasticity is not None:
                     scaled.clamp_(projection.plasticity.w_min, projection.plasticity.w_max)
                 if some:

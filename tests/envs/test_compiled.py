@@ -64,7 +64,10 @@ def assert_same_lives(env_id, rule, config, images=4, num_envs=2, seed=5):
     return moved, spikes
 
 
-@pytest.mark.parametrize("options", [{}, HOMEOSTASIS], ids=["plain", "homeostasis"])
+SQUARES = {**HOMEOSTASIS, "w_exc_sum": 6.0, "exc_norm": "l2"}
+
+
+@pytest.mark.parametrize("options", [{}, HOMEOSTASIS, SQUARES], ids=["plain", "homeostasis", "l2"])
 @pytest.mark.parametrize("name", CLOSED)
 def test_every_rule_in_the_diehl_cook_network(name, options):
     scale = {} if name == "zero" else {"scale": 0.05}

@@ -28,6 +28,7 @@ def test_every_setting_reaches_its_place() -> None:
         w_exc_init_power=2.5,
         w_exc_max=0.9,
         w_exc_sum=2.1,
+        exc_norm="l2",
         w_inh_init_min=-0.22,
         w_inh_init_max=-0.21,
         w_inh_min=-0.8,
@@ -61,7 +62,8 @@ def test_every_setting_reaches_its_place() -> None:
         gain=1.1,
         initial=(0.11, 0.12),
         initial_power=2.5,
-        weight_sum=2.1,
+        weight_norm=2.1,
+        norm_order=2,
         plasticity=Plasticity(4, 0.02 * 0.5, 0.0, 0.9),
     )
     up = Projection("exc_to_inh", "exc", "inh", gain=1.2, one_to_one=True)

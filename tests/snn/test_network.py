@@ -616,8 +616,9 @@ def test_spikes_of_the_last_episode_do_not_come_back() -> None:
     assert network.states["e"].v.tolist() == [[0.0, 0.0, 0.0]]
 
 
-def test_weight_sums_are_restored_per_target_neuron() -> None:
-    network = small(3, initial=(0.1, 0.9), weight_sum=1.2)
+@pytest.mark.parametrize("order", [1, 2])
+def test_weight_norms_are_restored_per_target_neuron(order: int) -> None:
+    network = small(3, initial=(0.1, 0.9), weight_norm=1.2, norm_order=order)
     fill(network)
     network.weights_of("in_e")[2, :, 1] *= -1.0
     old = network.weights_of("in_e").tolist()
@@ -627,14 +628,14 @@ def test_weight_sums_are_restored_per_target_neuron() -> None:
     assert new[1] == old[1]
     for b in (0, 2):
         for post in range(3):
-            total = sum(abs(old[b][pre][post]) for pre in range(4))
+            norm = sum(abs(old[b][pre][post]) ** order for pre in range(4)) ** (1 / order)
             for pre in range(4):
-                assert new[b][pre][post] == pytest.approx(1.2 * old[b][pre][post] / total, rel=1e-5)
+                assert new[b][pre][post] == pytest.approx(1.2 * old[b][pre][post] / norm, rel=1e-5)
     assert torch.equal(network.weights_of("e_e"), lateral)
 
 
 def test_scaled_weights_stay_within_their_clips() -> None:
-    network = small(1, weight_sum=2.0, plasticity=Plasticity(0, 0.1, 0.0, 0.7))
+    network = small(1, weight_norm=2.0, plasticity=Plasticity(0, 0.1, 0.0, 0.7))
     network.weights_of("in_e")[0] = torch.tensor([[0.5, 0.4, 0.0], [0.0, 0.4, 0.0], [0.5, 0.4, 0.0], [0.0, 0.4, 0.0]])
     network.rest(torch.tensor([0]))
     expected = [[0.7, 0.5, 0.0], [0.0, 0.5, 0.0], [0.7, 0.5, 0.0], [0.0, 0.5, 0.0]]  # a sum of 0 stays 0
