@@ -78,3 +78,17 @@ class EvaluateConfig:
             if getattr(self, name) != next(info.default for info in setting_fields(type(self)) if info.name == name):
                 others = "Semi and Grad" if unsupervised else "Unsup1 and Unsup2"
                 raise ConfigError(f"{name} is a setting for {others}, not for {self.env}; leave it out")
+
+
+@config_class
+class AblationConfig(EvaluateConfig):
+    """Take parts of an unsupervised network away, one, several or all of them, and judge what rules teach the rest."""
+
+    env: str = "SNNPlastic-Unsup1-v0"
+
+    def check(self) -> None:
+        """Refuse settings of `EvaluateConfig` that have no meaning here."""
+        super().check()
+        for name in ("tests", "json", "bptt"):
+            if getattr(self, name):
+                raise ConfigError(f"{name} is a setting of evaluate.py, not of an ablation; leave it out")

@@ -1,0 +1,103 @@
+"""What each part of an unsupervised network is worth: `python trainers/ablation.py --preset fast-wta --out FOLDER`.
+
+Every combination of adaptive threshold, weight normalisation, inhibition and plasticity in the network that the flags,
+which are those of evaluate.py, describe: each part as they say, weakened, or off. All combinations get the same seeds,
+images and input spikes. Without plasticity is the rule `zero`. A line is printed as soon as it is known.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import itertools
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from snn_plasticity_gym.config.cli import parse_configs
+from snn_plasticity_gym.config.environments import ENVIRONMENTS, UnsupervisedConfig
+from snn_plasticity_gym.config.evaluate import UNSUPERVISED, AblationConfig
+from snn_plasticity_gym.config.training import A2CConfig, PPOConfig
+from snn_plasticity_gym.trainers.program import run_program
+
+GRID: MappingProxyType[str, dict[str, dict[str, Any]]] = MappingProxyType(
+    {
+        "threshold": {"adaptive": {}, "fixed": {"exc_theta_plus": 0.0}},
+        "normalisation": {
+            "L1": {},
+            "L2": {"exc_norm": "l2", "w_exc_sum": 5.0},  # of neurons that learned with a sum of 78.4: 5.1 on average
+            "none": {"w_exc_sum": 0.0},
+        },
+        "inhibition": {
+            "strong": {},
+            "weak": {"gain_inh_exc": 17.5},
+            "off": {"gain_inh_exc": 0.0, "exc_one_spike": False},
+        },
+    }
+)
+COLUMNS = ("all_activity", "linear_probe", "spikes", "winner_entropy", "dead")  # mean over networks, and spread
+
+
+def ablate(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Go through the grid as the flags say; print a line for each combination and return them all."""
+    environments = {name: ENVIRONMENTS[name] for name in UNSUPERVISED}
+    config, env_config = parse_configs(AblationConfig, environments, argv, foreign=(A2CConfig, PPOConfig))
+    rows = []
+    names = [*GRID, "rule", *(title for column in COLUMNS for title in (column, f"{column}_sd")), "cpu_seconds"]
+    file = None
+    if config.out:
+        Path(config.out).mkdir(parents=True, exist_ok=True)
+        file = (Path(config.out) / "ablation.csv").open("w", newline="", encoding="utf-8")
+    writers = [csv.DictWriter(place, names) for place in (sys.stdout, file) if place is not None]
+    for writer in writers:
+        writer.writeheader()
+    for row in _rows(config, env_config):
+        rows.append(row)
+        for writer in writers:
+            writer.writerow(
+                {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in row.items()}
+            )
+        for place in (sys.stdout, file):
+            if place is not None:
+                place.flush()
+    if file is not None:
+        file.close()
+    return rows
+
+
+def _rows(config: AblationConfig, env_config: UnsupervisedConfig) -> Iterator[dict[str, Any]]:
+    import torch
+
+    from snn_plasticity_gym.data import load_dataset
+    from snn_plasticity_gym.evaluation.unsupervised import judge, plan_images
+    from snn_plasticity_gym.trainers.evaluation_session import legend, rule_of
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    rules = {name: rule_of(name, config, env_config) for name in dict.fromkeys(["zero", *config.rules])}
+    shown = legend(list(rules))
+    dataset = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size)
+    plan = plan_images(dataset, config.label_images, config.test_images, config.test_split)
+    for parts in itertools.product(*(choices.items() for choices in GRID.values())):
+        changes = {key: value for _, settings in parts for key, value in settings.items()}
+        network = dataclasses.replace(env_config, **changes)
+        for name, rule in rules.items():
+            began = time.process_time()
+            judged = judge(rule, config.env, network, plan, config.networks, config.train_images, config.seed).as_dict()
+            figures = judged["accuracy"] | judged["activity"]
+            row: dict[str, Any] = dict(zip(GRID, (choice for choice, _ in parts), strict=True)) | {"rule": shown[name]}
+            for column in COLUMNS:
+                row |= {column: figures[column]["mean"], f"{column}_sd": figures[column]["sd"]}
+            yield row | {"cpu_seconds": time.process_time() - began}
+
+
+def main() -> int:
+    """Run the program."""
+    return run_program(ablate)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
