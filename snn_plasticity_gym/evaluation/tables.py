@@ -19,6 +19,8 @@ class Column(NamedTuple):
     digits: int = 1
 
 
+WIDEST = 32  # characters of a name in the first column of a screen
+
 COLUMNS = (
     Column("accuracy", "all_activity", "all-activity (%)", "all-act.%", 100),
     Column("accuracy", "proportion_weighting", "proportion weighting (%)", "prop.w.%", 100),
@@ -77,13 +79,17 @@ def markdown_table(results: Mapping[str, Mapping[str, Any]], notes: Sequence[str
 
 
 def screen_table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the table as aligned lines."""
+    """Return the table as aligned lines; a name too long for its column stands on a line of its own."""
     used = _used(results)
     rows = [["rule", *(column.short for column in used)]]
     rows += [[name, *(_said(figures, column) for column in used)] for name, figures in results.items()]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    names, *columns = zip(*rows, strict=True)
+    widths = [max(len(name) for name in names if len(name) <= WIDEST), *(max(map(len, texts)) for texts in columns)]
     lines = []
     for name, *texts in rows:
+        if len(name) > WIDEST:
+            lines.append(name)
+            name = ""
         padded = [text.rjust(width) for text, width in zip(texts, widths[1:], strict=True)]
         lines.append("  ".join([name.ljust(widths[0]), *padded]))
     return "\n".join(lines)

@@ -47,3 +47,10 @@ def test_lines_for_the_screen_are_aligned():
     lines = screen_table(RESULTS).splitlines()
     assert len(lines) == 3 and len({len(line) for line in lines}) == 1
     assert lines[1].split("  ")[0] == "zero" and "50.0 ± 1.2" in lines[1]
+
+
+def test_a_long_name_leaves_the_columns_of_the_screen_where_they_are():
+    name = "target-stdp:learning_rate=0.01:x_tar=0.3"
+    lines = screen_table({"zero": RESULTS["zero"], name: RESULTS["zero"]}).splitlines()
+    assert lines[2] == name and lines[3].strip() == lines[1].removeprefix("zero").strip()
+    assert len(lines[3]) == len(lines[1]) == len(lines[0]) < 150
