@@ -28,7 +28,7 @@ MEASURES = {  # what a curve may show: title of its axis, factor from the value 
     "loss": ("cross-entropy on them (nats)", 1.0, None),
     "all_activity": ("accuracy by all-activity (%)", 100.0, 10.0),
     "proportion_weighting": ("by proportion weighting (%)", 100.0, 10.0),
-    "linear_probe": ("by a linear probe on spike counts (%)", 100.0, 10.0),
+    "linear_probe": ("by a linear probe (%)", 100.0, 10.0),
 }
 
 
