@@ -21,7 +21,7 @@ from snn_plasticity_gym.trainers.train_a2c import train
 GRAD = "SNNPlastic-Grad-v0"
 TRAINING = ["grad", "semi", "unsup1", "unsup1-learn", "unsup2"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta"]
-NAMES = sorted(TRAINING + JUDGING, key=lambda name: f"{name}.yaml")
+NAMES = sorted(TRAINING + JUDGING)
 
 
 def parse(*argv: str, trainer: type = A2CConfig):
