@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import ModuleType
 
 from snn_plasticity_gym.trainers import train_a2c, train_ppo
@@ -20,20 +21,23 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["processes", "snn_plasticity_gym.trainers.session"])
 
 
-def start(program: ModuleType, arguments: list[str], file_size: int = 0) -> BaseProcess:
+def start(program: ModuleType, arguments: list[str], errors: Path | None = None, file_size: int = 0) -> BaseProcess:
     """Start a training.
 
     Args:
         program: `train_a2c` or `train_ppo`.
         arguments: Its flags.
+        errors: File for what it says on stderr.
         file_size: Bytes beyond which no file may grow: writes then fail as on a full disk. 0: no limit.
     """
-    process = _context.Process(target=_train, args=(program.__name__.rpartition(".")[2], arguments, file_size))
+    process = _context.Process(target=_train, args=(program.__name__.rpartition(".")[2], arguments, errors, file_size))
     process.start()
     return process
 
 
-def _train(program: str, arguments: list[str], file_size: int) -> None:
+def _train(program: str, arguments: list[str], errors: Path | None, file_size: int) -> None:
+    if errors is not None:
+        os.dup2(os.open(errors, os.O_CREAT | os.O_WRONLY), 2)
     if file_size:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
     sys.exit(run_program(lambda: PROGRAMS[program].train(arguments)))

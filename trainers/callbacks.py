@@ -77,6 +77,7 @@ class SaveCheckpoints(BaseCallback):
         super().__init__()
         self._checkpoints, self._metrics, self._stop = checkpoints, metrics, stop
         self._every, self._before, self._extra = every, seconds, extra
+        self._failed = False  # the last attempt
 
     def _on_step(self) -> bool:
         return True
@@ -112,8 +113,12 @@ class SaveCheckpoints(BaseCallback):
         try:
             self._checkpoints.save(images, state)
         except OSError as error:
-            _logger.warning("no checkpoint at %d images: %s; trying again after the next update", images, error)
+            if not self._failed:
+                what = error.strerror or error
+                _logger.warning("no checkpoint at %d images: %s; every update tries again", images, what)
+            self._failed = True
             return
+        self._failed = False
         self._due = _next_multiple(images, self._every)
 
 

@@ -91,8 +91,11 @@ def run_training(
         model.logger.dump(model.num_timesteps)
         if sys.exc_info()[0] is not None:
             model.logger.close()
-    with atomic_path(run.final) as path:
-        model.save(path)
+    try:
+        with atomic_path(run.final) as path:
+            model.save(path)
+    except OSError as error:
+        raise OSError(f"cannot write {run.final}: {error.strerror or error}; go on with --resume={run.path}") from error
     after = _judge(model, config, env_config)
     for name, report in (("before", before), ("after", after)):
         for key, number in report.as_dict().items() if report else ():
