@@ -12,7 +12,7 @@ from workload import ENV_ID, convolved_means, environment, rule_network, sample_
 
 from snn_plasticity_gym.agents.a2c import EventA2C
 from snn_plasticity_gym.agents.front import FrozenFront
-from snn_plasticity_gym.agents.policy import FrozenRule
+from snn_plasticity_gym.agents.frozen_rule import FrozenRule
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.events import EventFinder

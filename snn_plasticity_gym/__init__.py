@@ -9,12 +9,29 @@ Importing this package registers its environments with Gymnasium, and imports no
     envs = gymnasium.make_vec("SNNPlastic-Unsup1-v0", num_envs=8)
 """
 
+from typing import TYPE_CHECKING
+
 import gymnasium
 
 from snn_plasticity_gym.config.environments import ENVIRONMENTS, environment_config
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from snn_plasticity_gym.agents.learned_rule import LearnedRule
+
 __version__ = "0.1.0"
-__all__ = ["ENVIRONMENTS", "__version__", "environment_config"]
+__all__ = ["ENVIRONMENTS", "__version__", "environment_config", "load_rule"]
+
+
+def load_rule(path: "str | Path", device: "torch.device | str" = "cpu") -> "LearnedRule":
+    """Load a learned rule from the folder of a run, e.g. to `env.live(rule)`; see `agents.learned_rule.load_rule`."""
+    from snn_plasticity_gym.agents.learned_rule import load_rule as load  # imports torch
+
+    return load(path, device)
+
 
 for _env_id in ENVIRONMENTS:
     gymnasium.register(

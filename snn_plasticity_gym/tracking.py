@@ -1,7 +1,8 @@
 """Run folders: where a training writes, and the logger that writes there.
 
 A run folder `runs/<env>/<name>/` is complete by itself: what was asked for (config.yaml), under what conditions
-(manifest.json), what happened (metrics.csv) and what was learned (checkpoints/, final.zip). Figures are made from
+(manifest.json), what happened (metrics.csv) and what was learned (checkpoints/, rule.safetensors and
+rule.json, final.zip). Figures are made from
 run folders. W&B (`wandb_writer`) gets the same numbers in addition.
 """
 
@@ -153,9 +154,14 @@ def _manifest(seed: int, dataset: Mapping[str, Any] | None, command: Sequence[st
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": package_versions(),
         "git": _git_state(Path(__file__).resolve().parents[1]),
     }
+
+
+def package_versions() -> dict[str, str | None]:
+    """Versions of the packages that decide what a run computes."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 def _version(package: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from snn_plasticity_gym.agents.saved import load_policy
+from snn_plasticity_gym.agents.saved import load_learned
 from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig, UnsupervisedConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
@@ -102,7 +102,7 @@ def rule_of(name: str, config: EvaluateConfig, env_config: EnvironmentConfig) ->
             f"unknown rule {name!r}; valid: {', '.join(RULES)}, the folder of a training run, or {DISTILLED}FOLDER for "
             "the formula that the run's report has found"
         )
-    policy = load_policy(name, env_config.device)
+    policy = load_learned(name, env_config.device)
     _check_fit(name, tuple(policy.extra_keys), policy.num_groups, config.env, env_config)
     return policy.frozen(env_config.history_length)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from snn_plasticity_gym.agents.saved import load_policy
+from snn_plasticity_gym.agents.saved import load_learned
 from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.evaluation.event_sample import sample_events
 from snn_plasticity_gym.evaluation.explain import NETWORKS, distilled, explain
@@ -128,7 +128,7 @@ def _study(run: Run, config: ReportConfig, several: bool) -> tuple[Study, list[S
     """Look at one run's rule; return what was found, and the parts that show it."""
     env_config = run.environment()
     assert run.env is not None and run.rule_file is not None
-    rule = load_policy(run.rule_file).frozen(env_config.history_length)
+    rule = load_learned(run.path).frozen(env_config.history_length)
     images = -(-config.sample_images // NETWORKS)
     sample = sample_events(rule, run.env, env_config, NETWORKS, images, config.sample_events, config.seed)
     prefix = f"{run.label.replace('/', '_')}_" if several else ""

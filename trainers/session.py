@@ -14,8 +14,9 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from snn_plasticity_gym.agents.learned_rule import DESCRIPTION, read_description, save_rule
 from snn_plasticity_gym.agents.on_policy import EventLearner, flat_face
-from snn_plasticity_gym.agents.saved import load_policy, transfer
+from snn_plasticity_gym.agents.saved import load_learned, transfer
 from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
@@ -23,7 +24,7 @@ from snn_plasticity_gym.config.training import LearnerConfig, TrainingConfig
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, check_images, reward_of
 from snn_plasticity_gym.files import atomic_path
 from snn_plasticity_gym.metrics import MetricsCSV
-from snn_plasticity_gym.tracking import RunFolder, make_logger
+from snn_plasticity_gym.tracking import RunFolder, make_logger, package_versions
 from snn_plasticity_gym.trainers.callbacks import ProgressLines, SaveCheckpoints
 from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.report_session import report_at_end
@@ -57,7 +58,7 @@ def run_training(
     if config.eval_images:
         check_images(env_config, config.num_envs, config.eval_images)
     saved = _checkpoint(config) if config.resume else None
-    start = load_policy(config.init_policy, env_config.device) if config.init_policy and not saved else None
+    start = load_learned(config.init_policy, env_config.device) if config.init_policy and not saved else None
     env = make_sb3_env(config.env, config.num_envs, **to_dict(env_config))
     model = algorithm("PlasticityPolicy", env, seed=seed, **_learner_arguments(config, env_config), **arguments)
     if start is not None:
@@ -97,8 +98,21 @@ def run_training(
     except OSError as error:
         raise OSError(f"cannot write {run.final}: {error.strerror or error}; go on with --resume={run.path}") from error
     after = _judge(model, config, env_config)
-    for name, report in (("before", before), ("after", after)):
-        for key, number in report.as_dict().items() if report else ():
+    reports = {name: report.as_dict() for name, report in (("before", before), ("after", after)) if report}
+    images = model.num_timesteps // env_config.num_steps
+    save_rule(
+        run.path,
+        model.policy.rule,
+        model.policy.architecture,
+        groups=flat_face(env).engine.heads,
+        history_length=env_config.history_length,
+        images=images,
+        config=settings,
+        metrics=reports,
+        versions=package_versions(),
+    )
+    for name, numbers in reports.items():
+        for key, number in numbers.items():
             model.logger.record(f"eval_{name}/{key}", number)
     model.logger.dump(model.num_timesteps)
     model.logger.close()
@@ -113,7 +127,7 @@ def _checkpoint(config: LearnerConfig) -> dict[str, Any] | None:
     checkpoints = Checkpoints(run.checkpoints)
     checkpoints.tidy()
     saved = checkpoints.newest()
-    if saved and saved["images"] >= config.images and run.final.exists():
+    if saved and (run.path / DESCRIPTION).exists() and read_description(run.path).images >= config.images:
         raise ConfigError(f"{run.path} has had its {saved['images']} images; go on with --images of more than that")
     return saved
 

@@ -22,8 +22,9 @@ from typing import NamedTuple, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from snn_plasticity_gym.agents.frozen_rule import FrozenRule
 from snn_plasticity_gym.agents.heads import Head, Readout, RuleNetwork
-from snn_plasticity_gym.agents.policy import FrozenRule, PlasticityPolicy
+from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.events import SynapseEvents
 from snn_plasticity_gym.state import State
 

@@ -23,8 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from snn_plasticity_gym.agents.exploration import MEMORY, draw_perturbations
+from snn_plasticity_gym.agents.frozen_rule import FrozenRule
 from snn_plasticity_gym.agents.heads import Head, RuleNetwork
-from snn_plasticity_gym.agents.policy import FrozenRule, PlasticityPolicy
+from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.events import SynapseEvents, per_event
 from snn_plasticity_gym.history import unpack
 from snn_plasticity_gym.state import State

@@ -13,6 +13,7 @@ from snn_plasticity_gym.agents.front import FrozenFront, SpikeFront
 from snn_plasticity_gym.events import NUM_KINDS, LocalState
 from snn_plasticity_gym.history import unpack
 
+EXTRA_KEYS = ("layer", "factor")  # scalars that only some environments have
 ACTING_CHUNK = 4096  # events whose hidden layers (2 MB each) stay in cache
 
 

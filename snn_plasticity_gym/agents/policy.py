@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,13 +13,12 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
-from snn_plasticity_gym.agents.frozen_heads import FrozenHeads
-from snn_plasticity_gym.agents.heads import Readout, RuleNetwork
-from snn_plasticity_gym.events import LocalState, SynapseEvents, per_event
+from snn_plasticity_gym.agents.frozen_rule import FrozenRule
+from snn_plasticity_gym.agents.heads import EXTRA_KEYS, RuleNetwork
+from snn_plasticity_gym.events import LocalState
 from snn_plasticity_gym.history import pack
 
 SLOT_KEYS = ("history", "weight", "group", "kind", "mask")
-EXTRA_KEYS = ("layer", "factor")  # scalars that only some environments have
 
 
 class MaskedGaussian(DiagGaussianDistribution):
@@ -107,6 +105,13 @@ class PlasticityPolicy(ActorCriticPolicy):
             data[name] = getattr(self, name)
         return data
 
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Shape of the networks, as `learned_rule.Architecture` has it."""
+        lists = ("extra_keys", "hidden_sizes", "channels", "kernel_sizes")
+        numbers = {"num_groups": self.num_groups, "use_kind": self.use_kind, "sigma": float(self.sigma)}
+        return numbers | {name: list(getattr(self, name)) for name in lists}
+
     def _build(self, lr_schedule: Schedule) -> None:
         """Create the networks and the optimizer, the critic in a parameter group of its own."""
         self.rule = RuleNetwork(
@@ -182,33 +187,6 @@ class PlasticityPolicy(ActorCriticPolicy):
     def frozen(self, history_length: int) -> FrozenRule:
         """Return the present rule for acting; it does not follow later updates."""
         return FrozenRule(self.rule, history_length)
-
-
-class FrozenRule:
-    """A policy's mean weight change as a rule: a snapshot, with the front's table built once.
-
-    Args:
-        network: Front and heads, which are copied.
-        history_length: K.
-    """
-
-    def __init__(self, network: RuleNetwork, history_length: int) -> None:
-        self.network = copy.deepcopy(network)
-        self.front = network.front.frozen(history_length)
-        self._heads = FrozenHeads(self.network) if FrozenHeads.possible(self.network) else None
-
-    def __call__(self, events: SynapseEvents) -> Tensor:
-        """Return the mean weight change of each event, (E,)."""
-        state = events.local_state()
-        if self._heads is None:
-            return self.network.act(self.front, state)
-        return self._heads(self.front.of_state(state), state)
-
-    def explore(self, events: SynapseEvents, readout: Readout | None) -> tuple[Tensor, Tensor]:
-        """Act with what `readout` adds to the last layers of every lifetime; see `RuleNetwork.explore`."""
-        lifetimes = torch.arange(len(events.lengths), device=events.lengths.device)
-        lifetime = per_event(lifetimes, events.lengths)  # (E,)
-        return self.network.explore(self.front, events.local_state(), lifetime, readout)
 
 
 def _used_slots(obs: dict[str, Tensor], mask: Tensor, extra_keys: list[str]) -> LocalState:

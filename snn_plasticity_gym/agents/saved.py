@@ -12,6 +12,7 @@ import torch
 from stable_baselines3.common.save_util import load_from_zip_file
 
 from snn_plasticity_gym.agents.heads import Head, RuleNetwork
+from snn_plasticity_gym.agents.learned_rule import DESCRIPTION, NUMBERS, LearnedRule, load_rule
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.config.schema import ConfigError
 
@@ -24,7 +25,8 @@ _UNREADABLE = (  # what Stable-Baselines3, torch and pickle raise for files that
 def load_policy(path: str | Path, device: torch.device | str = "cpu") -> PlasticityPolicy:
     """Load the policy of a training, whichever algorithm trained it.
 
-    A Stable-Baselines3 zip can run code when it is loaded: load only your own.
+    A Stable-Baselines3 zip can run code when it is loaded: load only those that you trust. `load_rule` reads a run's
+    rule files, which cannot.
 
     Args:
         path: A run's folder, which has a final.zip, or a zip file.
@@ -51,8 +53,24 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> Plastic
     return policy
 
 
+def load_learned(path: str | Path, device: torch.device | str = "cpu") -> LearnedRule | PlasticityPolicy:
+    """Load the rule of a training: from its rule files, which cannot run code, or from a zip that was asked for.
+
+    Args:
+        path: A run's folder, one of its rule files, or a Stable-Baselines3 zip: see `load_policy` on trust.
+        device: Where the rule shall live.
+
+    Raises:
+        ConfigError: There is no rule of this project.
+    """
+    path = Path(path)
+    if path.name in (NUMBERS, DESCRIPTION) or (path / DESCRIPTION).exists():
+        return load_rule(path, device)
+    return load_policy(path, device)
+
+
 @torch.no_grad()
-def transfer(source: PlasticityPolicy, target: PlasticityPolicy) -> None:
+def transfer(source: LearnedRule | PlasticityPolicy, target: PlasticityPolicy) -> None:
     """Copy into `target` what it has in common with `source`, which may come from another environment.
 
     The front is taken over whole. Heads take over the source's heads in their order, several the same one if there are
@@ -77,7 +95,7 @@ def transfer(source: PlasticityPolicy, target: PlasticityPolicy) -> None:
     _transfer_head(old.critic, new.critic, *columns)
 
 
-def _scalar_columns(policy: PlasticityPolicy, network: RuleNetwork) -> dict[str, int]:
+def _scalar_columns(policy: LearnedRule | PlasticityPolicy, network: RuleNetwork) -> dict[str, int]:
     """Return the column of each scalar in a head's first layer, by name; see `RuleNetwork.scalars`."""
     names = ["weight", *(["pre", "post", "both"] if policy.use_kind else []), *policy.extra_keys]
     return {name: network.front.out_features + place for place, name in enumerate(names)}

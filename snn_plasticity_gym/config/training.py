@@ -70,7 +70,7 @@ class LearnerConfig(TrainingConfig):
     resume: str = setting(
         "",
         "Folder of a run to go on with, as if it had never stopped; its settings hold, of which only images (more), "
-        "checkpoint_every, data_dir, progress and wandb may change.",
+        "checkpoint_every, data_dir, progress, report and wandb may change.",
         section="Run",
     )
     learning_rate: float = setting(
@@ -94,7 +94,7 @@ class LearnerConfig(TrainingConfig):
     )
     init_policy: str = setting(
         "",
-        "Policy to start from: a run's folder or its final.zip. The front and what heads have in common is taken over.",
+        "Policy to start from: a run's folder, or a Stable-Baselines3 zip that you trust. The front and what heads have in common is taken over.",
         section="Policy",
     )
     sigma: float = setting(

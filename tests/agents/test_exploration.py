@@ -7,8 +7,8 @@ import torch
 from batches import SIGMA, K, Policy, events_of, generator, repeated
 
 from snn_plasticity_gym.agents.exploration import IndependentNoise, RuleNoise
+from snn_plasticity_gym.agents.frozen_rule import FrozenRule
 from snn_plasticity_gym.agents.heads import RuleNetwork
-from snn_plasticity_gym.agents.policy import FrozenRule
 from snn_plasticity_gym.events import SynapseEvents
 
 WIDTH = 16

@@ -7,9 +7,9 @@ import torch
 from batches import SIGMA, K, Policy, events_of, generator, repeated
 from torch import nn
 
+from snn_plasticity_gym.agents.frozen_rule import FrozenRule
 from snn_plasticity_gym.agents.head_noise import FLOOR, MEMORY, HeadNoise
 from snn_plasticity_gym.agents.heads import RuleNetwork
-from snn_plasticity_gym.agents.policy import FrozenRule
 
 
 def network_of(groups: int = 2) -> RuleNetwork:

@@ -23,7 +23,7 @@ from snn_plasticity_gym.trainers import train_a2c, train_ppo
 ROOT = Path(__file__).parents[2]
 NETWORK = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.02"]
 NETWORK += ["--gain_input_exc=20", "--num_envs=2", "--head_sizes=16,16"]
-SHORT = ["--images=32", "--checkpoint_every=4", "--eval_images=2", "--seed=1", "--wandb=disabled"]
+SHORT = ["--images=32", "--checkpoint_every=4", "--eval_images=2", "--seed=1", "--wandb=disabled", "--no-report"]
 INDEPENDENT = ["--normalize_returns", "--lifetime_length=5"]
 RULE = ["--exploration=rule", "--mirrored", "--images_per_update=2", "--credit_horizon=2", "--reward_form=information"]
 PROGRAMS = {
