@@ -1,9 +1,8 @@
 """Run folders: where a training writes, and the logger that writes there.
 
 A run folder `runs/<env>/<name>/` is complete by itself: what was asked for (config.yaml), under what conditions
-(manifest.json), what happened (metrics.csv) and what was learned (checkpoints/, rule.safetensors and
-rule.json, final.zip). Figures are made from
-run folders. W&B (`wandb_writer`) gets the same numbers in addition.
+(manifest.json), what happened (metrics.csv) and what was learned (checkpoints/, rule.safetensors and rule.json,
+final.zip). Figures are made from run folders. W&B (`wandb_writer`) gets the same numbers in addition.
 """
 
 from __future__ import annotations

@@ -409,6 +409,7 @@ def test_time_limits_are_set(start):
 
 PROGRAM = """
 import logging, sys
+from snn_plasticity_gym.metrics import MetricsCSV
 from snn_plasticity_gym.tracking import RunFolder, make_logger
 from snn_plasticity_gym.wandb_writer import start_wandb
 

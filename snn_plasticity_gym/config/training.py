@@ -94,7 +94,8 @@ class LearnerConfig(TrainingConfig):
     )
     init_policy: str = setting(
         "",
-        "Policy to start from: a run's folder, or a Stable-Baselines3 zip that you trust. The front and what heads have in common is taken over.",
+        "Policy to start from: a run's folder, or a Stable-Baselines3 zip that you trust. The front and what heads have "
+        "in common is taken over.",
         section="Policy",
     )
     sigma: float = setting(

@@ -155,7 +155,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(damage, whole, tm
     run = copied(whole("a2c"), tmp_path)
     newest = Checkpoints(run / "checkpoints").paths()[-1]
     newest.write_bytes(DAMAGE[damage](newest.read_bytes()))
-    (run / "final.zip").unlink()
+    (run / "rule.json").unlink()
     train_a2c.train([f"--resume={run}"])
     assert f"the checkpoint {newest} is damaged; the one before it is used" in caplog.text
     newest.unlink(missing_ok=True)
@@ -199,6 +199,7 @@ def test_a_full_disk_costs_a_warning_and_an_error_at_the_end(whole, tmp_path):
     assert warning == "no checkpoint at 4 images: File too large; every update tries again"
     assert error == f"error: cannot write {run / 'final.zip'}: File too large; go on with --resume={run}"
     assert not list((run / "checkpoints").iterdir()) and not (run / "final.zip").exists()
+    assert not (run / "rule.json").exists()
     train_a2c.train([f"--resume={run}"])
     assert_same_run(whole("a2c"), run)
 
