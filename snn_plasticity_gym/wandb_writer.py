@@ -108,6 +108,7 @@ def start_wandb(
                     return _init_wandb(wandb, mode, run, config, project, resumed)
                 except Exception as error:
                     problem = _first_line(error)
+                    wandb.teardown()  # the service that could not reach the server still holds the run's id
             if problem:
                 _logger.warning("W&B is offline, `wandb sync` can upload the run later: %s", problem)
         return _init_wandb(wandb, "offline", run, config, project, resumed)

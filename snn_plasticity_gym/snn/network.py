@@ -196,9 +196,9 @@ class Network:
             state.theta[row] = 0.0
 
     def state_dict(self) -> State:
-        """Return what outlives an image: weights and adaptive thresholds."""
+        """Return what outlives an image: weights, adaptive thresholds, which networks change no more."""
         thetas = {f"theta_{name}": state.theta for name, state in self.states.items()}
-        return {"weights": self.weights, **thetas}
+        return {"weights": self.weights, "frozen": self.frozen, **thetas}
 
     def load_state_dict(self, state: State) -> None:
         """Take over a state of `state_dict`."""

@@ -15,7 +15,7 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "unsup1": ("SNNPlastic-Unsup1-v0", UNSUP | {"exc_theta_plus": 0.5}),
     "unsup2": ("SNNPlastic-Unsup2-v0", UNSUP | {"event_kinds": "split", "reward_form": "information"}),
     "reward": ("SNNPlastic-Unsup1-v0", UNSUP | {"modulation": "reward", "lifetime_length": 3}),
-    "plastic": ("SNNPlastic-Unsup1-v0", UNSUP | {"plastic_images": 4, "common_noise": True}),
+    "plastic": ("SNNPlastic-Unsup1-v0", UNSUP | {"plastic_images": 4, "common_noise": True, "exc_theta_plus": 0.5, "eta_decay": 2.0}),
     "grad": ("SNNPlastic-Grad-v0", DEEP | {"layer_scalars": (0.5, 1.0)}),
     **{f: ("SNNPlastic-Semi-v0", DEEP | {"third_factor": f}) for f in ("none", "reward", "teaching", "feedback")},
 }
@@ -47,11 +47,12 @@ def through_a_file(state: Any) -> Any:
     return torch.load(buffer, weights_only=True)
 
 
+@pytest.mark.parametrize("before", [2, 5])
 @pytest.mark.parametrize("name", SETTINGS)
-def test_an_environment_goes_on_as_if_it_had_never_stopped(name):
+def test_an_environment_goes_on_as_if_it_had_never_stopped(name, before):
     env, other, stream = make(name), make(name), torch.Generator().manual_seed(0)
     env.reset(seed=5)
-    live(env, 2, stream)
+    live(env, before, stream)
     other.load_state_dict(through_a_file(env.state_dict()))
     same = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
     wanted, got = live(env, 3, same[0]), live(other, 3, same[1])
