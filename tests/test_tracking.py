@@ -322,6 +322,9 @@ class FakeWandb:
     def setup(self, settings):
         assert settings.values["silent"]
 
+    def teardown(self):
+        pass
+
     def login(self, prompt=True, verify=True):
         assert not prompt and not verify
         return self.has_key
@@ -494,3 +497,25 @@ def test_a_training_that_dies_leaves_a_complete_offline_run(tmp_path):
     assert done.stderr.strip().endswith("RuntimeError: training died")
     (file,) = wandb_files(tmp_path)
     assert b"train/loss" in file.read_bytes()
+
+
+# a run that goes on
+
+
+def test_a_run_goes_on_in_its_folder_under_its_wandb_id(tmp_path):
+    run = create(tmp_path)
+    again = RunFolder.reopen(run.path, {"images": 7})
+    assert yaml.safe_load(again.config_yaml.read_text()) == {"images": 7}
+    assert len(run.wandb_id) == 8 and again.wandb_id == run.wandb_id
+
+
+def test_a_folder_that_cannot_be_written_or_is_no_run_is_refused_before_training(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match=r"^no run at .*; give a run's folder, which has a manifest.json$"):
+        RunFolder.reopen(tmp_path, {})
+    run = create(tmp_path)
+    before = run.config_yaml.read_text()
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
+    for attempt in (lambda: RunFolder.reopen(run.path, {}), lambda: create(tmp_path / "other")):
+        with pytest.raises(ConfigError, match=r"^cannot write the run folder .*: Read-only file system$"):
+            attempt()
+    assert run.config_yaml.read_text() == before

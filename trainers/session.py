@@ -23,6 +23,7 @@ from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.config.training import LearnerConfig, TrainingConfig
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, check_images, reward_of
 from snn_plasticity_gym.files import atomic_path
+from snn_plasticity_gym.finite import NotFiniteError
 from snn_plasticity_gym.metrics import MetricsCSV
 from snn_plasticity_gym.tracking import RunFolder, make_logger, package_versions
 from snn_plasticity_gym.trainers.callbacks import ProgressLines, SaveCheckpoints
@@ -85,6 +86,8 @@ def run_training(
         else:
             before = _judge(model, config, env_config)
         _learn(model, config, run, metrics, before, saved)
+    except NotFiniteError as error:
+        raise NotFiniteError(f"{error}; the checkpoints in {run.checkpoints} are from before") from error
     except KeyboardInterrupt:
         print(f"\nstopped; go on with --resume={run.path}", file=sys.stderr)
         raise
@@ -166,7 +169,7 @@ def _learn(
 def _learner_arguments(config: LearnerConfig, env_config: EnvironmentConfig) -> dict[str, Any]:
     """Translate the settings that all learners have into their arguments."""
     same: tuple[str, ...] = ("learning_rate", "gamma", "events_per_image", "normalize_advantage", "ent_coef", "vf_coef")
-    same += ("max_grad_norm", "loss_weighting", "normalize_returns")
+    same += ("max_grad_norm", "loss_weighting", "normalize_returns", "nan_policy")
     same += ("exploration", "perturb", "advantage", "mirrored", "rule_learning_rate", "baseline")
     same += ("credit_horizon", "gamma_lifetime", "credit_from")
     return {

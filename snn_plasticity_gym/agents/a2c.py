@@ -12,6 +12,7 @@ from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamp
 from snn_plasticity_gym.agents.on_policy import EventLearner, choice, standardise
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.config.training import LOSS_WEIGHTINGS
+from snn_plasticity_gym.finite import Guard
 
 
 def a2c_loss(samples: EventSamples, log_prob: Tensor, values: Tensor, vf_coef: float) -> Tensor:
@@ -53,6 +54,7 @@ class EventA2C(EventLearner, A2C):
         advantage: With "rule": "standardised": returns less their mean over lifetimes; "ranks": their order alone.
         loss_weighting: "event": the loss is a mean over events; "step": over time steps, of means over their events.
         normalize_returns: Divide returns by their running standard deviation, for rewards of any scale.
+        nan_policy: Where a number is not finite: "raise" stops and names it, "skip" leaves out what it would spoil.
         kwargs: Further arguments of `stable_baselines3.A2C`: policy_kwargs, seed, device, verbose, ...
     """
 
@@ -70,6 +72,7 @@ class EventA2C(EventLearner, A2C):
         max_grad_norm: float = 0.5,
         loss_weighting: str = "event",
         normalize_returns: bool = False,
+        nan_policy: str = "raise",
         exploration: str = "independent",
         mirrored: bool = False,
         rule_learning_rate: float = 0.3,
@@ -84,6 +87,7 @@ class EventA2C(EventLearner, A2C):
         **kwargs: Any,
     ) -> None:
         self.normalize_returns = normalize_returns
+        self.guard = Guard(nan_policy)
         self.loss_weighting = choice("loss_weighting", loss_weighting, LOSS_WEIGHTINGS)
         self._set_estimator(exploration, mirrored, rule_learning_rate, baseline, perturb, advantage)
         buffer = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +23,14 @@ from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamp
 from snn_plasticity_gym.agents.exploration import Exploration, IndependentNoise, PerturbedRules, RuleNoise
 from snn_plasticity_gym.agents.head_noise import HeadNoise
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
+from snn_plasticity_gym.agents.rollout_log import record_rollout
 from snn_plasticity_gym.agents.rule_search import ascend, ranks
 from snn_plasticity_gym.config.schema import unknown
 from snn_plasticity_gym.config.training import ADVANTAGES, BASELINES, EXPLORATIONS, PERTURBED
 from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.finite import Guard, NotFiniteError
 from snn_plasticity_gym.state import State, global_generators, set_global_generators
 
 MOMENTUM = 0.8  # of the steps that exploration "rule" makes
@@ -69,6 +72,7 @@ class EventLearner(OnPolicyAlgorithm):
     rule_learning_rate = 0.3  # of "rule"; see `rule_search`
     baseline = "critic"  # or "lifetimes": the mean return of all lifetimes
     loss_weighting = "event"  # or "step": busy time steps then count no more than quiet ones
+    guard = Guard("raise")  # about numbers that are not finite
     normalize_advantage: bool
     policy: PlasticityPolicy
     rollout_buffer: EventRolloutBuffer  # type: ignore[assignment]
@@ -196,11 +200,13 @@ class EventLearner(OnPolicyAlgorithm):
             env.reset()
         self.policy.set_training_mode(False)
         buffer.reset()
+        self._check_policy()
         callback.on_rollout_start()
         results: list[EpisodeResult] = []
         began = time.perf_counter()
         rule = self.policy.frozen(face.config.history_length)
         self._explore.begin_rollout()
+        whole = True
         for image in range(n_rollout_steps):
             if image % buffer.credit_horizon == 0:
                 self._explore.perturb(env.num_envs)
@@ -214,6 +220,8 @@ class EventLearner(OnPolicyAlgorithm):
                 while (events := face.events()) is not None:
                     step = int(face.engine.steps[0])
                     actions, log_probs = self._explore.act(rule, events)  # (E,) each
+                    if self.guard.skips:
+                        actions = self._finite_actions(actions, step)
                     if log_probs is not None:
                         buffer.add(events, actions, log_probs, step)
                     face.apply(actions)
@@ -221,42 +229,45 @@ class EventLearner(OnPolicyAlgorithm):
                     if events.then is None and not self._count_step(env, callback, locals()):
                         return False
                 result = face.finish()
+            whole &= self._check_image(face, result)
             buffer.end_episode(result.reward.to(self.device), face.engine.num_steps, result.event_rewards, fresh)
             results.append(result)
             self._update_info_buffer(_episode_infos(result, face.engine.num_steps, time.time() - self.start_time / 1e9))
-        self._record_rollout(face, results, time.perf_counter() - began)
+        record_rollout(self.logger, face, results, self.num_timesteps, time.perf_counter() - began)
+        if not whole:
+            buffer.reset()  # there is nothing to learn from
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
+
+    def _finite_actions(self, actions: Tensor, step: int) -> Tensor:
+        """Return weight changes of which those that are not finite are 0."""
+        finite = actions.isfinite()
+        if finite.all():
+            return actions
+        self.guard.meet(
+            f"{int((~finite).sum())} values of delta_d are not finite at time step {step}", "they are left out"
+        )
+        return actions.masked_fill(~finite, 0.0)
+
+    def _check_policy(self) -> None:
+        """Refuse parameters that are not finite: nothing would be left to skip."""
+        bad = next((name for name, values in self.policy.named_parameters() if not values.isfinite().all()), None)
+        if bad:
+            raise NotFiniteError(f"{bad} of the policy is not finite after {self._n_updates} updates")
+
+    def _check_image(self, face: PlasticityVectorEnv | PlasticityEnv, result: EpisodeResult) -> bool:
+        """Return whether an image has left nothing but finite rewards and weights."""
+        problem = face.engine.not_finite(result)
+        if problem:
+            self.guard.meet(f"{problem} (at {self.num_timesteps} steps of the run)", "the rollout is not learned from")
+        return not problem
 
     def _count_step(self, env: VecEnv, callback: BaseCallback, values: dict[str, Any]) -> bool:
         """Note that every network has made a time step; return False if the callback stops the rollout."""
         self.num_timesteps += env.num_envs
         callback.update_locals(values)
         return callback.on_step()
-
-    def _record_rollout(
-        self, face: PlasticityVectorEnv | PlasticityEnv, results: list[EpisodeResult], seconds: float
-    ) -> None:
-        record = self.logger.record
-        record("rollout/reward", torch.cat([result.reward for result in results]).mean().item())
-        for name in results[0].terms:
-            term = torch.cat([result.terms[name] for result in results])
-            if not term.isnan().all():
-                record(f"rollout/{name}", term.nanmean().item())
-        events = torch.cat([result.num_events for result in results]).float()
-        record("rollout/events_per_image", events.mean().item())
-        for name in results[0].spikes:
-            spikes = torch.cat([result.spikes[name] for result in results]).float()
-            record(f"rollout/spikes_{name}", spikes.mean().item())
-        for name, value in face.engine.weight_statistics().items():
-            record(f"weights/{name}", value)
-        for name, value in face.engine.changes.take().items():
-            record(f"delta_w/{name}", value)
-        for name, weights in face.engine.plastic_weights(row=0).items():
-            record(f"weights/{name}_histogram", weights.flatten(), exclude=("stdout", "log", "csv", "json"))
-        record("time/images", self.num_timesteps // face.engine.num_steps)
-        record("time/events_per_second", events.sum().item() / seconds)
 
     def learn_from_rules(self, passes: int = 1, clip_range: float | None = None) -> None:
         """Move the heads, or their last layers, towards the perturbed rules that did well; see `rule_search`.
@@ -266,7 +277,7 @@ class EventLearner(OnPolicyAlgorithm):
             clip_range: eps of the probability ratio; None: no clipping.
         """
         explore = cast(PerturbedRules, self._explore)
-        if not explore.ready:
+        if not (explore.ready and self.rollout_buffer.pos):
             return
         returns = self.rollout_buffer.lifetime_returns()[:: self.rollout_buffer.credit_horizon]  # (draws, B)
         advantages = returns - returns.mean(dim=1, keepdim=True)
@@ -275,6 +286,9 @@ class EventLearner(OnPolicyAlgorithm):
         elif self.normalize_advantage:
             advantages = advantages / (advantages.std() + 1e-8)
         ascent = ascend(torch.cat(explore.drawn), advantages.flatten(), self.rule_learning_rate, passes, clip_range)
+        if not math.isfinite(ascent.divergence):
+            self.guard.meet(f"the gradient of the rule is not finite at {self.num_timesteps} steps", "no step is taken")
+            return
         self._velocity = MOMENTUM * self._velocity + (1.0 - MOMENTUM) * ascent.shift
         explore.move(self.policy.rule, self.policy.sigma * self._velocity)
         self._n_updates += 1
@@ -339,10 +353,13 @@ class EventLearner(OnPolicyAlgorithm):
 
     def step_optimizer(self) -> float:
         """Clip the gradient, take one step, and return the gradient's norm before clipping."""
-        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
-        self.policy.optimizer.step()
+        norm = float(torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm))
+        if math.isfinite(norm):
+            self.policy.optimizer.step()
+        else:  # so is the loss, or it is too steep
+            self.guard.meet(f"the gradient of the loss is not finite at {self.num_timesteps} steps", "no step is taken")
         self.policy.optimizer.zero_grad()
-        return float(norm)
+        return norm
 
     def _record_update(self, samples: EventSamples, values: Tensor, **means: float) -> None:
         self._n_updates += 1

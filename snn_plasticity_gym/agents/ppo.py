@@ -15,6 +15,7 @@ from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamp
 from snn_plasticity_gym.agents.on_policy import EventLearner, choice, standardise
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.config.training import ADVANTAGE_SCOPES, LOSS_WEIGHTINGS
+from snn_plasticity_gym.finite import Guard
 
 
 def ppo_loss(samples: EventSamples, log_prob: Tensor, values: Tensor, clip_range: float, vf_coef: float) -> Tensor:
@@ -67,6 +68,7 @@ class EventPPO(EventLearner):
         advantage: With "rule": "standardised": returns less their mean over lifetimes; "ranks": their order alone.
         loss_weighting: "event": the loss is a mean over events; "step": over time steps, of means over their events.
         normalize_returns: Divide returns by their running standard deviation, for rewards of any scale.
+        nan_policy: Where a number is not finite: "raise" stops and names it, "skip" leaves out what it would spoil.
         seed: Of everything.
         kwargs: Further arguments of Stable-Baselines3's algorithms: policy_kwargs, device, verbose, ...
     """
@@ -90,6 +92,7 @@ class EventPPO(EventLearner):
         target_kl: float | None = None,
         loss_weighting: str = "event",
         normalize_returns: bool = False,
+        nan_policy: str = "raise",
         exploration: str = "independent",
         mirrored: bool = False,
         rule_learning_rate: float = 0.3,
@@ -138,6 +141,7 @@ class EventPPO(EventLearner):
         self.advantage_scope = choice("advantage_scope", advantage_scope, ADVANTAGE_SCOPES)
         self.target_kl = target_kl
         self.normalize_returns = normalize_returns
+        self.guard = Guard(nan_policy)
         self.loss_weighting = choice("loss_weighting", loss_weighting, LOSS_WEIGHTINGS)
         if _init_setup_model:
             self._setup_model()

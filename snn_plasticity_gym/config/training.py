@@ -10,6 +10,7 @@ PERTURBED = ("last", "head")
 ADVANTAGES = ("standardised", "ranks")
 BASELINES = ("critic", "lifetimes")
 ADVANTAGE_SCOPES = ("minibatch", "rollout")
+NAN_POLICIES = ("raise", "skip")
 WANDB_MODES = ("auto", "online", "offline", "disabled")
 
 
@@ -94,8 +95,8 @@ class LearnerConfig(TrainingConfig):
     )
     init_policy: str = setting(
         "",
-        "Policy to start from: a run's folder, or a Stable-Baselines3 zip that you trust. The front and what heads have "
-        "in common is taken over.",
+        "Policy to start from: a run's folder, or a Stable-Baselines3 zip that you trust. The front and what heads "
+        "have in common is taken over.",
         section="Policy",
     )
     sigma: float = setting(
@@ -166,6 +167,13 @@ class LearnerConfig(TrainingConfig):
         False,
         "Divide returns by their running standard deviation; Grad's are tiny and need it.",
         section="Learning",
+    )
+    nan_policy: str = setting(
+        "raise",
+        "Where a weight change, reward, loss or weight is NaN or infinite: raise stops and names it; skip warns and "
+        "leaves out the change, the rollout or the gradient step.",
+        section="Learning",
+        choices=NAN_POLICIES,
     )
     loss_weighting: str = setting(
         "event",

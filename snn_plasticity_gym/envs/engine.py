@@ -25,6 +25,7 @@ from snn_plasticity_gym.envs.tasks import make_task
 from snn_plasticity_gym.envs.weight_changes import WeightChanges, learning_pace, weight_statistics
 from snn_plasticity_gym.envs.weight_writer import WeightWriter
 from snn_plasticity_gym.events import EventFinder, SynapseEvents, head_names, per_event
+from snn_plasticity_gym.finite import NotFiniteError
 from snn_plasticity_gym.history import empty_windows, push
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.snn.network import Network, NetworkActivity, SpikeList
@@ -290,7 +291,7 @@ class Engine:
             row: Lifetime that all of them belong to; None if they are the whole phase's of all lifetimes.
 
         Raises:
-            ValueError: A weight change is missing, too many, or not finite.
+            ValueError: A weight change is missing, too many, or (`NotFiniteError`) not finite; nothing was done.
         """
         if delta_d.shape != events.weight.shape:
             raise ValueError(f"delta_d must have one entry per event, {len(events.weight)}, got {tuple(delta_d.shape)}")
@@ -300,7 +301,13 @@ class Engine:
             of_lifetimes = learning_pace(self.ages, self.config.eta_decay).to(delta_d)  # (B,)
             pace = per_event(of_lifetimes, events.lengths) if row is None else of_lifetimes[row]  # (E,) or ()
         step = int(self.steps[row or 0]) - 1
-        change = self._write(events, delta_d, step, pace)
+        try:
+            change = self._write(events, delta_d, step, pace)
+        except NotFiniteError:
+            bad = int((~delta_d.isfinite()).nonzero()[0])
+            lifetime = int(per_event(self._all, events.lengths)[bad]) if row is None else row
+            where = f"in lifetime {lifetime}, image {self.ages[lifetime] + 1}, time step {step + 1}"
+            raise NotFiniteError(f"delta_d must be finite, got NaN or infinity {where}; look at the rule") from None
         if self.task.rewards_events:
             self._log.add(step, row, events, change)
 
@@ -357,6 +364,19 @@ class Engine:
             labels=labels,
             event_rewards=verdict.result.event_rewards,
         )
+
+    def not_finite(self, result: EpisodeResult) -> str:
+        """Return what of an image that all lifetimes have been shown is not finite, and in which; empty: nothing."""
+        own = [] if result.event_rewards is None else result.event_rewards
+        if not result.reward.isfinite().all() or not all(rewards.sum().isfinite() for rewards in own):
+            bad = (~result.reward.isfinite()).nonzero().flatten().tolist()
+            return f"the reward is not finite in lifetime {bad[0]}" if bad else "the reward of an event is not finite"
+        if not self.network.weights.sum().isfinite():  # one number tells of all: rounding aside, sums hide no NaN
+            for name in (p.name for p in self._find_events.projections):
+                bad = (~self.network.weights_of(name).isfinite()).flatten(1).any(dim=1).nonzero().flatten().tolist()
+                if bad:
+                    return f"a weight of {name} is not finite in lifetime {bad[0]}"
+        return ""
 
     def plastic_weights(self, row: int) -> dict[str, Tensor]:
         """Return the weights of one lifetime's plastic projections, (n_pre, n_post) each."""

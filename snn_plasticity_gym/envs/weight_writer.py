@@ -13,6 +13,7 @@ from torch import Tensor
 from snn_plasticity_gym.envs.eligibility import Eligibility
 from snn_plasticity_gym.envs.weight_changes import WeightChanges
 from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.finite import NotFiniteError
 from snn_plasticity_gym.snn.network import Network, Projection
 from snn_plasticity_gym.step_loops import write_weights
 
@@ -65,13 +66,13 @@ class WeightWriter:
             What was asked for, pace * eta * alpha * clip(delta_d, -1, 1), (E,).
 
         Raises:
-            ValueError: A weight change is not finite; nothing was done.
+            NotFiniteError: A weight change is not finite; nothing was done.
         """
         if pace is not None:  # what is not finite stays so
             delta_d = torch.where(delta_d.isfinite(), pace * delta_d.clamp(-1.0, 1.0), delta_d)
         change = self._by_loop(events, delta_d) if self._loops else self._by_torch(events, delta_d, step)
         if change is None:
-            raise ValueError("delta_d must be finite, got NaN or infinity; look at the rule that made it")
+            raise NotFiniteError("delta_d must be finite, got NaN or infinity; look at the rule that made it")
         return change
 
     def _by_torch(self, events: SynapseEvents, delta_d: Tensor, step: int) -> Tensor | None:

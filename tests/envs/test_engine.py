@@ -307,7 +307,10 @@ def test_weight_changes_that_are_not_finite_are_refused(bad):
     events = engine.advance()
     before, delta_d = engine.network.weights.clone(), torch.zeros(len(events.weight))
     delta_d[3] = bad
-    with pytest.raises(ValueError, match=r"^delta_d must be finite, got NaN or infinity; look at the rule[^\n]*$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^delta_d must be finite, got NaN or infinity in lifetime 0, image 1, time step 1; look at the rule$",
+    ):
         engine.write(events, delta_d)
     assert torch.equal(engine.network.weights, before)
 

@@ -14,6 +14,7 @@ import yaml
 
 from snn_plasticity_gym.agents.a2c import EventA2C
 from snn_plasticity_gym.config.training import A2CConfig
+from snn_plasticity_gym.tracking import RunFolder
 from snn_plasticity_gym.trainers.train_a2c import train
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
@@ -123,6 +124,9 @@ def test_offline_wandb_gets_the_same_run(tmp_path, monkeypatch):
     folder = train([*FLAGS, *SHORT, "--wandb=offline", f"--run_dir={tmp_path}"])
     (offline,) = (folder / "wandb").glob("offline-run-*")
     assert list(offline.glob("run-*.wandb"))
+    run = train([f"--resume={folder}", "--images=12"])
+    both = (run / "wandb").glob("offline-run-*/run-*.wandb")  # `wandb sync` joins what has the same id
+    assert [path.stem.removeprefix("run-") for path in both] == [RunFolder(run).wandb_id] * 2
 
 
 def test_what_the_evaluation_says_does_not_depend_on_training_length(tmp_path):
