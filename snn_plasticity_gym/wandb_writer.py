@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import os
@@ -61,6 +62,8 @@ class WandbWriter(KVWriter):
             self.run.finish(exit_code=exit_code)
         except Exception as error:
             self._warn("W&B could not finish its run", error)
+        if self._warned:
+            _let_go()
 
     def close(self) -> None:
         """End the run; SB3's logger calls this when it is closed."""
@@ -115,6 +118,14 @@ def start_wandb(
     except Exception as error:
         _logger.warning("W&B does not work, the run folder has everything: %s", _first_line(error))
         return None
+
+
+def _let_go() -> None:
+    """Leave a service that may be dead: W&B would complain about it in many lines when Python ends."""
+    with contextlib.suppress(Exception):
+        import wandb
+
+        wandb.teardown()
 
 
 def _reachable_mode(wandb: Any, mode: str) -> tuple[str, str]:

@@ -411,7 +411,7 @@ def test_time_limits_are_set(start):
 # W&B itself
 
 PROGRAM = """
-import logging, sys
+import logging, os, pathlib, signal, sys, time
 from snn_plasticity_gym.metrics import MetricsCSV
 from snn_plasticity_gym.tracking import RunFolder, make_logger
 from snn_plasticity_gym.wandb_writer import start_wandb
@@ -427,6 +427,15 @@ logger = make_logger(run, MetricsCSV(run.metrics_csv), writer)
 for step in range(3):
     logger.record("train/loss", 1 / (step + 1))
     logger.dump(step)
+    if ending == "service killed" and step == 0:
+        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parent = stat.read_text().rpartition(")")[2].split()[1]
+            except OSError:  # it has just ended
+                continue
+            if int(parent) == os.getpid():
+                os.kill(int(stat.parent.name), signal.SIGKILL)
+        time.sleep(1)
 if ending == "dies":
     raise RuntimeError("training died")
 logger.close()
@@ -461,6 +470,15 @@ def test_an_offline_run_is_written_quietly_into_the_run_folder(tmp_path):
 def test_auto_without_a_key_is_offline_and_quiet(tmp_path):
     done = train(tmp_path, "auto")
     assert (done.returncode, done.stdout, done.stderr) == (0, "offline\n", "")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are found there")
+def test_a_killed_service_is_one_warning_and_the_csv_goes_on(tmp_path):
+    done = train(tmp_path, "offline", "service killed")
+    assert (done.returncode, done.stdout) == (0, "offline\n")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("LOG W&B refuses values, metrics.csv goes on: ")
+    assert len(read_csv(RunFolder(tmp_path / "runs" / "E-v0" / "run"))) == 3
 
 
 def test_an_unreachable_server_is_one_warning_and_an_offline_run(tmp_path):
