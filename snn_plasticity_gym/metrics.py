@@ -50,9 +50,11 @@ class MetricsCSV(KVWriter):
         self._rewrite(columns, kept)
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        """Append a row."""
+        """Append a row, unless it would say nothing."""
         cells = {key: _scalar(value) for key, value in filter_excluded_keys(key_values, key_excluded, "csv").items()}
-        self._waiting.append({"global_step": step} | {key: value for key, value in cells.items() if value is not None})
+        cells = {key: value for key, value in cells.items() if value is not None}
+        if cells:
+            self._waiting.append({"global_step": step} | cells)
         try:
             self._flush()
         except OSError as error:

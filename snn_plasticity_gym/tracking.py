@@ -8,6 +8,7 @@ final.zip). Figures are made from run folders. W&B (`wandb_writer`) gets the sam
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -21,7 +22,7 @@ from typing import Any
 
 import torch
 import yaml
-from stable_baselines3.common.logger import HumanOutputFormat, KVWriter, Logger
+from stable_baselines3.common.logger import HumanOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.files import atomic_path
@@ -112,13 +113,28 @@ def make_logger(run: RunFolder, *writers: KVWriter | None, verbose: int = 0) -> 
 
     Args:
         run: Run folder.
-        writers: What writes: `MetricsCSV`, W&B; None is left out.
+        writers: What writes: `MetricsCSV`, W&B, TensorBoard; None is left out.
         verbose: Whether a table is shown on stdout, too.
     """
     formats = [writer for writer in writers if writer is not None]
     if verbose:
         formats.append(HumanOutputFormat(sys.stdout))
     return Logger(str(run.path), formats)
+
+
+def tensorboard_writer(run: RunFolder, wanted: bool) -> KVWriter | None:
+    """What writes TensorBoard's files into a run's folder; None if it is not wanted."""
+    return TensorBoardOutputFormat(str(run.path / "tensorboard")) if wanted else None
+
+
+def require_tensorboard(wanted: bool) -> None:
+    """Refuse to write for TensorBoard where it is not installed.
+
+    Raises:
+        ConfigError: It is wanted and not there.
+    """
+    if wanted and importlib.util.find_spec("tensorboard") is None:
+        raise ConfigError("tensorboard is not installed; pip install tensorboard, or leave --tensorboard out")
 
 
 def _make_given_folder(path: Path) -> Path:

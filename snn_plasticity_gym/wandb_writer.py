@@ -1,4 +1,4 @@
-"""W&B as one more writer of SB3's logger: scalars and histograms go there, and no failure there stops a training."""
+"""W&B as one more writer of SB3's logger, for numbers, histograms, pictures and tables; no failure stops a training."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from stable_baselines3.common.logger import Figure, KVWriter, filter_excluded_keys
+from stable_baselines3.common.logger import Figure, Image, KVWriter, filter_excluded_keys
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.training import WANDB_MODES
+from snn_plasticity_gym.report.page import Table
 from snn_plasticity_gym.tracking import RunFolder
 
 ONLINE_TIMEOUT = 15  # seconds to reach the W&B server; WANDB_INIT_TIMEOUT overrides it
@@ -25,7 +26,7 @@ _logger = logging.getLogger("snn_plasticity_gym")
 
 
 class WandbWriter(KVWriter):
-    """Send SB3's logged values to a W&B run, on our own step axis; arrays become histograms.
+    """Send SB3's logged values to a W&B run, on our own step axis; arrays become histograms, pictures and tables media.
 
     W&B's own step may only grow and counts calls; `global_step` is the number of environment steps. A log that
     fails is reported once and never stops the training: metrics.csv has the numbers.
@@ -166,9 +167,13 @@ def _init_wandb(
 
 
 def _wandb_value(value: Any) -> Any:
-    if isinstance(value, Figure | np.ndarray | torch.Tensor):
+    if isinstance(value, Figure | Image | Table | np.ndarray | torch.Tensor):
         import wandb
 
+        if isinstance(value, Table):
+            return wandb.Table(columns=list(value.head), data=[list(row) for row in value.rows])
+        if isinstance(value, Image):
+            return wandb.Image(value.image)
         if isinstance(value, Figure):
             return wandb.Image(value.figure)
         array: Any = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value

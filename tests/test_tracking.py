@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from stable_baselines3.common.logger import Figure, HumanOutputFormat
+from stable_baselines3.common.logger import Figure, HumanOutputFormat, Image
 
 from snn_plasticity_gym import tracking, wandb_writer
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.files import atomic_path
 from snn_plasticity_gym.metrics import MetricsCSV
-from snn_plasticity_gym.tracking import RunFolder, make_logger
+from snn_plasticity_gym.report.page import Table
+from snn_plasticity_gym.tracking import RunFolder, make_logger, require_tensorboard, tensorboard_writer
 from snn_plasticity_gym.wandb_writer import WandbWriter, start_wandb
 
 ENV = "SNNPlastic-Unsup1-v0"
@@ -272,6 +273,45 @@ def test_arrays_become_histograms(tmp_path):
     logger.record("tensor", torch.zeros(2, 3, requires_grad=True))
     logger.dump(1)
     assert all(isinstance(fake.logged[0][key], wandb.Histogram) for key in ("array", "tensor"))
+
+
+def test_pictures_and_tables_become_media(tmp_path):
+    wandb = pytest.importorskip("wandb")
+    fake, run = FakeRun(), create(tmp_path)
+    logger = make_logger(run, MetricsCSV(run.metrics_csv), WandbWriter(fake))
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    logger.record("report/picture", Image(pixels, "HWC"))
+    logger.record("report/table", Table("table", ["a", "b"], [["1", "x"], ["2", "y"]]))
+    logger.dump(1)
+    picture, table = (fake.logged[0][f"report/{name}"] for name in ("picture", "table"))
+    assert isinstance(picture, wandb.Image)
+    np.testing.assert_array_equal(np.asarray(picture.image), pixels)
+    assert isinstance(table, wandb.Table) and table.columns == ["a", "b"] and table.data == [["1", "x"], ["2", "y"]]
+    logger.close()
+    assert read_csv(run) == []  # a row of nothing is none
+
+
+def test_tensorboard_gets_numbers_and_pictures_when_asked(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = create(tmp_path)
+    logger = make_logger(run, tensorboard_writer(run, True))
+    logger.record("train/loss", 0.5)
+    logger.record("report/picture", Image(np.zeros((4, 6, 3), dtype=np.uint8), "HWC"))
+    logger.dump(7)
+    logger.close()
+    events = accumulator.EventAccumulator(str(run.path / "tensorboard"))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(7, 0.5)]
+    (picture,) = events.Images("report/picture")
+    assert (picture.height, picture.width) == (4, 6)
+    assert tensorboard_writer(run, False) is None
+
+
+def test_tensorboard_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="pip install tensorboard"):
+        require_tensorboard(True)
+    require_tensorboard(False)
 
 
 def test_a_failing_log_warns_once_and_the_csv_goes_on(tmp_path, caplog):

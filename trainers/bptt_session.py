@@ -30,7 +30,7 @@ from snn_plasticity_gym.snn.bptt import Activity, forward
 from snn_plasticity_gym.snn.encoding import poisson_encode
 from snn_plasticity_gym.snn.lif import LIFParams
 from snn_plasticity_gym.snn.surrogate import spike
-from snn_plasticity_gym.tracking import RunFolder, make_logger
+from snn_plasticity_gym.tracking import RunFolder, make_logger, require_tensorboard, tensorboard_writer
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.wandb_writer import start_wandb
 
@@ -122,6 +122,7 @@ def run_bptt(config: BPTTConfig) -> Path:
         FileNotFoundError: The data set cannot be had.
     """
     began = time.perf_counter()
+    require_tensorboard(config.tensorboard)
     seed = config.seed if config.seed >= 0 else secrets.randbelow(2**31)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -132,7 +133,10 @@ def run_bptt(config: BPTTConfig) -> Path:
         "BPTT", settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=data.manifest("train")
     )
     logger = make_logger(
-        run, MetricsCSV(run.metrics_csv), start_wandb(config.wandb, run, settings, config.wandb_project)
+        run,
+        MetricsCSV(run.metrics_csv),
+        start_wandb(config.wandb, run, settings, config.wandb_project),
+        tensorboard_writer(run, config.tensorboard),
     )
     weight_seed, order_seed, spike_seed = np.random.SeedSequence(seed).spawn(3)
     model = SpikingClassifier(config, data.train.images[0].numel(), np.random.default_rng(weight_seed), device)
@@ -162,6 +166,7 @@ def run_bptt(config: BPTTConfig) -> Path:
         logger.record("test/accuracy", test.accuracy)
         logger.record("test/loss", test.loss)
         logger.dump(total * config.num_steps)
+        page = report_at_end(run.path, logger, total * config.num_steps) if config.report else None
     except KeyboardInterrupt:
         model.save(run.checkpoints / "interrupted.pt")
         print(f"\nInterrupted; the weights so far are in {run.checkpoints / 'interrupted.pt'}", file=sys.stderr)
@@ -170,7 +175,6 @@ def run_bptt(config: BPTTConfig) -> Path:
         logger.close()
     print(f"accuracy on {result['test_images']} test images {test.accuracy:.4f}, loss {test.loss:.4f}")
     print(f"{seconds:.0f} s, run folder {run.path}")
-    page = report_at_end(run.path) if config.report else None
     if page is not None:
         print(f"report {page}")
     return run.path

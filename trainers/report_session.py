@@ -8,7 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import PIL.Image
 import torch
+from stable_baselines3.common.logger import Image, Logger
 
 from snn_plasticity_gym.agents.saved import load_learned
 from snn_plasticity_gym.config.report import ReportConfig
@@ -19,7 +22,7 @@ from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, reward_of
 from snn_plasticity_gym.report.curves import learning_curves
 from snn_plasticity_gym.report.gradient_section import gradient_section, is_bptt, is_gradient, read_ceiling
 from snn_plasticity_gym.report.network_section import network_section
-from snn_plasticity_gym.report.page import Section, Table, write_report
+from snn_plasticity_gym.report.page import Section, Table, picture_file, write_report
 from snn_plasticity_gym.report.rule_section import explanation_section, kernel_section
 from snn_plasticity_gym.report.runs import Run, differing, flat, group_runs, outcome_rows, read_runs
 from snn_plasticity_gym.report.side_section import Study, side_section
@@ -49,11 +52,31 @@ def run_report(config: ReportConfig) -> Path:
     return page
 
 
-def report_at_end(run: Path) -> Path | None:
-    """Write the report on a run that has just ended; what goes wrong there costs a warning, not the run."""
+def report_at_end(run: Path, logger: Logger, step: int) -> Path | None:
+    """Write the report on a run that is ending, and log its pictures and tables for W&B and TensorBoard.
+
+    What goes wrong costs a warning, not the run.
+
+    Args:
+        run: The run's folder.
+        logger: Of the run.
+        step: Step of the logger's last values.
+
+    Returns:
+        The page; None if there is none.
+    """
     try:
         runs = read_runs([run])
-        return write_report(run, runs[0].label, list(sections(runs, ReportConfig())))
+        parts = list(sections(runs, ReportConfig()))
+        page = write_report(run, runs[0].label, parts)
+        for part in parts:
+            for picture in part.pictures:
+                pixels = np.asarray(PIL.Image.open(picture_file(run, picture)).convert("RGB"))  # (height, width, 3)
+                logger.record(f"report/{picture.name}", Image(pixels, "HWC"), exclude=("stdout", "log", "json"))
+            for table in part.tables:
+                logger.record(f"report/{table.name}", table, exclude=("stdout", "log", "json", "tensorboard"))
+        logger.dump(step)
+        return page
     except Exception as error:
         _logger.warning("no report was written, the run is whole: %s: %s", type(error).__name__, error)
         return None
@@ -89,12 +112,15 @@ def _facts(runs: Sequence[Run]) -> Section:
         differences = differing(runs)
         rows = [[name, *map(str, values)] for name, values in differences.items() if name != "run_name"]
         tables.append(Table("differences", ["setting", *(run.label for run in runs)], rows, "Settings that differ."))
+    suffix = {run.label: f"_{run.label}" if len(runs) > 1 else "" for run in runs}
     for run in runs:
         head = [f"{run.label}: {run.env or run.path.resolve().parent.name}" if len(runs) > 1 else "run", ""]
-        tables.append(Table(f"conditions_{run.label}", head, _conditions(run)))
+        tables.append(Table(f"conditions{suffix[run.label]}", head, _conditions(run)))
     for run in runs:
         caption = f"All settings of {run.label}" if len(runs) > 1 else "All settings"
-        tables.append(Table(f"settings_{run.label}", ["setting", "value"], flat(run.config), caption, folded=True))
+        tables.append(
+            Table(f"settings{suffix[run.label]}", ["setting", "value"], flat(run.config), caption, folded=True)
+        )
     return Section("What was run", "", (), tables)
 
 
@@ -121,7 +147,12 @@ def _outcome(run: Run, several: bool) -> Table:
         [name, *("–" if value is None else f"{value:.4g}" for value in values)] for name, *values in outcome_rows(run)
     ]
     caption = "Held-out images, fresh networks, plasticity on, no exploration."
-    return Table(f"outcome_{run.label}", [run.label if several else "judged", "before", "after"], rows, caption)
+    return Table(
+        f"outcome_{run.label}" if several else "outcome",
+        [run.label if several else "judged", "before", "after"],
+        rows,
+        caption,
+    )
 
 
 def _study(run: Run, config: ReportConfig, several: bool) -> tuple[Study, list[Section]]:

@@ -25,7 +25,13 @@ from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, check
 from snn_plasticity_gym.files import atomic_path
 from snn_plasticity_gym.finite import NotFiniteError
 from snn_plasticity_gym.metrics import MetricsCSV
-from snn_plasticity_gym.tracking import RunFolder, make_logger, package_versions
+from snn_plasticity_gym.tracking import (
+    RunFolder,
+    make_logger,
+    package_versions,
+    require_tensorboard,
+    tensorboard_writer,
+)
 from snn_plasticity_gym.trainers.callbacks import ProgressLines, SaveCheckpoints
 from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.report_session import report_at_end
@@ -54,6 +60,7 @@ def run_training(
     """
     began = time.perf_counter()
     seed = config.seed if config.seed >= 0 else secrets.randbelow(2**31)
+    require_tensorboard(config.tensorboard)
     if config.threads:
         torch.set_num_threads(config.threads)
     if config.eval_images:
@@ -75,7 +82,7 @@ def run_training(
         )
     metrics = MetricsCSV(run.metrics_csv, saved["rows"] if saved else 0)
     writer = start_wandb(config.wandb, run, settings, config.wandb_project, resumed=bool(config.resume))
-    model.set_logger(make_logger(run, metrics, writer))
+    model.set_logger(make_logger(run, metrics, writer, tensorboard_writer(run, config.tensorboard)))
     print(_plan(config, data.name, env_config, seed, run, saved["images"] if saved else 0), flush=True)
     try:
         if saved:
@@ -118,8 +125,8 @@ def run_training(
         for key, number in numbers.items():
             model.logger.record(f"eval_{name}/{key}", number)
     model.logger.dump(model.num_timesteps)
+    page = report_at_end(run.path, model.logger, model.num_timesteps) if config.report else None
     model.logger.close()
-    page = report_at_end(run.path) if config.report else None
     print(_outcome(before, after, time.perf_counter() - began, run, page))
     return run.path
 

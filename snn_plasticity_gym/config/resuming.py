@@ -8,7 +8,7 @@ from typing import Any
 
 from snn_plasticity_gym.config.schema import ConfigError, read_yaml, setting_fields, to_dict
 
-CHANGEABLE = ("images", "checkpoint_every", "data_dir", "progress", "report", "wandb", "resume")
+CHANGEABLE = ("images", "checkpoint_every", "data_dir", "progress", "wandb", "tensorboard", "report", "resume")
 
 
 def read_run(folder: str | Path, trainer_type: type, environment_types: Mapping[str, type]) -> dict[str, Any]:

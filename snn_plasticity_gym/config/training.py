@@ -29,6 +29,7 @@ class RunConfig:
         choices=WANDB_MODES,
     )
     wandb_project: str = setting("snn-plasticity-gym", "Project on Weights & Biases.", section="Logging")
+    tensorboard: bool = setting(False, "Write TensorBoard's files into the run's folder, too.", section="Logging")
     report: bool = setting(True, "Write report.html into the run's folder at the end.", section="Logging")
     threads: int = setting(
         1,
@@ -71,7 +72,7 @@ class LearnerConfig(TrainingConfig):
     resume: str = setting(
         "",
         "Folder of a run to go on with, as if it had never stopped; its settings hold, of which only images (more), "
-        "checkpoint_every, data_dir, progress, report and wandb may change.",
+        "checkpoint_every, data_dir, progress, wandb, tensorboard and report may change.",
         section="Run",
     )
     learning_rate: float = setting(

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import jinja2
 
+from snn_plasticity_gym.files import atomic_path
 from snn_plasticity_gym.report.style import Picture, png
-from snn_plasticity_gym.tracking import atomic_path
 
 PICTURES = "report"  # folder of the PNGs, beside report.html
 
@@ -57,7 +57,7 @@ def write_report(folder: Path, title: str, sections: Sequence[Section]) -> Path:
     inside = {}
     for picture in pictures:
         image = png(picture.figure)
-        (beside / f"{picture.name}.png").write_bytes(image)
+        picture_file(folder, picture).write_bytes(image)
         inside[picture.name] = "data:image/png;base64," + base64.b64encode(image).decode("ascii")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("snn_plasticity_gym.report", ""),
@@ -71,3 +71,8 @@ def write_report(folder: Path, title: str, sections: Sequence[Section]) -> Path:
     with atomic_path(page) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return page
+
+
+def picture_file(folder: Path, picture: Picture) -> Path:
+    """Return where `write_report` puts a picture as a PNG."""
+    return folder / PICTURES / f"{picture.name}.png"

@@ -20,7 +20,10 @@ from snn_plasticity_gym.tracking import RunFolder
 
 Array = NDArray[np.float64]
 
-OF_A_RUN = {"seed", "run_dir", "run_name", "progress", "wandb", "wandb_project", "threads", "report", "preset"}
+OF_A_RUN = {
+    *("seed", "run_dir", "run_name", "preset", "resume", "progress", "checkpoint_every"),
+    *("wandb", "wandb_project", "tensorboard", "report", "threads", "data_dir"),
+}
 """Settings in which runs may differ and still be repetitions of one training."""
 IMAGES = "time/images"
 

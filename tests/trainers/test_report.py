@@ -23,7 +23,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("runs")
     made = {}
     for name, flags in {
-        "a": ["--seed=1"],
+        "a": ["--seed=1", "--wandb=offline"],
         "b": ["--seed=2", "--no-report"],
     }.items():
         made[name] = train([*COMMON, *UNSUP, *flags, f"--run_dir={root}", f"--run_name={name}"])
@@ -46,6 +46,10 @@ def test_a_training_ends_with_its_report(runs):
     assert pictures(page) >= {"curves_reward", "curves_learning", *KERNEL}
     text = page.read_text()
     assert "SNNPlastic-Unsup1-v0" in text and "n_exc" in text and "R² of the window" in text
+    (media,) = runs["a"].glob("wandb/offline-run-*/files/media")
+    logged = {path.name.rpartition("_")[0].rpartition("_")[0] for path in (media / "images" / "report").iterdir()}
+    assert logged == pictures(page)
+    assert {path.name.partition("_")[0] for path in (media / "table" / "report").iterdir()} >= {"kernel", "formula"}
     assert not (runs["b"] / "report.html").exists()
     assert pictures(runs["bptt"] / "report.html") == {"curves_reward"}
 

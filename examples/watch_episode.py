@@ -1,0 +1,88 @@
+"""Watch a network while it learns: its spikes, who wins, and a receptive field that forms.
+
+    python examples/watch_episode.py                    episode.gif
+    python examples/watch_episode.py --out=video.mp4    by Gymnasium's RecordVideo, which needs moviepy
+    python examples/watch_episode.py --run=runs/SNNPlastic-Unsup1-v0/NAME    by a rule of your own
+
+Without a run the synapses follow a Hebbian rule with a target: at a post spike, inputs that were active of late grow,
+the others shrink. Inhibition stays as it is.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.wrappers import RecordVideo
+from PIL import Image
+
+import snn_plasticity_gym  # noqa: F401 - registers the environments
+from snn_plasticity_gym.agents.saved import load_policy
+from snn_plasticity_gym.report.runs import read_runs
+
+SLOTS = 8192  # enough for all events of a time step, so that one step of the environment is one of the network
+HEBBIAN = {"n_exc": 16, "eta_exc": 0.2, "eta_inh": 0.0, "image_pool": 3, "w_exc_sum": 80.0, "exc_theta_plus": 2.0}
+
+
+def hebbian(observation: dict[str, np.ndarray]) -> np.ndarray:
+    """Return a weight change for each event slot."""
+    ages = np.arange(observation["history"].shape[2])[::-1]  # (K,) steps ago
+    trace = observation["history"][:, 0] @ np.exp(-ages / 20.0)  # (E,) of the pre neuron
+    post_fires = observation["kind"] > 0
+    return np.clip(np.where(post_fires, trace - 0.4, 0.0), -1, 1).astype(np.float32)
+
+
+def rule_of(run: str | None) -> tuple[str, dict[str, Any], Callable[[dict[str, np.ndarray]], np.ndarray]]:
+    """Return the environment, its settings, and the rule to follow."""
+    if run is None:
+        return "SNNPlastic-Unsup1-v0", HEBBIAN, hebbian
+    from snn_plasticity_gym.config.schema import to_dict
+
+    (read,) = read_runs([run])
+    policy = load_policy(run)
+    return str(read.env), to_dict(read.environment()), lambda seen: policy.predict(seen, deterministic=True)[0]
+
+
+def main(out: str = "episode.gif", run: str | None = None, images: int = 4, every: int = 8, **settings: Any) -> Path:
+    """Show some images to one network and write an animation.
+
+    Args:
+        out: A GIF or MP4 file.
+        run: Folder of a run whose rule is followed.
+        images: How many are shown.
+        every: Time steps between two pictures of a GIF.
+        settings: Of the environment, which win over others.
+    """
+    env_id, own, rule = rule_of(run)
+    path = Path(out)
+    env = gymnasium.make(env_id, render_mode="rgb_array", **{**own, "events_per_step": SLOTS, **settings})
+    if path.suffix == ".mp4":
+        env = RecordVideo(env, str(path.parent), episode_trigger=lambda _: False, video_length=0, name_prefix=path.stem)
+        env.start_recording(path.stem)  # one film over all episodes
+    frames = []
+    for image in range(images):
+        observation, info = env.reset(seed=0 if image == 0 else None)  # the same network sees the next image
+        ended, step = False, 0
+        while not ended:
+            observation, _, ended, _, info = env.step(rule(observation))
+            step += 1
+            if path.suffix == ".gif" and (ended or step % every == 0):
+                frames.append(Image.fromarray(env.render()).quantize(64))
+        print(f"image {image + 1}: a {info['label']}, winner {info['winner']}, {info['num_events']} events")
+    if path.suffix == ".mp4":
+        env.stop_recording()
+    else:
+        frames[0].save(path, save_all=True, append_images=frames[1:], duration=80, loop=0, optimize=True)
+    env.close()
+    print(f"wrote {path}")
+    return path
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Watch a network while it learns.")
+    parser.add_argument("--out", default="episode.gif", help="GIF or MP4 file")
+    parser.add_argument("--run", help="folder of a run whose rule is followed")
+    parser.add_argument("--images", type=int, default=4)
+    main(**vars(parser.parse_args()))
