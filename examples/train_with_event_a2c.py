@@ -13,6 +13,7 @@ from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 ENV = "SNNPlastic-Semi-v0"
 SETTINGS = {
     "dataset": "digits",
+    "image_size": 14,
     "hidden_sizes": (16,),
     "third_factor": "feedback",
     "w_init": 6.0,

@@ -20,10 +20,18 @@ from PIL import Image
 
 import snn_plasticity_gym  # noqa: F401 - registers the environments
 from snn_plasticity_gym.agents.saved import load_policy
+from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.report.runs import read_runs
 
-SLOTS = 8192  # enough for all events of a time step, so that one step of the environment is one of the network
-HEBBIAN = {"n_exc": 16, "eta_exc": 0.2, "eta_inh": 0.0, "image_pool": 3, "w_exc_sum": 80.0, "exc_theta_plus": 2.0}
+HEBBIAN = {
+    "events_per_step": 8192,
+    "n_exc": 16,
+    "eta_exc": 0.2,
+    "eta_inh": 0.0,
+    "image_pool": 3,
+    "w_exc_sum": 80.0,
+    "exc_theta_plus": 2.0,
+}
 
 
 def hebbian(observation: dict[str, np.ndarray]) -> np.ndarray:
@@ -38,8 +46,6 @@ def rule_of(run: str | None) -> tuple[str, dict[str, Any], Callable[[dict[str, n
     """Return the environment, its settings, and the rule to follow."""
     if run is None:
         return "SNNPlastic-Unsup1-v0", HEBBIAN, hebbian
-    from snn_plasticity_gym.config.schema import to_dict
-
     (read,) = read_runs([run])
     policy = load_policy(run)
     return str(read.env), to_dict(read.environment()), lambda seen: policy.predict(seen, deterministic=True)[0]
@@ -57,18 +63,21 @@ def main(out: str = "episode.gif", run: str | None = None, images: int = 4, ever
     """
     env_id, own, rule = rule_of(run)
     path = Path(out)
-    env = gymnasium.make(env_id, render_mode="rgb_array", **{**own, "events_per_step": SLOTS, **settings})
+    if path.suffix not in (".gif", ".mp4"):
+        raise ConfigError(f"out must end in .gif or .mp4, got {out!r}")
+    env = gymnasium.make(env_id, render_mode="rgb_array", **{**own, **settings})
+    engine = env.unwrapped.engine  # a time step with many events takes several steps of the environment
     if path.suffix == ".mp4":
         env = RecordVideo(env, str(path.parent), episode_trigger=lambda _: False, video_length=0, name_prefix=path.stem)
         env.start_recording(path.stem)  # one film over all episodes
     frames = []
     for image in range(images):
         observation, info = env.reset(seed=0 if image == 0 else None)  # the same network sees the next image
-        ended, step = False, 0
+        ended, shown = False, 0
         while not ended:
             observation, _, ended, _, info = env.step(rule(observation))
-            step += 1
-            if path.suffix == ".gif" and (ended or step % every == 0):
+            if path.suffix == ".gif" and (ended or engine.steps[0] >= shown + every):
+                shown = int(engine.steps[0])
                 frames.append(Image.fromarray(env.render()).quantize(64))
         print(f"image {image + 1}: a {info['label']}, winner {info['winner']}, {info['num_events']} events")
     if path.suffix == ".mp4":

@@ -1,0 +1,91 @@
+"""Every example runs, and what it prints is what happened."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.trainers.train_a2c import train
+
+FOLDER = Path(__file__).parents[2] / "examples"
+SMALL = {"dataset": "digits", "num_steps": 12, "history_length": 12}
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tour_names_every_example():
+    listed = re.findall(r"\]\((\w+)\.py\)", (FOLDER / "README.md").read_text())
+    assert sorted(listed) == sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+def test_first_steps(capsys):
+    rewards = load("first_steps").main(images=2)
+    assert len(rewards) == 2 and all(0 <= reward <= 1 for reward in rewards)
+    assert capsys.readouterr().out.count("winner") == 2
+
+
+def test_write_a_rule(capsys):
+    rewards = load("write_a_rule").main(images=8)
+    said = capsys.readouterr().out
+    assert f"{0.5 * (np.exp(-0.1) - 0.3):+.3f}" in said and "-0.150" in said  # the kernel at 1 ms, and before
+    assert set(rewards) == {"my_rule", "target-stdp", "zero"} and rewards["my_rule"] != rewards["zero"]
+    assert all(f"reward {reward:.3f}" in said for reward in rewards.values())
+
+
+def test_train_with_stock_ppo(capsys):
+    model = load("train_with_stock_ppo").main(images=1)
+    assert model.num_timesteps == 40 and "40 steps" in capsys.readouterr().out
+
+
+def test_train_with_event_a2c(capsys):
+    before, after = load("train_with_event_a2c").main(updates=6)
+    assert after > before + 0.02  # it learns within seconds
+    assert f"{after:.3f} after 192 images" in capsys.readouterr().out
+
+
+def test_read_a_report(tmp_path, capsys):
+    flags = ["--preset=semi", "--dataset=digits", "--images=64", "--eval_images=32", "--seed=0", "--wandb=disabled"]
+    folder = train([*flags, "--no-progress", "--no-report", f"--run_dir={tmp_path}"])
+    page = load("read_a_report").main(str(folder))
+    said = capsys.readouterr().out
+    assert page == folder / "report.html" and page.exists() and f"open {page}" in said
+    assert "head 0: delta_d = " in said and re.search(r"reward +-?\d.* before +-?\d.* after", said)
+
+
+def test_watch_episode(tmp_path, capsys):
+    path = load("watch_episode").main(str(tmp_path / "a.gif"), images=2, every=6, **SMALL)
+    film = Image.open(path)
+    assert film.n_frames == 6 and film.size == (900, 520)
+    first = np.asarray(film.convert("L"), dtype=float)
+    film.seek(5)
+    assert np.abs(np.asarray(film.convert("L"), dtype=float) - first).max() > 50
+    assert capsys.readouterr().out.count("winner") == 2
+
+
+def test_watch_episode_of_a_run(tmp_path):
+    flags = ["--images=2", "--num_envs=2", "--eval_images=0", "--wandb=disabled", "--no-report", "--no-progress"]
+    settings = ["--dataset=digits", "--n_exc=4", "--num_steps=12", "--history_length=12", "--gain_input_exc=8"]
+    folder = train([*flags, *settings, "--head_sizes=8,8", f"--run_dir={tmp_path}"])
+    path = load("watch_episode").main(str(tmp_path / "a.gif"), str(folder), images=1, every=12)
+    assert Image.open(path).n_frames == 2
+
+
+def test_watch_episode_by_record_video(tmp_path):
+    pytest.importorskip("moviepy")
+    path = load("watch_episode").main(str(tmp_path / "film.mp4"), images=1, **SMALL)
+    assert path.stat().st_size > 1000
+
+
+def test_a_film_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"\.gif or \.mp4"):
+        load("watch_episode").main(str(tmp_path / "a.avi"), images=1, **SMALL)
