@@ -9,6 +9,7 @@ the others shrink. Inhibition stays as it is.
 """
 
 import argparse
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,11 +66,15 @@ def main(out: str = "episode.gif", run: str | None = None, images: int = 4, ever
     path = Path(out)
     if path.suffix not in (".gif", ".mp4"):
         raise ConfigError(f"out must end in .gif or .mp4, got {out!r}")
+    if path.suffix == ".mp4" and importlib.util.find_spec("moviepy") is None:
+        raise ConfigError("an MP4 file needs moviepy; pip install moviepy, or let out end in .gif")
     env = gymnasium.make(env_id, render_mode="rgb_array", **{**own, **settings})
     engine = env.unwrapped.engine  # a time step with many events takes several steps of the environment
     if path.suffix == ".mp4":
-        env = RecordVideo(env, str(path.parent), episode_trigger=lambda _: False, video_length=0, name_prefix=path.stem)
-        env.start_recording(path.stem)  # one film over all episodes
+        # One film over all episodes: it begins with the first, and a length keeps it from ending with it.
+        env = RecordVideo(
+            env, str(path.parent), lambda episode: episode == 0, video_length=10**6, name_prefix=path.stem
+        )
     frames = []
     for image in range(images):
         observation, info = env.reset(seed=0 if image == 0 else None)  # the same network sees the next image
@@ -80,11 +85,11 @@ def main(out: str = "episode.gif", run: str | None = None, images: int = 4, ever
                 shown = int(engine.steps[0])
                 frames.append(Image.fromarray(env.render()).quantize(64))
         print(f"image {image + 1}: a {info['label']}, winner {info['winner']}, {info['num_events']} events")
+    env.close()  # which writes the film
     if path.suffix == ".mp4":
-        env.stop_recording()
+        path.with_name(f"{path.stem}-episode-0.mp4").replace(path)
     else:
         frames[0].save(path, save_all=True, append_images=frames[1:], duration=80, loop=0, optimize=True)
-    env.close()
     print(f"wrote {path}")
     return path
 

@@ -86,6 +86,13 @@ def test_watch_episode_by_record_video(tmp_path):
     assert path.stat().st_size > 1000
 
 
+def test_an_mp4_without_moviepy_is_refused_before_anything_is_shown(tmp_path, monkeypatch):
+    module = load("watch_episode")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="pip install moviepy"):
+        module.main(str(tmp_path / "a.mp4"), images=1, **SMALL)
+
+
 def test_a_film_of_another_kind_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"\.gif or \.mp4"):
         load("watch_episode").main(str(tmp_path / "a.avi"), images=1, **SMALL)

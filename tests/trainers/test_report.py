@@ -1,11 +1,15 @@
 """The real command on real runs in a temporary folder."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.rules.distilled import DistilledRule, load_distilled
+from snn_plasticity_gym.trainers.evaluate import evaluate
 from snn_plasticity_gym.trainers.report import report
 from snn_plasticity_gym.trainers.train_a2c import train
 from snn_plasticity_gym.trainers.train_bptt import train as train_bptt
@@ -70,6 +74,63 @@ def test_seeds_share_a_report_and_other_runs_stand_beside(runs, tmp_path):
     assert not any(name.startswith("b_") for name in names)  # a seed of a's
     text = page.read_text()
     assert "3 runs: a, b, semi" in text and "Settings that differ" in text and "third_factor" in text
+
+
+def test_the_formula_of_a_report_is_a_rule_to_evaluate(runs, tmp_path, capsys):
+    run = runs["semi"]
+    report([str(run), *QUICK, f"--out={tmp_path}"])
+    flags = [
+        f"--preset={run}/config.yaml",
+        "--networks=2",
+        "--train_images=3",
+        "--tests=1",
+        "--test_images=20",
+        "--eta=0.1",
+    ]
+    results = evaluate([*flags, f"--rules=zero,{run},distilled:{run}"])
+    losses = {name: results[name]["loss"] for name in results}
+    assert losses[f"distilled:{run}"] != losses["zero"]  # it moves weights
+    assert f"distilled:{run}" in capsys.readouterr().out
+    # the very formula that the file holds
+    assert load_distilled(run).extra_names == ("factor",) and len(load_distilled(run).heads) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--rules=distilled:nowhere"],
+            "no formula at nowhere/distilled.json; python trainers/report.py nowhere makes one",
+        ),
+        (
+            ["--rules=distilled:RUN", "--third_factor=none"],
+            "start from the run's settings with --preset=RUN/config.yaml",
+        ),
+        (["--rules=distilled:RUN", "--third_factor=feedback", "--dt=0.5"], "time steps of 1 ms, got dt=0.5"),
+    ],
+)
+def test_a_formula_that_does_not_fit_is_refused(runs, arguments, message):
+    run = runs["semi"]
+    DistilledRule([[]], 1.0, ["factor"]).save(run)
+    with pytest.raises(ConfigError, match=re.escape(message.replace("RUN", str(run)))):
+        evaluate(["--dataset=digits", *(argument.replace("RUN", str(run)) for argument in arguments)])
+
+
+def test_grad_is_shown_under_its_ceiling_and_beside_bptt(runs, tmp_path):
+    flags = ["--env=SNNPlastic-Grad-v0", "--hidden_sizes=6", "--layer_scalars=0.5,1", "--w_init=6", "--no-report"]
+    folder = train([*COMMON, *flags, "--seed=1", f"--run_dir={tmp_path}"])
+    ceiling = tmp_path / "ceiling.txt"
+    ceiling.write_text('{"cosine": [0.1, 0.2], "sign_agreement": [0.5, 0.6], "images": 1}\n')
+    page = report([str(folder), str(runs["bptt"]), *QUICK, f"--ceiling={ceiling}", f"--out={tmp_path / 'out'}"])
+    assert {"gradient_alignment", "gradient_loss"} <= pictures(page)
+    assert "after / ceiling" in page.read_text()
+
+
+def test_rules_of_one_kind_of_network_are_compared(runs, tmp_path):
+    flags = ["--env=SNNPlastic-Unsup2-v0", "--no-report", "--seed=1"]
+    other = train([*COMMON, *UNSUP, *flags, f"--run_dir={tmp_path}", "--run_name=u2"])
+    page = report([str(runs["a"]), str(other), *QUICK, f"--out={tmp_path / 'out'}"])
+    assert {"side_kernels", "side_signs", "side_winners"} <= pictures(page)
 
 
 def test_a_report_that_cannot_be_written_costs_a_warning_not_the_run(tmp_path, monkeypatch, caplog):
