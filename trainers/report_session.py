@@ -25,7 +25,7 @@ from snn_plasticity_gym.report.network_section import network_section
 from snn_plasticity_gym.report.page import Section, Table, picture_file, write_report
 from snn_plasticity_gym.report.rule_section import explanation_section, kernel_section
 from snn_plasticity_gym.report.runs import Run, differing, flat, group_runs, outcome_rows, read_runs
-from snn_plasticity_gym.report.side_section import Study, side_section
+from snn_plasticity_gym.report.side_section import Study, side_sections
 from snn_plasticity_gym.rules.constant import ZeroRule
 from snn_plasticity_gym.trainers.evaluation_session import DISTILLED, learning_rate
 
@@ -100,9 +100,7 @@ def sections(runs: Sequence[Run], config: ReportConfig) -> Iterator[Section]:
             study, parts = _study(run, config, several=len(groups) > 1)
             studies.append(study)
             yield from parts
-    beside = side_section(studies) if len(studies) > 1 else None
-    if beside is not None:
-        yield beside
+    yield from side_sections(studies)
 
 
 def _facts(runs: Sequence[Run]) -> Section:

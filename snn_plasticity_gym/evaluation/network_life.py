@@ -18,9 +18,16 @@ from snn_plasticity_gym.data import ImageSet
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import TEST_SEED, examine
-from snn_plasticity_gym.evaluation.labels import accuracy
+from snn_plasticity_gym.evaluation.labels import (
+    accuracy,
+    all_activity,
+    assign_labels,
+    class_responses,
+    confusion_matrix,
+    shared_answers,
+)
 from snn_plasticity_gym.evaluation.responses import responses
-from snn_plasticity_gym.evaluation.unsupervised import ALL_ACTIVITY, activity_of, read_out
+from snn_plasticity_gym.evaluation.unsupervised import activity_of
 from snn_plasticity_gym.rewards.winner import NO_WINNER
 from snn_plasticity_gym.rules.base import Rule, modulation_of
 
@@ -139,8 +146,9 @@ def portrait(engine: Engine, config: EnvironmentConfig, known: ImageSet, asked: 
     if isinstance(config, FeedforwardConfig):
         confusion = examine(engine, config, asked).confusion[0]
     else:
-        told = responses(engine, known.images, np.random.default_rng([TEST_SEED, 0]))[:1]
-        confusion = read_out(told, known.labels, counts, asked.labels)[ALL_ACTIVITY][0]
+        told = responses(engine, known.images, np.random.default_rng([TEST_SEED, 0]))[0].cpu()  # (L, N)
+        assigned = assign_labels(class_responses(told, known.labels))
+        confusion = confusion_matrix(asked.labels, shared_answers(all_activity(counts[0].cpu(), assigned)))
     chosen = _some_of_each(asked.labels, PER_CLASS)  # (M',)
     twice = [
         responses(engine, asked.images[chosen], np.random.default_rng([TEST_SEED, 2, time]))[0].double()

@@ -32,25 +32,29 @@ class Study(NamedTuple):
         return {site.name: site for site in self.sample.sites}
 
 
-def side_section(studies: Sequence[Study]) -> Section | None:
-    """Compare rules on the projections that all of them have; None if there is none.
+def side_sections(studies: Sequence[Study]) -> list[Section]:
+    """Compare the rules of networks that have the same projections, a section for each such set of several."""
+    sets: dict[tuple[str, ...], list[Study]] = {}
+    for study in studies:
+        sets.setdefault(tuple(study.sites), []).append(study)
+    compared = [some for some in sets.values() if len(some) > 1]
+    return [_compare(some, f"side{place or ''}_") for place, some in enumerate(compared)]
 
-    All kernels of a projection are taken at one weight, the median of all real events there, further scalars at 0.
-    """
-    names = [name for name in studies[0].sites if all(name in study.sites for study in studies)]
-    if len(studies) < 2 or not names:
-        return None
+
+def _compare(studies: Sequence[Study], prefix: str) -> Section:
+    """Compare rules; all kernels of a projection are at one weight, the median of all real events there."""
+    names = list(studies[0].sites)
     weights = [_median_weight(studies, name) for name in names]
     windows = [
         [pair_window(study.rule, study.sites[name], np.array([weight])) for study in studies]
         for name, weight in zip(names, weights, strict=True)
     ]
     pictures = [
-        _draw_kernels("side_kernels", studies, names, weights, windows),
-        _draw_signs("side_signs", studies, names),
-        _draw_winners("side_winners", studies),
+        _draw_kernels(f"{prefix}kernels", studies, names, weights, windows),
+        _draw_signs(f"{prefix}signs", studies, names),
+        _draw_winners(f"{prefix}winners", studies),
     ]
-    return Section("Side by side", "", pictures, [_table(studies, names, windows)])
+    return Section("Side by side", "", pictures, [_table(f"{prefix}networks", studies, names, windows)])
 
 
 def _median_weight(studies: Sequence[Study], name: str) -> float:
@@ -105,7 +109,7 @@ def _draw_winners(name: str, studies: Sequence[Study]) -> Picture:
     return Picture(name, figure, "Who wins: neurons in order of the images they win; dashed: everybody wins alike.")
 
 
-def _table(studies: Sequence[Study], names: Sequence[str], windows: Sequence[Sequence[PairWindow]]) -> Table:
+def _table(name: str, studies: Sequence[Study], names: Sequence[str], windows: Sequence[Sequence[PairWindow]]) -> Table:
     rows = [
         ["entropy of winners", *(number(study.life.after.activity["winner_entropy"]) for study in studies)],
         ["accuracy (%)", *(number(100 * study.life.after.accuracy) for study in studies)],
@@ -115,4 +119,4 @@ def _table(studies: Sequence[Study], names: Sequence[str], windows: Sequence[Seq
     for projection, own in zip(names, windows, strict=True):
         rows.append([f"Δd of a pre spike alone, {spoken(projection)}", *(number(w.pre_alone[0]) for w in own)])
         rows.append([f"Δd of a post spike alone, {spoken(projection)}", *(number(w.post_alone[0]) for w in own)])
-    return Table("side", ["after learning", *(study.label for study in studies)], rows)
+    return Table(name, ["after learning", *(study.label for study in studies)], rows)

@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from PIL import Image
+from quick import small_pngs
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.trainers.train_a2c import train
@@ -56,7 +57,8 @@ def test_train_with_event_a2c(capsys):
 def test_read_a_report(tmp_path, capsys):
     flags = ["--preset=semi", "--dataset=digits", "--images=64", "--eval_images=32", "--seed=0", "--wandb=disabled"]
     folder = train([*flags, "--no-progress", "--no-report", f"--run_dir={tmp_path}"])
-    page = load("read_a_report").main(str(folder))
+    with small_pngs():
+        page = load("read_a_report").main(str(folder))
     said = capsys.readouterr().out
     assert page == folder / "report.html" and page.exists() and f"open {page}" in said
     assert "head 0: delta_d = " in said and re.search(r"reward +-?\d.* before +-?\d.* after", said)

@@ -6,7 +6,7 @@ import pytest
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.evaluation.event_sample import sample_events
 from snn_plasticity_gym.evaluation.network_life import live_through, sign_index
-from snn_plasticity_gym.report.side_section import Study, side_section
+from snn_plasticity_gym.report.side_section import Study, side_sections
 from snn_plasticity_gym.rules.registry import make_rule
 
 SETTINGS = {
@@ -36,7 +36,7 @@ def studies() -> list[Study]:
 
 
 def test_kernels_and_what_tells_them_apart(studies):
-    section = side_section(studies)
+    (section,) = side_sections(studies)
     axes = section.pictures[0].figure.axes
     assert [one.get_title().split(",")[0] for one in axes[:2]] == ["input → exc", "inh → exc"]
     lines = {line.get_label(): line for line in axes[0].lines}
@@ -53,16 +53,19 @@ def test_kernels_and_what_tells_them_apart(studies):
 
 
 def test_networks_beside_each_other(studies):
-    _, signs, winners = (picture.figure for picture in side_section(studies).pictures)
+    (section,) = side_sections(studies)
+    _, signs, winners = (picture.figure for picture in section.pictures)
     for axes, projection in zip(signs.axes, ("input_to_exc", "inh_to_exc"), strict=True):
         for line, one in zip(axes.lines, studies, strict=False):
             np.testing.assert_allclose(line.get_ydata(), np.sort(sign_index(one.life.weights[-1][projection])))
     for line, one in zip(winners.axes[0].lines, studies, strict=False):
         np.testing.assert_allclose(line.get_ydata(), 5 * np.sort(one.life.after.wins)[::-1])
-    table = side_section(studies).tables[0]
+    (table,) = section.tables
     assert table.head[1:] == ["one", "two"] and all(len(row) == 3 for row in table.rows)
 
 
 def test_rules_of_other_networks_are_not_compared(studies):
     other = study("semi", "SNNPlastic-Semi-v0", SEMI)
-    assert side_section([studies[0], other]) is None and side_section(studies[:1]) is None
+    assert side_sections([studies[0], other]) == side_sections(studies[:1]) == []
+    (section,) = side_sections([studies[0], other, studies[1]])
+    assert section.tables[0].head[1:] == ["one", "two"]

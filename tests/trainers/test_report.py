@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from quick import small_pngs
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.rules.distilled import DistilledRule, load_distilled
@@ -19,6 +20,13 @@ COMMON = ["--images=4", "--num_envs=2", "--eval_images=2", "--wandb=disabled", "
           "--dataset=digits"]  # fmt: skip
 UNSUP = ["--n_exc=8", "--num_steps=12", "--history_length=8", "--max_rate=0.02", "--gain_input_exc=20"]
 QUICK = ["--sample_images=2", "--sample_events=200", "--life_images=3"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_pictures():
+    """Pictures without layout, which takes a second each; what they show is tested elsewhere, and once in full."""
+    with small_pngs():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +76,14 @@ def test_the_command_reports_on_a_run(runs, tmp_path):
 
 
 def test_seeds_share_a_report_and_other_runs_stand_beside(runs, tmp_path):
-    page = report([*(str(runs[name]) for name in ("a", "b", "semi")), *QUICK, f"--out={tmp_path}"])
+    flags = ["--env=SNNPlastic-Unsup2-v0", "--no-report", "--seed=1"]
+    other = train([*COMMON, *UNSUP, *flags, f"--run_dir={tmp_path}", "--run_name=u2"])
+    page = report([*(str(runs[name]) for name in ("a", "b", "semi")), str(other), *QUICK, f"--out={tmp_path / 'out'}"])
     names = pictures(page)
-    assert {"curves_reward", "a_kernel_pairs", "semi_kernel_pairs"} <= names
+    assert {"curves_reward", "a_kernel_pairs", "semi_kernel_pairs", "u2_kernel_pairs", "side_kernels"} <= names
     assert not any(name.startswith("b_") for name in names)  # a seed of a's
     text = page.read_text()
-    assert "3 runs: a, b, semi" in text and "Settings that differ" in text and "third_factor" in text
+    assert "4 runs: a, b, semi, u2" in text and "Settings that differ" in text and "third_factor" in text
 
 
 def test_the_formula_of_a_report_is_a_rule_to_evaluate(runs, tmp_path, capsys):
@@ -124,13 +134,6 @@ def test_grad_is_shown_under_its_ceiling_and_beside_bptt(runs, tmp_path):
     page = report([str(folder), str(runs["bptt"]), *QUICK, f"--ceiling={ceiling}", f"--out={tmp_path / 'out'}"])
     assert {"gradient_alignment", "gradient_loss"} <= pictures(page)
     assert "after / ceiling" in page.read_text()
-
-
-def test_rules_of_one_kind_of_network_are_compared(runs, tmp_path):
-    flags = ["--env=SNNPlastic-Unsup2-v0", "--no-report", "--seed=1"]
-    other = train([*COMMON, *UNSUP, *flags, f"--run_dir={tmp_path}", "--run_name=u2"])
-    page = report([str(runs["a"]), str(other), *QUICK, f"--out={tmp_path / 'out'}"])
-    assert {"side_kernels", "side_signs", "side_winners"} <= pictures(page)
 
 
 def test_a_report_that_cannot_be_written_costs_a_warning_not_the_run(tmp_path, monkeypatch, caplog):

@@ -1,0 +1,25 @@
+"""What makes tests quick that are about something else."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+
+import pytest
+from matplotlib.figure import Figure
+
+from snn_plasticity_gym.report import page
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.set_layout_engine("none")
+    figure.savefig(buffer, format="png", dpi=10)
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def small_pngs() -> Iterator[None]:
+    """Let reports of this process have pictures of few pixels, and without layout."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "png", _png)
+        yield
