@@ -1,6 +1,5 @@
 """A sample of real events: uniform, complete where it can be, and answerable by any rule."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -62,19 +61,25 @@ def _plastic(env_id: str, settings: dict):
     return [p for p in engine.network.projections if p.plasticity is not None]
 
 
-def test_a_small_sample_is_uniform_over_each_projection():
-    """Histories fill up in the course of an image, so a sample that prefers late or early events would show it."""
-    config = environment_config(UNSUP, **SMALL)
-    rule, means, counts = make_rule("random"), [], []
-    for seed in range(40):
-        whole = sample_events(rule, UNSUP, config, 1, 2, 10**6, seed)
-        part = sample_events(rule, UNSUP, config, 1, 2, 30, seed)
-        counts += [min(30, int(total)) for total in part.total]
-        assert [len(part.of(place)) for place in range(2)] == counts[-2:]
-        spikes = [one.events.history()[one.of(0)].double().sum(dim=(1, 2)).mean().item() for one in (part, whole)]
-        means.append(spikes)
-    difference = np.diff(np.array(means), axis=1)
-    assert abs(difference.mean()) < 3.5 * difference.std() / 40**0.5 and difference.std() < 1 and max(counts) == 30
+def test_a_small_sample_is_that_of_the_smallest_keys():
+    """Bottom-k sampling: the keys are drawn anew here, and the events that have the smallest must be the sample."""
+    config, rule, calls = environment_config(UNSUP, **SMALL), make_rule("random"), []
+
+    def spy(events):
+        calls.append((events.projection, rule(events)))
+        return calls[-1][1]
+
+    sample = sample_events(spy, UNSUP, config, 2, 2, 30, seed=4)
+    generator = torch.Generator().manual_seed(4)
+    keys = torch.cat([torch.rand(len(answers), generator=generator) for _, answers in calls])
+    projection, answers = (torch.cat(columns) for columns in zip(*calls, strict=True))
+    for place in range(2):
+        mine = (projection == place).nonzero().squeeze(1)
+        chosen = mine[keys[mine].argsort()[:30]]
+        expected = answers[chosen].clamp(-1, 1).sort().values
+        torch.testing.assert_close(sample.delta_d[sample.of(place)].sort().values, expected)
+        assert sample.total[place] == len(mine)
+    assert max(sample.total) > 300
 
 
 def test_part_of_a_sample_is_a_sample():
