@@ -1,7 +1,9 @@
 """Random batches of events, and a policy's stand-in, for what acts on events."""
 
 import torch
+from torch import nn
 
+from snn_plasticity_gym.agents.heads import RuleNetwork
 from snn_plasticity_gym.events import SynapseEvents
 from snn_plasticity_gym.history import pack
 
@@ -49,3 +51,19 @@ class Policy:
 
     def log_prob(self, mean: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         return torch.distributions.Normal(mean, self.sigma).log_prob(actions)
+
+
+def network_of(groups: int = 2) -> RuleNetwork:
+    """Heads with last layers that matter, and biases that are not 0."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = RuleNetwork(groups, True, 0, (7, 5), (6, 8), (5, 5))
+        for head in network.heads:
+            nn.init.normal_(head.rest[-1].weight)
+            for layer in layers_of(head):
+                nn.init.normal_(layer.bias, std=0.3)
+    return network
+
+
+def layers_of(head: nn.Module) -> list[nn.Linear]:
+    return [module for module in head.modules() if isinstance(module, nn.Linear)]

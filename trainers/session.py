@@ -20,7 +20,7 @@ from snn_plasticity_gym.agents.saved import load_learned, transfer
 from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
-from snn_plasticity_gym.config.training import LearnerConfig, TrainingConfig
+from snn_plasticity_gym.config.training import LearnerConfig, SearchConfig, TrainingConfig
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, check_images, reward_of
 from snn_plasticity_gym.files import atomic_path
 from snn_plasticity_gym.finite import NotFiniteError
@@ -40,14 +40,14 @@ from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 
 def run_training(
-    config: LearnerConfig, env_config: EnvironmentConfig, algorithm: Callable[..., EventLearner], **arguments: Any
+    config: SearchConfig, env_config: EnvironmentConfig, algorithm: Callable[..., EventLearner], **arguments: Any
 ) -> Path:
     """Train, judge before and after, and write everything into a run folder.
 
     Args:
         config: Settings of the trainer.
         env_config: Settings of the environment.
-        algorithm: `EventA2C` or `EventPPO`.
+        algorithm: `EventA2C`, `EventPPO` or `EventES`.
         arguments: What this algorithm needs beyond the settings that all have.
 
     Returns:
@@ -68,7 +68,7 @@ def run_training(
     saved = _checkpoint(config) if config.resume else None
     start = load_learned(config.init_policy, env_config.device) if config.init_policy and not saved else None
     env = make_sb3_env(config.env, config.num_envs, **to_dict(env_config))
-    model = algorithm("PlasticityPolicy", env, seed=seed, **_learner_arguments(config, env_config), **arguments)
+    model = algorithm("PlasticityPolicy", env, seed=seed, **_arguments(config, env_config), **arguments)
     if start is not None:
         transfer(start, model.policy)
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed, "resume": ""}
@@ -131,7 +131,7 @@ def run_training(
     return run.path
 
 
-def _checkpoint(config: LearnerConfig) -> dict[str, Any] | None:
+def _checkpoint(config: SearchConfig) -> dict[str, Any] | None:
     """Return where the run to resume stands; None: at its beginning."""
     run = RunFolder(config.resume)
     checkpoints = Checkpoints(run.checkpoints)
@@ -144,7 +144,7 @@ def _checkpoint(config: LearnerConfig) -> dict[str, Any] | None:
 
 def _learn(
     model: EventLearner,
-    config: LearnerConfig,
+    config: SearchConfig,
     run: RunFolder,
     metrics: MetricsCSV,
     before: RewardReport | None,
@@ -173,22 +173,24 @@ def _learn(
         )
 
 
-def _learner_arguments(config: LearnerConfig, env_config: EnvironmentConfig) -> dict[str, Any]:
-    """Translate the settings that all learners have into their arguments."""
-    same: tuple[str, ...] = ("learning_rate", "gamma", "events_per_image", "normalize_advantage", "ent_coef", "vf_coef")
-    same += ("max_grad_norm", "loss_weighting", "normalize_returns", "nan_policy")
-    same += ("exploration", "perturb", "advantage", "mirrored", "rule_learning_rate", "baseline")
-    same += ("credit_horizon", "gamma_lifetime", "credit_from")
+def _arguments(config: SearchConfig, env_config: EnvironmentConfig) -> dict[str, Any]:
+    """Translate settings that several algorithms have into their arguments."""
+    same: tuple[str, ...] = ("credit_horizon", "gamma_lifetime", "credit_from")
+    policy = {
+        "sigma": config.sigma,
+        "hidden_sizes": config.head_sizes,
+        "use_kind": env_config.event_kinds == "feature",
+    }
+    if isinstance(config, LearnerConfig):
+        same += ("learning_rate", "gamma", "events_per_image", "normalize_advantage", "ent_coef", "vf_coef")
+        same += ("max_grad_norm", "loss_weighting", "normalize_returns", "nan_policy")
+        same += ("exploration", "perturb", "advantage", "mirrored", "rule_learning_rate", "baseline")
+        policy["critic_lr_scale"] = config.critic_learning_rate / config.learning_rate
     return {
         **{name: getattr(config, name) for name in same},
         "n_steps": config.images_per_update,
         "device": env_config.device,
-        "policy_kwargs": {
-            "sigma": config.sigma,
-            "hidden_sizes": config.head_sizes,
-            "use_kind": env_config.event_kinds == "feature",
-            "critic_lr_scale": config.critic_learning_rate / config.learning_rate,
-        },
+        "policy_kwargs": policy,
     }
 
 

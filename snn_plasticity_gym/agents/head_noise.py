@@ -91,11 +91,20 @@ class HeadNoise:
         """Draw perturbed heads for every lifetime."""
         if not self.ready:
             return
-        network = self._policy.rule
-        size = sum(layer.out_features * (layer.in_features + 1) for head in network.heads for layer in _layers(head))
-        xi = draw_perturbations(num_lifetimes, (size,), self._generator, self._mirrored)
+        xi = draw_perturbations(num_lifetimes, (self.size,), self._generator, self._mirrored)
         self.drawn.append(xi)
-        changes = iter(self._changes(network, self._policy.sigma * xi))
+        self._follow(self._policy.sigma * xi)
+
+    @property
+    def size(self) -> int:
+        """Number D of parameters of all heads."""
+        heads = self._policy.rule.heads
+        return sum(layer.out_features * (layer.in_features + 1) for head in heads for layer in _layers(head))
+
+    def _follow(self, shifts: Tensor) -> None:
+        """Give every lifetime heads that differ from the policy's by what its row of `shifts` (B, D) comes to."""
+        network = self._policy.rule
+        changes = iter(self._changes(network, shifts))
         self._heads = [[_perturbed(layer, *next(changes)) for layer in _layers(head)] for head in network.heads]
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:

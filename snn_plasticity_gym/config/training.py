@@ -8,6 +8,7 @@ LOSS_WEIGHTINGS = ("event", "step")
 EXPLORATIONS = ("independent", "rule")
 PERTURBED = ("last", "head")
 ADVANTAGES = ("standardised", "ranks")
+COVARIANCES = ("diagonal", "full")
 BASELINES = ("critic", "lifetimes")
 ADVANTAGE_SCOPES = ("minibatch", "rollout")
 NAN_POLICIES = ("raise", "skip")
@@ -66,8 +67,8 @@ class TrainingConfig(RunConfig):
 
 
 @config_class
-class LearnerConfig(TrainingConfig):
-    """What the policy gradient trainers have in common."""
+class SearchConfig(TrainingConfig):
+    """What all trainers that learn from returns have in common."""
 
     resume: str = setting(
         "",
@@ -75,21 +76,8 @@ class LearnerConfig(TrainingConfig):
         "checkpoint_every, data_dir, progress, wandb, tensorboard and report may change.",
         section="Run",
     )
-    learning_rate: float = setting(
-        3e-4, "Learning rate alpha_actor of front and heads (Adam).", section="Learning", gt=0
-    )
-    critic_learning_rate: float = setting(
-        1e-3, "Learning rate alpha_critic of the critic (Adam).", section="Learning", gt=0
-    )
     images_per_update: int = setting(
         1, "Images shown to each lifetime between two updates.", unit="images", section="Learning", ge=1
-    )
-    events_per_image: int = setting(
-        1024,
-        "Events learned from per image, a uniform sample; 0: all. Every event changes its weight.",
-        unit="events",
-        section="Learning",
-        ge=0,
     )
     head_sizes: tuple[int, ...] = setting(
         (128, 128), "Neurons of the hidden layers of each policy head and of the critic.", section="Policy", ge=1
@@ -101,7 +89,58 @@ class LearnerConfig(TrainingConfig):
         section="Policy",
     )
     sigma: float = setting(
-        0.1, "Standard deviation sigma_policy of the weight changes around their mean.", section="Learning", gt=0
+        0.1,
+        "Standard deviation sigma_policy of the weight changes around their mean, or of perturbed rules.",
+        section="Learning",
+        gt=0,
+    )
+    credit_horizon: int = setting(
+        1,
+        "Images whose rewards an image's return sums up, this one and those of its lifetime that follow in the "
+        "rollout; exploration rule and evolution strategies hold a perturbation as long.",
+        unit="images",
+        section="Credit",
+        ge=1,
+    )
+    gamma_lifetime: float = setting(1.0, "Discount per image in that sum.", section="Credit", gt=0, le=1)
+    credit_from: int = setting(
+        0,
+        "Images of the horizon, its first ones, whose rewards do not count in that sum.",
+        unit="images",
+        section="Credit",
+        ge=0,
+    )
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        if self.credit_horizon > self.images_per_update:
+            raise ConfigError(
+                f"credit_horizon must be at most images_per_update={self.images_per_update}, as an update sees no "
+                f"further, got {self.credit_horizon}"
+            )
+        if self.credit_from >= self.credit_horizon:
+            raise ConfigError(
+                f"credit_from must be less than credit_horizon={self.credit_horizon}, or no reward counts, got "
+                f"{self.credit_from}"
+            )
+
+
+@config_class
+class LearnerConfig(SearchConfig):
+    """What the policy gradient trainers have in common."""
+
+    learning_rate: float = setting(
+        3e-4, "Learning rate alpha_actor of front and heads (Adam).", section="Learning", gt=0
+    )
+    critic_learning_rate: float = setting(
+        1e-3, "Learning rate alpha_critic of the critic (Adam).", section="Learning", gt=0
+    )
+    events_per_image: int = setting(
+        1024,
+        "Events learned from per image, a uniform sample; 0: all. Every event changes its weight.",
+        unit="events",
+        section="Learning",
+        ge=0,
     )
     gamma: float = setting(1.0, "Discount per time step.", section="Learning", gt=0, le=1)
     exploration: str = setting(
@@ -139,22 +178,6 @@ class LearnerConfig(TrainingConfig):
         section="Credit",
         choices=BASELINES,
     )
-    credit_horizon: int = setting(
-        1,
-        "Images whose rewards an image's return sums up, this one and those of its lifetime that follow in the "
-        "rollout; exploration rule holds a perturbation as long.",
-        unit="images",
-        section="Credit",
-        ge=1,
-    )
-    gamma_lifetime: float = setting(1.0, "Discount per image in that sum.", section="Credit", gt=0, le=1)
-    credit_from: int = setting(
-        0,
-        "Images of the horizon, its first ones, whose rewards do not count in that sum.",
-        unit="images",
-        section="Credit",
-        ge=0,
-    )
     vf_coef: float = setting(0.5, "Weight beta_v of the value loss.", section="Learning", ge=0)
     ent_coef: float = setting(
         0.0,
@@ -185,16 +208,7 @@ class LearnerConfig(TrainingConfig):
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""
-        if self.credit_horizon > self.images_per_update:
-            raise ConfigError(
-                f"credit_horizon must be at most images_per_update={self.images_per_update}, as an update sees no "
-                f"further, got {self.credit_horizon}"
-            )
-        if self.credit_from >= self.credit_horizon:
-            raise ConfigError(
-                f"credit_from must be less than credit_horizon={self.credit_horizon}, or no reward counts, got "
-                f"{self.credit_from}"
-            )
+        super().check()
         if self.mirrored and (self.exploration != "rule" or self.num_envs % 2):
             raise ConfigError(
                 f"mirrored needs exploration rule and an even num_envs, got {self.exploration} and {self.num_envs}"
@@ -224,3 +238,31 @@ class PPOConfig(LearnerConfig):
     target_kl: float | None = setting(
         None, "End an update once the approximate KL divergence passes 1.5 times this.", section="PPO", gt=0
     )
+
+
+@config_class
+class ESConfig(SearchConfig):
+    """Train a plasticity rule with an evolution strategy: CMA-ES over all parameters of the heads."""
+
+    covariance: str = setting(
+        "diagonal",
+        "Which covariance of the parameters is adapted: diagonal (Ros & Hansen 2008), for thousands of parameters, or "
+        "full, for hundreds.",
+        section="Learning",
+        choices=COVARIANCES,
+    )
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        super().check()
+        if self.images_per_update % self.credit_horizon:
+            raise ConfigError(
+                f"images_per_update must be a multiple of credit_horizon={self.credit_horizon}, for which a rule is "
+                f"held, got {self.images_per_update}"
+            )
+        population = self.num_envs * (self.images_per_update // self.credit_horizon)
+        if population < 4:
+            raise ConfigError(
+                "a generation needs at least 4 rules, num_envs times images_per_update / credit_horizon, got "
+                f"{population}; raise num_envs"
+            )

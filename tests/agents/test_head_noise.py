@@ -4,27 +4,11 @@ import copy
 
 import pytest
 import torch
-from batches import SIGMA, K, Policy, events_of, generator, repeated
-from torch import nn
+from batches import SIGMA, K, Policy, events_of, generator, layers_of, network_of, repeated
 
 from snn_plasticity_gym.agents.frozen_rule import FrozenRule
 from snn_plasticity_gym.agents.head_noise import FLOOR, MEMORY, HeadNoise
 from snn_plasticity_gym.agents.heads import RuleNetwork
-
-
-def network_of(groups: int = 2) -> RuleNetwork:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = RuleNetwork(groups, True, 0, (7, 5), (6, 8), (5, 5))
-        for head in network.heads:  # a last layer that matters, and biases that are not 0
-            nn.init.normal_(head.rest[-1].weight)
-            for layer in layers_of(head):
-                nn.init.normal_(layer.bias, std=0.3)
-    return network
-
-
-def layers_of(head: nn.Module) -> list[nn.Linear]:
-    return [module for module in head.modules() if isinstance(module, nn.Linear)]
 
 
 def measured(network: RuleNetwork, num_lifetimes: int, *seen, mirrored: bool = False, seed: int = 3) -> HeadNoise:

@@ -19,7 +19,7 @@ from snn_plasticity_gym.rules.registry import read_rule
 from snn_plasticity_gym.trainers.train_a2c import train
 
 GRAD = "SNNPlastic-Grad-v0"
-TRAINING = ["grad", "semi", "unsup1", "unsup1-learn", "unsup2"]
+TRAINING = ["grad", "semi", "unsup1", "unsup1-es", "unsup1-learn", "unsup2"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta"]
 NAMES = sorted(TRAINING + JUDGING)
 

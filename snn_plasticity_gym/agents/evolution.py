@@ -1,0 +1,130 @@
+"""An evolution strategy over whole rules: CMA-ES (Hansen & Ostermeier 2001) by the library pycma.
+
+It searches where `head_noise` explores, in the coordinates xi of all parameters of the heads, with scales measured
+once, in the first rollout. A generation is a rollout: each lifetime follows a rule of its own for `credit_horizon`
+images, and what it earns is all that the strategy learns of the rule. With thousands of parameters a diagonal
+covariance is adapted (Ros & Hansen, A simple modification in CMA-ES achieving linear time and space complexity, 2008).
+
+Axes: B lifetimes, P rules of a generation, D parameters of all heads.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import cma
+import numpy as np
+import torch
+from stable_baselines3.common.type_aliases import GymEnv
+from torch import Tensor
+
+from snn_plasticity_gym.agents.a2c import EventA2C
+from snn_plasticity_gym.agents.head_noise import HeadNoise
+from snn_plasticity_gym.agents.on_policy import choice
+from snn_plasticity_gym.agents.policy import PlasticityPolicy
+from snn_plasticity_gym.config.training import COVARIANCES
+
+
+class EvolvedHeads(HeadNoise):
+    """Every lifetime follows a rule that the strategy asks about. The first rollout of all only measures.
+
+    Args:
+        policy: Whose heads are the mean of the search distribution; its `sigma` is the first step size.
+        generator: Its seed is that of the strategy.
+        population: P.
+        diagonal: Whether the covariance is diagonal.
+    """
+
+    def __init__(self, policy: PlasticityPolicy, generator: torch.Generator, population: int, diagonal: bool) -> None:
+        super().__init__(policy, generator, mirrored=False)
+        self._population = population
+        self._diagonal = diagonal
+        self._asked: list[np.ndarray] = []  # (D,) each, rules of this generation
+        self.strategy: Any = None  # of pycma, which has no types; None: there are no scales yet
+
+    def begin_rollout(self) -> None:
+        """Ask for the rules of a generation, once inputs have been measured."""
+        if self.strategy is None:
+            super().begin_rollout()
+        if not self.ready:
+            return
+        if self.strategy is None:
+            random = np.random.default_rng(self._generator.initial_seed())
+            options = {
+                "popsize": self._population,
+                "CMA_diagonal": self._diagonal,
+                "randn": lambda *shape: random.standard_normal(shape),
+                "seed": np.nan,  # or it would seed numpy's global generator
+                "verbose": -9,
+            }
+            self.strategy = cma.CMAEvolutionStrategy(np.zeros(self.size), self._policy.sigma, options)
+        self.drawn, self._asked = [], self.strategy.ask()
+
+    def perturb(self, num_lifetimes: int) -> None:
+        """Give the next rules of the generation to the lifetimes."""
+        if self.strategy is None:
+            return
+        first = sum(len(rules) for rules in self.drawn)
+        rules = np.stack(self._asked[first : first + num_lifetimes]) - self.strategy.mean  # (B, D)
+        self.drawn.append(torch.from_numpy(rules).float())
+        self._follow(self.drawn[-1])
+
+    def learn(self, returns: Tensor) -> Tensor:
+        """Tell the strategy what the rules of the generation earned, (P,); move the heads to the new mean.
+
+        Returns:
+            The way of the mean, (D,).
+        """
+        before = self.strategy.mean.copy()
+        self.strategy.tell(self._asked, (-returns.double()).tolist())  # it minimises
+        way = torch.from_numpy(self.strategy.mean - before).float()
+        self.move(self._policy.rule, way)
+        return way
+
+
+class EventES(EventA2C):
+    """CMA-ES over the heads of a `PlasticityPolicy`, run and saved as `EventA2C` is.
+
+    Args:
+        policy: "PlasticityPolicy", or a class derived from it.
+        env: As for `EventA2C`, with rewards of whole images.
+        covariance: "diagonal" or "full".
+        n_steps: Images shown to each lifetime in a generation, a multiple of `credit_horizon`.
+        credit_horizon: Images for which a lifetime follows a rule.
+        kwargs: Further arguments of `EventA2C`: credit_from, gamma_lifetime, policy_kwargs, seed, ...
+    """
+
+    def __init__(
+        self,
+        policy: str | type[PlasticityPolicy],
+        env: GymEnv | str,
+        covariance: str = "diagonal",
+        n_steps: int = 1,
+        credit_horizon: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        self.covariance = choice("covariance", covariance, COVARIANCES)
+        if n_steps % credit_horizon:
+            raise ValueError(f"n_steps must be a multiple of credit_horizon={credit_horizon}, got {n_steps}")
+        whole_rules = {"exploration": "rule", "perturb": "head", "baseline": "lifetimes"}
+        super().__init__(policy, env, n_steps=n_steps, credit_horizon=credit_horizon, **(whole_rules | kwargs))
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        population = self.n_envs * self.n_steps // self.rollout_buffer.credit_horizon
+        self._explore = EvolvedHeads(self.policy, self._noise, population, self.covariance == "diagonal")
+
+    def train(self) -> None:
+        """End a generation; the first rollout of all only measures."""
+        explore = cast(EvolvedHeads, self._explore)
+        if explore.strategy is None:
+            return
+        returns = self.rollout_buffer.lifetime_returns()[:: self.rollout_buffer.credit_horizon]  # (draws, B)
+        way = explore.learn(returns.flatten())
+        self._n_updates += 1
+        record = self.logger.record
+        record("train/n_updates", self._n_updates, exclude="tensorboard")
+        record("train/return", returns.mean().item())
+        record("train/return_best", returns.max().item())
+        record("train/sigma", float(explore.strategy.sigma))
+        record("train/rule_step", way.norm().item() / float(explore.strategy.sigma))

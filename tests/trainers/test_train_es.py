@@ -1,0 +1,44 @@
+"""The real command in a temporary folder."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snn_plasticity_gym.agents.saved import load_policy
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.config.training import ESConfig
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.02"]
+SHORT = ["--images=24", "--num_envs=4", "--images_per_update=2", "--eval_images=4", "--seed=1", "--wandb=disabled"]
+
+
+def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path):
+    command = [sys.executable, str(ROOT / "trainers" / "train_es.py"), *SMALL, "--gain_input_exc=20", *SHORT]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "before" in done.stdout and "after" in done.stdout
+    (folder,) = (tmp_path / "runs" / "SNNPlastic-Unsup1-v0").iterdir()
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {"rollout/reward", "train/return", "train/sigma", "eval_before/reward", "eval_after/reward"} <= set(rows[0])
+    assert [row["train/n_updates"] for row in rows[:4]] == ["", "", "1", "2"]  # the first only measures
+    assert load_policy(folder).hidden_sizes == ESConfig().head_sizes
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 6))
+def test_a_generation_has_enough_rules_and_whole_horizons(images, horizon, num_envs):
+    fits = images % horizon == 0 and num_envs * (images // horizon) >= 4
+    settings = {"images_per_update": images, "credit_horizon": horizon, "num_envs": num_envs}
+    if fits:
+        assert ESConfig(**settings).images_per_update == images
+    else:
+        with pytest.raises(ConfigError, match="got"):
+            ESConfig(**settings)

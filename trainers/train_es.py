@@ -1,0 +1,32 @@
+"""Train a plasticity rule with an evolution strategy: `python trainers/train_es.py --help`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from snn_plasticity_gym.config.cli import parse_configs
+from snn_plasticity_gym.config.environments import ENVIRONMENTS
+from snn_plasticity_gym.config.training import ESConfig
+from snn_plasticity_gym.trainers.program import run_program
+
+
+def train(argv: Sequence[str] | None = None) -> Path:
+    """Train as the flags say, and return the run's folder."""
+    config, env_config = parse_configs(ESConfig, ENVIRONMENTS, argv)
+
+    # Seconds of imports, and a wrong flag needs none of them.
+    from snn_plasticity_gym.agents.evolution import EventES
+    from snn_plasticity_gym.trainers.session import run_training
+
+    return run_training(config, env_config, EventES, covariance=config.covariance)
+
+
+def main() -> int:
+    """Run the program."""
+    return run_program(train)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
