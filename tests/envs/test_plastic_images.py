@@ -46,3 +46,46 @@ def test_what_was_answered_while_plastic_is_forgotten_in_the_judgement():
     stability = [env.live(grow).terms["stability"].item() for _ in range(5)]
     first_of_its_kind = [value != value for value in stability]  # NaN: never seen before
     assert first_of_its_kind == [True, False, False, True, False]
+
+
+def noise(events) -> torch.Tensor:
+    """A rule that is in no closed form, and not the same twice."""
+    return torch.linspace(-1.0, 1.0, len(events.weight))
+
+
+@pytest.mark.parametrize("rule", [noise, TargetSTDP(scale=0.01)])
+def test_images_without_plasticity_are_the_same_compiled_and_step_by_step(rule):
+    settings = SMALL | {"history_length": SMALL["num_steps"], "exc_theta_plus": 2.0, "exc_tau_theta": 50.0}
+    fast, slow = (PlasticityVectorEnv(ID, num_envs=3, plastic_images=2, **settings) for _ in range(2))
+    for env in (fast, slow):
+        env.reset(seed=4)
+    thresholds = []
+    for image in range(5):
+        live, ways = fast.engine.live, []  # whether an image went the compiled way
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fast.engine, "live", lambda rule, live=live, ways=ways: ways.append(live(rule)) or ways[-1])
+            result = fast.live(rule)
+        while (events := slow.events()) is not None:
+            slow.apply(rule(events))
+        other = slow.finish()
+        if image > 0:  # of the first one, `reset` has shown the first events
+            assert ways == [image >= 2 or rule is not noise]
+        assert torch.equal(result.rates, other.rates) and torch.equal(result.num_events, other.num_events)
+        torch.testing.assert_close(fast.engine.network.weights, slow.engine.network.weights)
+        both = [env.engine.network.states["exc"].theta.clone() for env in (fast, slow)]
+        torch.testing.assert_close(*both)
+        thresholds.append(both[0])
+    assert result.rates.sum() > 0 and thresholds[1].max() > 0
+    assert torch.equal(thresholds[1], thresholds[4]) and not torch.equal(thresholds[0], thresholds[1])
+
+
+def test_the_thresholds_of_a_new_lifetime_move_again():
+    env = PlasticityVectorEnv(ID, num_envs=2, plastic_images=1, lifetime_length=2, exc_theta_plus=2.0, **SMALL)
+    env.reset(seed=1)
+    seen = []
+    for _ in range(4):
+        seen.append(env.engine.network.frozen.tolist())
+        env.live(grow)
+    assert seen == [[False] * 2, [True] * 2] * 2
+    env.live(grow)  # the first image of the third lifetime, of which the frozen second has no part
+    assert (env.engine.network.states["exc"].theta > 0).any()

@@ -7,8 +7,9 @@ import torch
 from toys import SMALL
 
 from snn_plasticity_gym.config.environments import environment_config
+from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.evaluation.reward import reward_of
+from snn_plasticity_gym.evaluation.reward import reward_of, rewards_of_networks
 from snn_plasticity_gym.rules.constant import RandomRule, ZeroRule
 
 ID = "SNNPlastic-Unsup1-v0"
@@ -55,3 +56,27 @@ def test_the_training_split_is_not_shown():
         patch.setattr("snn_plasticity_gym.evaluation.reward.PlasticityVectorEnv", Spy)
         report = reward_of(ZeroRule(), ID, CONFIG, num_lifetimes=1, num_images=2, seed=0)
     assert shown == ["validation"] * 2 and math.isfinite(report.reward)
+
+
+LEARNING = environment_config(ID, **(SMALL | {"plastic_images": 2, "lifetime_length": 5, "common_noise": True}))
+
+
+def test_where_plasticity_ends_only_what_follows_counts():
+    report = reward_of(ZeroRule(), ID, LEARNING, num_lifetimes=2, num_images=14, seed=3)  # 7 images each
+    env = PlasticityVectorEnv(ID, num_envs=2, **(to_dict(LEARNING) | {"split": "validation"}))
+    env.reset(seed=3)
+    rewards = [env.live(ZeroRule()).reward for _ in range(7)]
+    assert report.num_images == 6
+    assert report.reward == pytest.approx(torch.stack(rewards[2:5]).mean().item())
+
+
+def test_images_that_all_belong_to_plasticity_are_refused():
+    with pytest.raises(ConfigError, match=r"must be at least 5, since 2 networks .* plastic_images=2 .* got 4"):
+        reward_of(ZeroRule(), ID, LEARNING, num_lifetimes=2, num_images=4, seed=3)
+    assert reward_of(ZeroRule(), ID, LEARNING, num_lifetimes=2, num_images=5, seed=3).num_images == 2
+
+
+def test_the_reward_of_a_network_does_not_depend_on_the_others():
+    alone, both = (rewards_of_networks(ZeroRule(), ID, LEARNING, number, seed=3) for number in (1, 2))
+    assert both["reward"].shape == (2,) and both["reward"][0] == alone["reward"][0]
+    assert both["reward"][0] != both["reward"][1]  # images of its own, whatever common_noise says

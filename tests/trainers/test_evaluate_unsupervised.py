@@ -229,3 +229,15 @@ def test_a_rule_gets_the_modulation_that_it_needs():
         [*NETWORK, *SHORT, "--networks=2", "--train_images=8", "--eta_exc=0.2", "--modulation=reward", "--rules=stdp"]
     )
     assert results["reward-stdp"]["confusion"] == alone["stdp"]["confusion"] != results["stdp"]["confusion"]
+
+
+def test_small_images_and_the_reward_after_plasticity(capsys):
+    lifetime = ["--image_size=14", "--lifetime_length=4", "--plastic_images=2", "--common_noise", "--max_rate=0.1"]
+    results = evaluate([*NETWORK, *lifetime, *SHORT, "--train_images=6", "--rules=stdp"])
+    table = capsys.readouterr().out
+    for rule in ("zero", "stdp"):
+        rewards = results[rule]["held_out"]["reward"]
+        assert len(rewards["values"]) == 2 and f"{rewards['mean']:.3f} ± {rewards['sd']:.3f}" in table
+    # Learning goes on for all of its images: were it to end after 2, thresholds and weights would be those of 2.
+    short = evaluate([*NETWORK, *lifetime, *SHORT, "--train_images=2", "--rules=stdp"])
+    assert short["stdp"]["activity"]["spikes"]["values"] != results["stdp"]["activity"]["spikes"]["values"]
