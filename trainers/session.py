@@ -64,7 +64,7 @@ def run_training(
     if config.threads:
         torch.set_num_threads(config.threads)
     if config.eval_images:
-        check_images(env_config, config.num_envs, config.eval_images)
+        check_images(env_config, config.num_envs, config.eval_images, "eval_images")
     saved = _checkpoint(config) if config.resume else None
     start = load_learned(config.init_policy, env_config.device) if config.init_policy and not saved else None
     env = make_sb3_env(config.env, config.num_envs, **to_dict(env_config))

@@ -61,8 +61,8 @@ def reward_of(
     )
 
 
-def check_images(config: EnvironmentConfig, num_lifetimes: int, num_images: int) -> None:
-    """Refuse so few images that networks are plastic in all of them, so that none counts.
+def check_images(config: EnvironmentConfig, num_lifetimes: int, num_images: int, name: str = "num_images") -> None:
+    """Refuse so few images, a setting called `name`, that networks are plastic in all of them and none counts.
 
     Raises:
         ConfigError: In one line.
@@ -70,7 +70,7 @@ def check_images(config: EnvironmentConfig, num_lifetimes: int, num_images: int)
     least = config.plastic_images * num_lifetimes + 1
     if config.plastic_images and num_images < least:
         raise ConfigError(
-            f"images to judge by must be at least {least}, since {num_lifetimes} networks are plastic for "
+            f"{name} must be at least {least}, since {num_lifetimes} networks are plastic for "
             f"plastic_images={config.plastic_images} each and only what follows counts, got {num_images}"
         )
 
