@@ -57,6 +57,7 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig) -> 
             "labels are taken from the whole training split, so from images that are learned from, too", file=sys.stderr
         )
     shown = legend(names)
+    facts = _facts(config, env_config, dataset, plan)
     results: dict[str, Any] = {}
     judged: dict[str, Judgement] = {}
     for name, rule in rules.items():
@@ -74,7 +75,7 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig) -> 
                 watcher,
             )
         results[name] = judged[name].as_dict()
-        if 0 < env_config.plastic_images < env_config.lifetime_length:
+        if facts["held_out_images"]:
             rewards = rewards_of_networks(rule, config.env, env_config, config.networks, config.seed)
             results[name]["held_out"] = {term: summary(values) for term, values in rewards.items()}
         results[name]["seconds"] = time.perf_counter() - began
@@ -83,7 +84,6 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig) -> 
         "accuracy": {name: summary(accuracy(matrix)) for name, matrix in controls.items()},
         "confusion": {name: matrix.tolist() for name, matrix in controls.items()},
     }
-    facts = _facts(config, dataset, plan)
     if config.json:
         print(json.dumps({"env": config.env, "networks": config.networks, **facts, "rules": results, "pixels": pixels}))
     rows = {shown[name]: results[name] for name in names} | {PIXELS: pixels}
@@ -116,7 +116,7 @@ def _curve(judgement: Judgement) -> Curve:
     return Curve(judgement.images, {name: shares.numpy() for name, shares in judgement.curves.items()})
 
 
-def _facts(config: EvaluateConfig, dataset: Dataset, plan: ImagePlan) -> dict[str, Any]:
+def _facts(config: EvaluateConfig, env_config: UnsupervisedConfig, dataset: Dataset, plan: ImagePlan) -> dict[str, Any]:
     """Say which images served for what."""
     return {
         "dataset": dataset.name,
@@ -125,6 +125,8 @@ def _facts(config: EvaluateConfig, dataset: Dataset, plan: ImagePlan) -> dict[st
         "test_images": len(plan.held_out.labels),
         "test_split": config.test_split,
         "label_images_not_learned_from": plan.disjoint,
+        "held_out_images": max(env_config.lifetime_length - env_config.plastic_images, 0)
+        * (env_config.plastic_images > 0),
     }
 
 
@@ -132,7 +134,7 @@ def _notes(config: EvaluateConfig, facts: dict[str, Any]) -> list[str]:
     """Say how the numbers of a table were made."""
     first, last = config.seed, config.seed + config.networks - 1
     learned = "none of which was learned from" if facts["label_images_not_learned_from"] else "all that is learned from"
-    return [
+    notes = [
         f"{config.env}, {facts['dataset']}: mean ± standard deviation of {config.networks} networks, seeds {first} to "
         f"{last}, that learned from {config.train_images:,} images each; the same networks, images and input spikes "
         "for every rule.",
@@ -141,6 +143,12 @@ def _notes(config: EvaluateConfig, facts: dict[str, Any]) -> list[str]:
         f"Dead: fires for no test image. Greedy: wins more than {GREEDY:g} times 1/N of the test images.",
         f"{CONTROL}: no plasticity. {PIXELS}: classifiers of the pixels of the very same label images.",
     ]
+    if facts["held_out_images"]:
+        notes.append(
+            f"Held-out: mean reward of the {facts['held_out_images']} validation images that follow when plasticity has "
+            "ended, in lifetimes of their own."
+        )
+    return notes
 
 
 def _caption(config: EvaluateConfig, facts: dict[str, Any]) -> str:
