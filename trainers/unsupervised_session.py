@@ -145,8 +145,8 @@ def _notes(config: EvaluateConfig, facts: dict[str, Any]) -> list[str]:
     ]
     if facts["held_out_images"]:
         notes.append(
-            f"Held-out: mean reward of the {facts['held_out_images']} validation images that follow when plasticity has "
-            "ended, in lifetimes of their own."
+            f"Held-out: mean reward of the {facts['held_out_images']} validation images that follow when plasticity "
+            "has ended, in lifetimes of their own."
         )
     return notes
 
