@@ -11,10 +11,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 
-from snn_plasticity_gym.trainers import train_a2c, train_ppo
+from snn_plasticity_gym.trainers import train_a2c, train_es, train_ppo
 from snn_plasticity_gym.trainers.program import run_program
 
-PROGRAMS = {"train_a2c": train_a2c, "train_ppo": train_ppo}
+PROGRAMS = {"train_a2c": train_a2c, "train_es": train_es, "train_ppo": train_ppo}
 
 # Forked from a process that has imported everything and trained nothing: torch's threads do not survive a fork.
 _context = multiprocessing.get_context("forkserver")
@@ -25,7 +25,7 @@ def start(program: ModuleType, arguments: list[str], errors: Path | None = None,
     """Start a training.
 
     Args:
-        program: `train_a2c` or `train_ppo`.
+        program: `train_a2c`, `train_es` or `train_ppo`.
         arguments: Its flags.
         errors: File for what it says on stderr.
         file_size: Bytes beyond which no file may grow: writes then fail as on a full disk. 0: no limit.

@@ -19,10 +19,11 @@ from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
 from snn_plasticity_gym.agents.a2c import EventA2C
-from snn_plasticity_gym.agents.head_noise import HeadNoise
+from snn_plasticity_gym.agents.head_noise import HeadNoise, LayerScale
 from snn_plasticity_gym.agents.on_policy import choice
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.config.training import COVARIANCES
+from snn_plasticity_gym.state import State
 
 
 class EvolvedHeads(HeadNoise):
@@ -40,25 +41,44 @@ class EvolvedHeads(HeadNoise):
         self._population = population
         self._diagonal = diagonal
         self._asked: list[np.ndarray] = []  # (D,) each, rules of this generation
+        self._told: list[list[float]] = []  # what the rules of each generation so far earned, P numbers each
         self.strategy: Any = None  # of pycma, which has no types; None: there are no scales yet
+
+    def state_dict(self) -> State:
+        """Return the scales, and what each generation earned: a strategy that is told the same again is the same."""
+        return {**super().state_dict(), "scales": [tuple(scale) for scale in self.scales], "told": self._told}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        super().load_state_dict(state)
+        device = self._generator.device
+        self.scales = [LayerScale(*(part.to(device) for part in scale)) for scale in state["scales"]]
+        self._told = [list(returns) for returns in state["told"]]
+        self.strategy = None
+        if self.ready:
+            self.strategy = self._new_strategy()
+            for returns in self._told:
+                self.strategy.tell(self.strategy.ask(), [-value for value in returns])
 
     def begin_rollout(self) -> None:
         """Ask for the rules of a generation, once inputs have been measured."""
         if self.strategy is None:
             super().begin_rollout()
-        if not self.ready:
-            return
-        if self.strategy is None:
-            random = np.random.default_rng(self._generator.initial_seed())
-            options = {
-                "popsize": self._population,
-                "CMA_diagonal": self._diagonal,
-                "randn": lambda *shape: random.standard_normal(shape),
-                "seed": np.nan,  # or it would seed numpy's global generator
-                "verbose": -9,
-            }
-            self.strategy = cma.CMAEvolutionStrategy(np.zeros(self.size), self._policy.sigma, options)
-        self.drawn, self._asked = [], self.strategy.ask()
+            if not self.ready:
+                return
+            self.strategy = self._new_strategy()
+        self.drawn, self._asked, self._steps = [], self.strategy.ask(), 0
+
+    def _new_strategy(self) -> Any:
+        random = np.random.default_rng(self._generator.initial_seed())
+        options = {
+            "popsize": self._population,
+            "CMA_diagonal": self._diagonal,
+            "randn": lambda *shape: random.standard_normal(shape),
+            "seed": np.nan,  # or it would seed numpy's global generator
+            "verbose": -9,
+        }
+        return cma.CMAEvolutionStrategy(np.zeros(self.size), self._policy.sigma, options)
 
     def perturb(self, num_lifetimes: int) -> None:
         """Give the next rules of the generation to the lifetimes."""
@@ -76,7 +96,8 @@ class EvolvedHeads(HeadNoise):
             The way of the mean, (D,).
         """
         before = self.strategy.mean.copy()
-        self.strategy.tell(self._asked, (-returns.double()).tolist())  # it minimises
+        self._told.append(returns.tolist())
+        self.strategy.tell(self._asked, [-value for value in self._told[-1]])  # it minimises
         way = torch.from_numpy(self.strategy.mean - before).float()
         self.move(self._policy.rule, way)
         return way
