@@ -167,8 +167,11 @@ def _study(run: Run, config: ReportConfig, several: bool) -> tuple[Study, list[S
     if explanations:
         formula = distilled(explanations, sample)
         formula.save(run.path)
+        shown = (
+            config.reward_images + NETWORKS * env_config.plastic_images
+        )  # what is shown while plastic does not count
         rewards = {
-            label: reward_of(one, run.env, env_config, NETWORKS, config.reward_images, JUDGE_SEED).reward
+            label: reward_of(one, run.env, env_config, NETWORKS, shown, JUDGE_SEED).reward
             for label, one in (("the rule", rule), ("its formula", formula), ("no plasticity", ZeroRule()))
         }
         parts.append(explanation_section(explanations, rewards, prefix, f"{DISTILLED}{run.path}"))

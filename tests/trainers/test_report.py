@@ -66,6 +66,12 @@ def test_a_training_ends_with_its_report(runs):
     assert pictures(runs["bptt"] / "report.html") == {"curves_reward"}
 
 
+def test_lifetimes_whose_plasticity_ends_are_compared_by_what_follows(tmp_path):
+    flags = ["--plastic_images=2", "--lifetime_length=4", "--eval_images=6", "--seed=4", f"--run_dir={tmp_path}"]
+    page = train([*COMMON, *UNSUP, *flags, "--run_name=ends"]) / "report.html"
+    assert "no plasticity" in page.read_text() and pictures(page) >= KERNEL
+
+
 def test_the_command_reports_on_a_run(runs, tmp_path):
     command = [sys.executable, str(ROOT / "trainers" / "report.py"), str(runs["semi"]), *QUICK, "--out", "here"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
