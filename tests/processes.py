@@ -21,7 +21,13 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["processes", "snn_plasticity_gym.trainers.session"])
 
 
-def start(program: ModuleType, arguments: list[str], errors: Path | None = None, file_size: int = 0) -> BaseProcess:
+def start(
+    program: ModuleType,
+    arguments: list[str],
+    errors: Path | None = None,
+    file_size: int = 0,
+    environment: dict[str, str] | None = None,
+) -> BaseProcess:
     """Start a training.
 
     Args:
@@ -29,18 +35,23 @@ def start(program: ModuleType, arguments: list[str], errors: Path | None = None,
         arguments: Its flags.
         errors: File for what it says on stderr.
         file_size: Bytes beyond which no file may grow: writes then fail as on a full disk. 0: no limit.
+        environment: Its further environment variables.
     """
-    process = _context.Process(target=_train, args=(program.__name__.rpartition(".")[2], arguments, errors, file_size))
+    name = program.__name__.rpartition(".")[2]
+    process = _context.Process(target=_train, args=(name, arguments, errors, file_size, environment or {}))
     process.start()
     return process
 
 
-def _train(program: str, arguments: list[str], errors: Path | None, file_size: int) -> None:
+def _train(
+    program: str, arguments: list[str], errors: Path | None, file_size: int, environment: dict[str, str]
+) -> None:
+    os.environ.update(environment)
     if errors is not None:
         os.dup2(os.open(errors, os.O_CREAT | os.O_WRONLY), 2)
     if file_size:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-    sys.exit(run_program(lambda: PROGRAMS[program].train(arguments)))
+    sys.exit(run_program(lambda: PROGRAMS[program].train(arguments), spreads=bool(environment)))
 
 
 def kill(process: BaseProcess, delay: float) -> bool:

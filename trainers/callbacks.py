@@ -14,6 +14,7 @@ from stable_baselines3.common.logger import Logger
 from snn_plasticity_gym.agents.on_policy import EventLearner, flat_face
 from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.metrics import MetricsCSV
+from snn_plasticity_gym.parallel import World
 from snn_plasticity_gym.trainers.interrupts import Stopped, StopRequest
 
 _logger = logging.getLogger("snn_plasticity_gym")
@@ -54,12 +55,13 @@ class ImageCallback(BaseCallback):
 class SaveCheckpoints(BaseCallback):
     """Saves everything between two updates, every so many images, at the end, and when the run is asked to stop.
 
-    If that fails, a warning says so, and the next update tries again.
+    If that fails, a warning says so, and the next update tries again. Of several processes the first one writes the
+    states of all.
 
     Args:
-        checkpoints: Where to.
+        checkpoints: Where to; None: another process writes.
         every: Images between two checkpoints; 0: none but the last.
-        metrics: Rows of metrics.csv belong to a checkpoint.
+        metrics: Rows of metrics.csv belong to a checkpoint; None: another process writes.
         stop: Whether the run is asked to stop.
         seconds: Time that the run has taken in earlier processes.
         extra: What else a checkpoint shall hold.
@@ -67,9 +69,9 @@ class SaveCheckpoints(BaseCallback):
 
     def __init__(
         self,
-        checkpoints: Checkpoints,
+        checkpoints: Checkpoints | None,
         every: int,
-        metrics: MetricsCSV,
+        metrics: MetricsCSV | None,
         stop: StopRequest,
         seconds: float,
         extra: dict[str, Any],
@@ -78,6 +80,7 @@ class SaveCheckpoints(BaseCallback):
         self._checkpoints, self._metrics, self._stop = checkpoints, metrics, stop
         self._every, self._before, self._extra = every, seconds, extra
         self._failed = False  # the last attempt
+        self._world = World()
 
     def _on_step(self) -> bool:
         return True
@@ -92,9 +95,10 @@ class SaveCheckpoints(BaseCallback):
     def _on_rollout_start(self) -> None:
         if self.num_timesteps == self._first:
             return
-        if self._stop.asked or (self._every and images_shown(self) >= self._due):
+        asked = self._world.any(self._stop.asked)  # a signal reaches processes in different updates
+        if asked or self._world.any(bool(self._every) and images_shown(self) >= self._due):
             self._save()
-        if self._stop.asked:
+        if asked:
             raise Stopped
 
     def _on_training_end(self) -> None:
@@ -102,8 +106,13 @@ class SaveCheckpoints(BaseCallback):
 
     def _save(self) -> None:
         images, model = images_shown(self), cast(EventLearner, self.model)
+        learners = self._world.collect(model.state_dict())
+        if self._checkpoints is None or self._metrics is None:
+            self._due = _next_multiple(images, self._every)
+            return
         state = {
-            "learner": model.state_dict(),
+            "learner": learners[0],
+            "other_learners": learners[1:],  # those of the other processes
             "log": _pending(self.logger),
             "rows": self._metrics.rows,
             "images": images,

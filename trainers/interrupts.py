@@ -14,10 +14,15 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Notes a first Ctrl-C or SIGTERM; a second one ends the program at once. Signals are caught within `with`."""
+    """Notes a first Ctrl-C or SIGTERM; a second one ends the program at once. Signals are caught within `with`.
 
-    def __init__(self) -> None:
+    Args:
+        silent: Whether nothing is said.
+    """
+
+    def __init__(self, silent: bool = False) -> None:
         self.asked = False
+        self._silent = silent
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -35,5 +40,7 @@ class StopRequest:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        if self._silent:
+            return
         # not print(): the signal may have come within one
         os.write(2, b"\nstopping at the end of this update; Ctrl-C again stops at once, at the last checkpoint\n")

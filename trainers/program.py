@@ -7,19 +7,29 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from snn_plasticity_gym.launch import launched_rank, launched_size, let_first_speak
 
-def run_program(main: Callable[[], Any]) -> int:
+
+def run_program(main: Callable[[], Any], *, spreads: bool = False) -> int:
     """Run a program's `main`, and turn errors that a user can mend into one line.
+
+    Args:
+        main: Does everything.
+        spreads: Whether several processes of `torchrun` can share the work; others than the first say only what went
+            wrong in them alone.
 
     Returns:
         The exit status: 0, 1 after such an error, 130 after Ctrl-C.
     """
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    where = f"process {launched_rank()} of {launched_size()}: " if launched_rank() else ""
+    logging.basicConfig(format=f"{where}%(message)s", level=logging.WARNING)
     try:
+        if launched_size() > 1 and not spreads:
+            raise ValueError("this program runs in one process; start it without torchrun")
         main()
     except KeyboardInterrupt:
         return 130
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {let_first_speak()}{error}", file=sys.stderr)
         return 1
     return 0

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from snn_plasticity_gym.agents.learned_rule import DESCRIPTION, read_description, save_rule
@@ -25,6 +26,7 @@ from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, check
 from snn_plasticity_gym.files import atomic_path
 from snn_plasticity_gym.finite import NotFiniteError
 from snn_plasticity_gym.metrics import MetricsCSV
+from snn_plasticity_gym.parallel import LostProcessError, World, joined_processes
 from snn_plasticity_gym.tracking import (
     RunFolder,
     make_logger,
@@ -57,20 +59,35 @@ def run_training(
         ConfigError: The run folder cannot be made.
         ValueError: The data are damaged, or the device does not exist.
         FileNotFoundError: The data set cannot be had.
+        LostProcessError: Another process of the run has ended.
     """
+    with joined_processes(env_config.device) as world:
+        return _run(world, config, env_config, algorithm, **arguments)
+
+
+def _run(
+    world: World,
+    config: SearchConfig,
+    env_config: EnvironmentConfig,
+    algorithm: Callable[..., EventLearner],
+    **arguments: Any,
+) -> Path:
     began = time.perf_counter()
-    seed = config.seed if config.seed >= 0 else secrets.randbelow(2**31)
+    num_own = world.share(config.num_envs)
+    seed = world.broadcast(config.seed if config.seed >= 0 else secrets.randbelow(2**31))
     require_tensorboard(config.tensorboard)
     if config.threads:
         torch.set_num_threads(config.threads)
     if config.eval_images:
         check_images(env_config, config.num_envs, config.eval_images, "eval_images")
-    saved = _checkpoint(config) if config.resume else None
+    saved = _checkpoint(config, world) if config.resume else None
     start = load_learned(config.init_policy, env_config.device) if config.init_policy and not saved else None
-    env = make_sb3_env(config.env, config.num_envs, **to_dict(env_config))
+    env = make_sb3_env(config.env, num_own, **to_dict(env_config))
     model = algorithm("PlasticityPolicy", env, seed=seed, **_arguments(config, env_config), **arguments)
     if start is not None:
         transfer(start, model.policy)
+    if world.rank:
+        return _assist(world, model, config, saved)
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed, "resume": ""}
     data = flat_face(env).engine.dataset
     if config.resume:
@@ -80,10 +97,11 @@ def run_training(
         run = RunFolder.create(
             config.env, settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=dataset
         )
+    world.broadcast(run.path)
     metrics = MetricsCSV(run.metrics_csv, saved["rows"] if saved else 0)
     writer = start_wandb(config.wandb, run, settings, config.wandb_project, resumed=bool(config.resume))
     model.set_logger(make_logger(run, metrics, writer, tensorboard_writer(run, config.tensorboard)))
-    print(_plan(config, data.name, env_config, seed, run, saved["images"] if saved else 0), flush=True)
+    print(_plan(config, data.name, env_config, seed, world, run, saved["images"] if saved else 0), flush=True)
     try:
         if saved:
             before = RewardReport(**saved["before"]) if saved["before"] else None
@@ -95,6 +113,8 @@ def run_training(
         _learn(model, config, run, metrics, before, saved)
     except NotFiniteError as error:
         raise NotFiniteError(f"{error}; the checkpoints in {run.checkpoints} are from before") from error
+    except LostProcessError as error:
+        raise LostProcessError(f"{error} with --resume={run.path}") from error
     except KeyboardInterrupt:
         print(f"\nstopped; go on with --resume={run.path}", file=sys.stderr)
         raise
@@ -131,8 +151,32 @@ def run_training(
     return run.path
 
 
-def _checkpoint(config: SearchConfig) -> dict[str, Any] | None:
-    """Return where the run to resume stands; None: at its beginning."""
+def _assist(world: World, model: EventLearner, config: SearchConfig, saved: dict[str, Any] | None) -> Path:
+    """Learn beside the first process, which logs and saves; return the folder of its run."""
+    path = world.broadcast(None)
+    model.set_logger(Logger(None, []))
+    if saved:
+        model.load_state_dict(saved["other_learners"][world.rank - 1])
+    _learn(model, config, None, None, None, saved)
+    return path
+
+
+def _checkpoint(config: SearchConfig, world: World) -> dict[str, Any] | None:
+    """Return where the run to resume stands; None: at its beginning. The first process reads it for all.
+
+    Raises:
+        ConfigError: Another number of processes has made it, or it has had its images.
+    """
+    saved = world.broadcast(None if world.rank else _newest(config))
+    if saved:
+        number = 1 + len(saved.get("other_learners", ()))
+        if number != world.size:
+            how = f"with torchrun --nproc-per-node {number}" if number > 1 else "without torchrun"
+            raise ConfigError(f"the number of processes must be the run's, {number}, got {world.size}; start it {how}")
+    return saved
+
+
+def _newest(config: SearchConfig) -> dict[str, Any] | None:
     run = RunFolder(config.resume)
     checkpoints = Checkpoints(run.checkpoints)
     checkpoints.tidy()
@@ -145,24 +189,24 @@ def _checkpoint(config: SearchConfig) -> dict[str, Any] | None:
 def _learn(
     model: EventLearner,
     config: SearchConfig,
-    run: RunFolder,
-    metrics: MetricsCSV,
+    run: RunFolder | None,
+    metrics: MetricsCSV | None,
     before: RewardReport | None,
     saved: dict[str, Any] | None,
 ) -> None:
-    """Learn until all images were shown, with checkpoints and progress."""
+    """Learn until all images were shown; there are no folder and no numbers where another process logs."""
     num_steps = flat_face(cast(VecEnv, model.env)).engine.num_steps
     images_per_rollout = model.n_steps * config.num_envs
     images = -(-config.images // images_per_rollout) * images_per_rollout
-    bar = config.progress and sys.stderr.isatty()
-    with StopRequest() as stop:
+    bar = run is not None and config.progress and sys.stderr.isatty()
+    with StopRequest(silent=run is None) as stop:
         extra = {"before": before._asdict() if before else None}
         seconds = saved["seconds"] if saved else 0.0
-        checkpoints = Checkpoints(run.checkpoints)
+        checkpoints = None if run is None else Checkpoints(run.checkpoints)
         callbacks: list[BaseCallback] = [
             SaveCheckpoints(checkpoints, config.checkpoint_every, metrics, stop, seconds, extra)
         ]
-        if config.progress and not bar:
+        if run is not None and config.progress and not bar:
             callbacks.append(ProgressLines(images))
         model.learn(
             images * num_steps - (model.num_timesteps if saved else 0),
@@ -202,12 +246,19 @@ def _judge(model: EventLearner, config: TrainingConfig, env_config: EnvironmentC
 
 
 def _plan(
-    config: TrainingConfig, dataset: str, env_config: EnvironmentConfig, seed: int, run: RunFolder, done: int
+    config: TrainingConfig,
+    dataset: str,
+    env_config: EnvironmentConfig,
+    seed: int,
+    world: World,
+    run: RunFolder,
+    done: int,
 ) -> str:
+    spread = f"{world.size} processes, " if world.size > 1 else ""
     return (
         f"{config.env}: {config.images} images of {dataset}, {config.num_envs} lifetimes side by side, "
         f"{env_config.num_steps} steps an image\n"
-        f"seed {seed}, device {env_config.device}, {torch.get_num_threads()} threads\n"
+        f"{spread}seed {seed}, device {env_config.device}, {torch.get_num_threads()} threads\n"
         f"run folder {run.path}" + (f", going on at {done} images" if done else "")
     )
 

@@ -9,7 +9,8 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
 from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
-from snn_plasticity_gym.agents.on_policy import EventLearner, choice, standardise
+from snn_plasticity_gym.agents.event_means import standardise
+from snn_plasticity_gym.agents.on_policy import EventLearner, choice
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.config.training import LOSS_WEIGHTINGS
 from snn_plasticity_gym.finite import Guard
@@ -116,17 +117,17 @@ class EventA2C(EventLearner, A2C):
         )
 
     def train(self) -> None:
-        """Take one gradient step on the whole rollout; a rollout without any event changes nothing."""
+        """Take one gradient step on the whole rollout; one in which a process has no event changes nothing."""
         if self.exploration == "rule":
             self.learn_from_rules()
             return
-        if not len(self.rollout_buffer):
+        if not self._world.all(len(self.rollout_buffer) > 0):
             return
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         samples = self.samples_with_advantages()
         if self.normalize_advantage:
-            samples = samples._replace(advantages=standardise(samples.advantages))
+            samples = samples._replace(advantages=standardise(samples.advantages, self._world))
 
         def loss(chunk: EventSamples, means: Tensor, values: Tensor) -> Tensor:
             entropy = self.ent_coef * self.policy.entropy

@@ -5,7 +5,7 @@ Axes: B lifetimes, E events kept, P distinct pairs of histories, H histories.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from stable_baselines3.common.utils import get_device
 from torch import Tensor
 
 from snn_plasticity_gym.events import LocalState, SynapseEvents, per_event
+from snn_plasticity_gym.parallel import World
 from snn_plasticity_gym.state import State
 
 
@@ -38,6 +39,11 @@ class EventSamples(NamedTuple):
             extras=state.extras[part],
         )
         return EventSamples(state, *(column[part] for column in self[1:]))
+
+    def chunks(self, size: int) -> Iterator[EventSamples]:
+        """Cut the events into chunks; the tables of pairs and histories stay whole."""
+        for start in range(0, len(self.actions), size):
+            yield self.take(slice(start, start + size))
 
     def compact(self) -> EventSamples:
         """Drop the pairs and histories that no event points to."""
@@ -134,7 +140,8 @@ class EventRolloutBuffer:
         self._history_length = history_space.shape[-1]
         self.gamma = gamma
         self.events_per_image = events_per_image
-        self._generator = torch.Generator(self.device).manual_seed(seed)
+        self._world = World()
+        self._generator = torch.Generator(self.device).manual_seed(self._world.own_seed(seed))
         self.reset()
 
     def state_dict(self) -> State:
@@ -242,7 +249,7 @@ class EventRolloutBuffer:
         return sum(len(episode.pair) for episode in self._episodes if episode is not None)
 
     def samples(self) -> EventSamples:
-        """Return all events of the rollout.
+        """Return all events of the rollout that are this process's.
 
         Raises:
             ValueError: There is none.
@@ -250,6 +257,7 @@ class EventRolloutBuffer:
         if not len(self):
             raise ValueError("the rollout holds no event to learn from")
         totals = self.lifetime_returns()  # (episodes, B)
+        baseline = self._world.all_sum(totals.mean(dim=1)) / self._world.size  # (episodes,) over all lifetimes
         episodes, returns, advantages, numbers = [], [], [], []
         for place, (episode, pay) in enumerate(zip(self._episodes, self._paid, strict=True)):
             if episode is None:
@@ -262,7 +270,7 @@ class EventRolloutBuffer:
             else:
                 discount = self.gamma ** (pay.num_steps - episode.time).to(totals.dtype)  # (E,)
                 returns.append(discount * totals[place, episode.lifetime])
-                advantages.append(discount * (totals[place] - totals[place].mean())[episode.lifetime])
+                advantages.append(discount * (totals[place] - baseline[place])[episode.lifetime])
         events = _join(episodes)
         state = LocalState(
             histories=events.histories,

@@ -132,6 +132,8 @@ class EventES(EventA2C):
 
     def _setup_model(self) -> None:
         super()._setup_model()
+        if self._world.size > 1:
+            raise ValueError("an evolution strategy runs in one process; start it without torchrun")
         population = self.n_envs * self.n_steps // self.rollout_buffer.credit_horizon
         self._explore = EvolvedHeads(self.policy, self._noise, population, self.covariance == "diagonal")
 

@@ -26,6 +26,7 @@ from snn_plasticity_gym.agents.frozen_rule import FrozenRule
 from snn_plasticity_gym.agents.heads import Head, Readout, RuleNetwork
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.parallel import World
 from snn_plasticity_gym.state import State
 
 COMMON_SHARE = 0.1  # c: share of a perturbation's variance that all events have in common
@@ -98,9 +99,14 @@ class IndependentNoise:
 
 
 def draw_perturbations(
-    num_lifetimes: int, shape: tuple[int, ...], generator: torch.Generator, mirrored: bool
+    num_lifetimes: int, shape: tuple[int, ...], generator: torch.Generator, mirrored: bool, world: World
 ) -> Tensor:
-    """Return xi of every lifetime, (B, *shape); mirrored: those of lifetimes 2 k and 2 k + 1 are opposite."""
+    """Return xi of every lifetime, (B, *shape); mirrored: those of lifetimes 2 k and 2 k + 1 are opposite.
+
+    Every process draws those of all processes, from the same stream: that is cheaper than to send them (Salimans et
+    al. 2017, section 2.1). B counts the lifetimes of all, `num_lifetimes` those of one.
+    """
+    num_lifetimes *= world.size
     draws = (num_lifetimes + 1) // 2 if mirrored else num_lifetimes
     xi = torch.randn(draws, *shape, generator=generator, device=generator.device)
     return torch.stack([xi, -xi], dim=1).flatten(0, 1)[:num_lifetimes] if mirrored else xi
@@ -131,10 +137,11 @@ class RuleNoise:
         self._policy = policy
         self._generator = generator
         self._mirrored = mirrored
-        self._moments: Tensor | None = None  # (G, F + 2): sums over events, see `RuleNetwork.explore`
+        self._world = World()
+        self._moments: Tensor | None = None  # (G, F + 2): sums over own events, see `RuleNetwork.explore`
         self._readout: Readout | None = None
         self.scaling: Scaling | None = None  # of this rollout; None: there are no perturbations yet
-        self.drawn: list[Tensor] = []  # xi of this rollout, (B, G, F + 1) each
+        self.drawn: list[Tensor] = []  # xi of this rollout and of all processes' lifetimes, (B, G, F + 1) each
 
     @property
     def ready(self) -> bool:
@@ -153,18 +160,19 @@ class RuleNoise:
     def begin_rollout(self) -> None:
         """Scale the perturbations to come by the events seen so far."""
         self.drawn = []
-        if self._moments is not None:
-            self.scaling = _scaling(self._moments)
-            self._moments = MEMORY * self._moments
+        if self._world.all(self._moments is not None):
+            total = self._world.all_sum(cast(Tensor, self._moments))
+            self.scaling = _scaling(total)
+            self._moments = MEMORY * total / self._world.size
 
     def perturb(self, num_lifetimes: int) -> None:
         """Draw a perturbation for every lifetime."""
         if self.scaling is None:
             return
         num_heads, width = self.scaling.centre.shape
-        xi = draw_perturbations(num_lifetimes, (num_heads, width + 1), self._generator, self._mirrored)
+        xi = draw_perturbations(num_lifetimes, (num_heads, width + 1), self._generator, self._mirrored, self._world)
         self.drawn.append(xi)
-        weights, bias = self.scaling.readout(xi)
+        weights, bias = self.scaling.readout(xi[self._world.rows(num_lifetimes)])
         self._readout = Readout(self._policy.sigma * weights, self._policy.sigma * bias)
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:

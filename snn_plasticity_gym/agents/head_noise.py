@@ -28,6 +28,7 @@ from snn_plasticity_gym.agents.heads import Head, RuleNetwork
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.events import SynapseEvents, per_event
 from snn_plasticity_gym.history import unpack
+from snn_plasticity_gym.parallel import World
 from snn_plasticity_gym.state import State
 
 MEASURED = 256  # events of a time step that are measured, once rules are perturbed
@@ -60,11 +61,12 @@ class HeadNoise:
         self._policy = policy
         self._generator = generator
         self._mirrored = mirrored
-        self._moments: list[Tensor] | None = None  # (3, F) of each layer: sums of 1, x and x^2 over events
+        self._world = World()
+        self._moments: list[Tensor] | None = None  # (3, F) of each layer: sums of 1, x and x^2 over own events
         self._steps = 0  # of this rollout that had events
         self._heads: list[list[tuple[Tensor, Tensor]]] = []  # (B, F, O), (B, 1, O) of each layer of each head
         self.scales: list[LayerScale] = []  # of each layer, head after head; empty: there are no perturbations yet
-        self.drawn: list[Tensor] = []  # xi of this rollout, (B, D) each
+        self.drawn: list[Tensor] = []  # xi of this rollout and of all processes' lifetimes, (B, D) each
 
     @property
     def ready(self) -> bool:
@@ -83,17 +85,18 @@ class HeadNoise:
     def begin_rollout(self) -> None:
         """Scale the perturbations to come by the events seen so far."""
         self.drawn, self._heads, self._steps = [], [], 0
-        if self._moments is not None:
-            self.scales = [_scale(moments) for moments in self._moments]
-            self._moments = [MEMORY * moments for moments in self._moments]
+        if self._world.all(self._moments is not None):
+            totals = [self._world.all_sum(moments) for moments in self._moments or ()]
+            self.scales = [_scale(moments) for moments in totals]
+            self._moments = [MEMORY * moments / self._world.size for moments in totals]
 
     def perturb(self, num_lifetimes: int) -> None:
         """Draw perturbed heads for every lifetime."""
         if not self.ready:
             return
-        xi = draw_perturbations(num_lifetimes, (self.size,), self._generator, self._mirrored)
+        xi = draw_perturbations(num_lifetimes, (self.size,), self._generator, self._mirrored, self._world)
         self.drawn.append(xi)
-        self._follow(self._policy.sigma * xi)
+        self._follow(self._policy.sigma * xi[self._world.rows(num_lifetimes)])
 
     @property
     def size(self) -> int:

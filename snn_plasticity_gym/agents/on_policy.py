@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -15,11 +15,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
 
 from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
+from snn_plasticity_gym.agents.event_means import event_weights, sum_gradients, update_scale
 from snn_plasticity_gym.agents.exploration import Exploration, IndependentNoise, PerturbedRules, RuleNoise
 from snn_plasticity_gym.agents.head_noise import HeadNoise
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
@@ -31,6 +31,7 @@ from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.finite import Guard, NotFiniteError
+from snn_plasticity_gym.parallel import World
 from snn_plasticity_gym.state import State, global_generators, set_global_generators
 
 MOMENTUM = 0.8  # of the steps that exploration "rule" makes
@@ -96,9 +97,12 @@ class EventLearner(OnPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         rewards_events = self.env is not None and flat_face(self.env).engine.task.rewards_events
+        self._world = World()
+        if self._world.size > 1 and self.seed is None:
+            raise ValueError("processes that learn together need a seed, got None")
         super()._setup_model()
-        if self.exploration == "rule" and self.n_envs < 2:
-            raise ValueError(f"exploration rule compares lifetimes, so it needs at least 2, got {self.n_envs}")
+        if self.exploration == "rule" and self._num_lifetimes < 2:
+            raise ValueError(f"exploration rule compares lifetimes, so it needs at least 2, got {self._num_lifetimes}")
         if rewards_events:
             horizon = self.rollout_buffer.credit_horizon
             if horizon > 1 or self.baseline != "critic" or self.exploration != "independent":
@@ -112,15 +116,29 @@ class EventLearner(OnPolicyAlgorithm):
         if self.seed is None:
             self._noise.seed()
         else:
-            self._noise.manual_seed(self.seed)
+            # Perturbed rules are drawn for all lifetimes in every process, noise of events only for its own ones.
+            together = self.exploration == "rule"
+            self._noise.manual_seed(self.seed if together else self._world.own_seed(self.seed))
         self._explore: Exploration = IndependentNoise(self.policy, self._noise)
         if self.exploration == "rule":
             noise = HeadNoise if self.perturb == "head" else RuleNoise
             self._explore = noise(self.policy, self._noise, self.mirrored)
         self._velocity: Tensor | float = 0.0  # running mean of the shifts that "rule" makes, shaped like one xi
 
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """Seed everything; the lifetimes of this process get the seeds that they would have in one with all."""
+        super().set_random_seed(seed)
+        if seed is not None and self.env is not None and self._world.size > 1:
+            self.env.seed(seed + self._world.rank * self.n_envs)
+            flat_face(self.env).engine.common_seed = seed
+
+    @property
+    def _num_lifetimes(self) -> int:
+        """Lifetimes of all processes."""
+        return self.n_envs * self._world.size
+
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_noise", "_explore", "_velocity"]
+        return [*super()._excluded_save_params(), "_noise", "_explore", "_velocity", "_world"]
 
     def _update_learning_rate(self, optimizers: Any) -> None:
         """Set the learning rates from the schedule, each parameter group by its own scale."""
@@ -179,7 +197,7 @@ class EventLearner(OnPolicyAlgorithm):
 
     def dump_logs(self, iteration: int = 0) -> None:
         """Write the log; rollouts are counted from the run's beginning, not from where it was resumed."""
-        steps = self.n_steps * self.n_envs * flat_face(self._vec_env()).engine.num_steps
+        steps = self.n_steps * self._num_lifetimes * flat_face(self._vec_env()).engine.num_steps
         super().dump_logs(self.num_timesteps // steps)
 
     def collect_rollouts(
@@ -233,8 +251,8 @@ class EventLearner(OnPolicyAlgorithm):
             buffer.end_episode(result.reward.to(self.device), face.engine.num_steps, result.event_rewards, fresh)
             results.append(result)
             self._update_info_buffer(_episode_infos(result, face.engine.num_steps, time.time() - self.start_time / 1e9))
-        record_rollout(self.logger, face, results, self.num_timesteps, time.perf_counter() - began)
-        if not whole:
+        record_rollout(self.logger, face, results, self.num_timesteps, time.perf_counter() - began, self._world)
+        if not self._world.all(whole):
             buffer.reset()  # there is nothing to learn from
         callback.update_locals(locals())
         callback.on_rollout_end()
@@ -265,7 +283,7 @@ class EventLearner(OnPolicyAlgorithm):
 
     def _count_step(self, env: VecEnv, callback: BaseCallback, values: dict[str, Any]) -> bool:
         """Note that every network has made a time step; return False if the callback stops the rollout."""
-        self.num_timesteps += env.num_envs
+        self.num_timesteps += self._num_lifetimes
         callback.update_locals(values)
         return callback.on_step()
 
@@ -279,7 +297,8 @@ class EventLearner(OnPolicyAlgorithm):
         explore = cast(PerturbedRules, self._explore)
         if not (explore.ready and self.rollout_buffer.pos):
             return
-        returns = self.rollout_buffer.lifetime_returns()[:: self.rollout_buffer.credit_horizon]  # (draws, B)
+        own = self.rollout_buffer.lifetime_returns()[:: self.rollout_buffer.credit_horizon]
+        returns = self._world.join(own, dim=1)  # (draws, B), B lifetimes of all processes
         advantages = returns - returns.mean(dim=1, keepdim=True)
         if self.advantage == "ranks":
             advantages = ranks(returns)
@@ -309,14 +328,14 @@ class EventLearner(OnPolicyAlgorithm):
         """
         samples, rule = self.rollout_buffer.samples(), self.policy.rule
         if self.normalize_returns:
-            self._return_scale.update(samples.returns.cpu().double().numpy())
+            update_scale(self._return_scale, samples.returns, self._world)
             scale = float(np.sqrt(self._return_scale.var) + 1e-12)
             samples = samples._replace(returns=samples.returns / scale, advantages=samples.advantages / scale)
         if self.baseline == "lifetimes":
             return samples
         with torch.no_grad():
             features = rule.features(samples.state)  # (P, F)
-            values = [rule.value(features, chunk.state) for chunk in chunks(samples)]
+            values = [rule.value(features, chunk.state) for chunk in samples.chunks(LEARNING_CHUNK)]
         return samples._replace(advantages=samples.returns - torch.cat(values))
 
     def accumulate_gradients(
@@ -331,12 +350,12 @@ class EventLearner(OnPolicyAlgorithm):
         Returns:
             Means and values of all events, without gradient, (E,) each.
         """
-        rule, weights = self.policy.rule, self._event_weights(samples)
+        rule, weights = self.policy.rule, event_weights(samples.step, self.loss_weighting, self._world)
         features = rule.features(samples.state)  # (P, F)
         # Where the chunks' gradients meet, for one way back through the front.
         leaf = features.detach().requires_grad_()
         means, values = [], []
-        for chunk, chunk_weights in zip(chunks(samples), weights.split(LEARNING_CHUNK), strict=True):
+        for chunk, chunk_weights in zip(samples.chunks(LEARNING_CHUNK), weights.split(LEARNING_CHUNK), strict=True):
             mean, value = rule.mean(leaf, chunk.state), rule.value(leaf, chunk.state)
             (loss(chunk, mean, value) * chunk_weights).sum().backward()
             means.append(mean.detach())
@@ -344,15 +363,9 @@ class EventLearner(OnPolicyAlgorithm):
         features.backward(leaf.grad)
         return torch.cat(means), torch.cat(values)
 
-    def _event_weights(self, samples: EventSamples) -> Tensor:
-        """Return each event's share in the mean, (E,): alike for all events, or alike for all time steps."""
-        if self.loss_weighting == "event":
-            return torch.full_like(samples.returns, 1.0 / len(samples.returns))
-        _, step, counts = torch.unique(samples.step, return_inverse=True, return_counts=True)
-        return 1.0 / (len(counts) * counts[step]).to(samples.returns.dtype)
-
     def step_optimizer(self) -> float:
-        """Clip the gradient, take one step, and return the gradient's norm before clipping."""
+        """Add up and clip the gradient, take one step, and return the gradient's norm before clipping."""
+        sum_gradients(self.policy.parameters(), self._world)
         norm = float(torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm))
         if math.isfinite(norm):
             self.policy.optimizer.step()
@@ -364,18 +377,14 @@ class EventLearner(OnPolicyAlgorithm):
     def _record_update(self, samples: EventSamples, values: Tensor, **means: float) -> None:
         self._n_updates += 1
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        variance = explained_variance(values.cpu().numpy(), samples.returns.cpu().numpy())
-        if np.isfinite(variance):
-            self.logger.record("train/explained_variance", float(variance))
-        self.logger.record("train/events", len(samples.actions))
-        for name, value in means.items():
-            self.logger.record(f"train/{name}", value)
-
-
-def chunks(samples: EventSamples) -> Iterator[EventSamples]:
-    """Cut the events into chunks; the tables of pairs and histories stay whole."""
-    for start in range(0, len(samples.actions), LEARNING_CHUNK):
-        yield samples.take(slice(start, start + LEARNING_CHUNK))
+        spread, left = (self._world.moments(x.double()).variance for x in (samples.returns, samples.returns - values))
+        if spread > 0 and (left / spread).isfinite():
+            self.logger.record("train/explained_variance", float(1 - left / spread))
+        own = len(samples.actions) * torch.tensor([1.0, *means.values()], dtype=torch.float64)
+        events, *sums = self._world.all_sum(own).tolist()
+        self.logger.record("train/events", int(events))
+        for name, value in zip(means, sums, strict=True):
+            self.logger.record(f"train/{name}", value / events)
 
 
 def choice(what: str, name: str, names: Sequence[str]) -> str:
@@ -383,13 +392,6 @@ def choice(what: str, name: str, names: Sequence[str]) -> str:
     if name not in names:
         raise ValueError(unknown(what, name, names))
     return name
-
-
-def standardise(advantages: Tensor) -> Tensor:
-    """Shift and scale to mean 0 and standard deviation 1; a single advantage is left alone."""
-    if len(advantages) < 2:
-        return advantages
-    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
 
 
 def _episode_infos(result: EpisodeResult, length: int, seconds: float) -> list[dict[str, Any]]:

@@ -12,7 +12,8 @@ from stable_baselines3.common.utils import FloatSchedule
 from torch import Tensor
 
 from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
-from snn_plasticity_gym.agents.on_policy import EventLearner, choice, standardise
+from snn_plasticity_gym.agents.event_means import standardise
+from snn_plasticity_gym.agents.on_policy import EventLearner, choice
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.config.training import ADVANTAGE_SCOPES, LOSS_WEIGHTINGS
 from snn_plasticity_gym.finite import Guard
@@ -148,6 +149,11 @@ class EventPPO(EventLearner):
 
     def _setup_model(self) -> None:
         super()._setup_model()
+        if self._world.size > 1 and self.exploration == "independent":
+            raise ValueError(
+                "PPO with exploration independent draws its minibatches from the events of one process; run it without "
+                "torchrun, or take exploration rule, or A2C"
+            )
         self.clip_range = FloatSchedule(self.clip_range)
 
     def train(self) -> None:
@@ -163,7 +169,7 @@ class EventPPO(EventLearner):
         samples = self.samples_with_advantages()
         values = samples.returns - samples.advantages  # (E,) by the critic that saw the rollout
         if self.normalize_advantage and self.advantage_scope == "rollout":
-            samples = samples._replace(advantages=standardise(samples.advantages))
+            samples = samples._replace(advantages=standardise(samples.advantages, self._world))
 
         def loss(batch: EventSamples, means: Tensor, values: Tensor) -> Tensor:
             log_prob = self.policy.log_prob(means, batch.actions)
@@ -209,5 +215,5 @@ class EventPPO(EventLearner):
             for part in order.split(self.batch_size):
                 batch = samples.take(part).compact()
                 if self.normalize_advantage and self.advantage_scope == "minibatch":
-                    batch = batch._replace(advantages=standardise(batch.advantages))
+                    batch = batch._replace(advantages=standardise(batch.advantages, self._world))
                 yield batch

@@ -22,6 +22,7 @@ from typing import Any, NoReturn, TypeVar
 from snn_plasticity_gym.config.presets import check_name, purpose, read_preset, shipped_file, shipped_files
 from snn_plasticity_gym.config.resuming import read_run, refuse_changes
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, build_configs, nearest, setting_fields, unknown
+from snn_plasticity_gym.launch import let_first_speak
 
 Config = TypeVar("Config")
 TrainerConfig = TypeVar("TrainerConfig")
@@ -109,7 +110,7 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser that answers a mistake in one line: the list of all flags would bury it."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        self.exit(2, f"{self.prog}: error: {let_first_speak()}{message}\n")
 
     def build(self, values: Mapping[str, Any], *types: type) -> tuple[Any, ...]:
         """Build the configurations, or end the program with what is wrong with the values."""

@@ -84,6 +84,7 @@ class Engine:
         self.ages = np.zeros(num_lifetimes, dtype=np.int64)  # images seen in this lifetime
         self.last_episodes: list[LastEpisode | None] = [None] * num_lifetimes  # of this lifetime; None: none judged yet
         self._seeds = [0] * num_lifetimes
+        self.common_seed: int | None = None  # of what `common_noise` shares; None: that of the first lifetime
         self._generations = np.zeros(num_lifetimes, dtype=np.int64)  # lifetimes that grew from the seed so far
         self._stimuli: list[Stimuli | None] = [None] * num_lifetimes
         self._shown: list[Stimulus | None] = [None] * num_lifetimes
@@ -144,8 +145,9 @@ class Engine:
                 self._seeds[row], self._generations[row] = seed, 0
         for row in rows:
             generation = int(self._generations[row])
-            # With common noise every lifetime has images and input spikes of the first one's seed.
-            shown_seed = self._seeds[0] if self.config.common_noise else self._seeds[row]
+            # With common noise every lifetime has images and input spikes of one seed.
+            common = self._seeds[0] if self.common_seed is None else self.common_seed
+            shown_seed = common if self.config.common_noise else self._seeds[row]
             self.network.grow(row, _stream(self._seeds[row], generation, 0))
             self._stimuli[row] = self._new_stimuli(_stream(shown_seed, generation, 1))
             self.ages[row] = 0

@@ -14,8 +14,10 @@ import snn_plasticity_gym  # noqa: F401
 from snn_plasticity_gym.agents import on_policy
 from snn_plasticity_gym.agents.a2c import EventA2C, a2c_loss
 from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
+from snn_plasticity_gym.agents.event_means import event_weights
 from snn_plasticity_gym.agents.exploration import IndependentNoise, RuleNoise
 from snn_plasticity_gym.agents.on_policy import EventLearner
+from snn_plasticity_gym.parallel import World
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 ID = "SNNPlastic-Unsup1-v0"
@@ -229,7 +231,7 @@ def test_two_phases_are_one_time_step_for_the_learner(env_id, tmp_path):
         for episode in (samples.step // 7).unique():
             mine = reward[samples.step // 7 == episode]
             torch.testing.assert_close(mine, mine[:1].expand_as(mine))
-    weights = model._event_weights(samples)
+    weights = event_weights(samples.step, "step", World())
     of_steps = torch.stack([weights[samples.step == step].sum() for step in samples.step.unique()])
     torch.testing.assert_close(of_steps, torch.full_like(of_steps, 1 / len(of_steps)))
 

@@ -8,8 +8,10 @@ from toys import SMALL, BanditEnv, bandit
 
 from snn_plasticity_gym.agents import on_policy
 from snn_plasticity_gym.agents.event_buffer import EventSamples
+from snn_plasticity_gym.agents.event_means import event_weights
 from snn_plasticity_gym.agents.on_policy import EventLearner
 from snn_plasticity_gym.agents.ppo import EventPPO, ppo_loss
+from snn_plasticity_gym.parallel import World
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 ID = "SNNPlastic-Unsup2-v0"
@@ -120,17 +122,16 @@ def test_the_first_pass_has_ratio_one_and_a_tiny_target_kl_stops_after_it():
 
 
 def test_busy_steps_count_no_more_than_quiet_ones_when_steps_are_weighed():
-    model = small_model(loss_weighting="step", events_per_image=0)
+    model = small_model(events_per_image=0)
     model.learn(3 * SMALL["num_steps"])
     samples = model.rollout_buffer.samples()
-    weights = model._event_weights(samples)
+    weights = event_weights(samples.step, "step", World())
     per_step = torch.zeros(int(samples.step.max()) + 1).index_add_(0, samples.step, weights)
     used = per_step[per_step > 0]
     torch.testing.assert_close(used, torch.full_like(used, 1 / len(used)))
     counts = samples.step.bincount()
     assert counts[counts > 0].unique().numel() > 1  # or the test shows nothing
-    model.loss_weighting = "event"
-    assert model._event_weights(samples).unique().tolist() == [pytest.approx(1 / len(samples.step))]
+    assert event_weights(samples.step, "event", World()).unique().tolist() == [pytest.approx(1 / len(samples.step))]
 
 
 def test_same_seed_same_run_and_loading_goes_on(tmp_path):

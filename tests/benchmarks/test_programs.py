@@ -50,3 +50,12 @@ def test_one_line_of_json(program):
         assert all(math.isfinite(number) for number in numbers(results[key])), key
     explained = " ".join(run(program, "--help").split())
     assert [key for key in results if f" {key}: " not in explained] == []
+
+
+def test_processes_say_what_they_hand_over():
+    results = json.loads(run("spread", "--lifetimes=2", "--updates=1", "--n_exc=6", "--num_steps=6"))
+    assert results["processes"] == 1
+    for way in ("independent", "rule, last layers", "rule, heads"):
+        assert results[way]["cpu_seconds"] > 0 and results[way]["messages"] > 0
+    heads = results["rule, heads"]["perturbation_numbers"]
+    assert heads > results["rule, last layers"]["perturbation_numbers"] > 0
