@@ -35,7 +35,7 @@ ROWS: list[tuple[str, str, Callable[[Lines], str]]] = [  # what, aim, measured
     (
         "episode, learned rule, 1 lifetime / 8 lifetimes",
         "≥ 5 images/s",
-        lambda r: f"{r['episode']['images_per_second']:.2g} / {r['episode']['images_per_second_8']:.2g} images/s",
+        lambda r: f"{_two(r['episode']['images_per_second'])} / {_two(r['episode']['images_per_second_8'])} images/s",
     ),
     (
         "share of the limit, 1 lifetime / 8 lifetimes (heads alone, 1)",
@@ -117,13 +117,18 @@ def _fronts(lines: Lines, key: str) -> str:
     return f"{_times(lines['front'][key])} / {_times(lines['front_fresh'][key])}"
 
 
+def _two(number: float) -> str:
+    """Two digits, or the whole part."""
+    return f"{number:.2g}" if number < 10 else f"{number:,.0f}"
+
+
 def _times(ratio: float | None) -> str:
-    return "not measured" if ratio is None else f"{ratio:.2g}×" if ratio < 10 else f"{ratio:,.0f}×"
+    return "not measured" if ratio is None else f"{_two(ratio)}×"
 
 
 def _speeds(images_per_second: dict[str, float]) -> str:
     names = ("zero", "stdp", "target-stdp", "learned")
-    return " / ".join(f"{images_per_second[name]:.2g}" if name in images_per_second else "–" for name in names)
+    return " / ".join(_two(images_per_second[name]) if name in images_per_second else "–" for name in names)
 
 
 def _number(value: float | None) -> str:
