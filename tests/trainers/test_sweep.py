@@ -183,7 +183,12 @@ def test_if_no_run_finishes_the_program_says_so(toy):
 def test_ctrl_c_keeps_what_there_is(toy, tmp_path):
     sweep = toy(parameters={"x": {"values": [0, 5, 1]}})
     command = [sys.executable, str(ROOT / "trainers" / "sweep.py"), sweep, "--run-dir=out"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    options = {"stdout": subprocess.PIPE, "text": True, "start_new_session": True}
+
+    def listen() -> None:  # a shell that put the tests into the background may have told them to ignore it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    with subprocess.Popen(command, preexec_fn=listen, **options) as process:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob("out/*/Toy/run-2")) and time.monotonic() < deadline:
             time.sleep(0.05)
