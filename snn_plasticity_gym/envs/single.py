@@ -6,20 +6,16 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.engine import Engine
-from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.faces import Faces, Observation, action_space, episode_info, observation_space
+from snn_plasticity_gym.envs.flat_face import FlatFace
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
-from snn_plasticity_gym.events import SynapseEvents
-from snn_plasticity_gym.rules.base import Rule
-from snn_plasticity_gym.state import State
 
 
-class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+class PlasticityEnv(FlatFace, gymnasium.Env[Observation, NDArray[np.float32]]):
     """A spiking network whose synapses ask for weight changes.
 
     Description:
@@ -130,39 +126,6 @@ class PlasticityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def _observe(self) -> Observation:
         return {name: values[0] for name, values in self._faces.observe().items()}
-
-    def events(self) -> SynapseEvents | None:
-        """Flat face: the events that wait for an answer, or None when the image has been shown."""
-        return self._faces.events()
-
-    def apply(self, delta_d: torch.Tensor) -> None:
-        """Flat face: answer `events()` with one normalised weight change each, (E,), and go on to the next ones."""
-        self._faces.apply(delta_d)
-
-    def finish(self) -> EpisodeResult:
-        """Flat face: return how the episode went, and show the next image."""
-        return self._faces.finish()
-
-    def live(self, rule: Rule) -> EpisodeResult:
-        """Flat face: `finish` after a rule has answered all events of the image."""
-        return self._faces.live(rule)
-
-    def state_dict(self) -> State:
-        """Flat face: all that decides what follows, between two images.
-
-        Raises:
-            RuntimeError: An image is being shown.
-        """
-        return self._faces.state_dict()
-
-    def load_state_dict(self, state: State) -> None:
-        """Flat face: take over a state of `state_dict`, of an environment with the same settings.
-
-        Raises:
-            ValueError: The settings differ.
-        """
-        self._faces.load_state_dict(state)
-        self._started = True
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return a picture of the network, uint8 (height, width, 3); None without a render mode."""

@@ -7,22 +7,18 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.engine import Engine
-from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.faces import Faces, Observation, action_space, episode_info, observation_space
+from snn_plasticity_gym.envs.flat_face import FlatFace
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
-from snn_plasticity_gym.events import SynapseEvents
-from snn_plasticity_gym.rules.base import Rule
-from snn_plasticity_gym.state import State
 
 
-class PlasticityVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
+class PlasticityVectorEnv(FlatFace, VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
     """B independent networks whose synapses ask for weight changes; `PlasticityEnv` explains spaces and reward.
 
     All lifetimes are simulated in one batch of torch tensors. They reset themselves in the step that ends an episode
@@ -150,39 +146,6 @@ class PlasticityVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[An
             self._elapsed[over] = 0
             self._faces.begin(over)
         return self._faces.observe(), rewards, terminations, truncations, infos
-
-    def events(self) -> SynapseEvents | None:
-        """Flat face: the events of all lifetimes that wait for an answer, or None when the image has been shown."""
-        return self._faces.events()
-
-    def apply(self, delta_d: torch.Tensor) -> None:
-        """Flat face: answer `events()` with one normalised weight change each, (E,), and go on to the next ones."""
-        self._faces.apply(delta_d)
-
-    def finish(self) -> EpisodeResult:
-        """Flat face: return how the episode went, and show the next image to every lifetime."""
-        return self._faces.finish()
-
-    def live(self, rule: Rule) -> EpisodeResult:
-        """Flat face: `finish` after a rule has answered all events of the image."""
-        return self._faces.live(rule)
-
-    def state_dict(self) -> State:
-        """Flat face: all that decides what follows, between two images.
-
-        Raises:
-            RuntimeError: An image is being shown.
-        """
-        return self._faces.state_dict()
-
-    def load_state_dict(self, state: State) -> None:
-        """Flat face: take over a state of `state_dict`, of an environment with the same settings.
-
-        Raises:
-            ValueError: The settings differ.
-        """
-        self._faces.load_state_dict(state)
-        self._started = True
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """Return one picture per lifetime, uint8 (height, width, 3); None without a render mode."""
