@@ -269,7 +269,8 @@ class Engine:
         """Leave out the spikes of lifetimes that are no longer plastic, which then have no events."""
         if not self.network.frozen.any():
             return activity
-        plastic = ~(self.network.frozen if rows is None else self.network.frozen[rows]).unsqueeze(1)  # (R, 1)
+        frozen = self.network.frozen if rows is None else self.network.frozen[rows]  # (R,)
+        plastic = ~frozen.to(self.device).unsqueeze(1)  # (R, 1)
         spikes = {name: fired & plastic for name, fired in activity.spikes.items()}  # (R, N) each
         return activity._replace(spikes=spikes, lists={name: SpikeList.of(fired) for name, fired in spikes.items()})
 

@@ -28,6 +28,14 @@ class LIFParams(NamedTuple):
     one_spike: bool = False  # at most one spike per network and step: the neuron furthest above its threshold
     v_min: float = -math.inf  # mV, below which inhibition does not push the potential, as its reversal potential would
 
+    def silent_steps(self, dt: float) -> int:
+        """Return the refractory period in whole steps of `dt` ms: a sum of steps, rounded, could be one too many."""
+        return math.ceil(self.refractory / dt - 1e-9)
+
+    def threshold_decay(self, dt: float) -> float:
+        """Return what is left of the adaptive threshold after a step of `dt` ms."""
+        return math.exp(-dt / self.tau_theta)
+
 
 class LIFState(NamedTuple):
     """What a population carries from step to step."""
@@ -86,8 +94,7 @@ def fire(potential: Tensor, state: LIFState, params: LIFParams, dt: float) -> tu
     v = potential.masked_fill(spikes, params.v_reset)
     refractory, theta = state.refractory, state.theta
     if params.refractory > 0:
-        silent_steps = math.ceil(params.refractory / dt - 1e-9)  # whole steps: a rounded sum of dt could add one
-        refractory = (refractory - 1).clamp(min=0).masked_fill(spikes, silent_steps)
+        refractory = (refractory - 1).clamp(min=0).masked_fill(spikes, params.silent_steps(dt))
     if params.theta_plus > 0:
-        theta = theta * math.exp(-dt / params.tau_theta) + params.theta_plus * spikes.to(theta.dtype)
+        theta = theta * params.threshold_decay(dt) + params.theta_plus * spikes.to(theta.dtype)
     return spikes, LIFState(v, refractory, theta)

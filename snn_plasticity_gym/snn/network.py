@@ -157,8 +157,8 @@ class Network:
         self.states: dict[str, LIFState] = {
             p.name: lif_init(num_networks, p.size, p.lif, device, dtype) for p in populations if p.lif is not None
         }
-        # (B,) networks that no longer change, whose adaptive thresholds stand still.
-        self.frozen = torch.zeros(num_networks, dtype=torch.bool, device=device)
+        # (B,) networks that no longer change, whose adaptive thresholds stand still; at hand without asking a GPU.
+        self.frozen = torch.zeros(num_networks, dtype=torch.bool)
         self.last_spikes = {  # (B, N) of the step before, which recurrent projections carry
             p.source: torch.zeros(num_networks, self._size(p.source), device=device, dtype=torch.bool)
             for p in self.projections
@@ -253,7 +253,7 @@ class Network:
                 outside = currents[name] if currents and name in currents else None
                 spikes[name], potentials[name], after = advance(population, lists, rows, state, outside)
                 if population.lif.theta_plus > 0 and self.frozen.any():
-                    frozen = _take(self.frozen, rows).unsqueeze(1)  # (R, 1)
+                    frozen = _take(self.frozen.to(self.device), rows).unsqueeze(1)  # (R, 1)
                     after = after._replace(theta=torch.where(frozen, state.theta, after.theta))
                 self.states[name] = LIFState(
                     *(_put(whole, rows, part) for whole, part in zip(self.states[name], after, strict=True))
@@ -290,7 +290,7 @@ class Network:
                 fired = _take(self.last_spikes[projection.source], rows)
             else:
                 fired = lists.spikes[projection.source].contiguous()
-            gain = np.array([projection.gain], total.dtype)
+            gain = total.dtype.type(projection.gain)
             if projection.one_to_one:
                 add_own(fired.numpy(), gain, number)
             else:

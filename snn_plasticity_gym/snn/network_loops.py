@@ -5,7 +5,7 @@ Axes: R networks of the call, N neurons.
 
 from __future__ import annotations
 
-import math
+import functools
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,13 @@ from snn_plasticity_gym.snn.lif import LIFParams
 Array = NDArray[Any]
 
 
+@functools.cache
 def lif_constants(params: LIFParams, dt: float, dtype: Any) -> Array:
     """Return the constants of `lif_loop`, in the precision in which torch would meet them."""
-    silent_steps = math.ceil(params.refractory / dt - 1e-9)
-    decay = math.exp(-dt / params.tau_theta)
     return np.array(
         [
             *(dt / params.tau_mem, params.v_rest, params.v_reset, params.v_th, params.resistance),
-            *(silent_steps, decay, params.theta_plus, params.v_min),
+            *(params.silent_steps(dt), params.threshold_decay(dt), params.theta_plus, params.v_min),
         ],
         dtype=dtype,
     )
@@ -32,7 +31,7 @@ def lif_constants(params: LIFParams, dt: float, dtype: Any) -> Array:
 
 @compiled()
 def add_rows(
-    spikes: Array, networks: Array, weights: Array, offset: int, gain: Array, total: Array, current: Array
+    spikes: Array, networks: Array, weights: Array, offset: int, gain: np.floating[Any], total: Array, current: Array
 ) -> None:
     """Add what the spikes of a source population send to each target neuron.
 
@@ -41,7 +40,7 @@ def add_rows(
         networks: Which networks the R rows are, (R,).
         weights: All weights; the projection's begin at `offset`, (B, n_pre, n_post).
         offset: See there.
-        gain: Current per unit of weight, (1,).
+        gain: Current per unit of weight.
         total: Room for a sum of weights, (n_post,).
         current: Added to, (R, n_post).
     """
@@ -57,16 +56,16 @@ def add_rows(
                     total[post] += weights[first + post]
         if fired:
             for post in range(n_post):
-                current[row, post] += gain[0] * total[post]
+                current[row, post] += gain * total[post]
 
 
 @compiled()
-def add_own(spikes: Array, gain: Array, current: Array) -> None:
-    """Add `gain` (1,) to the current (R, N) of each neuron whose namesake in the source fired, bool (R, N)."""
+def add_own(spikes: Array, gain: np.floating[Any], current: Array) -> None:
+    """Add `gain` to the current (R, N) of each neuron whose namesake in the source fired, bool (R, N)."""
     for row in range(len(spikes)):
         for neuron in range(spikes.shape[1]):
             if spikes[row, neuron]:
-                current[row, neuron] += gain[0]
+                current[row, neuron] += gain
 
 
 @compiled()

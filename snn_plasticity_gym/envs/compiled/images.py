@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -191,9 +190,9 @@ def _populations(network: Network) -> tuple[Populations, dict[str, slice]]:
         "v_th": [p.v_th for p in params],
         "v_min": [p.v_min for p in params],
         "resistance": [p.resistance for p in params],
-        "silent_steps": [math.ceil(p.refractory / network.dt - 1e-9) for p in params],
+        "silent_steps": [p.silent_steps(network.dt) for p in params],
         "theta_plus": [p.theta_plus for p in params],
-        "theta_decay": [math.exp(-network.dt / p.tau_theta) for p in params],
+        "theta_decay": [p.threshold_decay(network.dt) for p in params],
     }
     constants = Populations(
         start=starts,
