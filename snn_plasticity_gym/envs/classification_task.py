@@ -14,6 +14,7 @@ from snn_plasticity_gym.rewards.classification import ClassificationReward
 from snn_plasticity_gym.rewards.winner import winner
 from snn_plasticity_gym.snn.feedforward import INPUT, OUTPUT, classifier
 from snn_plasticity_gym.snn.network import Network, NetworkActivity
+from snn_plasticity_gym.snn.spike_counts import count_spikes
 from snn_plasticity_gym.state import State
 
 
@@ -77,8 +78,8 @@ class ClassificationTask(Task):
     def judge(self, episode: Episode, network: Network) -> Verdict:
         """Judge the output spikes of the steps before a passing factor came on."""
         spikes = episode.raster[OUTPUT][:, : self._judged]  # (R, T', 10)
-        counts = spikes.sum(dim=1)  # (R, 10)
-        winners = winner(counts, first_spike=spikes.int().argmax(dim=1))
-        result = self._reward(counts, winners, episode.labels, spikes.shape[1])
+        counted = count_spikes(spikes)
+        winners = winner(counted)
+        result = self._reward(counted.counts, winners, episode.labels, spikes.shape[1])
         self._factor.end(episode.rows, result.reward)
         return Verdict(result, winners)

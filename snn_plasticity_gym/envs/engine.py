@@ -29,6 +29,7 @@ from snn_plasticity_gym.finite import NotFiniteError
 from snn_plasticity_gym.history import empty_windows, push
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.snn.network import Network, NetworkActivity, SpikeList
+from snn_plasticity_gym.snn.spike_counts import count_spikes, total_spikes
 from snn_plasticity_gym.state import State, restore
 
 
@@ -360,8 +361,8 @@ class Engine:
             reward=verdict.result.reward,
             terms=verdict.result.terms,
             winners=verdict.winners,
-            spikes={name: spikes.sum(dim=(1, 2)) for name, spikes in raster.items()},
-            rates=raster[self.task.readout].float().mean(dim=1),
+            spikes={name: total_spikes(spikes) for name, spikes in raster.items()},
+            rates=count_spikes(raster[self.task.readout]).counts / self.num_steps,
             num_events=self.num_events[index],
             images=torch.tensor([stimulus.image for stimulus in shown], device=self.device),
             labels=labels,

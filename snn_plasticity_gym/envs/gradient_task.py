@@ -14,6 +14,7 @@ from snn_plasticity_gym.rewards.result import RewardResult
 from snn_plasticity_gym.rewards.winner import winner
 from snn_plasticity_gym.snn.feedforward import INPUT, OUTPUT, classifier, lif_params
 from snn_plasticity_gym.snn.network import Network, Projection
+from snn_plasticity_gym.snn.spike_counts import count_spikes
 from snn_plasticity_gym.snn.surrogate import derivative
 
 
@@ -79,7 +80,7 @@ class GradientTask(Task):
             **_active(written, network, self.projections, episode.rows),
         }
         result = RewardResult(terms["alignment"] - terms["penalty"], terms, rewards)
-        return Verdict(result, winner(counts.long(), first_spike=episode.raster[OUTPUT].int().argmax(dim=1)))
+        return Verdict(result, winner(count_spikes(episode.raster[OUTPUT])))
 
     def _gradients(
         self, events: WrittenEvents, network: Network, place: Tensor, spikes: dict[str, Tensor], deltas: list[Tensor]

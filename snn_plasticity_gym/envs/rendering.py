@@ -17,6 +17,7 @@ from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import LastEpisode
 from snn_plasticity_gym.rewards.unsupervised import STABILITY
 from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
+from snn_plasticity_gym.snn.spike_counts import count_spikes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +73,7 @@ def frame_of(engine: Engine, row: int) -> Frame:
     input_counts = engine.raster[task.input_name][row, :steps].sum(dim=0)  # (H * W,)
     raster = engine.raster[task.readout][row].clone()  # (T, N)
     raster[steps:] = False
-    leader = int(winner(raster.sum(dim=0)[None], first_spike=raster.int().argmax(dim=0)[None])[0])
+    leader = int(winner(count_spikes(raster[None]))[0])
     judged = last is not None and last.shown is shown
     field_neuron = last.winner if leader == NO_WINNER and last is not None else leader
     field, field_range = _receptive_field(engine, row, field_neuron)

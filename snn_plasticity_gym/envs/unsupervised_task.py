@@ -11,6 +11,7 @@ from snn_plasticity_gym.rewards.unsupervised import UnsupervisedReward
 from snn_plasticity_gym.rewards.winner import winner
 from snn_plasticity_gym.snn.diehl_cook import EXC, INPUT, diehl_cook
 from snn_plasticity_gym.snn.network import Network
+from snn_plasticity_gym.snn.spike_counts import count_spikes
 from snn_plasticity_gym.state import State
 
 
@@ -54,7 +55,6 @@ class UnsupervisedTask(Task):
 
     def judge(self, episode: Episode, network: Network) -> Verdict:
         """Judge the E neurons' response."""
-        spikes = episode.raster[self.readout]  # (R, T, N)
-        counts = spikes.sum(dim=1)  # (R, N)
-        winners = winner(counts, first_spike=spikes.int().argmax(dim=1))
-        return Verdict(self._reward(episode.rows, episode.places, counts, winners), winners)
+        spikes = count_spikes(episode.raster[self.readout])
+        winners = winner(spikes)
+        return Verdict(self._reward(episode.rows, episode.places, spikes.counts, winners), winners)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.snn.spike_counts import SpikeCounts
+
 NO_WINNER = -1
 
 
-def winner(counts: Tensor, first_spike: Tensor) -> Tensor:
+def winner(spikes: SpikeCounts) -> Tensor:
     """Return the neuron that spiked most; among equals the one that spiked first, then the lowest index.
 
     Args:
-        counts: Spikes of each neuron, int64 (R, N).
-        first_spike: Step of its first spike, int64 (R, N); any value for silent neurons.
+        spikes: Number and first step of the spikes of each neuron, int64 (R, N) both.
 
     Returns:
         Winners, int64 (R,); NO_WINNER where nobody spiked.
     """
+    counts, first_spike = spikes
     most = counts.amax(dim=1, keepdim=True)  # (R, 1)
     never = torch.iinfo(first_spike.dtype).max
     first = first_spike.masked_fill(counts < most, never)  # (R, N)

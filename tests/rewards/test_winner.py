@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
+from snn_plasticity_gym.snn.spike_counts import SpikeCounts
 
 
 def tensor(*rows: list[int]) -> torch.Tensor:
@@ -33,7 +34,7 @@ def tensor(*rows: list[int]) -> torch.Tensor:
     ],
 )
 def test_winner_by_hand(counts: list[int], first_spike: list[int], expected: int) -> None:
-    assert winner(tensor(counts), tensor(first_spike)).tolist() == [expected]
+    assert winner(SpikeCounts(tensor(counts), tensor(first_spike))).tolist() == [expected]
 
 
 @given(seed=st.integers(0, 2**31), rows=st.integers(1, 5), size=st.integers(1, 8), steps=st.integers(1, 12))
@@ -45,4 +46,4 @@ def test_winner_against_a_sort(seed: int, rows: int, size: int, steps: int) -> N
         fired = [(-network[:, k].sum(), network[:, k].argmax(), k) for k in range(size) if network[:, k].any()]
         expected.append(min(fired)[2] if fired else NO_WINNER)
     counts, first_spike = torch.from_numpy(raster.sum(1)), torch.from_numpy(raster.argmax(1))
-    assert winner(counts, first_spike).tolist() == expected
+    assert winner(SpikeCounts(counts, first_spike)).tolist() == expected
