@@ -40,7 +40,7 @@ class FrozenHeads:
     def __call__(self, features: Tensor, state: LocalState) -> Tensor:
         """Return the mean weight change of each event, (E,), from h of each pair, (P, F)."""
         output = torch.empty_like(state.weight)  # (E,)
-        others = self._network.scalars(state)[:, 1:].contiguous().numpy()  # (E, S - 1)
+        others = self._network.other_scalars(state).contiguous().numpy()  # (E, S - 1)
         pair, group, weight = (column.numpy() for column in (state.pair, state.group, state.weight))
         events = by_pair(pair, len(features), group, others)
         for number, (double, single) in enumerate(zip(self._heads, self._single, strict=True)):

@@ -118,10 +118,14 @@ class RuleNetwork(nn.Module):
 
     def scalars(self, state: LocalState) -> Tensor:
         """Return what each event adds to h: weight, kind (where it counts), the environment's extras; (E, S)."""
-        columns = [state.weight.unsqueeze(1)]  # (E, 1)
-        if self.use_kind:
-            columns.append(nn.functional.one_hot(state.kind.long(), NUM_KINDS).to(state.weight.dtype))  # (E, 3)
-        return torch.cat([*columns, state.extras], dim=1)
+        return torch.cat([state.weight.unsqueeze(1), self.other_scalars(state)], dim=1)
+
+    def other_scalars(self, state: LocalState) -> Tensor:
+        """Return the scalars but for the weight, (E, S - 1)."""
+        if not self.use_kind:
+            return state.extras
+        kind = nn.functional.one_hot(state.kind.long(), NUM_KINDS).to(state.weight.dtype)  # (E, 3)
+        return torch.cat([kind, state.extras], dim=1)
 
     def mean(self, features: Tensor, state: LocalState) -> Tensor:
         """Return the mean weight change of each event, tanh of its group's head, in [-1, 1]: (E,)."""

@@ -238,21 +238,21 @@ class Engine:
             The step's events, or the first phase of them; `lengths` has one entry per lifetime of the call.
         """
         at: int | Tensor  # step, common to all or each one's own (R,)
+        some: slice | Tensor  # the lifetimes, where a tensor of all is indexed: a slice costs less than a list of all
         if rows is None:
-            index, where, at = None, self._all, int(self.steps[0])
-            network_input = self.raster[self.task.input_name][:, at]  # (B, n_input)
+            index, some, where, at = None, slice(None), self._all, int(self.steps[0])
         else:
-            index = where = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
+            index = some = where = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
             at = torch.as_tensor(self.steps[rows], device=self.device)
-            network_input = self.raster[self.task.input_name][index, at]  # (R, n_input)
+        network_input = self.raster[self.task.input_name][some, at]  # (R, n_input)
         currents = self.task.currents(where, at)
         activity = self.network.advance({self.task.input_name: network_input}, index, currents)
         self.task.observe(where, at, activity)
         for name, spikes in activity.spikes.items():
             if name != self.task.input_name:
-                self.raster[name][slice(None) if index is None else index, at] = spikes
+                self.raster[name][some, at] = spikes
         for name, potentials in self._potentials.items():
-            potentials[slice(None) if index is None else index, at] = activity.potentials[name]
+            potentials[some, at] = activity.potentials[name]
         windows = {}
         for name, whole in self._windows.items():
             if index is None:
@@ -263,7 +263,7 @@ class Engine:
         self.steps[slice(None) if rows is None else rows] += 1
         events = self._find_events(self._of_plastic(activity, rows), windows, where)
         for phase in events.phases():
-            self.num_events[where] += phase.lengths
+            self.num_events[some] += phase.lengths
         return events._replace(extras=self.task.extras(events))
 
     def _of_plastic(self, activity: NetworkActivity, rows: Sequence[int] | None) -> NetworkActivity:

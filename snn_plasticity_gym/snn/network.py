@@ -157,6 +157,7 @@ class Network:
         self.states: dict[str, LIFState] = {
             p.name: lif_init(num_networks, p.size, p.lif, device, dtype) for p in populations if p.lif is not None
         }
+        self._everyone = torch.arange(num_networks, device=device)
         # (B,) networks that no longer change, whose adaptive thresholds stand still; at hand without asking a GPU.
         self.frozen = torch.zeros(num_networks, dtype=torch.bool)
         self.last_spikes = {  # (B, N) of the step before, which recurrent projections carry
@@ -282,7 +283,7 @@ class Network:
         v, refractory, theta = (part.clone() for part in state)
         current = torch.zeros_like(v)
         number, total = current.numpy(), np.empty(v.shape[1], current.numpy().dtype)
-        everyone = torch.arange(self.num_networks) if rows is None else rows
+        networks = self._everyone if rows is None else rows  # (R,)
         for projection in self.projections:
             if projection.target != population.name:
                 continue
@@ -295,7 +296,7 @@ class Network:
                 add_own(fired.numpy(), gain, number)
             else:
                 offset = self.offsets[projection.name]
-                add_rows(fired.numpy(), everyone.numpy(), self.weights.numpy(), offset, gain, total, number)
+                add_rows(fired.numpy(), networks.numpy(), self.weights.numpy(), offset, gain, total, number)
         if outside is not None:
             current += outside
         potential, spikes = torch.empty_like(v), torch.empty_like(v, dtype=torch.bool)
