@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
+from snn_plasticity_gym.rewards.information import AnswerPairs, information
 from snn_plasticity_gym.rewards.result import RewardResult
 from snn_plasticity_gym.rewards.winner import NO_WINNER
 from snn_plasticity_gym.state import State, restore_all
@@ -25,7 +26,7 @@ class ResponseMemory:
         num_neurons: E neurons.
         window: Time constant of the winner distribution, in images.
         device: Where the tensors live.
-        by_image: Whether winners are remembered by image, too, which costs (B, images, N + 1) numbers.
+        by_image: Whether winners are remembered by image, too; see `AnswerPairs`.
     """
 
     def __init__(
@@ -38,28 +39,29 @@ class ResponseMemory:
         by_image: bool = False,
     ) -> None:
         self.decay = math.exp(-1.0 / window)
+        self.pairs = AnswerPairs(num_lifetimes, num_images, num_neurons, self.decay, device) if by_image else None
         self.wins = torch.zeros(num_lifetimes, num_neurons, device=device)  # exponentially weighted winner counts
         self.responses = torch.zeros(num_lifetimes, num_images, num_neurons, dtype=torch.int16, device=device)
         self.seen = torch.zeros(num_lifetimes, num_images, dtype=torch.bool, device=device)
-        # Exponentially weighted answers to each image, and their weights squared; the last column is silence.
-        self.answers = torch.zeros(num_lifetimes * by_image, num_images, num_neurons + 1, device=device)
-        self.squares = torch.zeros_like(self.answers)
-        self._by_image = by_image
 
     def state_dict(self) -> State:
         """Return all that is remembered."""
-        return {name: getattr(self, name) for name in ("wins", "responses", "seen", "answers", "squares")}
+        own = {name: getattr(self, name) for name in ("wins", "responses", "seen")}
+        return own if self.pairs is None else own | {"pairs": self.pairs.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
         """Take over a state of `state_dict`."""
-        restore_all(self.state_dict(), state)
+        if self.pairs is not None:
+            self.pairs.load_state_dict(state["pairs"])
+        own = {name: tensor for name, tensor in state.items() if name != "pairs"}
+        restore_all({name: getattr(self, name) for name in ("wins", "responses", "seen")}, own)
 
     def forget(self, rows: int | Tensor) -> None:
         """Empty the memory of lifetimes that begin anew."""
         self.wins[rows] = 0.0
         self.seen[rows] = False
-        if self._by_image:
-            self.answers[rows] = self.squares[rows] = 0.0
+        if self.pairs is not None:
+            self.pairs.forget(rows)
 
     def record(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> None:
         """Remember one response of each lifetime in `rows`.
@@ -70,11 +72,8 @@ class ResponseMemory:
             counts: Spikes of each E neuron, (R, N).
             winners: Winner of each lifetime, int64 (R,), or NO_WINNER, which leaves the distribution as it is.
         """
-        if self._by_image:
-            self.answers[rows] *= self.decay
-            self.squares[rows] *= self.decay**2
-            self.answers[rows, images, winners] += 1.0  # NO_WINNER is the last column
-            self.squares[rows, images, winners] += 1.0
+        if self.pairs is not None:
+            self.pairs.record(rows, images, winners)
         won = (winners != NO_WINNER).to(self.wins.dtype)  # (R,)
         self.wins[rows] *= (1.0 - won * (1.0 - self.decay)).unsqueeze(1)
         self.wins[rows, winners.clamp(min=0)] += won
@@ -108,36 +107,6 @@ def stability(counts: Tensor, before: Tensor, seen: Tensor) -> Tensor:
     return torch.where(seen, cosine, math.nan)
 
 
-def information(answers: Tensor, squares: Tensor) -> Tensor:
-    """What a winner tells of the image, H(winner) - H(winner | image) over log N, in collision entropies.
-
-        log(P(two presentations of one image have the same winner) / P(two of different images have the same answer))
-
-    These are entropies of order 2 (Renyi, On measures of entropy and information, 1961). Of Shannon's, few repetitions
-    of a few images tell next to nothing: a network that answers at random would seem to know the image, since no
-    answer has come twice. Pairs are counted without bias. Two silences are no agreement about an image, but are a
-    common answer to different ones.
-
-    Args:
-        answers: Sums of the weights of the answers to each image, (R, images, N + 1), silence last.
-        squares: Sums of their squares.
-
-    Returns:
-        Information, (R,), in [0, 1]; 0 where no image, or one image only, was repeated.
-    """
-    same = answers.square() - squares  # (R, images, N + 1) weight of pairs with the same image and answer
-    of_image = answers.sum(dim=2)  # (R, images)
-    total = of_image.sum(dim=1)  # (R,)
-    same_pairs = (of_image.square() - squares.sum(dim=2)).sum(dim=1)  # (R,)
-    other_pairs = total.square() - of_image.square().sum(dim=1)  # (R,)
-    other = (answers.sum(dim=1).square() - answers.square().sum(dim=1)).sum(dim=1)  # (R,) with the same answer
-    agree = same[:, :, :-1].sum(dim=(1, 2)) / same_pairs.clamp(min=1e-9)
-    collide = other / other_pairs.clamp(min=1e-9)
-    known = (same_pairs > 1e-9) & (other_pairs > 1e-9)
-    ratio = agree.clamp(min=1e-9) / collide.clamp(min=1e-9)
-    return (ratio.log() / math.log(max(answers.shape[2] - 1, 2))).clamp(0.0, 1.0) * known
-
-
 class UnsupervisedReward:
     """R = c_s * sparsity + c_d * diversity + c_r * stability, paid at the end of an episode.
 
@@ -154,9 +123,9 @@ class UnsupervisedReward:
     """
 
     def __init__(self, config: UnsupervisedConfig, num_lifetimes: int, num_images: int, device: torch.device) -> None:
-        self._informs = config.reward_form == "information"
+        by_image = config.reward_form == INFORMATION
         window = config.winner_window
-        self.memory = ResponseMemory(num_lifetimes, num_images, config.n_exc, window, device, self._informs)
+        self.memory = ResponseMemory(num_lifetimes, num_images, config.n_exc, window, device, by_image)
         self._target = config.target_active
         self._weights = torch.tensor([config.c_sparsity, config.c_diversity, config.c_stability], device=device)
         self._join = _weighted_product if config.reward_form == "product" else _weighted_sum
@@ -170,8 +139,8 @@ class UnsupervisedReward:
             DIVERSITY: diversity(self.memory.wins[rows]),
             STABILITY: stability(counts, before, seen),
         }
-        if self._informs:
-            terms[INFORMATION] = information(self.memory.answers[rows], self.memory.squares[rows])
+        if self.memory.pairs is not None:
+            terms[INFORMATION] = information(self.memory.pairs.pairs(rows), counts.shape[1])
             return RewardResult(self._weights.sum() * terms[INFORMATION], terms)
         values = torch.stack(list(terms.values()), dim=1)  # (R, 3)
         present = ~values.isnan()
