@@ -20,7 +20,7 @@ from typing import Any
 from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS, UnsupervisedConfig
 from snn_plasticity_gym.config.evaluate import UNSUPERVISED, AblationConfig
-from snn_plasticity_gym.config.training import A2CConfig, PPOConfig
+from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.trainers.program import run_program
 
 GRID: MappingProxyType[str, dict[str, dict[str, Any]]] = MappingProxyType(
@@ -44,7 +44,7 @@ COLUMNS = ("all_activity", "linear_probe", "spikes", "winner_entropy", "dead")  
 def ablate(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Go through the grid as the flags say; print a line for each combination and return them all."""
     environments = {name: ENVIRONMENTS[name] for name in UNSUPERVISED}
-    config, env_config = parse_configs(AblationConfig, environments, argv, foreign=(A2CConfig, PPOConfig))
+    config, env_config = parse_configs(AblationConfig, environments, argv, foreign=TRAINERS)
     rows = []
     names = [*GRID, "rule", *(title for column in COLUMNS for title in (column, f"{column}_sd")), "cpu_seconds"]
     file = None

@@ -15,7 +15,7 @@ from snn_plasticity_gym.agents.on_policy import EventLearner, flat_face
 from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.metrics import MetricsCSV
 from snn_plasticity_gym.parallel import World
-from snn_plasticity_gym.trainers.interrupts import Stopped, StopRequest
+from snn_plasticity_gym.trainers.interrupts import StopRequest
 
 _logger = logging.getLogger("snn_plasticity_gym")
 
@@ -99,7 +99,7 @@ class SaveCheckpoints(BaseCallback):
         if asked or self._world.any(bool(self._every) and images_shown(self) >= self._due):
             self._save()
         if asked:
-            raise Stopped
+            raise KeyboardInterrupt  # with the checkpoint saved
 
     def _on_training_end(self) -> None:
         self._save()

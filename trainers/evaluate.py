@@ -14,13 +14,13 @@ from typing import Any
 from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS, UnsupervisedConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
-from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
+from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.trainers.program import run_program
 
 
 def evaluate(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Evaluate as the flags say; print the result and return it, by rule."""
-    config, env_config = parse_configs(EvaluateConfig, ENVIRONMENTS, argv, foreign=(A2CConfig, PPOConfig, ESConfig))
+    config, env_config = parse_configs(EvaluateConfig, ENVIRONMENTS, argv, foreign=TRAINERS)
 
     # Seconds of imports, and a wrong flag needs none of them.
     if isinstance(env_config, UnsupervisedConfig):

@@ -9,10 +9,6 @@ from types import FrameType, TracebackType
 from typing import Any
 
 
-class Stopped(KeyboardInterrupt):
-    """The run was asked to stop, and has saved a checkpoint."""
-
-
 class StopRequest:
     """Notes a first Ctrl-C or SIGTERM; a second one ends the program at once. Signals are caught within `with`.
 

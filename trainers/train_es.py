@@ -8,13 +8,14 @@ from pathlib import Path
 
 from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
+from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.training import ESConfig
 from snn_plasticity_gym.trainers.program import run_program
 
 
 def train(argv: Sequence[str] | None = None) -> Path:
     """Train as the flags say, and return the run's folder."""
-    config, env_config = parse_configs(ESConfig, ENVIRONMENTS, argv)
+    config, env_config = parse_configs(ESConfig, ENVIRONMENTS, argv, foreign=(EvaluateConfig,))
 
     # Seconds of imports, and a wrong flag needs none of them.
     from snn_plasticity_gym.agents.evolution import EventES

@@ -266,3 +266,6 @@ class ESConfig(SearchConfig):
                 "a generation needs at least 4 rules, num_envs times images_per_update / credit_horizon, got "
                 f"{population}; raise num_envs"
             )
+
+
+TRAINERS = (A2CConfig, PPOConfig, ESConfig)  # programs whose presets name an environment that others can use, too
