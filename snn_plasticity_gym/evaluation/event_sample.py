@@ -21,9 +21,7 @@ from snn_plasticity_gym.rules.base import Rule
 class EventSample(NamedTuple):
     """Events of B networks, and what a rule answered."""
 
-    events: (
-        SynapseEvents  # N events by projection, as if of one network and time step, so that any rule can answer them
-    )
+    events: SynapseEvents  # N, by projection, as if of one network and time step, so that any rule can answer them
     delta_d: Tensor  # (N,) the rule's answers, clipped to [-1, 1]
     network: Tensor  # (N,) int64
     sites: list[Site]  # of every plastic projection, in the order that `SynapseEvents.projection` counts
@@ -79,14 +77,14 @@ def sample_events(
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **to_dict(config))
     env.reset(seed=seed)
     generator = torch.Generator().manual_seed(seed)
-    projections = [p for p in env.engine.network.projections if p.plasticity is not None]
-    kept: list[_Kept | None] = [None] * len(projections)
-    total = torch.zeros(len(projections), dtype=torch.int64)
+    sites = sites_of(env)
+    kept: list[_Kept | None] = [None] * len(sites)
+    total = torch.zeros(len(sites), dtype=torch.int64)
     for _ in range(images):
         while (events := env.events()) is not None:
             delta_d = rule(events).to(events.weight.dtype)
             keys = torch.rand(len(delta_d), generator=generator)
-            for place in range(len(projections)):
+            for place in range(len(sites)):
                 mine = events.projection == place
                 total[place] += int(mine.sum())
                 before = kept[place]
@@ -97,9 +95,7 @@ def sample_events(
                 kept[place] = joined.smallest(size)
             env.apply(delta_d)
         env.finish()
-    return EventSample(
-        *_joined([one for one in kept if one is not None], config), sites_of(env), env.engine.heads, total
-    )
+    return EventSample(*_joined([one for one in kept if one is not None], config), sites, env.engine.heads, total)
 
 
 def sites_of(env: PlasticityVectorEnv) -> list[Site]:

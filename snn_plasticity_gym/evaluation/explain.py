@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import orthogonal_mp
 
 from snn_plasticity_gym.evaluation.event_sample import EventSample
+from snn_plasticity_gym.evaluation.stdp_fit import r_squared
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.distilled import DistilledRule, Factors, FactorTable, Term
 from snn_plasticity_gym.rules.registry import RULES, make_rule, read_rule
@@ -84,12 +85,6 @@ def distilled(explanations: Sequence[Explanation], sample: EventSample) -> Disti
     return DistilledRule(
         [known.get(name, []) for name in sample.heads], sample.sites[0].dt, sample.sites[0].extra_names
     )
-
-
-def r_squared(told: Array, said: Array) -> float:
-    """Return the share of the variance of `told` that `said` explains; NaN if there is none."""
-    spread = float(np.square(told - told.mean()).sum())
-    return 1.0 - float(np.square(told - said).sum()) / spread if spread > 1e-24 * len(told) else math.nan
 
 
 def candidates(dt: float, history_length: int, extra_names: Sequence[str]) -> list[Factors]:

@@ -18,6 +18,7 @@ from snn_plasticity_gym.data import ImageSet
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import TEST_SEED, examine
+from snn_plasticity_gym.evaluation.curves import test_times
 from snn_plasticity_gym.evaluation.labels import (
     accuracy,
     all_activity,
@@ -69,9 +70,7 @@ class Life(NamedTuple):
     """A network's life by a rule."""
 
     ages: list[int]  # images seen at each snapshot
-    weights: list[
-        dict[str, NDArray[np.float32]]
-    ]  # of its plastic projections at each snapshot: (n_pre, n_post), NaN for no synapse
+    weights: list[dict[str, NDArray[np.float32]]]  # at each snapshot, by plastic projection; see `_weights`
     before: Portrait
     after: Portrait
     rewards: Array  # (I,)
@@ -112,7 +111,7 @@ def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int
     asked = ImageSet(*(part[:TEST_IMAGES] for part in engine.dataset.validation))
     engine.hold_back(labelling)
     env.reset(seed=seed)
-    times = sorted({round(images * k / (SNAPSHOTS - 1)) for k in range(SNAPSHOTS)})
+    times = test_times(images, SNAPSHOTS - 1)
     snapshots = [_weights(engine)]
     before = portrait(engine, config, known, asked)
     rewards, winners, active = np.zeros(images), np.zeros(images, dtype=np.int64), np.zeros(images)
@@ -209,7 +208,7 @@ def _some_of_each(labels: Tensor, count: int) -> Tensor:
 
 
 def _weights(engine: Engine) -> dict[str, NDArray[np.float32]]:
-    """Return copies of the first network's plastic weights; NaN where there is no synapse."""
+    """Return copies of the first network's plastic weights, (n_pre, n_post); NaN where there is no synapse."""
     found = {name: weights.clone().cpu().numpy() for name, weights in engine.plastic_weights(0).items()}
     for projection in engine.network.projections:
         if projection.name in found and not projection.autapses:

@@ -11,10 +11,9 @@ from scipy.optimize import minimize_scalar
 
 Array = NDArray[np.float64]
 
-SHORTEST = (
-    0.25  # of the spacing of delays: the shortest time constant tried, beyond which only the nearest delay counts
-)
-LONGEST = 10.0  # of the longest delay: the longest one, beyond which a window is flat
+# The time constants tried: from where only the nearest delay counts to where a window is flat.
+SHORTEST = 0.25  # of the spacing of delays
+LONGEST = 10.0  # of the longest delay
 GRID = 60  # time constants that the search begins from
 
 
@@ -38,6 +37,12 @@ class WindowFit(NamedTuple):
         return np.where(delays > 0, rise, fall)
 
 
+def r_squared(told: Array, said: Array) -> float:
+    """Return the share of the variance of `told` that `said` explains; NaN if there is none."""
+    spread = float(np.square(told - told.mean()).sum())
+    return 1.0 - float(np.square(told - said).sum()) / spread if spread > 1e-24 * len(told) else math.nan
+
+
 def fit_window(delays: Array, values: Array) -> WindowFit:
     """Fit an STDP window.
 
@@ -59,11 +64,7 @@ def fit_window(delays: Array, values: Array) -> WindowFit:
     )
     fit = WindowFit(a_plus, -a_minus, tau_plus, tau_minus, math.nan, (plus_bound, minus_bound))
     used = delays != 0
-    spread = np.square(values[used] - values[used].mean()).sum()
-    if spread <= 1e-24:
-        return fit
-    left = np.square(values[used] - fit.window(delays[used])).sum()
-    return fit._replace(r_squared=float(1.0 - left / spread))
+    return fit._replace(r_squared=r_squared(values[used], fit.window(delays[used])))
 
 
 def _fit_side(ages: Array, values: Array) -> tuple[float, float, bool]:

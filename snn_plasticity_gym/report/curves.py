@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from snn_plasticity_gym.report.runs import Array, Group, mean_curve
-from snn_plasticity_gym.report.style import COLORS, FAINT, Picture, figure_of, say
+from snn_plasticity_gym.report.style import COLORS, FAINT, Picture, band, figure_of, say
 
 COLUMNS = 3
 SMOOTHED_FROM = 40  # points of a curve from which a running mean is drawn over it
@@ -108,7 +108,7 @@ def _draw(axes: Axes, groups: Sequence[Group], key: str) -> None:
             axes.plot([], [], color=color, label=group.label)
             continue
         if len([curve for curve in curves if len(curve[0])]) > 1:
-            axes.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0)
+            band(axes, x, mean, spread, color)
         elif len(x) >= SMOOTHED_FROM:
             axes.plot(x, mean, color=color, linewidth=0.6, alpha=0.4)
             mean = running_mean(mean, round(SMOOTHED_OVER * len(mean)))

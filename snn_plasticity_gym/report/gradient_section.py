@@ -15,7 +15,7 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.evaluation.figures import bptt_curve
 from snn_plasticity_gym.report.page import Section, Table
 from snn_plasticity_gym.report.runs import Group, Run, mean_curve
-from snn_plasticity_gym.report.style import COLORS, FAINT, QUIET, Picture, figure_of, legend_above, number, say
+from snn_plasticity_gym.report.style import COLORS, FAINT, QUIET, Picture, band, figure_of, legend_above, number, say
 
 MEASURES = {"cosine": "cosine with −g", "sign_agreement": "share of events whose sign is that of −g"}
 
@@ -92,7 +92,7 @@ def _draw_alignment(name: str, group: Group, layers: Sequence[int], ceiling: Cei
             x, mean, spread = mean_curve([run.curve(f"rollout/{measure}_{layer}") for run in group.runs])
             one.plot(x, mean, color=color, linewidth=1.4, label=f"layer {layer}")
             if len(group.runs) > 1:
-                one.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0)
+                band(one, x, mean, spread, color)
             if ceiling is not None:
                 one.axhline(getattr(ceiling, measure)[place], color=color, linestyle="--", linewidth=1)
         one.axhline(0.0 if measure == "cosine" else 0.5, color=FAINT, linewidth=0.8, zorder=0)
@@ -118,9 +118,7 @@ def _draw_loss(name: str, groups: Sequence[Group], bptt: Sequence[Run]) -> Pictu
             x, mean, spread = mean_curve([run.curve(f"rollout/{key}") for run in group.runs])
             axes.plot(x, factor * mean, color=color, linewidth=1.4, label=group.label)
             if len(group.runs) > 1:
-                axes.fill_between(
-                    x, factor * (mean - spread), factor * (mean + spread), color=color, alpha=0.2, linewidth=0
-                )
+                band(axes, x, factor * mean, factor * spread, color)
         for run in bptt:
             curve = bptt_curve(run.path)
             values = factor * curve.values[key][:, 0]

@@ -19,6 +19,7 @@ from snn_plasticity_gym.report.style import (
     MARKERS,
     QUIET,
     Picture,
+    color_bar,
     figure_of,
     legend_above,
     number,
@@ -95,10 +96,7 @@ def _map(figure: Figure, axes: Axes, x: Array, y: Array, values: Array, label: s
     """Draw a map of `values` (Y, X), white at 0."""
     most = float(np.abs(values).max()) or 1.0
     drawn = axes.pcolormesh(x, y, values, cmap=DIVERGING, vmin=-most, vmax=most, shading="nearest", rasterized=True)
-    bar = figure.colorbar(drawn, ax=axes, pad=0.02)
-    bar.set_label(label, fontsize=8)
-    bar.ax.tick_params(labelsize=7)
-    bar.formatter.set_powerlimits((-2, 4))  # type: ignore[attr-defined]
+    color_bar(drawn, axes, label, pad=0.02)
 
 
 def draw_rates(name: str, titles: Sequence[str], responses: Sequence[RateResponse]) -> Picture:

@@ -21,6 +21,7 @@ from snn_plasticity_gym.report.style import (
     QUIET,
     SEQUENTIAL,
     Picture,
+    color_bar,
     figure_of,
     legend_above,
     say,
@@ -36,26 +37,23 @@ def draw_fields(name: str, life: Life) -> Picture:
     """Draw the input weights of the neurons that the input feeds, after learning, and how learning has changed them."""
     figure, axes = figure_of(12.0, 5.6, 1, 2)
     first, last = (life.fields(place)[:MOST_FIELDS] for place in (0, -1))
-    _fields(figure, axes[0], last, "weight (no unit)", signed=bool((last < 0).any()))
+    _fields(axes[0], last, "weight (no unit)", signed=bool((last < 0).any()))
     say(axes[0], f"after {life.ages[-1]} images")
-    _fields(figure, axes[1], last - first, "change of the weight", signed=True)
+    _fields(axes[1], last - first, "change of the weight", signed=True)
     say(axes[1], "changed since before learning")
     shown = f"the first {MOST_FIELDS}" if len(life.fields(0)) > MOST_FIELDS else f"all {len(first)}"
     text = f"Receptive fields: weights {spoken(life.field_projection)} as seen from each of {shown} neurons."
     return Picture(name, figure, text)
 
 
-def _fields(figure: Figure, axes: Axes, fields: NDArray[np.float32], label: str, signed: bool) -> None:
+def _fields(axes: Axes, fields: NDArray[np.float32], label: str, signed: bool) -> None:
     most = float(np.quantile(np.abs(fields), 0.999)) or float(np.abs(fields).max()) or 1.0  # extremes darken all else
     grid, _ = field_grid(fields)
     drawn = axes.imshow(grid, cmap=DIVERGING if signed else SEQUENTIAL, vmin=-most if signed else 0.0, vmax=most,
                         interpolation="nearest")  # fmt: skip
     axes.set_axis_off()
     beyond = ("both" if signed else "max") if np.abs(fields).max() > most else "neither"
-    bar = figure.colorbar(drawn, ax=axes, fraction=0.04, pad=0.01, extend=beyond)
-    bar.set_label(label, fontsize=9)
-    bar.ax.tick_params(labelsize=8)
-    bar.formatter.set_powerlimits((-2, 4))  # type: ignore[attr-defined]
+    color_bar(drawn, axes, label, fraction=0.04, pad=0.01, extend=beyond)
 
 
 def draw_weights(name: str, life: Life) -> Picture:
@@ -82,21 +80,31 @@ def draw_weights(name: str, life: Life) -> Picture:
 
 def draw_signs(name: str, life: Life) -> Picture:
     """Draw, for every plastic projection, the balance of each pre neuron's outgoing weights, in order of size."""
-    names = list(life.weights[0])
+    figure = balances([("before", QUIET, life.weights[0]), ("after", COLORS[0], life.weights[-1])])
+    caption = (
+        "Outgoing weights by neuron: 1 is a neuron that only excites, −1 one that only inhibits, as Dale's law asks."
+    )
+    return Picture(name, figure, caption)
+
+
+def balances(networks: Sequence[tuple[str, str, dict[str, NDArray[np.float32]]]]) -> Figure:
+    """Draw the balances of pre neurons, a panel for each projection and a line for each network.
+
+    Args:
+        networks: Label, colour and weights by projection, (n_pre, n_post), of each; all have the same projections.
+    """
+    names = list(networks[0][2])
     figure, axes = figure_of(max(4.0 * len(names), 5.5), 3.2, 1, len(names))
     for one, projection in zip(axes, names, strict=True):
-        for place, color, label in ((0, QUIET, "before"), (-1, COLORS[0], "after")):
-            index = sign_index(life.weights[place][projection])
+        for label, color, weights in networks:
+            index = sign_index(weights[projection])
             index = np.sort(index[np.isfinite(index)])
             one.plot(np.linspace(0, 1, len(index)), index, color=color, linewidth=1.6, label=label)
         one.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
         one.set_ylim(-1.08, 1.08)
         say(one, spoken(projection), "pre neurons, by balance (share)", "sum w / sum |w| of outgoing weights")
         legend_above(one)
-    caption = (
-        "Outgoing weights by neuron: 1 is a neuron that only excites, −1 one that only inhibits, as Dale's law asks."
-    )
-    return Picture(name, figure, caption)
+    return figure
 
 
 def draw_winners(name: str, life: Life) -> Picture:
@@ -139,9 +147,7 @@ def draw_stability(name: str, life: Life) -> Picture:
         say(one, f"{label}: same image {portrait.same_image:.2f}, others {portrait.other_images:.2f}",
             "image, second showing, by class", "image, first showing, by class")  # fmt: skip
     assert drawn is not None
-    bar = figure.colorbar(drawn, ax=axes, fraction=0.025, pad=0.01)
-    bar.set_label("cosine of spike counts", fontsize=9)
-    bar.ax.tick_params(labelsize=8)
+    color_bar(drawn, axes, "cosine of spike counts", fraction=0.025, pad=0.01)
     caption = (
         "Stability: answers to held-out images shown twice, with other input spikes. A bright diagonal on dark "
         "ground is a network that knows each image again."
@@ -157,9 +163,7 @@ def draw_confusion(name: str, life: Life, unsupervised: bool) -> Picture:
         drawn = _confusion(one, portrait)
         say(one, f"{label}: {100 * portrait.accuracy:.1f} % right", "answer", "label")
     assert drawn is not None
-    bar = figure.colorbar(drawn, ax=axes, fraction=0.025, pad=0.01)
-    bar.set_label("share of the label's images", fontsize=9)
-    bar.ax.tick_params(labelsize=8)
+    color_bar(drawn, axes, "share of the label's images", fraction=0.025, pad=0.01)
     how = (
         "neurons got labels from other training images and answer by all-activity"
         if unsupervised

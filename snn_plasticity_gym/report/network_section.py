@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from snn_plasticity_gym.config.environments import EnvironmentConfig, UnsupervisedConfig
 from snn_plasticity_gym.evaluation.network_life import Life, Portrait
 from snn_plasticity_gym.report.network_figures import network_pictures
 from snn_plasticity_gym.report.page import Section, Table
 
-ROWS = {
+ROWS: dict[str, Callable[[Portrait], float]] = {
     "accuracy (%)": lambda portrait: 100 * portrait.accuracy,
     "spikes for an image": lambda portrait: portrait.activity["spikes"],
     "neurons active for an image (%)": lambda portrait: 100 * portrait.activity["active"],
@@ -26,7 +28,7 @@ def network_section(life: Life, config: EnvironmentConfig, prefix: str) -> Secti
         config: Settings of its environment.
         prefix: Of the names of pictures and tables.
     """
-    rows = [[name, _said(life.before, value), _said(life.after, value)] for name, value in ROWS.items()]
+    rows = [[name, *(f"{value(moment):.3g}" for moment in (life.before, life.after))] for name, value in ROWS.items()]
     table = Table(
         f"{prefix}network",
         ["answering neurons, held-out images", "before", "after"],
@@ -39,8 +41,3 @@ def network_section(life: Life, config: EnvironmentConfig, prefix: str) -> Secti
     )
     pictures = network_pictures(life, isinstance(config, UnsupervisedConfig), prefix)
     return Section("What it does to a network", text, pictures, [table])
-
-
-def _said(portrait: Portrait, value: object) -> str:
-    assert callable(value)
-    return f"{value(portrait):.3g}"

@@ -9,10 +9,10 @@ import numpy as np
 
 from snn_plasticity_gym.evaluation.event_sample import EventSample
 from snn_plasticity_gym.evaluation.kernels import PairWindow, pair_window
-from snn_plasticity_gym.evaluation.network_life import Life, sign_index
+from snn_plasticity_gym.evaluation.network_life import Life
 from snn_plasticity_gym.evaluation.probes import Site
 from snn_plasticity_gym.report.kernel_figures import DELAY, branches
-from snn_plasticity_gym.report.network_figures import spoken
+from snn_plasticity_gym.report.network_figures import balances, spoken
 from snn_plasticity_gym.report.page import Section, Table
 from snn_plasticity_gym.report.style import COLORS, FAINT, Picture, figure_of, legend_above, number, say
 from snn_plasticity_gym.rules.base import Rule
@@ -51,7 +51,7 @@ def _compare(studies: Sequence[Study], prefix: str) -> Section:
     ]
     pictures = [
         _draw_kernels(f"{prefix}kernels", studies, names, weights, windows),
-        _draw_signs(f"{prefix}signs", studies, names),
+        _draw_signs(f"{prefix}signs", studies),
         _draw_winners(f"{prefix}winners", studies),
     ]
     return Section("Side by side", "", pictures, [_table(f"{prefix}networks", studies, names, windows)])
@@ -83,17 +83,9 @@ def _draw_kernels(name: str, studies: Sequence[Study], names: Sequence[str], wei
     return Picture(name, figure, caption)
 
 
-def _draw_signs(name: str, studies: Sequence[Study], names: Sequence[str]) -> Picture:
-    figure, axes = figure_of(max(4.0 * len(names), 5.5), 3.3, 1, len(names))
-    for one, projection in zip(axes, names, strict=True):
-        for study, color in zip(studies, COLORS, strict=False):
-            index = sign_index(study.life.weights[-1][projection])
-            index = np.sort(index[np.isfinite(index)])
-            one.plot(np.linspace(0, 1, len(index)), index, color=color, linewidth=1.6, label=study.label)
-        one.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
-        one.set_ylim(-1.08, 1.08)
-        say(one, spoken(projection), "pre neurons, by balance (share)", "sum w / sum |w| of outgoing weights")
-        legend_above(one)
+def _draw_signs(name: str, studies: Sequence[Study]) -> Picture:
+    networks = [(study.label, color, study.life.weights[-1]) for study, color in zip(studies, COLORS, strict=False)]
+    figure = balances(networks)
     return Picture(name, figure, "Outgoing weights by neuron after learning: 1 only excites, −1 only inhibits.")
 
 

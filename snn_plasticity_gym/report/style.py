@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import io
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
 
+import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito (2008)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -53,6 +60,22 @@ def legend_above(axes: Axes) -> None:
     count = len(axes.get_legend_handles_labels()[1])
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 0.985), ncols=count, frameon=False, fontsize=7.5,
                 columnspacing=0.9, handlelength=1.1, handletextpad=0.4, borderaxespad=0.2)  # fmt: skip
+
+
+def color_bar(drawn: ScalarMappable, axes: Axes | Sequence[Axes], label: str, **placement: Any) -> Colorbar:
+    """Put a colour bar beside the axes; `placement` is for `Figure.colorbar`."""
+    first = axes if isinstance(axes, Axes) else axes[0]
+    figure = cast(Figure, first.figure)
+    bar = figure.colorbar(drawn, ax=axes, **placement)
+    bar.set_label(label, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    bar.formatter.set_powerlimits((-2, 4))  # type: ignore[attr-defined]
+    return bar
+
+
+def band(axes: Axes, x: Values, mean: Values, spread: Values, color: str) -> None:
+    """Shade from mean - spread to mean + spread."""
+    axes.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0)
 
 
 def number(value: float) -> str:

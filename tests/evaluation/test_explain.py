@@ -8,7 +8,8 @@ import torch
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.evaluation.event_sample import EventSample, sample_events
-from snn_plasticity_gym.evaluation.explain import NETWORKS, candidates, distilled, explain, r_squared
+from snn_plasticity_gym.evaluation.explain import NETWORKS, candidates, distilled, explain
+from snn_plasticity_gym.evaluation.stdp_fit import r_squared
 from snn_plasticity_gym.rules.distilled import DistilledRule, Term
 from snn_plasticity_gym.rules.registry import make_rule
 
