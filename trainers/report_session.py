@@ -14,6 +14,7 @@ import torch
 from stable_baselines3.common.logger import Image, Logger
 
 from snn_plasticity_gym.agents.saved import load_learned
+from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.evaluation.event_sample import sample_events
 from snn_plasticity_gym.evaluation.explain import NETWORKS, distilled, explain
@@ -28,6 +29,8 @@ from snn_plasticity_gym.report.runs import Run, differing, flat, group_runs, out
 from snn_plasticity_gym.report.side_section import Study, side_sections
 from snn_plasticity_gym.rules.constant import ZeroRule
 from snn_plasticity_gym.trainers.evaluation_session import DISTILLED, learning_rate
+
+LIVES = 16  # networks over whose lives rewards are averaged where plasticity ends
 
 _logger = logging.getLogger("snn_plasticity_gym")
 
@@ -167,14 +170,24 @@ def _study(run: Run, config: ReportConfig, several: bool) -> tuple[Study, list[S
     if explanations:
         formula = distilled(explanations, sample)
         formula.save(run.path)
-        shown = (
-            config.reward_images + NETWORKS * env_config.plastic_images
-        )  # what is shown while plastic does not count
+        networks, shown = _lifetimes(env_config, config.reward_images)
         rewards = {
-            label: reward_of(one, run.env, env_config, NETWORKS, shown, JUDGE_SEED).reward
+            label: reward_of(one, run.env, env_config, networks, shown, JUDGE_SEED).reward
             for label, one in (("the rule", rule), ("its formula", formula), ("no plasticity", ZeroRule()))
         }
         parts.append(explanation_section(explanations, rewards, prefix, f"{DISTILLED}{run.path}"))
     life = live_through(rule, run.env, env_config, config.life_images, config.seed)
     parts.append(network_section(life, env_config, prefix))
     return Study(run.label, rule, sample, life), [part._replace(title=part.title + suffix) for part in parts]
+
+
+def _lifetimes(config: EnvironmentConfig, images: int) -> tuple[int, int]:
+    """Return by how many networks, and on how many images in all, rules are compared, of which at least `images` count.
+
+    Where plasticity ends, what follows counts, to the end of the lifetime: some rewards have a value only there.
+    """
+    if not config.plastic_images:
+        return NETWORKS, images
+    after = config.lifetime_length - config.plastic_images if config.lifetime_length else images
+    networks = max(LIVES, -(-images // after))
+    return networks, networks * (config.plastic_images + after)

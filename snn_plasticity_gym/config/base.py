@@ -122,3 +122,8 @@ class EnvironmentConfig:
                 f"history_length must be at most num_steps, got history_length={self.history_length} and "
                 f"num_steps={self.num_steps}; lower the first or raise the second"
             )
+        if self.lifetime_length and self.plastic_images >= self.lifetime_length:
+            raise ConfigError(
+                f"plastic_images must be less than lifetime_length, so that something follows, got plastic_images="
+                f"{self.plastic_images} and lifetime_length={self.lifetime_length}; lower the first or raise the second"
+            )

@@ -25,7 +25,7 @@ class ReportConfig:
     )
     reward_images: int = setting(
         32,
-        "Images on which a rule and its formula are compared by reward.",
+        "Images on which a rule and its formula are compared by reward, at least.",
         unit="images",
         section="Study",
         ge=1,

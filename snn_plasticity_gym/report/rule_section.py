@@ -159,7 +159,7 @@ def explanation_section(
         f"{prefix}formula_reward",
         ["rule", "reward"],
         [[name, f"{reward:.4g}".replace("-", "−")] for name, reward in rewards.items()],
-        "Mean reward on the same fresh networks and held-out images, plasticity on.",
+        "Mean reward on the same fresh networks and held-out images; after plasticity where that ends.",
     )
     return Section("What explains it", "", [draw_explanations(f"{prefix}explained", explanations)], [table, earned])
 

@@ -48,6 +48,7 @@ BAD = [
     ({"image_pool": -1}, ["image_pool", "got -1", "greater than or equal to 0"]),
     ({"lifetime_length": -1}, ["lifetime_length", "got -1", "greater than or equal to 0"]),
     ({"events_per_step": 0}, ["events_per_step", "got 0", "greater than or equal to 1"]),
+    ({"plastic_images": 4, "lifetime_length": 4}, ["plastic_images=4", "lifetime_length=4", "less than"]),
     ({"gain_input_exc": 0.0}, ["gain_input_exc", "got 0.0", "greater than 0"]),
     ({"gain_exc_inh": -1.0}, ["gain_exc_inh", "got -1.0", "greater than or equal to 0"]),
     ({"gain_inh_exc": -1.0}, ["gain_inh_exc", "got -1.0", "greater than or equal to 0"]),
