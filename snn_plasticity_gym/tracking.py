@@ -26,6 +26,7 @@ from stable_baselines3.common.logger import HumanOutputFormat, KVWriter, Logger,
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.files import atomic_path
+from snn_plasticity_gym.report.page import Table
 
 PACKAGES = ("snn-plasticity-gym", "torch", "gymnasium", "stable-baselines3", "numpy", "wandb")
 
@@ -124,7 +125,15 @@ def make_logger(run: RunFolder, *writers: KVWriter | None, verbose: int = 0) -> 
 
 def tensorboard_writer(run: RunFolder, wanted: bool) -> KVWriter | None:
     """What writes TensorBoard's files into a run's folder; None if it is not wanted."""
-    return TensorBoardOutputFormat(str(run.path / "tensorboard")) if wanted else None
+    return _TensorBoard(str(run.path / "tensorboard")) if wanted else None
+
+
+class _TensorBoard(TensorBoardOutputFormat):
+    """SB3's writer, which writes tables as texts in Markdown."""
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        known = {key: value.markdown() if isinstance(value, Table) else value for key, value in key_values.items()}
+        super().write(known, key_excluded, step)
 
 
 def require_tensorboard(wanted: bool) -> None:

@@ -291,12 +291,13 @@ def test_pictures_and_tables_become_media(tmp_path):
     assert read_csv(run) == []  # a row of nothing is none
 
 
-def test_tensorboard_gets_numbers_and_pictures_when_asked(tmp_path):
+def test_tensorboard_gets_numbers_pictures_and_tables_when_asked(tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     run = create(tmp_path)
     logger = make_logger(run, tensorboard_writer(run, True))
     logger.record("train/loss", 0.5)
     logger.record("report/picture", Image(np.zeros((4, 6, 3), dtype=np.uint8), "HWC"))
+    logger.record("report/table", Table("table", ["a", "b"], [["1", "x|y"]], "Said below."))
     logger.dump(7)
     logger.close()
     events = accumulator.EventAccumulator(str(run.path / "tensorboard"))
@@ -304,6 +305,8 @@ def test_tensorboard_gets_numbers_and_pictures_when_asked(tmp_path):
     assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(7, 0.5)]
     (picture,) = events.Images("report/picture")
     assert (picture.height, picture.width) == (4, 6)
+    (table,) = events.Tensors("report/table/text_summary")
+    assert table.tensor_proto.string_val[0].decode() == "| a | b |\n| --- | --- |\n| 1 | x\\|y |\n\nSaid below."
     assert tensorboard_writer(run, False) is None
 
 

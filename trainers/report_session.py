@@ -77,7 +77,7 @@ def report_at_end(run: Path, logger: Logger, step: int) -> Path | None:
                 pixels = np.asarray(PIL.Image.open(picture_file(run, picture)).convert("RGB"))  # (height, width, 3)
                 logger.record(f"report/{picture.name}", Image(pixels, "HWC"), exclude=("stdout", "log", "json"))
             for table in part.tables:
-                logger.record(f"report/{table.name}", table, exclude=("stdout", "log", "json", "tensorboard"))
+                logger.record(f"report/{table.name}", table, exclude=("stdout", "log", "json"))
         logger.dump(step)
         return page
     except Exception as error:

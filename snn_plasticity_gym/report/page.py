@@ -27,6 +27,12 @@ class Table(NamedTuple):
     caption: str = ""
     folded: bool = False  # shown only when asked for
 
+    def markdown(self) -> str:
+        """Return the table as Markdown, its caption below it."""
+        lines = [self.head, ["---"] * len(self.head), *self.rows]
+        written = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+        return "\n".join(written + (["", self.caption] if self.caption else []))
+
 
 class Section(NamedTuple):
     """A part of a report."""
