@@ -68,12 +68,8 @@ def draw_weights(name: str, life: Life) -> Picture:
             share = np.histogram(weights, edges)[0] / len(weights)
             one.stairs(share, edges, color=color, linewidth=1.4, label=f"{age}")
         one.set_yscale("log")
-        say(
-            one,
-            f"{spoken(projection)}, images seen:",
-            "weight (no unit)",
-            "share of synapses",
-        )
+        one.xaxis.set_major_locator(MaxNLocator(4))
+        say(one, f"{spoken(projection)}, images seen:", "weight (no unit)", "share of synapses")
         legend_above(one)
     return Picture(name, figure, f"Weights before learning, on the way and after, in bins of 1/{BINS} of the range.")
 
@@ -205,7 +201,7 @@ def draw_raster(name: str, life: Life) -> Picture:
 
 def _spikes(axes: Axes, spikes: NDArray[np.bool_], color: str) -> None:
     step, neuron = spikes.nonzero()
-    size = float(np.clip(300 / spikes.shape[1], 1.5, 6))
+    size = float(np.clip(40 / np.sqrt(len(step) + 1), 2, 4))  # points; few spikes are to be seen, many not to touch
     axes.plot(step + 1, neuron, "s", markersize=size, color=color, markeredgewidth=0)
     axes.set_xlim(0.5, len(spikes) + 0.5)
     axes.set_ylim(-0.5, spikes.shape[1] - 0.5)
