@@ -7,6 +7,7 @@ from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 NORMS = ("l1", "l2")
 REWARD_FORMS = ("sum", "product", "information")
+CREDITS = ("global", "neuron")
 
 
 @config_class
@@ -94,6 +95,13 @@ class UnsupervisedConfig(EnvironmentConfig):
         section="Reward",
         choices=REWARD_FORMS,
     )
+    credit: str = setting(
+        "global",
+        "What an event is rewarded by: the reward of the image, or by how much the image's reward would be less if the "
+        "event's E neuron had been silent (difference reward), with exploration independent.",
+        section="Reward",
+        choices=CREDITS,
+    )
     c_sparsity: float = setting(1 / 3, "Weight of sparsity.", section="Reward", ge=0)
     c_diversity: float = setting(1 / 3, "Weight of diversity.", section="Reward", ge=0)
     c_stability: float = setting(1 / 3, "Weight of stability.", section="Reward", ge=0)
@@ -111,6 +119,10 @@ class UnsupervisedConfig(EnvironmentConfig):
     def check(self) -> None:
         """Refuse settings that contradict each other."""
         super().check()
+        if self.credit == "neuron" and self.reward_form == "information":
+            raise ConfigError(
+                "credit=neuron needs reward_form=sum or product, got information, which many images earn together"
+            )
         _check_interval("w_exc_init_min", self.w_exc_init_min, "w_exc_init_max", self.w_exc_init_max)
         _check_interval("w_inh_init_min", self.w_inh_init_min, "w_inh_init_max", self.w_inh_init_max)
         if not (self.w_exc_init_min >= 0 and self.w_exc_init_max <= self.w_exc_max):

@@ -74,10 +74,10 @@ class Engine:
             )
             for population in self.task.populations
         }
-        self._potentials = {  # (B, T, N) before the reset, kept where events are rewarded one by one
+        self._potentials = {  # (B, T, N) before the reset, kept where the task needs them
             population.name: torch.zeros(num_lifetimes, config.num_steps, population.size, device=self.device)
             for population in self.task.populations
-            if population.lif is not None and self.task.rewards_events
+            if population.lif is not None and self.task.needs_potentials
         }
         self._log = EventLog()
         self._eligibility = Eligibility(config, self.network) if config.modulation == "reward" else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,9 +20,7 @@ class WrittenEvents(NamedTuple):
     synapse: Tensor  # (E,) address in `Network.weights`
     projection: Tensor  # (E,)
     before: Tensor  # (E,) weight before the event
-    change: (
-        Tensor  # (E,) weight change that was asked for: eta * alpha * delta_d, before the clip to the weight's range
-    )
+    change: Tensor  # (E,) weight change asked for: eta * alpha * delta_d, before the clip to the weight's range
 
 
 class EventLog:
@@ -60,6 +58,21 @@ def rewind(network: Network, written: list[WrittenEvents], num_steps: int) -> It
             network.weights[written[place].synapse] = written[place].before
         yield step, places.get(step, [])
     network.weights.copy_(final)
+
+
+def by_projection(
+    events: WrittenEvents, network: Network, projections: Sequence[Projection]
+) -> Iterator[tuple[Projection, Tensor, Tensor, Tensor, Tensor]]:
+    """Yield each plastic projection with its events' places (M,), lifetimes, pre and post neurons, int64 (M,) each.
+
+    Args:
+        events: Events.
+        network: The networks.
+        projections: The plastic ones, in the order that `WrittenEvents.projection` counts.
+    """
+    for place, projection in enumerate(projections):
+        mine = (events.projection == place).nonzero().squeeze(1)  # (M,)
+        yield (projection, mine, *ends_of(network, projection, events.synapse[mine]))
 
 
 def ends_of(network: Network, projection: Projection, synapse: Tensor) -> tuple[Tensor, Tensor, Tensor]:

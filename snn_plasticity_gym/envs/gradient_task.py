@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import GradConfig
-from snn_plasticity_gym.envs.event_log import WrittenEvents, ends_of, rewind
+from snn_plasticity_gym.envs.event_log import WrittenEvents, by_projection, rewind
 from snn_plasticity_gym.envs.task import Episode, Task, Verdict
 from snn_plasticity_gym.events import SynapseEvents
 from snn_plasticity_gym.rewards.gradient import Adjoint, alignment_reward, loss_and_output_gradient
@@ -34,7 +34,7 @@ class GradientTask(Task):
     input_name = INPUT
     readout = OUTPUT
     extra_names: tuple[str, ...] = ("layer",)
-    rewards_events = True
+    rewards_events = needs_potentials = True
 
     def __init__(self, config: GradConfig, n_input: int, device: torch.device) -> None:
         self.groups = ["grad"]
@@ -56,8 +56,7 @@ class GradientTask(Task):
         loss, output_gradient = loss_and_output_gradient(counts, episode.labels, config.alpha_softmax, config.num_steps)
         curve = derivative(config.surrogate, config.surrogate_width)
         adjoint = Adjoint(self._params, config.dt, [p.gain for p in self.projections], curve)
-        place = torch.zeros(network.num_networks, dtype=torch.int64, device=counts.device)
-        place[episode.rows] = torch.arange(num_lifetimes, device=counts.device)  # lifetime -> row of this call
+        place = episode.places_of_lifetimes(network.num_networks)
         everyone = num_lifetimes == network.num_networks
         rewards: list[Tensor] = [torch.empty(0)] * len(written)
         alignment = _Alignment(num_lifetimes, num_layers, counts.device)
@@ -87,11 +86,10 @@ class GradientTask(Task):
     ) -> tuple[Tensor, Tensor]:
         """Return row of the call, int64, and gradient g = s_i(t) delta_j(t) of each event, (E,) both."""
         row, gradient = torch.empty_like(events.synapse), torch.empty_like(events.change)
-        for layer, projection in enumerate(self.projections):
-            mine = (events.projection == layer).nonzero().squeeze(1)  # (M,)
-            lifetime, pre, post = ends_of(network, projection, events.synapse[mine])
+        layers = by_projection(events, network, self.projections)
+        for delta, (projection, mine, lifetime, pre, post) in zip(deltas, layers, strict=True):
             row[mine] = place[lifetime]
-            gradient[mine] = spikes[projection.source][row[mine], pre] * deltas[layer][row[mine], post]
+            gradient[mine] = spikes[projection.source][row[mine], pre] * delta[row[mine], post]
         return row, gradient
 
 

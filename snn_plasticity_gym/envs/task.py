@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from snn_plasticity_gym.envs.event_log import WrittenEvents
@@ -22,8 +23,14 @@ class Episode(NamedTuple):
     places: Tensor  # (R,) int64, place of the image in the lifetime's pool
     labels: Tensor  # (R,) int64
     raster: dict[str, Tensor]  # bool (R, T, N), spikes of each population
-    potentials: dict[str, Tensor]  # (R, T, N) before the reset; empty unless events are rewarded one by one
-    written: list[WrittenEvents]  # what was done to the weights, in order; likewise
+    potentials: dict[str, Tensor]  # (R, T, N) before the reset; empty unless the task needs them
+    written: list[WrittenEvents]  # what was done to the weights, in order; empty unless events are rewarded one by one
+
+    def places_of_lifetimes(self, num_lifetimes: int) -> Tensor:
+        """Return where each lifetime stands among the R, int64 (B,); 0 for those that are not among them."""
+        place = torch.zeros(num_lifetimes, dtype=torch.int64, device=self.rows.device)
+        place[self.rows] = torch.arange(len(self.rows), device=self.rows.device)
+        return place
 
 
 class Verdict(NamedTuple):
@@ -47,6 +54,7 @@ class Task(ABC):
     readout: str  # population that answers it
     extra_names: tuple[str, ...] = ()  # scalars of an event beyond its weight and kind
     rewards_events = False  # each event has a reward of its own
+    needs_potentials = False  # membrane potentials are kept for `judge`
     follows_steps = False  # `currents` or `observe` does something, so that steps have to be taken one by one
 
     def start_lifetime(self, row: int, rng: np.random.Generator) -> None:  # noqa: B027 - nothing to do is a default

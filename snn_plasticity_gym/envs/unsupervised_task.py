@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from snn_plasticity_gym.config.environments import Unsup2Config, UnsupervisedConfig
+from snn_plasticity_gym.envs.event_log import by_projection
 from snn_plasticity_gym.envs.task import Episode, Task, Verdict
 from snn_plasticity_gym.rewards.unsupervised import UnsupervisedReward
 from snn_plasticity_gym.rewards.winner import winner
 from snn_plasticity_gym.snn.diehl_cook import EXC, INPUT, diehl_cook
 from snn_plasticity_gym.snn.network import Network
-from snn_plasticity_gym.snn.spike_counts import count_spikes
+from snn_plasticity_gym.snn.spike_counts import SpikeCounts, count_spikes
 from snn_plasticity_gym.state import State
 
 
@@ -36,6 +38,7 @@ class UnsupervisedTask(Task):
         self.groups = ["exc", "inh"] if apart else ["single"]
         self.populations, self.projections = diehl_cook(config, n_input, groups=(0, int(apart)))
         self._reward = UnsupervisedReward(config, num_lifetimes, num_images, device)
+        self.rewards_events = config.credit == "neuron"
 
     def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
         """Forget winners and responses of the lifetime before."""
@@ -57,4 +60,19 @@ class UnsupervisedTask(Task):
         """Judge the E neurons' response."""
         spikes = count_spikes(episode.raster[self.readout])
         winners = winner(spikes)
-        return Verdict(self._reward(episode.rows, episode.places, spikes.counts, winners), winners)
+        events = self._credit(episode, network, spikes, winners) if self.rewards_events else None
+        result = self._reward(episode.rows, episode.places, spikes.counts, winners)
+        return Verdict(result._replace(event_rewards=events), winners)
+
+    def _credit(self, episode: Episode, network: Network, spikes: SpikeCounts, winners: Tensor) -> list[Tensor]:
+        """Return the reward of each event, that of its post neuron: (E,) for each entry of `episode.written`."""
+        worth = self._reward.by_neuron(episode.rows, episode.places, spikes, winners)  # (R, N)
+        place = episode.places_of_lifetimes(network.num_networks)
+        plastic = [projection for projection in self.projections if projection.plasticity is not None]
+        rewards = []
+        for entry in episode.written:
+            own = torch.empty_like(entry.change)
+            for _, mine, lifetime, _, post in by_projection(entry, network, plastic):  # all lead to E neurons
+                own[mine] = worth[place[lifetime], post]
+            rewards.append(own)
+        return rewards

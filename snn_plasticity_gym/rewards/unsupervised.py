@@ -10,7 +10,8 @@ from torch import Tensor
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
 from snn_plasticity_gym.rewards.information import AnswerPairs, information
 from snn_plasticity_gym.rewards.result import RewardResult
-from snn_plasticity_gym.rewards.winner import NO_WINNER
+from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
+from snn_plasticity_gym.snn.spike_counts import SpikeCounts
 from snn_plasticity_gym.state import State, restore_all
 
 SPARSITY, DIVERSITY, STABILITY = "sparsity", "diversity", "stability"
@@ -63,6 +64,12 @@ class ResponseMemory:
         if self.pairs is not None:
             self.pairs.forget(rows)
 
+    def wins_with(self, rows: Tensor, winners: Tensor) -> Tensor:
+        """Return the winner distributions of lifetimes (R,) once these winners (R,) have won, (R, N)."""
+        won = (winners != NO_WINNER).to(self.wins.dtype)  # (R,)
+        faded = self.wins[rows] * (1.0 - won * (1.0 - self.decay)).unsqueeze(1)
+        return faded.scatter_add(1, winners.clamp(min=0).unsqueeze(1), won.unsqueeze(1))
+
     def record(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> None:
         """Remember one response of each lifetime in `rows`.
 
@@ -74,16 +81,18 @@ class ResponseMemory:
         """
         if self.pairs is not None:
             self.pairs.record(rows, images, winners)
-        won = (winners != NO_WINNER).to(self.wins.dtype)  # (R,)
-        self.wins[rows] *= (1.0 - won * (1.0 - self.decay)).unsqueeze(1)
-        self.wins[rows, winners.clamp(min=0)] += won
+        self.wins[rows] = self.wins_with(rows, winners)
         self.responses[rows, images] = counts.clamp(max=torch.iinfo(torch.int16).max).to(torch.int16)
         self.seen[rows, images] = True
 
 
 def sparsity(counts: Tensor, target: float) -> Tensor:
     """1 - |a - a*| / max(a*, 1 - a*), where a is the share of neurons that fired: (R, N) -> (R,)."""
-    active = (counts > 0).float().mean(dim=1)  # (R,)
+    return sparsity_of((counts > 0).float().mean(dim=1), target)
+
+
+def sparsity_of(active: Tensor, target: float) -> Tensor:
+    """`sparsity` from the share of neurons that fired, of any shape."""
     return (1.0 - (active - target).abs() / max(target, 1.0 - target)).clamp(0.0, 1.0)  # rounding may step out
 
 
@@ -142,17 +151,56 @@ class UnsupervisedReward:
         if self.memory.pairs is not None:
             terms[INFORMATION] = information(self.memory.pairs.pairs(rows), counts.shape[1])
             return RewardResult(self._weights.sum() * terms[INFORMATION], terms)
-        values = torch.stack(list(terms.values()), dim=1)  # (R, 3)
-        present = ~values.isnan()
-        weights = self._weights * present  # (R, 3)
-        share = weights / weights.sum(dim=1, keepdim=True)
-        reward = self._join(values.nan_to_num(1.0), share, self._weights.sum())
-        return RewardResult(reward, terms)
+        return RewardResult(self._joined(torch.stack(list(terms.values()), dim=-1)), terms)
+
+    def by_neuron(self, rows: Tensor, images: Tensor, spikes: SpikeCounts, winners: Tensor) -> Tensor:
+        """What the spikes of each neuron are worth: the reward less what it were if that neuron had been silent.
+
+        This is the difference reward G(z) - G(z_-i) of Wolpert & Tumer (Optimal payoff functions for members of
+        collectives, 2001), with the image's spikes of neuron i left out and nothing else changed. It is to be asked
+        for before the episode is judged, which is remembered.
+
+        Args:
+            rows: Lifetimes, int64 (R,).
+            images: Place of the image in the lifetime's pool, int64 (R,).
+            spikes: Of the E neurons, (R, N).
+            winners: Winner of each lifetime, int64 (R,).
+
+        Returns:
+            (R, N); 0 for a neuron that did not fire.
+        """
+        memory, counts = self.memory, spikes.counts
+        before, seen = memory.responses[rows, images], memory.seen[rows, images]  # (R, N), (R,)
+        everyone = torch.arange(counts.shape[1], device=counts.device)
+        wins = everyone == winners.unsqueeze(1)  # (R, N)
+        # Without its winner an image goes to the next best; without another neuron nothing changes there.
+        next_best = winner(SpikeCounts(counts.masked_fill(wins, 0), spikes.first))
+        own, other = (diversity(memory.wins_with(rows, who)).unsqueeze(1) for who in (winners, next_best))  # (R, 1)
+        now, then = counts.double(), before.double()  # (R, N)
+        left = now.square().sum(dim=1, keepdim=True) - now.square()  # (R, N) squared norm without the neuron
+        product = (now * then).sum(dim=1, keepdim=True) - now * then
+        norms = (left * then.square().sum(dim=1, keepdim=True)).sqrt()
+        cosine = torch.where(norms > 0, product / norms.clamp(min=1e-9), 0.0).clamp(0.0, 1.0).float()
+        active = (counts > 0).float()
+        without = (
+            sparsity_of((active.sum(dim=1, keepdim=True) - active) / counts.shape[1], self._target),
+            torch.where(wins, other, own),
+            cosine.masked_fill(~seen.unsqueeze(1), math.nan),
+        )
+        present = (sparsity(counts, self._target), own.squeeze(1), stability(counts, before, seen))
+        reward = self._joined(torch.stack(present, dim=-1)).unsqueeze(1)  # (R, 1)
+        return (reward - self._joined(torch.stack(without, dim=-1))).masked_fill(counts == 0, 0.0)
+
+    def _joined(self, values: Tensor) -> Tensor:
+        """Join terms, NaN where one has no value: (..., 3) -> (...)."""
+        weights = self._weights * ~values.isnan()  # (..., 3)
+        share = weights / weights.sum(dim=-1, keepdim=True)
+        return self._join(values.nan_to_num(1.0), share, self._weights.sum())
 
 
 def _weighted_sum(values: Tensor, share: Tensor, scale: Tensor) -> Tensor:
-    return scale * (share * values).sum(dim=1)
+    return scale * (share * values).sum(dim=-1)
 
 
 def _weighted_product(values: Tensor, share: Tensor, scale: Tensor) -> Tensor:
-    return scale * values.pow(share).prod(dim=1)
+    return scale * values.pow(share).prod(dim=-1)

@@ -1,5 +1,6 @@
 """The reward's terms against numbers worked out by hand, and its memory against plain loops."""
 
+import copy
 import math
 from typing import Any
 
@@ -18,7 +19,8 @@ from snn_plasticity_gym.rewards.unsupervised import (
     sparsity,
     stability,
 )
-from snn_plasticity_gym.rewards.winner import NO_WINNER
+from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
+from snn_plasticity_gym.snn.spike_counts import count_spikes
 
 CPU = torch.device("cpu")
 
@@ -336,3 +338,30 @@ def test_counts_are_left_as_they_were() -> None:
     counts, reward = tensor([1, 2, 0, 0]), make_reward()
     reward(tensor(0), tensor(0), counts, tensor(1))
     assert counts.tolist() == [[1, 2, 0, 0]]
+
+
+# Credit by neuron
+
+
+@pytest.mark.parametrize("form", ["sum", "product"])
+def test_a_neuron_is_worth_what_is_lost_without_it(form: str) -> None:
+    """Against judging the same image again and again, each time with another neuron silent."""
+    rng = np.random.default_rng(3)
+    reward = make_reward(num_lifetimes=2, reward_form=form, n_exc=6, target_active=0.3)
+    rows, differing = tensor(0, 1), 0
+    for _ in range(40):
+        raster = torch.from_numpy(rng.random((2, 5, 6)) < rng.choice([0.0, 0.1, 0.4]))
+        places = torch.from_numpy(rng.integers(0, 3, 2))
+        spikes = count_spikes(raster)
+        shares = reward.by_neuron(rows, places, spikes, winner(spikes))
+        expected = []
+        for silent in range(6):
+            part = raster.clone()
+            part[:, :, silent] = False
+            rest = count_spikes(part)
+            expected.append(copy.deepcopy(reward)(rows, places, rest.counts, winner(rest)).reward)
+        whole = reward(rows, places, spikes.counts, winner(spikes)).reward
+        torch.testing.assert_close(shares, whole.unsqueeze(1) - torch.stack(expected, dim=1), atol=1e-6, rtol=1e-5)
+        assert not shares[spikes.counts == 0].any()
+        differing += int((shares.abs() > 1e-3).sum())
+    assert differing > 100
