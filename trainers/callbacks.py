@@ -52,6 +52,28 @@ class ImageCallback(BaseCallback):
         raise NotImplementedError
 
 
+class SigmaSchedule(BaseCallback):
+    """Lets sigma go evenly from its first value to its last, rollout by rollout.
+
+    Args:
+        first: In the first rollout.
+        last: When all images are shown.
+    """
+
+    def __init__(self, first: float, last: float) -> None:
+        super().__init__()
+        self._first, self._last = first, last
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        policy = cast(EventLearner, self.model).policy
+        done = self.model.num_timesteps / self.model._total_timesteps
+        policy.sigma = self._first + (self._last - self._first) * done
+        self.logger.record("train/sigma", policy.sigma)
+
+
 class SaveCheckpoints(BaseCallback):
     """Saves everything between two updates, every so many images, at the end, and when the run is asked to stop.
 

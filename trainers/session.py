@@ -34,7 +34,7 @@ from snn_plasticity_gym.tracking import (
     require_tensorboard,
     tensorboard_writer,
 )
-from snn_plasticity_gym.trainers.callbacks import ProgressLines, SaveCheckpoints
+from snn_plasticity_gym.trainers.callbacks import ProgressLines, SaveCheckpoints, SigmaSchedule
 from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.wandb_writer import start_wandb
@@ -206,6 +206,8 @@ def _learn(
         callbacks: list[BaseCallback] = [
             SaveCheckpoints(checkpoints, config.checkpoint_every, metrics, stop, seconds, extra)
         ]
+        if isinstance(config, LearnerConfig) and config.sigma_end is not None:
+            callbacks.append(SigmaSchedule(config.sigma, config.sigma_end))
         if run is not None and config.progress and not bar:
             callbacks.append(ProgressLines(images))
         model.learn(

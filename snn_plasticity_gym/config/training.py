@@ -129,6 +129,12 @@ class SearchConfig(TrainingConfig):
 class LearnerConfig(SearchConfig):
     """What the policy gradient trainers have in common."""
 
+    sigma_end: float | None = setting(
+        None,
+        "Sigma to which it goes evenly from the first update to the last; none: it stays.",
+        section="Learning",
+        gt=0,
+    )
     learning_rate: float = setting(
         3e-4, "Learning rate alpha_actor of front and heads (Adam).", section="Learning", gt=0
     )

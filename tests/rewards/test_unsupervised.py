@@ -294,6 +294,14 @@ def test_information_of_plain_cases(winners: list[int], worth: float) -> None:
     assert float(result.terms["information"]) == pytest.approx(worth, abs=1e-3)
 
 
+@pytest.mark.parametrize("window", [3.0, 100.0, 1000.0])
+def test_images_that_never_came_again_tell_nothing(window: float) -> None:
+    """Weights that fade leave no pair of presentations by rounding."""
+    reward = make_reward(num_images=30, reward_form="information", winner_window=window)
+    for image in range(30):
+        assert float(judge(reward, image, [int(image % 4 == neuron) for neuron in range(4)]).reward) == 0.0
+
+
 def test_winners_at_random_tell_nothing_however_little_is_known_of_them() -> None:
     """Entropies of Shannon's kind, estimated by shares, called half of all there is to know known."""
     rng, found = np.random.default_rng(1), []

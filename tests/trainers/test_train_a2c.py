@@ -89,6 +89,13 @@ def test_same_seed_same_numbers(tmp_path):
     assert run("c", 4) != run("d", 3)
 
 
+@pytest.mark.parametrize("flags", [[], ["--exploration=rule"]])
+def test_sigma_goes_evenly_from_its_first_value_to_its_last(flags, tmp_path):
+    folder = train([*FLAGS, *SHORT, *flags, f"--run_dir={tmp_path}", "--sigma=0.2", "--sigma_end=0.1"])
+    told = [float(row["train/sigma"]) for row in metrics(folder) if row["train/sigma"]]
+    assert told == pytest.approx([0.2, 0.175, 0.15, 0.125])
+
+
 def test_a_sweep_agent_may_write_flags_in_its_own_way(tmp_path):
     folder = train(
         [
