@@ -25,6 +25,9 @@ class RunConfig:
     )
     run_dir: str = setting("runs", "Folder of all runs; a run is run_dir/env/name.", section="Run")
     run_name: str = setting("", "Name of this run; made from time and seed if empty.", section="Run")
+    checkpoint_every: int = setting(
+        200, "Images between checkpoints, of which the newest three stay; 0: none.", unit="images", section="Run", ge=0
+    )
     progress: bool = setting(True, "Show a progress bar (on a terminal) or progress lines (elsewhere).", section="Run")
     wandb: str = setting(
         "auto",
@@ -63,9 +66,6 @@ class TrainingConfig(RunConfig):
         unit="images",
         section="Run",
         ge=0,
-    )
-    checkpoint_every: int = setting(
-        200, "Images between checkpoints, of which the newest three stay; 0: none.", unit="images", section="Run", ge=0
     )
 
 
