@@ -34,6 +34,7 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int = 3) -> None:
         self._folder = folder
         self._keep = keep
+        self._failed = False  # the last attempt
 
     def paths(self) -> list[Path]:
         """Return the files, newest last; of the same image, the one written last."""
@@ -59,6 +60,19 @@ class Checkpoints:
         for old in self.paths()[: -self._keep]:
             old.unlink()
         return path
+
+    def attempt(self, images: int, state: dict[str, Any]) -> bool:
+        """Save, or warn that it could not be, unless the attempt before has; return whether it could."""
+        try:
+            self.save(images, state)
+        except OSError as error:
+            if not self._failed:
+                what = error.strerror or error
+                _logger.warning("no checkpoint at %d images: %s; every update tries again", images, what)
+            self._failed = True
+            return False
+        self._failed = False
+        return True
 
     def newest(self) -> dict[str, Any] | None:
         """Return the newest checkpoint that is whole, or None; a warning names each one that is not.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 
-def torch_device(name: str) -> torch.device:
+def torch_device(name: torch.device | str) -> torch.device:
     """Return the device `name`.
 
     Raises:
@@ -14,7 +14,7 @@ def torch_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (TypeError, RuntimeError, AssertionError) as error:
         available = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
         raise ValueError(f"device must be one of {', '.join(available)} here, got {name!r}") from error
     return device

@@ -11,14 +11,16 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 
-from snn_plasticity_gym.trainers import train_a2c, train_es, train_ppo
+from snn_plasticity_gym.trainers import train_a2c, train_bptt, train_es, train_ppo
 from snn_plasticity_gym.trainers.program import run_program
 
-PROGRAMS = {"train_a2c": train_a2c, "train_es": train_es, "train_ppo": train_ppo}
+PROGRAMS = {"train_a2c": train_a2c, "train_bptt": train_bptt, "train_es": train_es, "train_ppo": train_ppo}
 
 # Forked from a process that has imported everything and trained nothing: torch's threads do not survive a fork.
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["processes", "snn_plasticity_gym.trainers.session"])
+_context.set_forkserver_preload(
+    ["processes", "snn_plasticity_gym.trainers.session", "snn_plasticity_gym.trainers.bptt_session"]
+)
 
 
 def start(
@@ -31,7 +33,7 @@ def start(
     """Start a training.
 
     Args:
-        program: `train_a2c`, `train_es` or `train_ppo`.
+        program: `train_a2c`, `train_bptt`, `train_es` or `train_ppo`.
         arguments: Its flags.
         errors: File for what it says on stderr.
         file_size: Bytes beyond which no file may grow: writes then fail as on a full disk. 0: no limit.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from typing import Any, cast
@@ -16,8 +15,6 @@ from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.metrics import MetricsCSV
 from snn_plasticity_gym.parallel import World
 from snn_plasticity_gym.trainers.interrupts import StopRequest
-
-_logger = logging.getLogger("snn_plasticity_gym")
 
 
 class ImageCallback(BaseCallback):
@@ -37,14 +34,14 @@ class ImageCallback(BaseCallback):
         return images_shown(self)
 
     def _on_training_start(self) -> None:
-        self._next = _next_multiple(self.images, self._every)
+        self._next = next_multiple(self.images, self._every)
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_end(self) -> None:
         if self.images >= self._next:
-            self._next = _next_multiple(self.images, self._every)
+            self._next = next_multiple(self.images, self._every)
             self.act()
 
     def act(self) -> None:
@@ -101,7 +98,6 @@ class SaveCheckpoints(BaseCallback):
         super().__init__()
         self._checkpoints, self._metrics, self._stop = checkpoints, metrics, stop
         self._every, self._before, self._extra = every, seconds, extra
-        self._failed = False  # the last attempt
         self._world = World()
 
     def _on_step(self) -> bool:
@@ -109,7 +105,7 @@ class SaveCheckpoints(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._first = self.num_timesteps
-        self._due = _next_multiple(images_shown(self), self._every)
+        self._due = next_multiple(images_shown(self), self._every)
         # Stable-Baselines3 has just begun to measure time and speed.
         self.model.start_time -= int(self._before * 1e9)
         self.model._num_timesteps_at_start = 0
@@ -130,7 +126,7 @@ class SaveCheckpoints(BaseCallback):
         images, model = images_shown(self), cast(EventLearner, self.model)
         learners = self._world.collect(model.state_dict())
         if self._checkpoints is None or self._metrics is None:
-            self._due = _next_multiple(images, self._every)
+            self._due = next_multiple(images, self._every)
             return
         state = {
             "learner": learners[0],
@@ -141,16 +137,8 @@ class SaveCheckpoints(BaseCallback):
             "seconds": (time.time_ns() - model.start_time) / 1e9,
             **self._extra,
         }
-        try:
-            self._checkpoints.save(images, state)
-        except OSError as error:
-            if not self._failed:
-                what = error.strerror or error
-                _logger.warning("no checkpoint at %d images: %s; every update tries again", images, what)
-            self._failed = True
-            return
-        self._failed = False
-        self._due = _next_multiple(images, self._every)
+        if self._checkpoints.attempt(images, state):
+            self._due = next_multiple(images, self._every)
 
 
 def images_shown(callback: BaseCallback) -> int:
@@ -158,7 +146,8 @@ def images_shown(callback: BaseCallback) -> int:
     return callback.num_timesteps // flat_face(callback.training_env).engine.num_steps
 
 
-def _next_multiple(images: int, every: int) -> int:
+def next_multiple(images: int, every: int) -> int:
+    """Return the first multiple of `every` beyond `images`; 0 if `every` is."""
     return (images // every + 1) * every if every else 0
 
 

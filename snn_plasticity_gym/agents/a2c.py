@@ -8,11 +8,12 @@ from stable_baselines3 import A2C
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
+from snn_plasticity_gym.agents.arguments import check_learner
 from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
 from snn_plasticity_gym.agents.event_means import standardise
-from snn_plasticity_gym.agents.on_policy import EventLearner, choice
+from snn_plasticity_gym.agents.on_policy import EventLearner
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
-from snn_plasticity_gym.config.training import LOSS_WEIGHTINGS
+from snn_plasticity_gym.config.training import A2CConfig
 from snn_plasticity_gym.finite import Guard
 
 
@@ -57,6 +58,9 @@ class EventA2C(EventLearner, A2C):
         normalize_returns: Divide returns by their running standard deviation, for rewards of any scale.
         nan_policy: Where a number is not finite: "raise" stops and names it, "skip" leaves out what it would spoil.
         kwargs: Further arguments of `stable_baselines3.A2C`: policy_kwargs, seed, device, verbose, ...
+
+    Raises:
+        ConfigError: An argument is beyond what the trainer's setting of its name allows, or two contradict each other.
     """
 
     def __init__(
@@ -87,9 +91,10 @@ class EventA2C(EventLearner, A2C):
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
+        check_learner(A2CConfig, locals())
         self.normalize_returns = normalize_returns
         self.guard = Guard(nan_policy)
-        self.loss_weighting = choice("loss_weighting", loss_weighting, LOSS_WEIGHTINGS)
+        self.loss_weighting = loss_weighting
         self._set_estimator(exploration, mirrored, rule_learning_rate, baseline, perturb, advantage)
         buffer = {
             "events_per_image": events_per_image,

@@ -13,6 +13,9 @@ from gymnasium import spaces
 from stable_baselines3.common.utils import get_device
 from torch import Tensor
 
+from snn_plasticity_gym.config.arguments import LARGEST_SEED, check_argument, check_arguments
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.config.training import LearnerConfig
 from snn_plasticity_gym.events import LocalState, SynapseEvents, per_event
 from snn_plasticity_gym.parallel import World
 from snn_plasticity_gym.state import State
@@ -105,7 +108,7 @@ class EventRolloutBuffer:
         seed: Of the sampling.
 
     Raises:
-        ValueError: `events_per_image` is negative, `credit_horizon` not positive, or `credit_from` not less than it.
+        ConfigError: A number is beyond what the trainers' settings of its name allow, or no history is observed.
     """
 
     def __init__(
@@ -123,12 +126,22 @@ class EventRolloutBuffer:
         credit_from: int = 0,
         seed: int = 0,
     ) -> None:
-        if events_per_image < 0:
-            raise ValueError(f"events_per_image must be at least 0 (0 keeps all events), got {events_per_image}")
-        if credit_horizon < 1:
-            raise ValueError(f"credit_horizon must be at least 1, got {credit_horizon}")
-        if not 0 <= credit_from < credit_horizon:
-            raise ValueError(f"credit_from must be in 0 ... credit_horizon - 1={credit_horizon - 1}, got {credit_from}")
+        settings = {
+            "buffer_size": buffer_size,
+            "gamma": gamma,
+            "n_envs": n_envs,
+            "events_per_image": events_per_image,
+            "credit_horizon": credit_horizon,
+            "gamma_lifetime": gamma_lifetime,
+            "credit_from": credit_from,
+        }
+        check_arguments(LearnerConfig, settings, {"buffer_size": "images_per_update", "n_envs": "num_envs"})
+        check_argument("seed", seed, int, ge=0, le=LARGEST_SEED)
+        if not isinstance(observation_space, spaces.Dict) or "history" not in observation_space.spaces:
+            raise ConfigError(
+                f"observation_space must be a Dict with history, as plasticity environments have, "
+                f"got {observation_space}"
+            )
         self.credit_horizon = credit_horizon
         self.credit_from = credit_from
         self.gamma_lifetime = gamma_lifetime

@@ -19,11 +19,14 @@ from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
 from snn_plasticity_gym.agents.a2c import EventA2C
+from snn_plasticity_gym.agents.arguments import check_learner
 from snn_plasticity_gym.agents.head_noise import HeadNoise, LayerScale
-from snn_plasticity_gym.agents.on_policy import choice
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
-from snn_plasticity_gym.config.training import COVARIANCES
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.config.training import ESConfig
 from snn_plasticity_gym.state import State
+
+WHOLE_RULES = {"exploration": "rule", "perturb": "head", "baseline": "lifetimes"}  # arguments of `EventA2C`
 
 
 class EvolvedHeads(HeadNoise):
@@ -113,6 +116,9 @@ class EventES(EventA2C):
         n_steps: Images shown to each lifetime in a generation, a multiple of `credit_horizon`.
         credit_horizon: Images for which a lifetime follows a rule.
         kwargs: Further arguments of `EventA2C`: credit_from, gamma_lifetime, policy_kwargs, seed, ...
+
+    Raises:
+        ConfigError: An argument is beyond what the trainer's setting of its name allows, or two contradict each other.
     """
 
     def __init__(
@@ -124,11 +130,12 @@ class EventES(EventA2C):
         credit_horizon: int = 1,
         **kwargs: Any,
     ) -> None:
-        self.covariance = choice("covariance", covariance, COVARIANCES)
-        if n_steps % credit_horizon:
-            raise ValueError(f"n_steps must be a multiple of credit_horizon={credit_horizon}, got {n_steps}")
-        whole_rules = {"exploration": "rule", "perturb": "head", "baseline": "lifetimes"}
-        super().__init__(policy, env, n_steps=n_steps, credit_horizon=credit_horizon, **(whole_rules | kwargs))
+        check_learner(ESConfig, locals())
+        for name, value in WHOLE_RULES.items():
+            if kwargs.setdefault(name, value) != value:
+                raise ConfigError(f"{name} is {value!r} in an evolution strategy, got {kwargs[name]!r}; leave it out")
+        self.covariance = covariance
+        super().__init__(policy, env, n_steps=n_steps, credit_horizon=credit_horizon, **kwargs)
 
     def _setup_model(self) -> None:
         super()._setup_model()

@@ -35,9 +35,11 @@ from snn_plasticity_gym.agents.front_table import (
     sum_rows,
     window_table,
 )
+from snn_plasticity_gym.config.arguments import check_argument
 from snn_plasticity_gym.events import LocalState
 from snn_plasticity_gym.history import unpack
 
+MAX_WIDTH = 1 << 14  # of a layer
 MAX_WINDOW = 9  # steps; the table has about 4^window rows
 FREEZE_CHUNK = 1 << 11  # rows built at once: larger temporaries would be mapped and faulted in anew each time
 
@@ -58,12 +60,13 @@ class SpikeFront(nn.Module):
         kernel_sizes: Their widths, odd.
 
     Raises:
-        ValueError: If a width is even, or if the table would be too large.
+        ValueError: If a width is even, if the table would be too large, or if there are no such layers.
     """
 
     def __init__(self, channels: tuple[int, int] = (16, 32), kernel_sizes: tuple[int, int] = (5, 5)) -> None:
         super().__init__()
-        k1, k2 = kernel_sizes
+        channels = check_argument("channels", channels, tuple[int, ...], ge=1, le=MAX_WIDTH, length=(2, 2))
+        k1, k2 = check_argument("kernel_sizes", kernel_sizes, tuple[int, ...], length=(2, 2))
         if min(k1, k2) < 1 or k1 % 2 == 0 or k2 % 2 == 0:
             raise ValueError(f"kernel_sizes must be odd and positive, got {(k1, k2)}")
         if k1 + k2 - 1 > MAX_WINDOW:

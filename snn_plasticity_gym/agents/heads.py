@@ -9,11 +9,13 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from snn_plasticity_gym.agents.front import FrozenFront, SpikeFront
+from snn_plasticity_gym.agents.front import MAX_WIDTH, FrozenFront, SpikeFront
+from snn_plasticity_gym.config.arguments import check_argument
 from snn_plasticity_gym.events import NUM_KINDS, LocalState
 from snn_plasticity_gym.history import unpack
 
 EXTRA_KEYS = ("layer", "factor")  # scalars that only some environments have
+MAX_GROUPS, MAX_LAYERS = 64, 16
 ACTING_CHUNK = 4096  # events whose hidden layers (2 MB each) stay in cache
 
 
@@ -37,13 +39,14 @@ class Head(nn.Module):
         output_gain: Gain of the last layer's orthogonal initialisation; sqrt(2) in the layers before.
 
     Raises:
-        ValueError: There is no hidden layer.
+        ConfigError: There is no hidden layer, or one too many or too wide.
     """
 
     def __init__(self, num_features: int, num_scalars: int, hidden_sizes: Sequence[int], output_gain: float) -> None:
         super().__init__()
-        if not hidden_sizes:
-            raise ValueError("hidden_sizes must have at least one entry, got none")
+        hidden_sizes = check_argument(
+            "hidden_sizes", hidden_sizes, tuple[int, ...], ge=1, le=MAX_WIDTH, length=(1, MAX_LAYERS)
+        )
         self.num_features = num_features
         self.width = hidden_sizes[-1]
         self.first = nn.Linear(num_features + num_scalars, hidden_sizes[0])
@@ -91,6 +94,9 @@ class RuleNetwork(nn.Module):
         hidden_sizes: Widths of the hidden layers of heads and critic.
         channels: Output channels of the front's convolutions.
         kernel_sizes: Their widths.
+
+    Raises:
+        ValueError: There are no such networks.
     """
 
     def __init__(
@@ -103,6 +109,9 @@ class RuleNetwork(nn.Module):
         kernel_sizes: tuple[int, int],
     ) -> None:
         super().__init__()
+        num_groups = check_argument("num_groups", num_groups, int, ge=1, le=MAX_GROUPS)
+        use_kind = check_argument("use_kind", use_kind, bool)
+        num_extras = check_argument("num_extras", num_extras, int, ge=0, le=len(EXTRA_KEYS))
         self.use_kind = use_kind
         num_scalars = 1 + NUM_KINDS * use_kind + num_extras
         self.front = SpikeFront(channels, kernel_sizes)

@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
+from snn_plasticity_gym.agents.front import MAX_WIDTH
 from snn_plasticity_gym.agents.frozen_rule import FrozenRule
-from snn_plasticity_gym.agents.heads import RuleNetwork
+from snn_plasticity_gym.agents.heads import MAX_GROUPS, MAX_LAYERS, RuleNetwork
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.events import SynapseEvents
 from snn_plasticity_gym.files import atomic_path
@@ -27,7 +28,7 @@ from snn_plasticity_gym.files import atomic_path
 NUMBERS, DESCRIPTION = "rule.safetensors", "rule.json"
 LARGEST = {NUMBERS: 1 << 30, DESCRIPTION: 1 << 24}  # bytes; nothing larger is read
 
-Width = Annotated[int, Field(ge=1, le=1 << 14)]
+Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 
 
 class _Model(BaseModel):
@@ -37,10 +38,10 @@ class _Model(BaseModel):
 class Architecture(_Model):
     """Shape of a rule's networks, and what they see; see `RuleNetwork`."""
 
-    num_groups: int = Field(ge=1, le=64)
+    num_groups: int = Field(ge=1, le=MAX_GROUPS)
     use_kind: bool
     extra_keys: list[Literal["layer", "factor"]] = Field(max_length=2)
-    hidden_sizes: list[Width] = Field(min_length=1, max_length=16)
+    hidden_sizes: list[Width] = Field(min_length=1, max_length=MAX_LAYERS)
     channels: list[Width] = Field(min_length=2, max_length=2)
     kernel_sizes: list[int] = Field(min_length=2, max_length=2)
     sigma: float = Field(gt=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -25,8 +25,6 @@ from snn_plasticity_gym.agents.head_noise import HeadNoise
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.agents.rollout_log import record_rollout
 from snn_plasticity_gym.agents.rule_search import ascend, ranks
-from snn_plasticity_gym.config.schema import unknown
-from snn_plasticity_gym.config.training import ADVANTAGES, BASELINES, EXPLORATIONS, PERTURBED
 from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -88,12 +86,12 @@ class EventLearner(OnPolicyAlgorithm):
         advantage: str,
     ) -> None:
         """Note how weight changes are explored, and with what their returns are compared."""
-        self.exploration = choice("exploration", exploration, EXPLORATIONS)
-        self.perturb = choice("perturb", perturb, PERTURBED)
-        self.advantage = choice("advantage", advantage, ADVANTAGES)
+        self.exploration = exploration
+        self.perturb = perturb
+        self.advantage = advantage
         self.mirrored = mirrored
         self.rule_learning_rate = rule_learning_rate
-        self.baseline = choice("baseline", baseline, BASELINES)
+        self.baseline = baseline
 
     def _setup_model(self) -> None:
         rewards_events = self.env is not None and flat_face(self.env).engine.task.rewards_events
@@ -385,13 +383,6 @@ class EventLearner(OnPolicyAlgorithm):
         self.logger.record("train/events", int(events))
         for name, value in zip(means, sums, strict=True):
             self.logger.record(f"train/{name}", value / events)
-
-
-def choice(what: str, name: str, names: Sequence[str]) -> str:
-    """Return `name`; raise ValueError if it is not one of `names`."""
-    if name not in names:
-        raise ValueError(unknown(what, name, names))
-    return name
 
 
 def _episode_infos(result: EpisodeResult, length: int, seconds: float) -> list[dict[str, Any]]:

@@ -15,6 +15,9 @@ from torch import Tensor
 
 from snn_plasticity_gym.agents.frozen_rule import FrozenRule
 from snn_plasticity_gym.agents.heads import EXTRA_KEYS, RuleNetwork
+from snn_plasticity_gym.config.arguments import check_argument, check_arguments
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.config.training import SearchConfig
 from snn_plasticity_gym.events import LocalState
 from snn_plasticity_gym.history import pack
 
@@ -63,7 +66,7 @@ class PlasticityPolicy(ActorCriticPolicy):
         kwargs: Further arguments of `ActorCriticPolicy`.
 
     Raises:
-        ValueError: The spaces are not those of a plasticity environment, or sigma is not positive.
+        ConfigError: The spaces are not those of a plasticity environment, or there is no such rule.
     """
 
     def __init__(
@@ -81,12 +84,14 @@ class PlasticityPolicy(ActorCriticPolicy):
         **kwargs: Any,
     ) -> None:
         if not isinstance(observation_space, spaces.Dict) or not set(SLOT_KEYS) <= set(observation_space.keys()):
-            raise ValueError(
+            raise ConfigError(
                 f"observation_space must be a Dict with {', '.join(SLOT_KEYS)} as plasticity environments have, "
                 f"got {observation_space}"
             )
-        if not sigma > 0:
-            raise ValueError(f"sigma must be greater than 0, got {sigma}")
+        if not isinstance(action_space, spaces.Box) or action_space.shape != observation_space["mask"].shape:
+            raise ConfigError(f"action_space must be a Box with a number for each slot, got {action_space}")
+        check_arguments(SearchConfig, {"sigma": sigma, "hidden_sizes": hidden_sizes}, {"hidden_sizes": "head_sizes"})
+        check_argument("critic_lr_scale", critic_lr_scale, float, gt=0)
         self.sigma = sigma
         self.use_kind = use_kind
         self.hidden_sizes = tuple(hidden_sizes)

@@ -11,11 +11,12 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import FloatSchedule
 from torch import Tensor
 
+from snn_plasticity_gym.agents.arguments import check_learner
 from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
 from snn_plasticity_gym.agents.event_means import standardise
-from snn_plasticity_gym.agents.on_policy import EventLearner, choice
+from snn_plasticity_gym.agents.on_policy import EventLearner
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
-from snn_plasticity_gym.config.training import ADVANTAGE_SCOPES, LOSS_WEIGHTINGS
+from snn_plasticity_gym.config.training import PPOConfig
 from snn_plasticity_gym.finite import Guard
 
 
@@ -72,6 +73,9 @@ class EventPPO(EventLearner):
         nan_policy: Where a number is not finite: "raise" stops and names it, "skip" leaves out what it would spoil.
         seed: Of everything.
         kwargs: Further arguments of Stable-Baselines3's algorithms: policy_kwargs, device, verbose, ...
+
+    Raises:
+        ConfigError: An argument is beyond what the trainer's setting of its name allows, or two contradict each other.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class EventPPO(EventLearner):
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
+        check_learner(PPOConfig, locals())
         super().__init__(
             policy,
             env,
@@ -133,17 +138,15 @@ class EventPPO(EventLearner):
             **kwargs,
         )
         self._set_estimator(exploration, mirrored, rule_learning_rate, baseline, perturb, advantage)
-        if batch_size < 1 or n_epochs < 1:
-            raise ValueError(f"batch_size and n_epochs must be at least 1, got {batch_size} and {n_epochs}")
         self.batch_size = batch_size
         self.n_epochs = n_epochs
         self.clip_range = clip_range
         self.normalize_advantage = normalize_advantage
-        self.advantage_scope = choice("advantage_scope", advantage_scope, ADVANTAGE_SCOPES)
+        self.advantage_scope = advantage_scope
         self.target_kl = target_kl
         self.normalize_returns = normalize_returns
         self.guard = Guard(nan_policy)
-        self.loss_weighting = choice("loss_weighting", loss_weighting, LOSS_WEIGHTINGS)
+        self.loss_weighting = loss_weighting
         if _init_setup_model:
             self._setup_model()
 

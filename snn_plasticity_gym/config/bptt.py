@@ -18,6 +18,13 @@ class BPTTConfig(RunConfig):
     any learning. At scale 1 the deep layers are silent, and narrow surrogates then have no gradient at all.
     """
 
+    resume: str = setting(
+        "",
+        "Folder of a run to go on with, as if it had never stopped; its settings hold, of which only checkpoint_every, "
+        "data_dir, progress, wandb, tensorboard and report may change.",
+        section="Run",
+    )
+    checkpoint_every: int = 50_000
     epochs: int = setting(15, "Passes over the training images.", unit="epochs", section="Run", ge=1)
     images: int = setting(0, "Images shown in all, instead of epochs; 0: epochs.", unit="images", section="Run", ge=0)
     eval_every: int = setting(

@@ -17,7 +17,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 from snn_plasticity_gym.config.presets import check_name, purpose, read_preset, shipped_file, shipped_files
 from snn_plasticity_gym.config.resuming import read_run, refuse_changes
@@ -74,15 +74,12 @@ def parse_configs(
     flags = _read(parser, argv, lambda token: _stray(token, infos, environment_types, env_id))
     configs = parser.build(preset | flags | {"env": env_id}, *types)
     if flags.get("resume"):
-        try:
-            refuse_changes(before, configs)
-        except ConfigError as error:
-            parser.error(str(error))
+        parser.refuse_changes(before, configs)
     return configs
 
 
 def parse_config(config_type: type[Config], argv: Sequence[str] | None = None, *, prog: str | None = None) -> Config:
-    """Read the flags of a program that has no environment; otherwise as `parse_configs`.
+    """Read the flags of a program that has no environment; otherwise as `parse_configs`, but for presets.
 
     Args:
         config_type: Configuration class.
@@ -93,8 +90,16 @@ def parse_config(config_type: type[Config], argv: Sequence[str] | None = None, *
     summary = (inspect.getdoc(config_type) or "").partition("\n")[0]
     parser = _parser(infos, prog, f"{summary}\n\nDashes and underscores are the same; --no-NAME turns NAME off.")
     argv = _normalise(list(sys.argv[1:] if argv is None else argv), {info.name: info for info in infos})
-    (config,) = parser.build(_read(parser, argv, lambda token: _stray(token, infos, {}, "")), config_type)
-    return config
+    flags = _read(parser, argv, lambda token: _stray(token, infos, {}, ""))
+    if not flags.get("resume"):
+        return cast(Config, parser.build(flags, config_type)[0])
+    try:
+        start = read_run(flags["resume"], config_type, {})
+    except ConfigError as error:
+        parser.error(str(error))
+    (config,) = parser.build(start | flags, config_type)
+    parser.refuse_changes(build_configs(start, config_type), (config,), longer=False)
+    return cast(Config, config)
 
 
 def _read(parser: _Parser, argv: Sequence[str], stray: Callable[[str], str]) -> dict[str, Any]:
@@ -116,6 +121,13 @@ class _Parser(argparse.ArgumentParser):
         """Build the configurations, or end the program with what is wrong with the values."""
         try:
             return build_configs(values, *types)
+        except ConfigError as error:
+            self.error(str(error))
+
+    def refuse_changes(self, before: Sequence[Any], after: Sequence[Any], longer: bool = True) -> None:
+        """End the program if settings contradict those of the run that goes on."""
+        try:
+            refuse_changes(before, after, longer)
         except ConfigError as error:
             self.error(str(error))
 

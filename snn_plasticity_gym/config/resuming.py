@@ -12,7 +12,7 @@ CHANGEABLE = ("images", "checkpoint_every", "data_dir", "progress", "wandb", "te
 
 
 def read_run(folder: str | Path, trainer_type: type, environment_types: Mapping[str, type]) -> dict[str, Any]:
-    """Read the settings of a run of this program.
+    """Read the settings of a run of this program; there are no environment types if it has no environment.
 
     Raises:
         ConfigError: There is no run, or it is one of another program or version.
@@ -21,10 +21,13 @@ def read_run(folder: str | Path, trainer_type: type, environment_types: Mapping[
     if not path.is_file():
         raise ConfigError(f"no run to resume at {folder}; give a run's folder, which has a config.yaml")
     settings = read_yaml(path)
-    env_id = str(settings.get("env"))
-    if env_id not in environment_types:
-        raise ConfigError(f"{path} is no configuration of a run: its env is {env_id}")
-    names = {info.name for kind in (trainer_type, environment_types[env_id]) for info in setting_fields(kind)}
+    types = [trainer_type]
+    if environment_types:
+        env_id = str(settings.get("env"))
+        if env_id not in environment_types:
+            raise ConfigError(f"{path} is no configuration of a run: its env is {env_id}")
+        types.append(environment_types[env_id])
+    names = {info.name for kind in types for info in setting_fields(kind)}
     odd = sorted(names ^ settings.keys())
     if odd:
         what = ", ".join(f"{'lacks' if name in names else 'has'} {name}" for name in odd[:3])
@@ -32,22 +35,24 @@ def read_run(folder: str | Path, trainer_type: type, environment_types: Mapping[
     return settings
 
 
-def refuse_changes(before: Sequence[Any], after: Sequence[Any]) -> None:
+def refuse_changes(before: Sequence[Any], after: Sequence[Any], longer: bool = True) -> None:
     """Refuse settings that contradict those of the run that goes on.
 
     Args:
         before: Configurations of the run.
         after: Those that the flags lead to.
+        longer: Whether more images can be asked for.
 
     Raises:
         ConfigError: In one line.
     """
     old = {name: value for config in before for name, value in to_dict(config).items()}
     new = {name: value for config in after for name, value in to_dict(config).items()}
-    changed = [name for name in old if new[name] != old[name] and name not in CHANGEABLE]
+    changeable = [name for name in CHANGEABLE if name in old and (longer or name != "images")]
+    changed = [name for name in old if new[name] != old[name] and name not in changeable]
     if changed:
         what = "; ".join(f"{name} is {old[name]!r} in the run, got {new[name]!r}" for name in changed)
-        allowed = ", ".join(name for name in CHANGEABLE if name != "resume")
+        allowed = ", ".join(name for name in changeable if name != "resume")
         raise ConfigError(f"--resume goes on with a run's own settings: {what}; only {allowed} may change")
     if new["images"] < old["images"]:
         raise ConfigError(f"images must be at least the {old['images']} of the run to resume, got {new['images']}")

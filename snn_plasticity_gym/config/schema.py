@@ -121,7 +121,7 @@ def config_class(cls: type[ConfigType]) -> type[ConfigType]:
         assert "help" in field.metadata, f"{cls.__name__}.{field.name}: declare it with setting(default, help)"
         info = SettingInfo(name=field.name, type=hints[field.name], default=field.default, **field.metadata)
         assert not info.choices or info.kind is str, f"{cls.__name__}.{field.name}: choices are for str settings"
-        default, problem = _checked(info, field.default)
+        default, problem = checked(info, field.default)
         assert not problem, f"{cls.__name__}: the default of {problem}"
         declared.append(dataclasses.replace(info, default=default))
     made.__settings__ = tuple(declared)
@@ -241,13 +241,13 @@ def _validate(config_type: type, values: Mapping[str, Any]) -> tuple[dict[str, A
     clean = {info.name: info.default for info in infos}
     for info in infos:
         if info.name in values:
-            clean[info.name], problem = _checked(info, values[info.name])
+            clean[info.name], problem = checked(info, values[info.name])
             if problem:
                 problems.append(problem)
     return clean, problems
 
 
-def _checked(info: SettingInfo, given: Any) -> tuple[Any, str]:
+def checked(info: SettingInfo, given: Any) -> tuple[Any, str]:
     """The value in its plain Python type, and what is wrong with it (empty if nothing is)."""
     try:
         value = _adapter(info.type, info.bounds).validate_python(_plain(given), strict=True)
@@ -345,6 +345,7 @@ __all__ = [
     "ConfigError",
     "SettingInfo",
     "build_configs",
+    "checked",
     "config_class",
     "nearest",
     "read_yaml",

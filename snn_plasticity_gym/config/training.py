@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from snn_plasticity_gym.config.arguments import LARGEST_SEED
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 LOSS_WEIGHTINGS = ("event", "step")
@@ -19,9 +20,14 @@ WANDB_MODES = ("auto", "online", "offline", "disabled")
 class RunConfig:
     """What all programs that make a run folder have in common."""
 
-    seed: int = setting(-1, "Seed of everything; -1 draws one, prints it and stores it.", section="Run", ge=-1)
+    seed: int = setting(
+        -1, "Seed of everything; -1 draws one, prints it and stores it.", section="Run", ge=-1, le=LARGEST_SEED
+    )
     run_dir: str = setting("runs", "Folder of all runs; a run is run_dir/env/name.", section="Run")
     run_name: str = setting("", "Name of this run; made from time and seed if empty.", section="Run")
+    checkpoint_every: int = setting(
+        200, "Images between checkpoints, of which the newest three stay; 0: none.", unit="images", section="Run", ge=0
+    )
     progress: bool = setting(True, "Show a progress bar (on a terminal) or progress lines (elsewhere).", section="Run")
     wandb: str = setting(
         "auto",
@@ -60,9 +66,6 @@ class TrainingConfig(RunConfig):
         unit="images",
         section="Run",
         ge=0,
-    )
-    checkpoint_every: int = setting(
-        200, "Images between checkpoints, of which the newest three stay; 0: none.", unit="images", section="Run", ge=0
     )
 
 

@@ -95,8 +95,3 @@ def test_the_seed_fixes_everything_and_no_global_generator_is_touched():
     )
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
-
-
-def test_a_generation_is_a_whole_number_of_horizons():
-    with pytest.raises(ValueError, match="n_steps must be a multiple of credit_horizon=2, got 3"):
-        bandit_model(n_steps=3, credit_horizon=2)

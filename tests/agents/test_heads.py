@@ -172,5 +172,5 @@ def test_exploring_no_events_is_fine(readout):
 
 
 def test_a_head_without_hidden_layer_is_refused():
-    with pytest.raises(ValueError, match="hidden_sizes must have at least one entry"):
+    with pytest.raises(ValueError, match="hidden_sizes must have 1 to 16 entries, got 0"):
         Head(32, 1, (), 1.0)

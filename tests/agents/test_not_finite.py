@@ -121,7 +121,7 @@ def test_a_policy_that_is_no_number_stops_in_any_case():
 
 
 def test_an_unknown_policy_is_refused():
-    with pytest.raises(ValueError, match="unknown nan_policy 'rise'; did you mean 'raise'"):
+    with pytest.raises(ValueError, match="nan_policy must be one of raise, skip, got 'rise'; did you mean 'raise'"):
         broken("nothing", nan_policy="rise")
 
 

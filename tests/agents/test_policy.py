@@ -4,7 +4,6 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
 from toys import SMALL
 
 import snn_plasticity_gym  # noqa: F401
@@ -124,17 +123,3 @@ def test_policy_alone_survives_saving_and_loading(env, policy, tmp_path):
     loaded = PlasticityPolicy.load(tmp_path / "policy.pt")
     assert loaded.sigma == 0.2
     assert torch.equal(loaded.get_distribution(obs).mode(), policy.get_distribution(obs).mode())
-
-
-@pytest.mark.parametrize(
-    ("space", "arguments", "message"),
-    [
-        (spaces.Box(0, 1, (3,)), {}, "observation_space must be a Dict with history, weight"),
-        (None, {"sigma": 0.0}, "sigma must be greater than 0, got 0.0"),
-        (None, {"sigma": float("nan")}, "sigma must be greater than 0, got nan"),
-        (None, {"kernel_sizes": (4, 5)}, "kernel_sizes"),
-    ],
-)
-def test_what_cannot_be_is_refused(env, space, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        PlasticityPolicy(space or env.single_observation_space, env.single_action_space, lambda _: 1e-3, **arguments)

@@ -165,22 +165,6 @@ def test_an_event_of_one_group_never_touches_the_other_head():
         assert all(p.grad is None or not p.grad.any() for p in other.parameters())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"advantage_scope": "mini"}, "unknown advantage_scope"),
-        ({"loss_weighting": "events"}, "did you mean 'event'"),
-        ({"batch_size": 0}, "batch_size and n_epochs must be at least 1"),
-        ({"exploration": "gsde"}, "unknown exploration 'gsde'; valid names: independent, rule"),
-        ({"baseline": "none"}, "unknown baseline 'none'; valid names: critic, lifetimes"),
-        ({"credit_horizon": 0}, "credit_horizon must be at least 1, got 0"),
-    ],
-)
-def test_what_cannot_be_is_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        small_model(**arguments)
-
-
 def test_logs_of_a_rollout_tell_the_groups_apart():
     model = small_model()
     model.learn(3 * SMALL["num_steps"], log_interval=10**6)

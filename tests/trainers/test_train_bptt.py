@@ -16,7 +16,7 @@ from snn_plasticity_gym.config.bptt import SURROGATE_NAMES, BPTTConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.data import load_dataset
 from snn_plasticity_gym.snn.surrogate import SURROGATES
-from snn_plasticity_gym.trainers.bptt_session import SpikingClassifier
+from snn_plasticity_gym.trainers.bptt_learner import SpikingClassifier
 from snn_plasticity_gym.trainers.train_bptt import train
 
 ROOT = Path(__file__).parents[2]
