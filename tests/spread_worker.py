@@ -10,6 +10,7 @@ import torch
 from toys import SMALL
 
 from snn_plasticity_gym.agents.a2c import EventA2C
+from snn_plasticity_gym.agents.evolution import EventES
 from snn_plasticity_gym.agents.exploration import IndependentNoise
 from snn_plasticity_gym.parallel import World, joined_processes
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
@@ -22,6 +23,7 @@ WAYS: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {  # rollouts, arg
     "lifetimes": (1, ALL_EVENTS | {"baseline": "lifetimes", "loss_weighting": "step", "n_steps": 2}, {}),
     "last layers": (4, RULE | {"mirrored": True, "advantage": "ranks"}, {"common_noise": True, "lifetime_length": 3}),
     "heads": (2, RULE | {"perturb": "head"}, {}),
+    "evolution": (3, RULE, {}),
     "own noise": (3, {"normalize_returns": True}, {}),
 }
 
@@ -40,7 +42,8 @@ def learn(way: str, world: World) -> dict[str, Any]:
     rollouts, arguments, settings = WAYS[way]
     num_own = world.share(NUM_LIFETIMES)
     env = make_sb3_env("SNNPlastic-Unsup2-v0", num_own, **SMALL | {"n_exc": 8} | settings)
-    model = EventA2C("PlasticityPolicy", env, seed=3, policy_kwargs={"hidden_sizes": (16, 16)}, **arguments)
+    learner = EventES if way == "evolution" else EventA2C
+    model = learner("PlasticityPolicy", env, seed=3, policy_kwargs={"hidden_sizes": (16, 16)}, **arguments)
     if way in ("critic", "lifetimes"):
         model._explore = NoiseOfWeights(model.policy, model._noise)
     gradients: list[torch.Tensor] = []

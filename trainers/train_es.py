@@ -26,7 +26,7 @@ def train(argv: Sequence[str] | None = None) -> Path:
 
 def main() -> int:
     """Run the program."""
-    return run_program(train)
+    return run_program(train, spreads=True)
 
 
 if __name__ == "__main__":

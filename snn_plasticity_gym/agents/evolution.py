@@ -87,10 +87,10 @@ class EvolvedHeads(HeadNoise):
         """Give the next rules of the generation to the lifetimes."""
         if self.strategy is None:
             return
-        first = sum(len(rules) for rules in self.drawn)
-        rules = np.stack(self._asked[first : first + num_lifetimes]) - self.strategy.mean  # (B, D)
+        first, everyone = sum(len(rules) for rules in self.drawn), num_lifetimes * self._world.size
+        rules = np.stack(self._asked[first : first + everyone]) - self.strategy.mean  # (B, D) of all processes
         self.drawn.append(torch.from_numpy(rules).float())
-        self._follow(self.drawn[-1])
+        self._follow(self.drawn[-1][self._world.rows(num_lifetimes)])
 
     def learn(self, returns: Tensor) -> Tensor:
         """Tell the strategy what the rules of the generation earned, (P,); move the heads to the new mean.
@@ -139,9 +139,7 @@ class EventES(EventA2C):
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        if self._world.size > 1:
-            raise ValueError("an evolution strategy runs in one process; start it without torchrun")
-        population = self.n_envs * self.n_steps // self.rollout_buffer.credit_horizon
+        population = self._num_lifetimes * self.n_steps // self.rollout_buffer.credit_horizon
         self._explore = EvolvedHeads(self.policy, self._noise, population, self.covariance == "diagonal")
 
     def train(self) -> None:
@@ -149,7 +147,8 @@ class EventES(EventA2C):
         explore = cast(EvolvedHeads, self._explore)
         if explore.strategy is None:
             return
-        returns = self.rollout_buffer.lifetime_returns()[:: self.rollout_buffer.credit_horizon]  # (draws, B)
+        own = self.rollout_buffer.lifetime_returns()[:: self.rollout_buffer.credit_horizon]
+        returns = self._world.join(own, dim=1)  # (draws, B), B lifetimes of all processes
         way = explore.learn(returns.flatten())
         self._n_updates += 1
         record = self.logger.record
