@@ -48,15 +48,15 @@ class World:
         self.rank = dist.get_rank() if spread else 0
         self.size = dist.get_world_size() if spread else 1
 
-    def share(self, num_lifetimes: int) -> int:
-        """Return how many of all lifetimes a process simulates.
+    def share(self, num_lifetimes: int, name: str = "num_envs") -> int:
+        """Return how many of all lifetimes, a setting of that name, a process simulates.
 
         Raises:
             ConfigError: They cannot be shared equally.
         """
         if num_lifetimes % self.size:
             raise ConfigError(
-                f"num_envs must be a multiple of the {self.size} processes that share them, got {num_lifetimes}"
+                f"{name} must be a multiple of the {self.size} processes that share them, got {num_lifetimes}"
             )
         return num_lifetimes // self.size
 

@@ -11,10 +11,16 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 
-from snn_plasticity_gym.trainers import train_a2c, train_bptt, train_es, train_ppo
+from snn_plasticity_gym.trainers import evaluate, train_a2c, train_bptt, train_es, train_ppo
 from snn_plasticity_gym.trainers.program import run_program
 
-PROGRAMS = {"train_a2c": train_a2c, "train_bptt": train_bptt, "train_es": train_es, "train_ppo": train_ppo}
+PROGRAMS = {
+    "evaluate": evaluate.evaluate,
+    "train_a2c": train_a2c.train,
+    "train_bptt": train_bptt.train,
+    "train_es": train_es.train,
+    "train_ppo": train_ppo.train,
+}
 
 # Forked from a process that has imported everything and trained nothing: torch's threads do not survive a fork.
 _context = multiprocessing.get_context("forkserver")
@@ -30,10 +36,10 @@ def start(
     file_size: int = 0,
     environment: dict[str, str] | None = None,
 ) -> BaseProcess:
-    """Start a training.
+    """Start a training, or an evaluation.
 
     Args:
-        program: `train_a2c`, `train_bptt`, `train_es` or `train_ppo`.
+        program: `train_a2c`, `train_bptt`, `train_es`, `train_ppo` or `evaluate`.
         arguments: Its flags.
         errors: File for what it says on stderr.
         file_size: Bytes beyond which no file may grow: writes then fail as on a full disk. 0: no limit.
@@ -53,7 +59,7 @@ def _train(
         os.dup2(os.open(errors, os.O_CREAT | os.O_WRONLY), 2)
     if file_size:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-    sys.exit(run_program(lambda: PROGRAMS[program].train(arguments), spreads=bool(environment)))
+    sys.exit(run_program(lambda: PROGRAMS[program](arguments), spreads=bool(environment)))
 
 
 def kill(process: BaseProcess, delay: float) -> bool:

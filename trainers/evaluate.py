@@ -23,18 +23,21 @@ def evaluate(argv: Sequence[str] | None = None) -> dict[str, Any]:
     config, env_config = parse_configs(EvaluateConfig, ENVIRONMENTS, argv, foreign=TRAINERS)
 
     # Seconds of imports, and a wrong flag needs none of them.
-    if isinstance(env_config, UnsupervisedConfig):
-        from snn_plasticity_gym.trainers.unsupervised_session import run_unsupervised
+    from snn_plasticity_gym.parallel import joined_processes
 
-        return run_unsupervised(config, env_config)
-    from snn_plasticity_gym.trainers.evaluation_session import run_evaluation
+    with joined_processes(env_config.device) as world:
+        if isinstance(env_config, UnsupervisedConfig):
+            from snn_plasticity_gym.trainers.unsupervised_session import run_unsupervised
 
-    return run_evaluation(config, env_config)
+            return run_unsupervised(config, env_config, world)
+        from snn_plasticity_gym.trainers.evaluation_session import run_evaluation
+
+        return run_evaluation(config, env_config, world)
 
 
 def main() -> int:
     """Run the program."""
-    return run_program(evaluate)
+    return run_program(evaluate, spreads=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import LearningCurve, learning_curve
 from snn_plasticity_gym.evaluation.figures import Curve, bptt_curve, curve_table, draw_learning_curves
+from snn_plasticity_gym.parallel import World
 from snn_plasticity_gym.rules import Rule
 from snn_plasticity_gym.rules.distilled import load_distilled
 from snn_plasticity_gym.rules.registry import RULES, read_rule
@@ -28,8 +29,13 @@ from snn_plasticity_gym.trainers.watching import ScreenWatcher
 DISTILLED = "distilled:"  # before a run's folder: the formula of its report in the place of its policy
 
 
-def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig) -> dict[str, Any]:
+def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig, world: World) -> dict[str, Any]:
     """Evaluate every rule, print a table or a line of JSON, and write what was asked for.
+
+    Args:
+        config: What to evaluate.
+        env_config: Settings of the environment.
+        world: The processes that share the networks; the first prints, writes and returns what all have found.
 
     Raises:
         ConfigError: A rule is unknown, or a policy does not fit the environment.
@@ -42,27 +48,35 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig) -> dic
     labels = legend(config.rules)
     results: dict[str, Any] = {}
     curves: dict[str, Curve] = {}
+    num_own = world.share(config.networks, "networks")
     for name, rule in rules.items():
         began = time.perf_counter()
-        with ScreenWatcher(labels[name], config.train_images) as watcher:
-            curve = learning_curve(
+        with ScreenWatcher(labels[name], config.train_images, silent=world.rank > 0) as watcher:
+            own = learning_curve(
                 rule,
                 config.env,
                 env_config,
-                config.networks,
+                num_own,
                 config.train_images,
                 config.tests_on_the_way,
                 config.test_images,
                 config.test_split,
-                config.seed,
+                config.seed + world.rank * num_own,
                 watcher,
+                common_seed=config.seed,
             )
+        parts = world.collect(own)
+        if not parts:
+            continue
+        curve = LearningCurve.joined(parts)
         results[name] = {**curve.as_dict(), "seconds": time.perf_counter() - began}
         curves[labels[name]] = Curve(
             curve.images, {"accuracy": curve.accuracy.cpu().numpy(), "loss": curve.loss.cpu().numpy()}
         )
         if not config.json:
             print(_lines(name, curve, results[name]["seconds"]), flush=True)
+    if world.rank > 0:
+        return {}
     if config.json:
         print(json.dumps({"env": config.env, "networks": config.networks, "rules": results}))
     if config.out:

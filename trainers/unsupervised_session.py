@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
@@ -29,6 +30,7 @@ from snn_plasticity_gym.evaluation.unsupervised import (
     plan_images,
     summary,
 )
+from snn_plasticity_gym.parallel import World
 from snn_plasticity_gym.trainers.evaluation_session import legend, rule_of, write_curves
 from snn_plasticity_gym.trainers.watching import ScreenWatcher
 
@@ -36,8 +38,13 @@ CONTROL = "zero"  # fresh networks as they are: what the structure alone is good
 PIXELS = "pixels (no network)"  # row of the classifiers of pixels
 
 
-def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig) -> dict[str, Any]:
+def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, world: World) -> dict[str, Any]:
     """Judge every rule and the controls, print a table or a line of JSON, and write what was asked for.
+
+    Args:
+        config: What to judge.
+        env_config: Settings of the environment.
+        world: The processes that share the networks; the first prints, writes and returns what all have found.
 
     Returns:
         Results by rule, and those of pixels under `PIXELS`.
@@ -52,7 +59,7 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig) -> 
     rules = {name: rule_of(name, config, env_config) for name in names}  # a wrong name is answered at once
     dataset = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size)
     plan = plan_images(dataset, config.label_images, config.test_images, config.test_split)
-    if not plan.disjoint:
+    if not plan.disjoint and world.rank == 0:
         print(
             "labels are taken from the whole training split, so from images that are learned from, too", file=sys.stderr
         )
@@ -60,25 +67,36 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig) -> 
     facts = _facts(config, env_config, dataset, plan)
     results: dict[str, Any] = {}
     judged: dict[str, Judgement] = {}
+    num_own = world.share(config.networks, "networks")
+    first_seed = config.seed + world.rank * num_own
     for name, rule in rules.items():
         began = time.perf_counter()
-        with ScreenWatcher(shown[name], config.train_images) as watcher:
-            judged[name] = judge(
+        with ScreenWatcher(shown[name], config.train_images, silent=world.rank > 0) as watcher:
+            judgement = judge(
                 rule,
                 config.env,
                 env_config,
                 plan,
-                config.networks,
+                num_own,
                 config.train_images,
-                config.seed,
+                first_seed,
                 config.tests_on_the_way,
                 watcher,
+                common_seed=config.seed,
             )
-        results[name] = judged[name].as_dict()
+        rewards: dict[str, Tensor] = {}
         if facts["held_out_images"]:
-            rewards = rewards_of_networks(rule, config.env, env_config, config.networks, config.seed)
-            results[name]["held_out"] = {term: summary(values) for term, values in rewards.items()}
+            rewards = rewards_of_networks(rule, config.env, env_config, num_own, first_seed)
+        parts = world.collect((judgement, rewards))
+        if not parts:
+            continue
+        judged[name] = Judgement.joined([own for own, _ in parts])
+        results[name] = judged[name].as_dict()
+        if rewards:
+            results[name]["held_out"] = {term: summary(torch.cat([own[term] for _, own in parts])) for term in rewards}
         results[name]["seconds"] = time.perf_counter() - began
+    if world.rank > 0:
+        return {}
     controls = judge_pixels(plan)
     pixels = {
         "accuracy": {name: summary(accuracy(matrix)) for name, matrix in controls.items()},

@@ -19,13 +19,15 @@ class ScreenWatcher(Watcher):
     Args:
         name: Of the rule.
         train_images: Images that it teaches.
+        silent: Whether nothing is shown.
     """
 
-    def __init__(self, name: str, train_images: int) -> None:
+    def __init__(self, name: str, train_images: int, silent: bool = False) -> None:
         self._name = name
+        self._silent = silent
         self._train_images = train_images
         self._spoke = time.monotonic()
-        self._bar = tqdm(total=train_images, desc=name, unit=" images", leave=False, disable=None)
+        self._bar = tqdm(total=train_images, desc=name, unit=" images", leave=False, disable=silent or None)
 
     def __enter__(self) -> ScreenWatcher:
         return self
@@ -39,7 +41,7 @@ class ScreenWatcher(Watcher):
 
     def tested(self, images: int, accuracy: Tensor) -> None:
         """Say how a test on the way went; the last one is the result."""
-        if 0 < images < self._train_images and time.monotonic() - self._spoke > PATIENCE:
+        if not self._silent and 0 < images < self._train_images and time.monotonic() - self._spoke > PATIENCE:
             self._spoke = time.monotonic()
             mean = 100 * accuracy.mean().item()
             tqdm.write(f"{self._name}: {mean:.1f} % after {images:,} of {self._train_images:,} images", file=sys.stderr)

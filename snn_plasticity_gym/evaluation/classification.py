@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +54,12 @@ class LearningCurve(NamedTuple):
         """Mean cross-entropy on them, (C, B)."""
         return torch.stack([test.loss for test in self.tests])
 
+    @classmethod
+    def joined(cls, parts: Sequence[LearningCurve]) -> LearningCurve:
+        """Return the curve of all networks from those of some each, in the order of the networks."""
+        tests = zip(*(part.tests for part in parts), strict=True)
+        return cls(parts[0].images, [Examination(*map(torch.cat, zip(*same, strict=True))) for same in tests])
+
     def as_dict(self) -> dict[str, Any]:
         """Return all numbers as plain ones; the standard deviation is that over networks, None for a single one."""
         last = self.accuracy[-1]
@@ -78,6 +85,7 @@ def learning_curve(
     test_split: str,
     seed: int,
     watcher: Watcher | None = None,
+    common_seed: int | None = None,
 ) -> LearningCurve:
     """Let fresh networks learn by a frozen rule, one image after the other, and test them on the way.
 
@@ -94,11 +102,13 @@ def learning_curve(
         test_split: "validation" or "test".
         seed: Of networks, training images and input spikes. The same seed gives every rule the same ones.
         watcher: Is told of progress.
+        common_seed: Of what `common_noise` shares; None: `seed`.
     """
     settings = to_dict(config) | {"split": "train", "lifetime_length": 0}
     settings["modulation"] = modulation_of(rule) or config.modulation
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
     held_out = env.engine.dataset.split(test_split)
+    env.engine.common_seed = common_seed
     env.reset(seed=seed)
     times = test_times(train_images, tests)
     watcher = watcher or Watcher()

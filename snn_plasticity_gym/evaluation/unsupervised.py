@@ -6,7 +6,7 @@ Axes: B networks, L images that labels are taken from, M held-out images, N exci
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,6 +65,20 @@ class Judgement(NamedTuple):
     labels: Tensor  # (B, N) int64, class that each E neuron answers most; NO_LABEL for none
     fields: Tensor  # (N, H, W) input weights of the E neurons of the first network
 
+    @classmethod
+    def joined(cls, parts: Sequence[Judgement]) -> Judgement:
+        """Return the judgement of all networks from those of some each, in the order of the networks."""
+        first = parts[0]
+        return cls(
+            images=first.images,
+            curves={name: torch.cat([part.curves[name] for part in parts], dim=1) for name in first.curves},
+            confusion={name: torch.cat([part.confusion[name] for part in parts]) for name in first.confusion},
+            activity={name: torch.cat([part.activity[name] for part in parts]) for name in first.activity},
+            learning={name: torch.cat([part.learning[name] for part in parts]) for name in first.learning},
+            labels=torch.cat([part.labels for part in parts]),
+            fields=first.fields,
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return all numbers but labels and weights as plain ones; see `summary`."""
         return {
@@ -122,6 +136,7 @@ def judge(
     seed: int,
     tests: int | None = None,
     watcher: Watcher | None = None,
+    common_seed: int | None = None,
 ) -> Judgement:
     """Let fresh networks learn by a frozen rule; freeze weights and thresholds, give labels and test, then go on.
 
@@ -140,11 +155,13 @@ def judge(
         tests: Tests after one before learning, evenly spread; None: one alone, when all is learned. Tests leave no
             trace in the networks.
         watcher: Is told of progress, of accuracy by all-activity.
+        common_seed: Of what `common_noise` shares; None: `seed`.
     """
     settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0, "plastic_images": 0}
     settings["modulation"] = modulation_of(rule) or config.modulation
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
     env.engine.hold_back(plan.held_back)
+    env.engine.common_seed = common_seed
     env.reset(seed=seed)
     times, watcher, learning = test_times(train_images, tests), watcher or Watcher(), Means()
     right: dict[str, list[Tensor]] = {ALL_ACTIVITY: [], PROPORTION_WEIGHTING: [], LINEAR_PROBE: []}

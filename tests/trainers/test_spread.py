@@ -1,6 +1,7 @@
 """Runs that are spread over two processes: the real commands."""
 
 import csv
+import json
 import os
 import signal
 import socket
@@ -16,7 +17,8 @@ from processes import start
 from snn_plasticity_gym.agents.saved import load_policy
 from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.trainers import train_a2c, train_ppo
+from snn_plasticity_gym.trainers import evaluate, train_a2c, train_ppo
+from snn_plasticity_gym.trainers.unsupervised_session import PIXELS
 
 NETWORK = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.02"]
 NETWORK += ["--gain_input_exc=20", "--head_sizes=16,16", "--wandb=disabled", "--no-report"]
@@ -99,6 +101,34 @@ def test_another_number_of_processes_cannot_go_on_and_the_same_does_bit_for_bit(
         for name, weights in one["env"]["network"].items():
             if isinstance(weights, torch.Tensor):
                 assert torch.equal(weights, other["env"]["network"][name]), name
+
+
+UNSUPERVISED = ["--env=SNNPlastic-Unsup1-v0", "--n_exc=8", "--gain_input_exc=20", "--label_images=40"]
+JUDGED = {
+    "unsupervised": [*UNSUPERVISED, "--rules=stdp", "--lifetime_length=4", "--plastic_images=2", "--common_noise"],
+    "classifiers": ["--env=SNNPlastic-Semi-v0", "--third_factor=feedback", "--rules=delta,zero", "--hidden_sizes=6"],
+}
+
+
+@pytest.mark.parametrize("kind", JUDGED)
+def test_an_evaluation_is_that_of_one_process(kind, tmp_path):
+    flags = ["--dataset=digits", "--num_steps=10", "--history_length=10", "--max_rate=0.2", "--networks=4"]
+    flags += ["--train_images=4", "--tests=2", "--test_images=20", "--seed=7", *JUDGED[kind]]
+    wanted = evaluate.evaluate([*flags, f"--out={tmp_path}/one"])
+    assert spread(evaluate, [*flags, f"--out={tmp_path}/two"], tmp_path) == [0, 0]
+    assert said(tmp_path, 1) == ""
+    one, two = (json.loads((tmp_path / name / "results.json").read_text())["rules"] for name in ("one", "two"))
+    assert one.keys() == two.keys() == wanted.keys() - {PIXELS}
+    for name, results in one.items():
+        assert {**two[name], "seconds": 0} == {**results, "seconds": 0}
+    assert {path.name for path in (tmp_path / "one").iterdir()} == {path.name for path in (tmp_path / "two").iterdir()}
+
+
+def test_networks_that_cannot_be_shared_equally_are_refused(tmp_path):
+    flags = ["--dataset=digits", *UNSUPERVISED, "--rules=stdp", "--networks=3", f"--out={tmp_path}/out"]
+    assert spread(evaluate, flags, tmp_path) == [1, -signal.SIGTERM]
+    assert said(tmp_path, 0) == "error: networks must be a multiple of the 2 processes that share them, got 3\n"
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
