@@ -39,7 +39,7 @@ def main(picture: str, *kinds: str) -> dict[str, np.ndarray]:
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="upper left")
+    axes.legend(loc="lower right", frameon=False)
     figure.savefig(picture, dpi=120)
     return curves
 
