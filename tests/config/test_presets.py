@@ -12,16 +12,17 @@ from snn_plasticity_gym.config.environments import ENVIRONMENTS, GradConfig, Uns
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.presets import purpose, read_preset, shipped_file, shipped_files
 from snn_plasticity_gym.config.schema import ConfigError, setting_fields, to_dict
-from snn_plasticity_gym.config.training import A2CConfig, PPOConfig
+from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
 from snn_plasticity_gym.envs.compiled import closed_form_of
 from snn_plasticity_gym.envs.tasks import make_task
 from snn_plasticity_gym.rules.registry import read_rule
 from snn_plasticity_gym.trainers.train_a2c import train
 
 GRAD = "SNNPlastic-Grad-v0"
-TRAINING = ["grad", "semi", "unsup1", "unsup1-es", "unsup1-learn", "unsup2"]
+TRAINING = ["grad", "semi", "unsup1", "unsup1-learn", "unsup2"]
+EVOLVING = ["unsup1-es"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta"]
-NAMES = sorted(TRAINING + JUDGING)
+NAMES = sorted(TRAINING + EVOLVING + JUDGING)
 
 
 def parse(*argv: str, trainer: type = A2CConfig):
@@ -57,6 +58,7 @@ def test_these_are_shipped():
 @pytest.mark.parametrize(
     ("trainer", "name"),
     [(trainer, name) for trainer in (A2CConfig, PPOConfig) for name in TRAINING]
+    + [(ESConfig, name) for name in EVOLVING]
     + [(EvaluateConfig, name) for name in JUDGING],
 )
 def test_a_shipped_preset_says_what_it_is_for_and_all_its_values_arrive(trainer: type, name: str):
