@@ -302,6 +302,25 @@ def test_images_that_never_came_again_tell_nothing(window: float) -> None:
         assert float(judge(reward, image, [int(image % 4 == neuron) for neuron in range(4)]).reward) == 0.0
 
 
+@pytest.mark.parametrize("before", [0, 3, 40])
+def test_what_is_known_of_images_can_be_saved(before: int) -> None:
+    """By a reward that has seen as many images, fewer or more."""
+    rng = np.random.default_rng(2)
+
+    def live(reward: UnsupervisedReward, images: int) -> list[float]:
+        shown = [(image, (image + (rng.random() < 0.3)) % 4) for image in rng.integers(60, size=images).tolist()]
+        return [float(judge(reward, image, [int(won == neuron) for neuron in range(4)]).reward) for image, won in shown]
+
+    one, other = (make_reward(num_images=60, reward_form="information", winner_window=1e3) for _ in range(2))
+    live(one, 30)
+    live(other, before)
+    other.memory.load_state_dict(copy.deepcopy(one.memory.state_dict()))
+    state = rng.bit_generator.state
+    told = live(one, 60)
+    rng.bit_generator.state = state
+    assert live(other, 60) == told and max(told) > 0
+
+
 def test_winners_at_random_tell_nothing_however_little_is_known_of_them() -> None:
     """Entropies of Shannon's kind, estimated by shares, called half of all there is to know known."""
     rng, found = np.random.default_rng(1), []
