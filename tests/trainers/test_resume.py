@@ -207,6 +207,29 @@ def test_a_full_disk_costs_a_warning_and_an_error_at_the_end(whole, tmp_path):
     assert_same_run(whole("a2c"), run)
 
 
+@pytest.mark.slow
+def test_wandb_that_has_no_room_costs_nothing_else(tmp_path):
+    """Its file is by far the largest of a run, and the first that does not fit."""
+    flags = [
+        *NETWORK,
+        *SHORT,
+        *INDEPENDENT,
+        f"--run_dir={tmp_path}",
+        "--run_name=full",
+        "--images=400",
+        "--wandb=offline",
+    ]
+    process = start(train_a2c, flags, tmp_path / "errors.txt", file_size=500_000)
+    process.join()
+    assert process.exitcode == 0
+    run = run_of(tmp_path, "full")
+    (cut,) = run.glob("wandb/offline-run-*/run-*.wandb")
+    assert cut.stat().st_size > 499_000
+    assert Checkpoints(run / "checkpoints").newest()["images"] == 400 and (run / "final.zip").exists()
+    with (run / "metrics.csv").open(newline="") as file:
+        assert [row["time/images"] for row in csv.DictReader(file) if row["rollout/reward"]][-1] == "400"
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
