@@ -302,6 +302,23 @@ def test_images_that_never_came_again_tell_nothing(window: float) -> None:
         assert float(judge(reward, image, [int(image % 4 == neuron) for neuron in range(4)]).reward) == 0.0
 
 
+def test_a_lifetime_that_begins_anew_knows_nothing_of_images() -> None:
+    """Whatever its predecessor has answered; the lifetime beside it goes on."""
+    used, fresh = (make_reward(2, num_images=6, reward_form="information", winner_window=50.0) for _ in range(2))
+    rng, told = np.random.default_rng(4), []
+    for number in range(60):
+        if number == 30:
+            used.memory.forget(0)
+        image, won = int(rng.integers(6)), int(rng.integers(4)) if rng.random() < 0.3 else number % 4
+        counts = [int(won == neuron) for neuron in range(4)]
+        other = float(judge(used, image, counts, row=1).reward)
+        own = float(judge(used, image, counts, row=0).reward)
+        if number >= 30:
+            assert own == float(judge(fresh, image, counts, row=0).reward)
+            told.append((own, other))
+    assert max(own for own, _ in told) > 0 and any(own != other for own, other in told)
+
+
 @pytest.mark.parametrize("before", [0, 3, 40])
 def test_what_is_known_of_images_can_be_saved(before: int) -> None:
     """By a reward that has seen as many images, fewer or more."""
