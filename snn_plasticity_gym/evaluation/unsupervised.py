@@ -68,15 +68,18 @@ class Judgement(NamedTuple):
     @classmethod
     def joined(cls, parts: Sequence[Judgement]) -> Judgement:
         """Return the judgement of all networks from those of some each, in the order of the networks."""
-        first = parts[0]
+
+        def together(named: Sequence[dict[str, Tensor]], dim: int = 0) -> dict[str, Tensor]:
+            return {name: torch.cat([one[name] for one in named], dim) for name in named[0]}
+
         return cls(
-            images=first.images,
-            curves={name: torch.cat([part.curves[name] for part in parts], dim=1) for name in first.curves},
-            confusion={name: torch.cat([part.confusion[name] for part in parts]) for name in first.confusion},
-            activity={name: torch.cat([part.activity[name] for part in parts]) for name in first.activity},
-            learning={name: torch.cat([part.learning[name] for part in parts]) for name in first.learning},
+            images=parts[0].images,
+            curves=together([part.curves for part in parts], dim=1),
+            confusion=together([part.confusion for part in parts]),
+            activity=together([part.activity for part in parts]),
+            learning=together([part.learning for part in parts]),
             labels=torch.cat([part.labels for part in parts]),
-            fields=first.fields,
+            fields=parts[0].fields,
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colorbar import Colorbar
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -62,7 +61,7 @@ def legend_above(axes: Axes) -> None:
                 columnspacing=0.9, handlelength=1.1, handletextpad=0.4, borderaxespad=0.2)  # fmt: skip
 
 
-def color_bar(drawn: ScalarMappable, axes: Axes | Sequence[Axes], label: str, **placement: Any) -> Colorbar:
+def color_bar(drawn: ScalarMappable, axes: Axes | Sequence[Axes], label: str, **placement: Any) -> None:
     """Put a colour bar beside the axes; `placement` is for `Figure.colorbar`."""
     first = axes if isinstance(axes, Axes) else axes[0]
     figure = cast(Figure, first.figure)
@@ -70,7 +69,6 @@ def color_bar(drawn: ScalarMappable, axes: Axes | Sequence[Axes], label: str, **
     bar.set_label(label, fontsize=9)
     bar.ax.tick_params(labelsize=8)
     bar.formatter.set_powerlimits((-2, 4))  # type: ignore[attr-defined]
-    return bar
 
 
 def band(axes: Axes, x: Values, mean: Values, spread: Values, color: str) -> None:
