@@ -6,8 +6,10 @@ import contextlib
 import inspect
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ from snn_plasticity_gym.tracking import RunFolder
 
 ONLINE_TIMEOUT = 15  # seconds to reach the W&B server; WANDB_INIT_TIMEOUT overrides it
 FINISH_TIMEOUT = 300  # seconds for the last upload; without a limit, a lost network keeps a finished run from ending
+ROOM = 32 << 20  # bytes that a disk must have left: once a write fails, W&B's service writes no more and tells no one
+REFUSED = "W&B refuses values, metrics.csv goes on"
 
 _logger = logging.getLogger("snn_plasticity_gym")
 
@@ -29,12 +33,19 @@ class WandbWriter(KVWriter):
     """Send SB3's logged values to a W&B run, on our own step axis; arrays become histograms, pictures and tables media.
 
     W&B's own step may only grow and counts calls; `global_step` is the number of environment steps. A log that
-    fails is reported once and never stops the training: metrics.csv has the numbers.
+    fails is reported once and never stops the training: metrics.csv has the numbers. While the disk is nearly full,
+    logs wait here, as rows of metrics.csv do.
+
+    Args:
+        run: Of W&B.
+        folder: On the disk that W&B writes to.
     """
 
-    def __init__(self, run: Any):
+    def __init__(self, run: Any, folder: Path):
         self.run = run
-        self._warned = self._finished = False
+        self._folder = folder
+        self._waiting: list[dict[str, Any]] = []
+        self._warned = self._finished = self._crowded = False
         run.define_metric("global_step")
         run.define_metric("*", step_metric="global_step")
 
@@ -43,9 +54,30 @@ class WandbWriter(KVWriter):
             return
         try:
             kept = filter_excluded_keys(key_values, key_excluded, "wandb")
-            self.run.log({"global_step": step, **{key: _wandb_value(value) for key, value in kept.items()}})
+            values = {key: _wandb_value(value) for key, value in kept.items()}
+            self._waiting.append({"global_step": step, **values})
         except Exception as error:
-            self._warn("W&B refuses values, metrics.csv goes on", error)
+            self._warn(REFUSED, error)
+        if self._waiting and self._has_room():
+            self._send()
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for values in waiting:
+            try:
+                self.run.log(values)
+            except Exception as error:
+                self._warn(REFUSED, error)
+
+    def _has_room(self) -> bool:
+        try:
+            free = shutil.disk_usage(self._folder).free
+        except OSError:  # nothing is known
+            return True
+        if free < ROOM and not self._crowded:
+            _logger.warning("W&B waits: its disk has %d MiB left, less than %d", free >> 20, ROOM >> 20)
+        self._crowded = free < ROOM
+        return not self._crowded
 
     def finish(self, exit_code: int | None = None) -> None:
         """End the run; further calls do nothing.
@@ -59,6 +91,9 @@ class WandbWriter(KVWriter):
         self._finished = True
         if exit_code is None:
             exit_code = int(sys.exc_info()[0] is not None)
+        if self._waiting and not self._has_room():
+            _logger.warning("W&B gets its last %d logs without that room, and may lose them", len(self._waiting))
+        self._send()
         try:
             self.run.finish(exit_code=exit_code)
         except Exception as error:
@@ -163,7 +198,7 @@ def _init_wandb(
     wandb_run.config.update(dict(config), allow_val_change=True)
     if "WANDB_SWEEP_ID" in os.environ:  # `update` silently skips what a sweep has set, even where a later flag won
         wandb_run.config.update_locked(dict(config), "flags", _allow_val_change=True)
-    return WandbWriter(wandb_run)
+    return WandbWriter(wandb_run, run.path)
 
 
 def _wandb_value(value: Any) -> Any:

@@ -254,7 +254,7 @@ class FakeRun:
 
 def test_values_reach_wandb_on_our_own_step_axis(tmp_path):
     fake = FakeRun()
-    writer = WandbWriter(fake)
+    writer = WandbWriter(fake, tmp_path)
     assert (("*",), {"step_metric": "global_step"}) in fake.metrics
     logger = make_logger(create(tmp_path), writer)
     logger.record("train/loss", 0.5)
@@ -268,7 +268,7 @@ def test_values_reach_wandb_on_our_own_step_axis(tmp_path):
 def test_arrays_become_histograms(tmp_path):
     wandb = pytest.importorskip("wandb")
     fake = FakeRun()
-    logger = make_logger(create(tmp_path), WandbWriter(fake))
+    logger = make_logger(create(tmp_path), WandbWriter(fake, tmp_path))
     logger.record("array", np.arange(10.0))
     logger.record("tensor", torch.zeros(2, 3, requires_grad=True))
     logger.dump(1)
@@ -278,7 +278,7 @@ def test_arrays_become_histograms(tmp_path):
 def test_pictures_and_tables_become_media(tmp_path):
     wandb = pytest.importorskip("wandb")
     fake, run = FakeRun(), create(tmp_path)
-    logger = make_logger(run, MetricsCSV(run.metrics_csv), WandbWriter(fake))
+    logger = make_logger(run, MetricsCSV(run.metrics_csv), WandbWriter(fake, tmp_path))
     pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
     logger.record("report/picture", Image(pixels, "HWC"))
     logger.record("report/table", Table("table", ["a", "b"], [["1", "x"], ["2", "y"]]))
@@ -319,7 +319,7 @@ def test_tensorboard_that_is_not_there_is_refused(monkeypatch):
 
 def test_a_failing_log_warns_once_and_the_csv_goes_on(tmp_path, caplog):
     run = create(tmp_path)
-    logger = make_logger(run, MetricsCSV(run.metrics_csv), WandbWriter(FakeRun(failing=True)))
+    logger = make_logger(run, MetricsCSV(run.metrics_csv), WandbWriter(FakeRun(failing=True), tmp_path))
     with caplog.at_level(logging.WARNING, "snn_plasticity_gym"):
         for step in range(5):
             logger.record("train/loss", 0.5)
@@ -329,9 +329,37 @@ def test_a_failing_log_warns_once_and_the_csv_goes_on(tmp_path, caplog):
     assert len(read_csv(run)) == 5
 
 
-def test_finish_is_done_once():
+@pytest.mark.parametrize("returns", [True, False])
+def test_logs_wait_while_the_disk_is_full(returns, tmp_path, monkeypatch, caplog):
+    """W&B's service would lose them, and with them all that follow."""
+    free = [100 << 20]
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free[0]))
     fake = FakeRun()
-    writer = WandbWriter(fake)
+    writer = WandbWriter(fake, tmp_path)
+
+    def steps():
+        return [values["global_step"] for values in fake.logged]
+
+    with caplog.at_level(logging.WARNING, "snn_plasticity_gym"):
+        for step in range(6):
+            free[0] = (100 if step < 2 else 3) << 20
+            writer.write({"a": step}, {"a": ()}, step)
+        assert steps() == [0, 1]
+        if returns:
+            free[0] = 100 << 20
+            writer.write({"a": 6}, {"a": ()}, 6)
+            assert steps() == list(range(7))
+        writer.finish()
+    assert steps() == list(range(7 if returns else 6))
+    first, *rest = [record.getMessage() for record in caplog.records]
+    assert first == "W&B waits: its disk has 3 MiB left, less than 32"
+    assert rest == ([] if returns else ["W&B gets its last 4 logs without that room, and may lose them"])
+    assert fake.exit_codes == [0]
+
+
+def test_finish_is_done_once(tmp_path):
+    fake = FakeRun()
+    writer = WandbWriter(fake, tmp_path)
     writer.close()
     writer.finish()
     writer.close()
@@ -339,9 +367,9 @@ def test_finish_is_done_once():
     assert (fake.exit_codes, fake.logged) == ([0], [])
 
 
-def test_finish_under_an_exception_marks_the_run_failed():
+def test_finish_under_an_exception_marks_the_run_failed(tmp_path):
     fake = FakeRun()
-    writer = WandbWriter(fake)
+    writer = WandbWriter(fake, tmp_path)
     with pytest.raises(ZeroDivisionError):
         try:
             _ = 1 / 0

@@ -1,13 +1,16 @@
 """Runs that were killed, interrupted, or short of disk space go on as if nothing had happened."""
 
+import contextlib
 import csv
 import os
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,30 @@ DAMAGE = {
 def run_of(root: Path, name: str) -> Path:
     (path,) = root.glob(f"*/{name}")
     return path
+
+
+def wandb_steps(file: Path) -> list[int]:
+    """Read global_step of all rows in W&B's file: 7 bytes, then LevelDB's log format, of protocol buffers."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    content, place, parts, steps = file.read_bytes(), 7, b"", []
+    while place + 7 <= len(content):
+        if place % 32768 > 32768 - 7:  # no header fits into what is left of the block
+            place += 32768 - place % 32768
+            continue
+        length, kind = struct.unpack_from("<HB", content, place + 4)
+        parts += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            record, parts = Record.FromString(parts), b""
+            steps += [int(i.value_json) for i in record.history.item if "global_step" in (i.key, *i.nested_key)]
+    return steps
+
+
+def await_text(process: BaseProcess, file: Path, text: str) -> None:
+    """Wait until a process has said something, or has ended."""
+    while process.is_alive() and not (file.exists() and text in file.read_text()):
+        time.sleep(0.01)
 
 
 def timeless(state):
@@ -176,8 +203,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_loses_nothing(whole, tmp_path)
     flags = [*NETWORK, *SHORT, *INDEPENDENT, "--checkpoint_every=0", f"--run_dir={tmp_path}", "--run_name=stopped"]
     errors = tmp_path / "errors.txt"
     process = start(train_a2c, flags, errors)
-    while process.is_alive() and not (errors.exists() and "images" in errors.read_text()):  # it has begun to learn
-        time.sleep(0.01)
+    await_text(process, errors, "images")  # it has begun to learn
     os.kill(process.pid, random.choice([signal.SIGINT, signal.SIGTERM]))
     process.join()
     run = run_of(tmp_path, "stopped")
@@ -228,6 +254,31 @@ def test_wandb_that_has_no_room_costs_nothing_else(tmp_path):
     assert Checkpoints(run / "checkpoints").newest()["images"] == 400 and (run / "final.zip").exists()
     with (run / "metrics.csv").open(newline="") as file:
         assert [row["time/images"] for row in csv.DictReader(file) if row["rollout/reward"]][-1] == "400"
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_for_a_while_costs_wandb_nothing(tmp_path):
+    disk, errors = tmp_path / "disk", tmp_path / "errors.txt"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a disk of our own takes the right to mount one")
+    try:
+        flags = [*NETWORK, *SHORT, *INDEPENDENT, f"--run_dir={disk}", "--run_name=full", "--images=400"]
+        process = start(train_a2c, [*flags, "--wandb=offline"], errors)
+        await_text(process, errors, " images ")
+        with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
+            while ballast.write(bytes(1 << 20)):
+                pass
+        await_text(process, errors, "W&B waits: its disk has 0 MiB left")
+        (disk / "ballast").unlink()
+        process.join()
+        run = run_of(disk, "full")
+        (logged,) = run.glob("wandb/offline-run-*/run-*.wandb")
+        with (run / "metrics.csv").open(newline="") as file:
+            assert wandb_steps(logged) == [int(row["global_step"]) for row in csv.DictReader(file)]
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.mark.parametrize(
