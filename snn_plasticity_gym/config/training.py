@@ -144,6 +144,13 @@ class LearnerConfig(SearchConfig):
     critic_learning_rate: float = setting(
         1e-3, "Learning rate alpha_critic of the critic (Adam).", section="Learning", gt=0
     )
+    learning_rate_end: float | None = setting(
+        None,
+        "Learning rate to which that of front and heads goes evenly until all images are shown, the critic's in "
+        "proportion; none: both stay.",
+        section="Learning",
+        ge=0,
+    )
     events_per_image: int = setting(
         1024,
         "Events learned from per image, a uniform sample; 0: all. Every event changes its weight.",

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from snn_plasticity_gym.agents.a2c import EventA2C
+from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.config.training import A2CConfig
 from snn_plasticity_gym.tracking import RunFolder
 from snn_plasticity_gym.trainers.train_a2c import train
@@ -94,6 +95,16 @@ def test_sigma_goes_evenly_from_its_first_value_to_its_last(flags, tmp_path):
     folder = train([*FLAGS, *SHORT, *flags, f"--run_dir={tmp_path}", "--sigma=0.2", "--sigma_end=0.1"])
     told = [float(row["train/sigma"]) for row in metrics(folder) if row["train/sigma"]]
     assert told == pytest.approx([0.2, 0.175, 0.15, 0.125])
+
+
+def test_learning_rates_go_evenly_to_their_last_values(tmp_path):
+    rates = ["--learning_rate=4e-4", "--critic_learning_rate=8e-4", "--learning_rate_end=1e-4"]
+    folder = train([*FLAGS, *SHORT, *rates, f"--run_dir={tmp_path}"])
+    told = [float(row["train/learning_rate"]) for row in metrics(folder) if row["train/learning_rate"]]
+    assert told == pytest.approx([3.25e-4, 2.5e-4, 1.75e-4, 1e-4])
+    saved = Checkpoints(folder / "checkpoints").newest()
+    groups = saved["learner"]["optimizer"]["param_groups"]  # of front and heads, and of the critic
+    assert [group["lr"] for group in groups] == pytest.approx([1e-4, 2e-4])
 
 
 def test_a_sweep_agent_may_write_flags_in_its_own_way(tmp_path):
