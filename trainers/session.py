@@ -18,7 +18,6 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from snn_plasticity_gym.agents.learned_rule import DESCRIPTION, read_description, save_rule
 from snn_plasticity_gym.agents.on_policy import EventLearner, flat_face
-from snn_plasticity_gym.agents.saved import load_learned, transfer
 from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
@@ -38,6 +37,7 @@ from snn_plasticity_gym.tracking import (
 from snn_plasticity_gym.trainers.callbacks import ProgressLines, SaveCheckpoints, SigmaSchedule
 from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.report_session import report_at_end
+from snn_plasticity_gym.trainers.starting import begin, imitation_line, read_start
 from snn_plasticity_gym.wandb_writer import start_wandb
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
@@ -82,11 +82,10 @@ def _run(
     if config.eval_images:
         check_images(env_config, config.num_envs, config.eval_images, "eval_images")
     saved = _checkpoint(config, world) if config.resume else None
-    start = load_learned(config.init_policy, env_config.device) if config.init_policy and not saved else None
+    start = None if saved else read_start(config, env_config)
     env = make_sb3_env(config.env, num_own, **to_dict(env_config))
     model = algorithm("PlasticityPolicy", env, seed=seed, **_arguments(config, env_config), **arguments)
-    if start is not None:
-        transfer(start, model.policy)
+    told = {} if start is None else begin(start, model.policy, world, config.env, env_config, seed)
     if world.rank:
         return _assist(world, model, config, saved)
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed, "resume": ""}
@@ -103,6 +102,10 @@ def _run(
     writer = start_wandb(config.wandb, run, settings, config.wandb_project, resumed=bool(config.resume))
     model.set_logger(make_logger(run, metrics, writer, tensorboard_writer(run, config.tensorboard)))
     print(_plan(config, data.name, env_config, seed, world, run, saved["images"] if saved else 0), flush=True)
+    if told:
+        print(imitation_line(config.init_rule, told), flush=True)
+        for name, value in told.items():
+            model.logger.record(name, value)
     try:
         if saved:
             before = RewardReport(**saved["before"]) if saved["before"] else None

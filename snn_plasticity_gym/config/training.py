@@ -91,6 +91,12 @@ class SearchConfig(TrainingConfig):
         "have in common is taken over.",
         section="Policy",
     )
+    init_rule: str = setting(
+        "",
+        "Hand-written rule to start from, e.g. stdp:learning_rate=0.1:alpha=0.3 as in evaluate.py: before the first "
+        "update the heads learn to answer as it does.",
+        section="Policy",
+    )
     sigma: float = setting(
         0.1,
         "Standard deviation sigma_policy of the weight changes around their mean, or of perturbed rules.",
@@ -116,6 +122,11 @@ class SearchConfig(TrainingConfig):
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""
+        if self.init_policy and self.init_rule:
+            raise ConfigError(
+                f"a training starts from one thing: give init_policy or init_rule, got {self.init_policy} and "
+                f"{self.init_rule}"
+            )
         if self.credit_horizon > self.images_per_update:
             raise ConfigError(
                 f"credit_horizon must be at most images_per_update={self.images_per_update}, as an update sees no "

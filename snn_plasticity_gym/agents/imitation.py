@@ -1,0 +1,43 @@
+"""Heads that answer as a given rule does (behavioural cloning, Pomerleau 1991): a search may begin at a known one.
+
+Axes: E events.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from snn_plasticity_gym.agents.heads import RuleNetwork
+from snn_plasticity_gym.events import LocalState
+
+STEPS = 3000
+BATCH = 2048  # events of a step
+LEARNING_RATE = 1e-2  # of Adam at first; it falls evenly to 0
+
+
+def imitate(network: RuleNetwork, state: LocalState, delta_d: Tensor, seed: int) -> None:
+    """Fit the heads to answers by least squares; the front stays.
+
+    Args:
+        network: Its heads are changed.
+        state: Local states of E events.
+        delta_d: The answers to them, (E,), in [-1, 1].
+        seed: Of the order in which events are taken.
+    """
+    features = network.front.frozen(state.history_length).of_state(state)  # (P, C2)
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(network.heads.parameters(), lr=LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
+    for _ in range(STEPS):
+        some = torch.randint(len(delta_d), (BATCH,), generator=generator).to(delta_d.device)
+        batch = state._replace(
+            pair=torch.arange(BATCH, device=delta_d.device),
+            **{name: getattr(state, name)[some] for name in ("weight", "group", "kind", "extras")},
+        )
+        loss = mse_loss(network.mean(features[state.pair[some]], batch), delta_d[some])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
