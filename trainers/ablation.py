@@ -77,7 +77,9 @@ def _rows(config: AblationConfig, env_config: UnsupervisedConfig) -> Iterator[di
 
     if config.threads:
         torch.set_num_threads(config.threads)
-    rules = {name: rule_of(name, config, env_config) for name in dict.fromkeys(["zero", *config.rules])}
+    rules = {
+        name: rule_of(name, config.env, env_config, config.seed) for name in dict.fromkeys(["zero", *config.rules])
+    }
     shown = legend(list(rules))
     dataset = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size)
     plan = plan_images(dataset, config.label_images, config.test_images, config.test_split)

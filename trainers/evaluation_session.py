@@ -43,7 +43,9 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig, world:
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    rules = {name: rule_of(name, config, env_config) for name in config.rules}  # a wrong name is answered at once
+    rules = {
+        name: rule_of(name, config.env, env_config, config.seed) for name in config.rules
+    }  # a wrong name is answered at once
     beside = {"BPTT": bptt_curve(config.bptt)} if config.bptt else {}
     labels = legend(config.rules)
     results: dict[str, Any] = {}
@@ -97,17 +99,17 @@ def write_curves(
     (folder / "learning_curves.csv").write_text(curve_table(curves, first_seed), encoding="utf-8")
 
 
-def rule_of(name: str, config: EvaluateConfig, env_config: EnvironmentConfig) -> Rule:
+def rule_of(name: str, env_id: str, env_config: EnvironmentConfig, seed: int) -> Rule:
     """Return the rule that a user means by a name, a name with parameters, or a run's folder.
 
     Raises:
         ConfigError: There is no such rule, a parameter is wrong, or a policy does not fit the environment.
     """
     if name.partition(":")[0] in RULES:
-        return read_rule(name, dt=env_config.dt, scale=learning_rate(env_config), seed=config.seed)
+        return read_rule(name, dt=env_config.dt, scale=learning_rate(env_config), seed=seed)
     if name.startswith(DISTILLED):
         rule = load_distilled(name.removeprefix(DISTILLED))
-        _check_fit(name, rule.extra_names, len(rule.heads), config.env, env_config)
+        _check_fit(name, rule.extra_names, len(rule.heads), env_id, env_config)
         if rule.dt != env_config.dt:
             raise ConfigError(f"the formula of {name} is for time steps of {rule.dt:g} ms, got dt={env_config.dt:g}")
         return rule
@@ -117,7 +119,7 @@ def rule_of(name: str, config: EvaluateConfig, env_config: EnvironmentConfig) ->
             "the formula that the run's report has found"
         )
     policy = load_learned(name, env_config.device)
-    _check_fit(name, tuple(policy.extra_keys), policy.num_groups, config.env, env_config)
+    _check_fit(name, tuple(policy.extra_keys), policy.num_groups, env_id, env_config)
     return policy.frozen(env_config.history_length)
 
 

@@ -56,7 +56,9 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
     if config.threads:
         torch.set_num_threads(config.threads)
     names = tuple(dict.fromkeys(config.rules if CONTROL in config.rules else (CONTROL, *config.rules)))
-    rules = {name: rule_of(name, config, env_config) for name in names}  # a wrong name is answered at once
+    rules = {
+        name: rule_of(name, config.env, env_config, config.seed) for name in names
+    }  # a wrong name is answered at once
     dataset = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size)
     plan = plan_images(dataset, config.label_images, config.test_images, config.test_split)
     if not plan.disjoint and world.rank == 0:

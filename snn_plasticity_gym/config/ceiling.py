@@ -14,6 +14,12 @@ class CeilingConfig:
     eval_images: int = setting(160, "Held-out images to measure on.", unit="images", section="Run", ge=1)
     num_envs: int = setting(16, "Fresh networks side by side.", unit="networks", section="Run", ge=1)
     images_per_network: int = setting(4, "Images shown to a network before a new one is grown.", section="Run", ge=1)
+    rules: tuple[str, ...] = setting(
+        (),
+        "Rules to measure on the same networks and images, named as in evaluate.py: by the name of a hand-written one, "
+        "or by the folder of a training run.",
+        section="Run",
+    )
     seed: int = setting(0, "Seed of everything.", section="Run", ge=0)
     learning_rate: float = setting(1e-3, "Learning rate (Adam).", section="Learning", gt=0)
     events_per_image: int = setting(4096, "Events learned from per image; 0: all.", section="Learning", ge=0)

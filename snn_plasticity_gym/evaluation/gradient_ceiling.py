@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, reward_of
 from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.rules.base import Rule
 
 TINY = 1e-12  # learning rate that leaves networks as they are, while reward / (TINY delta_d) is still -g
 
@@ -27,8 +29,7 @@ def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str,
     mean square, so that every layer counts.
 
     Returns:
-        `cosine` and `sign_agreement` of the predictions with -g on held-out images, as the environment measures them
-        for every rule, a list over layers each; and `images` learned from.
+        What `follows_gradient` measures of the predictions, and `images` learned from.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -55,14 +56,21 @@ def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str,
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-    report = reward_of(
-        _Prediction(network), config.env, _still(config, env_config), config.num_envs, config.eval_images, JUDGE_SEED
-    )
-    return {
-        "cosine": [report.terms[f"cosine_{layer + 1}"] for layer in range(num_layers)],
-        "sign_agreement": [report.terms[f"sign_agreement_{layer + 1}"] for layer in range(num_layers)],
-        "images": config.images,
-    }
+    return {**follows_gradient(_Prediction(network), config, env_config), "images": config.images}
+
+
+def follows_gradient(rule: Rule, config: CeilingConfig, env_config: GradConfig) -> dict[str, list[float]]:
+    """Measure how well a rule's answers follow -g, on held-out images and fresh networks that stay as they are.
+
+    Returns:
+        `cosine` and `sign_agreement`, as the environment measures them for every rule, a list over layers each; NaN
+        where the rule changes nothing.
+    """
+    settings = _still(config, env_config)
+    report = reward_of(rule, config.env, settings, config.num_envs, config.eval_images, JUDGE_SEED)
+    layers = range(1, len(env_config.layer_scalars) + 1)
+    found = {name: [f"{name}_{layer}" for layer in layers] for name in ("cosine", "sign_agreement")}
+    return {name: [report.terms.get(term, math.nan) for term in terms] for name, terms in found.items()}
 
 
 def _still(config: CeilingConfig, env_config: GradConfig) -> GradConfig:

@@ -2,13 +2,16 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 import torch
 
 from snn_plasticity_gym.config.ceiling import CeilingConfig
 from snn_plasticity_gym.config.environments import GradConfig
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.evaluation import gradient_ceiling as module
+from snn_plasticity_gym.rules.registry import make_rule
 from snn_plasticity_gym.trainers.gradient_ceiling import measure
 
 SMALL = GradConfig(
@@ -64,3 +67,33 @@ def test_the_program_prints_a_table_and_one_line_of_json(capsys):
     printed = capsys.readouterr().out.splitlines()
     assert json.loads(printed[-1])["cosine"] == pytest.approx(ceiling["cosine"], nan_ok=True)
     assert len(ceiling["cosine"]) == len(ceiling["sign_agreement"]) == 2
+
+
+def test_a_rule_is_measured_on_the_networks_of_the_ceiling(capsys, monkeypatch):
+    """Against cosines of -g with what the rule answers, computed event by event."""
+    with pytest.raises(ConfigError, match="unknown rule 'nobody'"):
+        measure(["--rules=nobody"])
+    network = ["--dataset=digits", "--hidden_sizes=12", "--layer_scalars=0.5,1", "--num_steps=6", "--history_length=6"]
+    flags = ["--max_rate=0.2", "--w_init=6", "--images=8", "--num_envs=1", "--eval_images=1", "--rules=stdp,zero"]
+    found = measure([*network, *flags])["rules"]
+    printed = capsys.readouterr().out.splitlines()
+    assert json.loads(printed[-1])["rules"]["stdp"] == found["stdp"]
+    assert all(map(math.isnan, found["zero"]["cosine"]))
+    assert printed[4].split() == ["stdp"] and printed[6].split()[1] == f"{found['stdp']['cosine'][0]:.4f}"
+
+    settings = module._still(SHORT, SMALL)
+    env = module.PlasticityVectorEnv(
+        "SNNPlastic-Grad-v0", num_envs=1, **(module.to_dict(settings) | {"split": "validation"})
+    )
+    env.reset(seed=module.JUDGE_SEED)
+    rule, answers, layers = make_rule("stdp", scale=SMALL.eta), [], []
+    while (events := env.events()) is not None:
+        answers.append(rule(events).clamp(-1, 1))
+        layers.append(events.projection)
+        env.apply(torch.ones_like(events.weight))
+    downhill = torch.cat(env.finish().event_rewards)  # -g times a constant
+    answer, layer = torch.cat(answers), torch.cat(layers)
+    for place in range(2):
+        mine = layer == place
+        cosine = torch.nn.functional.cosine_similarity(downhill[mine] * 1e12, answer[mine], dim=0).item()
+        assert found["stdp"]["cosine"][place] == pytest.approx(cosine, abs=1e-3)
