@@ -21,8 +21,9 @@ from snn_plasticity_gym.trainers.train_a2c import train
 GRAD = "SNNPlastic-Grad-v0"
 TRAINING = ["grad", "semi", "unsup1", "unsup1-learn", "unsup2"]
 EVOLVING = ["unsup1-es"]
+PROXIMAL = ["grad-ppo"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta"]
-NAMES = sorted(TRAINING + EVOLVING + JUDGING)
+NAMES = sorted(TRAINING + EVOLVING + PROXIMAL + JUDGING)
 
 
 def parse(*argv: str, trainer: type = A2CConfig):
@@ -59,6 +60,7 @@ def test_these_are_shipped():
     ("trainer", "name"),
     [(trainer, name) for trainer in (A2CConfig, PPOConfig) for name in TRAINING]
     + [(ESConfig, name) for name in EVOLVING]
+    + [(PPOConfig, name) for name in PROXIMAL]
     + [(EvaluateConfig, name) for name in JUDGING],
 )
 def test_a_shipped_preset_says_what_it_is_for_and_all_its_values_arrive(trainer: type, name: str):
