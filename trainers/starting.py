@@ -39,7 +39,7 @@ def read_start(config: SearchConfig, env_config: EnvironmentConfig) -> Start | N
     wanted = modulation_of(rule)
     if wanted and wanted != env_config.modulation:
         raise ConfigError(
-            f"init_rule {config.init_rule} is for modulation={wanted}, got modulation={env_config.modulation}"
+            f"init_rule {config.init_rule} is for modulation={wanted}, got modulation={env_config.modulation}; set it"
         )
     return rule
 
