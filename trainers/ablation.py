@@ -73,13 +73,11 @@ def _rows(config: AblationConfig, env_config: UnsupervisedConfig) -> Iterator[di
 
     from snn_plasticity_gym.data import load_dataset
     from snn_plasticity_gym.evaluation.unsupervised import judge, plan_images
-    from snn_plasticity_gym.trainers.evaluation_session import legend, rule_of
+    from snn_plasticity_gym.trainers.evaluation_session import legend, rules_of
 
     if config.threads:
         torch.set_num_threads(config.threads)
-    rules = {
-        name: rule_of(name, config.env, env_config, config.seed) for name in dict.fromkeys(["zero", *config.rules])
-    }
+    rules = rules_of(dict.fromkeys(["zero", *config.rules]), config.env, env_config, config.seed)
     shown = legend(list(rules))
     dataset = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size)
     plan = plan_images(dataset, config.label_images, config.test_images, config.test_split)

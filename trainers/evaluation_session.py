@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -43,9 +43,7 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig, world:
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    rules = {
-        name: rule_of(name, config.env, env_config, config.seed) for name in config.rules
-    }  # a wrong name is answered at once
+    rules = rules_of(config.rules, config.env, env_config, config.seed)
     beside = {"BPTT": bptt_curve(config.bptt)} if config.bptt else {}
     labels = legend(config.rules)
     results: dict[str, Any] = {}
@@ -97,6 +95,11 @@ def write_curves(
     """Write learning curves as a table, and as a picture with those of others beside them."""
     draw_learning_curves({**curves, **beside}, folder / "learning_curves.png")
     (folder / "learning_curves.csv").write_text(curve_table(curves, first_seed), encoding="utf-8")
+
+
+def rules_of(names: Iterable[str], env_id: str, env_config: EnvironmentConfig, seed: int) -> dict[str, Rule]:
+    """Return the rules that a user means, by name; a wrong one is answered at once, as by `rule_of`."""
+    return {name: rule_of(name, env_id, env_config, seed) for name in names}
 
 
 def rule_of(name: str, env_id: str, env_config: EnvironmentConfig, seed: int) -> Rule:

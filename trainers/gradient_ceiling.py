@@ -26,26 +26,28 @@ def measure(argv: Sequence[str] | None = None) -> dict[str, Any]:
     import json
 
     from snn_plasticity_gym.evaluation.gradient_ceiling import follows_gradient, gradient_ceiling
-    from snn_plasticity_gym.trainers.evaluation_session import rule_of
+    from snn_plasticity_gym.trainers.evaluation_session import rules_of
 
-    rules = {
-        name: rule_of(name, config.env, env_config, config.seed) for name in config.rules
-    }  # a wrong name ends here
+    rules = rules_of(config.rules, config.env, env_config, config.seed)
     ceiling = gradient_ceiling(config, env_config)
-    print(f"{'layer':>6}{'cosine':>10}{'sign agreement':>16}")
-    for layer, (cosine, agreement) in enumerate(zip(ceiling["cosine"], ceiling["sign_agreement"], strict=True), 1):
-        print(f"{layer:6d}{cosine:10.4f}{agreement:16.4f}")
+    print(_table(ceiling))
     if rules:
         ceiling["rules"] = {name: follows_gradient(rule, config, env_config) for name, rule in rules.items()}
         for name, found in ceiling["rules"].items():
-            print(f"\n{name}\n{'layer':>6}{'cosine':>10}{'sign agreement':>16}{'cosine / ceiling':>18}")
-            for layer, row in enumerate(
-                zip(found["cosine"], found["sign_agreement"], ceiling["cosine"], strict=True), 1
-            ):
-                cosine, agreement, most = row
-                print(f"{layer:6d}{cosine:10.4f}{agreement:16.4f}{cosine / most:18.1%}")
+            print(f"\n{name}\n{_table(found, ceiling['cosine'])}")
     print(json.dumps(ceiling))
     return ceiling
+
+
+def _table(found: dict[str, Any], most: Sequence[float] | None = None) -> str:
+    """Return a line for each layer, with the share of the cosines `most` that was found."""
+    lines = [
+        f"{'layer':>6}{'cosine':>10}{'sign agreement':>16}" + ("" if most is None else f"{'cosine / ceiling':>18}")
+    ]
+    for place, (cosine, agreement) in enumerate(zip(found["cosine"], found["sign_agreement"], strict=True)):
+        share = "" if most is None else f"{cosine / most[place]:18.1%}"
+        lines.append(f"{place + 1:6d}{cosine:10.4f}{agreement:16.4f}{share}")
+    return "\n".join(lines)
 
 
 def main() -> int:

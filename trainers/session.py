@@ -231,17 +231,17 @@ def _arguments(config: SearchConfig, env_config: EnvironmentConfig) -> dict[str,
         "hidden_sizes": config.head_sizes,
         "use_kind": env_config.event_kinds == "feature",
     }
-    rate: dict[str, Any] = {}
+    schedules: dict[str, LinearSchedule] = {}
     if isinstance(config, LearnerConfig):
         last = config.learning_rate if config.learning_rate_end is None else config.learning_rate_end
-        rate["learning_rate"] = LinearSchedule(config.learning_rate, last, end_fraction=1.0)
+        schedules["learning_rate"] = LinearSchedule(config.learning_rate, last, end_fraction=1.0)
         same += ("gamma", "events_per_image", "normalize_advantage", "ent_coef", "vf_coef")
         same += ("max_grad_norm", "loss_weighting", "normalize_returns", "nan_policy")
         same += ("exploration", "perturb", "advantage", "mirrored", "rule_learning_rate", "baseline")
         policy["critic_lr_scale"] = config.critic_learning_rate / config.learning_rate
     return {
         **{name: getattr(config, name) for name in same},
-        **rate,
+        **schedules,
         "n_steps": config.images_per_update,
         "device": env_config.device,
         "policy_kwargs": policy,

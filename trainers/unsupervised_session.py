@@ -31,7 +31,7 @@ from snn_plasticity_gym.evaluation.unsupervised import (
     summary,
 )
 from snn_plasticity_gym.parallel import World
-from snn_plasticity_gym.trainers.evaluation_session import legend, rule_of, write_curves
+from snn_plasticity_gym.trainers.evaluation_session import legend, rules_of, write_curves
 from snn_plasticity_gym.trainers.watching import ScreenWatcher
 
 CONTROL = "zero"  # fresh networks as they are: what the structure alone is good for
@@ -56,9 +56,7 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
     if config.threads:
         torch.set_num_threads(config.threads)
     names = tuple(dict.fromkeys(config.rules if CONTROL in config.rules else (CONTROL, *config.rules)))
-    rules = {
-        name: rule_of(name, config.env, env_config, config.seed) for name in names
-    }  # a wrong name is answered at once
+    rules = rules_of(names, config.env, env_config, config.seed)
     dataset = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size)
     plan = plan_images(dataset, config.label_images, config.test_images, config.test_split)
     if not plan.disjoint and world.rank == 0:

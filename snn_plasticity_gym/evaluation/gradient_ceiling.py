@@ -69,8 +69,8 @@ def follows_gradient(rule: Rule, config: CeilingConfig, env_config: GradConfig) 
     settings = _still(config, env_config)
     report = reward_of(rule, config.env, settings, config.num_envs, config.eval_images, JUDGE_SEED)
     layers = range(1, len(env_config.layer_scalars) + 1)
-    found = {name: [f"{name}_{layer}" for layer in layers] for name in ("cosine", "sign_agreement")}
-    return {name: [report.terms.get(term, math.nan) for term in terms] for name, terms in found.items()}
+    measures = ("cosine", "sign_agreement")
+    return {name: [report.terms.get(f"{name}_{layer}", math.nan) for layer in layers] for name in measures}
 
 
 def _still(config: CeilingConfig, env_config: GradConfig) -> GradConfig:
