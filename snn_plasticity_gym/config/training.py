@@ -94,7 +94,7 @@ class SearchConfig(TrainingConfig):
     init_rule: str = setting(
         "",
         "Hand-written rule to start from, e.g. stdp:learning_rate=0.1:alpha=0.3 as in evaluate.py: before the first "
-        "update the heads learn to answer as it does.",
+        "update the heads learn to answer as it does, best where event_kinds is feature.",
         section="Policy",
     )
     sigma: float = setting(
