@@ -19,7 +19,7 @@ from snn_plasticity_gym.envs.compiled import CompiledImages, closed_form_of
 from snn_plasticity_gym.envs.eligibility import Eligibility
 from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
 from snn_plasticity_gym.envs.event_log import EventLog
-from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, pool_length
+from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, largest_pool
 from snn_plasticity_gym.envs.task import Episode
 from snn_plasticity_gym.envs.tasks import make_task
 from snn_plasticity_gym.envs.weight_changes import WeightChanges, learning_pace, weight_statistics
@@ -57,7 +57,7 @@ class Engine:
         self.dataset = load_dataset(config.dataset, config.data_dir, config.image_size)
         self._images = self.dataset.split(config.split)
         n_input = self._images.images[0].numel()
-        num_images = pool_length(self._images, config.image_pool)
+        num_images = largest_pool(self._images, config)
         self.task = make_task(config, num_lifetimes, n_input, num_images, self.device)
         self.network = Network(self.task.populations, self.task.projections, num_lifetimes, config.dt, self.device)
         split_kinds = config.event_kinds == "split"
@@ -150,16 +150,12 @@ class Engine:
             common = self._seeds[0] if self.common_seed is None else self.common_seed
             shown_seed = common if self.config.common_noise else self._seeds[row]
             self.network.grow(row, _stream(self._seeds[row], generation, 0))
-            self._stimuli[row] = self._new_stimuli(_stream(shown_seed, generation, 1))
+            self._stimuli[row] = Stimuli(self._images, self.config, _stream(shown_seed, generation, 1))
             self.ages[row] = 0
             self.last_episodes[row] = None
             if self._eligibility is not None:
                 self._eligibility.start_lifetime(row)
             self.task.start_lifetime(row, _stream(self._seeds[row], generation, 2))
-
-    def _new_stimuli(self, rng: np.random.Generator) -> Stimuli:
-        config = self.config
-        return Stimuli(self._images, config.image_pool, config.num_steps, config.max_rate, rng)
 
     def state_dict(self) -> State:
         """Return all that decides what follows, between `begin` and the image's first step.
@@ -196,7 +192,7 @@ class Engine:
         self._generations[:] = state["generations"]
         self.ages[:] = state["ages"]
         for row, (stream, shown) in enumerate(zip(state["stimuli"], state["shown"], strict=True)):
-            stimuli = self._new_stimuli(np.random.default_rng(0))
+            stimuli = Stimuli(self._images, self.config, np.random.default_rng(0))
             stimuli.load_state_dict(stream)
             self._stimuli[row], self._shown[row] = stimuli, Stimulus(**shown)
             restore(self.raster[self.task.input_name][row], shown["spikes"], "input spikes")
@@ -207,14 +203,14 @@ class Engine:
         worn = [row for row in rows if length and self.ages[row] >= length]
         if worn:
             self.start_lifetimes(worn, [None] * len(worn))
-        for row in rows:
-            if self.config.plastic_images and self.ages[row] == self.config.plastic_images:
-                self.network.frozen[row] = True
-                self.task.end_plasticity(row)
         input_raster = self.raster[self.task.input_name]
         for row in rows:
             stimuli = self._stimuli[row]
             assert stimuli is not None, "start_lifetimes() comes first"
+            if self.config.plastic_images and self.ages[row] == self.config.plastic_images:
+                self.network.frozen[row] = True
+                self.task.end_plasticity(row)
+                stimuli.end_plasticity()
             stimulus = stimuli.draw()
             input_raster[row] = stimulus.spikes.to(self.device)
             self._shown[row] = stimulus

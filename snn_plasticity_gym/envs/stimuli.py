@@ -6,8 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.data import ImageSet
 from snn_plasticity_gym.snn.encoding import poisson_encode
 from snn_plasticity_gym.state import State
@@ -27,41 +30,75 @@ class Stimuli:
 
     Args:
         images: The split to draw from.
-        pool_size: Images in the lifetime's pool; 0, or more than there are, means all of them.
-        num_steps: T.
-        max_rate: Spike probability per step of a white pixel.
+        config: Its sizes of pools, shift, steps and rate.
         rng: The lifetime's stream.
+
+    Raises:
+        ConfigError: The images that the lifetime is judged by leave none to learn from.
     """
 
-    def __init__(
-        self, images: ImageSet, pool_size: int, num_steps: int, max_rate: float, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, images: ImageSet, config: EnvironmentConfig, rng: np.random.Generator) -> None:
         self._images = images
-        self._num_steps = num_steps
-        self._max_rate = max_rate
+        self._config = config
         self._rng = rng
-        size = pool_length(images, pool_size)
+        size = pool_length(images, config)
         self.pool = rng.choice(len(images.labels), size, replace=False)  # (P,)
+        self._shift = 0  # most pixels by which an image is moved
 
     def state_dict(self) -> State:
-        """Return the pool and the place in the random stream."""
-        return {"pool": torch.from_numpy(self.pool), "stream": self._rng.bit_generator.state}
+        """Return the pool, the shift and the place in the random stream."""
+        return {
+            "pool": torch.from_numpy(self.pool),
+            "shift": self._shift,
+            "stream": self._rng.bit_generator.state,
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Take over a state of `state_dict`."""
         self.pool = state["pool"].numpy()
+        self._shift = state["shift"]
         self._rng.bit_generator.state = state["stream"]
+
+    def end_plasticity(self) -> None:
+        """Go on with the images, and the shifts, that the lifetime is judged by."""
+        self._shift = self._config.judged_shift
+        if self._config.judged_pool:
+            unseen = np.setdiff1d(np.arange(len(self._images.labels)), self.pool)
+            self.pool = self._rng.choice(unseen, self._config.judged_pool, replace=False)  # (P,)
 
     def draw(self) -> Stimulus:
         """Present a random image of the pool."""
         place = int(self._rng.integers(len(self.pool)))
         image = int(self.pool[place])
-        pixels = self._images.images[image].flatten().to(torch.float32) / 255.0  # (n_input,)
-        spikes = poisson_encode(pixels, self._num_steps, self._max_rate, self._rng)
+        picture = self._images.images[image]  # (S, S)
+        if self._shift:
+            across, down = self._rng.integers(-self._shift, self._shift + 1, size=2).tolist()
+            picture = moved(picture, across, down)
+        pixels = picture.flatten().to(torch.float32) / 255.0  # (n_input,)
+        spikes = poisson_encode(pixels, self._config.num_steps, self._config.max_rate, self._rng)
         return Stimulus(place, image, int(self._images.labels[image]), spikes)
 
 
-def pool_length(images: ImageSet, pool_size: int) -> int:
-    """Return how many images a pool really holds."""
-    available = len(images.labels)
-    return min(pool_size, available) if pool_size else available
+def moved(picture: Tensor, across: int, down: int) -> Tensor:
+    """Move a picture (H, W) by so many pixels to the right and downwards; what comes in at the edges is black."""
+    return F.pad(picture, (across, -across, down, -down))  # what is padded with less than nothing is cut off
+
+
+def pool_length(images: ImageSet, config: EnvironmentConfig) -> int:
+    """Return how many images a lifetime learns from; those that it is judged by are kept from it.
+
+    Raises:
+        ConfigError: That leaves none.
+    """
+    available = len(images.labels) - config.judged_pool
+    if available < 1:
+        raise ConfigError(
+            f"judged_pool must be less than the {len(images.labels)} images there are, so that some are left to learn "
+            f"from, got {config.judged_pool}"
+        )
+    return min(config.image_pool, available) if config.image_pool else available
+
+
+def largest_pool(images: ImageSet, config: EnvironmentConfig) -> int:
+    """Return how many images a pool of a lifetime holds at most."""
+    return max(pool_length(images, config), config.judged_pool)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from snn_plasticity_gym.config.base import ALWAYS_PLASTIC
 from snn_plasticity_gym.config.environments import FeedforwardConfig
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.data import ImageSet
@@ -89,7 +90,7 @@ def learning_curve(
 ) -> LearningCurve:
     """Let fresh networks learn by a frozen rule, one image after the other, and test them on the way.
 
-    They learn from the training split, whatever `config.split` says, and live as long as the training takes.
+    They learn from the training split, whatever `config.split` says, and live, and are plastic, as long as it takes.
 
     Args:
         rule: Answers events.
@@ -104,7 +105,7 @@ def learning_curve(
         watcher: Is told of progress.
         common_seed: Of what `common_noise` shares; None: `seed`.
     """
-    settings = to_dict(config) | {"split": "train", "lifetime_length": 0}
+    settings = to_dict(config) | {"split": "train", "lifetime_length": 0} | ALWAYS_PLASTIC
     settings["modulation"] = modulation_of(rule) or config.modulation
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
     held_out = env.engine.dataset.split(test_split)

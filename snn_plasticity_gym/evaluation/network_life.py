@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from snn_plasticity_gym.config.base import ALWAYS_PLASTIC
 from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.data import ImageSet
@@ -101,7 +102,7 @@ def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int
         images: I, at least 1.
         seed: Of the network, its images and their spikes.
     """
-    settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0, "plastic_images": 0}
+    settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0} | ALWAYS_PLASTIC
     settings["modulation"] = modulation_of(rule) or config.modulation
     env = PlasticityVectorEnv(env_id, num_envs=1, **settings)
     engine = env.engine

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.config.base import ALWAYS_PLASTIC
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.data import Dataset, ImageSet
@@ -144,7 +145,7 @@ def judge(
     """Let fresh networks learn by a frozen rule; freeze weights and thresholds, give labels and test, then go on.
 
     The networks learn from the whole training split without the images that are held back, whatever `split` and
-    `image_pool` of `config` say, and live, and are plastic, as long as the learning takes.
+    `image_pool` of `config` say, and live, and are plastic, as long as the learning takes: they have no judged phase.
 
     Args:
         rule: Answers events.
@@ -160,7 +161,7 @@ def judge(
         watcher: Is told of progress, of accuracy by all-activity.
         common_seed: Of what `common_noise` shares; None: `seed`.
     """
-    settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0, "plastic_images": 0}
+    settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0} | ALWAYS_PLASTIC
     settings["modulation"] = modulation_of(rule) or config.modulation
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
     env.engine.hold_back(plan.held_back)

@@ -48,6 +48,21 @@ def test_what_was_answered_while_plastic_is_forgotten_in_the_judgement():
     assert first_of_its_kind == [True, False, False, True, False]
 
 
+@pytest.mark.parametrize("form", ["sum", "information"])
+def test_lifetimes_are_judged_by_images_that_they_have_not_learned_from(form):
+    settings = {"image_pool": 4, "judged_pool": 6, "judged_shift": 2, "reward_form": form, "lifetime_length": 25}
+    env = PlasticityVectorEnv(ID, num_envs=2, plastic_images=10, **(SMALL | settings))
+    env.reset(seed=1)
+    results = [env.live(grow) for _ in range(50)]
+    for lifetime in (results[:25], results[25:]):
+        shown = torch.stack([result.images for result in lifetime]).T  # (B, images)
+        for row in shown:
+            learned, judged = set(row[:10].tolist()), set(row[10:].tolist())
+            assert len(learned) <= 4 and 1 < len(judged) <= 6 and not learned & judged
+    if form == "sum":
+        assert results[10].terms["stability"].isnan().all()
+
+
 def noise(events) -> torch.Tensor:
     """A rule that is in no closed form, and not the same twice."""
     return torch.linspace(-1.0, 1.0, len(events.weight))

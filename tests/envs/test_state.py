@@ -15,7 +15,10 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "unsup1": ("SNNPlastic-Unsup1-v0", UNSUP | {"exc_theta_plus": 0.5}),
     "unsup2": ("SNNPlastic-Unsup2-v0", UNSUP | {"event_kinds": "split", "reward_form": "information"}),
     "reward": ("SNNPlastic-Unsup1-v0", UNSUP | {"modulation": "reward", "lifetime_length": 3}),
-    "plastic": ("SNNPlastic-Unsup1-v0", UNSUP | {"plastic_images": 4, "exc_theta_plus": 0.5, "eta_decay": 2.0}),
+    "plastic": (
+        "SNNPlastic-Unsup1-v0",
+        UNSUP | {"plastic_images": 4, "exc_theta_plus": 0.5, "eta_decay": 2.0, "judged_pool": 5, "judged_shift": 1},
+    ),
     "common": ("SNNPlastic-Unsup1-v0", UNSUP | {"common_noise": True, "reward_form": "product"}),
     "grad": ("SNNPlastic-Grad-v0", DEEP | {"layer_scalars": (0.5, 1.0)}),
     **{f: ("SNNPlastic-Semi-v0", DEEP | {"third_factor": f}) for f in ("none", "reward", "teaching", "feedback")},

@@ -5,9 +5,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from snn_plasticity_gym.config.environments import Unsup1Config
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.data import ImageSet
-from snn_plasticity_gym.envs.stimuli import Stimuli, pool_length
+from snn_plasticity_gym.envs.stimuli import Stimuli, largest_pool, moved, pool_length
 
 NUM_IMAGES = 30
 
@@ -22,15 +26,22 @@ def images():
     return ImageSet(pictures.view(-1, 28, 28), torch.arange(NUM_IMAGES) % 10)
 
 
-def stimuli(images, pool_size=8, num_steps=10, max_rate=1.0, seed=0):
-    return Stimuli(images, pool_size, num_steps, max_rate, np.random.default_rng(seed))
+def config(pool_size=8, num_steps=10, max_rate=1.0, **judged):
+    settings = {"plastic_images": 1} if judged else {}
+    return Unsup1Config(
+        image_pool=pool_size, num_steps=num_steps, history_length=1, max_rate=max_rate, **settings, **judged
+    )
+
+
+def stimuli(images, seed=0, **settings):
+    return Stimuli(images, config(**settings), np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize(
     ("asked", "length"), [(8, 8), (1, 1), (NUM_IMAGES, NUM_IMAGES), (0, 30), (31, 30), (10**9, 30)]
 )
 def test_a_pool_holds_what_was_asked_for_and_all_images_at_most(images, asked, length):
-    assert pool_length(images, asked) == length
+    assert pool_length(images, config(asked)) == largest_pool(images, config(asked)) == length
     pool = stimuli(images, pool_size=asked).pool
     assert pool.shape == (length,)
     assert len(np.unique(pool)) == length  # no image twice
@@ -98,3 +109,70 @@ def test_the_global_random_generators_are_left_alone(images):
     stimuli(images).draw()
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), torch_before)
+
+
+@given(pool_size=st.integers(0, 40), judged=st.integers(1, NUM_IMAGES - 1), seed=st.integers(0, 2**32))
+def test_images_to_be_judged_by_are_none_of_those_that_were_learned_from(images, pool_size, judged, seed):
+    source = stimuli(images, seed=seed, pool_size=pool_size, judged_pool=judged, num_steps=1)
+    learned_from = source.pool
+    assert len(learned_from) == min(pool_size or NUM_IMAGES, NUM_IMAGES - judged)
+    source.end_plasticity()
+    assert len(np.unique(source.pool)) == len(source.pool) == judged
+    assert not set(source.pool) & set(learned_from)
+    settings = config(pool_size, judged_pool=judged)
+    assert largest_pool(images, settings) == max(len(learned_from), judged)
+
+
+def test_a_judged_pool_that_leaves_nothing_to_learn_from_is_refused(images):
+    with pytest.raises(ConfigError, match=r"judged_pool must be less than the 30 images .*, got 30"):
+        stimuli(images, judged_pool=NUM_IMAGES)
+
+
+def test_without_a_judged_pool_the_images_stay(images):
+    source = stimuli(images, judged_shift=2)
+    before = source.pool
+    source.end_plasticity()
+    assert (source.pool == before).all()
+
+
+def test_images_are_moved_when_they_are_judged_and_not_before(images):
+    source = stimuli(images, pool_size=1, num_steps=1, judged_shift=1)
+    pixel = int(source.pool[0])
+    row, column = divmod(pixel, 28)
+    assert {tuple(source.draw().spikes.nonzero().unique(dim=0)[:, 1].tolist()) for _ in range(20)} <= {
+        (pixel,),
+        (pixel, 100 + pixel),
+    }
+    source.end_plasticity()
+    seen = [divmod(int(fired), 28) for _ in range(300) for fired in source.draw().spikes[0].nonzero().flatten()]
+    near = {place for place in seen if abs(place[0] - row) <= 1 and abs(place[1] - column) <= 1}
+    assert near == {
+        (row + down, column + across)
+        for down in (-1, 0, 1)
+        for across in (-1, 0, 1)
+        if 0 <= row + down < 28 and 0 <= column + across < 28
+    }
+
+
+@given(across=st.integers(-27, 27), down=st.integers(-27, 27), seed=st.integers(0, 1000))
+def test_a_moved_picture_is_the_picture_looked_up_elsewhere(across, down, seed):
+    picture = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (28, 28), dtype=np.uint8))
+    expected = torch.zeros_like(picture)
+    for row in range(28):
+        for column in range(28):
+            if 0 <= row - down < 28 and 0 <= column - across < 28:
+                expected[row, column] = picture[row - down, column - across]
+    assert torch.equal(moved(picture, across, down), expected)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_stream_goes_on_from_its_state(images, ended):
+    source, other = (stimuli(images, seed=seed, judged_pool=4, judged_shift=3) for seed in (3, 4))
+    source.draw()
+    if ended:
+        source.end_plasticity()
+    source.draw()
+    other.load_state_dict(pickle.loads(pickle.dumps(source.state_dict())))
+    for _ in range(5):
+        one, two = source.draw(), other.draw()
+        assert one[:3] == two[:3] and torch.equal(one.spikes, two.spikes)
