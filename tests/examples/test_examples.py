@@ -64,6 +64,22 @@ def test_read_a_report(tmp_path, capsys):
     assert "head 0: delta_d = " in said and re.search(r"reward +-?\d.* before +-?\d.* after", said)
 
 
+def test_which_reward(capsys):
+    tiny = {"dataset": "digits", "n_exc": "5", "num_steps": "8", "history_length": "8", "image_size": "7"}
+    found = load("which_reward").main(count=4, networks=2, **tiny)
+    assert all(len(values) == 4 for values in found.values()) and len(set(found["accuracy"])) > 1
+    assert found["learned from"] != found["not seen"] != found["not seen, moved"]
+    assert capsys.readouterr().out.count("  reward of images ") == 2 * 3
+
+
+def test_which_reward_ranks_among_the_best():
+    ranks_alike = load("which_reward").ranks_alike
+    scores = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    rewards = [0.0, 0.1, 0.2, 0.9, 0.8, 0.7]  # the better a good rule is, the less it earns
+    assert ranks_alike(rewards, scores, share=0.5) == pytest.approx(-1)
+    assert 0 < ranks_alike(rewards, scores, share=1) == pytest.approx(1 - 6 * 8 / (6 * 35))
+
+
 def test_watch_episode(tmp_path, capsys):
     path = load("watch_episode").main(str(tmp_path / "a.gif"), images=2, every=6, **SMALL)
     film = Image.open(path)

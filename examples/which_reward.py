@@ -1,0 +1,97 @@
+"""Which reward makes rules learn digits? Rank hand-written rules by what they earn, and by the digits they teach.
+
+    python examples/which_reward.py 40 12 [setting=value ...]
+
+That is 40 hand-written rules with random parameters and 12 networks of the preset unsup1-es, of which settings can be
+changed. Rules are rewarded for what winners tell of images that the network has learned from, of unseen ones, and of
+unseen ones that are moved by a pixel. The reward that ranks rules as the accuracy of their networks does is the one
+to learn from; that it does so among the better half of the rules is what counts, since a search ends there.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from snn_plasticity_gym.config.presets import shipped_file
+from snn_plasticity_gym.config.schema import build_configs, read_yaml, setting_fields
+from snn_plasticity_gym.config.unsupervised import Unsup1Config
+from snn_plasticity_gym.data import load_dataset
+from snn_plasticity_gym.evaluation.labels import accuracy
+from snn_plasticity_gym.evaluation.reward import rewards_of_networks
+from snn_plasticity_gym.evaluation.unsupervised import judge, plan_images
+from snn_plasticity_gym.rules.registry import read_rule
+
+ENV = "SNNPlastic-Unsup1-v0"
+IMAGES = {  # what rewards are about
+    "learned from": {"image_pool": 20},
+    "not seen": {"image_pool": 0, "judged_pool": 40},
+    "not seen, moved": {"image_pool": 0, "judged_pool": 40, "judged_shift": 1},
+}
+PARAMETERS = {  # of rules, and values to draw from
+    "stdp": {
+        "learning_rate": (0.01, 0.02, 0.05, 0.1, 0.2, 0.4),
+        "alpha": (0.0, 0.1, 0.3, 0.5, 1.0),
+        "mu_plus": (0.0, 0.5, 1.0),
+        "mu_minus": (0.0, 0.5, 1.0),
+        "tau_plus": (5.0, 10.0, 20.0),
+        "tau_minus": (5.0, 10.0, 20.0),
+        "pairing": ("all", "nearest"),
+        "coincident": (True, False),
+    },
+    "target-stdp": {
+        "learning_rate": (0.01, 0.02, 0.05, 0.1, 0.2, 0.4),
+        "x_tar": (0.05, 0.1, 0.2, 0.4, 0.8),
+        "mu": (0.0, 0.2, 0.5, 1.0),
+        "tau": (2.0, 5.0, 10.0, 20.0),
+        "bounds": ("upper", "soft"),
+        "pairing": ("all", "nearest"),
+    },
+}
+
+
+def random_rule(rng: np.random.Generator) -> str:
+    """Return the name of a rule with random parameters."""
+    name = rng.choice(list(PARAMETERS))
+    drawn = {key: values[rng.integers(len(values))] for key, values in PARAMETERS[name].items()}
+    return ":".join([name, *(f"{key}={value}" for key, value in drawn.items())])
+
+
+def ranks_alike(rewards: Sequence[float], scores: Sequence[float], share: float) -> float:
+    """Return Spearman's correlation of rewards and scores among the rules with the best scores, so many of all."""
+    rewards, scores = np.array(rewards), np.array(scores)
+    best = scores >= np.quantile(scores, 1 - share)
+    return float(spearmanr(rewards[best], scores[best]).statistic)
+
+
+def main(count: int = 6, networks: int = 2, **settings: str) -> dict[str, list[float]]:
+    """Print what each rule earns and teaches, and how alike rewards rank; return all numbers, (rules,) each."""
+    known = {info.name for info in setting_fields(Unsup1Config)}
+    preset = {key: value for key, value in read_yaml(shipped_file("preset", "unsup1-es")).items() if key in known}
+    preset |= {"plastic_images": 40, "lifetime_length": 200}
+    configs = {images: build_configs(preset | settings | own, Unsup1Config)[0] for images, own in IMAGES.items()}
+    config = configs["learned from"]
+    plan = plan_images(load_dataset(config.dataset, config.data_dir, config.image_size), 500, 500, "validation")
+    rng = np.random.default_rng(0)
+    found: dict[str, list[float]] = {name: [] for name in (*IMAGES, "accuracy", "probe")}
+    for text in ["zero", *(random_rule(rng) for _ in range(count - 1))]:
+        rule = read_rule(text, dt=config.dt, scale=config.eta_exc)
+        judged = judge(rule, ENV, config, plan, networks, config.plastic_images, seed=0)
+        found["accuracy"].append(accuracy(judged.confusion["all_activity"]).mean().item())
+        found["probe"].append(accuracy(judged.confusion["linear_probe"]).mean().item())
+        for images, own in configs.items():
+            reward = rewards_of_networks(rule, ENV, own, networks, seed=0)["reward"]
+            found[images].append(reward.mean().item())
+        print("  ".join(f"{name} {values[-1]:.3f}" for name, values in found.items()), text, flush=True)
+    for share, who in ((1.0, "all"), (0.5, "the better half of the")):
+        print(f"rank correlation among {who} rules:")
+        for images in IMAGES:
+            alike = {score: ranks_alike(found[images], found[score], share) for score in ("accuracy", "probe")}
+            print(f"  reward of images {images:16}" + "".join(f"  {key} {value:.2f}" for key, value in alike.items()))
+    return found
+
+
+if __name__ == "__main__":
+    numbers, assignments = sys.argv[1:3], sys.argv[3:]
+    main(*map(int, numbers), **dict(assignment.split("=", 1) for assignment in assignments))
