@@ -54,8 +54,8 @@ def test_label_images_of_one_class_are_refused():
         plan_images(dataset, 4, 0, "test")
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_images_are_used_in_their_order_and_only_for_their_purpose(monkeypatch, split):
+@pytest.mark.parametrize(("split", "shorter"), [("train", False), ("test", False), ("train", True)])
+def test_images_are_used_in_their_order_and_only_for_their_purpose(monkeypatch, split, shorter):
     """The guard of the test images: learning, then labels, both from the training split and apart; the test is last."""
     used: list[tuple[str, int]] = []
     draw, right = Stimuli.draw, module.responses
@@ -74,7 +74,8 @@ def test_images_are_used_in_their_order_and_only_for_their_purpose(monkeypatch, 
 
     monkeypatch.setattr(Stimuli, "draw", spy_draw)
     monkeypatch.setattr(module, "responses", spy_responses)
-    judged(config=dataclasses.replace(CONFIG, split=split), num_networks=3, train_images=20)
+    settings = {"plastic_images": 2, "judged_pool": 4, "judged_shift": 1} if shorter else {}
+    judged(config=dataclasses.replace(CONFIG, split=split, **settings), num_networks=3, train_images=20)
     assert [kind for kind, _ in used] == ["learn"] * 3 * 21 + ["label", "test"]
     learned = {image for kind, image in used if kind == "learn"}
     assert len(learned) > 50 and max(learned) < 1197 - 60  # the whole split, whatever image_pool says
