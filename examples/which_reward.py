@@ -14,14 +14,16 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import spearmanr
 
-from snn_plasticity_gym.config.presets import shipped_file
-from snn_plasticity_gym.config.schema import build_configs, read_yaml, setting_fields
-from snn_plasticity_gym.config.unsupervised import Unsup1Config
+from snn_plasticity_gym.config.environments import ENVIRONMENTS, Unsup1Config
+from snn_plasticity_gym.config.evaluate import EvaluateConfig
+from snn_plasticity_gym.config.presets import read_preset, shipped_file
+from snn_plasticity_gym.config.schema import build_configs
+from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.data import load_dataset
 from snn_plasticity_gym.evaluation.labels import accuracy
 from snn_plasticity_gym.evaluation.reward import rewards_of_networks
-from snn_plasticity_gym.evaluation.unsupervised import judge, plan_images
-from snn_plasticity_gym.rules.registry import read_rule
+from snn_plasticity_gym.evaluation.unsupervised import ALL_ACTIVITY, LINEAR_PROBE, judge, plan_images
+from snn_plasticity_gym.trainers.evaluation_session import rule_of
 
 ENV = "SNNPlastic-Unsup1-v0"
 IMAGES = {  # what rewards are about
@@ -67,19 +69,18 @@ def ranks_alike(rewards: Sequence[float], scores: Sequence[float], share: float)
 
 def main(count: int = 6, networks: int = 2, **settings: str) -> dict[str, list[float]]:
     """Print what each rule earns and teaches, and how alike rewards rank; return all numbers, (rules,) each."""
-    known = {info.name for info in setting_fields(Unsup1Config)}
-    preset = {key: value for key, value in read_yaml(shipped_file("preset", "unsup1-es")).items() if key in known}
-    preset |= {"plastic_images": 40, "lifetime_length": 200}
+    preset = read_preset(shipped_file("preset", "unsup1-es"), ENV, EvaluateConfig, ENVIRONMENTS, TRAINERS)
+    del preset["env"]
     configs = {images: build_configs(preset | settings | own, Unsup1Config)[0] for images, own in IMAGES.items()}
     config = configs["learned from"]
     plan = plan_images(load_dataset(config.dataset, config.data_dir, config.image_size), 500, 500, "validation")
     rng = np.random.default_rng(0)
     found: dict[str, list[float]] = {name: [] for name in (*IMAGES, "accuracy", "probe")}
     for text in ["zero", *(random_rule(rng) for _ in range(count - 1))]:
-        rule = read_rule(text, dt=config.dt, scale=config.eta_exc)
+        rule = rule_of(text, ENV, config, seed=0)
         judged = judge(rule, ENV, config, plan, networks, config.plastic_images, seed=0)
-        found["accuracy"].append(accuracy(judged.confusion["all_activity"]).mean().item())
-        found["probe"].append(accuracy(judged.confusion["linear_probe"]).mean().item())
+        found["accuracy"].append(accuracy(judged.confusion[ALL_ACTIVITY]).mean().item())
+        found["probe"].append(accuracy(judged.confusion[LINEAR_PROBE]).mean().item())
         for images, own in configs.items():
             reward = rewards_of_networks(rule, ENV, own, networks, seed=0)["reward"]
             found[images].append(reward.mean().item())
