@@ -13,6 +13,7 @@ import PIL.Image
 import torch
 from stable_baselines3.common.logger import Image, Logger
 
+from snn_plasticity_gym.agents.formula import FormulaNetwork
 from snn_plasticity_gym.agents.saved import load_learned
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.report import ReportConfig
@@ -24,7 +25,7 @@ from snn_plasticity_gym.report.curves import learning_curves
 from snn_plasticity_gym.report.gradient_section import gradient_section, is_bptt, is_gradient, read_ceiling
 from snn_plasticity_gym.report.network_section import network_section
 from snn_plasticity_gym.report.page import Section, Table, picture_file, write_report
-from snn_plasticity_gym.report.rule_section import explanation_section, kernel_section
+from snn_plasticity_gym.report.rule_section import explanation_section, formula_section, kernel_section
 from snn_plasticity_gym.report.runs import Run, differing, flat, group_runs, outcome_rows, read_runs
 from snn_plasticity_gym.report.side_section import Study, side_sections
 from snn_plasticity_gym.rules.constant import ZeroRule
@@ -166,6 +167,8 @@ def _study(run: Run, config: ReportConfig, several: bool) -> tuple[Study, list[S
     prefix = f"{run.label.replace('/', '_')}_" if several else ""
     suffix = f": {run.label}" if several else ""
     parts = [kernel_section(rule, env_config, sample, prefix)]
+    if isinstance(rule.network, FormulaNetwork):
+        parts.insert(0, formula_section(sample.heads, rule.network.formulas(), prefix))
     explanations = explain(sample, learning_rate(env_config))
     if explanations:
         formula = distilled(explanations, sample)

@@ -16,6 +16,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
+from snn_plasticity_gym.agents.formula import FormulaNetwork
 from snn_plasticity_gym.agents.learned_rule import DESCRIPTION, read_description, save_rule
 from snn_plasticity_gym.agents.on_policy import EventLearner, flat_face
 from snn_plasticity_gym.checkpoints import Checkpoints
@@ -27,6 +28,7 @@ from snn_plasticity_gym.files import atomic_path
 from snn_plasticity_gym.finite import NotFiniteError
 from snn_plasticity_gym.metrics import MetricsCSV
 from snn_plasticity_gym.parallel import LostProcessError, World, joined_processes
+from snn_plasticity_gym.rules.distilled import spoken_formula
 from snn_plasticity_gym.tracking import (
     RunFolder,
     make_logger,
@@ -151,6 +153,9 @@ def _run(
     model.logger.dump(model.num_timesteps)
     page = report_at_end(run.path, model.logger, model.num_timesteps) if config.report else None
     model.logger.close()
+    if isinstance(model.policy.rule, FormulaNetwork):
+        for head, terms in zip(flat_face(env).engine.heads, model.policy.rule.formulas(), strict=True):
+            print(f"{head}: {spoken_formula(terms)}")
     print(_outcome(before, after, time.perf_counter() - began, run, page))
     return run.path
 
@@ -230,6 +235,8 @@ def _arguments(config: SearchConfig, env_config: EnvironmentConfig) -> dict[str,
         "sigma": config.sigma,
         "hidden_sizes": config.head_sizes,
         "use_kind": env_config.event_kinds == "feature",
+        "formula_terms": config.formula_terms if config.rule_form == "formula" else None,
+        "dt": env_config.dt,
     }
     schedules: dict[str, LinearSchedule] = {}
     if isinstance(config, LearnerConfig):

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from snn_plasticity_gym.agents.frozen_rule import FrozenRule
 from snn_plasticity_gym.agents.heads import Head, Readout, RuleNetwork
@@ -187,7 +187,7 @@ class RuleNoise:
         assert self.scaling is not None
         weights, bias = self.scaling.readout(shift)  # (G, F), (G,)
         for group, head in enumerate(cast(list[Head], network.heads)):
-            last = cast(nn.Linear, head.rest[-1])
+            last = head.layers[-1]
             last.weight.add_(weights[group])
             last.bias.add_(bias[group])
 

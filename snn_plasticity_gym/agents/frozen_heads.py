@@ -32,9 +32,11 @@ class FrozenHeads:
     @staticmethod
     def possible(network: RuleNetwork) -> bool:
         """Whether this way is open: else the heads act as `RuleNetwork.act` lets them."""
-        weight = cast(Head, network.heads[0]).first.weight
-        depth = sum(isinstance(layer, torch.nn.Linear) for layer in cast(Head, network.heads[0]).rest)
-        return weight.device.type == "cpu" and weight.dtype == torch.float32 and depth == 2
+        head = network.heads[0]
+        if not isinstance(head, Head) or len(head.layers) != 3:
+            return False
+        weight = head.first.weight
+        return weight.device.type == "cpu" and weight.dtype == torch.float32
 
     @torch.no_grad()
     def __call__(self, features: Tensor, state: LocalState) -> Tensor:
@@ -58,7 +60,7 @@ class FrozenHeads:
 
 
 def _arrays(head: Head) -> HeadArrays:
-    second, last = (layer for layer in head.rest if isinstance(layer, torch.nn.Linear))
+    _, second, last = head.layers
     return HeadArrays(
         scalars=_double(head.first.weight[:, head.num_features :].T),
         rows=_double(second.weight.T),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.agents.frozen_heads import FrozenHeads
 from snn_plasticity_gym.agents.heads import Readout, RuleNetwork
-from snn_plasticity_gym.events import SynapseEvents, per_event
+from snn_plasticity_gym.events import LocalState, SynapseEvents, per_event
 
 
 class FrozenRule:
@@ -22,15 +22,19 @@ class FrozenRule:
 
     def __init__(self, network: RuleNetwork, history_length: int) -> None:
         self.network = copy.deepcopy(network)
-        self.front = network.front.frozen(history_length)
+        self.front = network.frozen_front(history_length)
         self._heads = FrozenHeads(self.network) if FrozenHeads.possible(self.network) else None
 
     def __call__(self, events: SynapseEvents) -> Tensor:
         """Return the mean weight change of each event, (E,)."""
         state = events.local_state()
-        if self._heads is None:
+        if self._heads is None or self.front is None:
             return self.network.act(self.front, state)
         return self._heads(self.front.of_state(state), state)
+
+    def inputs(self, state: LocalState) -> Tensor:
+        """Return what the first layers of the heads see of each event, (E, F)."""
+        return self.network.inputs(self.front, state)
 
     def explore(self, events: SynapseEvents, readout: Readout | None) -> tuple[Tensor, Tensor]:
         """Act with what `readout` adds to the last layers of every lifetime; see `RuleNetwork.explore`."""

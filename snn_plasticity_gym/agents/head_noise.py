@@ -27,7 +27,6 @@ from snn_plasticity_gym.agents.frozen_rule import FrozenRule
 from snn_plasticity_gym.agents.heads import Head, RuleNetwork
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
 from snn_plasticity_gym.events import SynapseEvents, per_event
-from snn_plasticity_gym.history import unpack
 from snn_plasticity_gym.parallel import World
 from snn_plasticity_gym.state import State
 
@@ -115,8 +114,7 @@ class HeadNoise:
         network, state = rule.network, events.local_state()
         if not len(state.pair):
             return state.weight.clone(), None
-        features = rule.front.pairs(unpack(state.histories, state.history_length), state.pair_pre, state.pair_post)
-        inputs = torch.cat([features.index_select(0, state.pair), network.scalars(state)], dim=1)  # (E, F)
+        inputs = rule.inputs(state)  # (E, F)
         lifetime = per_event(torch.arange(len(events.lengths), device=inputs.device), events.lengths)  # (E,)
         if not self.ready:
             return self._measure(network, inputs, state.group), None
@@ -168,8 +166,7 @@ class HeadNoise:
 
 
 def _layers(head: nn.Module) -> list[nn.Linear]:
-    head = cast(Head, head)
-    return [head.first, *(layer for layer in head.rest if isinstance(layer, nn.Linear))]
+    return cast(Head, head).layers
 
 
 @torch.no_grad()

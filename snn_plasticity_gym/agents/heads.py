@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -59,6 +59,11 @@ class Head(nn.Module):
             nn.init.orthogonal_(layer.weight, gain=output_gain if layer is layers[-1] else math.sqrt(2))
             nn.init.zeros_(layer.bias)
 
+    @property
+    def layers(self) -> list[nn.Linear]:
+        """All layers, the first one first."""
+        return [self.first, *(layer for layer in self.rest if isinstance(layer, nn.Linear))]
+
     def pair_part(self, features: Tensor) -> Tensor:
         """First layer of each pair of histories without its scalars: (P, F) -> (P, hidden)."""
         return nn.functional.linear(features, self.first.weight[:, : self.num_features], self.first.bias)
@@ -66,6 +71,10 @@ class Head(nn.Module):
     def forward(self, pair_part: Tensor, pair: Tensor, scalars: Tensor) -> Tensor:
         """Return one number per event, (E,); arguments as in `last_hidden`."""
         return self.output(self.last_hidden(pair_part, pair, scalars))
+
+    def of_inputs(self, inputs: Tensor) -> Tensor:
+        """Return one number per event, (E,), from h and scalars side by side, (E, F + S)."""
+        return self.output(self.rest[:-1](self.first(inputs)))
 
     def output(self, hidden: Tensor) -> Tensor:
         """Last layer: (E, F) -> (E,)."""
@@ -141,6 +150,14 @@ class RuleNetwork(nn.Module):
         parts = self._pair_parts(features)
         return torch.tanh(self._by_group(parts, state.pair, self.scalars(state), state.group))
 
+    def answers(self, inputs: Tensor, group: Tensor) -> Tensor:
+        """Return the mean weight change of each event, (E,), from what `inputs` gives of it, (E, F)."""
+        output = inputs.new_empty(len(inputs))
+        for number, head in enumerate(cast(list[Head], self.heads)):
+            members = (group == number).nonzero().squeeze(1)  # (M,)
+            output = output.index_copy(0, members, head.of_inputs(inputs.index_select(0, members)))
+        return torch.tanh(output)
+
     def value(self, features: Tensor, state: LocalState) -> Tensor:
         """Return the critic's value of each event: (E,)."""
         return self.critic(self.critic.pair_part(features), state.pair, self.scalars(state))
@@ -160,9 +177,21 @@ class RuleNetwork(nn.Module):
             output = output.index_copy(0, members, answers)
         return output
 
+    def frozen_front(self, history_length: int) -> FrozenFront | None:
+        """Return the front for acting by histories of that length; None: heads need none."""
+        return self.front.frozen(history_length)
+
     @torch.no_grad()
-    def act(self, front: FrozenFront, state: LocalState) -> Tensor:
+    def inputs(self, front: FrozenFront | None, state: LocalState) -> Tensor:
+        """Return what the first layers of the heads see of each event, (E, F)."""
+        assert front is not None
+        features = front.pairs(unpack(state.histories, state.history_length), state.pair_pre, state.pair_post)
+        return torch.cat([features.index_select(0, state.pair), self.scalars(state)], dim=1)
+
+    @torch.no_grad()
+    def act(self, front: FrozenFront | None, state: LocalState) -> Tensor:
         """Return `mean` without gradient, by a front frozen earlier, in chunks of events that stay in cache: (E,)."""
+        assert front is not None
         features = front.of_state(state)
         parts = self._pair_parts(features)
         scalars = self.scalars(state)
@@ -179,7 +208,7 @@ class RuleNetwork(nn.Module):
 
     @torch.no_grad()
     def explore(
-        self, front: FrozenFront, state: LocalState, lifetime: Tensor, readout: Readout | None
+        self, front: FrozenFront | None, state: LocalState, lifetime: Tensor, readout: Readout | None
     ) -> tuple[Tensor, Tensor]:
         """Act, each lifetime with last layers of its own.
 
@@ -190,17 +219,15 @@ class RuleNetwork(nn.Module):
             readout: What is added to the heads' last layers; None: nothing.
 
         Returns:
-            Weight changes (E,), and, summed over the events of each head, 1, phi and |phi|^2 of its last hidden layer
-            phi, float64 (G, F + 2).
+            Weight changes (E,), and, summed over the events of each head, 1, phi and |phi|^2 of what its last layer
+            sees, phi, float64 (G, F + 2).
         """
-        features = front.of_state(state)
-        scalars = self.scalars(state)
-        delta_d = scalars.new_empty(len(state.pair))
-        moments = scalars.new_zeros(len(self.heads), cast(Head, self.heads[0]).width + 2, dtype=torch.float64)
-        for group, head in enumerate(cast(list[Head], self.heads)):
-            part = head.pair_part(features)
+        delta_d = torch.empty_like(state.weight)
+        heads, last_inputs = cast(list[Head], self.heads), self._last_inputs(front, state)
+        moments = delta_d.new_zeros(len(heads), heads[0].width + 2, dtype=torch.float64)
+        for group, (head, inputs_of) in enumerate(zip(heads, last_inputs, strict=True)):
             for index in (state.group == group).nonzero().squeeze(1).split(ACTING_CHUNK):
-                hidden = head.last_hidden(part, state.pair[index], scalars[index])  # (M, F)
+                hidden = inputs_of(index)  # (M, F)
                 output = head.output(hidden)  # (M,)
                 if readout is not None:
                     by_lifetime = torch.addmm(readout.bias[:, group], hidden, readout.weights[:, group].T)  # (M, B)
@@ -210,3 +237,14 @@ class RuleNetwork(nn.Module):
                 moments[group, 1:-1] += hidden.sum(dim=0)
                 moments[group, -1] += hidden.square().sum()
         return delta_d, moments
+
+    def _last_inputs(self, front: FrozenFront | None, state: LocalState) -> list[Callable[[Tensor], Tensor]]:
+        """Return for every head what the last layer sees of some events, (M,) -> (M, F)."""
+        assert front is not None
+        features, scalars = front.of_state(state), self.scalars(state)
+
+        def of_head(head: Head) -> Callable[[Tensor], Tensor]:
+            part = head.pair_part(features)
+            return lambda index: head.last_hidden(part, state.pair[index], scalars[index])
+
+        return [of_head(head) for head in cast(list[Head], self.heads)]

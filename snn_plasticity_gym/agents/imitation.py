@@ -26,17 +26,13 @@ def imitate(network: RuleNetwork, state: LocalState, delta_d: Tensor, seed: int)
         delta_d: The answers to them, (E,), in [-1, 1].
         seed: Of the order in which events are taken.
     """
-    features = network.front.frozen(state.history_length).of_state(state)  # (P, C2)
+    inputs = network.inputs(network.frozen_front(state.history_length), state)  # (E, F)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(network.heads.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
     for _ in range(STEPS):
         some = torch.randint(len(delta_d), (BATCH,), generator=generator).to(delta_d.device)
-        batch = state._replace(
-            pair=torch.arange(BATCH, device=delta_d.device),
-            **{name: getattr(state, name)[some] for name in ("weight", "group", "kind", "extras")},
-        )
-        loss = mse_loss(network.mean(features[state.pair[some]], batch), delta_d[some])
+        loss = mse_loss(network.answers(inputs[some], state.group[some]), delta_d[some])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

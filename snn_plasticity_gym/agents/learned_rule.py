@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
+from snn_plasticity_gym.agents.formula import MAX_TERMS, new_network
 from snn_plasticity_gym.agents.front import MAX_WIDTH
 from snn_plasticity_gym.agents.frozen_rule import FrozenRule
 from snn_plasticity_gym.agents.heads import MAX_GROUPS, MAX_LAYERS, RuleNetwork
@@ -45,6 +46,8 @@ class Architecture(_Model):
     channels: list[Width] = Field(min_length=2, max_length=2)
     kernel_sizes: list[int] = Field(min_length=2, max_length=2)
     sigma: float = Field(gt=0)
+    formula_terms: list[str] | None = Field(None, min_length=1, max_length=MAX_TERMS)  # None: front and heads
+    dt: float = Field(1.0, gt=0)  # ms, of the time step by which a formula's traces are reckoned
 
 
 class Description(_Model):
@@ -77,6 +80,7 @@ class LearnedRule:
         self.extra_keys = list(shape.extra_keys)
         self.hidden_sizes, self.channels = tuple(shape.hidden_sizes), tuple(shape.channels)
         self.kernel_sizes = tuple(shape.kernel_sizes)
+        self.formula_terms = None if shape.formula_terms is None else tuple(shape.formula_terms)
         self._frozen: FrozenRule | None = None
 
     def frozen(self, history_length: int) -> FrozenRule:
@@ -192,10 +196,12 @@ def _network(shape: Architecture, tensors: Mapping[str, Tensor], folder: Path) -
     """Return networks with the given tensors, or refuse them; memory is taken by what the file holds alone."""
     try:
         with torch.device("meta"):
-            network = RuleNetwork(
+            network = new_network(
+                shape.formula_terms,
+                shape.dt,
                 shape.num_groups,
                 shape.use_kind,
-                len(shape.extra_keys),
+                shape.extra_keys,
                 shape.hidden_sizes,
                 (shape.channels[0], shape.channels[1]),
                 (shape.kernel_sizes[0], shape.kernel_sizes[1]),

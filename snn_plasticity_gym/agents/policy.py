@@ -13,8 +13,9 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
+from snn_plasticity_gym.agents.formula import FormulaNetwork, new_network
 from snn_plasticity_gym.agents.frozen_rule import FrozenRule
-from snn_plasticity_gym.agents.heads import EXTRA_KEYS, RuleNetwork
+from snn_plasticity_gym.agents.heads import EXTRA_KEYS
 from snn_plasticity_gym.config.arguments import check_argument, check_arguments
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.training import SearchConfig
@@ -63,6 +64,9 @@ class PlasticityPolicy(ActorCriticPolicy):
         channels: Output channels of the front's two convolutions.
         kernel_sizes: Their widths, odd.
         critic_lr_scale: Learning rate of the critic over that of front and heads; `EventA2C` heeds it.
+        formula_terms: Products of which the rule is a weighted sum, as "post*x20*w" (`FormulaNetwork`); none:
+            `default_terms`. None: front and heads are the rule, as said above.
+        dt: Length of the environment's time step, ms, by which the traces of a formula are reckoned.
         kwargs: Further arguments of `ActorCriticPolicy`.
 
     Raises:
@@ -81,6 +85,8 @@ class PlasticityPolicy(ActorCriticPolicy):
         channels: tuple[int, int] = (16, 32),
         kernel_sizes: tuple[int, int] = (5, 5),
         critic_lr_scale: float = 1.0,
+        formula_terms: Sequence[str] | None = None,
+        dt: float = 1.0,
         **kwargs: Any,
     ) -> None:
         if not isinstance(observation_space, spaces.Dict) or not set(SLOT_KEYS) <= set(observation_space.keys()):
@@ -98,6 +104,8 @@ class PlasticityPolicy(ActorCriticPolicy):
         self.channels = channels
         self.kernel_sizes = kernel_sizes
         self.critic_lr_scale = critic_lr_scale
+        self.formula_terms = None if formula_terms is None else tuple(formula_terms)
+        self.dt = dt
         group_space = observation_space["group"]
         assert isinstance(group_space, spaces.MultiDiscrete)
         self.num_groups = int(group_space.nvec.max())
@@ -108,21 +116,26 @@ class PlasticityPolicy(ActorCriticPolicy):
         data = super()._get_constructor_parameters()
         for name in ("sigma", "use_kind", "hidden_sizes", "channels", "kernel_sizes", "critic_lr_scale"):
             data[name] = getattr(self, name)
-        return data
+        return data | {"formula_terms": self.formula_terms, "dt": self.dt}
 
     @property
     def architecture(self) -> dict[str, Any]:
         """Shape of the networks, as `learned_rule.Architecture` has it."""
         lists = ("extra_keys", "hidden_sizes", "channels", "kernel_sizes")
         numbers = {"num_groups": self.num_groups, "use_kind": self.use_kind, "sigma": float(self.sigma)}
-        return numbers | {name: list(getattr(self, name)) for name in lists}
+        formula = {}
+        if isinstance(self.rule, FormulaNetwork):
+            formula = {"formula_terms": ["*".join(factors) for factors in self.rule.terms], "dt": float(self.dt)}
+        return numbers | {name: list(getattr(self, name)) for name in lists} | formula
 
     def _build(self, lr_schedule: Schedule) -> None:
         """Create the networks and the optimizer, the critic in a parameter group of its own."""
-        self.rule = RuleNetwork(
+        self.rule = new_network(
+            self.formula_terms,
+            self.dt,
             self.num_groups,
             self.use_kind,
-            len(self.extra_keys),
+            self.extra_keys,
             self.hidden_sizes,
             self.channels,
             self.kernel_sizes,

@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from stable_baselines3.common.save_util import load_from_zip_file
 
+from snn_plasticity_gym.agents.formula import FormulaHead, FormulaNetwork
 from snn_plasticity_gym.agents.heads import Head, RuleNetwork
 from snn_plasticity_gym.agents.learned_rule import DESCRIPTION, NUMBERS, LearnedRule, load_rule
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
@@ -75,24 +76,38 @@ def transfer(source: LearnedRule | PlasticityPolicy, target: PlasticityPolicy) -
 
     The front is taken over whole. Heads take over the source's heads in their order, several the same one if there are
     fewer, so that kinds that are split begin alike: what they make of h, of the weight, of the kind and of extras of
-    the same name. Scalars that the source did not see get weight 0, so that `target` answers as `source` would. The
-    critic likewise.
+    the same name. Scalars that the source did not see get weight 0, so that `target` answers as `source` would; so do
+    terms of a formula that the source's formula does not have. The critic likewise.
 
     Raises:
-        ConfigError: Widths differ.
+        ConfigError: Widths differ, or one is a formula and the other is not.
     """
+    old, new = source.rule, target.rule
+    for one, other, form in ((old, new, "formula"), (new, old, "network")):
+        if isinstance(one, FormulaNetwork) and not isinstance(other, FormulaNetwork):
+            raise ConfigError(f"the policy to start from must have the rule_form of this one; give rule_form={form}")
+
     for name in ("hidden_sizes", "channels", "kernel_sizes"):
         mine, given = getattr(target, name), getattr(source, name)
         if tuple(mine) != tuple(given):
             what = "head_sizes" if name == "hidden_sizes" else name
             raise ConfigError(f"the policy to start from has {what} {tuple(given)}, this one {tuple(mine)}")
-    old, new = source.rule, target.rule
     new.front.load_state_dict(old.front.state_dict())
     columns = _scalar_columns(source, old), _scalar_columns(target, new)
-    old_heads, new_heads = cast(list[Head], old.heads), cast(list[Head], new.heads)
-    for number, head in enumerate(new_heads):
-        _transfer_head(old_heads[number * len(old_heads) // len(new_heads)], head, *columns)
+    for number, head in enumerate(new.heads):
+        same = old.heads[number * len(old.heads) // len(new.heads)]
+        if isinstance(old, FormulaNetwork) and isinstance(new, FormulaNetwork):
+            _transfer_formula(cast(FormulaHead, same), cast(FormulaHead, head), old, new)
+        else:
+            _transfer_head(cast(Head, same), cast(Head, head), *columns)
     _transfer_head(old.critic, new.critic, *columns)
+
+
+def _transfer_formula(old: FormulaHead, new: FormulaHead, source: FormulaNetwork, target: FormulaNetwork) -> None:
+    new.coefficients.bias.copy_(old.coefficients.bias)
+    known = {tuple(sorted(factors)): c for factors, c in zip(source.terms, old.coefficients.weight[0], strict=True)}
+    for place, factors in enumerate(target.terms):
+        new.coefficients.weight[0, place] = known.get(tuple(sorted(factors)), 0.0)
 
 
 def _scalar_columns(policy: LearnedRule | PlasticityPolicy, network: RuleNetwork) -> dict[str, int]:

@@ -10,6 +10,7 @@ EXPLORATIONS = ("independent", "rule")
 PERTURBED = ("last", "head")
 ADVANTAGES = ("standardised", "ranks")
 COVARIANCES = ("diagonal", "full")
+RULE_FORMS = ("network", "formula")
 BASELINES = ("critic", "lifetimes")
 ADVANTAGE_SCOPES = ("minibatch", "rollout")
 NAN_POLICIES = ("raise", "skip")
@@ -85,6 +86,20 @@ class SearchConfig(TrainingConfig):
     head_sizes: tuple[int, ...] = setting(
         (128, 128), "Neurons of the hidden layers of each policy head and of the critic.", section="Policy", ge=1
     )
+    rule_form: str = setting(
+        "network",
+        "network: front and heads are the rule; formula: a sum of a few products of spikes, traces and the weight is, "
+        "of which the coefficients are learned, and front and head_sizes are the critic's alone.",
+        section="Policy",
+        choices=RULE_FORMS,
+    )
+    formula_terms: tuple[str, ...] = setting(
+        (),
+        "Products of a formula, e.g. post,pre*post,post*x20*w, out of pre, post (1 where it fires), x20, y20 (trace "
+        "of the pre, the post neuron, 20 ms), xn, yn (number of their spikes), w and further scalars of the "
+        "environment; a constant is always there. None: who fires, with a trace of its partner or without, times w.",
+        section="Policy",
+    )
     init_policy: str = setting(
         "",
         "Policy to start from: a run's folder, or a Stable-Baselines3 zip that you trust. The front and what heads "
@@ -127,6 +142,8 @@ class SearchConfig(TrainingConfig):
                 f"a training starts from one thing: give init_policy or init_rule, got {self.init_policy} and "
                 f"{self.init_rule}"
             )
+        if self.formula_terms and self.rule_form != "formula":
+            raise ConfigError(f"formula_terms needs rule_form formula, got {self.rule_form}; set it, or leave them out")
         if self.credit_horizon > self.images_per_update:
             raise ConfigError(
                 f"credit_horizon must be at most images_per_update={self.images_per_update}, as an update sees no "

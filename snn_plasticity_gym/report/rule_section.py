@@ -18,12 +18,16 @@ from snn_plasticity_gym.report.page import Section, Table
 from snn_plasticity_gym.report.runs import Array
 from snn_plasticity_gym.report.style import Picture, number
 from snn_plasticity_gym.rules.base import Rule
-from snn_plasticity_gym.rules.distilled import written_out
+from snn_plasticity_gym.rules.distilled import Term, spoken_formula, written_out
 
 QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.98)  # of the weights of real events, at which windows are drawn
 MAP_WEIGHTS = 31
 RATES = 9
 SCALAR_VALUES = 5
+LEGEND = (
+    "pre, post: 1 where that neuron fires now, else 0. x20, y20: trace of the earlier spikes of the pre, the post "
+    "neuron, 20 ms; xn, yn: their number. w: weight."
+)
 LEAST_RATE = 100.0  # Hz, to which bursts go at least
 
 
@@ -136,6 +140,18 @@ def kernel_section(rule: Rule, config: EnvironmentConfig, sample: EventSample, p
     return Section("The rule as a kernel", _remark(windows, fits), pictures, [table])
 
 
+def formula_section(heads: Sequence[str], formulas: Sequence[Sequence[Term]], prefix: str) -> Section:
+    """Write a rule that is a formula as what it is.
+
+    Args:
+        heads: Names of the groups.
+        formulas: Terms of each.
+        prefix: Of the name of the table.
+    """
+    rows = [[head, spoken_formula(terms)] for head, terms in zip(heads, formulas, strict=True)]
+    return Section("The rule", "", [], [Table(f"{prefix}rule", ["head", "rule"], rows, LEGEND)])
+
+
 def explanation_section(
     explanations: Sequence[Explanation], rewards: Mapping[str, float], prefix: str, usable: str
 ) -> Section:
@@ -152,8 +168,7 @@ def explanation_section(
         f"{prefix}formula",
         ["head", "R²", "formula"],
         rows,
-        "pre, post: 1 where that neuron fires now, else 0. x20, y20: trace of the earlier spikes of the pre, the post "
-        f"neuron, 20 ms; xn, yn: their number. w: weight. As a rule: --rules {usable}",
+        f"{LEGEND} As a rule: --rules {usable}",
     )
     earned = Table(
         f"{prefix}formula_reward",

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.events import KIND_POST, KIND_PRE, SynapseEvents
+from snn_plasticity_gym.events import KIND_POST, KIND_PRE, LocalState, SynapseEvents
 from snn_plasticity_gym.rules.traces import Traces, of_post, of_pre
 
 FILE = "distilled.json"  # of a run's folder
@@ -46,12 +46,12 @@ class FactorTable:
     """Values of factors for a batch of events, each computed once.
 
     Args:
-        events: A batch of events.
+        events: A batch of events, or what a rule may look at of them.
         dt: Length of a time step, ms.
         extra_names: Names of the columns of `events.extras`.
     """
 
-    def __init__(self, events: SynapseEvents, dt: float, extra_names: Sequence[str]) -> None:
+    def __init__(self, events: SynapseEvents | LocalState, dt: float, extra_names: Sequence[str]) -> None:
         self._events = events
         self._traces = Traces(events, dt)
         self._extra_names = list(extra_names)
@@ -97,12 +97,9 @@ class DistilledRule:
         self.heads = [list(terms) for terms in heads]
         self.dt = dt
         self.extra_names = tuple(extra_names)
-        for name in {name for terms in self.heads for term in terms for name in term.factors}:
-            if name not in ("pre", "post", "w", *self.extra_names) and not _positive_trace(name):
-                raise ConfigError(
-                    f"unknown factor {name!r} in a formula; valid: pre, post, w, xn, yn, x and y with a time constant "
-                    f"in ms as in x20, and further scalars of the environment ({', '.join(self.extra_names) or 'none'})"
-                )
+        for terms in self.heads:
+            for term in terms:
+                check_factors(term.factors, self.extra_names)
 
     def __call__(self, events: SynapseEvents) -> Tensor:
         """Return the normalised weight change of each event, (E,)."""
@@ -121,6 +118,24 @@ class DistilledRule:
         text = json.dumps({"dt": self.dt, "extra_names": list(self.extra_names), "heads": heads}, indent=1)
         (folder / FILE).write_text(text + "\n", encoding="utf-8")
         return folder / FILE
+
+
+def check_factors(factors: Factors, extra_names: Sequence[str]) -> None:
+    """Refuse factors that there are not.
+
+    Args:
+        factors: Of a term.
+        extra_names: Further scalars of the environment's events.
+
+    Raises:
+        ConfigError: In one line, with those that there are.
+    """
+    for name in factors:
+        if name not in ("pre", "post", "w", *extra_names) and not _positive_trace(name):
+            raise ConfigError(
+                f"unknown factor {name!r} in a formula; valid: pre, post, w, xn, yn, x and y with a time constant "
+                f"in ms as in x20, and further scalars of the environment ({', '.join(extra_names) or 'none'})"
+            )
 
 
 def _positive_trace(name: str) -> bool:
@@ -151,14 +166,21 @@ def load_distilled(folder: str | Path) -> DistilledRule:
 
 
 def written_out(terms: Sequence[Term]) -> str:
-    """Return a formula as text, e.g. "0.3 post x20 − 0.1 pre w"."""
+    """Return a formula as text, e.g. "0.3 post x20 − 0.1 pre w"; terms that do nothing are left out."""
     parts = []
     for coefficient, factors in terms:
+        if not coefficient:
+            continue
         sign = "−" if coefficient < 0 else "+"
         names = [f"{name}²" if count == 2 else name for name, count in _powers(factors)]
         parts.append(f"{sign} {' '.join([f'{abs(coefficient):.3g}', *names])}")
     text = " ".join(parts)
     return (text.removeprefix("+ ").replace("− ", "−", 1) if text.startswith("−") else text.removeprefix("+ ")) or "0"
+
+
+def spoken_formula(terms: Sequence[Term]) -> str:
+    """Return the rule of a policy that is a formula (`agents.formula`) as text."""
+    return f"Δd = tanh({written_out(terms)})"
 
 
 def _powers(factors: Factors) -> list[tuple[str, int]]:

@@ -19,7 +19,7 @@ import functools
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.events import KIND_POST, KIND_PRE, SynapseEvents
+from snn_plasticity_gym.events import KIND_POST, KIND_PRE, LocalState, SynapseEvents
 from snn_plasticity_gym.history import WORD
 
 BYTE = 8  # bits
@@ -34,7 +34,7 @@ class Traces:
         dt: Length of a time step, ms.
     """
 
-    def __init__(self, events: SynapseEvents, dt: float) -> None:
+    def __init__(self, events: SynapseEvents | LocalState, dt: float) -> None:
         self._length = events.history_length
         self._dt = dt
         self._dtype = events.weight.dtype
@@ -91,11 +91,11 @@ def post_at_pre_spike(events: SynapseEvents, trace: Tensor) -> Tensor:
     return of_post(events, trace) * (events.kind != KIND_POST)
 
 
-def of_pre(events: SynapseEvents, values: Tensor) -> Tensor:
+def of_pre(events: SynapseEvents | LocalState, values: Tensor) -> Tensor:
     """Return a value per distinct history (H,) for the pre neuron of each event, (E,)."""
     return values.index_select(0, events.pair_pre).index_select(0, events.pair)
 
 
-def of_post(events: SynapseEvents, values: Tensor) -> Tensor:
+def of_post(events: SynapseEvents | LocalState, values: Tensor) -> Tensor:
     """Return a value per distinct history (H,) for the post neuron of each event, (E,)."""
     return values.index_select(0, events.pair_post).index_select(0, events.pair)
