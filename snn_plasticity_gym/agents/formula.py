@@ -18,12 +18,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from snn_plasticity_gym.agents.formula_inputs import TermLayout, formula_inputs
 from snn_plasticity_gym.agents.front import FrozenFront
+from snn_plasticity_gym.agents.head_inputs import HeadInputs, OwnLayer
 from snn_plasticity_gym.agents.heads import RuleNetwork
 from snn_plasticity_gym.config.arguments import check_argument
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.events import LocalState
-from snn_plasticity_gym.rules.distilled import Factors, FactorTable, Term, check_factors
+from snn_plasticity_gym.rules.distilled import Factors, Term, check_factors
 
 MAX_TERMS = 256
 
@@ -116,8 +118,7 @@ class FormulaNetwork(RuleNetwork):
                 raise ConfigError(
                     f"formula_terms must differ from each other, got {names[place]!r} twice; leave one out"
                 )
-        self.extra_names = tuple(extra_names)
-        self.dt = check_argument("dt", dt, float, gt=0)
+        self.layout = TermLayout(self.terms, check_argument("dt", dt, float, gt=0), tuple(extra_names))
         self.heads = nn.ModuleList(FormulaHead(len(self.terms)) for _ in range(num_groups))
 
     def formulas(self) -> list[list[Term]]:
@@ -131,28 +132,26 @@ class FormulaNetwork(RuleNetwork):
 
     def mean(self, features: Tensor, state: LocalState) -> Tensor:
         """Return the mean weight change of each event by its group's formula, in [-1, 1]: (E,)."""
-        return self.answers(self.inputs(None, state), state.group)
+        return self.answers(self.layout.dense(state), state.group)
 
     def frozen_front(self, history_length: int) -> None:
         """Return None: traces are all that formulas know of histories."""
 
     @torch.no_grad()
-    def inputs(self, front: FrozenFront | None, state: LocalState) -> Tensor:
-        """Return the terms of each event, (E, K)."""
-        table = FactorTable(state, self.dt, self.extra_names)
-        inputs = state.weight.new_empty(len(state.weight), len(self.terms))
-        for place, factors in enumerate(self.terms):
-            inputs[:, place] = table(factors)
-        return inputs
+    def inputs(self, front: FrozenFront | None, state: LocalState) -> HeadInputs:
+        """Return what the formulas see of each event: its terms."""
+        return formula_inputs(self.layout, state)
 
     @torch.no_grad()
     def act(self, front: FrozenFront | None, state: LocalState) -> Tensor:
         """Return `mean` without gradient: (E,)."""
-        return self.answers(self.inputs(None, state), state.group)
+        layers = [head.coefficients for head in cast(list[FormulaHead], self.heads)]
+        common = [[OwnLayer(layer.weight.T.unsqueeze(0), layer.bias.view(1, 1, 1))] for layer in layers]  # B = 1
+        return self.inputs(None, state).by_lifetime(common, torch.tensor([len(state.pair)], device=state.pair.device))
 
     def _last_inputs(self, front: FrozenFront | None, state: LocalState) -> list[Callable[[Tensor], Tensor]]:
         """Return for every group the terms of some events, (M,) -> (M, K)."""
-        inputs = self.inputs(None, state)
+        inputs = self.layout.dense(state)
         return [lambda index: inputs.index_select(0, index)] * len(self.heads)
 
 

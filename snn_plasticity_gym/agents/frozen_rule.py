@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.agents.frozen_heads import FrozenHeads
+from snn_plasticity_gym.agents.head_inputs import HeadInputs
 from snn_plasticity_gym.agents.heads import Readout, RuleNetwork
 from snn_plasticity_gym.events import LocalState, SynapseEvents, per_event
 
@@ -32,8 +33,8 @@ class FrozenRule:
             return self.network.act(self.front, state)
         return self._heads(self.front.of_state(state), state)
 
-    def inputs(self, state: LocalState) -> Tensor:
-        """Return what the first layers of the heads see of each event, (E, F)."""
+    def inputs(self, state: LocalState) -> HeadInputs:
+        """Return what the heads see of each event."""
         return self.network.inputs(self.front, state)
 
     def explore(self, events: SynapseEvents, readout: Readout | None) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,6 @@ Axes: B lifetimes, G heads, E events, F inputs of a layer, D parameters of all h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -24,9 +23,10 @@ from torch import Tensor, nn
 
 from snn_plasticity_gym.agents.exploration import MEMORY, draw_perturbations
 from snn_plasticity_gym.agents.frozen_rule import FrozenRule
+from snn_plasticity_gym.agents.head_inputs import OwnLayer
 from snn_plasticity_gym.agents.heads import Head, RuleNetwork
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
-from snn_plasticity_gym.events import SynapseEvents, per_event
+from snn_plasticity_gym.events import SynapseEvents
 from snn_plasticity_gym.parallel import World
 from snn_plasticity_gym.state import State
 
@@ -63,7 +63,7 @@ class HeadNoise:
         self._world = World()
         self._moments: list[Tensor] | None = None  # (3, F) of each layer: sums of 1, x and x^2 over own events
         self._steps = 0  # of this rollout that had events
-        self._heads: list[list[tuple[Tensor, Tensor]]] = []  # (B, F, O), (B, 1, O) of each layer of each head
+        self._heads: list[list[OwnLayer]] = []  # layers of each head
         self.scales: list[LayerScale] = []  # of each layer, head after head; empty: there are no perturbations yet
         self.drawn: list[Tensor] = []  # xi of this rollout and of all processes' lifetimes, (B, D) each
 
@@ -114,23 +114,14 @@ class HeadNoise:
         network, state = rule.network, events.local_state()
         if not len(state.pair):
             return state.weight.clone(), None
-        inputs = rule.inputs(state)  # (E, F)
-        lifetime = per_event(torch.arange(len(events.lengths), device=inputs.device), events.lengths)  # (E,)
+        inputs = rule.inputs(state)
         if not self.ready:
-            return self._measure(network, inputs, state.group), None
+            return self._measure(network, inputs.rows(slice(None)), state.group), None
         if self._steps < MEASURED_STEPS or self._steps % 8 == 0:
-            some = slice(None, None, -(-len(inputs) // MEASURED))
-            self._measure(network, inputs[some], state.group[some])
+            some = slice(None, None, -(-len(state.pair) // MEASURED))
+            self._measure(network, inputs.rows(some), state.group[some])
         self._steps += 1
-        if len(self._heads) == 1:
-            return torch.tanh(_by_lifetime(self._heads[0], inputs, lifetime, events.lengths)), None
-        delta_d = inputs.new_empty(len(inputs))
-        for group, layers in enumerate(self._heads):
-            index = (state.group == group).nonzero().squeeze(1)  # (M,)
-            own = lifetime.index_select(0, index)
-            counts = torch.bincount(own, minlength=len(events.lengths))
-            delta_d[index] = torch.tanh(_by_lifetime(layers, inputs.index_select(0, index), own, counts))
-        return delta_d, None
+        return inputs.by_lifetime(self._heads, events.lengths), None
 
     @torch.no_grad()
     def move(self, network: RuleNetwork, shift: Tensor) -> None:
@@ -170,9 +161,9 @@ def _layers(head: nn.Module) -> list[nn.Linear]:
 
 
 @torch.no_grad()
-def _perturbed(layer: nn.Linear, weights: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the layer of every lifetime, (B, F, O) and (B, 1, O), from what is added to it."""
-    return (layer.weight + weights).transpose(1, 2).contiguous(), (layer.bias + bias).unsqueeze(1)
+def _perturbed(layer: nn.Linear, weights: Tensor, bias: Tensor) -> OwnLayer:
+    """Return the layer of every lifetime from what is added to it."""
+    return OwnLayer((layer.weight + weights).transpose(1, 2).contiguous(), (layer.bias + bias).unsqueeze(1))
 
 
 def _scale(moments: Tensor) -> LayerScale:
@@ -183,18 +174,3 @@ def _scale(moments: Tensor) -> LayerScale:
     least = FLOOR * spread.square().mean().sqrt()
     spread = spread.clamp(min=least) if least > 1e-6 else torch.ones_like(spread)
     return LayerScale(mean.float(), (spread * len(spread) ** 0.5).float())
-
-
-@torch.no_grad()
-def _by_lifetime(layers: Sequence[tuple[Tensor, Tensor]], inputs: Tensor, lifetime: Tensor, counts: Tensor) -> Tensor:
-    """Send the events of each lifetime, which stand together in its order, through its own layers: (E, F) -> (E,)."""
-    if not len(inputs):
-        return inputs.new_empty(0)
-    width = int(counts.max())
-    place = torch.arange(len(inputs), device=inputs.device) - (counts.cumsum(0) - counts).index_select(0, lifetime)
-    slot = lifetime * width + place  # (E,) in a table of (B, width) events
-    x = inputs.new_zeros(len(counts) * width, inputs.shape[1])
-    x = x.index_copy_(0, slot, inputs).view(len(counts), width, -1)
-    for number, (weights, bias) in enumerate(layers):
-        x = torch.baddbmm(bias, x if number == 0 else x.relu_(), weights)  # (B, width, O)
-    return x.flatten().index_select(0, slot)

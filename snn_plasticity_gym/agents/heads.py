@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_plasticity_gym.agents.front import MAX_WIDTH, FrozenFront, SpikeFront
+from snn_plasticity_gym.agents.head_inputs import DenseInputs, HeadInputs
 from snn_plasticity_gym.config.arguments import check_argument
 from snn_plasticity_gym.events import NUM_KINDS, LocalState
 from snn_plasticity_gym.history import unpack
@@ -182,11 +183,12 @@ class RuleNetwork(nn.Module):
         return self.front.frozen(history_length)
 
     @torch.no_grad()
-    def inputs(self, front: FrozenFront | None, state: LocalState) -> Tensor:
-        """Return what the first layers of the heads see of each event, (E, F)."""
+    def inputs(self, front: FrozenFront | None, state: LocalState) -> HeadInputs:
+        """Return what the heads see of each event: h and the scalars side by side."""
         assert front is not None
         features = front.pairs(unpack(state.histories, state.history_length), state.pair_pre, state.pair_post)
-        return torch.cat([features.index_select(0, state.pair), self.scalars(state)], dim=1)
+        inputs = torch.cat([features.index_select(0, state.pair), self.scalars(state)], dim=1)  # (E, F)
+        return DenseInputs(inputs, state.group)
 
     @torch.no_grad()
     def act(self, front: FrozenFront | None, state: LocalState) -> Tensor:

@@ -26,7 +26,7 @@ def imitate(network: RuleNetwork, state: LocalState, delta_d: Tensor, seed: int)
         delta_d: The answers to them, (E,), in [-1, 1].
         seed: Of the order in which events are taken.
     """
-    inputs = network.inputs(network.frozen_front(state.history_length), state)  # (E, F)
+    inputs = network.inputs(network.frozen_front(state.history_length), state).rows(slice(None))  # (E, F)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(network.heads.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)

@@ -19,7 +19,7 @@ from snn_plasticity_gym.envs.compiled import CompiledImages, closed_form_of
 from snn_plasticity_gym.envs.eligibility import Eligibility
 from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
 from snn_plasticity_gym.envs.event_log import EventLog
-from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, largest_pool
+from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, draw, largest_pool
 from snn_plasticity_gym.envs.task import Episode
 from snn_plasticity_gym.envs.tasks import make_task
 from snn_plasticity_gym.envs.weight_changes import WeightChanges, learning_pace, weight_statistics
@@ -144,13 +144,17 @@ class Engine:
                 self._generations[row] += 1
             else:
                 self._seeds[row], self._generations[row] = seed, 0
+        begun: dict[tuple[int, int], Stimuli] = {}
         for row in rows:
             generation = int(self._generations[row])
             # With common noise every lifetime has images and input spikes of one seed.
             common = self._seeds[0] if self.common_seed is None else self.common_seed
             shown_seed = common if self.config.common_noise else self._seeds[row]
             self.network.grow(row, _stream(self._seeds[row], generation, 0))
-            self._stimuli[row] = Stimuli(self._images, self.config, _stream(shown_seed, generation, 1))
+            key = shown_seed, generation
+            if key not in begun:
+                begun[key] = Stimuli(self._images, self.config, _stream(*key, 1))
+            self._stimuli[row] = begun[key]
             self.ages[row] = 0
             self.last_episodes[row] = None
             if self._eligibility is not None:
@@ -204,14 +208,11 @@ class Engine:
         if worn:
             self.start_lifetimes(worn, [None] * len(worn))
         input_raster = self.raster[self.task.input_name]
-        for row in rows:
-            stimuli = self._stimuli[row]
-            assert stimuli is not None, "start_lifetimes() comes first"
-            if self.config.plastic_images and self.ages[row] == self.config.plastic_images:
-                self.network.frozen[row] = True
-                self.task.end_plasticity(row)
-                stimuli.end_plasticity()
-            stimulus = stimuli.draw()
+        judged = [row for row in rows if 0 < self.config.plastic_images == self.ages[row]]
+        for row in judged:
+            self.network.frozen[row] = True
+            self.task.end_plasticity(row)
+        for row, stimulus in zip(rows, draw(self._stimuli, rows, self.ages.tolist(), judged), strict=True):
             input_raster[row] = stimulus.spikes.to(self.device)
             self._shown[row] = stimulus
         if len(rows) == self.num_lifetimes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +47,12 @@ class Stimuli:
         self.pool = rng.choice(len(images.labels), size, replace=False)  # (P,)
         self._shift = 0  # most pixels by which an image is moved
 
+    def copy(self) -> Stimuli:
+        """Return another one that will draw the same."""
+        twin = copy.copy(self)
+        twin.pool, twin._rng = self.pool.copy(), copy.deepcopy(self._rng)
+        return twin
+
     def state_dict(self) -> State:
         """Return the pool, the shift and the place in the random stream."""
         return {
@@ -63,8 +71,9 @@ class Stimuli:
         """Go on with the images, and the shifts, that the lifetime is judged by."""
         self._shift = self._config.judged_shift
         if self._config.judged_pool:
-            unseen = np.setdiff1d(np.arange(len(self._images.labels)), self.pool)
-            self.pool = self._rng.choice(unseen, self._config.judged_pool, replace=False)  # (P,)
+            unseen = np.ones(len(self._images.labels), dtype=bool)
+            unseen[self.pool] = False
+            self.pool = self._rng.choice(np.flatnonzero(unseen), self._config.judged_pool, replace=False)  # (P,)
 
     def draw(self) -> Stimulus:
         """Present a random image of the pool."""
@@ -77,6 +86,50 @@ class Stimuli:
         pixels = picture.flatten().to(torch.float32) / 255.0  # (n_input,)
         spikes = poisson_encode(pixels, self._config.num_steps, self._config.max_rate, self._rng)
         return Stimulus(place, image, int(self._images.labels[image]), spikes)
+
+
+def draw(
+    stimuli: list[Stimuli | None], rows: Sequence[int], ages: Sequence[int], judged: Sequence[int]
+) -> list[Stimulus]:
+    """Present an image to some lifetimes.
+
+    Those that began together with the same seed share what they draw from, and draw once.
+
+    Args:
+        stimuli: Of every lifetime. Where lifetimes that share one no longer go along with each other, since some are
+            shown an image without the others or are of another age, they get one of their own.
+        rows: Lifetimes that draw.
+        ages: Of every lifetime, images.
+        judged: Those of `rows` whose plasticity ends now.
+
+    Returns:
+        What each of `rows` sees.
+    """
+    _part_ways(stimuli, rows, ages)
+    drawn: dict[int, Stimulus] = {}
+    for row in rows:
+        one = stimuli[row]
+        assert one is not None, "start_lifetimes() comes first"
+        if id(one) not in drawn:
+            if row in judged:
+                one.end_plasticity()
+            drawn[id(one)] = one.draw()
+    return [drawn[id(stimuli[row])] for row in rows]
+
+
+def _part_ways(stimuli: list[Stimuli | None], rows: Sequence[int], ages: Sequence[int]) -> None:
+    drawing = set(rows)
+    parties: dict[tuple[int, int], list[int]] = {}  # by stream and by age, of those that do not draw -1
+    for row, one in enumerate(stimuli):
+        parties.setdefault((id(one), ages[row] if row in drawing else -1), []).append(row)
+    kept: set[int] = set()
+    for (stream, _), party in parties.items():
+        one = stimuli[party[0]]
+        if stream in kept and one is not None:
+            twin = one.copy()
+            for row in party:
+                stimuli[row] = twin
+        kept.add(stream)
 
 
 def moved(picture: Tensor, across: int, down: int) -> Tensor:

@@ -74,11 +74,8 @@ class FactorTable:
             return events.weight
         if name in self._extra_names:
             return events.extras[:, self._extra_names.index(name)]
-        match = _TRACE.fullmatch(name)
-        assert match is not None, "the rule was checked when it was made"
-        side, tau = match.groups()
-        trace = self._traces.exponential(math.inf if tau == "n" else float(tau))  # (H,)
-        return (of_pre if side == "x" else of_post)(events, trace)
+        trace = self._traces.exponential(time_constant(name))  # (H,)
+        return (of_pre if name[0] == "x" else of_post)(events, trace)
 
 
 class DistilledRule:
@@ -118,6 +115,13 @@ class DistilledRule:
         text = json.dumps({"dt": self.dt, "extra_names": list(self.extra_names), "heads": heads}, indent=1)
         (folder / FILE).write_text(text + "\n", encoding="utf-8")
         return folder / FILE
+
+
+def time_constant(name: str) -> float:
+    """Return that of a factor that is a trace, ms; of a number of spikes infinity."""
+    match = _TRACE.fullmatch(name)
+    assert match is not None, "factors were checked when the rule was made"
+    return math.inf if match.group(2) == "n" else float(match.group(2))
 
 
 def check_factors(factors: Factors, extra_names: Sequence[str]) -> None:

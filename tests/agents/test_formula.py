@@ -13,7 +13,9 @@ from toys import bandit
 from snn_plasticity_gym.agents import imitation, on_policy
 from snn_plasticity_gym.agents.a2c import EventA2C
 from snn_plasticity_gym.agents.formula import MAX_TERMS, FormulaNetwork, default_terms, read_term
+from snn_plasticity_gym.agents.formula_inputs import FormulaInputs, TermLayout
 from snn_plasticity_gym.agents.frozen_rule import FrozenRule
+from snn_plasticity_gym.agents.head_inputs import DenseInputs, OwnLayer
 from snn_plasticity_gym.agents.heads import Readout, RuleNetwork
 from snn_plasticity_gym.agents.learned_rule import load_rule, save_rule
 from snn_plasticity_gym.agents.policy import PlasticityPolicy
@@ -98,7 +100,7 @@ def test_each_lifetime_explores_by_coefficients_of_its_own():
             moved.heads[group].coefficients.weight += readout.weights[who, group]
             moved.heads[group].coefficients.bias += readout.bias[who, group]
         torch.testing.assert_close(got[event], FrozenRule(moved, K)(batch)[event], rtol=1e-4, atol=1e-5)
-    phi = network.inputs(None, batch.local_state())[batch.group == 1].double()
+    phi = network.layout.dense(batch.local_state())[batch.group == 1].double()
     torch.testing.assert_close(moments[1, 1:-1], phi.sum(dim=0), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(moments[1, -1], phi.square().sum(), rtol=1e-5, atol=0)
 
@@ -249,8 +251,36 @@ def test_any_text_is_a_formula_or_is_refused_in_one_line(terms):
         distinct = len({tuple(sorted(factors)) for factors in read}) == len(read)
         if distinct:
             network = FormulaNetwork(terms, 1.0, 2, False, (), (3,), (2, 2), (1, 1))
-            assert network.inputs(None, batch.local_state()).isfinite().all()
+            assert network.layout.dense(batch.local_state()).isfinite().all()
 
 
 def test_a_network_is_what_it_was():
     assert type(policy_of(None).rule) is RuleNetwork and "formula_terms" not in policy_of(None).architecture
+
+
+FACTORS = ("pre", "post", "w", "x20", "y5", "xn", "yn", "factor")
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(FACTORS), min_size=1, max_size=5), min_size=1, max_size=6),
+    st.lists(st.integers(0, 9), min_size=1, max_size=4),
+    st.integers(1, 3),
+)
+def test_the_loop_is_the_sum_of_the_terms_written_out(terms, lengths, groups):
+    batch = events_of(lengths, seed=len(terms), groups=groups)
+    total, generator = sum(lengths), torch.Generator().manual_seed(sum(lengths))
+    batch = batch._replace(
+        kind=torch.randint(3, (total,), generator=generator).to(torch.uint8),
+        extras=torch.randn(total, 1, generator=generator),
+    )
+    layout, state = TermLayout([tuple(term) for term in terms], DT, ("factor",)), batch.local_state()
+    for own in {1, len(lengths)}:  # lifetimes that have a formula in common, and each its own
+        heads = [
+            [OwnLayer(*(torch.randn(own, size, 1, generator=generator) for size in (len(terms), 1)))]
+            for _ in range(groups)
+        ]
+        got = FormulaInputs(layout, state).by_lifetime(heads, batch.lengths)
+        common = [[OwnLayer(*(part.expand(len(lengths), -1, -1) for part in head[0]))] for head in heads]
+        expected = DenseInputs(layout.dense(state), state.group).by_lifetime(common, batch.lengths)
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+    assert torch.equal(FormulaInputs(layout, state).rows(slice(None, None, 2)), layout.dense(state)[::2])

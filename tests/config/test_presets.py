@@ -20,7 +20,7 @@ from snn_plasticity_gym.trainers.train_a2c import train
 
 GRAD = "SNNPlastic-Grad-v0"
 TRAINING = ["grad", "semi", "unsup1", "unsup1-learn", "unsup2"]
-EVOLVING = ["unsup1-es"]
+EVOLVING = ["unsup1-es", "unsup1-formula"]
 PROXIMAL = ["grad-ppo"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta"]
 NAMES = sorted(TRAINING + EVOLVING + PROXIMAL + JUDGING)

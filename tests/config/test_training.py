@@ -15,6 +15,11 @@ WRONG = [
     ),
     ({"credit_horizon": 2}, "credit_horizon must be at most images_per_update=1"),
     ({"credit_from": 1}, "credit_from must be less than credit_horizon=1, or no reward counts, got 1"),
+    (
+        {"formula_terms": ("post", "pre*post")},
+        "formula_terms needs rule_form formula, got network; set it, or leave them out",
+    ),
+    ({"rule_form": "formulas"}, "rule_form must be one of network, formula, got 'formulas'; did you mean 'formula'?"),
     ({"perturb": "all"}, "perturb must be one of last, head, got 'all'"),
     ({"advantage": "rank"}, "advantage must be one of standardised, ranks, got 'rank'; did you mean 'ranks'?"),
     ({"mirrored": True}, "mirrored needs exploration rule and an even num_envs, got independent and 8"),
@@ -44,11 +49,16 @@ def test_contradictions_are_refused_in_one_line(trainer, settings, message):
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
 
 
+def flags_of(settings):
+    texts = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+    return [f"--{name}={text}" for name, text in texts.items()]
+
+
 @pytest.mark.parametrize("trainer", TRAINERS)
 @pytest.mark.parametrize(("settings", "message"), WRONG)
 def test_flags_that_contradict_each_other_end_the_program_with_one_line(capsys, trainer, settings, message):
     with pytest.raises(SystemExit) as caught:
-        parse_configs(trainer, ENVIRONMENTS, [f"--{name}={value}" for name, value in settings.items()], prog="train")
+        parse_configs(trainer, ENVIRONMENTS, flags_of(settings), prog="train")
     out, err = capsys.readouterr()
     assert caught.value.code == 2 and out == ""
     assert err.startswith(f"train: error: {message}") and err.count("\n") == 1

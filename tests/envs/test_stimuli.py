@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from snn_plasticity_gym.config.environments import Unsup1Config
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.data import ImageSet
-from snn_plasticity_gym.envs.stimuli import Stimuli, largest_pool, moved, pool_length
+from snn_plasticity_gym.envs.stimuli import Stimuli, draw, largest_pool, moved, pool_length
 
 NUM_IMAGES = 30
 
@@ -102,6 +102,39 @@ def test_presentations_are_a_function_of_the_seed(images):
     before = [half_way.draw() for _ in range(2)]
     after = [pickle.loads(pickle.dumps(half_way)).draw() for _ in range(1)]
     assert equal(before + after, run(3)[:3])
+
+
+@given(
+    st.lists(st.tuples(st.sets(st.integers(0, 3), min_size=1), st.sets(st.integers(0, 3))), max_size=12),
+    st.integers(1, 4),
+)
+def test_lifetimes_that_share_a_stream_see_what_each_would_see_by_itself(images, calls, plastic):
+    """Lifetimes 0 to 2 begin together, 3 with another seed; each call shows some an image and lets some grow older."""
+    source, other = (stimuli(images, seed=seed, judged_pool=5, judged_shift=1) for seed in (3, 4))
+    shared, alone = [source, source, source, other], [source.copy(), source.copy(), source.copy(), other.copy()]
+    ages, ended = [0] * 4, set()
+    for rows, older in [({0, 1, 2, 3}, {0, 1, 2, 3}), *calls]:
+        rows = sorted(rows)
+        judged = [row for row in rows if ages[row] == plastic and row not in ended]
+        ended.update(judged)
+        for row in judged:
+            alone[row].end_plasticity()
+        for row, shown in zip(rows, draw(shared, rows, ages, judged), strict=True):
+            expected = alone[row].draw()
+            assert shown[:3] == expected[:3] and torch.equal(shown.spikes, expected.spikes)
+        ages = [age + (row in older) for row, age in enumerate(ages)]
+
+
+def test_lifetimes_that_go_along_with_each_other_draw_once(images, monkeypatch):
+    source, calls = stimuli(images), []
+    right = Stimuli.draw
+    monkeypatch.setattr(Stimuli, "draw", lambda self: calls.append(self) or right(self))
+    shared = [source] * 3
+    for age in range(4):
+        draw(shared, [0, 1, 2], [age] * 3, [])
+    assert calls == [source] * 4
+    draw(shared, [0, 2], [4] * 3, [])
+    assert shared[0] is shared[2] is not shared[1] and len(calls) == 5
 
 
 def test_the_global_random_generators_are_left_alone(images):

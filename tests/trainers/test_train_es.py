@@ -9,10 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from quick import small_pngs
 
+from snn_plasticity_gym.agents.formula import default_terms
+from snn_plasticity_gym.agents.learned_rule import load_rule
 from snn_plasticity_gym.agents.saved import load_policy
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.training import ESConfig
+from snn_plasticity_gym.rules.distilled import spoken_formula
+from snn_plasticity_gym.trainers import train_es
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.02"]
@@ -31,6 +36,23 @@ def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path):
     assert {"rollout/reward", "train/return", "train/sigma", "eval_before/reward", "eval_after/reward"} <= set(rows[0])
     assert [row["train/n_updates"] for row in rows[:4]] == ["", "", "1", "2"]  # the first only measures
     assert load_policy(folder).hidden_sizes == ESConfig().head_sizes
+
+
+def test_a_formula_is_learned_told_and_reported(tmp_path, capsys):
+    flags = [*SMALL, "--gain_input_exc=20", *SHORT, f"--run_dir={tmp_path}", "--run_name=a"]
+    with small_pngs():
+        run = train_es.train([*flags, "--rule_form=formula", "--formula_terms=post,pre*post,post*x20*w", "--sigma=1"])
+    told = [line for line in capsys.readouterr().out.splitlines() if "Δd = tanh(" in line]
+    (terms,) = load_rule(run).rule.formulas()
+    assert [line.partition(": ")[2] for line in told] == [spoken_formula(terms)] and all(
+        term.coefficient for term in terms
+    )
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert spoken_formula(terms) in page
+    again = train_es.train([*flags[:-1], "--run_name=b", "--rule_form=formula", "--no-report", f"--init_policy={run}"])
+    assert load_rule(again).formula_terms == tuple(default_terms(()))
+    with pytest.raises(ConfigError, match="give rule_form=formula"):
+        train_es.train([*flags[:-1], "--run_name=c", f"--init_policy={run}"])
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 6))
