@@ -76,3 +76,46 @@ def write_weights(
         sums[2, head] += made * made
         sums[3, head] += made > 0.0
     return True
+
+
+@compiled()
+def look_up_post(
+    synapse: Array,
+    projection: Array,
+    offset: Array,
+    synapses: Array,
+    width: Array,
+    start: Array,
+    values: Array,
+    found: Array,
+) -> None:
+    """Look up a value of the postsynaptic neuron of each event.
+
+    Synapses of a fan stand in a row or in a column of the weights, so few addresses have to be divided.
+
+    Args:
+        synapse: Address of each event's synapse, offset + (lifetime * n_pre + pre) * n_post + post, (E,).
+        projection: Which projection it belongs to, (E,).
+        offset: Address of each projection's first synapse, (projections,).
+        synapses: n_pre * n_post of each, (projections,).
+        width: n_post of each, (projections,).
+        start: Where the values of each target's neurons begin, lifetime after lifetime, (projections,).
+        values: Of all neurons.
+        found: Filled in, (E,).
+    """
+    last, p, post = np.int64(-1), np.int64(-1), np.int64(0)
+    first, end, base = np.int64(0), np.int64(0), np.int64(0)  # addresses of this lifetime, and place of its values
+    for event in range(len(synapse)):
+        address = synapse[event]
+        if projection[event] != p or address < first or address >= end:
+            p = projection[event]
+            lifetime = (address - offset[p]) // synapses[p]
+            first = offset[p] + lifetime * synapses[p]
+            end, base = first + synapses[p], start[p] + lifetime * width[p]
+            post = (address - first) % width[p]
+        elif address == last + 1 and post + 1 < width[p]:
+            post += 1
+        elif address != last + width[p]:
+            post = (address - first) % width[p]
+        last = address
+        found[event] = values[base + post]

@@ -1,8 +1,7 @@
 """Formulas answered by a compiled loop: each event a polynomial of its weight.
 
-All but the weight and further scalars is the same for events of one kind, pair of histories and formula, which often
-stand together: a spike's fan meets many silent neurons. So a formula is summed up into a polynomial once for each run
-of such events.
+All but the weight and further scalars is the same for events of one kind, pair of histories and formula, of which there
+are many: a spike's fan meets many silent neurons. So a formula is summed up once for each of them, into a polynomial.
 
 Axes: E events, P pairs, H histories, L lifetimes, G groups, K terms, M products of scalars, S scalars.
 """
@@ -58,31 +57,39 @@ def sum_terms(
         lengths: See there.
         sums: Filled in, (E,).
     """
-    num_terms = len(power)
-    polynomial = np.zeros((len(exponents), power.max() + 1))
+    num_terms, num_kinds, num_groups = len(power), len(fires), coefficients.shape[1]
+    num_polynomials = len(pair_pre) * num_kinds * num_groups
+    num_powers = max(power.max() + 1, 2)
+    polynomials = np.empty((num_polynomials, len(exponents), num_powers))
+    made_for = np.full(num_polynomials, -1)  # which lifetime each is of
     event = 0
     for lifetime in range(len(lengths)):
-        own = coefficients[lifetime if len(coefficients) > 1 else 0]
-        last_pair, last_kind, last_group = np.int64(-1), np.int64(-1), np.int64(-1)
+        which_own = lifetime if len(coefficients) > 1 else 0
+        own = coefficients[which_own]
         for _ in range(lengths[lifetime]):
-            if pair[event] != last_pair or kind[event] != last_kind or group[event] != last_group:
-                last_pair, last_kind, last_group = pair[event], np.int64(kind[event]), group[event]
-                pre, post = pair_pre[last_pair], pair_post[last_pair]
+            of_kind, of_group = np.int64(kind[event]), group[event]
+            key = (pair[event] * num_kinds + of_kind) * num_groups + of_group
+            if made_for[key] != which_own:
+                made_for[key] = which_own
+                polynomial = polynomials[key]
+                pre, post = pair_pre[pair[event]], pair_post[pair[event]]
                 polynomial[:] = 0.0
                 for term in range(num_terms):
-                    if fires[last_kind, term]:
-                        value = own[last_group, term] * of_pre[pre, term] * of_post[post, term]
+                    if fires[of_kind, term]:
+                        value = own[of_group, term] * of_pre[pre, term] * of_post[post, term]
                         polynomial[product[term], power[term]] += value
-                polynomial[0, 0] += own[last_group, num_terms]
-            total = 0.0
-            for which in range(len(polynomial)):
-                value = 0.0
-                for degree in range(polynomial.shape[1] - 1, -1, -1):
-                    value = value * weight[event] + polynomial[which, degree]
-                if which:
-                    for scalar in range(exponents.shape[1]):
-                        for _ in range(exponents[which, scalar]):
-                            value *= extras[event, scalar]
+                polynomial[0, 0] += own[of_group, num_terms]
+            w = np.float64(weight[event])
+            total = polynomials[key, 0, 0] + polynomials[key, 0, 1] * w
+            for degree in range(2, num_powers):
+                total += polynomials[key, 0, degree] * w**degree
+            for which in range(1, len(exponents)):
+                value = polynomials[key, which, 0] + polynomials[key, which, 1] * w
+                for degree in range(2, num_powers):
+                    value += polynomials[key, which, degree] * w**degree
+                for scalar in range(exponents.shape[1]):
+                    if exponents[which, scalar]:
+                        value *= extras[event, scalar] ** exponents[which, scalar]
                 total += value
             sums[event] = total
             event += 1

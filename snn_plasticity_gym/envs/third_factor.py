@@ -31,6 +31,7 @@ from snn_plasticity_gym.events import SynapseEvents
 from snn_plasticity_gym.rewards.surprise import RewardSurprise
 from snn_plasticity_gym.snn.network import NetworkActivity, Population, Projection, weight_offsets
 from snn_plasticity_gym.state import State, restore_all
+from snn_plasticity_gym.step_loops import look_up_post
 
 
 class ThirdFactor:
@@ -114,6 +115,11 @@ class ThirdFactor:
 
     def _of_post(self, events: SynapseEvents) -> Tensor:
         """Look up the factor of each event's postsynaptic neuron, (E, 1)."""
+        if self._device.type == "cpu":
+            factors = torch.empty(len(events.synapse), 1)
+            columns = (events.synapse, events.projection, self._offset, self._synapses, self._width, self._start)
+            look_up_post(*(column.numpy() for column in (*columns, self._flat, factors[:, 0])))
+            return factors
         offset, synapses, width, start = (
             column.index_select(0, events.projection)
             for column in (self._offset, self._synapses, self._width, self._start)

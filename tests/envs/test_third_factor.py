@@ -20,6 +20,7 @@ from snn_plasticity_gym.envs.third_factor import FACTORS
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.snn.feedforward import classifier
 from snn_plasticity_gym.snn.network import Network
+from snn_plasticity_gym.step_loops import look_up_post
 
 SEMI = "SNNPlastic-Semi-v0"
 SMALL = {  # tiny, yet all layers fire in most images
@@ -652,3 +653,34 @@ def test_gymnasiums_checker_has_only_the_allowed_to_say(kind):
         env = gymnasium.make(SEMI, render_mode=render_mode, **(SMALL | kind))
         check_env(env.unwrapped, skip_render_check=render_mode is None)
         env.close()
+
+
+@settings(deadline=None)  # the first call compiles
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=3),
+    st.integers(1, 3),
+    st.lists(st.integers(0, 10**6), max_size=40),
+    st.booleans(),
+)
+def test_the_loop_finds_the_post_neuron_of_every_address(sizes, num_lifetimes, picks, ordered):
+    """Projections of n_pre x n_post in a row, several lifetimes each, addressed in order, in fans or at random."""
+    synapses = np.array([n_pre * n_post for n_pre, n_post in sizes])
+    width = np.array([n_post for _, n_post in sizes])
+    offset = np.cumsum([0, *(num_lifetimes * synapses)])[:-1]
+    start = np.cumsum([0, *(num_lifetimes * width)])[:-1]
+    values = np.arange(num_lifetimes * width.sum(), dtype=np.float32)
+    every = [
+        (offset[p] + (b * n_pre + i) * n_post + j, p, values[start[p] + b * n_post + j])
+        for p, (n_pre, n_post) in enumerate(sizes)
+        for b in range(num_lifetimes)
+        for i in range(n_pre)
+        for j in range(n_post)
+    ]
+    columns = sorted(every, key=lambda one: (one[2], one[0]))  # post fans
+    picked = (every + columns if ordered else []) + [every[pick % len(every)] for pick in picks]
+    address, projection, expected = (
+        (np.array(column) for column in zip(*picked, strict=True)) if picked else [np.empty(0)] * 3
+    )
+    found = np.full(len(picked), -1.0, dtype=np.float32)
+    look_up_post(address.astype(np.int64), projection.astype(np.int64), offset, synapses, width, start, values, found)
+    assert (found == expected).all()
