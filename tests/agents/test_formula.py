@@ -8,6 +8,7 @@ import torch
 from batches import K, events_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stable_baselines3 import A2C
 from toys import bandit
 
 from snn_plasticity_gym.agents import imitation, on_policy
@@ -286,3 +287,12 @@ def test_the_loop_is_the_sum_of_the_terms_written_out(terms, lengths, groups):
         expected = DenseInputs(layout.dense(state), state.group).by_lifetime(common, batch.lengths)
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
     assert torch.equal(FormulaInputs(layout, state).rows(slice(None, None, 2)), layout.dense(state)[::2])
+
+
+def test_stock_stable_baselines_learns_coefficients_from_slots():
+    model = A2C(
+        PlasticityPolicy, bandit(4), n_steps=4, seed=0, policy_kwargs={"hidden_sizes": (6,), "formula_terms": ()}
+    )
+    model.learn(4 * 4 * 3)
+    (terms,) = model.policy.rule.formulas()
+    assert all(math.isfinite(term.coefficient) for term in terms) and any(term.coefficient for term in terms)
