@@ -3,15 +3,17 @@
     delta_d = tanh(c_0 + sum_k c_k phi_k),    phi_k a product of factors as in `rules.distilled`
 
 with coefficients c of each group's own. A plasticity rule as a parametric function that an optimiser adapts is as old
-as Bengio, Bengio & Cloutier (Learning a synaptic learning rule, 1991, eq. 2); for spiking neurons see Confavreux et al.
-(A meta-learning approach to (re)discover plasticity rules that carve a desired function into a neural network, 2020).
-Ten coefficients are found within a few hundred lifetimes, where heads have hundreds of parameters, and can be read.
+as Bengio, Bengio & Cloutier (Learning a synaptic learning rule, 1991); by an evolution strategy over polynomials of
+traces see Confavreux et al. (A meta-learning approach to (re)discover plasticity rules that carve a desired function
+into a neural network, 2020). Ten coefficients can be read, and are found in far fewer lifetimes than the hundreds of
+parameters of a head.
 
 Axes: E events, G groups, K terms.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -35,11 +37,9 @@ def default_terms(extra_names: Sequence[str]) -> list[str]:
 
     Since one of the two neurons fires, 1 and post and pre*post tell the three kinds of events apart.
     """
-    fires = ["", "post", "pre*post", "post*x20", "pre*y20"]
-    products = [
-        f"{a}*{b}*{c}".strip("*").replace("**", "*") for c in ("", *extra_names) for b in ("", "w") for a in fires
-    ]
-    return [product for product in products if product]
+    fires = ("", "post", "pre*post", "post*x20", "pre*y20")
+    products = itertools.product(("", *extra_names), ("", "w"), fires)
+    return ["*".join(filter(None, factors[::-1])) for factors in products if any(factors)]
 
 
 def read_term(text: str, extra_names: Sequence[str]) -> Factors:
