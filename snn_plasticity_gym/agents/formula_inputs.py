@@ -52,18 +52,19 @@ class TermLayout:
             values[:, place] = table(factors)
         return values
 
-    def traces(self, state: LocalState, side: str) -> Array:
-        """Return the product of each term's traces of one side, "x" or "y", by history: (H, K)."""
+    def traces(self, state: LocalState) -> tuple[Array, Array]:
+        """Return the product of each term's traces of the pre and of the post neuron, by history: (H, K) each."""
         traces = Traces(state, self.dt)
-        known: dict[str, Array] = {}
-        values = np.ones((len(state.histories), len(self.terms)))
+        known: dict[float, Array] = {}  # by time constant
+        sides = {side: np.ones((len(state.histories), len(self.terms))) for side in "xy"}
         for place, factors in enumerate(self.terms):
             for name in factors:
-                if name[0] == side and name not in self.extra_names:
-                    if name not in known:
-                        known[name] = traces.exponential(time_constant(name)).numpy()
-                    values[:, place] *= known[name]
-        return values
+                if name[0] in sides and name not in self.extra_names:
+                    tau = time_constant(name)
+                    if tau not in known:
+                        known[tau] = traces.exponential(tau).numpy()
+                    sides[name[0]][:, place] *= known[tau]
+        return sides["x"], sides["y"]
 
 
 class FormulaInputs:
@@ -91,8 +92,7 @@ class FormulaInputs:
         sum_terms(
             torch.stack(layers, dim=1).double().numpy(),
             layout.fires,
-            layout.traces(state, "x"),
-            layout.traces(state, "y"),
+            *layout.traces(state),
             layout.power,
             layout.product,
             layout.exponents,
