@@ -83,9 +83,9 @@ def transfer(source: LearnedRule | PlasticityPolicy, target: PlasticityPolicy) -
         ConfigError: Widths differ, or one is a formula and the other is not.
     """
     old, new = source.rule, target.rule
-    for one, other, form in ((old, new, "formula"), (new, old, "network")):
-        if isinstance(one, FormulaNetwork) and not isinstance(other, FormulaNetwork):
-            raise ConfigError(f"the policy to start from must have the rule_form of this one; give rule_form={form}")
+    forms = ["formula" if isinstance(network, FormulaNetwork) else "network" for network in (old, new)]
+    if forms[0] != forms[1]:
+        raise ConfigError(f"the policy to start from is a {forms[0]}, this one a {forms[1]}; give rule_form={forms[0]}")
 
     for name in ("hidden_sizes", "channels", "kernel_sizes"):
         mine, given = getattr(target, name), getattr(source, name)

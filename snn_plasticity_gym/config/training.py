@@ -88,8 +88,8 @@ class SearchConfig(TrainingConfig):
     )
     rule_form: str = setting(
         "network",
-        "network: front and heads are the rule; formula: a sum of a few products of spikes, traces and the weight is, "
-        "of which the coefficients are learned, and front and head_sizes are the critic's alone.",
+        "network: the rule is front and heads; formula: it is a sum of a few products of spikes, traces and the "
+        "weight, whose coefficients are learned, and front and head_sizes are the critic's alone.",
         section="Policy",
         choices=RULE_FORMS,
     )
@@ -97,13 +97,14 @@ class SearchConfig(TrainingConfig):
         (),
         "Products of a formula, e.g. post,pre*post,post*x20*w, out of pre, post (1 where it fires), x20, y20 (trace "
         "of the pre, the post neuron, 20 ms), xn, yn (number of their spikes), w and further scalars of the "
-        "environment; a constant is always there. None: who fires, with a trace of its partner or without, times w.",
+        "environment; a constant is always there. Left out: who fires, with a trace of its partner or without, and "
+        "that times w.",
         section="Policy",
     )
     init_policy: str = setting(
         "",
         "Policy to start from: a run's folder, or a Stable-Baselines3 zip that you trust. The front and what heads "
-        "have in common is taken over.",
+        "or formulas have in common is taken over.",
         section="Policy",
     )
     init_rule: str = setting(
