@@ -140,7 +140,7 @@ def test_gradients_reach_the_coefficients_of_the_group_alone_and_the_front_throu
 
 
 def test_a_rule_of_the_same_form_is_imitated(monkeypatch):
-    monkeypatch.setattr(imitation, "STEPS", 1500)
+    monkeypatch.setattr(imitation, "STEPS", 800)
     network = FormulaNetwork((), 1.0, 1, True, (), (7,), (6, 8), (5, 5))
     batch = events(4000, groups=1)._replace(extras=torch.empty(4000, 0), weight=torch.rand(4000) * 0.5)
     rule = make_rule("stdp", learning_rate=0.001, alpha=0.0, mu_plus=1.0, dt=1.0)
@@ -160,7 +160,7 @@ def bandit_error(sign: float, monkeypatch, **arguments) -> float:
         "PlasticityPolicy", bandit(32), seed=0, exploration="rule", advantage="ranks", mirrored=True,
         policy_kwargs={"sigma": 0.1, "hidden_sizes": (8,), "formula_terms": ()}, **arguments,
     )  # fmt: skip
-    model.learn(32 * 4 * 60)
+    model.learn(32 * 4 * 40)
     env, rule, answers = on_policy.flat_face(model.env), model.policy.frozen(4), []
     env.reset(seed=5)
     while (found := env.events()) is not None:
@@ -169,9 +169,8 @@ def bandit_error(sign: float, monkeypatch, **arguments) -> float:
     return float((torch.cat(answers) - 0.5).abs().mean())
 
 
-@pytest.mark.parametrize("perturb", ["head", "last"])
-def test_the_bandit_is_learned_and_is_not_with_the_wrong_sign(monkeypatch, perturb):
-    arguments = {"perturb": perturb, "rule_learning_rate": 2.0}
+def test_the_bandit_is_learned_and_is_not_with_the_wrong_sign(monkeypatch):
+    arguments = {"perturb": "head", "rule_learning_rate": 2.0}
     assert bandit_error(1.0, monkeypatch, **arguments) < 0.15
     monkeypatch.undo()
     assert bandit_error(-1.0, monkeypatch, **arguments) > 0.6

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quick import small_pngs
 
-from snn_plasticity_gym.agents.formula import default_terms
 from snn_plasticity_gym.agents.learned_rule import load_rule
 from snn_plasticity_gym.agents.saved import load_policy
 from snn_plasticity_gym.config.schema import ConfigError
@@ -25,7 +24,14 @@ SHORT = ["--images=24", "--num_envs=4", "--images_per_update=2", "--eval_images=
 
 
 def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path):
-    command = [sys.executable, str(ROOT / "trainers" / "train_es.py"), *SMALL, "--gain_input_exc=20", *SHORT]
+    command = [
+        sys.executable,
+        str(ROOT / "trainers" / "train_es.py"),
+        *SMALL,
+        "--gain_input_exc=20",
+        *SHORT,
+        "--no-report",
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -49,8 +55,6 @@ def test_a_formula_is_learned_told_and_reported(tmp_path, capsys):
     )
     page = (run / "report.html").read_text(encoding="utf-8")
     assert spoken_formula(terms) in page
-    again = train_es.train([*flags[:-1], "--run_name=b", "--rule_form=formula", "--no-report", f"--init_policy={run}"])
-    assert load_rule(again).formula_terms == tuple(default_terms(()))
     with pytest.raises(ConfigError, match="give rule_form=formula"):
         train_es.train([*flags[:-1], "--run_name=c", f"--init_policy={run}"])
 
