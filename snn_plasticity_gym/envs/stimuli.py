@@ -118,6 +118,7 @@ def draw(
 
 
 def _part_ways(stimuli: list[Stimuli | None], rows: Sequence[int], ages: Sequence[int]) -> None:
+    """Give those that no longer go along with others copies of what they share; arguments as in `draw`."""
     drawing = set(rows)
     parties: dict[tuple[int, int], list[int]] = {}  # by stream and by age, of those that do not draw -1
     for row, one in enumerate(stimuli):
