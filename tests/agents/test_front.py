@@ -283,7 +283,7 @@ def test_wrong_histories_are_refused():
 
 
 def test_the_table_is_much_faster_than_the_convolution():
-    """It is 20 to 50 times faster on a quiet machine, and has been 9 times on one whose memory others kept busy."""
+    """It is 20 to 50 times faster, depending on what else the machine does; the least disturbed times are compared."""
     front = random_front(13, dtype=torch.float32)
     histories, pre, post = random_pairs(13, 100, num_histories=1500, num_pairs=1600, rates=(0.0, 0.05))
     frozen = front.frozen(100)
@@ -298,7 +298,7 @@ def test_the_table_is_much_faster_than_the_convolution():
 
     with torch.no_grad():
         slow = least_time(lambda *pairs: convolve(front, *pairs), 6)
-    assert slow / least_time(frozen.pairs, 31) > 5
+    assert slow / least_time(frozen.pairs, 31) > 10
 
 
 @pytest.mark.parametrize("length", [1, 3, 16, 64, 100, 130])
