@@ -10,13 +10,13 @@ from scaling import peak_memory, slope, window_seconds
 from timing import Parts, Sampler, take_turns, timed
 from workload import ENV_ID, convolved_means, environment, rule_network, sample_events, show_image, steps_of_image
 
-from snn_plasticity_gym.agents.a2c import EventA2C
-from snn_plasticity_gym.agents.front import FrozenFront
-from snn_plasticity_gym.agents.frozen_rule import FrozenRule
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.envs.engine import Engine
-from snn_plasticity_gym.events import EventFinder
-from snn_plasticity_gym.snn.network import Network
+from snn_plasticity_gym.learners.a2c import EventA2C
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.plasticity.events import EventFinder
+from snn_plasticity_gym.policies.front import FrozenFront
+from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 LIFETIMES = 8  # side by side, as `train_a2c.py` has them

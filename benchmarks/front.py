@@ -15,11 +15,11 @@ from timing import take_turns, timed
 from torch import Tensor
 from workload import environment, rollout, rule_network, sample_events, steps_of_image
 
-from snn_plasticity_gym.agents.front import SpikeFront
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.events import LocalState
-from snn_plasticity_gym.history import unpack
+from snn_plasticity_gym.networks.spike_history import unpack
+from snn_plasticity_gym.plasticity.events import LocalState
+from snn_plasticity_gym.policies.front import SpikeFront
 from snn_plasticity_gym.rules import make_rule
 
 CONVOLUTION_CHUNK = 256

@@ -13,9 +13,9 @@ from rivals import Rival
 from timing import Sampler, take_turns, timed
 from workload import environment, rule_network, show_image
 
-from snn_plasticity_gym.agents.frozen_rule import FrozenRule
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.rules import Rule, make_rule
 
 HAND_WRITTEN = ("zero", "stdp", "target-stdp")

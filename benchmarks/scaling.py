@@ -16,8 +16,8 @@ import torch
 from program import BenchmarkConfig
 from workload import ENV_ID, environment, rule_network
 
-from snn_plasticity_gym.agents.a2c import EventA2C
-from snn_plasticity_gym.agents.frozen_rule import FrozenRule
+from snn_plasticity_gym.learners.a2c import EventA2C
+from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from workload import ENV_ID
 
-from snn_plasticity_gym.agents.a2c import EventA2C
-from snn_plasticity_gym.parallel import World, joined_processes
+from snn_plasticity_gym.learners.a2c import EventA2C
+from snn_plasticity_gym.utils.distributed import World, joined_processes
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 SILENT = 10**9  # updates between two tables on the screen

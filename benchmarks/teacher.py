@@ -15,10 +15,10 @@ from timing import Sampler, take_turns, timed
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import config_class, setting
+from snn_plasticity_gym.networks.differentiable import forward
+from snn_plasticity_gym.networks.lif import LIFParams
+from snn_plasticity_gym.networks.surrogate import derivative, spike
 from snn_plasticity_gym.rewards.gradient import Adjoint, loss_and_output_gradient
-from snn_plasticity_gym.snn.bptt import forward
-from snn_plasticity_gym.snn.lif import LIFParams
-from snn_plasticity_gym.snn.surrogate import derivative, spike
 
 SURROGATE, WIDTH = "sigmoid", 1.0
 PARAMS = LIFParams(tau_mem=2.0, v_rest=0.0, v_reset=0.0, v_th=1.0, resistance=1.0, refractory=0.0)

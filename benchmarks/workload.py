@@ -8,11 +8,11 @@ import torch
 from program import BenchmarkConfig
 from torch import Tensor
 
-from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer
-from snn_plasticity_gym.agents.heads import RuleNetwork
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.events import LocalState, SynapseEvents
-from snn_plasticity_gym.history import unpack
+from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer
+from snn_plasticity_gym.networks.spike_history import unpack
+from snn_plasticity_gym.plasticity.events import LocalState, SynapseEvents
+from snn_plasticity_gym.policies.heads import RuleNetwork
 from snn_plasticity_gym.rules import Rule
 
 ENV_ID = "SNNPlastic-Unsup1-v0"

@@ -5,9 +5,9 @@ some hundred thousand noises. The task is `Semi` with feedback of the output err
 nearly 100 % (preset semi of trainers/train_a2c.py), the seconds spent here show the beginning.
 """
 
-from snn_plasticity_gym.agents.a2c import EventA2C
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.evaluation.reward import reward_of
+from snn_plasticity_gym.learners.a2c import EventA2C
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 ENV = "SNNPlastic-Semi-v0"

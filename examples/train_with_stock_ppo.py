@@ -6,7 +6,7 @@ apart; `train_with_event_a2c.py` shows the algorithm that takes every event for 
 
 from stable_baselines3 import PPO
 
-from snn_plasticity_gym.agents.policy import PlasticityPolicy
+from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 

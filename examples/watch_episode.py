@@ -20,8 +20,8 @@ from gymnasium.wrappers import RecordVideo
 from PIL import Image
 
 import snn_plasticity_gym  # noqa: F401 - registers the environments
-from snn_plasticity_gym.agents.saved import load_policy
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
+from snn_plasticity_gym.policies.saved import load_policy
 from snn_plasticity_gym.report.runs import read_runs
 
 HEBBIAN = {

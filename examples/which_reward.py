@@ -19,10 +19,10 @@ from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.presets import read_preset, shipped_file
 from snn_plasticity_gym.config.schema import build_configs
 from snn_plasticity_gym.config.training import TRAINERS
-from snn_plasticity_gym.data import load_dataset
 from snn_plasticity_gym.evaluation.labels import accuracy
 from snn_plasticity_gym.evaluation.reward import rewards_of_networks
 from snn_plasticity_gym.evaluation.unsupervised import ALL_ACTIVITY, LINEAR_PROBE, judge, plan_images
+from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.trainers.evaluation_session import rule_of
 
 ENV = "SNNPlastic-Unsup1-v0"

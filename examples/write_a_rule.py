@@ -11,7 +11,7 @@ from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.evaluation.kernels import pair_window
 from snn_plasticity_gym.evaluation.probes import Site
 from snn_plasticity_gym.evaluation.reward import reward_of
-from snn_plasticity_gym.events import KIND_PRE, SynapseEvents
+from snn_plasticity_gym.plasticity.events import KIND_PRE, SynapseEvents
 from snn_plasticity_gym.rules.registry import make_rule
 from snn_plasticity_gym.rules.traces import Traces, of_pre
 

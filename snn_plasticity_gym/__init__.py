@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from snn_plasticity_gym.agents.learned_rule import LearnedRule
+    from snn_plasticity_gym.policies.rule_files import LearnedRule
 
 __version__ = "0.1.0"
 __all__ = ["ENVIRONMENTS", "__version__", "environment_config", "load_rule"]
@@ -28,7 +28,7 @@ __all__ = ["ENVIRONMENTS", "__version__", "environment_config", "load_rule"]
 
 def load_rule(path: "str | Path", device: "torch.device | str" = "cpu") -> "LearnedRule":
     """Load a learned rule from the folder of a run, e.g. to `env.live(rule)`; see `agents.learned_rule.load_rule`."""
-    from snn_plasticity_gym.agents.learned_rule import load_rule as load  # imports torch
+    from snn_plasticity_gym.policies.rule_files import load_rule as load  # imports torch
 
     return load(path, device)
 

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from snn_plasticity_gym.agents.heads import RuleNetwork
-from snn_plasticity_gym.events import SynapseEvents
-from snn_plasticity_gym.history import pack
+from snn_plasticity_gym.networks.spike_history import pack
+from snn_plasticity_gym.plasticity.events import SynapseEvents
+from snn_plasticity_gym.policies.heads import RuleNetwork
 
 K = 10
 

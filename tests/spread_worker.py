@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from toys import SMALL
 
-from snn_plasticity_gym.agents.a2c import EventA2C
-from snn_plasticity_gym.agents.evolution import EventES
-from snn_plasticity_gym.agents.exploration import IndependentNoise
-from snn_plasticity_gym.parallel import World, joined_processes
+from snn_plasticity_gym.learners.a2c import EventA2C
+from snn_plasticity_gym.learners.evolution import EventES
+from snn_plasticity_gym.learners.exploration import IndependentNoise
+from snn_plasticity_gym.utils.distributed import World, joined_processes
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 NUM_LIFETIMES = 4

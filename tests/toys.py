@@ -8,7 +8,7 @@ import torch
 
 from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.events import per_event
+from snn_plasticity_gym.plasticity.events import per_event
 from snn_plasticity_gym.wrappers.sb3 import PlasticityVecEnv
 
 SMALL: dict[str, Any] = {

@@ -71,8 +71,8 @@ def ablate(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
 def _rows(config: AblationConfig, env_config: UnsupervisedConfig) -> Iterator[dict[str, Any]]:
     import torch
 
-    from snn_plasticity_gym.data import load_dataset
     from snn_plasticity_gym.evaluation.unsupervised import judge, plan_images
+    from snn_plasticity_gym.tasks.datasets import load_dataset
     from snn_plasticity_gym.trainers.evaluation_session import legend, rules_of
 
     if config.threads:

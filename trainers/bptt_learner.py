@@ -14,13 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from snn_plasticity_gym.config.bptt import BPTTConfig
-from snn_plasticity_gym.data import ImageSet
-from snn_plasticity_gym.files import atomic_path
-from snn_plasticity_gym.snn.bptt import Activity, forward
-from snn_plasticity_gym.snn.encoding import poisson_encode
-from snn_plasticity_gym.snn.lif import LIFParams
-from snn_plasticity_gym.snn.surrogate import spike
-from snn_plasticity_gym.state import State, restore
+from snn_plasticity_gym.networks.differentiable import Activity, forward
+from snn_plasticity_gym.networks.encoders import poisson_encode
+from snn_plasticity_gym.networks.lif import LIFParams
+from snn_plasticity_gym.networks.surrogate import spike
+from snn_plasticity_gym.tasks.datasets import ImageSet
+from snn_plasticity_gym.utils.files import atomic_path
+from snn_plasticity_gym.utils.state import State, restore
 
 EVAL_SEED = 1_000_000_007  # of the input spikes of every evaluation; far from the seeds that runs draw
 EVAL_BATCH = 500  # images at a time where no gradient is needed

@@ -14,18 +14,18 @@ from rich.console import Console
 from rich.progress import Progress
 from stable_baselines3.common.logger import Logger
 
-from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
-from snn_plasticity_gym.data import ImageSet, load_dataset
-from snn_plasticity_gym.device import torch_device
-from snn_plasticity_gym.metrics import MetricsCSV
-from snn_plasticity_gym.tracking import RunFolder, make_logger, require_tensorboard, tensorboard_writer
+from snn_plasticity_gym.runs.checkpoints import Checkpoints
+from snn_plasticity_gym.runs.folder import RunFolder, make_logger, require_tensorboard, tensorboard_writer
+from snn_plasticity_gym.runs.metrics import MetricsCSV
+from snn_plasticity_gym.runs.wandb_writer import start_wandb
+from snn_plasticity_gym.tasks.datasets import ImageSet, load_dataset
 from snn_plasticity_gym.trainers.bptt_learner import CLASSES, Learner, SpikingClassifier, generator_of
 from snn_plasticity_gym.trainers.callbacks import next_multiple
 from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.report_session import report_at_end
-from snn_plasticity_gym.wandb_writer import start_wandb
+from snn_plasticity_gym.utils.device import torch_device
 
 
 def run_bptt(config: BPTTConfig) -> Path:

@@ -10,11 +10,11 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
-from snn_plasticity_gym.agents.on_policy import EventLearner, flat_face
-from snn_plasticity_gym.checkpoints import Checkpoints
-from snn_plasticity_gym.metrics import MetricsCSV
-from snn_plasticity_gym.parallel import World
+from snn_plasticity_gym.learners.on_policy import EventLearner, flat_face
+from snn_plasticity_gym.runs.checkpoints import Checkpoints
+from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.trainers.interrupts import StopRequest
+from snn_plasticity_gym.utils.distributed import World
 
 
 class ImageCallback(BaseCallback):

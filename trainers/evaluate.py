@@ -23,7 +23,7 @@ def evaluate(argv: Sequence[str] | None = None) -> dict[str, Any]:
     config, env_config = parse_configs(EvaluateConfig, ENVIRONMENTS, argv, foreign=TRAINERS)
 
     # Seconds of imports, and a wrong flag needs none of them.
-    from snn_plasticity_gym.parallel import joined_processes
+    from snn_plasticity_gym.utils.distributed import joined_processes
 
     with joined_processes(env_config.device) as world:
         if isinstance(env_config, UnsupervisedConfig):

@@ -13,18 +13,18 @@ from typing import Any
 
 import torch
 
-from snn_plasticity_gym.agents.saved import load_learned
 from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig, UnsupervisedConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import LearningCurve, learning_curve
 from snn_plasticity_gym.evaluation.figures import Curve, bptt_curve, curve_table, draw_learning_curves
-from snn_plasticity_gym.parallel import World
+from snn_plasticity_gym.policies.saved import load_learned
 from snn_plasticity_gym.rules import Rule
 from snn_plasticity_gym.rules.distilled import load_distilled
 from snn_plasticity_gym.rules.registry import RULES, read_rule
 from snn_plasticity_gym.trainers.watching import ScreenWatcher
+from snn_plasticity_gym.utils.distributed import World
 
 DISTILLED = "distilled:"  # before a run's folder: the formula of its report in the place of its policy
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from snn_plasticity_gym.launch import launched_rank, launched_size, let_first_speak
+from snn_plasticity_gym.config.launch import launched_rank, launched_size, let_first_speak
 
 
 def run_program(main: Callable[[], Any], *, spreads: bool = False) -> int:

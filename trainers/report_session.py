@@ -13,22 +13,23 @@ import PIL.Image
 import torch
 from stable_baselines3.common.logger import Image, Logger
 
-from snn_plasticity_gym.agents.formula import FormulaNetwork
-from snn_plasticity_gym.agents.saved import load_learned
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.evaluation.event_sample import sample_events
 from snn_plasticity_gym.evaluation.explain import NETWORKS, distilled, explain
 from snn_plasticity_gym.evaluation.network_life import live_through
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, reward_of
+from snn_plasticity_gym.policies.formula import FormulaNetwork
+from snn_plasticity_gym.policies.saved import load_learned
 from snn_plasticity_gym.report.curves import learning_curves
 from snn_plasticity_gym.report.gradient_section import gradient_section, is_bptt, is_gradient, read_ceiling
 from snn_plasticity_gym.report.network_section import network_section
-from snn_plasticity_gym.report.page import Section, Table, picture_file, write_report
+from snn_plasticity_gym.report.page import Section, picture_file, write_report
 from snn_plasticity_gym.report.rule_section import explanation_section, formula_section, kernel_section
 from snn_plasticity_gym.report.runs import Run, differing, flat, group_runs, outcome_rows, read_runs
 from snn_plasticity_gym.report.side_section import Study, side_sections
 from snn_plasticity_gym.rules.constant import ZeroRule
+from snn_plasticity_gym.runs.tables import Table
 from snn_plasticity_gym.trainers.evaluation_session import DISTILLED, learning_rate
 
 LIVES = 16  # networks over whose lives rewards are averaged where plasticity ends

@@ -16,31 +16,31 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
-from snn_plasticity_gym.agents.formula import FormulaNetwork
-from snn_plasticity_gym.agents.learned_rule import DESCRIPTION, read_description, save_rule
-from snn_plasticity_gym.agents.on_policy import EventLearner, flat_face
-from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.config.training import LearnerConfig, SearchConfig, TrainingConfig
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, check_images, reward_of
-from snn_plasticity_gym.files import atomic_path
-from snn_plasticity_gym.finite import NotFiniteError
-from snn_plasticity_gym.metrics import MetricsCSV
-from snn_plasticity_gym.parallel import LostProcessError, World, joined_processes
+from snn_plasticity_gym.learners.on_policy import EventLearner, flat_face
+from snn_plasticity_gym.policies.formula import FormulaNetwork
+from snn_plasticity_gym.policies.rule_files import DESCRIPTION, read_description, save_rule
 from snn_plasticity_gym.rules.distilled import spoken_formula
-from snn_plasticity_gym.tracking import (
+from snn_plasticity_gym.runs.checkpoints import Checkpoints
+from snn_plasticity_gym.runs.folder import (
     RunFolder,
     make_logger,
     package_versions,
     require_tensorboard,
     tensorboard_writer,
 )
+from snn_plasticity_gym.runs.metrics import MetricsCSV
+from snn_plasticity_gym.runs.wandb_writer import start_wandb
 from snn_plasticity_gym.trainers.callbacks import ProgressLines, SaveCheckpoints, SigmaSchedule
 from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.trainers.starting import begin, imitation_line, read_start
-from snn_plasticity_gym.wandb_writer import start_wandb
+from snn_plasticity_gym.utils.distributed import LostProcessError, World, joined_processes
+from snn_plasticity_gym.utils.files import atomic_path
+from snn_plasticity_gym.utils.nonfinite import NotFiniteError
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 

@@ -18,7 +18,7 @@ def train(argv: Sequence[str] | None = None) -> Path:
     config, env_config = parse_configs(ESConfig, ENVIRONMENTS, argv, foreign=(EvaluateConfig,))
 
     # Seconds of imports, and a wrong flag needs none of them.
-    from snn_plasticity_gym.agents.evolution import EventES
+    from snn_plasticity_gym.learners.evolution import EventES
     from snn_plasticity_gym.trainers.session import run_training
 
     return run_training(config, env_config, EventES, covariance=config.covariance)

@@ -15,7 +15,6 @@ from torch import Tensor
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.schema import to_dict
-from snn_plasticity_gym.data import Dataset, load_dataset
 from snn_plasticity_gym.evaluation.comparison_figures import draw_comparison, draw_receptive_fields
 from snn_plasticity_gym.evaluation.figures import Curve
 from snn_plasticity_gym.evaluation.labels import accuracy
@@ -30,9 +29,10 @@ from snn_plasticity_gym.evaluation.unsupervised import (
     plan_images,
     summary,
 )
-from snn_plasticity_gym.parallel import World
+from snn_plasticity_gym.tasks.datasets import Dataset, load_dataset
 from snn_plasticity_gym.trainers.evaluation_session import legend, rules_of, write_curves
 from snn_plasticity_gym.trainers.watching import ScreenWatcher
+from snn_plasticity_gym.utils.distributed import World
 
 CONTROL = "zero"  # fresh networks as they are: what the structure alone is good for
 PIXELS = "pixels (no network)"  # row of the classifiers of pixels

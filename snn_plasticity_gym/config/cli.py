@@ -19,10 +19,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar, cast
 
+from snn_plasticity_gym.config.launch import let_first_speak
 from snn_plasticity_gym.config.presets import check_name, purpose, read_preset, shipped_file, shipped_files
 from snn_plasticity_gym.config.resuming import read_run, refuse_changes
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, build_configs, nearest, setting_fields, unknown
-from snn_plasticity_gym.launch import let_first_speak
 
 Config = TypeVar("Config")
 TrainerConfig = TypeVar("TrainerConfig")

@@ -13,24 +13,24 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import EnvironmentConfig
-from snn_plasticity_gym.data import ImageSet, load_dataset
-from snn_plasticity_gym.device import torch_device
-from snn_plasticity_gym.envs.compiled import CompiledImages, closed_form_of
-from snn_plasticity_gym.envs.eligibility import Eligibility
 from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
-from snn_plasticity_gym.envs.event_log import EventLog
-from snn_plasticity_gym.envs.stimuli import Stimuli, Stimulus, draw, largest_pool
-from snn_plasticity_gym.envs.task import Episode
-from snn_plasticity_gym.envs.tasks import make_task
-from snn_plasticity_gym.envs.weight_changes import WeightChanges, learning_pace, weight_statistics
-from snn_plasticity_gym.envs.weight_writer import WeightWriter
-from snn_plasticity_gym.events import EventFinder, SynapseEvents, head_names, per_event
-from snn_plasticity_gym.finite import NotFiniteError
-from snn_plasticity_gym.history import empty_windows, push
+from snn_plasticity_gym.envs.whole_images import CompiledImages, closed_form_of
+from snn_plasticity_gym.networks.network import Network, NetworkActivity, SpikeList
+from snn_plasticity_gym.networks.spike_counts import count_spikes, total_spikes
+from snn_plasticity_gym.networks.spike_history import empty_windows, push
+from snn_plasticity_gym.plasticity.eligibility import Eligibility
+from snn_plasticity_gym.plasticity.event_log import EventLog
+from snn_plasticity_gym.plasticity.events import EventFinder, SynapseEvents, head_names, per_event
+from snn_plasticity_gym.plasticity.weight_changes import WeightChanges, learning_pace, weight_statistics
+from snn_plasticity_gym.plasticity.weight_updates import WeightWriter
 from snn_plasticity_gym.rules.base import Rule
-from snn_plasticity_gym.snn.network import Network, NetworkActivity, SpikeList
-from snn_plasticity_gym.snn.spike_counts import count_spikes, total_spikes
-from snn_plasticity_gym.state import State, restore
+from snn_plasticity_gym.tasks.base import Episode
+from snn_plasticity_gym.tasks.datasets import ImageSet, load_dataset
+from snn_plasticity_gym.tasks.images import Stimuli, Stimulus, draw, largest_pool
+from snn_plasticity_gym.tasks.registry import make_task
+from snn_plasticity_gym.utils.device import torch_device
+from snn_plasticity_gym.utils.nonfinite import NotFiniteError
+from snn_plasticity_gym.utils.state import State, restore
 
 
 class Engine:

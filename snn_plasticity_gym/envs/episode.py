@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from snn_plasticity_gym.envs.stimuli import Stimulus
+from snn_plasticity_gym.tasks.images import Stimulus
 
 
 class EpisodeResult(NamedTuple):

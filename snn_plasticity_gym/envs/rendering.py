@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import LastEpisode
+from snn_plasticity_gym.networks.spike_counts import count_spikes
 from snn_plasticity_gym.rewards.unsupervised import STABILITY
 from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
-from snn_plasticity_gym.snn.spike_counts import count_spikes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.engine import Engine
-from snn_plasticity_gym.envs.faces import Faces, Observation, action_space, episode_info, observation_space
-from snn_plasticity_gym.envs.flat_face import FlatFace
+from snn_plasticity_gym.envs.event_interface import Faces, Observation, action_space, episode_info, observation_space
+from snn_plasticity_gym.envs.flat_batches import FlatFace
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
 
 

@@ -13,15 +13,15 @@ from torch import Tensor
 from snn_plasticity_gym.config.base import ALWAYS_PLASTIC
 from snn_plasticity_gym.config.environments import FeedforwardConfig
 from snn_plasticity_gym.config.schema import to_dict
-from snn_plasticity_gym.data import ImageSet
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.curves import Watcher, test_times
 from snn_plasticity_gym.evaluation.labels import accuracy, confusion_matrix, shared_answers
+from snn_plasticity_gym.networks.differentiable import forward
+from snn_plasticity_gym.networks.encoders import poisson_encode
+from snn_plasticity_gym.networks.feedforward import lif_params
 from snn_plasticity_gym.rules.base import Rule, modulation_of
-from snn_plasticity_gym.snn.bptt import forward
-from snn_plasticity_gym.snn.encoding import poisson_encode
-from snn_plasticity_gym.snn.feedforward import lif_params
+from snn_plasticity_gym.tasks.datasets import ImageSet
 
 TEST_SEED = 1_000_000_007  # of the input spikes of every test; far from the seeds that runs draw
 TEST_BATCH = 500  # images at a time

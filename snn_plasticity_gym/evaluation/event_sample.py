@@ -14,7 +14,7 @@ from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.probes import Site
-from snn_plasticity_gym.events import SynapseEvents, per_event
+from snn_plasticity_gym.plasticity.events import SynapseEvents, per_event
 from snn_plasticity_gym.rules.base import Rule
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.agents.event_buffer import EventRolloutBuffer, EventSamples
-from snn_plasticity_gym.agents.heads import RuleNetwork
 from snn_plasticity_gym.config.ceiling import CeilingConfig
 from snn_plasticity_gym.config.environments import GradConfig
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, reward_of
-from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer, EventSamples
+from snn_plasticity_gym.plasticity.events import SynapseEvents
+from snn_plasticity_gym.policies.heads import RuleNetwork
 from snn_plasticity_gym.rules.base import Rule
 
 TINY = 1e-12  # learning rate that leaves networks as they are, while reward / (TINY delta_d) is still -g

@@ -15,7 +15,6 @@ from torch import Tensor
 from snn_plasticity_gym.config.base import ALWAYS_PLASTIC
 from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig
 from snn_plasticity_gym.config.schema import to_dict
-from snn_plasticity_gym.data import ImageSet
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import TEST_SEED, examine
@@ -32,6 +31,7 @@ from snn_plasticity_gym.evaluation.responses import responses
 from snn_plasticity_gym.evaluation.unsupervised import activity_of
 from snn_plasticity_gym.rewards.winner import NO_WINNER
 from snn_plasticity_gym.rules.base import Rule, modulation_of
+from snn_plasticity_gym.tasks.datasets import ImageSet
 
 Array = NDArray[np.float64]
 

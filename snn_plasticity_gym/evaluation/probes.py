@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.events import KIND_BOTH, KIND_POST, KIND_PRE, SynapseEvents
-from snn_plasticity_gym.history import empty_windows, push
+from snn_plasticity_gym.networks.spike_history import empty_windows, push
+from snn_plasticity_gym.plasticity.events import KIND_BOTH, KIND_POST, KIND_PRE, SynapseEvents
 from snn_plasticity_gym.rules.base import Rule
 
 

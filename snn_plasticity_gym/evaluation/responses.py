@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.envs.engine import Engine
-from snn_plasticity_gym.snn.encoding import poisson_encode
-from snn_plasticity_gym.snn.lif import LIFState, fire, integrate
-from snn_plasticity_gym.snn.network import Network, Population, Projection
+from snn_plasticity_gym.networks.encoders import poisson_encode
+from snn_plasticity_gym.networks.lif import LIFState, fire, integrate
+from snn_plasticity_gym.networks.network import Network, Population, Projection
 
 BATCH = 64  # images at a time: some 40 MB for 784 inputs, 400 neurons and 100 steps
 

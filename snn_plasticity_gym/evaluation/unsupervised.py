@@ -16,7 +16,6 @@ from torch import Tensor
 from snn_plasticity_gym.config.base import ALWAYS_PLASTIC
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
-from snn_plasticity_gym.data import Dataset, ImageSet
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import TEST_SEED
@@ -33,9 +32,10 @@ from snn_plasticity_gym.evaluation.labels import (
     shared_answers,
 )
 from snn_plasticity_gym.evaluation.responses import responses
+from snn_plasticity_gym.networks.diehl_cook import EXC, INPUT_TO_EXC
 from snn_plasticity_gym.rewards.unsupervised import diversity
 from snn_plasticity_gym.rules.base import Rule, modulation_of
-from snn_plasticity_gym.snn.diehl_cook import EXC, INPUT_TO_EXC
+from snn_plasticity_gym.tasks.datasets import Dataset, ImageSet
 
 ALL_ACTIVITY, PROPORTION_WEIGHTING, LINEAR_PROBE = "all_activity", "proportion_weighting", "linear_probe"
 NEAREST_CENTROID = "nearest_centroid"  # of pixels: there is no network in it

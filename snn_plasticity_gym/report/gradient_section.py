@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.evaluation.figures import bptt_curve
-from snn_plasticity_gym.report.page import Section, Table
+from snn_plasticity_gym.report.page import Section
 from snn_plasticity_gym.report.runs import Group, Run, mean_curve
 from snn_plasticity_gym.report.style import COLORS, FAINT, QUIET, Picture, band, figure_of, legend_above, number, say
+from snn_plasticity_gym.runs.tables import Table
 
 MEASURES = {"cosine": "cosine with −g", "sign_agreement": "share of events whose sign is that of −g"}
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from snn_plasticity_gym.config.environments import EnvironmentConfig, UnsupervisedConfig
 from snn_plasticity_gym.evaluation.network_life import Life, Portrait
 from snn_plasticity_gym.report.network_figures import network_pictures
-from snn_plasticity_gym.report.page import Section, Table
+from snn_plasticity_gym.report.page import Section
+from snn_plasticity_gym.runs.tables import Table
 
 ROWS: dict[str, Callable[[Portrait], float]] = {
     "accuracy (%)": lambda portrait: 100 * portrait.accuracy,

@@ -12,26 +12,11 @@ from typing import NamedTuple
 
 import jinja2
 
-from snn_plasticity_gym.files import atomic_path
 from snn_plasticity_gym.report.style import Picture, png
+from snn_plasticity_gym.runs.tables import Table
+from snn_plasticity_gym.utils.files import atomic_path
 
 PICTURES = "report"  # folder of the PNGs, beside report.html
-
-
-class Table(NamedTuple):
-    """A table of a report; all cells are plain text."""
-
-    name: str  # heads it on Weights & Biases
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    caption: str = ""
-    folded: bool = False  # shown only when asked for
-
-    def markdown(self) -> str:
-        """Return the table as Markdown, its caption below it."""
-        lines = [self.head, ["---"] * len(self.head), *self.rows]
-        written = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
-        return "\n".join(written + (["", self.caption] if self.caption else []))
 
 
 class Section(NamedTuple):

@@ -14,11 +14,12 @@ from snn_plasticity_gym.evaluation.stdp_fit import WindowFit, fit_window
 from snn_plasticity_gym.report.explain_figures import draw_explanations
 from snn_plasticity_gym.report.kernel_figures import draw_maps, draw_rates, draw_scalar, draw_windows
 from snn_plasticity_gym.report.network_figures import spoken
-from snn_plasticity_gym.report.page import Section, Table
+from snn_plasticity_gym.report.page import Section
 from snn_plasticity_gym.report.runs import Array
 from snn_plasticity_gym.report.style import Picture, number
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.distilled import Term, spoken_formula, written_out
+from snn_plasticity_gym.runs.tables import Table
 
 QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.98)  # of the weights of real events, at which windows are drawn
 MAP_WEIGHTS = 31

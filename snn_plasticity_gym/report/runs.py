@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.environments import ENVIRONMENTS, EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError, setting_fields
-from snn_plasticity_gym.tracking import RunFolder
+from snn_plasticity_gym.runs.folder import RunFolder
 
 Array = NDArray[np.float64]
 

@@ -13,9 +13,10 @@ from snn_plasticity_gym.evaluation.network_life import Life
 from snn_plasticity_gym.evaluation.probes import Site
 from snn_plasticity_gym.report.kernel_figures import DELAY, branches
 from snn_plasticity_gym.report.network_figures import balances, spoken
-from snn_plasticity_gym.report.page import Section, Table
+from snn_plasticity_gym.report.page import Section
 from snn_plasticity_gym.report.style import COLORS, FAINT, Picture, figure_of, legend_above, number, say
 from snn_plasticity_gym.rules.base import Rule
+from snn_plasticity_gym.runs.tables import Table
 
 
 class Study(NamedTuple):

@@ -2,7 +2,8 @@
 
 The loss of a lifetime is the cross-entropy of softmax(alpha * rate), rate = output spikes / T. The teacher wants
 g_ij(t) = dL/dw_ij(t), where the weights of each step count as variables of their own and, for everything else, as
-constants. For the network of `snn/bptt.py` (there stands the forward pass; k = dt / tau_mem) and a surrogate h for
+constants. For the network of `networks/differentiable.py`
+(there stands the forward pass; k = dt / tau_mem) and a surrogate h for
 the derivative of the spike function, the chain rule from the last step to the first and from the last layer L down is
 
     e_L(t)    = dL/ds_L, the same in every step                          (`loss_and_output_gradient`)
@@ -35,9 +36,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from snn_plasticity_gym.snn.bptt import require_plain
-from snn_plasticity_gym.snn.lif import LIFParams
-from snn_plasticity_gym.snn.surrogate import Curve
+from snn_plasticity_gym.networks.differentiable import require_plain
+from snn_plasticity_gym.networks.lif import LIFParams
+from snn_plasticity_gym.networks.surrogate import Curve
 
 
 def loss_and_output_gradient(counts: Tensor, labels: Tensor, alpha: float, num_steps: int) -> tuple[Tensor, Tensor]:

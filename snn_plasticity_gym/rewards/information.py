@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from snn_plasticity_gym.rewards.winner import NO_WINNER
-from snn_plasticity_gym.state import State, restore_all
+from snn_plasticity_gym.utils.state import State, restore_all
 
 UNSEEN = -1
 FIRST_ROOM = 16  # images

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
+from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.rewards.information import AnswerPairs, information
 from snn_plasticity_gym.rewards.result import RewardResult
 from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
-from snn_plasticity_gym.snn.spike_counts import SpikeCounts
-from snn_plasticity_gym.state import State, restore_all
+from snn_plasticity_gym.utils.state import State, restore_all
 
 SPARSITY, DIVERSITY, STABILITY = "sparsity", "diversity", "stability"
 INFORMATION = "information"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.snn.spike_counts import SpikeCounts
+from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 
 NO_WINNER = -1
 

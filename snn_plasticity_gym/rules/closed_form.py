@@ -1,7 +1,7 @@
 """Hand-written rules as a few numbers: one formula that all of them are cases of.
 
 Where every event is answered by the same formula of four traces and the weight, no list of events is needed: a compiled
-loop goes along the rows and columns of the weights (`envs/compiled.py`). The formula, for u = |w| / w_max and a
+loop goes along the rows and columns of the weights (`kernels/images.py`). The formula, for u = |w| / w_max and a
 synapse from pre neuron i to post neuron j:
 
     post spike: u <- u + shape(d, u),   d = x_i P_j - q - r y_j |w|
@@ -17,38 +17,9 @@ without it shape(d, u) = d. Changes are clipped as everywhere (`HandWrittenRule.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-
-class ClosedForm(NamedTuple):
-    """Coefficients of the formula; the defaults do nothing. tau <= 0: there is no such trace."""
-
-    dt: float = 1.0  # ms
-    scale: float = 1.0  # weight change that delta_d = 1 stands for
-    w_max: float = 1.0
-    tau_pre_fast: float = 0.0  # ms, of x
-    tau_pre_slow: float = 0.0  # ms, of X
-    tau_post_fast: float = 0.0  # ms, of y
-    tau_post_slow: float = 0.0  # ms, of Y
-    tau_theta: float = 0.0  # ms, of theta
-    nearest: bool = False  # traces count the last spike only
-    coincident: bool = False
-    p: float = 0.0
-    p_fast: float = 0.0
-    p_slow: float = 0.0
-    p_theta: float = 0.0
-    q: float = 0.0
-    r: float = 0.0
-    s: float = 0.0
-    s_slow: float = 0.0
-    g: float = 0.0
-    mu_plus: float = 0.0
-    mu_minus: float = 0.0
-    bounded: bool = False
-    soft: bool = False
-    signed: bool = False  # the rule moves w, not |w|
-    fixed_inhibition: bool = False  # negative weights do not learn
-    smallest: float = 0.0  # |w| at which depression stops
+from snn_plasticity_gym.kernels.tables import ClosedForm
 
 
 @runtime_checkable
@@ -57,3 +28,6 @@ class HasClosedForm(Protocol):
 
     def closed_form(self) -> ClosedForm:
         """Return the rule's coefficients."""
+
+
+__all__ = ["ClosedForm", "HasClosedForm"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import config_class, setting
-from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.rules.closed_form import ClosedForm
 
 

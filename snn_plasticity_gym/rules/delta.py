@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import config_class, setting
-from snn_plasticity_gym.events import KIND_POST, SynapseEvents
+from snn_plasticity_gym.plasticity.events import KIND_POST, SynapseEvents
 from snn_plasticity_gym.rules.closed_form import ClosedForm
 
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.events import KIND_POST, KIND_PRE, LocalState, SynapseEvents
+from snn_plasticity_gym.plasticity.events import KIND_POST, KIND_PRE, LocalState, SynapseEvents
 from snn_plasticity_gym.rules.traces import Traces, of_post, of_pre
 
 FILE = "distilled.json"  # of a run's folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import config_class, setting
-from snn_plasticity_gym.events import KIND_PRE, SynapseEvents
+from snn_plasticity_gym.plasticity.events import KIND_PRE, SynapseEvents
 from snn_plasticity_gym.rules.base import HandWrittenRule
 from snn_plasticity_gym.rules.closed_form import ClosedForm
 from snn_plasticity_gym.rules.traces import Traces, of_post, of_pre

@@ -19,8 +19,8 @@ import functools
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.events import KIND_POST, KIND_PRE, LocalState, SynapseEvents
-from snn_plasticity_gym.history import WORD
+from snn_plasticity_gym.networks.spike_history import WORD
+from snn_plasticity_gym.plasticity.events import KIND_POST, KIND_PRE, LocalState, SynapseEvents
 
 BYTE = 8  # bits
 VALUES = 1 << BYTE

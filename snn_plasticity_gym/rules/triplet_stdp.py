@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import config_class, setting
-from snn_plasticity_gym.events import SynapseEvents
+from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.rules.base import HandWrittenRule
 from snn_plasticity_gym.rules.closed_form import ClosedForm
 from snn_plasticity_gym.rules.stdp import PAIRINGS, power_law_change

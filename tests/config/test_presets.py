@@ -13,9 +13,9 @@ from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.presets import purpose, read_preset, shipped_file, shipped_files
 from snn_plasticity_gym.config.schema import ConfigError, setting_fields, to_dict
 from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
-from snn_plasticity_gym.envs.compiled import closed_form_of
-from snn_plasticity_gym.envs.tasks import make_task
+from snn_plasticity_gym.envs.whole_images import closed_form_of
 from snn_plasticity_gym.rules.registry import read_rule
+from snn_plasticity_gym.tasks.registry import make_task
 from snn_plasticity_gym.trainers.train_a2c import train
 
 GRAD = "SNNPlastic-Grad-v0"

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from snn_plasticity_gym.config.environments import GradConfig, SemiConfig
-from snn_plasticity_gym.data import load_dataset
 from snn_plasticity_gym.envs.engine import Engine
-from snn_plasticity_gym.envs.stimuli import Stimuli
 from snn_plasticity_gym.evaluation import classification as module
 from snn_plasticity_gym.evaluation.classification import examine, learning_curve
+from snn_plasticity_gym.networks.encoders import poisson_encode
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.rules.constant import ZeroRule
-from snn_plasticity_gym.snn.encoding import poisson_encode
+from snn_plasticity_gym.tasks.datasets import load_dataset
+from snn_plasticity_gym.tasks.images import Stimuli
 
 ID = "SNNPlastic-Semi-v0"
 SMALL = SemiConfig(dataset="digits", hidden_sizes=(12,), num_steps=6, history_length=6)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from snn_plasticity_gym.evaluation.kernels import pair_window, rate_response
 from snn_plasticity_gym.evaluation.probes import Site, answers
 from snn_plasticity_gym.evaluation.stdp_fit import fit_window
-from snn_plasticity_gym.events import KIND_BOTH, KIND_POST, KIND_PRE, SynapseEvents
+from snn_plasticity_gym.plasticity.events import KIND_BOTH, KIND_POST, KIND_PRE, SynapseEvents
 from snn_plasticity_gym.rules.registry import make_rule
 
 SITE = Site("input_to_exc", projection=0, group=0, dt=1.0, history_length=40)

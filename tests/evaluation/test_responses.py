@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from snn_plasticity_gym.config.environments import SemiConfig, Unsup1Config
-from snn_plasticity_gym.data import load_dataset
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.evaluation import responses as module
 from snn_plasticity_gym.evaluation.responses import batched_responses, responses
-from snn_plasticity_gym.snn.encoding import poisson_encode
-from snn_plasticity_gym.snn.lif import LIFState
+from snn_plasticity_gym.networks.encoders import poisson_encode
+from snn_plasticity_gym.networks.lif import LIFState
+from snn_plasticity_gym.tasks.datasets import load_dataset
 
 IMAGES = load_dataset("digits").validation.images
 ALL_OPTIONS = Unsup1Config(

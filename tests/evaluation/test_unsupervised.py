@@ -10,8 +10,6 @@ from toys import SMALL
 
 from snn_plasticity_gym.config.environments import Unsup1Config, Unsup2Config
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.data import Dataset, ImageSet, load_dataset
-from snn_plasticity_gym.envs.stimuli import Stimuli
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation import unsupervised as module
 from snn_plasticity_gym.evaluation.curves import Watcher
@@ -19,6 +17,8 @@ from snn_plasticity_gym.evaluation.labels import NO_LABEL, accuracy
 from snn_plasticity_gym.evaluation.unsupervised import ImagePlan, activity_of, judge, judge_pixels, plan_images, summary
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.rules.constant import ZeroRule
+from snn_plasticity_gym.tasks.datasets import Dataset, ImageSet, load_dataset
+from snn_plasticity_gym.tasks.images import Stimuli
 
 ID = "SNNPlastic-Unsup1-v0"
 CONFIG = Unsup1Config(**SMALL, exc_theta_plus=0.5, eta_exc=0.05)

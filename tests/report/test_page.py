@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from snn_plasticity_gym.report.page import Section, Table, write_report
+from snn_plasticity_gym.report.page import Section, write_report
 from snn_plasticity_gym.report.style import Picture, figure_of
+from snn_plasticity_gym.runs.tables import Table
 
 
 class Reader(HTMLParser):

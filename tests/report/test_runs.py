@@ -9,7 +9,7 @@ import yaml
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.report.runs import differing, group_runs, mean_curve, outcome_rows, read_runs
-from snn_plasticity_gym.tracking import RunFolder
+from snn_plasticity_gym.runs.folder import RunFolder
 
 ENV = "SNNPlastic-Unsup1-v0"
 METRICS = "global_step,time/images,rollout/reward,eval_before/reward,eval_after/reward,eval_after/images\n"

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from snn_plasticity_gym.networks.differentiable import Activity, forward
+from snn_plasticity_gym.networks.lif import LIFParams
+from snn_plasticity_gym.networks.surrogate import SURROGATES, Curve, derivative, spike
 from snn_plasticity_gym.rewards.gradient import Adjoint, alignment_reward, loss_and_output_gradient
-from snn_plasticity_gym.snn.bptt import Activity, forward
-from snn_plasticity_gym.snn.lif import LIFParams
-from snn_plasticity_gym.snn.surrogate import SURROGATES, Curve, derivative, spike
 
 PARAMS = LIFParams(tau_mem=4.0, v_rest=-65.0, v_reset=-67.0, v_th=-52.0, resistance=10.0)
 SIZES = [7, 6, 5, 4]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snn_plasticity_gym.config.environments import Unsup1Config
+from snn_plasticity_gym.networks.spike_counts import count_spikes
 from snn_plasticity_gym.rewards.unsupervised import (
     ResponseMemory,
     RewardResult,
@@ -20,7 +21,6 @@ from snn_plasticity_gym.rewards.unsupervised import (
     stability,
 )
 from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
-from snn_plasticity_gym.snn.spike_counts import count_spikes
 
 CPU = torch.device("cpu")
 

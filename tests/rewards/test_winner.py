@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
-from snn_plasticity_gym.snn.spike_counts import SpikeCounts
 
 
 def tensor(*rows: list[int]) -> torch.Tensor:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from snn_plasticity_gym.events import KIND_BOTH, KIND_POST, KIND_PRE, SynapseEvents
-from snn_plasticity_gym.history import pack
+from snn_plasticity_gym.networks.spike_history import pack
+from snn_plasticity_gym.plasticity.events import KIND_BOTH, KIND_POST, KIND_PRE, SynapseEvents
 
 
 def events_of(pre, post, weight) -> SynapseEvents:

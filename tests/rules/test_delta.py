@@ -5,7 +5,7 @@ import torch
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.events import KIND_BOTH, KIND_POST, KIND_PRE
+from snn_plasticity_gym.plasticity.events import KIND_BOTH, KIND_POST, KIND_PRE
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.rules.delta import DeltaRule
 

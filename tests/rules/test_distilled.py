@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.events import KIND_BOTH
+from snn_plasticity_gym.plasticity.events import KIND_BOTH
 from snn_plasticity_gym.rules.distilled import FILE, DistilledRule, FactorTable, Term, load_distilled, written_out
 from snn_plasticity_gym.rules.registry import make_rule
 

@@ -18,9 +18,9 @@ import torch
 import yaml
 from processes import kill, start
 
-from snn_plasticity_gym.agents.saved import load_policy
-from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.policies.saved import load_policy
+from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.trainers import train_a2c, train_es, train_ppo
 
 ROOT = Path(__file__).parents[2]

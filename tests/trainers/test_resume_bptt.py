@@ -13,8 +13,8 @@ import pytest
 import torch
 from processes import kill, start
 
-from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.trainers import bptt_session, train_a2c, train_bptt
 from snn_plasticity_gym.trainers.bptt_learner import Learner
 

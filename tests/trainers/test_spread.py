@@ -14,9 +14,9 @@ import pytest
 import torch
 from processes import start
 
-from snn_plasticity_gym.agents.saved import load_policy
-from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.policies.saved import load_policy
+from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.trainers import evaluate, train_a2c, train_ppo
 from snn_plasticity_gym.trainers.unsupervised_session import PIXELS
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import yaml
 
-from snn_plasticity_gym.agents.a2c import EventA2C
-from snn_plasticity_gym.checkpoints import Checkpoints
 from snn_plasticity_gym.config.training import A2CConfig
-from snn_plasticity_gym.tracking import RunFolder
+from snn_plasticity_gym.learners.a2c import EventA2C
+from snn_plasticity_gym.runs.checkpoints import Checkpoints
+from snn_plasticity_gym.runs.folder import RunFolder
 from snn_plasticity_gym.trainers.train_a2c import train
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 

@@ -14,8 +14,8 @@ import yaml
 
 from snn_plasticity_gym.config.bptt import SURROGATE_NAMES, BPTTConfig
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.data import load_dataset
-from snn_plasticity_gym.snn.surrogate import SURROGATES
+from snn_plasticity_gym.networks.surrogate import SURROGATES
+from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.trainers.bptt_learner import SpikingClassifier
 from snn_plasticity_gym.trainers.train_bptt import train
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quick import small_pngs
 
-from snn_plasticity_gym.agents.learned_rule import load_rule
-from snn_plasticity_gym.agents.saved import load_policy
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.training import ESConfig
+from snn_plasticity_gym.policies.rule_files import load_rule
+from snn_plasticity_gym.policies.saved import load_policy
 from snn_plasticity_gym.rules.distilled import spoken_formula
 from snn_plasticity_gym.trainers import train_es
 

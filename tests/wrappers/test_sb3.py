@@ -10,7 +10,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from toys import SMALL
 
 import snn_plasticity_gym  # noqa: F401
-from snn_plasticity_gym.agents.policy import PlasticityPolicy
+from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.wrappers.sb3 import PlasticityVecEnv, make_sb3_env
 
 ID = "SNNPlastic-Unsup1-v0"

@@ -1,0 +1,293 @@
+"""The two faces of an engine: flat batches of any size for trainers, a fixed number of slots for Gymnasium.
+
+Flat face, all lifetimes at the same step:
+
+    env.reset(seed=0)
+    while (events := env.events()) is not None:
+        env.apply(rule(events))
+    result = env.finish()
+
+or, in one call, `result = env.live(rule)`.
+
+Slot face: each lifetime presents its events E at a time, and moves on when all of a time step were answered. A time
+step without events is presented too, with every slot masked out.
+
+With `event_kinds="split"` a time step has two phases, pre events and then post events, and either face presents a
+phase as it otherwise does a time step, an empty one too; the network moves on after the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from snn_plasticity_gym.config.environments import EnvironmentConfig
+from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.envs.episode import EpisodeResult
+from snn_plasticity_gym.plasticity.events import NUM_KINDS, SynapseEvents
+from snn_plasticity_gym.rules.base import Rule, modulation_of
+from snn_plasticity_gym.utils.state import State
+
+Observation = dict[str, NDArray[Any]]
+
+
+def observation_space(config: EnvironmentConfig, engine: Engine) -> spaces.Dict:
+    """Return the space of one lifetime's observations; see `PlasticityEnv` for what they mean."""
+    slots, length = config.events_per_step, config.history_length
+    low, high = engine.weight_range()
+    extras = {name: spaces.Box(-np.inf, np.inf, (slots,), np.float32) for name in engine.task.extra_names}
+    return spaces.Dict(
+        {
+            "history": spaces.Box(0, 1, (slots, 2, length), np.uint8),
+            "weight": spaces.Box(low, high, (slots,), np.float32),
+            "group": spaces.MultiDiscrete([len(engine.heads)] * slots, np.uint8),
+            "kind": spaces.MultiDiscrete([NUM_KINDS] * slots, np.uint8),
+            "mask": spaces.Box(0, 1, (slots,), np.uint8),
+            **extras,
+        }
+    )
+
+
+def action_space(config: EnvironmentConfig) -> spaces.Box:
+    """Return the space of one lifetime's actions: one normalised weight change per slot."""
+    return spaces.Box(-1.0, 1.0, (config.events_per_step,), np.float32)
+
+
+class Faces:
+    """Both faces of one engine; what the single and the vector environment share.
+
+    Args:
+        config: Settings of one of the environments.
+        num_lifetimes: B.
+    """
+
+    def __init__(self, config: EnvironmentConfig, num_lifetimes: int) -> None:
+        self.engine = Engine(config, num_lifetimes)
+        self.slots = config.events_per_step
+        self._history_length = config.history_length
+        # Events that wait for an answer: of all lifetimes at the same step, or by lifetime once slots are in use.
+        self._pending: SynapseEvents | None = None
+        self._queues: list[SynapseEvents] | None = None
+        self._answered = np.zeros(num_lifetimes, dtype=np.int64)  # events of each queue that step() has answered
+        self._fresh = False  # an image was begun, and none of its time steps taken
+        self._over = np.zeros(num_lifetimes, dtype=bool)  # lifetimes to which step() has shown the whole image
+        self._everyone = list(range(num_lifetimes))
+
+    def start_lifetimes(self, seeds: Sequence[int | None]) -> None:
+        """Begin all lifetimes anew; see `Engine.start_lifetimes`."""
+        self.engine.start_lifetimes(self._everyone, seeds)
+
+    def begin(self, rows: Sequence[int] | None = None) -> None:
+        """Show the next image to the lifetimes `rows` (all if None)."""
+        rows = self._everyone if rows is None else rows
+        self.engine.begin(rows)
+        self._over[rows] = False
+        if len(rows) == len(self._everyone):
+            self._fresh = True  # the first step waits: `live` may not need its events
+        else:
+            self._move_on(rows)
+
+    def state_dict(self) -> State:
+        """Return all that decides what follows, after `finish` and before `events` are asked for.
+
+        Raises:
+            RuntimeError: An image is being shown.
+        """
+        return self.engine.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`, of an environment with the same settings.
+
+        Raises:
+            ValueError: The settings differ.
+        """
+        self.engine.load_state_dict(state)
+        self._pending, self._queues, self._fresh = None, None, True
+        self._over[:] = False
+
+    def _start(self) -> None:
+        """Take the first time step of an image, if it has waited."""
+        if self._fresh:
+            self._fresh = False
+            self._move_on(self._everyone)
+
+    def _move_on(self, rows: Sequence[int]) -> None:
+        """Advance the lifetimes `rows` by one time step."""
+        steps = self.engine.steps
+        if len(rows) == len(self._everyone) and (steps == steps[0]).all():
+            self._pending, self._queues = self.engine.advance(), None
+            self._answered[:] = 0
+            return
+        queues = self._split()
+        self._pending = None
+        for row, events in zip(rows, self.engine.advance(rows).split(), strict=True):
+            queues[row] = events
+            self._answered[row] = 0
+
+    def _split(self) -> list[SynapseEvents]:
+        """Return the waiting events by lifetime."""
+        self._start()
+        if self._queues is None:
+            if self._pending is None:
+                raise RuntimeError("no image is being shown; call reset() first, or finish() after the last events")
+            self._queues = list(self._pending.split())
+        return self._queues
+
+    def events(self) -> SynapseEvents | None:
+        """Return the events of all lifetimes that wait for an answer, or None when the image has been shown.
+
+        Raises:
+            RuntimeError: `step` has begun to answer them slot by slot, or there was no `reset`.
+        """
+        self._start()
+        if self._answered.any() or self._over.any() or (self._pending is None and self._queues is not None):
+            raise RuntimeError("step() has answered some events of this image; go on with step(), or call reset()")
+        if self._pending is None and self.engine.steps[0] == 0:
+            raise RuntimeError("no image is being shown; call reset() first")
+        return self._pending
+
+    def apply(self, delta_d: torch.Tensor) -> None:
+        """Answer `events()`: change the weights, and go on to the next phase or time step of all lifetimes.
+
+        Args:
+            delta_d: Normalised weight change of each event, (E,); clipped to [-1, 1].
+
+        Raises:
+            RuntimeError: No events wait for an answer.
+            ValueError: A weight change is missing, too many, or not finite.
+        """
+        events = self.events()
+        if events is None:
+            raise RuntimeError("the image has been shown; call finish() for the reward and the next image")
+        self.engine.write(events, delta_d)
+        self._pending, self._queues = self.engine.after(events), None
+        if self._pending is None and self.engine.steps[0] < self.engine.num_steps:
+            self._move_on(self._everyone)
+
+    def finish(self) -> EpisodeResult:
+        """Return how the episode went, and show the next image to all lifetimes.
+
+        Raises:
+            RuntimeError: Events still wait for an answer.
+        """
+        if self.events() is not None:
+            raise RuntimeError("the image is still being shown; answer events() with apply() until it returns None")
+        return self._end()
+
+    def _end(self) -> EpisodeResult:
+        result = self.engine.finish(self._everyone)
+        self.begin()
+        return result
+
+    def live(self, rule: Rule) -> EpisodeResult:
+        """Let all lifetimes live by a rule until the image has been shown; the rest is `finish`.
+
+        Raises:
+            RuntimeError: As in `events`.
+            ValueError: The rule answers with something that `apply` refuses, or needs another `modulation`.
+        """
+        needed, given = modulation_of(rule), self.engine.config.modulation
+        if needed not in (None, given):
+            raise ValueError(f"the rule needs an environment with modulation={needed!r}, this one has {given!r}")
+        if self._fresh and self.engine.live(rule):
+            return self._end()
+        while (events := self.events()) is not None:
+            self.apply(rule(events))
+        return self.finish()
+
+    def observe(self) -> Observation:
+        """Return the events that wait for an answer in slots, each array (B, E, ...)."""
+        observation = self.blank(len(self._everyone))
+        for row, queue in enumerate(self._split()):
+            part = self._presented(row, queue)
+            used = slice(len(part.weight))
+            observation["history"][row, used] = part.history().cpu().numpy()
+            for name in ("weight", "group", "kind"):
+                observation[name][row, used] = getattr(part, name).cpu().numpy()
+            for name, column in zip(self.engine.task.extra_names, part.extras.T, strict=True):
+                observation[name][row, used] = column.cpu().numpy()
+            observation["mask"][row, used] = 1
+        return observation
+
+    def blank(self, batch: int) -> Observation:
+        """Return observations without any event: every slot 0 and masked out."""
+        names = ("weight", *self.engine.task.extra_names)
+        numbers = {name: np.zeros((batch, self.slots), dtype=np.float32) for name in names}
+        flags = {name: np.zeros((batch, self.slots), dtype=np.uint8) for name in ("group", "kind", "mask")}
+        return {
+            "history": np.zeros((batch, self.slots, 2, self._history_length), dtype=np.uint8),
+            **numbers,
+            **flags,
+        }
+
+    def _presented(self, row: int, queue: SynapseEvents) -> SynapseEvents:
+        """Return the events of lifetime `row` that stand in the slots."""
+        done = int(self._answered[row])
+        count = min(len(queue.weight) - done, self.slots)
+        return queue.narrow(done, count, queue.lengths)
+
+    def answer(self, actions: NDArray[Any]) -> list[int]:
+        """Answer the slots of all lifetimes; those that have answered all go on to the next phase or time step.
+
+        Args:
+            actions: Normalised weight changes, (B, E); what stands in masked slots is ignored.
+
+        Returns:
+            The lifetimes whose episode is over; they wait for `begin`.
+
+        Raises:
+            RuntimeError: No image is being shown.
+            ValueError: Wrong shape, or a used slot is not finite; nothing has changed then.
+        """
+        if self._over.any():
+            raise RuntimeError("the image has been shown; call reset() for the next one")
+        queues = self._split()
+        actions = np.asarray(actions, dtype=np.float32)
+        if actions.shape != (len(queues), self.slots):
+            raise ValueError(
+                f"actions must have shape {(len(queues), self.slots)}, lifetimes by event slots, got {actions.shape}"
+            )
+        parts = [self._presented(row, queue) for row, queue in enumerate(queues)]
+        for row, part in enumerate(parts):
+            if not np.isfinite(actions[row, : len(part.weight)]).all():
+                raise ValueError(f"actions must be finite where mask is 1, got NaN or infinity in lifetime {row}")
+        ended: list[int] = []
+        moving: list[int] = []
+        for row, (queue, part) in enumerate(zip(queues, parts, strict=True)):
+            self.engine.write(part, torch.from_numpy(actions[row, : len(part.weight)]).to(self.engine.device), row)
+            self._answered[row] += len(part.weight)
+            if self._answered[row] < len(queue.weight):
+                continue
+            then = self.engine.after(queue)
+            if then is not None:
+                queues[row], self._answered[row] = then, 0
+                self._pending = None  # it holds events that were answered
+            else:
+                (moving if self.engine.steps[row] < self.engine.num_steps else ended).append(row)
+        self._over[ended] = True
+        if moving:
+            self._move_on(moving)
+        return ended
+
+
+def episode_info(result: EpisodeResult) -> dict[str, Any]:
+    """Return the info of a terminal step from the result of its one lifetime."""
+    num_events, reward = int(result.num_events[0]), float(result.reward[0])
+    returns = [reward] * num_events  # a list: Gymnasium's vector infos take arrays of one shape only
+    if result.event_rewards is not None:
+        returns = [value for rewards in result.event_rewards for value in rewards.tolist()]
+    return {
+        "reward_terms": {name: float(values[0]) for name, values in result.terms.items()},
+        "returns": returns,
+        "winner": int(result.winners[0]),
+        "rates": result.rates[0].cpu().numpy(),
+        "spikes": {name: int(values[0]) for name, values in result.spikes.items()},
+        "num_events": num_events,
+        "image": int(result.images[0]),
+        "label": int(result.labels[0]),
+    }

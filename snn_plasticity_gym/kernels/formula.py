@@ -1,0 +1,95 @@
+"""Formulas answered by a compiled loop: each event a polynomial of its weight.
+
+All but the weight and further scalars is the same for events of one kind, pair of histories and formula, of which there
+are many: a spike's fan meets many silent neurons. So a formula is summed up once for each of them, into a polynomial.
+
+Axes: E events, P pairs, H histories, L lifetimes, G groups, K terms, M products of scalars, S scalars.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snn_plasticity_gym.kernels.compile import compiled
+
+Array = NDArray[Any]
+
+
+@compiled()
+def sum_terms(
+    coefficients: Array,
+    fires: Array,
+    of_pre: Array,
+    of_post: Array,
+    power: Array,
+    product: Array,
+    exponents: Array,
+    pair_pre: Array,
+    pair_post: Array,
+    pair: Array,
+    kind: Array,
+    weight: Array,
+    group: Array,
+    extras: Array,
+    lengths: Array,
+    sums: Array,
+) -> None:
+    """Fill in c_0 + sum_k c_k phi_k of every event.
+
+    Args:
+        coefficients: c of every lifetime and group, c_0 last, (L, G, K + 1); L = 1: of all lifetimes.
+        fires: Whether a term is there in an event of each kind, 0 or 1, (kinds, K).
+        of_pre: Product of its traces of the pre neuron, (H, K).
+        of_post: Of the post neuron, (H, K).
+        power: How often the weight is a factor of it, (K,).
+        product: Which product of scalars is a factor of it, (K,).
+        exponents: How often each scalar is a factor of each product, (M, S); none of the first one's.
+        pair_pre: As this and what follows of `SynapseEvents`.
+        pair_post: See there.
+        pair: See there.
+        kind: See there.
+        weight: See there.
+        group: See there.
+        extras: See there.
+        lengths: See there.
+        sums: Filled in, (E,).
+    """
+    num_terms, num_kinds, num_groups = len(power), len(fires), coefficients.shape[1]
+    num_polynomials = len(pair_pre) * num_kinds * num_groups
+    num_powers = max(power.max() + 1, 2)
+    polynomials = np.empty((num_polynomials, len(exponents), num_powers))
+    made_for = np.full(num_polynomials, -1)  # which lifetime each is of
+    event = 0
+    for lifetime in range(len(lengths)):
+        which_own = lifetime if len(coefficients) > 1 else 0
+        own = coefficients[which_own]
+        for _ in range(lengths[lifetime]):
+            of_kind, of_group = np.int64(kind[event]), group[event]
+            key = (pair[event] * num_kinds + of_kind) * num_groups + of_group
+            if made_for[key] != which_own:
+                made_for[key] = which_own
+                polynomial = polynomials[key]
+                pre, post = pair_pre[pair[event]], pair_post[pair[event]]
+                polynomial[:] = 0.0
+                for term in range(num_terms):
+                    if fires[of_kind, term]:
+                        value = own[of_group, term] * of_pre[pre, term] * of_post[post, term]
+                        polynomial[product[term], power[term]] += value
+                polynomial[0, 0] += own[of_group, num_terms]
+            w = np.float64(weight[event])
+            total = polynomials[key, 0, 0] + polynomials[key, 0, 1] * w
+            for degree in range(2, num_powers):
+                total += polynomials[key, 0, degree] * w**degree
+            for which in range(1, len(exponents)):
+                value = polynomials[key, which, 0] + polynomials[key, which, 1] * w
+                for degree in range(2, num_powers):
+                    value += polynomials[key, which, degree] * w**degree
+                for scalar in range(exponents.shape[1]):
+                    if exponents[which, scalar]:
+                        value *= extras[event, scalar] ** exponents[which, scalar]
+                total += value
+            sums[event] = total
+            event += 1

@@ -1,0 +1,303 @@
+"""A head as what it is for one pair of histories: a piecewise linear function of the weight, written out exactly.
+
+Of a synapse's state only the weight w differs between the events of a pair. With two layers of ReLUs the head's output
+
+    f(w) = d + v . ReLU(c + W2 ReLU(a + b w))
+
+is linear between *kinks*, the weights at which a neuron of either layer switches. The weights of a pair's events span
+an interval; walking along it, a kink of the first layer changes slope and intercept of the second by one row of W2, and
+between two of them each neuron of the second layer is a straight line that is positive on one side of its zero. So all
+kinks are found, with f and its slope there, for about the work of a few events, and each event is then one look-up in
+place of a product with W2. Nothing is approximated: what differs from the plain network is rounding, and sums are taken
+in double precision here.
+
+Axes: E events, P pairs, H1 and H2 neurons of the two hidden layers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snn_plasticity_gym.kernels.compile import compiled
+
+Array = NDArray[Any]
+
+WORTH_LINES = 12  # events of a pair from which on writing its lines out is quicker than answering them one by one
+BUCKETS = 128  # equal parts of a pair's interval, each with the first line that reaches into it
+
+
+class HeadArrays(NamedTuple):
+    """The layers of one head with two hidden layers, in double precision."""
+
+    scalars: Array  # (S, H1) what each scalar adds to the first layer; row 0 is b, the weight's
+    rows: Array  # (H1, H2) W2 transposed: what each neuron of the first layer adds to the second
+    bias: Array  # (H2,) c
+    last: Array  # (H2,) v
+    last_bias: float  # d
+
+
+def most_lines(h1: int, h2: int) -> int:
+    """Return how many lines f can have: neurons of the first layer switch once, those of the second once in between."""
+    return (h1 + 1) * (h2 + 1)
+
+
+class EventsByPair(NamedTuple):
+    """Events in the order of their pairs."""
+
+    order: Array  # (E,) events, those of pair 0 first
+    starts: Array  # (P + 1,) where each pair's begin
+    alike: Array  # (P,) bool: all of its events have the same head and the same scalars but for the weight
+
+
+@compiled()
+def by_pair(pair: Array, num_pairs: int, group: Array, others: Array) -> tuple[Array, Array, Array]:
+    """Sort events by pair; returns `EventsByPair`.
+
+    Args:
+        pair: Of each event, (E,).
+        num_pairs: P.
+        group: Head of each event, (E,).
+        others: Scalars of each event but for its weight, (E, S - 1).
+    """
+    starts, order = np.zeros(num_pairs + 1, np.int64), np.empty(len(pair), np.int64)
+    alike = np.ones(num_pairs, np.bool_)
+    for at in range(len(pair)):
+        starts[pair[at] + 1] += 1
+    for at in range(num_pairs):
+        starts[at + 1] += starts[at]
+    place = starts[:-1].copy()
+    for at in range(len(pair)):
+        order[place[pair[at]]] = at
+        place[pair[at]] += 1
+        first = order[starts[pair[at]]]
+        same = group[at] == group[first]
+        for column in range(others.shape[1]):
+            same &= others[at, column] == others[first, column]
+        alike[pair[at]] &= same
+    return order, starts, alike
+
+
+@compiled(fast_sums=True)
+def answer_lines(
+    head: int,
+    order: Array,
+    starts: Array,
+    alike: Array,
+    group: Array,
+    weight: Array,
+    others: Array,
+    pair_part: Array,
+    scalars: Array,
+    rows: Array,
+    bias: Array,
+    last: Array,
+    last_bias: float,
+    lines_table: Array,
+    output: Array,
+) -> Array:
+    """Answer the events of one head whose pairs have many; return the others of that head.
+
+    Args:
+        head: Which one.
+        order: As the next two of `EventsByPair`.
+        starts: See there.
+        alike: See there.
+        group: Head of each event, (E,).
+        weight: Of each event, (E,).
+        others: Scalars of each event but for its weight, (E, S - 1).
+        pair_part: First layer of each pair, without scalars, (P, H1).
+        scalars: As the rest of `HeadArrays`.
+        rows: See there.
+        bias: See there.
+        last: See there.
+        last_bias: See there.
+        lines_table: Room for the lines of a pair, (3, `most_lines`).
+        output: Filled in with f, (E,).
+    """
+    h1 = len(rows)
+    intercept = np.empty(h1)
+    knot, height, slope = lines_table[0], lines_table[1], lines_table[2]
+    bucket = np.empty(BUCKETS + 1, np.int64)
+    left, count = np.empty(len(order), np.int64), 0
+    for pair in range(len(starts) - 1):
+        begin, end = starts[pair], starts[pair + 1]
+        if end - begin < WORTH_LINES or not alike[pair]:
+            for at in range(begin, end):
+                if group[order[at]] == head:
+                    left[count] = order[at]
+                    count += 1
+            continue
+        first = order[begin]
+        if group[first] != head:
+            continue
+        low = high = np.float64(weight[first])
+        for at in range(begin, end):
+            low, high = min(low, np.float64(weight[order[at]])), max(high, np.float64(weight[order[at]]))
+        for at in range(h1):
+            intercept[at] = pair_part[pair, at]
+            for column in range(others.shape[1]):
+                intercept[at] += others[first, column] * scalars[column + 1, at]
+        lines = write_lines(low, high, intercept, scalars[0], rows, bias, last, last_bias, knot, height, slope)
+        per_weight = BUCKETS / (high - low) if high > low else 0.0
+        line = 0
+        for at in range(BUCKETS):
+            while line + 1 < lines and (knot[line + 1] - low) * per_weight < at:
+                line += 1
+            bucket[at] = line
+        bucket[BUCKETS] = line
+        for at in range(begin, end):
+            w = np.float64(weight[order[at]])
+            line = bucket[min(max(int((w - low) * per_weight), 0), BUCKETS)]
+            while line + 1 < lines and knot[line + 1] <= w:
+                line += 1
+            output[order[at]] = height[line] + slope[line] * (w - knot[line])
+    return left[:count].copy()
+
+
+@compiled(fast_sums=True)
+def write_lines(
+    low: float,
+    high: float,
+    a: Array,
+    b: Array,
+    rows: Array,
+    bias: Array,
+    last: Array,
+    last_bias: float,
+    knot: Array,
+    height: Array,
+    slope: Array,
+) -> int:
+    """Write out f between the weights `low` and `high`: where each line begins, f there, its slope.
+
+    Args:
+        low: Smallest weight.
+        high: Largest weight.
+        a: First layer at weight 0, (H1,).
+        b: What a unit of weight adds to it, (H1,).
+        rows: As the next three of `HeadArrays`.
+        bias: See there.
+        last: See there.
+        last_bias: See there.
+        knot: Filled in with the beginning of each line.
+        height: Filled in with f there.
+        slope: Filled in with the line's slope.
+
+    Returns:
+        The number of lines, at least 1.
+    """
+    h1, h2 = rows.shape
+    offset, gain = bias.copy(), np.zeros(h2)  # the second layer on the way, offset + gain * w
+    switches, neurons, count = np.empty(h1), np.empty(h1, np.int64), 0
+    for j in range(h1):
+        here, there = a[j] + b[j] * low, a[j] + b[j] * high
+        if here > 0.0:
+            _add_row(offset, gain, rows[j], a[j], b[j])
+        if (here > 0.0) != (there > 0.0):
+            switches[count], neurons[count] = min(max(-a[j] / b[j], low), high), j
+            count += 1
+    _sort(switches, neurons, count)
+    side, counted = np.empty(h2), np.empty(h2)  # 1 where a neuron is positive, else -1; v where positive, else 0
+    value, rise = last_bias, 0.0
+    for i in range(h2):
+        here = offset[i] + gain[i] * low
+        side[i], counted[i] = (1.0, last[i]) if here > 0.0 else (-1.0, 0.0)
+        value += counted[i] * here
+        rise += counted[i] * gain[i]
+    crossing, crossed = np.empty(h2), np.empty(h2, np.int64)
+    knot[0], height[0], slope[0] = low, value, rise
+    lines = 1
+    for step in range(count + 1):
+        at, until = knot[lines - 1], switches[step] if step < count else high
+        if _wrong_side(offset, gain, side, until) < 0.0:
+            number = 0
+            for i in range(h2):
+                if (offset[i] + gain[i] * until) * side[i] < 0.0:
+                    crossing[number], crossed[number] = min(max(-offset[i] / gain[i], at), until), i
+                    number += 1
+            _sort(crossing, crossed, number)
+            for place in range(number):
+                i = crossed[place]
+                value += rise * (crossing[place] - knot[lines - 1])
+                rise -= side[i] * last[i] * gain[i]
+                side[i], counted[i] = -side[i], last[i] - counted[i]
+                knot[lines], height[lines], slope[lines] = crossing[place], value, rise
+                lines += 1
+        if step < count:
+            j = neurons[step]
+            sign = 1.0 if b[j] > 0.0 else -1.0  # it switches on, or off
+            value += rise * (until - knot[lines - 1])
+            rise += sign * b[j] * _add_row_counted(offset, gain, rows[j], sign * a[j], sign * b[j], counted)
+            knot[lines], height[lines], slope[lines] = until, value, rise
+            lines += 1
+    return lines
+
+
+@compiled(fast_sums=True)
+def _add_row(offset: Array, gain: Array, row: Array, a: float, b: float) -> None:
+    """Add what a neuron of the first layer gives to the second, row * (a + b w)."""
+    for i in range(len(row)):
+        offset[i] += a * row[i]
+        gain[i] += b * row[i]
+
+
+@compiled(fast_sums=True)
+def _add_row_counted(offset: Array, gain: Array, row: Array, a: float, b: float, counted: Array) -> float:
+    """Do what `_add_row` does, and return counted . row."""
+    total = 0.0
+    for i in range(len(row)):
+        offset[i] += a * row[i]
+        gain[i] += b * row[i]
+        total += counted[i] * row[i]
+    return total
+
+
+@compiled(fast_sums=True)
+def _wrong_side(offset: Array, gain: Array, side: Array, w: float) -> float:
+    """Return 0 if at weight `w` all neurons are where `side` says, else less."""
+    total = 0.0
+    for i in range(len(side)):
+        beyond = (offset[i] + gain[i] * w) * side[i]
+        total += beyond if beyond < 0.0 else 0.0
+    return total
+
+
+@compiled()
+def _sort(values: Array, names: Array, count: int) -> None:
+    """Sort the first few values, and their names with them; they are too few for anything cleverer."""
+    for end in range(1, count):
+        value, name, place = values[end], names[end], end
+        while place > 0 and values[place - 1] > value:
+            values[place], names[place] = values[place - 1], names[place - 1]
+            place -= 1
+        values[place], names[place] = value, name
+
+
+@compiled(fast_sums=True)
+def first_layer(
+    events: Array, pair: Array, pair_part: Array, weight: Array, others: Array, scalars: Array, hidden: Array
+) -> None:
+    """Fill `hidden` (n, H1) with ReLU(a + b w) of the given events (n,); the other arguments as in `answer_lines`."""
+    for number in range(len(events)):
+        at = events[number]
+        part = pair_part[pair[at]]
+        for j in range(hidden.shape[1]):
+            hidden[number, j] = part[j] + weight[at] * scalars[0, j]
+        for column in range(others.shape[1]):
+            for j in range(hidden.shape[1]):
+                hidden[number, j] += others[at, column] * scalars[column + 1, j]
+        for j in range(hidden.shape[1]):
+            hidden[number, j] = max(hidden[number, j], 0.0)
+
+
+@compiled(fast_sums=True)
+def last_layer(events: Array, hidden: Array, bias: Array, last: Array, last_bias: float, output: Array) -> None:
+    """Set `output` (E,) of the given events to d + v . ReLU(c + hidden), with the second layer's sums (n, H2)."""
+    for number in range(len(events)):
+        value = last_bias
+        for i in range(hidden.shape[1]):
+            value += last[i] * max(hidden[number, i] + bias[i], 0.0)
+        output[events[number]] = value

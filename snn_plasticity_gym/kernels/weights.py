@@ -1,0 +1,121 @@
+"""What every time step does to histories and weights, as compiled loops.
+
+Axes: E events, N neurons, W words of a history.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snn_plasticity_gym.kernels.compile import compiled
+
+Array = NDArray[Any]
+
+
+@compiled()
+def push_bits(windows: Array, spikes: Array, length: int) -> None:
+    """Move int64 windows (N, W) on by one step whose spikes, bool (N,), are given; see `history.push`."""
+    words = windows.shape[1]
+    rest = length & 63
+    last = (1 << rest) - 1 if rest else -1
+    for neuron in range(len(spikes)):
+        carry = np.int64(spikes[neuron])
+        for word in range(words):
+            bits = windows[neuron, word]
+            windows[neuron, word] = (bits << 1) | carry
+            carry = (bits >> 63) & 1
+        windows[neuron, words - 1] &= last
+
+
+@compiled()
+def write_weights(
+    delta_d: Array,
+    synapse: Array,
+    before: Array,
+    projection: Array,
+    group: Array,
+    scale: Array,
+    w_min: Array,
+    w_max: Array,
+    weights: Array,
+    sums: Array,
+    change: Array,
+) -> bool:
+    """Set w <- clip(w + scale * clip(delta_d, -1, 1), w_min, w_max).
+
+    Args:
+        delta_d: Normalised weight change of each event, (E,).
+        synapse: Its address, (E,).
+        before: Its weight before, (E,).
+        projection: (E,).
+        group: Policy head, (E,).
+        scale: Weight change of delta_d = 1, (projections,).
+        w_min: Smallest weight, (projections,).
+        w_max: Largest weight, (projections,).
+        weights: All weights, changed in place.
+        sums: Count, sum, squares and rises of the changes made, float64 (4, heads); added to.
+        change: Filled in with what was asked for, (E,).
+
+    Returns:
+        False, with nothing done, where an entry of `delta_d` is not finite.
+    """
+    for at in range(len(delta_d)):
+        if not np.isfinite(delta_d[at]):
+            return False
+    for at in range(len(delta_d)):
+        of, head = projection[at], group[at]
+        change[at] = scale[of] * min(max(delta_d[at], np.float32(-1.0)), np.float32(1.0))
+        weight = min(max(before[at] + change[at], w_min[of]), w_max[of])
+        weights[synapse[at]] = weight
+        made = np.float64(weight - before[at])
+        sums[0, head] += 1.0
+        sums[1, head] += made
+        sums[2, head] += made * made
+        sums[3, head] += made > 0.0
+    return True
+
+
+@compiled()
+def look_up_post(
+    synapse: Array,
+    projection: Array,
+    offset: Array,
+    synapses: Array,
+    width: Array,
+    start: Array,
+    values: Array,
+    found: Array,
+) -> None:
+    """Look up a value of the postsynaptic neuron of each event.
+
+    Synapses of a fan stand in a row or in a column of the weights, so few addresses have to be divided.
+
+    Args:
+        synapse: Address of each event's synapse, offset + (lifetime * n_pre + pre) * n_post + post, (E,).
+        projection: Which projection it belongs to, (E,).
+        offset: Address of each projection's first synapse, (projections,).
+        synapses: n_pre * n_post of each, (projections,).
+        width: n_post of each, (projections,).
+        start: Where the values of each target's neurons begin, lifetime after lifetime, (projections,).
+        values: Of all neurons.
+        found: Filled in, (E,).
+    """
+    last, p, post = np.int64(-1), np.int64(-1), np.int64(0)
+    first, end, base = np.int64(0), np.int64(0), np.int64(0)  # addresses of this lifetime, and place of its values
+    for event in range(len(synapse)):
+        address = synapse[event]
+        if projection[event] != p or address < first or address >= end:
+            p = projection[event]
+            lifetime = (address - offset[p]) // synapses[p]
+            first = offset[p] + lifetime * synapses[p]
+            end, base = first + synapses[p], start[p] + lifetime * width[p]
+            post = (address - first) % width[p]
+        elif address == last + 1 and post + 1 < width[p]:
+            post += 1
+        elif address != last + width[p]:
+            post = (address - first) % width[p]
+        last = address
+        found[event] = values[base + post]

@@ -1,0 +1,200 @@
+"""Exploration: how the weight changes of a rollout differ from the policy's means.
+
+`independent` adds a Gaussian number of its own to every event. One global reward over 10^5 such numbers carries next
+to no signal about any of them. `rule` draws one perturbed rule for every lifetime, in the manner of gSDE (Raffin,
+Kober & Stulp, Smooth exploration for robotic reinforcement learning, 2022, eq. 4), and the whole lifetime follows it:
+on an event with last hidden layer phi in the head of its group, out of which the head makes tanh(w . phi + b),
+
+    delta_d = tanh(w . phi + b + sigma n),    n = sqrt(1 - c) xi . (phi - mu) / s + sqrt(c) xi_0,    xi ~ N(0, I),
+
+with mu the mean of phi and s^2 the mean of |phi - mu|^2 over events, so that n has variance 1 over events. Without mu,
+by far the largest part of a layer of ReLUs, a perturbation were little more than a common shift; c is its share.
+A perturbed rule is a rule of the same form, with another last layer. So the action is xi, one of a lifetime instead of
+one of each event, and its log-probability is exact: `rule_search` learns from it.
+
+Axes: B lifetimes, G heads, F width of the last hidden layer, E events.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.plasticity.events import SynapseEvents
+from snn_plasticity_gym.policies.frozen_rule import FrozenRule
+from snn_plasticity_gym.policies.heads import Head, Readout, RuleNetwork
+from snn_plasticity_gym.policies.policy import PlasticityPolicy
+from snn_plasticity_gym.utils.distributed import World
+from snn_plasticity_gym.utils.state import State
+
+COMMON_SHARE = 0.1  # c: share of a perturbation's variance that all events have in common
+MEMORY = 0.5  # what a rollout leaves of the sums over earlier events, for the policy goes on
+
+
+class Exploration(Protocol):
+    """How weight changes are drawn."""
+
+    def state_dict(self) -> State:
+        """Return what goes on from rollout to rollout, beside policy and generator."""
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+
+    def begin_rollout(self) -> None:
+        """Note that the policy has changed."""
+
+    def perturb(self, num_lifetimes: int) -> None:
+        """Draw what lasts, anew for all lifetimes."""
+
+    def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
+        """Return the weight change of each event (E,), and its log-probability (E,) if it is an action of its own."""
+
+
+class PerturbedRules(Exploration, Protocol):
+    """Exploration whose actions are whole rules, one of each lifetime."""
+
+    drawn: list[Tensor]  # xi of this rollout, (B, ...) each, normal and independent
+
+    @property
+    def ready(self) -> bool:
+        """Whether lifetimes follow perturbed rules by now."""
+
+    def move(self, network: RuleNetwork, shift: Tensor) -> None:
+        """Add to the heads what `shift`, in the coordinates of xi, comes to."""
+
+
+class IndependentNoise:
+    """Every event has a noise of its own.
+
+    Args:
+        policy: Gives the log-probabilities.
+        generator: Source of the noise.
+    """
+
+    def __init__(self, policy: PlasticityPolicy, generator: torch.Generator) -> None:
+        self._policy = policy
+        self._generator = generator
+
+    def state_dict(self) -> State:
+        """Nothing goes on."""
+        return {}
+
+    def load_state_dict(self, state: State) -> None:
+        """Nothing to take over."""
+
+    def begin_rollout(self) -> None:
+        """Nothing to note."""
+
+    def perturb(self, num_lifetimes: int) -> None:
+        """Nothing lasts."""
+
+    def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
+        """Return the weight change of each event and its log-probability, (E,) both."""
+        mean = rule(events).to(self._generator.device)  # (E,)
+        noise = torch.randn(len(mean), generator=self._generator, device=mean.device)
+        actions = mean + self._policy.sigma * noise
+        return actions, self._policy.log_prob(mean, actions)
+
+
+def draw_perturbations(
+    num_lifetimes: int, shape: tuple[int, ...], generator: torch.Generator, mirrored: bool, world: World
+) -> Tensor:
+    """Return xi of every lifetime, (B, *shape); mirrored: those of lifetimes 2 k and 2 k + 1 are opposite.
+
+    Every process draws those of all processes, from the same stream: that is cheaper than to send them (Salimans et
+    al. 2017, section 2.1). B counts the lifetimes of all, `num_lifetimes` those of one.
+    """
+    num_lifetimes *= world.size
+    draws = (num_lifetimes + 1) // 2 if mirrored else num_lifetimes
+    xi = torch.randn(draws, *shape, generator=generator, device=generator.device)
+    return torch.stack([xi, -xi], dim=1).flatten(0, 1)[:num_lifetimes] if mirrored else xi
+
+
+class Scaling(NamedTuple):
+    """From xi to a last layer."""
+
+    centre: Tensor  # (G, F) mu
+    spread: Tensor  # (G, 1) s
+
+    def readout(self, xi: Tensor) -> Readout:
+        """Return the last layers that add n to the heads' own, (..., G, F) and (..., G), for xi (..., G, F + 1)."""
+        weights = (1.0 - COMMON_SHARE) ** 0.5 * xi[..., :-1] / self.spread
+        return Readout(weights, COMMON_SHARE**0.5 * xi[..., -1] - (weights * self.centre).sum(dim=-1))
+
+
+class RuleNoise:
+    """Every lifetime follows a perturbed rule of its own. The first rollout of all follows the mean rule.
+
+    Args:
+        policy: Whose heads are perturbed.
+        generator: Source of the perturbations.
+        mirrored: Lifetimes 2 k and 2 k + 1 get opposite perturbations.
+    """
+
+    def __init__(self, policy: PlasticityPolicy, generator: torch.Generator, mirrored: bool) -> None:
+        self._policy = policy
+        self._generator = generator
+        self._mirrored = mirrored
+        self._world = World()
+        self._moments: Tensor | None = None  # (G, F + 2): sums over own events, see `RuleNetwork.explore`
+        self._readout: Readout | None = None
+        self.scaling: Scaling | None = None  # of this rollout; None: there are no perturbations yet
+        self.drawn: list[Tensor] = []  # xi of this rollout and of all processes' lifetimes, (B, G, F + 1) each
+
+    @property
+    def ready(self) -> bool:
+        """Whether lifetimes follow perturbed rules by now."""
+        return self.scaling is not None
+
+    def state_dict(self) -> State:
+        """Return the sums over earlier events; the rest is made of them anew in each rollout."""
+        return {"moments": self._moments}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        moments = state["moments"]
+        self._moments = None if moments is None else moments.to(self._generator.device)
+
+    def begin_rollout(self) -> None:
+        """Scale the perturbations to come by the events seen so far."""
+        self.drawn = []
+        if self._world.all(self._moments is not None):
+            total = self._world.all_sum(cast(Tensor, self._moments))
+            self.scaling = _scaling(total)
+            self._moments = MEMORY * total / self._world.size
+
+    def perturb(self, num_lifetimes: int) -> None:
+        """Draw a perturbation for every lifetime."""
+        if self.scaling is None:
+            return
+        num_heads, width = self.scaling.centre.shape
+        xi = draw_perturbations(num_lifetimes, (num_heads, width + 1), self._generator, self._mirrored, self._world)
+        self.drawn.append(xi)
+        weights, bias = self.scaling.readout(xi[self._world.rows(num_lifetimes)])
+        self._readout = Readout(self._policy.sigma * weights, self._policy.sigma * bias)
+
+    def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
+        """Return the weight change of each event, (E,); the action is another, so there is no log-probability."""
+        delta_d, moments = rule.explore(events, self._readout)
+        self._moments = moments if self._moments is None else self._moments + moments
+        return delta_d, None
+
+    @torch.no_grad()
+    def move(self, network: RuleNetwork, shift: Tensor) -> None:
+        """Add to each head's last layer what `shift` (G, F + 1), in the coordinates of xi, comes to."""
+        assert self.scaling is not None
+        weights, bias = self.scaling.readout(shift)  # (G, F), (G,)
+        for group, head in enumerate(cast(list[Head], network.heads)):
+            last = head.layers[-1]
+            last.weight.add_(weights[group])
+            last.bias.add_(bias[group])
+
+
+def _scaling(moments: Tensor) -> Scaling:
+    """Return mu and s from the sums of 1, phi and |phi|^2, (G, F + 2); a head without events gets 0 and 1."""
+    count = moments[:, :1].clamp(min=1.0)  # (G, 1)
+    centre = moments[:, 1:-1] / count  # (G, F)
+    spread = (moments[:, -1:] / count - centre.square().sum(dim=1, keepdim=True)).clamp(min=0.0).sqrt()  # (G, 1)
+    return Scaling(centre.float(), torch.where(spread > 1e-6, spread, 1.0).float())

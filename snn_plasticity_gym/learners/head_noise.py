@@ -1,0 +1,176 @@
+"""Exploration by rules, of which all parameters of the heads are perturbed, not their last layers alone.
+
+Every lifetime follows heads of its own. A layer W x + b of a head becomes, for one lifetime,
+
+    W x + b + sigma n,    n = sum_j xi_j (x_j - mu_j) / (s_j sqrt(F)) + xi_0,    xi ~ N(0, I), for each output,
+
+with mu_j and s_j mean and deviation of input j of F over events that the mean rule answers. They are measured anew in
+every rollout: with scales of the first one, perturbations grew with the hidden layers that learning had made larger,
+and drove the bandit of the tests past its best rule into saturation.
+So inputs of any scale count alike (what front and hidden layers make of spikes differs by little from event to event),
+and each layer's outputs are moved by about as much. As in `exploration` the perturbed rule is the action, and since
+it is linear in xi its log-probability is exact.
+
+Axes: B lifetimes, G heads, E events, F inputs of a layer, D parameters of all heads.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from snn_plasticity_gym.learners.exploration import MEMORY, draw_perturbations
+from snn_plasticity_gym.plasticity.events import SynapseEvents
+from snn_plasticity_gym.policies.frozen_rule import FrozenRule
+from snn_plasticity_gym.policies.head_inputs import OwnLayer
+from snn_plasticity_gym.policies.heads import Head, RuleNetwork
+from snn_plasticity_gym.policies.policy import PlasticityPolicy
+from snn_plasticity_gym.utils.distributed import World
+from snn_plasticity_gym.utils.state import State
+
+MEASURED = 256  # events of a time step that are measured, once rules are perturbed
+MEASURED_STEPS = 32  # time steps with events that are measured of each rollout then, and of those beyond an eighth
+FLOOR = 0.05  # least deviation of an input, as a share of the root mean square deviation of its layer's inputs
+
+
+class LayerScale(NamedTuple):
+    """From xi to one layer: what is measured of its inputs."""
+
+    centre: Tensor  # (F,) mu
+    spread: Tensor  # (F,) s sqrt(F)
+
+    def change(self, xi: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weights (..., O, F) and biases (..., O) of the layer that makes n, for xi (..., O, F + 1)."""
+        weights = xi[..., :-1] / self.spread
+        return weights, xi[..., -1] - weights @ self.centre
+
+
+class HeadNoise:
+    """Every lifetime follows heads of its own. The first rollout of all follows the mean rule, and measures.
+
+    Args:
+        policy: Whose heads are perturbed.
+        generator: Source of the perturbations.
+        mirrored: Lifetimes 2 k and 2 k + 1 get opposite perturbations.
+    """
+
+    def __init__(self, policy: PlasticityPolicy, generator: torch.Generator, mirrored: bool) -> None:
+        self._policy = policy
+        self._generator = generator
+        self._mirrored = mirrored
+        self._world = World()
+        self._moments: list[Tensor] | None = None  # (3, F) of each layer: sums of 1, x and x^2 over own events
+        self._steps = 0  # of this rollout that had events
+        self._heads: list[list[OwnLayer]] = []  # layers of each head
+        self.scales: list[LayerScale] = []  # of each layer, head after head; empty: there are no perturbations yet
+        self.drawn: list[Tensor] = []  # xi of this rollout and of all processes' lifetimes, (B, D) each
+
+    @property
+    def ready(self) -> bool:
+        """Whether lifetimes follow perturbed rules by now."""
+        return bool(self.scales)
+
+    def state_dict(self) -> State:
+        """Return the sums over earlier events; the rest is made of them anew in each rollout."""
+        return {"moments": self._moments}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        moments = state["moments"]
+        self._moments = None if moments is None else [sums.to(self._generator.device) for sums in moments]
+
+    def begin_rollout(self) -> None:
+        """Scale the perturbations to come by the events seen so far."""
+        self.drawn, self._heads, self._steps = [], [], 0
+        if self._world.all(self._moments is not None):
+            totals = [self._world.all_sum(moments) for moments in self._moments or ()]
+            self.scales = [_scale(moments) for moments in totals]
+            self._moments = [MEMORY * moments / self._world.size for moments in totals]
+
+    def perturb(self, num_lifetimes: int) -> None:
+        """Draw perturbed heads for every lifetime."""
+        if not self.ready:
+            return
+        xi = draw_perturbations(num_lifetimes, (self.size,), self._generator, self._mirrored, self._world)
+        self.drawn.append(xi)
+        self._follow(self._policy.sigma * xi[self._world.rows(num_lifetimes)])
+
+    @property
+    def size(self) -> int:
+        """Number D of parameters of all heads."""
+        heads = self._policy.rule.heads
+        return sum(layer.out_features * (layer.in_features + 1) for head in heads for layer in _layers(head))
+
+    def _follow(self, shifts: Tensor) -> None:
+        """Give every lifetime heads that differ from the policy's by what its row of `shifts` (B, D) comes to."""
+        network = self._policy.rule
+        changes = iter(self._changes(network, shifts))
+        self._heads = [[_perturbed(layer, *next(changes)) for layer in _layers(head)] for head in network.heads]
+
+    def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
+        """Return the weight change of each event, (E,); the action is another, so there is no log-probability."""
+        network, state = rule.network, events.local_state()
+        if not len(state.pair):
+            return state.weight.clone(), None
+        inputs = rule.inputs(state)
+        if not self.ready:
+            return self._measure(network, inputs.rows(slice(None)), state.group), None
+        if self._steps < MEASURED_STEPS or self._steps % 8 == 0:
+            some = slice(None, None, -(-len(state.pair) // MEASURED))
+            self._measure(network, inputs.rows(some), state.group[some])
+        self._steps += 1
+        return inputs.by_lifetime(self._heads, events.lengths), None
+
+    @torch.no_grad()
+    def move(self, network: RuleNetwork, shift: Tensor) -> None:
+        """Add to the heads what `shift` (D,), in the coordinates of xi, comes to."""
+        layers = [layer for head in network.heads for layer in _layers(head)]
+        for layer, (weights, bias) in zip(layers, self._changes(network, shift), strict=True):
+            layer.weight.add_(weights)
+            layer.bias.add_(bias)
+
+    def _changes(self, network: RuleNetwork, xi: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Cut xi (..., D) into the changes of all layers, (..., O, F) and (..., O) each."""
+        layers = [layer for head in network.heads for layer in _layers(head)]
+        sizes = [layer.out_features * (layer.in_features + 1) for layer in layers]
+        parts = zip(layers, self.scales, xi.split(sizes, dim=-1), strict=True)
+        return [scale.change(part.unflatten(-1, (layer.out_features, -1))) for layer, scale, part in parts]
+
+    @torch.no_grad()
+    def _measure(self, network: RuleNetwork, inputs: Tensor, group: Tensor) -> Tensor:
+        """Follow the mean rule and add up what its layers see: (E,)."""
+        delta_d, moments = inputs.new_empty(len(inputs)), []
+        for number, head in enumerate(network.heads):
+            index = (group == number).nonzero().squeeze(1)
+            x = inputs.index_select(0, index)
+            layers = _layers(head)
+            for layer in layers:
+                sums = x.double().sum(dim=0), x.double().square().sum(dim=0)
+                moments.append(torch.stack([torch.full_like(sums[0], len(x)), *sums]))
+                x = layer(x) if layer is layers[-1] else torch.relu(layer(x))
+            delta_d[index] = torch.tanh(x.squeeze(1))
+        before = self._moments or [torch.zeros_like(sums) for sums in moments]
+        self._moments = [old + new for old, new in zip(before, moments, strict=True)]
+        return delta_d
+
+
+def _layers(head: nn.Module) -> list[nn.Linear]:
+    return cast(Head, head).layers
+
+
+@torch.no_grad()
+def _perturbed(layer: nn.Linear, weights: Tensor, bias: Tensor) -> OwnLayer:
+    """Return the layer of every lifetime from what is added to it."""
+    return OwnLayer((layer.weight + weights).transpose(1, 2).contiguous(), (layer.bias + bias).unsqueeze(1))
+
+
+def _scale(moments: Tensor) -> LayerScale:
+    """Return mu and s sqrt(F) from the sums of 1, x and x^2, (3, F); without events 0 and sqrt(F)."""
+    count, total, squares = moments
+    mean = total / count.clamp(min=1.0)
+    spread = (squares / count.clamp(min=1.0) - mean.square()).clamp(min=0.0).sqrt()  # (F,)
+    least = FLOOR * spread.square().mean().sqrt()
+    spread = spread.clamp(min=least) if least > 1e-6 else torch.ones_like(spread)
+    return LayerScale(mean.float(), (spread * len(spread) ** 0.5).float())

@@ -1,0 +1,390 @@
+"""What event-wise A2C and PPO share: whole episodes collected through the flat face, and losses over events."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from torch import Tensor
+
+from snn_plasticity_gym.envs.episode import EpisodeResult
+from snn_plasticity_gym.envs.single import PlasticityEnv
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer, EventSamples
+from snn_plasticity_gym.learners.event_means import event_weights, sum_gradients, update_scale
+from snn_plasticity_gym.learners.exploration import Exploration, IndependentNoise, PerturbedRules, RuleNoise
+from snn_plasticity_gym.learners.head_noise import HeadNoise
+from snn_plasticity_gym.learners.rollout_log import record_rollout
+from snn_plasticity_gym.learners.rule_search import ascend, ranks
+from snn_plasticity_gym.policies.policy import PlasticityPolicy
+from snn_plasticity_gym.utils.distributed import World
+from snn_plasticity_gym.utils.nonfinite import Guard, NotFiniteError
+from snn_plasticity_gym.utils.state import State, global_generators, set_global_generators
+
+MOMENTUM = 0.8  # of the steps that exploration "rule" makes
+COUNTERS = ("num_timesteps", "_n_updates", "_episode_num")
+LEARNING_CHUNK = 32_768  # events whose hidden layers are held at once while learning
+
+
+def flat_face(env: VecEnv) -> PlasticityVectorEnv | PlasticityEnv:
+    """Return the plasticity environment under Stable-Baselines3's wrappers.
+
+    Raises:
+        TypeError: There is none, or several single ones.
+    """
+    base = env.unwrapped
+    face = getattr(base, "vector_env", None)
+    if isinstance(base, DummyVecEnv) and base.num_envs == 1:
+        face = base.envs[0].unwrapped
+    if not isinstance(face, PlasticityVectorEnv | PlasticityEnv):
+        raise TypeError(
+            "events are learned from one plasticity environment, not from copies side by side; got "
+            f"{type(base).__name__}; give make_sb3_env(id, num_envs=B) or one gymnasium.make(id)"
+        )
+    return face
+
+
+class EventLearner(OnPolicyAlgorithm):
+    """Collects whole episodes of synapse events for a `PlasticityPolicy`.
+
+    A rollout is `n_steps` images for each lifetime. As everywhere in Stable-Baselines3 a timestep is one step of one
+    environment, here one time step of one network: an image is T timesteps.
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"PlasticityPolicy": PlasticityPolicy}
+    normalize_returns = False  # divide returns by their running standard deviation
+    exploration = "independent"  # or "rule"; see `exploration`
+    perturb = "last"  # of "rule": last layers; or "head": all layers of the heads
+    advantage = "standardised"  # of "rule": returns of lifetimes less their mean; or "ranks"
+    mirrored = False  # of "rule": opposite perturbations for pairs of lifetimes
+    rule_learning_rate = 0.3  # of "rule"; see `rule_search`
+    baseline = "critic"  # or "lifetimes": the mean return of all lifetimes
+    loss_weighting = "event"  # or "step": busy time steps then count no more than quiet ones
+    guard = Guard("raise")  # about numbers that are not finite
+    normalize_advantage: bool
+    policy: PlasticityPolicy
+    rollout_buffer: EventRolloutBuffer  # type: ignore[assignment]
+
+    def _set_estimator(
+        self,
+        exploration: str,
+        mirrored: bool,
+        rule_learning_rate: float,
+        baseline: str,
+        perturb: str,
+        advantage: str,
+    ) -> None:
+        """Note how weight changes are explored, and with what their returns are compared."""
+        self.exploration = exploration
+        self.perturb = perturb
+        self.advantage = advantage
+        self.mirrored = mirrored
+        self.rule_learning_rate = rule_learning_rate
+        self.baseline = baseline
+
+    def _setup_model(self) -> None:
+        rewards_events = self.env is not None and flat_face(self.env).engine.task.rewards_events
+        self._world = World()
+        if self._world.size > 1 and self.seed is None:
+            raise ValueError("processes that learn together need a seed, got None")
+        super()._setup_model()
+        if self.exploration == "rule" and self._num_lifetimes < 2:
+            raise ValueError(f"exploration rule compares lifetimes, so it needs at least 2, got {self._num_lifetimes}")
+        if rewards_events:
+            horizon = self.rollout_buffer.credit_horizon
+            if horizon > 1 or self.baseline != "critic" or self.exploration != "independent":
+                raise ValueError(
+                    "this environment rewards each event by itself, so exploration must be independent, baseline "
+                    f"critic and credit_horizon 1, got {self.exploration}, {self.baseline} and {horizon}"
+                )
+        if not hasattr(self, "_return_scale"):  # loading has put the saved one there
+            self._return_scale = RunningMeanStd(shape=())
+        self._noise = torch.Generator(self.device)
+        if self.seed is None:
+            self._noise.seed()
+        else:
+            # Perturbed rules are drawn for all lifetimes in every process, noise of events only for its own ones.
+            together = self.exploration == "rule"
+            self._noise.manual_seed(self.seed if together else self._world.own_seed(self.seed))
+        self._explore: Exploration = IndependentNoise(self.policy, self._noise)
+        if self.exploration == "rule":
+            noise = HeadNoise if self.perturb == "head" else RuleNoise
+            self._explore = noise(self.policy, self._noise, self.mirrored)
+        self._velocity: Tensor | float = 0.0  # running mean of the shifts that "rule" makes, shaped like one xi
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """Seed everything; the lifetimes of this process get the seeds that they would have in one with all."""
+        super().set_random_seed(seed)
+        if seed is not None and self.env is not None and self._world.size > 1:
+            self.env.seed(seed + self._world.rank * self.n_envs)
+            flat_face(self.env).engine.common_seed = seed
+
+    @property
+    def _num_lifetimes(self) -> int:
+        """Lifetimes of all processes."""
+        return self.n_envs * self._world.size
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_noise", "_explore", "_velocity", "_world"]
+
+    def _update_learning_rate(self, optimizers: Any) -> None:
+        """Set the learning rates from the schedule, each parameter group by its own scale."""
+        super()._update_learning_rate(optimizers)
+        for group in self.policy.optimizer.param_groups:
+            group["lr"] *= group["lr_scale"]
+
+    def state_dict(self) -> State:
+        """Return all that decides what follows, between two rollouts; learning goes on from it bit for bit.
+
+        Raises:
+            RuntimeError: A rollout is under way.
+        """
+        scale, velocity = self._return_scale, self._velocity
+        return {
+            "policy": self.policy.state_dict(),
+            "optimizer": self.policy.optimizer.state_dict(),
+            "env": flat_face(self._vec_env()).state_dict(),
+            "buffer": self.rollout_buffer.state_dict(),
+            "exploration": self._explore.state_dict(),
+            "velocity": velocity if isinstance(velocity, Tensor) else None,
+            "noise": self._noise.get_state(),
+            "return_scale": {"mean": float(scale.mean), "var": float(scale.var), "count": float(scale.count)},
+            "counters": {name: getattr(self, name) for name in COUNTERS},
+            "episodes": list(self.ep_info_buffer or ()),
+            "generators": global_generators(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`, of a learner with the same arguments; then `learn` without resetting.
+
+        Raises:
+            ValueError: Arguments differ.
+        """
+        self.policy.load_state_dict(state["policy"])
+        self.policy.optimizer.load_state_dict(state["optimizer"])
+        face = flat_face(self._vec_env())
+        face.load_state_dict(state["env"])
+        self.rollout_buffer.load_state_dict(state["buffer"])
+        self._explore.load_state_dict(state["exploration"])
+        self._velocity = 0.0 if state["velocity"] is None else state["velocity"].to(self.device)
+        self._noise.set_state(state["noise"])
+        for name, value in state["return_scale"].items():
+            setattr(self._return_scale, name, np.float64(value))
+        for name, value in state["counters"].items():
+            setattr(self, name, value)
+        self.ep_info_buffer = deque(state["episodes"], maxlen=self._stats_window_size)
+        self.ep_success_buffer = deque(maxlen=self._stats_window_size)
+        # Stable-Baselines3 resets the environment, and so draws another image, where there is no observation.
+        self._last_obs = {}
+        set_global_generators(state["generators"])
+
+    def _vec_env(self) -> VecEnv:
+        assert self.env is not None, "set_env() comes first"
+        return self.env
+
+    def dump_logs(self, iteration: int = 0) -> None:
+        """Write the log; rollouts are counted from the run's beginning, not from where it was resumed."""
+        steps = self.n_steps * self._num_lifetimes * flat_face(self._vec_env()).engine.num_steps
+        super().dump_logs(self.num_timesteps // steps)
+
+    def collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        rollout_buffer: RolloutBuffer,
+        n_rollout_steps: int,
+    ) -> bool:
+        """Show `n_rollout_steps` images to every lifetime, and fill the buffer with the events.
+
+        Returns:
+            False if the callback stopped the rollout; the image that it stopped in is then left out.
+        """
+        buffer = self.rollout_buffer
+        face = flat_face(env)
+        if face.engine.steps.max() > 1:  # stopped within an image
+            env.reset()
+        self.policy.set_training_mode(False)
+        buffer.reset()
+        self._check_policy()
+        callback.on_rollout_start()
+        results: list[EpisodeResult] = []
+        began = time.perf_counter()
+        rule = self.policy.frozen(face.config.history_length)
+        self._explore.begin_rollout()
+        whole = True
+        for image in range(n_rollout_steps):
+            if image % buffer.credit_horizon == 0:
+                self._explore.perturb(env.num_envs)
+            fresh = torch.from_numpy(face.engine.ages == 0).to(self.device)  # (B,)
+            if face.engine.network.frozen.all():  # there is nothing to answer
+                result = face.live(rule)
+                for _ in range(face.engine.num_steps):
+                    if not self._count_step(env, callback, locals()):
+                        return False
+            else:
+                while (events := face.events()) is not None:
+                    step = int(face.engine.steps[0])
+                    actions, log_probs = self._explore.act(rule, events)  # (E,) each
+                    if self.guard.skips:
+                        actions = self._finite_actions(actions, step)
+                    if log_probs is not None:
+                        buffer.add(events, actions, log_probs, step)
+                    face.apply(actions)
+                    # Unless the time step goes on.
+                    if events.then is None and not self._count_step(env, callback, locals()):
+                        return False
+                result = face.finish()
+            whole &= self._check_image(face, result)
+            buffer.end_episode(result.reward.to(self.device), face.engine.num_steps, result.event_rewards, fresh)
+            results.append(result)
+            self._update_info_buffer(_episode_infos(result, face.engine.num_steps, time.time() - self.start_time / 1e9))
+        record_rollout(self.logger, face, results, self.num_timesteps, time.perf_counter() - began, self._world)
+        if not self._world.all(whole):
+            buffer.reset()  # there is nothing to learn from
+        callback.update_locals(locals())
+        callback.on_rollout_end()
+        return True
+
+    def _finite_actions(self, actions: Tensor, step: int) -> Tensor:
+        """Return weight changes of which those that are not finite are 0."""
+        finite = actions.isfinite()
+        if finite.all():
+            return actions
+        self.guard.meet(
+            f"{int((~finite).sum())} values of delta_d are not finite at time step {step}", "they are left out"
+        )
+        return actions.masked_fill(~finite, 0.0)
+
+    def _check_policy(self) -> None:
+        """Refuse parameters that are not finite: nothing would be left to skip."""
+        bad = next((name for name, values in self.policy.named_parameters() if not values.isfinite().all()), None)
+        if bad:
+            raise NotFiniteError(f"{bad} of the policy is not finite after {self._n_updates} updates")
+
+    def _check_image(self, face: PlasticityVectorEnv | PlasticityEnv, result: EpisodeResult) -> bool:
+        """Return whether an image has left nothing but finite rewards and weights."""
+        problem = face.engine.not_finite(result)
+        if problem:
+            self.guard.meet(f"{problem} (at {self.num_timesteps} steps of the run)", "the rollout is not learned from")
+        return not problem
+
+    def _count_step(self, env: VecEnv, callback: BaseCallback, values: dict[str, Any]) -> bool:
+        """Note that every network has made a time step; return False if the callback stops the rollout."""
+        self.num_timesteps += self._num_lifetimes
+        callback.update_locals(values)
+        return callback.on_step()
+
+    def learn_from_rules(self, passes: int = 1, clip_range: float | None = None) -> None:
+        """Move the heads, or their last layers, towards the perturbed rules that did well; see `rule_search`.
+
+        Args:
+            passes: Over the lifetimes of the rollout.
+            clip_range: eps of the probability ratio; None: no clipping.
+        """
+        explore = cast(PerturbedRules, self._explore)
+        if not (explore.ready and self.rollout_buffer.pos):
+            return
+        own = self.rollout_buffer.lifetime_returns()[:: self.rollout_buffer.credit_horizon]
+        returns = self._world.join(own, dim=1)  # (draws, B), B lifetimes of all processes
+        advantages = returns - returns.mean(dim=1, keepdim=True)
+        if self.advantage == "ranks":
+            advantages = ranks(returns)
+        elif self.normalize_advantage:
+            advantages = advantages / (advantages.std() + 1e-8)
+        ascent = ascend(torch.cat(explore.drawn), advantages.flatten(), self.rule_learning_rate, passes, clip_range)
+        if not math.isfinite(ascent.divergence):
+            self.guard.meet(f"the gradient of the rule is not finite at {self.num_timesteps} steps", "no step is taken")
+            return
+        self._velocity = MOMENTUM * self._velocity + (1.0 - MOMENTUM) * ascent.shift
+        explore.move(self.policy.rule, self.policy.sigma * self._velocity)
+        self._n_updates += 1
+        record = self.logger.record
+        record("train/n_updates", self._n_updates, exclude="tensorboard")
+        record("train/return", returns.mean().item())
+        record("train/rule_gradient", ascent.shift.norm().item() / self.rule_learning_rate)
+        record("train/rule_step", self._velocity.norm().item())
+        record("train/approx_kl", ascent.divergence)
+        record("train/return_spread", (returns - returns.mean(dim=1, keepdim=True)).std().item())
+        if clip_range is not None:
+            record("train/clip_fraction", ascent.clipped)
+
+    def samples_with_advantages(self) -> EventSamples:
+        """Return the rollout with its advantages; returns are scaled first if they shall be.
+
+        The baseline is the present critic's value, or what all lifetimes got in the mean, A = G - mean_b G_b.
+        """
+        samples, rule = self.rollout_buffer.samples(), self.policy.rule
+        if self.normalize_returns:
+            update_scale(self._return_scale, samples.returns, self._world)
+            scale = float(np.sqrt(self._return_scale.var) + 1e-12)
+            samples = samples._replace(returns=samples.returns / scale, advantages=samples.advantages / scale)
+        if self.baseline == "lifetimes":
+            return samples
+        with torch.no_grad():
+            features = rule.features(samples.state)  # (P, F)
+            values = [rule.value(features, chunk.state) for chunk in samples.chunks(LEARNING_CHUNK)]
+        return samples._replace(advantages=samples.returns - torch.cat(values))
+
+    def accumulate_gradients(
+        self, samples: EventSamples, loss: Callable[[EventSamples, Tensor, Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Add the gradient of the mean loss to the policy's parameters, holding only a chunk of the events at a time.
+
+        Args:
+            samples: Events.
+            loss: Gives the loss of each of some events, (E,), from these events, their means (E,) and values (E,).
+
+        Returns:
+            Means and values of all events, without gradient, (E,) each.
+        """
+        rule, weights = self.policy.rule, event_weights(samples.step, self.loss_weighting, self._world)
+        features = rule.features(samples.state)  # (P, F)
+        # Where the chunks' gradients meet, for one way back through the front.
+        leaf = features.detach().requires_grad_()
+        means, values = [], []
+        for chunk, chunk_weights in zip(samples.chunks(LEARNING_CHUNK), weights.split(LEARNING_CHUNK), strict=True):
+            mean, value = rule.mean(leaf, chunk.state), rule.value(leaf, chunk.state)
+            (loss(chunk, mean, value) * chunk_weights).sum().backward()
+            means.append(mean.detach())
+            values.append(value.detach())
+        features.backward(leaf.grad)
+        return torch.cat(means), torch.cat(values)
+
+    def step_optimizer(self) -> float:
+        """Add up and clip the gradient, take one step, and return the gradient's norm before clipping."""
+        sum_gradients(self.policy.parameters(), self._world)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm))
+        if math.isfinite(norm):
+            self.policy.optimizer.step()
+        else:  # so is the loss, or it is too steep
+            self.guard.meet(f"the gradient of the loss is not finite at {self.num_timesteps} steps", "no step is taken")
+        self.policy.optimizer.zero_grad()
+        return norm
+
+    def _record_update(self, samples: EventSamples, values: Tensor, **means: float) -> None:
+        self._n_updates += 1
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        spread, left = (self._world.moments(x.double()).variance for x in (samples.returns, samples.returns - values))
+        if spread > 0 and (left / spread).isfinite():
+            self.logger.record("train/explained_variance", float(1 - left / spread))
+        own = len(samples.actions) * torch.tensor([1.0, *means.values()], dtype=torch.float64)
+        events, *sums = self._world.all_sum(own).tolist()
+        self.logger.record("train/events", int(events))
+        for name, value in zip(means, sums, strict=True):
+            self.logger.record(f"train/{name}", value / events)
+
+
+def _episode_infos(result: EpisodeResult, length: int, seconds: float) -> list[dict[str, Any]]:
+    """Return infos in the form of Stable-Baselines3's Monitor, from which it makes its own statistics."""
+    return [{"episode": {"r": reward, "l": length, "t": seconds}} for reward in result.reward.tolist()]

@@ -1,0 +1,341 @@
+"""Populations and projections: B independent spiking networks of one shape, advanced together.
+
+Axes: B networks, R the networks of one call (all B, or some rows of them), N neurons, S spikes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from snn_plasticity_gym.kernels.network import add_own, add_rows, lif_loop
+from snn_plasticity_gym.networks.lif import LIFParams, LIFState, fire, integrate, lif_constants, lif_init
+from snn_plasticity_gym.utils.state import State, restore_all
+
+
+class Plasticity(NamedTuple):
+    """How a projection's weights may move: w <- clip(w + scale * delta_d, w_min, w_max)."""
+
+    group: int  # which policy head its synapses share
+    scale: float  # weight change of delta_d = 1: learning rate eta of the synapse type, times alpha
+    w_min: float
+    w_max: float
+
+
+@dataclass(frozen=True)
+class Population:
+    """Neurons of one kind. Without `lif` it is an input: its spikes are given, not computed."""
+
+    name: str
+    size: int
+    lif: LIFParams | None = None
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Synapses from one population to another.
+
+    Weights are dimensionless; `gain` turns a weight into current. A `one_to_one` projection has the fixed weight 1
+    and joins neuron k to neuron k; any other is all to all, without self-connections if `autapses` is false.
+    A `recurrent` projection carries the spikes of the step before; the others propagate within the step.
+    """
+
+    name: str
+    source: str
+    target: str
+    gain: float = 1.0
+    one_to_one: bool = False
+    autapses: bool = True
+    recurrent: bool = False
+    initial: tuple[float, float] = (0.0, 1.0)  # interval of fresh weights
+    initial_power: float = 1.0  # fresh weights are low + (high - low) u^power, u uniform in [0, 1)
+    weight_norm: float = 0.0  # weights into each target neuron are scaled to this norm before an episode; 0: left alone
+    norm_order: int = 1  # 1: the norm is the sum of |w|; 2: the root of the sum of w^2
+    plasticity: Plasticity | None = None
+
+
+class SpikeList(NamedTuple):
+    """The neurons of a population that fired in a step, ordered by network, then neuron."""
+
+    row: Tensor  # (S,) int64, which of the R simulated networks
+    neuron: Tensor  # (S,) int64
+    counts: Tensor  # (R,) int64, sums to S
+
+    @classmethod
+    def of(cls, spikes: Tensor) -> SpikeList:
+        """List the spikes of a bool tensor (R, N)."""
+        row, neuron = spikes.nonzero(as_tuple=True)
+        return cls(row, neuron, spikes.sum(dim=1))
+
+
+class SpikeLists(Mapping[str, SpikeList]):
+    """The spike list of each population, made when it is asked for.
+
+    Args:
+        spikes: By population, bool (R, N).
+    """
+
+    def __init__(self, spikes: dict[str, Tensor]) -> None:
+        self.spikes = spikes
+        self._made: dict[str, SpikeList] = {}
+
+    def __getitem__(self, name: str) -> SpikeList:
+        if name not in self._made:
+            self._made[name] = SpikeList.of(self.spikes[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.spikes)
+
+    def __len__(self) -> int:
+        return len(self.spikes)
+
+
+class NetworkActivity(NamedTuple):
+    """What fired in one step, by population."""
+
+    spikes: dict[str, Tensor]  # bool (R, N)
+    lists: Mapping[str, SpikeList]
+    potentials: dict[str, Tensor]  # (R, N) mV before the reset; computed populations only
+
+
+def weight_offsets(
+    populations: Sequence[Population], projections: Sequence[Projection], num_networks: int
+) -> tuple[dict[str, int], int]:
+    """Return the address of each projection's first weight in `Network.weights`, and the number of weights there."""
+    sizes = {population.name: population.size for population in populations}
+    offsets: dict[str, int] = {}
+    end = 0
+    for projection in projections:
+        if not projection.one_to_one:
+            offsets[projection.name] = end
+            end += num_networks * sizes[projection.source] * sizes[projection.target]
+    return offsets, end
+
+
+class Network:
+    """B networks with weights of their own.
+
+    Populations are given in the order in which activity travels within a step. All weights lie in one flat tensor
+    `weights`, projection after projection, each as (B, n_pre, n_post): any synapse of any network has one address.
+
+    Args:
+        populations: See above.
+        projections: Between them.
+        num_networks: B.
+        dt: Time step in ms.
+        device: Where the networks live.
+        dtype: Of weights and membranes.
+        loops: Whether compiled loops advance the networks or torch operations do, which is the same; None: loops on
+            the CPU. They cannot reach what lies on a GPU.
+    """
+
+    def __init__(
+        self,
+        populations: Sequence[Population],
+        projections: Sequence[Projection],
+        num_networks: int,
+        dt: float,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        loops: bool | None = None,
+    ) -> None:
+        self._loops = device.type == "cpu" if loops is None else loops
+        self.populations = {population.name: population for population in populations}
+        self.projections = tuple(projections)
+        self.num_networks = num_networks
+        self.dt = dt
+        self.device = device
+        self.offsets, size = weight_offsets(populations, projections, num_networks)
+        self.weights = torch.zeros(size, device=device, dtype=dtype)  # all synapses of all networks
+        self.states: dict[str, LIFState] = {
+            p.name: lif_init(num_networks, p.size, p.lif, device, dtype) for p in populations if p.lif is not None
+        }
+        self._everyone = torch.arange(num_networks, device=device)
+        # (B,) networks that no longer change, whose adaptive thresholds stand still; at hand without asking a GPU.
+        self.frozen = torch.zeros(num_networks, dtype=torch.bool)
+        self.last_spikes = {  # (B, N) of the step before, which recurrent projections carry
+            p.source: torch.zeros(num_networks, self._size(p.source), device=device, dtype=torch.bool)
+            for p in self.projections
+            if p.recurrent
+        }
+
+    def _size(self, population: str) -> int:
+        return self.populations[population].size
+
+    def weights_of(self, projection: str) -> Tensor:
+        """Return the weights of an all-to-all projection, (B, n_pre, n_post), a view that may be written."""
+        return self.part(self.weights, projection)
+
+    def part(self, whole: Tensor, projection: str) -> Tensor:
+        """Return of a tensor with one entry per weight what belongs to a projection, a view (B, n_pre, n_post)."""
+        spec = next(p for p in self.projections if p.name == projection)
+        n_pre, n_post = self._size(spec.source), self._size(spec.target)
+        start = self.offsets[projection]
+        return whole[start : start + self.num_networks * n_pre * n_post].view(self.num_networks, n_pre, n_post)
+
+    def grow(self, row: int, rng: np.random.Generator) -> None:
+        """Make network `row` new: fresh weights, thresholds forgotten."""
+        for projection in self.projections:
+            if projection.one_to_one:
+                continue
+            weights = self.weights_of(projection.name)[row]  # (n_pre, n_post)
+            low, high = projection.initial
+            uniform = torch.from_numpy(rng.random(weights.shape, dtype=np.float32))
+            fresh = uniform**projection.initial_power * (high - low) + low
+            if not projection.autapses:
+                fresh.fill_diagonal_(0.0)
+            weights.copy_(fresh)
+        self.frozen[row] = False
+        for state in self.states.values():
+            state.theta[row] = 0.0
+
+    def state_dict(self) -> State:
+        """Return what outlives an image: weights, adaptive thresholds, which networks change no more."""
+        thetas = {f"theta_{name}": state.theta for name, state in self.states.items()}
+        return {"weights": self.weights, "frozen": self.frozen, **thetas}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        restore_all(self.state_dict(), state)
+
+    def rest(self, rows: Tensor) -> None:
+        """Begin an episode in the networks `rows` (R,): membranes at rest, no spikes, weight norms restored."""
+        for name, state in self.states.items():
+            lif = self.populations[name].lif
+            assert lif is not None
+            state.v[rows] = lif.v_rest
+            state.refractory[rows] = 0.0
+        for spikes in self.last_spikes.values():
+            spikes[rows] = False
+        for projection in self.projections:
+            if projection.weight_norm > 0:
+                weights = self.weights_of(projection.name)
+                some = len(rows) < self.num_networks
+                scaled = weights[rows] if some else weights  # (R, n_pre, n_post)
+                norm = torch.linalg.vector_norm(scaled, projection.norm_order, dim=1, keepdim=True)  # (R, 1, n_post)
+                scaled *= projection.weight_norm / norm.clamp(min=1e-12)
+                if projection.plasticity is not None:
+                    scaled.clamp_(projection.plasticity.w_min, projection.plasticity.w_max)
+                if some:
+                    weights[rows] = scaled
+
+    def advance(
+        self,
+        input_spikes: dict[str, Tensor],
+        rows: Tensor | None = None,
+        currents: Mapping[str, Tensor] | None = None,
+    ) -> NetworkActivity:
+        """Advance the networks `rows` (all of them if None) by one step.
+
+        Args:
+            input_spikes: Spikes of each input population, bool (R, N).
+            rows: Indices of networks, int64 (R,), ascending; the others stand still.
+            currents: Current from outside into some of the other populations, (R, N) each.
+
+        Returns:
+            What fired, for the R networks in the order of `rows`.
+        """
+        spikes: dict[str, Tensor] = {}
+        lists = SpikeLists(spikes)
+        potentials: dict[str, Tensor] = {}
+        for name, population in self.populations.items():
+            if population.lif is None:
+                spikes[name] = input_spikes[name]
+            else:
+                state = LIFState(*(_take(part, rows) for part in self.states[name]))
+                advance = self._looped if self._loops else self._operated
+                outside = currents[name] if currents and name in currents else None
+                spikes[name], potentials[name], after = advance(population, lists, rows, state, outside)
+                if population.lif.theta_plus > 0 and self.frozen.any():
+                    frozen = _take(self.frozen.to(self.device), rows).unsqueeze(1)  # (R, 1)
+                    after = after._replace(theta=torch.where(frozen, state.theta, after.theta))
+                self.states[name] = LIFState(
+                    *(_put(whole, rows, part) for whole, part in zip(self.states[name], after, strict=True))
+                )
+        for name, last in self.last_spikes.items():
+            self.last_spikes[name] = _put(last, rows, spikes[name].clone())
+        return NetworkActivity(spikes, lists, potentials)
+
+    def _operated(
+        self, population: Population, lists: SpikeLists, rows: Tensor | None, state: LIFState, outside: Tensor | None
+    ) -> tuple[Tensor, Tensor, LIFState]:
+        """Advance one population: its spikes, its potentials before the reset, its next state."""
+        assert population.lif is not None
+        current = self._current(population.name, lists, rows, state.v)  # (R, N)
+        if outside is not None:
+            current += outside
+        potential = integrate(current, state, population.lif, self.dt)
+        spikes, state = fire(potential, state, population.lif, self.dt)
+        return spikes, potential, state
+
+    def _looped(
+        self, population: Population, lists: SpikeLists, rows: Tensor | None, state: LIFState, outside: Tensor | None
+    ) -> tuple[Tensor, Tensor, LIFState]:
+        """Do what `_operated` does, by compiled loops."""
+        assert population.lif is not None
+        v, refractory, theta = (part.clone() for part in state)
+        current = torch.zeros_like(v)
+        number, total = current.numpy(), np.empty(v.shape[1], current.numpy().dtype)
+        networks = self._everyone if rows is None else rows  # (R,)
+        for projection in self.projections:
+            if projection.target != population.name:
+                continue
+            if projection.recurrent:
+                fired = _take(self.last_spikes[projection.source], rows)
+            else:
+                fired = lists.spikes[projection.source].contiguous()
+            gain = total.dtype.type(projection.gain)
+            if projection.one_to_one:
+                add_own(fired.numpy(), gain, number)
+            else:
+                offset = self.offsets[projection.name]
+                add_rows(fired.numpy(), networks.numpy(), self.weights.numpy(), offset, gain, total, number)
+        if outside is not None:
+            current += outside
+        potential, spikes = torch.empty_like(v), torch.empty_like(v, dtype=torch.bool)
+        constants = lif_constants(population.lif, self.dt, total.dtype)
+        parts = (part.numpy() for part in (v, refractory, theta))
+        lif_loop(number, *parts, constants, population.lif.one_spike, potential.numpy(), spikes.numpy())
+        return spikes, potential, LIFState(v, refractory, theta)
+
+    def _current(self, target: str, lists: SpikeLists, rows: Tensor | None, like: Tensor) -> Tensor:
+        """Sum the synaptic input of population `target` in this step, (R, N), shaped like `like`."""
+        current = torch.zeros_like(like)
+        for projection in self.projections:
+            if projection.target != target:
+                continue
+            if projection.recurrent:
+                spiking = SpikeList.of(_take(self.last_spikes[projection.source], rows))
+            else:
+                spiking = lists[projection.source]
+            if projection.one_to_one:
+                current[spiking.row, spiking.neuron] += projection.gain
+            else:
+                current += projection.gain * self._propagate(projection, spiking, rows)
+        return current
+
+    def _propagate(self, projection: Projection, spiking: SpikeList, rows: Tensor | None) -> Tensor:
+        """Sum the weight rows of the spiking source neurons: (R, n_post)."""
+        n_pre, n_post = self._size(projection.source), self._size(projection.target)
+        network = spiking.row if rows is None else rows[spiking.row]  # (S,)
+        table = self.weights_of(projection.name).view(-1, n_post)  # (B * n_pre, n_post)
+        first = spiking.counts.cumsum(0) - spiking.counts  # (R,)
+        return F.embedding_bag(network * n_pre + spiking.neuron, table, first, mode="sum")
+
+
+def _take(whole: Tensor, rows: Tensor | None) -> Tensor:
+    return whole if rows is None else whole[rows]
+
+
+def _put(whole: Tensor, rows: Tensor | None, part: Tensor) -> Tensor:
+    if rows is None:
+        return part
+    whole[rows] = part
+    return whole

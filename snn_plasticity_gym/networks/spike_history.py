@@ -1,0 +1,58 @@
+"""Spike histories as bit windows: the last K steps of every neuron, packed into 64-bit words.
+
+Bit 0 of word 0 is the newest step, bit K - 1 the oldest, so that a step is one shift of every word.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.kernels.weights import push_bits
+
+WORD = 64  # bits
+
+
+def empty_windows(*shape: int, length: int, device: torch.device | None = None) -> Tensor:
+    """Return silent windows of `length` steps for neurons of the given shape: int64 (*shape, ceil(length / 64))."""
+    return torch.zeros(*shape, -(-length // WORD), dtype=torch.int64, device=device)
+
+
+def push(windows: Tensor, spikes: Tensor, length: int) -> Tensor:
+    """Move every window on by one step whose spikes are given; the step `length` ago falls out.
+
+    Args:
+        windows: (..., W) int64; updated in place.
+        spikes: (...) bool.
+        length: History length K.
+
+    Returns:
+        `windows`.
+    """
+    if windows.device.type == "cpu" and windows.is_contiguous() and windows.numel():
+        words = windows.shape[-1]
+        push_bits(windows.view(-1, words).numpy(), spikes.reshape(-1).numpy(), length)
+        return windows
+    carry = spikes.to(torch.int64)  # (...) the bit that enters the next word
+    for word in range(windows.shape[-1]):
+        column = windows[..., word]
+        leaving = (column >> (WORD - 1)) & 1
+        column.bitwise_left_shift_(1).bitwise_or_(carry)
+        carry = leaving
+    if length % WORD:
+        windows[..., -1] &= (1 << (length % WORD)) - 1
+    return windows
+
+
+def unpack(windows: Tensor, length: int) -> Tensor:
+    """Return the windows as bits, oldest step first: (..., W) int64 -> (..., length) uint8."""
+    age = torch.arange(length - 1, -1, -1, device=windows.device)  # (K,) steps ago, oldest first
+    return ((windows[..., age // WORD] >> (age % WORD)) & 1).to(torch.uint8)
+
+
+def pack(bits: Tensor) -> Tensor:
+    """Inverse of `unpack`: (..., K) with entries 0 and 1, oldest first -> (..., W) int64."""
+    length = bits.shape[-1]
+    newest_first = torch.nn.functional.pad(bits.flip(-1), (0, -length % WORD))  # (..., W * 64)
+    place = torch.arange(WORD, device=bits.device)
+    return (newest_first.unflatten(-1, (-1, WORD)).to(torch.int64) << place).sum(dim=-1)

@@ -1,0 +1,85 @@
+"""What was done to the weights in an episode, so that credit can be given event by event afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.networks.network import Network, Projection
+from snn_plasticity_gym.plasticity.events import SynapseEvents
+
+
+class WrittenEvents(NamedTuple):
+    """Events of one time step, or of one phase of it, that were answered together."""
+
+    step: int  # of the episode, from 0
+    row: int | None  # whose they are; None: of all lifetimes
+    synapse: Tensor  # (E,) address in `Network.weights`
+    projection: Tensor  # (E,)
+    before: Tensor  # (E,) weight before the event
+    change: Tensor  # (E,) weight change asked for: eta * alpha * delta_d, before the clip to the weight's range
+
+
+class EventLog:
+    """The weight changes of the episodes under way, in order."""
+
+    def __init__(self) -> None:
+        self._written: list[WrittenEvents] = []
+
+    def add(self, step: int, row: int | None, events: SynapseEvents, change: Tensor) -> None:
+        """Add events that were answered together; arguments as in `WrittenEvents`."""
+        self._written.append(WrittenEvents(step, row, events.synapse, events.projection, events.weight, change))
+
+    def of(self, row: int | None) -> list[WrittenEvents]:
+        """Return what was written for one lifetime, or for all at once."""
+        return [written for written in self._written if written.row == row]
+
+    def forget(self, row: int | None) -> None:
+        """Drop what was written for one lifetime; None drops everything."""
+        self._written = [] if row is None else [written for written in self._written if written.row != row]
+
+
+def rewind(network: Network, written: list[WrittenEvents], num_steps: int) -> Iterator[tuple[int, list[int]]]:
+    """Take the weights back through an episode, from its last step to its first, and restore them at the end.
+
+    Yields:
+        The step, and the places in `written` of its events. At that moment `network.weights` are the ones that the
+        step's currents were made with.
+    """
+    places: dict[int, list[int]] = {}
+    for place, entry in enumerate(written):
+        places.setdefault(entry.step, []).append(place)
+    final = network.weights.clone()
+    for step in reversed(range(num_steps)):
+        for place in reversed(places.get(step, [])):  # a synapse may have been written twice in a step
+            network.weights[written[place].synapse] = written[place].before
+        yield step, places.get(step, [])
+    network.weights.copy_(final)
+
+
+def by_projection(
+    events: WrittenEvents, network: Network, projections: Sequence[Projection]
+) -> Iterator[tuple[Projection, Tensor, Tensor, Tensor, Tensor]]:
+    """Yield each plastic projection with its events' places (M,), lifetimes, pre and post neurons, int64 (M,) each.
+
+    Args:
+        events: Events.
+        network: The networks.
+        projections: The plastic ones, in the order that `WrittenEvents.projection` counts.
+    """
+    for place, projection in enumerate(projections):
+        mine = (events.projection == place).nonzero().squeeze(1)  # (M,)
+        yield (projection, mine, *ends_of(network, projection, events.synapse[mine]))
+
+
+def ends_of(network: Network, projection: Projection, synapse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return lifetime, pre neuron and post neuron of synapses of one projection, by address (E,); int64 (E,) each."""
+    n_pre, n_post = (network.populations[name].size for name in (projection.source, projection.target))
+    place = synapse - network.offsets[projection.name]
+    lifetime = torch.div(place, n_pre * n_post, rounding_mode="floor")
+    within = place - lifetime * (n_pre * n_post)
+    pre = torch.div(within, n_post, rounding_mode="floor")
+    return lifetime, pre, within - pre * n_post

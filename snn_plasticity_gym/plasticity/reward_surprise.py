@@ -1,0 +1,47 @@
+"""How much better than usual an image went."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.utils.state import State, restore_all
+
+
+class RewardSurprise:
+    """R' - mean of the lifetime's R before it; 0 for its first image.
+
+    The mean is a plain one at first, later exponentially weighted. Reward that is compared with its mean: Fremaux,
+    Sprekeler & Gerstner, Functional requirements for reward-modulated spike-timing-dependent plasticity (2010), eq. 6.
+
+    Args:
+        num_lifetimes: B.
+        window: Time constant of the mean, in images.
+        device: Where the means live.
+    """
+
+    def __init__(self, num_lifetimes: int, window: float, device: torch.device) -> None:
+        self._window = window
+        self._mean = torch.zeros(num_lifetimes, device=device)  # of the lifetime's rewards
+        self._count = torch.zeros(num_lifetimes, device=device)  # of its images
+
+    def forget(self, row: int) -> None:
+        """Begin lifetime `row` anew."""
+        self._count[row] = 0.0
+
+    def state_dict(self) -> State:
+        """Return the means and how many rewards are in them."""
+        return {"mean": self._mean, "count": self._count}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        restore_all(self.state_dict(), state)
+
+    def __call__(self, rows: Tensor, rewards: Tensor) -> Tensor:
+        """Return the surprise of the rewards (R,) of the lifetimes `rows`, and remember them."""
+        first = self._count[rows] == 0
+        surprise = torch.where(first, 0.0, rewards - self._mean[rows])  # (R,)
+        self._count[rows] += 1
+        step = 1.0 / self._count[rows].clamp(max=self._window)
+        self._mean[rows] = torch.where(first, rewards, self._mean[rows] + step * surprise)
+        return surprise

@@ -1,0 +1,273 @@
+"""Third factors: what a synapse is told about the task, beside the spikes of its two neurons and its weight.
+
+A factor is one scalar per postsynaptic neuron and step, which all incoming synapses of that neuron see alike. What is
+known of the label is known to output neurons k = 0 ... 9, of which k stands for label k, and may be sent back:
+
+    reward     f_j = R' - mean of R before it, R' the reward of the lifetime's last image; 0 on its first two images
+    teaching   f_k = [k = y] - 1/10, 0 in hidden layers; a current of f_k times `teaching_current` flows into output
+               neuron k. Factors of an image sum to 0: with -1 for every wrong output, a rule that follows the factor
+               silences all of them
+    feedback   f_k = e_k = [k = y] - softmax_k(alpha r), r_k the spikes of output k so far per step so far;
+               f_j = sum_k B_kj e_k in hidden layers, B_kj ~ N(0, feedback_scale^2) fixed for the lifetime
+
+Feedback through fixed random weights: Nokland, Direct feedback alignment provides learning in deep neural networks
+(2016), eq. 7. A reward that is compared with its mean: Fremaux, Sprekeler & Gerstner, Functional requirements for
+reward-modulated spike-timing-dependent plasticity (2010), eq. 6.
+
+Axes: B lifetimes, R lifetimes of one call, N neurons, E events.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.feedforward import SemiConfig
+from snn_plasticity_gym.kernels.weights import look_up_post
+from snn_plasticity_gym.networks.network import NetworkActivity, Population, Projection, weight_offsets
+from snn_plasticity_gym.plasticity.events import SynapseEvents
+from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
+from snn_plasticity_gym.utils.state import State, restore_all
+
+
+class ThirdFactor:
+    """No factor, and the interface of the others; calls come as in `Task`.
+
+    Args:
+        config: Settings.
+        populations: Of the network.
+        projections: Its projections, all plastic, one into each layer; the last into the output.
+        num_lifetimes: B.
+        device: Where tensors live.
+    """
+
+    names: tuple[str, ...] = ()  # of the scalars that an event has more
+
+    def __init__(
+        self,
+        config: SemiConfig,
+        populations: Sequence[Population],
+        projections: Sequence[Projection],
+        num_lifetimes: int,
+        device: torch.device,
+    ) -> None:
+        self._config = config
+        self._device = device
+        self._output = projections[-1].target
+        sizes = {population.name: population.size for population in populations}
+        offsets, _ = weight_offsets(populations, projections, num_lifetimes)
+        self._targets = [projection.target for projection in projections]
+        self._sizes = [sizes[target] for target in self._targets]
+        starts = [num_lifetimes * before for before in itertools.accumulate([0, *self._sizes])]
+        self._offset, self._synapses, self._width, self._start = torch.tensor(  # (projections,) each
+            [
+                (offsets[p.name], sizes[p.source] * sizes[p.target], sizes[p.target], start)
+                for p, start in zip(projections, starts, strict=False)
+            ],
+            device=device,
+        ).T
+        self._num_lifetimes = num_lifetimes
+        self._flat = torch.zeros(starts[-1], device=device)  # f of every neuron of every lifetime, layer by layer
+
+    @property
+    def _factors(self) -> list[Tensor]:
+        """The factors of each layer, (B, N) views that may be written; not kept, since a pickle parts views."""
+        layers = self._flat.split([self._num_lifetimes * size for size in self._sizes])
+        return [layer.view(self._num_lifetimes, -1) for layer in layers]
+
+    def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
+        """Begin lifetime `row` anew."""
+        for factor in self._factors:
+            factor[row] = 0.0
+
+    def state_dict(self) -> State:
+        """Return what the factor carries from step to step."""
+        return {"factors": self._flat}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        restore_all(self.state_dict(), state)
+
+    def begin(self, rows: Tensor, labels: Tensor) -> None:
+        """Show an image of the given labels to the lifetimes `rows`, (R,) both."""
+
+    def currents(self, rows: Tensor, step: int | Tensor) -> dict[str, Tensor]:
+        """Return the current from outside into each population of the lifetimes `rows`, (R, N)."""
+        return {}
+
+    def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:
+        """See what fired in a step."""
+
+    def end(self, rows: Tensor, rewards: Tensor) -> None:
+        """See the rewards (R,) of the image."""
+
+    def scalars(self, events: SynapseEvents) -> Tensor:
+        """Return the factor of each event's postsynaptic neuron, (E, 1); (E, 0) if there is none."""
+        return events.extras
+
+    def by_population(self) -> dict[str, Tensor]:
+        """Return the factors of the neurons of each population that is told something, (B, N) each."""
+        return dict(zip(self._targets, self._factors, strict=True)) if self.names else {}
+
+    def _of_post(self, events: SynapseEvents) -> Tensor:
+        """Look up the factor of each event's postsynaptic neuron, (E, 1)."""
+        if self._device.type == "cpu":
+            factors = torch.empty(len(events.synapse), 1)
+            columns = (events.synapse, events.projection, self._offset, self._synapses, self._width, self._start)
+            look_up_post(*(column.numpy() for column in (*columns, self._flat, factors[:, 0])))
+            return factors
+        offset, synapses, width, start = (
+            column.index_select(0, events.projection)
+            for column in (self._offset, self._synapses, self._width, self._start)
+        )
+        place = events.synapse - offset  # (E,) (lifetime * n_pre + pre) * n_post + post
+        lifetime = place.div(synapses, rounding_mode="floor")
+        return self._flat.index_select(0, start + lifetime * width + place.remainder(width)).unsqueeze(1)
+
+    def _on(self, step: int | Tensor) -> Tensor:
+        """Return whether the factor is on in a step: 1.0 or 0.0, () or (R, 1)."""
+        steps = self._config.factor_steps or self._config.num_steps
+        on = torch.as_tensor(step, device=self._device) >= self._config.num_steps - steps
+        return (on.unsqueeze(1) if on.ndim else on).float()
+
+
+class RewardFactor(ThirdFactor):
+    """How much better than usual the lifetime's last image went; the same for all synapses."""
+
+    names = ("factor",)
+
+    def __init__(
+        self,
+        config: SemiConfig,
+        populations: Sequence[Population],
+        projections: Sequence[Projection],
+        num_lifetimes: int,
+        device: torch.device,
+    ) -> None:
+        super().__init__(config, populations, projections, num_lifetimes, device)
+        self._surprise = RewardSurprise(num_lifetimes, config.reward_window, device)
+
+    def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
+        """Begin lifetime `row` anew."""
+        super().start_lifetime(row, rng)
+        self._surprise.forget(row)
+
+    def state_dict(self) -> State:
+        """Return what the factor carries from step to step, and the rewards' means."""
+        surprise = {f"reward_{name}": values for name, values in self._surprise.state_dict().items()}
+        return super().state_dict() | surprise
+
+    def end(self, rows: Tensor, rewards: Tensor) -> None:
+        """Compare the rewards (R,) with those before."""
+        surprise = self._surprise(rows, rewards)  # (R,)
+        for factor in self._factors:
+            factor[rows] = surprise.unsqueeze(1)
+
+    def scalars(self, events: SynapseEvents) -> Tensor:
+        """Return the factor of each event, (E, 1)."""
+        return self._of_post(events)
+
+
+class TeachingFactor(ThirdFactor):
+    """A current that drives the output neurons towards the label, and that their synapses see."""
+
+    names = ("factor",)
+
+    def __init__(
+        self,
+        config: SemiConfig,
+        populations: Sequence[Population],
+        projections: Sequence[Projection],
+        num_lifetimes: int,
+        device: torch.device,
+    ) -> None:
+        super().__init__(config, populations, projections, num_lifetimes, device)
+        self._teaching = torch.zeros(num_lifetimes, self._sizes[-1], device=device)  # (B, 10) 9/10 or -1/10
+
+    def state_dict(self) -> State:
+        """Return what the factor carries from step to step, and the wanted current."""
+        return super().state_dict() | {"teaching": self._teaching}
+
+    def begin(self, rows: Tensor, labels: Tensor) -> None:
+        """Turn the current towards the labels (R,)."""
+        self._teaching[rows] = _one_hot(labels, self._sizes[-1]) - 1.0 / self._sizes[-1]
+
+    def currents(self, rows: Tensor, step: int | Tensor) -> dict[str, Tensor]:
+        """Return the teaching current into the output neurons, (R, 10)."""
+        self._factors[-1][rows] = self._teaching[rows] * self._on(step)
+        return {self._output: self._config.teaching_current * self._factors[-1][rows]}
+
+    def scalars(self, events: SynapseEvents) -> Tensor:
+        """Return the factor of each event, (E, 1)."""
+        return self._of_post(events)
+
+
+class FeedbackFactor(ThirdFactor):
+    """The error of the output, and in hidden layers what fixed random weights make of it."""
+
+    names = ("factor",)
+
+    def __init__(
+        self,
+        config: SemiConfig,
+        populations: Sequence[Population],
+        projections: Sequence[Projection],
+        num_lifetimes: int,
+        device: torch.device,
+    ) -> None:
+        super().__init__(config, populations, projections, num_lifetimes, device)
+        num_outputs = self._sizes[-1]
+        self._weights = [  # B of each hidden layer
+            torch.zeros(num_lifetimes, num_outputs, size, device=device) for size in self._sizes[:-1]
+        ]
+        self._wanted = torch.zeros(num_lifetimes, num_outputs, device=device)  # (B, 10)
+        self._counts = torch.zeros(num_lifetimes, num_outputs, device=device)  # (B, 10) output spikes of the image
+
+    def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
+        """Begin lifetime `row` anew, with fresh feedback weights."""
+        super().start_lifetime(row, rng)
+        for weights in self._weights:
+            fresh = rng.standard_normal(weights.shape[1:], dtype=np.float32) * self._config.feedback_scale
+            weights[row] = torch.from_numpy(fresh)
+
+    def state_dict(self) -> State:
+        """Return what the factor carries from step to step, the feedback weights, the label and the counts."""
+        weights = {f"weights_{layer}": values for layer, values in enumerate(self._weights, start=1)}
+        return super().state_dict() | weights | {"wanted": self._wanted, "counts": self._counts}
+
+    def begin(self, rows: Tensor, labels: Tensor) -> None:
+        """Note the labels (R,)."""
+        self._wanted[rows] = _one_hot(labels, self._sizes[-1])
+        self._counts[rows] = 0.0
+
+    def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:
+        """Compare the output so far with the label, and send the error back."""
+        self._counts[rows] += activity.spikes[self._output].float()
+        steps = torch.as_tensor(step, device=self._device) + 1
+        rates = self._counts[rows] / (steps.unsqueeze(1) if steps.ndim else steps)  # (R, 10)
+        error = self._wanted[rows] - torch.softmax(self._config.alpha_softmax * rates, dim=1)  # (R, 10)
+        error *= self._on(step)
+        for factor, weights in zip(self._factors, self._weights, strict=False):
+            factor[rows] = torch.bmm(error.unsqueeze(1), weights[rows]).squeeze(1)
+        self._factors[-1][rows] = error
+
+    def scalars(self, events: SynapseEvents) -> Tensor:
+        """Return the factor of each event, (E, 1)."""
+        return self._of_post(events)
+
+
+def _one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    return torch.nn.functional.one_hot(labels, num_classes).float()
+
+
+FACTORS: dict[str, type[ThirdFactor]] = {
+    "none": ThirdFactor,
+    "reward": RewardFactor,
+    "teaching": TeachingFactor,
+    "feedback": FeedbackFactor,
+}
+"""Third factors by the name that settings give them."""

@@ -1,0 +1,84 @@
+"""How fast synapses learn at what age; statistics of weights, and of the changes that were really made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snn_plasticity_gym.networks.network import Network, Projection
+
+
+def learning_pace(ages: NDArray[np.int64], eta_decay: float) -> Tensor:
+    """Return the share of the learning rates that the age of each lifetime leaves, 1 / (1 + age / eta_decay).
+
+    A sum of such steps has no bound, and that of their squares has one: what a stochastic approximation needs to
+    converge (Robbins & Monro, A stochastic approximation method, 1951, eq. 4 and 5).
+
+    Args:
+        ages: Images that each lifetime has seen, (B,).
+        eta_decay: Images after which one half is left; 0: learning rates do not fall.
+
+    Returns:
+        float32 (B,).
+    """
+    if not eta_decay:
+        return torch.ones(len(ages))
+    return torch.from_numpy(1.0 / (1.0 + ages / eta_decay)).float()
+
+
+class WeightChanges:
+    """Statistics of the weight changes that were really made, by policy head.
+
+    Args:
+        heads: Names of the heads.
+        device: Where the sums are kept.
+    """
+
+    def __init__(self, heads: Sequence[str], device: torch.device) -> None:
+        self._heads = heads
+        self.sums = torch.zeros(4, len(heads), dtype=torch.float64, device=device)  # count, sum, squares, rises
+
+    def add(self, head: Tensor, change: Tensor) -> None:
+        """Count the changes (E,) of events that the given heads (E,) answer."""
+        if len(self._heads) == 1:
+            self.sums[0] += len(change)
+            self.sums[1] += change.sum()
+            self.sums[2] += change.square().sum()
+            self.sums[3] += (change > 0).sum()
+        else:
+            for row, weights in enumerate((None, change, change.square(), (change > 0).to(change.dtype))):
+                self.sums[row] += torch.bincount(head, weights, minlength=len(self._heads))
+
+    def take(self) -> dict[str, float]:
+        """Return mean, spread and share of potentiation of each head since the last call, and begin anew."""
+        statistics = {}
+        for name, (count, total, squares, rises) in zip(self._heads, self.sums.T.tolist(), strict=True):
+            if count:
+                mean = total / count
+                statistics[f"{name}_mean"] = mean
+                statistics[f"{name}_spread"] = max(squares / count - mean**2, 0.0) ** 0.5
+                statistics[f"{name}_potentiation"] = rises / count
+        self.sums.zero_()
+        return statistics
+
+
+def weight_statistics(network: Network, projections: Iterable[Projection]) -> dict[str, float]:
+    """Return mean, spread (standard deviation) and saturation (share at a clip) of every plastic projection."""
+    statistics = {}
+    for projection in projections:
+        assert projection.plasticity is not None
+        weights = network.weights_of(projection.name)  # (B, n_pre, n_post)
+        if not projection.autapses:  # self-connections do not exist
+            there = ~torch.eye(*weights.shape[1:], dtype=torch.bool, device=weights.device)
+            weights = weights[:, there]
+        if not weights.numel():
+            continue
+        clipped = (weights <= projection.plasticity.w_min) | (weights >= projection.plasticity.w_max)
+        statistics[f"{projection.name}_mean"] = weights.mean().item()
+        statistics[f"{projection.name}_spread"] = weights.std(unbiased=False).item()
+        statistics[f"{projection.name}_saturation"] = clipped.float().mean().item()
+    return statistics

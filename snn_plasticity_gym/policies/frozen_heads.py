@@ -1,0 +1,74 @@
+"""Heads for acting on the CPU: most events through the lines of their pair, the few others through the layers.
+
+Axes: E events, P pairs, F width of h, H1 and H2 neurons of the two hidden layers.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.kernels.heads import HeadArrays, answer_lines, by_pair, first_layer, last_layer, most_lines
+from snn_plasticity_gym.plasticity.events import LocalState
+from snn_plasticity_gym.policies.heads import ACTING_CHUNK, Head, RuleNetwork
+
+
+class FrozenHeads:
+    """The heads of a network at one moment.
+
+    Args:
+        network: On the CPU, in single precision, with two hidden layers in each head (see `possible`).
+    """
+
+    def __init__(self, network: RuleNetwork) -> None:
+        self._network = network
+        self._heads = [_arrays(cast(Head, head)) for head in network.heads]
+        self._single = [HeadArrays(*(np.float32(part) for part in head)) for head in self._heads]
+        self._lines = np.empty((3, most_lines(*self._heads[0].rows.shape)))
+
+    @staticmethod
+    def possible(network: RuleNetwork) -> bool:
+        """Whether this way is open: else the heads act as `RuleNetwork.act` lets them."""
+        head = network.heads[0]
+        if not isinstance(head, Head) or len(head.layers) != 3:
+            return False
+        weight = head.first.weight
+        return weight.device.type == "cpu" and weight.dtype == torch.float32
+
+    @torch.no_grad()
+    def __call__(self, features: Tensor, state: LocalState) -> Tensor:
+        """Return the mean weight change of each event, (E,), from h of each pair, (P, F)."""
+        output = torch.empty_like(state.weight)  # (E,)
+        others = self._network.other_scalars(state).contiguous().numpy()  # (E, S - 1)
+        pair, group, weight = (column.numpy() for column in (state.pair, state.group, state.weight))
+        events = by_pair(pair, len(features), group, others)
+        for number, (double, single) in enumerate(zip(self._heads, self._single, strict=True)):
+            part = cast(Head, self._network.heads[number]).pair_part(features).numpy()  # (P, H1)
+            left = answer_lines(number, *events, group, weight, others, part, *double, self._lines, output.numpy())
+            hidden = torch.empty(min(len(left), ACTING_CHUNK), single.rows.shape[0])
+            second = torch.empty(len(hidden), single.rows.shape[1])
+            rows = torch.from_numpy(single.rows)
+            for start in range(0, len(left), ACTING_CHUNK):
+                some = left[start : start + ACTING_CHUNK]
+                first_layer(some, pair, part, weight, others, single.scalars, hidden.numpy())
+                torch.mm(hidden[: len(some)], rows, out=second[: len(some)])
+                last_layer(some, second.numpy(), *single[2:], output.numpy())
+        return torch.tanh_(output)
+
+
+def _arrays(head: Head) -> HeadArrays:
+    _, second, last = head.layers
+    return HeadArrays(
+        scalars=_double(head.first.weight[:, head.num_features :].T),
+        rows=_double(second.weight.T),
+        bias=_double(second.bias),
+        last=_double(last.weight[0]),
+        last_bias=last.bias.item(),
+    )
+
+
+def _double(values: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(values.detach().double().numpy())

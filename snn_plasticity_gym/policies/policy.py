@@ -1,0 +1,225 @@
+"""The policy as Stable-Baselines3 knows it: Gaussian weight changes for event slots or flat batches of events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.distributions import DiagGaussianDistribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import Tensor
+
+from snn_plasticity_gym.config.arguments import check_argument, check_arguments
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.config.training import SearchConfig
+from snn_plasticity_gym.networks.spike_history import pack
+from snn_plasticity_gym.plasticity.events import LocalState
+from snn_plasticity_gym.policies.formula import FormulaNetwork, new_network
+from snn_plasticity_gym.policies.frozen_rule import FrozenRule
+from snn_plasticity_gym.policies.heads import EXTRA_KEYS
+
+SLOT_KEYS = ("history", "weight", "group", "kind", "mask")
+
+
+class MaskedGaussian(DiagGaussianDistribution):
+    """Independent Gaussians over event slots, of which only the used ones count."""
+
+    mask: Tensor  # (B, E)
+
+    def of(self, mean: Tensor, log_std: Tensor, mask: Tensor) -> MaskedGaussian:
+        """Set the means (B, E), the common log standard deviation and the mask (B, E)."""
+        self.proba_distribution(mean, log_std)
+        self.mask = mask
+        return self
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Sum the log-probabilities of the used slots: (B, E) -> (B,)."""
+        return (self.distribution.log_prob(actions) * self.mask).sum(dim=1)
+
+    def entropy(self) -> Tensor:
+        """Sum the entropies of the used slots: (B,)."""
+        return (self.distribution.entropy() * self.mask).sum(dim=1)
+
+
+class PlasticityPolicy(ActorCriticPolicy):
+    """A plasticity rule that can be learned: delta_d ~ N(m(s), sigma^2) for every synapse event s.
+
+    The front is shared by all heads and by the critic; each group of synapses has a head of its own (`RuleNetwork`),
+    or one for each kind of event where the environment splits the kinds.
+    In stock Stable-Baselines3 (`A2C(PlasticityPolicy, env)`, `PPO(PlasticityPolicy, env)`) an action is all slots of
+    an observation: log-probability and entropy are sums over the used slots, the value is their mean. `EventA2C` takes
+    each event as an action of its own, through `evaluate_events` and `frozen`.
+
+    Args:
+        observation_space: Of a plasticity environment.
+        action_space: Of a plasticity environment.
+        lr_schedule: Learning rate schedule.
+        sigma: Standard deviation of the weight changes around their mean (sigma_policy); it is not learned.
+        use_kind: Whether the event's kind is part of the state.
+        hidden_sizes: Widths of the hidden layers of heads and critic.
+        channels: Output channels of the front's two convolutions.
+        kernel_sizes: Their widths, odd.
+        critic_lr_scale: Learning rate of the critic over that of front and heads; `EventA2C` heeds it.
+        formula_terms: Products of which the rule is a weighted sum, as "post*x20*w" (`FormulaNetwork`); none:
+            `default_terms`. None: front and heads are the rule, as said above.
+        dt: Length of the environment's time step, ms, by which the traces of a formula are reckoned.
+        kwargs: Further arguments of `ActorCriticPolicy`.
+
+    Raises:
+        ConfigError: The spaces are not those of a plasticity environment, or there is no such rule.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        lr_schedule: Schedule,
+        *args: Any,
+        sigma: float = 0.1,
+        use_kind: bool = False,
+        hidden_sizes: Sequence[int] = (128, 128),
+        channels: tuple[int, int] = (16, 32),
+        kernel_sizes: tuple[int, int] = (5, 5),
+        critic_lr_scale: float = 1.0,
+        formula_terms: Sequence[str] | None = None,
+        dt: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(observation_space, spaces.Dict) or not set(SLOT_KEYS) <= set(observation_space.keys()):
+            raise ConfigError(
+                f"observation_space must be a Dict with {', '.join(SLOT_KEYS)} as plasticity environments have, "
+                f"got {observation_space}"
+            )
+        if not isinstance(action_space, spaces.Box) or action_space.shape != observation_space["mask"].shape:
+            raise ConfigError(f"action_space must be a Box with a number for each slot, got {action_space}")
+        check_arguments(SearchConfig, {"sigma": sigma, "hidden_sizes": hidden_sizes}, {"hidden_sizes": "head_sizes"})
+        check_argument("critic_lr_scale", critic_lr_scale, float, gt=0)
+        self.sigma = sigma
+        self.use_kind = use_kind
+        self.hidden_sizes = tuple(hidden_sizes)
+        self.channels = channels
+        self.kernel_sizes = kernel_sizes
+        self.critic_lr_scale = critic_lr_scale
+        self.formula_terms = None if formula_terms is None else tuple(formula_terms)
+        self.dt = dt
+        group_space = observation_space["group"]
+        assert isinstance(group_space, spaces.MultiDiscrete)
+        self.num_groups = int(group_space.nvec.max())
+        self.extra_keys = [key for key in EXTRA_KEYS if key in observation_space.spaces]
+        super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        data = super()._get_constructor_parameters()
+        for name in ("sigma", "use_kind", "hidden_sizes", "channels", "kernel_sizes", "critic_lr_scale"):
+            data[name] = getattr(self, name)
+        return data | {"formula_terms": self.formula_terms, "dt": self.dt}
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Shape of the networks, as `learned_rule.Architecture` has it."""
+        lists = ("extra_keys", "hidden_sizes", "channels", "kernel_sizes")
+        numbers = {"num_groups": self.num_groups, "use_kind": self.use_kind, "sigma": float(self.sigma)}
+        formula = {}
+        if isinstance(self.rule, FormulaNetwork):
+            formula = {"formula_terms": ["*".join(factors) for factors in self.rule.terms], "dt": float(self.dt)}
+        return numbers | {name: list(getattr(self, name)) for name in lists} | formula
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        """Create the networks and the optimizer, the critic in a parameter group of its own."""
+        self.rule = new_network(
+            self.formula_terms,
+            self.dt,
+            self.num_groups,
+            self.use_kind,
+            self.extra_keys,
+            self.hidden_sizes,
+            self.channels,
+            self.kernel_sizes,
+        )
+        self.register_buffer("log_std", torch.tensor(float(self.sigma)).log())
+        self.action_dist = MaskedGaussian(self.action_space.shape[0])  # type: ignore[index]
+        actor = [*self.rule.front.parameters(), *self.rule.heads.parameters()]
+        critic = list(self.rule.critic.parameters())
+        rate = lr_schedule(1)
+        self.optimizer = self.optimizer_class(
+            [
+                {"params": actor, "lr": rate, "lr_scale": 1.0},
+                {"params": critic, "lr": rate * self.critic_lr_scale, "lr_scale": self.critic_lr_scale},
+            ],
+            **self.optimizer_kwargs,
+        )
+
+    # Slots, for stock Stable-Baselines3.
+
+    def forward(self, obs: PyTorchObs, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Return actions (B, E), values (B, 1) and log-probabilities (B,)."""
+        distribution, values = self._evaluate_slots(obs)
+        actions = distribution.get_actions(deterministic=deterministic)
+        return actions, values, distribution.log_prob(actions)
+
+    def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return values (B, 1), log-probabilities (B,) of the given actions, and entropies (B,)."""
+        distribution, values = self._evaluate_slots(obs)
+        return values, distribution.log_prob(actions), distribution.entropy()
+
+    def get_distribution(self, obs: PyTorchObs) -> MaskedGaussian:
+        """Return the distribution of the weight changes of all slots."""
+        return self._evaluate_slots(obs)[0]
+
+    def predict_values(self, obs: PyTorchObs) -> Tensor:
+        """Return the values of the observations, (B, 1)."""
+        return self._evaluate_slots(obs)[1]
+
+    def _evaluate_slots(self, obs: PyTorchObs) -> tuple[MaskedGaussian, Tensor]:
+        assert isinstance(obs, dict)
+        mask = obs["mask"] > 0  # (B, E)
+        state = _used_slots(obs, mask, self.extra_keys)
+        features = self.rule.features(state)
+        mean = torch.zeros(mask.shape, device=mask.device)  # (B, E)
+        mean = mean.masked_scatter(mask, self.rule.mean(features, state))
+        value = torch.zeros_like(mean).masked_scatter(mask, self.rule.value(features, state))
+        values = value.sum(dim=1, keepdim=True) / mask.sum(dim=1, keepdim=True).clamp(min=1)  # (B, 1)
+        assert isinstance(self.action_dist, MaskedGaussian)
+        return self.action_dist.of(mean, self.log_std, mask), values
+
+    # Flat batches of events, for EventA2C.
+
+    def evaluate_events(self, state: LocalState) -> tuple[Tensor, Tensor]:
+        """Return the mean weight change (E,) and the value (E,) of each event, both with gradient."""
+        features = self.rule.features(state)
+        return self.rule.mean(features, state), self.rule.value(features, state)
+
+    def log_prob(self, mean: Tensor, actions: Tensor) -> Tensor:
+        """Return log N(action; mean, sigma^2) of each event, of the sample before clipping: (E,)."""
+        return torch.distributions.Normal(mean, self.sigma).log_prob(actions)
+
+    @property
+    def entropy(self) -> float:
+        """Entropy of one weight change, in nats: log(sigma sqrt(2 pi e))."""
+        return math.log(self.sigma * math.sqrt(2 * math.pi * math.e))
+
+    def frozen(self, history_length: int) -> FrozenRule:
+        """Return the present rule for acting; it does not follow later updates."""
+        return FrozenRule(self.rule, history_length)
+
+
+def _used_slots(obs: dict[str, Tensor], mask: Tensor, extra_keys: list[str]) -> LocalState:
+    """Return the used slots as a flat batch, in order of lifetime, then slot."""
+    history = obs["history"][mask]  # (E, 2, K)
+    rows = torch.arange(2 * len(history), device=mask.device).view(-1, 2)
+    extras = [obs[key][mask].float() for key in extra_keys]
+    return LocalState(
+        histories=pack(history.flatten(0, 1)),
+        history_length=history.shape[2],
+        pair_pre=rows[:, 0],
+        pair_post=rows[:, 1],
+        pair=torch.arange(len(history), device=mask.device),
+        weight=obs["weight"][mask].float(),
+        group=obs["group"][mask].long(),
+        kind=obs["kind"][mask],
+        extras=torch.stack(extras, dim=1) if extras else history.new_empty(len(history), 0, dtype=torch.float32),
+    )

@@ -1,0 +1,127 @@
+"""Policies from run folders: to be judged as rules, or to start another training from."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+import zlib
+from pathlib import Path
+from typing import cast
+
+import torch
+from stable_baselines3.common.save_util import load_from_zip_file
+
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.policies.formula import FormulaHead, FormulaNetwork
+from snn_plasticity_gym.policies.heads import Head, RuleNetwork
+from snn_plasticity_gym.policies.policy import PlasticityPolicy
+from snn_plasticity_gym.policies.rule_files import DESCRIPTION, NUMBERS, LearnedRule, load_rule
+
+_UNREADABLE = (  # what Stable-Baselines3, torch and pickle raise for files that are something else or damaged
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, OSError, RuntimeError),
+    *(TypeError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error),
+)
+
+
+def load_policy(path: str | Path, device: torch.device | str = "cpu") -> PlasticityPolicy:
+    """Load the policy of a training, whichever algorithm trained it.
+
+    A Stable-Baselines3 zip can run code when it is loaded: load only those that you trust. `load_rule` reads a run's
+    rule files, which cannot.
+
+    Args:
+        path: A run's folder, which has a final.zip, or a zip file.
+        device: Where the policy shall live.
+
+    Raises:
+        ConfigError: There is no such file, or it holds no `PlasticityPolicy`.
+    """
+    path = Path(path)
+    file = path / "final.zip" if path.is_dir() else path
+    if not file.is_file():
+        raise ConfigError(f"no policy at {file}; give the folder of a finished run, or its final.zip")
+    try:
+        data, parameters, _ = load_from_zip_file(file, device=device)
+        assert data is not None
+        policy = PlasticityPolicy(
+            data["observation_space"], data["action_space"], lambda _: 0.0, **data["policy_kwargs"]
+        ).to(device)
+        policy.load_state_dict(parameters["policy"])  # type: ignore[arg-type]
+    except _UNREADABLE as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ConfigError(f"{file} holds no policy of this project: {reason}") from error
+    policy.set_training_mode(False)
+    return policy
+
+
+def load_learned(path: str | Path, device: torch.device | str = "cpu") -> LearnedRule | PlasticityPolicy:
+    """Load the rule of a training: from its rule files, which cannot run code, or from a zip that was asked for.
+
+    Args:
+        path: A run's folder, one of its rule files, or a Stable-Baselines3 zip: see `load_policy` on trust.
+        device: Where the rule shall live.
+
+    Raises:
+        ConfigError: There is no rule of this project.
+    """
+    path = Path(path)
+    if path.name in (NUMBERS, DESCRIPTION) or (path / DESCRIPTION).exists():
+        return load_rule(path, device)
+    return load_policy(path, device)
+
+
+@torch.no_grad()
+def transfer(source: LearnedRule | PlasticityPolicy, target: PlasticityPolicy) -> None:
+    """Copy into `target` what it has in common with `source`, which may come from another environment.
+
+    The front is taken over whole. Heads take over the source's heads in their order, several the same one if there are
+    fewer, so that kinds that are split begin alike: what they make of h, of the weight, of the kind and of extras of
+    the same name. Scalars that the source did not see get weight 0, so that `target` answers as `source` would; so do
+    terms of a formula that the source's formula does not have. The critic likewise.
+
+    Raises:
+        ConfigError: Widths differ, or one is a formula and the other is not.
+    """
+    old, new = source.rule, target.rule
+    forms = ["formula" if isinstance(network, FormulaNetwork) else "network" for network in (old, new)]
+    if forms[0] != forms[1]:
+        raise ConfigError(f"the policy to start from is a {forms[0]}, this one a {forms[1]}; give rule_form={forms[0]}")
+
+    for name in ("hidden_sizes", "channels", "kernel_sizes"):
+        mine, given = getattr(target, name), getattr(source, name)
+        if tuple(mine) != tuple(given):
+            what = "head_sizes" if name == "hidden_sizes" else name
+            raise ConfigError(f"the policy to start from has {what} {tuple(given)}, this one {tuple(mine)}")
+    new.front.load_state_dict(old.front.state_dict())
+    columns = _scalar_columns(source, old), _scalar_columns(target, new)
+    for number, head in enumerate(new.heads):
+        same = old.heads[number * len(old.heads) // len(new.heads)]
+        if isinstance(old, FormulaNetwork) and isinstance(new, FormulaNetwork):
+            _transfer_formula(cast(FormulaHead, same), cast(FormulaHead, head), old, new)
+        else:
+            _transfer_head(cast(Head, same), cast(Head, head), *columns)
+    _transfer_head(old.critic, new.critic, *columns)
+
+
+def _transfer_formula(old: FormulaHead, new: FormulaHead, source: FormulaNetwork, target: FormulaNetwork) -> None:
+    new.coefficients.bias.copy_(old.coefficients.bias)
+    known = {tuple(sorted(factors)): c for factors, c in zip(source.terms, old.coefficients.weight[0], strict=True)}
+    for place, factors in enumerate(target.terms):
+        new.coefficients.weight[0, place] = known.get(tuple(sorted(factors)), 0.0)
+
+
+def _scalar_columns(policy: LearnedRule | PlasticityPolicy, network: RuleNetwork) -> dict[str, int]:
+    """Return the column of each scalar in a head's first layer, by name; see `RuleNetwork.scalars`."""
+    names = ["weight", *(["pre", "post", "both"] if policy.use_kind else []), *policy.extra_keys]
+    return {name: network.front.out_features + place for place, name in enumerate(names)}
+
+
+def _transfer_head(old: Head, new: Head, old_columns: dict[str, int], new_columns: dict[str, int]) -> None:
+    state = {name: value for name, value in old.state_dict().items() if name != "first.weight"}
+    new.load_state_dict(state, strict=False)
+    features = old.num_features
+    new.first.weight.zero_()
+    new.first.weight[:, :features] = old.first.weight[:, :features]
+    for name, column in new_columns.items():
+        if name in old_columns:
+            new.first.weight[:, column] = old.first.weight[:, old_columns[name]]

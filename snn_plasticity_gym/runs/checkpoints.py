@@ -1,0 +1,113 @@
+"""Checkpoints of a run: everything that goes on, written whole or not at all.
+
+A checkpoint is `images_<number>-<start of its SHA-256>.pt`, named in the manner of `torch.hub`: a file that is not
+what was written cannot pass for one. `torch.load(weights_only=True)` reads it; it cannot run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from snn_plasticity_gym.utils.files import atomic_path
+
+VERSION = 2  # of what checkpoints hold; raised when an older one can no longer be resumed
+DIGITS = 16  # of the checksum in a name
+
+_logger = logging.getLogger("snn_plasticity_gym")
+
+
+class Checkpoints:
+    """The newest checkpoints in a folder.
+
+    Args:
+        folder: Where they are.
+        keep: How many stay.
+    """
+
+    def __init__(self, folder: Path, keep: int = 3) -> None:
+        self._folder = folder
+        self._keep = keep
+        self._failed = False  # the last attempt
+
+    def paths(self) -> list[Path]:
+        """Return the files, newest last; of the same image, the one written last."""
+        return sorted(self._folder.glob("images_*-*.pt"), key=lambda path: (_images(path), path.stat().st_mtime_ns))
+
+    def save(self, images: int, state: dict[str, Any]) -> Path:
+        """Write a checkpoint, and remove the oldest ones.
+
+        Args:
+            images: Images shown so far.
+            state: Tensors, numbers, texts, lists, tuples and dicts.
+
+        Raises:
+            OSError: It could not be written; those that were there still are.
+        """
+        buffer = io.BytesIO()
+        torch.save({"version": VERSION, **state}, buffer)
+        content = buffer.getbuffer()
+        path = self._folder / f"images_{images:09d}-{hashlib.sha256(content).hexdigest()[:DIGITS]}.pt"
+        self._folder.mkdir(exist_ok=True)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
+        for old in self.paths()[: -self._keep]:
+            old.unlink()
+        return path
+
+    def attempt(self, images: int, state: dict[str, Any]) -> bool:
+        """Save, or warn that it could not be, unless the attempt before has; return whether it could."""
+        try:
+            self.save(images, state)
+        except OSError as error:
+            if not self._failed:
+                what = error.strerror or error
+                _logger.warning("no checkpoint at %d images: %s; every update tries again", images, what)
+            self._failed = True
+            return False
+        self._failed = False
+        return True
+
+    def newest(self) -> dict[str, Any] | None:
+        """Return the newest checkpoint that is whole, or None; a warning names each one that is not.
+
+        Raises:
+            ValueError: It was written by another version of the project.
+        """
+        for path in reversed(self.paths()):
+            state = _read(path)
+            if state is None:
+                _logger.warning("the checkpoint %s is damaged; the one before it is used", path)
+            elif state.get("version") != VERSION:
+                raise ValueError(f"{path} is a checkpoint of another version of the project; use that one to resume it")
+            else:
+                return state
+        return None
+
+    def tidy(self) -> None:
+        """Remove what a process that was killed while it wrote has left."""
+        for path in self._folder.glob(".images_*.pt"):
+            path.unlink()
+
+
+def _images(path: Path) -> int:
+    number = path.stem.removeprefix("images_").partition("-")[0]
+    return int(number) if number.isdigit() else -1
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return what a checkpoint holds; None if it is not what was written."""
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest()[:DIGITS] != path.stem.rpartition("-")[2]:
+        return None
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError):
+        return None
+    return state if isinstance(state, dict) else None

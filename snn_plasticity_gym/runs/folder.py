@@ -1,0 +1,212 @@
+"""Run folders: where a training writes, and the logger that writes there.
+
+A run folder `runs/<env>/<name>/` is complete by itself: what was asked for (config.yaml), under what conditions
+(manifest.json), what happened (metrics.csv) and what was learned (checkpoints/, rule.safetensors and rule.json,
+final.zip). Figures are made from run folders. W&B (`wandb_writer`) gets the same numbers in addition.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from stable_baselines3.common.logger import HumanOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
+
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.runs.tables import Table
+from snn_plasticity_gym.utils.files import atomic_path
+
+PACKAGES = ("snn-plasticity-gym", "torch", "gymnasium", "stable-baselines3", "numpy", "wandb")
+
+
+class RunFolder:
+    """The folder of one run and the paths in it; `create` makes a new one."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.config_yaml = self.path / "config.yaml"
+        self.manifest_json = self.path / "manifest.json"
+        self.metrics_csv = self.path / "metrics.csv"
+        self.checkpoints = self.path / "checkpoints"
+        self.final = self.path / "final.zip"
+
+    @classmethod
+    def create(
+        cls,
+        env: str,
+        config: Mapping[str, Any],
+        *,
+        seed: int,
+        name: str = "",
+        root: str | Path = "runs",
+        dataset: Mapping[str, Any] | None = None,
+        command: Sequence[str] | None = None,
+    ) -> RunFolder:
+        """Make the folder `root/env/name` and write down what the run is.
+
+        Args:
+            env: Environment id.
+            config: All settings, flat and of plain types (`schema.to_dict`).
+            seed: Seed of the run, the drawn one if none was asked for.
+            name: Name of the run; empty for time and seed, made unique.
+            root: Folder of all runs.
+            dataset: Name, checksum and directory of the data, as the manifest shall tell it.
+            command: Command line; that of this process if None.
+
+        Raises:
+            ConfigError: The folder holds something already, its name is no folder name, or it cannot be written.
+        """
+        if name and (name in (".", "..") or Path(name).name != name):
+            raise ConfigError(f"the name of a run must be a plain folder name, got {name!r}")
+        path = Path(root) / env.rpartition(":")[2] / (name or f"{datetime.now():%Y%m%d-%H%M%S}-seed{seed}")
+        try:
+            path = _make_given_folder(path) if name else _make_unique_folder(path)
+            run = cls(path)
+            run.checkpoints.mkdir()
+            run.write(run.config_yaml, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+            manifest = _manifest(seed, dataset, sys.argv if command is None else command)
+            run.write(run.manifest_json, json.dumps(manifest, indent=2, default=str) + "\n")
+        except OSError as error:
+            raise ConfigError(f"cannot write the run folder {path}: {error.strerror or error}") from error
+        return run
+
+    @classmethod
+    def reopen(cls, path: str | Path, config: Mapping[str, Any]) -> RunFolder:
+        """Open the folder of a run that goes on, and write down its settings.
+
+        Raises:
+            ConfigError: It is no run folder, or it cannot be written.
+        """
+        run = cls(path)
+        if not run.manifest_json.is_file():
+            raise ConfigError(f"no run at {path}; give a run's folder, which has a manifest.json")
+        try:
+            run.write(run.config_yaml, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        except OSError as error:
+            raise ConfigError(f"cannot write the run folder {path}: {error.strerror or error}") from error
+        return run
+
+    @property
+    def wandb_id(self) -> str:
+        """Id of the run on W&B, the same however often the run is resumed."""
+        return str(json.loads(self.manifest_json.read_text(encoding="utf-8"))["wandb_id"])
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a text file whole or not at all."""
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def make_logger(run: RunFolder, *writers: KVWriter | None, verbose: int = 0) -> Logger:
+    """SB3's logger for a run.
+
+    Args:
+        run: Run folder.
+        writers: What writes: `MetricsCSV`, W&B, TensorBoard; None is left out.
+        verbose: Whether a table is shown on stdout, too.
+    """
+    formats = [writer for writer in writers if writer is not None]
+    if verbose:
+        formats.append(HumanOutputFormat(sys.stdout))
+    return Logger(str(run.path), formats)
+
+
+def tensorboard_writer(run: RunFolder, wanted: bool) -> KVWriter | None:
+    """What writes TensorBoard's files into a run's folder; None if it is not wanted."""
+    return _TensorBoard(str(run.path / "tensorboard")) if wanted else None
+
+
+class _TensorBoard(TensorBoardOutputFormat):
+    """SB3's writer, which writes tables as texts in Markdown."""
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        known = {key: value.markdown() if isinstance(value, Table) else value for key, value in key_values.items()}
+        super().write(known, key_excluded, step)
+
+
+def require_tensorboard(wanted: bool) -> None:
+    """Refuse to write for TensorBoard where it is not installed.
+
+    Raises:
+        ConfigError: It is wanted and not there.
+    """
+    if wanted and importlib.util.find_spec("tensorboard") is None:
+        raise ConfigError("tensorboard is not installed; pip install tensorboard, or leave --tensorboard out")
+
+
+def _make_given_folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    if any(path.iterdir()):
+        raise ConfigError(f"the run folder {path} is not empty; choose another name or remove it")
+    return path
+
+
+def _make_unique_folder(path: Path) -> Path:
+    """Make the folder or the first of path-2, path-3, ...; `mkdir` decides between processes of the same second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    candidate, number = path, 1
+    while True:
+        try:
+            candidate.mkdir()
+            return candidate
+        except FileExistsError:
+            number += 1
+            candidate = path.with_name(f"{path.name}-{number}")
+
+
+def _manifest(seed: int, dataset: Mapping[str, Any] | None, command: Sequence[str]) -> dict[str, Any]:
+    """The conditions of a run. The process's environment variables are no part of it: they hold keys."""
+    return {
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": list(command),
+        "seed": seed,
+        "wandb_id": uuid.uuid4().hex[:8],
+        "dataset": None if dataset is None else dict(dataset),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "packages": package_versions(),
+        "git": _git_state(Path(__file__).resolve().parents[1]),
+    }
+
+
+def package_versions() -> dict[str, str | None]:
+    """Versions of the packages that decide what a run computes."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_state(root: Path) -> dict[str, Any] | None:
+    """Commit of the project, and whether files differ from it; None if `root` is no checkout."""
+    if not (root / ".git").exists():  # `git` itself would also find a stranger's repository further up
+        return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # parallel runs must not lock the index
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, env=environment)
+        return done.stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

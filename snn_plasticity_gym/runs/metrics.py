@@ -1,0 +1,104 @@
+"""metrics.csv: one row for each time that numbers are logged, on the disk as soon as it is there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
+
+from snn_plasticity_gym.utils.files import atomic_path
+
+_logger = logging.getLogger("snn_plasticity_gym")
+
+
+class MetricsCSV(KVWriter):
+    """Writes SB3's logged numbers and texts, with a column `global_step`; histograms and figures fit in no cell.
+
+    A row is appended; a new column rewrites the file whole or not at all. If the disk is full, a warning says so, and
+    the row is written with a later one.
+
+    Args:
+        path: The file.
+        rows: Rows of an earlier process that stay; those after them are dropped. 0 begins a new file.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+
+    def __init__(self, path: str | Path, rows: int = 0) -> None:
+        self._path = Path(path)
+        self._columns: list[str] = []
+        self._waiting: list[dict[str, Any]] = []
+        self._warned = False
+        self.rows = 0  # in the file
+        columns: list[str] = []
+        kept: list[dict[str, str]] = []
+        if rows:
+            with self._path.open(encoding="utf-8", newline="") as file:
+                reader = csv.DictReader(file)
+                columns = list(reader.fieldnames or ())
+                kept = [row for _, row in zip(range(rows), reader, strict=False)]
+            if len(kept) < rows:
+                _logger.warning("%s has only %d of the %d rows that were written", path, len(kept), rows)
+        self._rewrite(columns, kept)
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        """Append a row, unless it would say nothing."""
+        cells = {key: _scalar(value) for key, value in filter_excluded_keys(key_values, key_excluded, "csv").items()}
+        cells = {key: value for key, value in cells.items() if value is not None}
+        if cells:
+            self._waiting.append({"global_step": step} | cells)
+        try:
+            self._flush()
+        except OSError as error:
+            if not self._warned:
+                _logger.warning("cannot write %s (%s); trying again with each row", self._path, error.strerror or error)
+            self._warned = True
+
+    def _flush(self) -> None:
+        """Bring all waiting rows to the disk, or leave the file as it is."""
+        names = dict.fromkeys(name for row in self._waiting for name in row)
+        if not names.keys() <= set(self._columns):
+            with self._path.open(encoding="utf-8", newline="") as file:
+                before = list(csv.DictReader(file))
+            columns = [*self._columns, *(name for name in names if name not in self._columns)]
+            self._rewrite(columns, [*before, *self._waiting])
+        else:
+            size = self._path.stat().st_size
+            try:
+                with self._path.open("a", encoding="utf-8", newline="") as file:
+                    file.write(_text(self._columns, self._waiting))
+            except OSError:
+                os.truncate(self._path, size)  # half a row would spoil the next one
+                raise
+            self.rows += len(self._waiting)
+        self._waiting, self._warned = [], False
+
+    def _rewrite(self, columns: list[str], rows: list[Any]) -> None:
+        header = [dict(zip(columns, columns, strict=True))] if columns else []
+        with atomic_path(self._path) as temporary:
+            temporary.write_text(_text(columns, [*header, *rows]), encoding="utf-8", newline="")
+        self._columns, self.rows = columns, len(rows)
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+
+def _text(columns: list[str], rows: list[Any]) -> str:
+    text = io.StringIO(newline="")
+    csv.DictWriter(text, columns, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _scalar(value: Any) -> Any:
+    """A number or a text as it is, an array of one element as its number, None for everything else."""
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return value.item() if value.ndim == 0 else None
+    return value if isinstance(value, bool | int | float | str | np.generic) else None

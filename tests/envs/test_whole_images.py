@@ -1,0 +1,218 @@
+"""The compiled way through an image is the way event by event, in every network and by every rule."""
+
+import dataclasses
+import pickle
+import time
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.envs.whole_images import closed_form_of
+from snn_plasticity_gym.rules import RULES, make_rule
+from snn_plasticity_gym.rules.triplet_stdp import TRIPLET_FITS
+
+UNSUP, SEMI = "SNNPlastic-Unsup2-v0", "SNNPlastic-Semi-v0"
+SMALL = {"dataset": "digits", "num_steps": 25, "history_length": 25, "max_rate": 0.1}
+DIEHL_COOK = {**SMALL, "n_exc": 12, "gain_input_exc": 2.0, "eta_exc": 0.05, "eta_inh": 0.05}
+HOMEOSTASIS = {
+    "exc_refractory": 3.0,
+    "exc_theta_plus": 2.0,
+    "exc_tau_theta": 50.0,
+    "exc_one_spike": True,
+    "exc_v_min": -70.0,
+    "w_exc_sum": 80.0,
+    "inh_refractory": 2.0,
+}
+FEEDFORWARD = {**SMALL, "hidden_sizes": [9, 7], "w_init": 6.0, "max_rate": 0.4, "eta": 0.01}
+CLOSED = [name for name in RULES if name not in ("random", "delta", "reward-stdp")]
+
+
+def by_events(rule):
+    """The rule without its closed form."""
+    return lambda events: rule(events)
+
+
+def assert_same_lives(env_id, rule, config, images=4, num_envs=2, seed=5):
+    """Live by a rule in both ways: spikes, events, rewards, thresholds and statistics agree, weights up to rounding."""
+    fast, slow = (PlasticityVectorEnv(env_id, num_envs=num_envs, **config) for _ in range(2))
+    assert closed_form_of(rule, fast.config, fast.engine.task) is not None
+    fast.reset(seed=seed), slow.reset(seed=seed)
+    fast.live(rule), slow.live(by_events(rule))  # reset has taken the first step of this image: both go by events
+    moved = False
+    for _ in range(images):
+        before = fast.engine.network.weights.clone()
+        one, other = fast.live(rule), slow.live(by_events(rule))
+        for name, raster in fast.engine.raster.items():
+            if fast.engine.network.populations[name].lif is not None:
+                assert torch.equal(raster, slow.engine.raster[name]), name
+        assert one.num_events.tolist() == other.num_events.tolist()
+        torch.testing.assert_close(one.reward, other.reward)
+        assert one.winners.tolist() == other.winners.tolist()
+        weights = fast.engine.network.weights
+        torch.testing.assert_close(weights, slow.engine.network.weights, rtol=0, atol=3e-7)
+        moved |= not torch.equal(weights, before)
+    for name, state in fast.engine.network.states.items():
+        torch.testing.assert_close(state.theta, slow.engine.network.states[name].theta)
+    changes, others = fast.engine.changes.take(), slow.engine.changes.take()
+    assert changes.keys() == others.keys()
+    for key, value in changes.items():  # a change that is 0 but for rounding may count as a rise
+        assert value == pytest.approx(others[key], rel=1e-2 if "potentiation" in key else 1e-3, abs=1e-8), key
+    spikes = {name: int(raster.sum()) for name, raster in fast.engine.raster.items()}
+    return moved, spikes
+
+
+SQUARES = {**HOMEOSTASIS, "w_exc_sum": 6.0, "exc_norm": "l2"}
+
+
+@pytest.mark.parametrize("options", [{}, HOMEOSTASIS, SQUARES], ids=["plain", "homeostasis", "l2"])
+@pytest.mark.parametrize("name", CLOSED)
+def test_every_rule_in_the_diehl_cook_network(name, options):
+    scale = {} if name == "zero" else {"scale": 0.05}
+    moved, spikes = assert_same_lives(UNSUP, make_rule(name, **scale), {**DIEHL_COOK, **options})
+    assert moved is (name != "zero") or options  # column sums move the weights, too
+    assert spikes["exc"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("stdp", {"pairing": "nearest"}),
+        ("stdp", {"coincident": True, "mu_plus": 0.3, "mu_minus": 0.7}),
+        ("stdp", {"inhibitory": "fixed", "alpha": 2.0}),
+        ("stdp", {"w_max": 0.3}),
+        ("target-stdp", {"bounds": "soft", "mu": 1.0}),
+        ("target-stdp", {"pairing": "nearest", "coincident": False, "mu": 0.0}),
+        ("target-stdp", {"learning_rate": 3.0, "x_tar": 1.5}),
+        ("triplet-stdp", TRIPLET_FITS["hippocampus-nearest"]),
+        ("oja", {"coincident": False, "learning_rate": 0.3}),
+        ("bcm", {"theta_min": 0.2, "learning_rate": 0.3}),
+    ],
+)
+def test_every_parameter_that_changes_the_formula(name, parameters):
+    moved, _ = assert_same_lives(UNSUP, make_rule(name, scale=0.05, **parameters), DIEHL_COOK)
+    assert moved
+
+
+@pytest.mark.parametrize("factor_steps", [0, 7])
+@pytest.mark.parametrize("factor", ["reward", "teaching", "feedback"])
+def test_the_delta_rule_under_every_third_factor(factor, factor_steps):
+    if factor == "reward" and factor_steps:
+        pytest.skip("refused by the settings")
+    config = {**FEEDFORWARD, "third_factor": factor, "factor_steps": factor_steps}
+    moved, spikes = assert_same_lives(SEMI, make_rule("delta", gain=0.7), config)
+    assert moved and min(spikes.values()) > 0
+
+
+@pytest.mark.parametrize("name", ["reward-stdp", "stdp", "target-stdp"])
+def test_changes_held_back_for_the_reward(name):
+    config = {**DIEHL_COOK, "modulation": "reward", "tau_eligibility": 15.0}
+    moved, _ = assert_same_lives(UNSUP, make_rule(name, scale=0.05), config)
+    assert moved
+
+
+def test_the_delta_rule_held_back_for_the_reward():
+    config = {**FEEDFORWARD, "third_factor": "feedback", "modulation": "reward", "tau_eligibility": 15.0}
+    moved, _ = assert_same_lives(SEMI, make_rule("delta"), config)
+    assert moved
+
+
+@pytest.mark.parametrize(
+    ("env_id", "name", "config"),
+    [(UNSUP, "stdp", DIEHL_COOK), (SEMI, "delta", {**FEEDFORWARD, "third_factor": "feedback"})],
+)
+def test_learning_rates_that_fall(env_id, name, config):
+    moved, _ = assert_same_lives(env_id, make_rule(name), {**config, "eta_decay": 1.5})
+    assert moved
+
+
+def test_rules_of_traces_in_a_feedforward_network():
+    moved, _ = assert_same_lives(SEMI, make_rule("stdp", scale=0.01), FEEDFORWARD)
+    assert moved
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sampled_from(["stdp", "triplet-stdp", "target-stdp", "oja", "bcm"]),
+    st.integers(1, 4),
+    st.integers(1, 9),
+    st.integers(1, 30),
+    st.floats(0.5, 5.0),
+    st.integers(0, 1000),
+)
+def test_networks_of_any_shape(name, num_envs, n_exc, num_steps, gain, seed):
+    config = {**DIEHL_COOK, "n_exc": n_exc, "num_steps": num_steps, "history_length": num_steps, "gain_input_exc": gain}
+    assert_same_lives(UNSUP, make_rule(name, scale=0.05), config, images=2, num_envs=num_envs, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "name", "config"),
+    [
+        (UNSUP, "random", DIEHL_COOK),
+        (UNSUP, "stdp", {**DIEHL_COOK, "history_length": 10}),
+        (UNSUP, "stdp", {**DIEHL_COOK, "event_kinds": "split"}),
+        ("SNNPlastic-Grad-v0", "stdp", {**FEEDFORWARD, "layer_scalars": [0.3, 0.6, 1.0]}),
+        (SEMI, "delta", FEEDFORWARD),
+    ],
+    ids=["no closed form", "K < T", "two phases", "rewards by event", "no factor"],
+)
+def test_what_has_to_go_by_events(env_id, name, config):
+    env = PlasticityVectorEnv(env_id, num_envs=1, **config)
+    assert closed_form_of(make_rule(name), env.config, env.engine.task) is None
+
+
+def test_an_image_whose_events_were_asked_for_is_ended_by_events():
+    """`events` has taken the first step: the rest of that image, and no more, goes the slow way."""
+    fast, slow = (PlasticityVectorEnv(UNSUP, num_envs=2, **DIEHL_COOK) for _ in range(2))
+    rule = make_rule("stdp")
+    for env, way in ((fast, rule), (slow, by_events(rule))):
+        env.reset(seed=1)
+        env.live(way)
+        for _ in range(3):
+            env.apply(rule(env.events()))
+        env.live(way)
+        env.live(way)
+    torch.testing.assert_close(fast.engine.network.weights, slow.engine.network.weights, rtol=0, atol=3e-7)
+    assert fast.engine.ages.tolist() == slow.engine.ages.tolist() == [3, 3]
+
+
+def test_responses_are_those_of_frozen_networks():
+    """As after a life without plasticity and with thresholds that stay; nothing of the networks changes."""
+    env = PlasticityVectorEnv(UNSUP, num_envs=3, **DIEHL_COOK, **HOMEOSTASIS)
+    env.reset(seed=2)
+    for _ in range(3):
+        env.live(make_rule("stdp", scale=0.05))
+    engine = env.engine
+    before = pickle.dumps((engine.network, engine.raster, engine.task))
+    spikes = torch.rand(25, 784, generator=torch.Generator().manual_seed(0)) < 0.05
+    counts = engine.compiled.respond(spikes)
+    assert pickle.dumps((engine.network, engine.raster, engine.task)) == before
+
+    network = pickle.loads(pickle.dumps(engine.network))
+    assert network.states["exc"].theta.max() > 0
+    for name, population in network.populations.items():
+        if population.lif is not None:  # a decay of 1 and no rise
+            frozen = population.lif._replace(theta_plus=0.0)
+            network.populations[name] = dataclasses.replace(population, lif=frozen)
+    network.rest(torch.arange(3))
+    expected = sum(network.advance({"input": step.expand(3, -1)}).spikes["exc"].long() for step in spikes)  # (B, N)
+    assert torch.equal(counts, expected) and counts.sum() > 0
+    assert len({tuple(row) for row in counts.tolist()}) == 3  # three networks, one input
+
+
+def test_it_is_much_faster():
+    """A regression guard by ratio, one lifetime: the event path took 20 to 200 times as long."""
+    config = {**DIEHL_COOK, "n_exc": 100}
+    env = PlasticityVectorEnv(UNSUP, num_envs=1, **config)
+    rule = make_rule("stdp")
+    seconds = {}
+    env.reset(seed=0)
+    for name, way in (("events", by_events(rule)), ("compiled", rule)):
+        env.live(way)
+        began = time.process_time()
+        for _ in range(5):
+            env.live(way)
+        seconds[name] = time.process_time() - began
+    assert seconds["events"] > 5 * seconds["compiled"]

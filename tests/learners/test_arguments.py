@@ -1,0 +1,249 @@
+"""Arguments of learners, policies, networks and buffers: one line for everything that is refused."""
+
+import inspect
+import math
+from typing import Any
+
+import gymnasium
+import pytest
+import torch
+from gymnasium import spaces
+from toys import bandit
+
+import snn_plasticity_gym  # noqa: F401
+from snn_plasticity_gym.config.schema import SettingInfo, setting_fields
+from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
+from snn_plasticity_gym.learners.a2c import EventA2C
+from snn_plasticity_gym.learners.arguments import NAMES, OTHERS
+from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer
+from snn_plasticity_gym.learners.evolution import EventES
+from snn_plasticity_gym.learners.ppo import EventPPO
+from snn_plasticity_gym.policies.front import SpikeFront
+from snn_plasticity_gym.policies.heads import Head, RuleNetwork
+from snn_plasticity_gym.policies.policy import PlasticityPolicy
+
+ID = "SNNPlastic-Unsup1-v0"
+LEARNERS = {"a2c": (EventA2C, A2CConfig), "ppo": (EventPPO, PPOConfig), "es": (EventES, ESConfig)}
+SLOTS = {"history": spaces.Box(0, 1, (4, 2, 6))}
+NOT_NUMBERS = [math.nan, math.inf, -math.inf, "1", None, True, (1,)]
+
+
+@pytest.fixture(scope="module")
+def env():
+    return bandit(6)
+
+
+def own_settings(name: str) -> list[tuple[str, SettingInfo]]:
+    """Arguments of a learner that are settings of its trainer, by argument."""
+    learner, config = LEARNERS[name]
+    arguments = {argument for base in learner.__mro__[:2] for argument in inspect.signature(base).parameters}
+    settings = {info.name: info for info in setting_fields(config)}
+    pairs = [(argument, NAMES.get(argument, argument)) for argument in sorted(arguments.difference(OTHERS))]
+    return [(argument, settings[setting]) for argument, setting in pairs if setting in settings]
+
+
+EVERY = [(name, *pair) for name in LEARNERS for pair in own_settings(name)]
+
+
+def refusal(make: Any, *arguments: Any, **named: Any) -> str:
+    """The one line that wrong arguments get."""
+    with pytest.raises(ValueError) as caught:
+        make(*arguments, **named)
+    message = str(caught.value)
+    assert message and "\n" not in message
+    return message
+
+
+def values_it_cannot_take(info: SettingInfo) -> list[Any]:
+    if info.kind is bool:
+        return [1, "yes", None]
+    if info.kind is str:
+        return [1, None, "", "nonsense"]
+    wrong = [value for value in NOT_NUMBERS if value is not None or not info.optional]
+    wrong += [1.5] if info.kind is int else []
+    return wrong + [bound + {"ge": -1, "gt": 0, "le": 1, "lt": 0}[key] for key, bound in info.bounds]
+
+
+@pytest.mark.parametrize(("name", "argument", "info"), EVERY, ids=[f"{name}-{argument}" for name, argument, _ in EVERY])
+def test_no_argument_of_a_learner_takes_what_its_setting_does_not(name, argument, info, env):
+    for value in values_it_cannot_take(info):
+        message = refusal(LEARNERS[name][0], "PlasticityPolicy", env, **{argument: value})
+        assert message.startswith(f"{argument} must be ") and f"got {value!r}" in message
+
+
+def test_all_arguments_of_learners_but_a_few_are_checked_so():
+    for learner, config in LEARNERS.values():
+        settings = {info.name for info in setting_fields(config)}
+        unchecked = {name for name in inspect.signature(learner).parameters if NAMES.get(name, name) not in settings}
+        assert unchecked == {"policy", "kwargs"} | ({"_init_setup_model"} if learner is not EventES else set())
+
+
+# Each: the learner, its arguments, and what the line must name: argument, value, what is allowed.
+BAD = [
+    # What settings do not know
+    ("a2c", {"policy": "MlpPolicy"}, ["policy must be 'PlasticityPolicy'", "got 'MlpPolicy'"]),
+    ("a2c", {"policy": torch.nn.Linear}, ["policy must be 'PlasticityPolicy'", "Linear"]),
+    ("ppo", {"policy": None}, ["policy must be 'PlasticityPolicy'", "got None"]),
+    ("a2c", {"env": None}, ["env must be an environment or its id, got None"]),
+    ("a2c", {"seed": -1}, ["seed must be", "greater than or equal to 0", "got -1"]),
+    ("es", {"seed": 2**32}, ["seed must be", "less than or equal to 4294967295", "got 4294967296"]),
+    ("ppo", {"seed": 1.5}, ["seed must be", "integer", "None", "got 1.5"]),
+    ("ppo", {"seed": math.nan}, ["seed must be", "got nan"]),
+    ("a2c", {"device": "tpu0"}, ["device must be one of cpu", "got 'tpu0'"]),
+    ("es", {"device": 1.5}, ["device must be one of cpu", "got 1.5"]),
+    ("a2c", {"policy_kwargs": 3}, ["policy_kwargs must be a dict", "got 3"]),
+    ("ppo", {"policy_kwargs": {"sigma": -1.0}}, ["sigma must be greater than 0, got -1.0"]),
+    # What SB3 gives further names
+    ("a2c", {"learning_rate": "1e-3"}, ["learning_rate must be", "number", "got '1e-3'"]),
+    ("es", {"learning_rate": 0.0}, ["learning_rate must be greater than 0, got 0.0"]),
+    ("es", {"gamma_lifetime": 1.5}, ["gamma_lifetime must be", "less than or equal to 1, got 1.5"]),
+    # Contradictions
+    ("a2c", {"credit_horizon": 3, "n_steps": 2}, ["credit_horizon must be at most n_steps=2", "got 3"]),
+    ("ppo", {"credit_horizon": 2, "n_steps": 2, "credit_from": 2}, ["credit_from must be less than credit_horizon=2"]),
+    ("a2c", {"mirrored": True}, ["mirrored needs exploration rule", "got independent and 6"]),
+    ("ppo", {"num_envs": 3, "mirrored": True, "exploration": "rule"}, ["even num_envs", "got rule and 3"]),
+    ("a2c", {"num_envs": 1, "exploration": "rule"}, ["exploration rule", "num_envs of at least 2, got 1"]),
+    ("a2c", {"num_envs": 1, "baseline": "lifetimes"}, ["baseline lifetimes", "num_envs of at least 2, got 1"]),
+    ("es", {"n_steps": 3, "credit_horizon": 2}, ["n_steps must be a multiple of credit_horizon=2", "got 3"]),
+    ("es", {"num_envs": 3}, ["at least 4 rules", "num_envs times n_steps / credit_horizon", "got 3"]),
+    ("es", {"exploration": "independent"}, ["exploration is 'rule' in an evolution strategy, got 'independent'"]),
+    ("es", {"perturb": "last"}, ["perturb is 'head' in an evolution strategy, got 'last'; leave it out"]),
+    ("es", {"baseline": "critic"}, ["baseline is 'lifetimes' in an evolution strategy, got 'critic'"]),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "parts"), BAD, ids=[f"{name}-{given}" for name, given, _ in BAD])
+def test_bad_arguments_of_learners_are_refused_in_one_line(name, arguments, parts, env):
+    given = dict(arguments)
+    num_envs = given.pop("num_envs", 6)
+    given = {"policy": "PlasticityPolicy", "env": bandit(num_envs) if num_envs != 6 else env} | given
+    message = refusal(LEARNERS[name][0], **given)
+    for part in parts:
+        assert part in message
+
+
+def test_several_mistakes_are_named_together(env):
+    message = refusal(EventA2C, "PlasticityPolicy", env, n_steps=0, gamma=2.0)
+    assert "n_steps must be" in message and "gamma must be" in message
+
+
+def test_nothing_is_made_before_arguments_are_checked(monkeypatch):
+    made = []
+    monkeypatch.setattr(gymnasium, "make", lambda *arguments, **named: made.append(arguments))
+    assert "gamma must be" in refusal(EventA2C, "PlasticityPolicy", ID, gamma=2.0)
+    assert not made
+
+
+def test_schedules_are_functions_and_numbers_may_be_numpys(env):
+    model = EventPPO("PlasticityPolicy", env, learning_rate=lambda left: 1e-3 * left, clip_range=lambda left: left)
+    assert model.policy.optimizer.param_groups[0]["lr"] == 1e-3
+    assert "gamma must be" in refusal(EventPPO, "PlasticityPolicy", env, gamma=lambda left: left)
+    EventA2C("PlasticityPolicy", env, n_steps=torch.tensor([2]).numpy()[0], gamma=torch.ones(1).numpy()[0])
+
+
+def test_loading_asks_for_as_many_lifetimes_as_the_rules_need(tmp_path, env):
+    EventA2C("PlasticityPolicy", env, exploration="rule").save(tmp_path / "model.zip")
+    message = refusal(EventA2C.load, tmp_path / "model.zip", env=bandit(1))
+    assert message == "exploration rule compares lifetimes, so it needs at least 2, got 1"
+    EventES("PlasticityPolicy", bandit(2), n_steps=2).save(tmp_path / "es.zip")
+    assert EventES.load(tmp_path / "es.zip", env=bandit(2)).n_steps == 2
+
+
+BAD_POLICY = [
+    ({"sigma": 0.0}, "sigma must be greater than 0, got 0.0"),
+    ({"sigma": math.nan}, "sigma must be a finite number, greater than 0, got nan"),
+    ({"sigma": "0.1"}, "sigma must be a valid number, greater than 0, got '0.1'"),
+    ({"sigma": None}, "sigma must be a valid number, greater than 0, got None"),
+    ({"use_kind": 1}, "use_kind must be a valid boolean, got 1"),
+    ({"hidden_sizes": 8}, "hidden_sizes must be a list of integers, greater than or equal to 1, got 8"),
+    ({"hidden_sizes": ()}, "hidden_sizes must have 1 to 16 entries, got 0"),
+    ({"hidden_sizes": (8,) * 17}, "hidden_sizes must have 1 to 16 entries, got 17"),
+    ({"hidden_sizes": (8, 0)}, "hidden_sizes[1] must be greater than or equal to 1, got 0"),
+    ({"hidden_sizes": (8, 2.5)}, "hidden_sizes[1] must be a valid integer, got 2.5"),
+    (
+        {"hidden_sizes": (1 << 20,)},
+        "hidden_sizes[0] must be greater than or equal to 1 and less than or equal to 16384, got 1048576",
+    ),
+    ({"channels": (16,)}, "channels must have 2 entries, got 1"),
+    (
+        {"channels": (16, 0)},
+        "channels[1] must be greater than or equal to 1 and less than or equal to 16384, got 0",
+    ),
+    ({"channels": (math.inf, 32)}, "channels[0] must be a valid integer, got inf"),
+    ({"kernel_sizes": 5}, "kernel_sizes must be a list of integers, got 5"),
+    ({"kernel_sizes": (5, 5, 5)}, "kernel_sizes must have 2 entries, got 3"),
+    ({"kernel_sizes": (5.0, 5)}, "kernel_sizes[0] must be a valid integer, got 5.0"),
+    ({"kernel_sizes": (4, 5)}, "kernel_sizes must be odd and positive, got (4, 5)"),
+    ({"kernel_sizes": (9, 9)}, "kernel_sizes must satisfy k1 + k2 - 1 <= 9 (table size), got (9, 9)"),
+    ({"critic_lr_scale": 0.0}, "critic_lr_scale must be greater than 0, got 0.0"),
+    ({"critic_lr_scale": math.inf}, "critic_lr_scale must be a finite number, greater than 0, got inf"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_POLICY, ids=[str(arguments) for arguments, _ in BAD_POLICY])
+def test_bad_arguments_of_the_policy(arguments, message, env):
+    assert refusal(PlasticityPolicy, env.observation_space, env.action_space, lambda _: 1e-3, **arguments) == message
+    assert refusal(EventA2C, "PlasticityPolicy", env, policy_kwargs=arguments) == message
+
+
+def test_the_policy_wants_the_spaces_of_a_plasticity_environment(env):
+    box = spaces.Box(-1.0, 1.0, (3,))
+    message = refusal(PlasticityPolicy, box, env.action_space, lambda _: 1e-3)
+    assert message.startswith("observation_space must be a Dict with history, weight, group, kind, mask")
+    for action_space in (box, spaces.Discrete(3)):
+        message = refusal(PlasticityPolicy, env.observation_space, action_space, lambda _: 1e-3)
+        assert message.startswith("action_space must be a Box with a number for each slot, got ")
+
+
+NETWORK = {"num_groups": 1, "use_kind": False, "num_extras": 0}
+NETWORK |= {"hidden_sizes": (8,), "channels": (4, 4), "kernel_sizes": (3, 3)}
+BAD_NETWORK = [
+    ({"num_groups": 0}, "num_groups must be greater than or equal to 1 and less than or equal to 64, got 0"),
+    ({"num_groups": 65}, "num_groups must be greater than or equal to 1 and less than or equal to 64, got 65"),
+    (
+        {"num_groups": True},
+        "num_groups must be a valid integer, greater than or equal to 1 and less than or equal to 64",
+    ),
+    ({"use_kind": "no"}, "use_kind must be a valid boolean, got 'no'"),
+    ({"num_extras": 3}, "num_extras must be greater than or equal to 0 and less than or equal to 2, got 3"),
+    ({"num_extras": math.nan}, "num_extras must be"),
+    ({"hidden_sizes": (8, -1)}, "hidden_sizes[1] must be"),
+    ({"channels": None}, "channels must be a list of integers"),
+    ({"kernel_sizes": (3, math.nan)}, "kernel_sizes[1] must be"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "start"), BAD_NETWORK, ids=[str(arguments) for arguments, _ in BAD_NETWORK])
+def test_bad_arguments_of_networks(arguments, start):
+    assert refusal(RuleNetwork, **(NETWORK | arguments)).startswith(start)
+
+
+def test_parts_of_networks_check_what_is_theirs():
+    assert refusal(Head, 4, 1, (8, 0), 1.0).startswith("hidden_sizes[1] must be")
+    assert refusal(SpikeFront, (4, -4)).startswith("channels[1] must be")
+
+
+BUFFER: dict[str, Any] = {"buffer_size": 2, "observation_space": spaces.Dict(SLOTS), "action_space": None}
+BAD_BUFFER = [
+    ({"buffer_size": 0}, "buffer_size must be greater than or equal to 1, got 0"),
+    ({"buffer_size": 1.5}, "buffer_size must be a valid integer, greater than or equal to 1, got 1.5"),
+    ({"n_envs": 0}, "n_envs must be greater than or equal to 1, got 0"),
+    ({"n_envs": math.nan}, "n_envs must be"),
+    ({"gamma": 1.5}, "gamma must be greater than 0 and less than or equal to 1, got 1.5"),
+    ({"gamma": math.nan}, "gamma must be a finite number"),
+    ({"gamma_lifetime": 0.0}, "gamma_lifetime must be greater than 0 and less than or equal to 1, got 0.0"),
+    ({"events_per_image": -1}, "events_per_image must be greater than or equal to 0, got -1"),
+    ({"events_per_image": math.inf}, "events_per_image must be"),
+    ({"credit_horizon": 0}, "credit_horizon must be greater than or equal to 1, got 0"),
+    ({"credit_horizon": 3}, "credit_horizon must be at most buffer_size=2, as an update sees no further, got 3"),
+    ({"credit_horizon": 2, "credit_from": 2}, "credit_from must be less than credit_horizon=2"),
+    ({"credit_from": -1}, "credit_from must be greater than or equal to 0, got -1"),
+    ({"seed": -1}, "seed must be greater than or equal to 0 and less than or equal to 4294967295, got -1"),
+    ({"seed": None}, "seed must be a valid integer"),
+    ({"observation_space": spaces.Box(0, 1, (3,))}, "observation_space must be a Dict with history, as plasticity"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "start"), BAD_BUFFER, ids=[str(arguments) for arguments, _ in BAD_BUFFER])
+def test_bad_arguments_of_the_buffer(arguments, start):
+    assert refusal(EventRolloutBuffer, **(BUFFER | arguments)).startswith(start)

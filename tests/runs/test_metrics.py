@@ -1,0 +1,83 @@
+"""metrics.csv when a run goes on, and when the disk is full."""
+
+import csv
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from snn_plasticity_gym.runs.metrics import MetricsCSV
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def filled(path: Path, count: int) -> MetricsCSV:
+    metrics = MetricsCSV(path)
+    for step in range(count):
+        metrics.write({"a": step, **({"b": 'x, "y"'} if step == 1 else {})}, {}, step)
+    return metrics
+
+
+def test_rows_after_the_checkpoint_are_dropped(tmp_path):
+    path = tmp_path / "metrics.csv"
+    assert filled(path, 5).rows == 5
+    metrics = MetricsCSV(path, rows=3)
+    assert metrics.rows == 3
+    metrics.write({"a": 3, "c": 1}, {}, 3)
+    assert metrics.rows == 4
+    rows = rows_of(path)
+    assert [row["global_step"] for row in rows] == ["0", "1", "2", "3"]
+    assert [row["b"] for row in rows] == ["", 'x, "y"', "", ""] and [row["c"] for row in rows] == ["", "", "", "1"]
+    MetricsCSV(path)
+    assert rows_of(path) == []
+
+
+def test_rows_that_are_lost_are_said_to_be(tmp_path, caplog):
+    path = tmp_path / "metrics.csv"
+    filled(path, 2)
+    MetricsCSV(path, rows=4)
+    assert caplog.messages == [f"{path} has only 2 of the 4 rows that were written"]
+
+
+@pytest.mark.parametrize("column", ["a", "new"])
+def test_rows_that_cannot_be_written_wait(column, tmp_path, caplog, monkeypatch):
+    """Half a row, or a rewritten file that finds no room."""
+    path = tmp_path / "metrics.csv"
+    metrics = filled(path, 2)
+    before = path.read_text()
+
+    class Full:
+        """A file that takes three letters."""
+
+        def __init__(self, file):
+            self._file = file
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self._file.close()
+
+        def write(self, text):
+            self._file.write(text[:3])
+            self._file.flush()
+            raise OSError(28, "No space left on device")
+
+    real = Path.open
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(Path, "open", lambda self, mode="r", *a, **k: (
+            Full(real(self, mode, *a, **k)) if mode == "a" else real(self, mode, *a, **k)
+        ))  # fmt: skip
+        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        for step in (2, 3):
+            metrics.write({column: step}, {}, step)
+            assert path.read_text() == before and metrics.rows == 2
+    assert caplog.messages == [f"cannot write {path} (No space left on device); trying again with each row"]
+    metrics.write({"a": 4}, {}, 4)
+    assert [row["global_step"] for row in rows_of(path)] == ["0", "1", "2", "3", "4"] and metrics.rows == 5
+    assert [row[column] for row in rows_of(path)][2:4] == ["2", "3"]
+    assert os.listdir(tmp_path) == ["metrics.csv"]
