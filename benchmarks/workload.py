@@ -42,7 +42,7 @@ def rule_network(seed: int) -> RuleNetwork:
 
 def show_image(env: PlasticityVectorEnv, rule: Rule) -> int:
     """Show the present image to the end; return how many events there were in all lifetimes."""
-    return int(env.live(rule).num_events.sum())
+    return int(env.run_episode(rule).num_events.sum())
 
 
 def steps_of_image(env: PlasticityVectorEnv, rule: Rule) -> list[SynapseEvents]:

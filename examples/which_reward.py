@@ -28,8 +28,8 @@ from snn_plasticity_gym.trainers.evaluation_session import rule_of
 ENV = "SNNPlastic-Unsup1-v0"
 IMAGES = {  # what rewards are about
     "learned from": {"image_pool": 20},
-    "not seen": {"image_pool": 0, "judged_pool": 40},
-    "not seen, moved": {"image_pool": 0, "judged_pool": 40, "judged_shift": 1},
+    "not seen": {"image_pool": 0, "heldout_pool": 40},
+    "not seen, moved": {"image_pool": 0, "heldout_pool": 40, "heldout_shift": 1},
 }
 PARAMETERS = {  # of rules, and values to draw from
     "stdp": {

@@ -27,7 +27,7 @@ __all__ = ["ENVIRONMENTS", "__version__", "environment_config", "load_rule"]
 
 
 def load_rule(path: "str | Path", device: "torch.device | str" = "cpu") -> "LearnedRule":
-    """Load a learned rule from the folder of a run, e.g. to `env.live(rule)`; see `agents.learned_rule.load_rule`."""
+    """Load a learned rule from the folder of a run; see `policies.rule_files.load_rule`."""
     from snn_plasticity_gym.policies.rule_files import load_rule as load  # imports torch
 
     return load(path, device)

@@ -22,7 +22,7 @@ FLOORS = [  # from the ground up; folders of one floor do not import each other,
     {"wrappers"},
     {"trainers"},
 ]
-LEVEL = {folder: level for level, floor in enumerate(FLOORS) for folder in floor}
+LEVEL = {folder: level for level, floor in enumerate(FLOORS) for folder in sorted(floor)}
 
 
 def folder_of(module: str) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
-from snn_plasticity_gym.learners.on_policy import EventLearner, flat_face
+from snn_plasticity_gym.learners.on_policy import EventLearner, plasticity_env
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.trainers.interrupts import StopRequest
@@ -143,7 +143,7 @@ class SaveCheckpoints(BaseCallback):
 
 def images_shown(callback: BaseCallback) -> int:
     """Return the images shown so far, over all lifetimes."""
-    return callback.num_timesteps // flat_face(callback.training_env).engine.num_steps
+    return callback.num_timesteps // plasticity_env(callback.training_env).engine.num_steps
 
 
 def next_multiple(images: int, every: int) -> int:

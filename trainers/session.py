@@ -20,10 +20,10 @@ from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.config.training import LearnerConfig, SearchConfig, TrainingConfig
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, check_images, reward_of
-from snn_plasticity_gym.learners.on_policy import EventLearner, flat_face
+from snn_plasticity_gym.learners.on_policy import EventLearner, plasticity_env
 from snn_plasticity_gym.policies.formula import FormulaNetwork
 from snn_plasticity_gym.policies.rule_files import DESCRIPTION, read_description, save_rule
-from snn_plasticity_gym.rules.distilled import spoken_formula
+from snn_plasticity_gym.rules.distilled import format_formula
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.runs.folder import (
     RunFolder,
@@ -91,7 +91,7 @@ def _run(
     if world.rank:
         return _assist(world, model, config, saved)
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed, "resume": ""}
-    data = flat_face(env).engine.dataset
+    data = plasticity_env(env).engine.dataset
     if config.resume:
         run = RunFolder.reopen(config.resume, settings)
     else:
@@ -140,7 +140,7 @@ def _run(
         run.path,
         model.policy.rule,
         model.policy.architecture,
-        groups=flat_face(env).engine.heads,
+        groups=plasticity_env(env).engine.heads,
         history_length=env_config.history_length,
         images=images,
         config=settings,
@@ -154,8 +154,8 @@ def _run(
     page = report_at_end(run.path, model.logger, model.num_timesteps) if config.report else None
     model.logger.close()
     if isinstance(model.policy.rule, FormulaNetwork):
-        for head, terms in zip(flat_face(env).engine.heads, model.policy.rule.formulas(), strict=True):
-            print(f"{head}: {spoken_formula(terms)}")
+        for head, terms in zip(plasticity_env(env).engine.heads, model.policy.rule.formulas(), strict=True):
+            print(f"{head}: {format_formula(terms)}")
     print(_outcome(before, after, time.perf_counter() - began, run, page))
     return run.path
 
@@ -204,7 +204,7 @@ def _learn(
     saved: dict[str, Any] | None,
 ) -> None:
     """Learn until all images were shown; there are no folder and no numbers where another process logs."""
-    num_steps = flat_face(cast(VecEnv, model.env)).engine.num_steps
+    num_steps = plasticity_env(cast(VecEnv, model.env)).engine.num_steps
     images_per_rollout = model.n_steps * config.num_envs
     images = -(-config.images // images_per_rollout) * images_per_rollout
     bar = run is not None and config.progress and sys.stderr.isatty()

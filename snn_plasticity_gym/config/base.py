@@ -9,7 +9,11 @@ SPLITS = ("train", "validation", "test")
 EVENT_KINDS = ("merged", "feature", "split")
 MODULATIONS = ("none", "reward")
 IMAGE_SIZE = 28  # pixels of a side, as data sets come (`data` imports torch, and settings must not)
-ALWAYS_PLASTIC = {"plastic_images": 0, "judged_pool": 0, "judged_shift": 0}  # settings of networks without judged phase
+ALWAYS_PLASTIC = {
+    "plastic_images": 0,
+    "heldout_pool": 0,
+    "heldout_shift": 0,
+}  # without a judged phase
 
 
 @config_class
@@ -74,7 +78,7 @@ class EnvironmentConfig:
         section="Simulation",
         ge=0,
     )
-    judged_pool: int = setting(
+    heldout_pool: int = setting(
         0,
         "Images of the judged phase that follows plastic_images, none of which the lifetime has learned from, so that "
         "what it is rewarded for is not what it has memorised; 0: those that it learned from.",
@@ -82,7 +86,7 @@ class EnvironmentConfig:
         section="Simulation",
         ge=0,
     )
-    judged_shift: int = setting(
+    heldout_shift: int = setting(
         0,
         "Most pixels by which an image is moved across and down, at random each time that it is shown in the judged "
         "phase: what says the same of it each time must say it of its form.",
@@ -145,14 +149,14 @@ class EnvironmentConfig:
                 f"plastic_images must be less than lifetime_length, so that something follows, got plastic_images="
                 f"{self.plastic_images} and lifetime_length={self.lifetime_length}; lower the first or raise the second"
             )
-        for name in ("judged_pool", "judged_shift"):
+        for name in ("heldout_pool", "heldout_shift"):
             if getattr(self, name) and not self.plastic_images:
                 raise ConfigError(
                     f"{name} needs plastic_images, after which lifetimes are judged, got {name}={getattr(self, name)} "
                     "and plastic_images=0"
                 )
-        if self.judged_shift >= self.image_size:
+        if self.heldout_shift >= self.image_size:
             raise ConfigError(
-                f"judged_shift must be less than image_size={self.image_size}, or nothing is left to see, "
-                f"got {self.judged_shift}"
+                f"heldout_shift must be less than image_size={self.image_size}, or nothing is left to see, "
+                f"got {self.heldout_shift}"
             )

@@ -118,7 +118,7 @@ class Engine:
         assert stimulus is not None, "begin() comes first"
         return stimulus
 
-    def hold_back(self, count: int) -> None:
+    def reserve_images(self, count: int) -> None:
         """Keep the last `count` images of the split from all lifetimes that begin from now on.
 
         Raises:
@@ -204,13 +204,13 @@ class Engine:
     def begin(self, rows: Sequence[int]) -> None:
         """Show the next image to the lifetimes `rows`; those that have seen `lifetime_length` images start anew."""
         length = self.config.lifetime_length
-        worn = [row for row in rows if length and self.ages[row] >= length]
-        if worn:
-            self.start_lifetimes(worn, [None] * len(worn))
+        expired = [row for row in rows if length and self.ages[row] >= length]
+        if expired:
+            self.start_lifetimes(expired, [None] * len(expired))
         input_raster = self.raster[self.task.input_name]
         judged = [row for row in rows if 0 < self.config.plastic_images == self.ages[row]]
         for row in judged:
-            self.network.frozen[row] = True
+            self.network.non_plastic[row] = True
             self.task.end_plasticity(row)
         for row, stimulus in zip(rows, draw(self._stimuli, rows, self.ages.tolist(), judged), strict=True):
             input_raster[row] = stimulus.spikes.to(self.device)
@@ -265,10 +265,10 @@ class Engine:
 
     def _of_plastic(self, activity: NetworkActivity, rows: Sequence[int] | None) -> NetworkActivity:
         """Leave out the spikes of lifetimes that are no longer plastic, which then have no events."""
-        if not self.network.frozen.any():
+        if not self.network.non_plastic.any():
             return activity
-        frozen = self.network.frozen if rows is None else self.network.frozen[rows]  # (R,)
-        plastic = ~frozen.to(self.device).unsqueeze(1)  # (R, 1)
+        still = self.network.non_plastic if rows is None else self.network.non_plastic[rows]  # (R,)
+        plastic = ~still.to(self.device).unsqueeze(1)  # (R, 1)
         spikes = {name: fired & plastic for name, fired in activity.spikes.items()}  # (R, N) each
         return activity._replace(spikes=spikes, lists={name: SpikeList.of(fired) for name, fired in spikes.items()})
 
@@ -312,7 +312,7 @@ class Engine:
         if self.task.rewards_events:
             self._log.add(step, row, events, change)
 
-    def live(self, rule: Rule) -> bool:
+    def run_episode(self, rule: Rule) -> bool:
         """Let all lifetimes live by a rule through the whole image that `begin` has shown, if that can be compiled.
 
         That takes a rule in closed form (`closed_form_of`), or lifetimes that all have ceased to be plastic, whatever
@@ -323,12 +323,12 @@ class Engine:
             False: nothing was done, the rule has to answer events.
         """
         assert not self.steps.any(), "begin() comes first"
-        frozen = self.network.frozen
-        if frozen.all() and self.device.type == "cpu" and not self.task.rewards_events:
+        still = self.network.non_plastic
+        if still.all() and self.device.type == "cpu" and not self.task.rewards_events:
             form = None
         else:
             form = closed_form_of(rule, self.config, self.task)
-            if form is None or frozen.any():
+            if form is None or still.any():
                 return False
         pace = learning_pace(self.ages, self.config.eta_decay)
         self.num_events[:] = self.compiled.show(form, self.raster, pace, self.changes.sums)

@@ -1,16 +1,16 @@
 """The two faces of an engine: flat batches of any size for trainers, a fixed number of slots for Gymnasium.
 
-Flat face, all lifetimes at the same step:
+Flat interface, all lifetimes at the same step:
 
     env.reset(seed=0)
     while (events := env.events()) is not None:
         env.apply(rule(events))
     result = env.finish()
 
-or, in one call, `result = env.live(rule)`.
+or, in one call, `result = env.run_episode(rule)`.
 
-Slot face: each lifetime presents its events E at a time, and moves on when all of a time step were answered. A time
-step without events is presented too, with every slot masked out.
+Slot interface: each lifetime presents its events E at a time, and moves on when all of a time step were answered. A
+time step without events is presented too, with every slot masked out.
 
 With `event_kinds="split"` a time step has two phases, pre events and then post events, and either face presents a
 phase as it otherwise does a time step, an empty one too; the network moves on after the second.
@@ -58,7 +58,7 @@ def action_space(config: EnvironmentConfig) -> spaces.Box:
     return spaces.Box(-1.0, 1.0, (config.events_per_step,), np.float32)
 
 
-class Faces:
+class EventInterface:
     """Both faces of one engine; what the single and the vector environment share.
 
     Args:
@@ -88,7 +88,7 @@ class Faces:
         self.engine.begin(rows)
         self._over[rows] = False
         if len(rows) == len(self._everyone):
-            self._fresh = True  # the first step waits: `live` may not need its events
+            self._fresh = True  # the first step waits: `run_episode` may not need its events
         else:
             self._move_on(rows)
 
@@ -184,7 +184,7 @@ class Faces:
         self.begin()
         return result
 
-    def live(self, rule: Rule) -> EpisodeResult:
+    def run_episode(self, rule: Rule) -> EpisodeResult:
         """Let all lifetimes live by a rule until the image has been shown; the rest is `finish`.
 
         Raises:
@@ -194,7 +194,7 @@ class Faces:
         needed, given = modulation_of(rule), self.engine.config.modulation
         if needed not in (None, given):
             raise ValueError(f"the rule needs an environment with modulation={needed!r}, this one has {given!r}")
-        if self._fresh and self.engine.live(rule):
+        if self._fresh and self.engine.run_episode(rule):
             return self._end()
         while (events := self.events()) is not None:
             self.apply(rule(events))

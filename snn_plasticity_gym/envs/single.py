@@ -10,12 +10,18 @@ from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.engine import Engine
-from snn_plasticity_gym.envs.event_interface import Faces, Observation, action_space, episode_info, observation_space
-from snn_plasticity_gym.envs.flat_batches import FlatFace
+from snn_plasticity_gym.envs.event_interface import (
+    EventInterface,
+    Observation,
+    action_space,
+    episode_info,
+    observation_space,
+)
+from snn_plasticity_gym.envs.flat_batches import FlatBatches
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
 
 
-class PlasticityEnv(FlatFace, gymnasium.Env[Observation, NDArray[np.float32]]):
+class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]):
     """A spiking network whose synapses ask for weight changes.
 
     Description:
@@ -77,7 +83,7 @@ class PlasticityEnv(FlatFace, gymnasium.Env[Observation, NDArray[np.float32]]):
     def __init__(self, env_id: str, render_mode: str | None = None, **settings: Any) -> None:
         self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
         self.config = environment_config(env_id, **settings)
-        self._faces = Faces(self.config, 1)
+        self._interface = EventInterface(self.config, 1)
         self.observation_space = observation_space(self.config, self.engine)  # type: ignore[assignment]
         self.action_space = action_space(self.config)  # type: ignore[assignment]
         self._started = False
@@ -85,7 +91,7 @@ class PlasticityEnv(FlatFace, gymnasium.Env[Observation, NDArray[np.float32]]):
     @property
     def engine(self) -> Engine:
         """The lifetime itself."""
-        return self._faces.engine
+        return self._interface.engine
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -103,9 +109,9 @@ class PlasticityEnv(FlatFace, gymnasium.Env[Observation, NDArray[np.float32]]):
         if seed is None and not self._started:
             seed = int(self.np_random.integers(2**31))
         if seed is not None or (options and options.get("new_lifetime")):
-            self._faces.start_lifetimes([seed])
+            self._interface.start_lifetimes([seed])
         self._started = True
-        self._faces.begin()
+        self._interface.begin()
         return self._observe(), {}
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -118,14 +124,14 @@ class PlasticityEnv(FlatFace, gymnasium.Env[Observation, NDArray[np.float32]]):
             RuntimeError: The episode is over.
             ValueError: Wrong shape, or a used slot is not finite.
         """
-        if not self._faces.answer(np.asarray(action)[np.newaxis]):
+        if not self._interface.answer(np.asarray(action)[np.newaxis]):
             return self._observe(), 0.0, False, False, {}
         result = self.engine.finish([0])
-        blank = {name: values[0] for name, values in self._faces.blank(1).items()}
+        blank = {name: values[0] for name, values in self._interface.blank(1).items()}
         return blank, float(result.reward[0]), True, False, episode_info(result)
 
     def _observe(self) -> Observation:
-        return {name: values[0] for name, values in self._faces.observe().items()}
+        return {name: values[0] for name, values in self._interface.observe().items()}
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return a picture of the network, uint8 (height, width, 3); None without a render mode."""

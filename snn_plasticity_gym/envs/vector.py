@@ -13,19 +13,25 @@ from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.engine import Engine
-from snn_plasticity_gym.envs.event_interface import Faces, Observation, action_space, episode_info, observation_space
-from snn_plasticity_gym.envs.flat_batches import FlatFace
+from snn_plasticity_gym.envs.event_interface import (
+    EventInterface,
+    Observation,
+    action_space,
+    episode_info,
+    observation_space,
+)
+from snn_plasticity_gym.envs.flat_batches import FlatBatches
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
 
 
-class PlasticityVectorEnv(FlatFace, VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
+class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
     """B independent networks whose synapses ask for weight changes; `PlasticityEnv` explains spaces and reward.
 
     All lifetimes are simulated in one batch of torch tensors. They reset themselves in the step that ends an episode
     (`AutoresetMode.SAME_STEP`): the terminal step's infos stand under `final_info`, its observation under `final_obs`.
     Row i does what `PlasticityEnv` does with seed s + i, whatever `num_envs` is.
 
-    Trainers use the flat face (`events`, `apply`, `finish`), which moves torch batches of any size without padding.
+    Trainers use the flat interface (`events`, `apply`, `finish`): torch batches of any size, without padding.
 
     Args:
         env_id: Which environment, e.g. "SNNPlastic-Unsup1-v0"; `gymnasium.make_vec` gives it.
@@ -60,7 +66,7 @@ class PlasticityVectorEnv(FlatFace, VectorEnv[Observation, NDArray[np.float32], 
         self.config = environment_config(env_id, **settings)
         self.num_envs = num_envs
         self._max_episode_steps = max_episode_steps
-        self._faces = Faces(self.config, num_envs)
+        self._interface = EventInterface(self.config, num_envs)
         self.single_observation_space = observation_space(self.config, self.engine)
         self.single_action_space = action_space(self.config)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -71,7 +77,7 @@ class PlasticityVectorEnv(FlatFace, VectorEnv[Observation, NDArray[np.float32], 
     @property
     def engine(self) -> Engine:
         """The lifetimes themselves."""
-        return self._faces.engine
+        return self._interface.engine
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -88,14 +94,14 @@ class PlasticityVectorEnv(FlatFace, VectorEnv[Observation, NDArray[np.float32], 
         """
         seeds = self._seeds(seed)
         if options and options.get("new_lifetime"):
-            self._faces.start_lifetimes(seeds)
+            self._interface.start_lifetimes(seeds)
         else:
             fresh = [row for row, one in enumerate(seeds) if one is not None]
             self.engine.start_lifetimes(fresh, [seeds[row] for row in fresh])
         self._started = True
         self._elapsed[:] = 0
-        self._faces.begin()
-        return self._faces.observe(), {}
+        self._interface.begin()
+        return self._interface.observe(), {}
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         if isinstance(seed, int | np.integer):
@@ -122,7 +128,7 @@ class PlasticityVectorEnv(FlatFace, VectorEnv[Observation, NDArray[np.float32], 
         Raises:
             ValueError: Wrong shape, or a used slot is not finite.
         """
-        ended = self._faces.answer(actions)
+        ended = self._interface.answer(actions)
         self._elapsed += 1
         rewards = np.zeros(self.num_envs)
         terminations = np.zeros(self.num_envs, dtype=bool)
@@ -132,20 +138,20 @@ class PlasticityVectorEnv(FlatFace, VectorEnv[Observation, NDArray[np.float32], 
             result = self.engine.finish([row])
             terminations[row] = True
             rewards[row] = float(result.reward[0])
-            blank = {name: values[0] for name, values in self._faces.blank(1).items()}
+            blank = {name: values[0] for name, values in self._interface.blank(1).items()}
             infos = self._add_info(infos, {"final_obs": blank, "final_info": episode_info(result)}, row)
         if self._max_episode_steps is not None:
             truncations = (self._elapsed >= self._max_episode_steps) & ~terminations
             if truncations.any():
-                cut = self._faces.observe()
+                cut = self._interface.observe()
                 for row in np.flatnonzero(truncations).tolist():
                     final = {"final_obs": {name: values[row] for name, values in cut.items()}, "final_info": {}}
                     infos = self._add_info(infos, final, row)
         over = np.flatnonzero(terminations | truncations).tolist()
         if over:
             self._elapsed[over] = 0
-            self._faces.begin(over)
-        return self._faces.observe(), rewards, terminations, truncations, infos
+            self._interface.begin(over)
+        return self._interface.observe(), rewards, terminations, truncations, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """Return one picture per lifetime, uint8 (height, width, 3); None without a render mode."""

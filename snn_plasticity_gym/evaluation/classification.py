@@ -117,7 +117,7 @@ def learning_curve(
     seen = 0
     for images in times:
         while seen < images:
-            env.live(rule)
+            env.run_episode(rule)
             seen += 1
             watcher.shown()
         examinations.append(examine(env.engine, config, held_out, test_images))

@@ -110,7 +110,7 @@ def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int
     labelling = min(LABEL_IMAGES, len(train.labels) // 2)
     known = ImageSet(*(part[len(part) - labelling :] for part in train))
     asked = ImageSet(*(part[:TEST_IMAGES] for part in engine.dataset.validation))
-    engine.hold_back(labelling)
+    engine.reserve_images(labelling)
     env.reset(seed=seed)
     times = test_times(images, SNAPSHOTS - 1)
     snapshots = [_weights(engine)]

@@ -49,7 +49,7 @@ def reward_of(
         ConfigError: None of the images counts.
     """
     check_images(config, num_lifetimes, num_images)
-    results = live(rule, env_id, config, num_lifetimes, -(-num_images // num_lifetimes), seed)
+    results = run_episodes(rule, env_id, config, num_lifetimes, -(-num_images // num_lifetimes), seed)
     rewards = torch.cat([result.reward for result in results])  # (images,)
     terms = {name: torch.cat([result.terms[name] for result in results]) for name in results[0].terms}
     spikes = {name: torch.cat([result.spikes[name] for result in results]) for name in results[0].spikes}
@@ -76,7 +76,7 @@ def check_images(config: EnvironmentConfig, num_lifetimes: int, num_images: int,
 
 
 @torch.no_grad()
-def live(
+def run_episodes(
     rule: Rule, env_id: str, config: EnvironmentConfig, num_lifetimes: int, images_each: int, seed: int
 ) -> list[EpisodeResult]:
     """Let fresh networks live by a rule on the validation split; return how the images went that count.
@@ -89,8 +89,8 @@ def live(
     env.reset(seed=seed)
     results = []
     for _ in range(images_each):
-        counts = not config.plastic_images or bool(env.engine.network.frozen.all())
-        result = env.live(rule)
+        counts = not config.plastic_images or bool(env.engine.network.non_plastic.all())
+        result = env.run_episode(rule)
         if counts:
             results.append(result)
     return results
@@ -108,7 +108,7 @@ def rewards_of_networks(
         num_networks: B.
     """
     alone = type(config)(**(to_dict(config) | {"common_noise": False}))
-    results = live(rule, env_id, alone, num_networks, config.lifetime_length, seed)
+    results = run_episodes(rule, env_id, alone, num_networks, config.lifetime_length, seed)
     values = {"reward": torch.stack([result.reward for result in results])}  # (images, B)
     values |= {name: torch.stack([result.terms[name] for result in results]) for name in results[0].terms}
     return {name: value.double().nanmean(dim=0).cpu() for name, value in values.items()}

@@ -164,7 +164,7 @@ def judge(
     settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0} | ALWAYS_PLASTIC
     settings["modulation"] = modulation_of(rule) or config.modulation
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
-    env.engine.hold_back(plan.held_back)
+    env.engine.reserve_images(plan.held_back)
     env.engine.common_seed = common_seed
     env.reset(seed=seed)
     times, watcher, learning = test_times(train_images, tests), watcher or Watcher(), Means()
@@ -218,7 +218,7 @@ def _live(env: PlasticityVectorEnv, rule: Rule, plan: ImagePlan) -> dict[str, Te
         RuntimeError: An image was shown that is kept for labels or for the test. Nothing that was learned counts then.
     """
     allowed = len(env.engine.dataset.train.labels) - plan.held_back
-    result = env.live(rule)
+    result = env.run_episode(rule)
     if env.engine.config.split != "train" or int(result.images.max()) >= allowed:
         raise RuntimeError("a network was shown an image before its time; learning must keep to the training split")
     return {"reward": result.reward, **result.terms, "spikes": result.spikes[EXC]}

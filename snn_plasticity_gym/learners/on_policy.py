@@ -1,4 +1,4 @@
-"""What event-wise A2C and PPO share: whole episodes collected through the flat face, and losses over events."""
+"""What event-wise A2C and PPO share: whole episodes collected through the flat interface, and losses over events."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COUNTERS = ("num_timesteps", "_n_updates", "_episode_num")
 LEARNING_CHUNK = 32_768  # events whose hidden layers are held at once while learning
 
 
-def flat_face(env: VecEnv) -> PlasticityVectorEnv | PlasticityEnv:
+def plasticity_env(env: VecEnv) -> PlasticityVectorEnv | PlasticityEnv:
     """Return the plasticity environment under Stable-Baselines3's wrappers.
 
     Raises:
@@ -94,7 +94,7 @@ class EventLearner(OnPolicyAlgorithm):
         self.baseline = baseline
 
     def _setup_model(self) -> None:
-        rewards_events = self.env is not None and flat_face(self.env).engine.task.rewards_events
+        rewards_events = self.env is not None and plasticity_env(self.env).engine.task.rewards_events
         self._world = World()
         if self._world.size > 1 and self.seed is None:
             raise ValueError("processes that learn together need a seed, got None")
@@ -128,7 +128,7 @@ class EventLearner(OnPolicyAlgorithm):
         super().set_random_seed(seed)
         if seed is not None and self.env is not None and self._world.size > 1:
             self.env.seed(seed + self._world.rank * self.n_envs)
-            flat_face(self.env).engine.common_seed = seed
+            plasticity_env(self.env).engine.common_seed = seed
 
     @property
     def _num_lifetimes(self) -> int:
@@ -154,7 +154,7 @@ class EventLearner(OnPolicyAlgorithm):
         return {
             "policy": self.policy.state_dict(),
             "optimizer": self.policy.optimizer.state_dict(),
-            "env": flat_face(self._vec_env()).state_dict(),
+            "env": plasticity_env(self._vec_env()).state_dict(),
             "buffer": self.rollout_buffer.state_dict(),
             "exploration": self._explore.state_dict(),
             "velocity": velocity if isinstance(velocity, Tensor) else None,
@@ -173,7 +173,7 @@ class EventLearner(OnPolicyAlgorithm):
         """
         self.policy.load_state_dict(state["policy"])
         self.policy.optimizer.load_state_dict(state["optimizer"])
-        face = flat_face(self._vec_env())
+        face = plasticity_env(self._vec_env())
         face.load_state_dict(state["env"])
         self.rollout_buffer.load_state_dict(state["buffer"])
         self._explore.load_state_dict(state["exploration"])
@@ -195,7 +195,7 @@ class EventLearner(OnPolicyAlgorithm):
 
     def dump_logs(self, iteration: int = 0) -> None:
         """Write the log; rollouts are counted from the run's beginning, not from where it was resumed."""
-        steps = self.n_steps * self._num_lifetimes * flat_face(self._vec_env()).engine.num_steps
+        steps = self.n_steps * self._num_lifetimes * plasticity_env(self._vec_env()).engine.num_steps
         super().dump_logs(self.num_timesteps // steps)
 
     def collect_rollouts(
@@ -211,7 +211,7 @@ class EventLearner(OnPolicyAlgorithm):
             False if the callback stopped the rollout; the image that it stopped in is then left out.
         """
         buffer = self.rollout_buffer
-        face = flat_face(env)
+        face = plasticity_env(env)
         if face.engine.steps.max() > 1:  # stopped within an image
             env.reset()
         self.policy.set_training_mode(False)
@@ -227,8 +227,8 @@ class EventLearner(OnPolicyAlgorithm):
             if image % buffer.credit_horizon == 0:
                 self._explore.perturb(env.num_envs)
             fresh = torch.from_numpy(face.engine.ages == 0).to(self.device)  # (B,)
-            if face.engine.network.frozen.all():  # there is nothing to answer
-                result = face.live(rule)
+            if face.engine.network.non_plastic.all():  # there is nothing to answer
+                result = face.run_episode(rule)
                 for _ in range(face.engine.num_steps):
                     if not self._count_step(env, callback, locals()):
                         return False

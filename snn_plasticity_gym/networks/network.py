@@ -159,7 +159,7 @@ class Network:
         }
         self._everyone = torch.arange(num_networks, device=device)
         # (B,) networks that no longer change, whose adaptive thresholds stand still; at hand without asking a GPU.
-        self.frozen = torch.zeros(num_networks, dtype=torch.bool)
+        self.non_plastic = torch.zeros(num_networks, dtype=torch.bool)
         self.last_spikes = {  # (B, N) of the step before, which recurrent projections carry
             p.source: torch.zeros(num_networks, self._size(p.source), device=device, dtype=torch.bool)
             for p in self.projections
@@ -192,14 +192,14 @@ class Network:
             if not projection.autapses:
                 fresh.fill_diagonal_(0.0)
             weights.copy_(fresh)
-        self.frozen[row] = False
+        self.non_plastic[row] = False
         for state in self.states.values():
             state.theta[row] = 0.0
 
     def state_dict(self) -> State:
         """Return what outlives an image: weights, adaptive thresholds, which networks change no more."""
         thetas = {f"theta_{name}": state.theta for name, state in self.states.items()}
-        return {"weights": self.weights, "frozen": self.frozen, **thetas}
+        return {"weights": self.weights, "non_plastic": self.non_plastic, **thetas}
 
     def load_state_dict(self, state: State) -> None:
         """Take over a state of `state_dict`."""
@@ -253,9 +253,9 @@ class Network:
                 advance = self._looped if self._loops else self._operated
                 outside = currents[name] if currents and name in currents else None
                 spikes[name], potentials[name], after = advance(population, lists, rows, state, outside)
-                if population.lif.theta_plus > 0 and self.frozen.any():
-                    frozen = _take(self.frozen.to(self.device), rows).unsqueeze(1)  # (R, 1)
-                    after = after._replace(theta=torch.where(frozen, state.theta, after.theta))
+                if population.lif.theta_plus > 0 and self.non_plastic.any():
+                    still = _take(self.non_plastic.to(self.device), rows).unsqueeze(1)  # (R, 1)
+                    after = after._replace(theta=torch.where(still, state.theta, after.theta))
                 self.states[name] = LIFState(
                     *(_put(whole, rows, part) for whole, part in zip(self.states[name], after, strict=True))
                 )

@@ -65,7 +65,7 @@ class Description(_Model):
 
 
 class LearnedRule:
-    """A learned rule: called with events, it returns the mean weight change of each, as `env.live` wants it.
+    """A learned rule: called with events, it returns the mean weight change of each, as `env.run_episode` wants it.
 
     Args:
         description: What is known of it.

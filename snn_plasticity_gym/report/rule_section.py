@@ -18,7 +18,7 @@ from snn_plasticity_gym.report.page import Section
 from snn_plasticity_gym.report.runs import Array
 from snn_plasticity_gym.report.style import Picture, number
 from snn_plasticity_gym.rules.base import Rule
-from snn_plasticity_gym.rules.distilled import Term, spoken_formula, written_out
+from snn_plasticity_gym.rules.distilled import Term, format_formula, written_out
 from snn_plasticity_gym.runs.tables import Table
 
 QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.98)  # of the weights of real events, at which windows are drawn
@@ -149,7 +149,7 @@ def formula_section(heads: Sequence[str], formulas: Sequence[Sequence[Term]], pr
         formulas: Terms of each.
         prefix: Of the name of the table.
     """
-    rows = [[head, spoken_formula(terms)] for head, terms in zip(heads, formulas, strict=True)]
+    rows = [[head, format_formula(terms)] for head, terms in zip(heads, formulas, strict=True)]
     return Section("The rule", "", [], [Table(f"{prefix}rule", ["head", "rule"], rows, LEGEND)])
 
 

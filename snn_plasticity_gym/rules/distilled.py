@@ -182,7 +182,7 @@ def written_out(terms: Sequence[Term]) -> str:
     return (text.removeprefix("+ ").replace("− ", "−", 1) if text.startswith("−") else text.removeprefix("+ ")) or "0"
 
 
-def spoken_formula(terms: Sequence[Term]) -> str:
+def format_formula(terms: Sequence[Term]) -> str:
     """Return the rule of a policy that is a formula (`agents.formula`) as text."""
     return f"Δd = tanh({written_out(terms)})"
 

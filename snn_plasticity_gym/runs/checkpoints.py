@@ -17,7 +17,7 @@ import torch
 
 from snn_plasticity_gym.utils.files import atomic_path
 
-VERSION = 2  # of what checkpoints hold; raised when an older one can no longer be resumed
+VERSION = 3  # of what checkpoints hold; raised when an older one can no longer be resumed
 DIGITS = 16  # of the checksum in a name
 
 _logger = logging.getLogger("snn_plasticity_gym")

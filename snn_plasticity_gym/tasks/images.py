@@ -69,11 +69,11 @@ class Stimuli:
 
     def end_plasticity(self) -> None:
         """Go on with the images, and the shifts, that the lifetime is judged by."""
-        self._shift = self._config.judged_shift
-        if self._config.judged_pool:
+        self._shift = self._config.heldout_shift
+        if self._config.heldout_pool:
             unseen = np.ones(len(self._images.labels), dtype=bool)
             unseen[self.pool] = False
-            self.pool = self._rng.choice(np.flatnonzero(unseen), self._config.judged_pool, replace=False)  # (P,)
+            self.pool = self._rng.choice(np.flatnonzero(unseen), self._config.heldout_pool, replace=False)  # (P,)
 
     def draw(self) -> Stimulus:
         """Present a random image of the pool."""
@@ -144,15 +144,15 @@ def pool_length(images: ImageSet, config: EnvironmentConfig) -> int:
     Raises:
         ConfigError: That leaves none.
     """
-    available = len(images.labels) - config.judged_pool
+    available = len(images.labels) - config.heldout_pool
     if available < 1:
         raise ConfigError(
-            f"judged_pool must be less than the {len(images.labels)} images there are, so that some are left to learn "
-            f"from, got {config.judged_pool}"
+            f"heldout_pool must be less than the {len(images.labels)} images there are, so that some are left to learn "
+            f"from, got {config.heldout_pool}"
         )
     return min(config.image_pool, available) if config.image_pool else available
 
 
 def largest_pool(images: ImageSet, config: EnvironmentConfig) -> int:
     """Return how many images a pool of a lifetime holds at most."""
-    return max(pool_length(images, config), config.judged_pool)
+    return max(pool_length(images, config), config.heldout_pool)

@@ -432,7 +432,7 @@ def test_the_split_is_the_one_asked_for():
 def test_images_that_are_held_back_are_never_shown_and_the_others_keep_their_place():
     engine = Engine(environment_config("SNNPlastic-Unsup1-v0", dataset="digits", n_exc=2, num_steps=2,
                                        history_length=2, image_pool=0), 2)  # fmt: skip
-    engine.hold_back(1190)
+    engine.reserve_images(1190)
     engine.start_lifetimes([0, 1], [0, 1])
     shown = set()
     for _ in range(60):
@@ -444,4 +444,4 @@ def test_images_that_are_held_back_are_never_shown_and_the_others_keep_their_pla
     assert shown == set(range(7))
     for count in (-1, 1197):
         with pytest.raises(ValueError, match=f"less than the split's 1197 images, got {count}"):
-            engine.hold_back(count)
+            engine.reserve_images(count)

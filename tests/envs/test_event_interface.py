@@ -1,4 +1,4 @@
-"""The flat face and the Gymnasium face of an environment are one environment, bit for bit."""
+"""The flat interface and the Gymnasium face of an environment are one environment, bit for bit."""
 
 import numpy as np
 import pytest
@@ -112,7 +112,7 @@ def play_flat(env, num_lifetimes, num_episodes):
 
 
 def of_slots(observation, used):
-    """What the used slots show; groups and kinds in the types of the flat face."""
+    """What the used slots show; groups and kinds in the types of the flat interface."""
     arrays = {name: observation[name][used] for name in ("history", "weight", "group", "kind")}
     return {**arrays, "group": arrays["group"].astype(np.int64)}
 
@@ -181,7 +181,7 @@ def assert_all_equal(some, others):
 
 @pytest.fixture(scope="module")
 def reference():
-    """Three lifetimes of three episodes through the flat face."""
+    """Three lifetimes of three episodes through the flat interface."""
     env = PlasticityVectorEnv(ENV_ID, num_envs=3, **SMALL)
     env.reset(seed=SEED)
     return play_flat(env, 3, 3)
@@ -266,7 +266,7 @@ def test_the_faces_may_take_turns_while_lifetimes_are_in_step(reference):
     for _ in range(5):
         observation, *_ = env.step(slot_rule(observation))  # one time step each: all events have slots
         env.apply(flat_rule(env.events()))
-        observation = env._faces.observe()
+        observation = env._interface.observe()
     while (events := env.events()) is not None:
         env.apply(flat_rule(events))
     for row in range(3):
@@ -283,8 +283,8 @@ def test_the_faces_may_take_turns_between_time_steps_of_two_phases(phases):
         with pytest.raises(RuntimeError, match="go on with step"):  # the pre events were answered in slots
             env.events()
         env.step(slot_rule(observation))
-        env.apply(flat_rule(env.events()))  # pre events through the flat face, post events in slots
-        observation, *_ = env.step(slot_rule(env._faces.observe()))
+        env.apply(flat_rule(env.events()))  # pre events through the flat interface, post events in slots
+        observation, *_ = env.step(slot_rule(env._interface.observe()))
     assert env.engine.steps.tolist() == [9, 9]
     while (events := env.events()) is not None:
         env.apply(flat_rule(events))

@@ -23,7 +23,7 @@ def test_weights_move_for_so_many_images_and_then_stand_still(rule):
     for _ in range(8):  # two lifetimes
         before = env.engine.network.weights.clone()
         fresh = env.engine.ages[0] == 3  # `finish` begins the next image, here with new networks
-        result = env.live(rule)
+        result = env.run_episode(rule)
         moved.append(None if fresh else not torch.equal(before, env.engine.network.weights))
         events.append(bool(result.num_events.any()))
         spikes.append(int(result.spikes["exc"].sum()))
@@ -35,25 +35,25 @@ def test_weights_move_for_so_many_images_and_then_stand_still(rule):
 def test_lifetimes_of_different_ages_end_their_plasticity_each_by_itself():
     env = PlasticityVectorEnv(ID, num_envs=2, plastic_images=1, **SMALL)
     env.reset(seed=1)
-    env.live(grow)
+    env.run_episode(grow)
     env.reset(seed=[None, 5])  # row 1 begins anew, row 0 goes on
-    assert env.live(grow).num_events.gt(0).tolist() == [False, True]
+    assert env.run_episode(grow).num_events.gt(0).tolist() == [False, True]
 
 
 def test_what_was_answered_while_plastic_is_forgotten_in_the_judgement():
     env = PlasticityVectorEnv(ID, num_envs=1, plastic_images=3, image_pool=1, **SMALL)
     env.reset(seed=1)
-    stability = [env.live(grow).terms["stability"].item() for _ in range(5)]
+    stability = [env.run_episode(grow).terms["stability"].item() for _ in range(5)]
     first_of_its_kind = [value != value for value in stability]  # NaN: never seen before
     assert first_of_its_kind == [True, False, False, True, False]
 
 
 @pytest.mark.parametrize("form", ["sum", "information"])
 def test_lifetimes_are_judged_by_images_that_they_have_not_learned_from(form):
-    settings = {"image_pool": 4, "judged_pool": 6, "judged_shift": 2, "reward_form": form, "lifetime_length": 25}
+    settings = {"image_pool": 4, "heldout_pool": 6, "heldout_shift": 2, "reward_form": form, "lifetime_length": 25}
     env = PlasticityVectorEnv(ID, num_envs=2, plastic_images=10, **(SMALL | settings))
     env.reset(seed=1)
-    results = [env.live(grow) for _ in range(50)]
+    results = [env.run_episode(grow) for _ in range(50)]
     for lifetime in (results[:25], results[25:]):
         shown = torch.stack([result.images for result in lifetime]).T  # (B, images)
         for row in shown:
@@ -76,10 +76,12 @@ def test_images_without_plasticity_are_the_same_compiled_and_step_by_step(rule):
         env.reset(seed=4)
     thresholds = []
     for image in range(5):
-        live, ways = fast.engine.live, []  # whether an image went the compiled way
+        live, ways = fast.engine.run_episode, []  # whether an image went the compiled way
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fast.engine, "live", lambda rule, live=live, ways=ways: ways.append(live(rule)) or ways[-1])
-            result = fast.live(rule)
+            patch.setattr(
+                fast.engine, "run_episode", lambda rule, live=live, ways=ways: ways.append(live(rule)) or ways[-1]
+            )
+            result = fast.run_episode(rule)
         while (events := slow.events()) is not None:
             slow.apply(rule(events))
         other = slow.finish()
@@ -99,8 +101,8 @@ def test_the_thresholds_of_a_new_lifetime_move_again():
     env.reset(seed=1)
     seen = []
     for _ in range(4):
-        seen.append(env.engine.network.frozen.tolist())
-        env.live(grow)
+        seen.append(env.engine.network.non_plastic.tolist())
+        env.run_episode(grow)
     assert seen == [[False] * 2, [True] * 2] * 2
-    env.live(grow)  # the first image of the third lifetime, of which the frozen second has no part
+    env.run_episode(grow)  # the first image of the third lifetime, of which the frozen second has no part
     assert (env.engine.network.states["exc"].theta > 0).any()

@@ -40,11 +40,14 @@ def assert_same_lives(env_id, rule, config, images=4, num_envs=2, seed=5):
     fast, slow = (PlasticityVectorEnv(env_id, num_envs=num_envs, **config) for _ in range(2))
     assert closed_form_of(rule, fast.config, fast.engine.task) is not None
     fast.reset(seed=seed), slow.reset(seed=seed)
-    fast.live(rule), slow.live(by_events(rule))  # reset has taken the first step of this image: both go by events
+    (
+        fast.run_episode(rule),
+        slow.run_episode(by_events(rule)),
+    )
     moved = False
     for _ in range(images):
         before = fast.engine.network.weights.clone()
-        one, other = fast.live(rule), slow.live(by_events(rule))
+        one, other = fast.run_episode(rule), slow.run_episode(by_events(rule))
         for name, raster in fast.engine.raster.items():
             if fast.engine.network.populations[name].lif is not None:
                 assert torch.equal(raster, slow.engine.raster[name]), name
@@ -169,11 +172,11 @@ def test_an_image_whose_events_were_asked_for_is_ended_by_events():
     rule = make_rule("stdp")
     for env, way in ((fast, rule), (slow, by_events(rule))):
         env.reset(seed=1)
-        env.live(way)
+        env.run_episode(way)
         for _ in range(3):
             env.apply(rule(env.events()))
-        env.live(way)
-        env.live(way)
+        env.run_episode(way)
+        env.run_episode(way)
     torch.testing.assert_close(fast.engine.network.weights, slow.engine.network.weights, rtol=0, atol=3e-7)
     assert fast.engine.ages.tolist() == slow.engine.ages.tolist() == [3, 3]
 
@@ -183,7 +186,7 @@ def test_responses_are_those_of_frozen_networks():
     env = PlasticityVectorEnv(UNSUP, num_envs=3, **DIEHL_COOK, **HOMEOSTASIS)
     env.reset(seed=2)
     for _ in range(3):
-        env.live(make_rule("stdp", scale=0.05))
+        env.run_episode(make_rule("stdp", scale=0.05))
     engine = env.engine
     before = pickle.dumps((engine.network, engine.raster, engine.task))
     spikes = torch.rand(25, 784, generator=torch.Generator().manual_seed(0)) < 0.05
@@ -210,9 +213,9 @@ def test_it_is_much_faster():
     seconds = {}
     env.reset(seed=0)
     for name, way in (("events", by_events(rule)), ("compiled", rule)):
-        env.live(way)
+        env.run_episode(way)
         began = time.process_time()
         for _ in range(5):
-            env.live(way)
+            env.run_episode(way)
         seconds[name] = time.process_time() - began
     assert seconds["events"] > 5 * seconds["compiled"]

@@ -179,7 +179,7 @@ def test_held_out_images_are_never_learned_from(monkeypatch, split, test_split):
 
 
 @pytest.mark.parametrize(
-    "shorter", [{"lifetime_length": 1}, {"plastic_images": 1}, {"plastic_images": 1, "judged_pool": 3}]
+    "shorter", [{"lifetime_length": 1}, {"plastic_images": 1}, {"plastic_images": 1, "heldout_pool": 3}]
 )
 def test_a_network_lives_and_learns_as_long_as_the_training(shorter):
     plain, short = (curve_of(make_rule("stdp"), eta_config(**settings)) for settings in ({}, shorter))

@@ -32,12 +32,12 @@ def test_a_life_is_that_of_the_environment(env_id):
     settings, name = CASES[env_id]
     life = live_through(rule_of(name), env_id, environment_config(env_id, **settings), 5, seed=3)
     env = PlasticityVectorEnv(env_id, num_envs=1, **(settings | {"image_pool": 0, "lifetime_length": 0}))
-    env.engine.hold_back(min(300, len(env.engine.dataset.train.labels) // 2))
+    env.engine.reserve_images(min(300, len(env.engine.dataset.train.labels) // 2))
     env.reset(seed=3)
     start = {key: value.clone() for key, value in env.engine.plastic_weights(0).items()}
     results = []
     for _ in range(5):
-        results.append(env.live(rule_of(name)))
+        results.append(env.run_episode(rule_of(name)))
     assert life.ages == [0, 1, 2, 4, 5] and len(life.weights) == 5
     np.testing.assert_allclose(life.rewards, [float(result.reward) for result in results], rtol=1e-5)
     np.testing.assert_array_equal(life.winners, [int(result.winners) for result in results])

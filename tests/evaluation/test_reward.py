@@ -48,9 +48,9 @@ def test_the_training_split_is_not_shown():
     shown = []
 
     class Spy(PlasticityVectorEnv):
-        def live(self, rule):
+        def run_episode(self, rule):
             shown.append(self.config.split)
-            return super().live(rule)
+            return super().run_episode(rule)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("snn_plasticity_gym.evaluation.reward.PlasticityVectorEnv", Spy)
@@ -65,7 +65,7 @@ def test_where_plasticity_ends_only_what_follows_counts():
     report = reward_of(ZeroRule(), ID, LEARNING, num_lifetimes=2, num_images=14, seed=3)  # 7 images each
     env = PlasticityVectorEnv(ID, num_envs=2, **(to_dict(LEARNING) | {"split": "validation"}))
     env.reset(seed=3)
-    rewards = [env.live(ZeroRule()).reward for _ in range(7)]
+    rewards = [env.run_episode(ZeroRule()).reward for _ in range(7)]
     assert report.num_images == 6
     assert report.reward == pytest.approx(torch.stack(rewards[2:5]).mean().item())
 

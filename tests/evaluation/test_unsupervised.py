@@ -74,7 +74,7 @@ def test_images_are_used_in_their_order_and_only_for_their_purpose(monkeypatch, 
 
     monkeypatch.setattr(Stimuli, "draw", spy_draw)
     monkeypatch.setattr(module, "responses", spy_responses)
-    settings = {"plastic_images": 2, "judged_pool": 4, "judged_shift": 1} if shorter else {}
+    settings = {"plastic_images": 2, "heldout_pool": 4, "heldout_shift": 1} if shorter else {}
     judged(config=dataclasses.replace(CONFIG, split=split, **settings), num_networks=3, train_images=20)
     assert [kind for kind, _ in used] == ["learn"] * 3 * 21 + ["label", "test"]
     learned = {image for kind, image in used if kind == "learn"}
@@ -82,7 +82,7 @@ def test_images_are_used_in_their_order_and_only_for_their_purpose(monkeypatch, 
 
 
 def test_a_network_that_is_shown_an_image_before_its_time_is_no_network_to_judge(monkeypatch):
-    monkeypatch.setattr("snn_plasticity_gym.envs.engine.Engine.hold_back", lambda self, count: None)
+    monkeypatch.setattr("snn_plasticity_gym.envs.engine.Engine.reserve_images", lambda self, count: None)
     with pytest.raises(RuntimeError, match="shown an image before its time"):
         judged(plan=plan_images(DIGITS, 1000, 5, "validation"), train_images=10)
 
@@ -168,7 +168,7 @@ def test_what_was_rewarded_while_learning_equals_episodes_counted_by_hand():
     given = judged(num_networks=2, train_images=5).learning
     settings = SMALL | {"exc_theta_plus": 0.5, "eta_exc": 0.05, "image_pool": 0}
     env = PlasticityVectorEnv(ID, num_envs=2, **settings)
-    env.engine.hold_back(60)
+    env.engine.reserve_images(60)
     env.reset(seed=0)
     results = []
     for _ in range(5):

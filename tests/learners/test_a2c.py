@@ -53,7 +53,7 @@ def bandit_means(**arguments) -> torch.Tensor:
 
 def bandit_answers(model: EventA2C) -> torch.Tensor:
     """What the rule without exploration answers in an image of the bandit."""
-    env, answers = on_policy.flat_face(model.env), []
+    env, answers = on_policy.plasticity_env(model.env), []
     env.reset(seed=5)
     rule = model.policy.frozen(env.config.history_length)
     while (events := env.events()) is not None:
@@ -152,7 +152,7 @@ def test_same_seed_same_run_bit_for_bit():
     def run(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         model = small_model(seed=seed, n_steps=2)
         model.learn(6 * 3 * SMALL["num_steps"])
-        return parameters(model), on_policy.flat_face(model.env).engine.network.weights
+        return parameters(model), on_policy.plasticity_env(model.env).engine.network.weights
 
     first, second, other = run(0), run(0), run(1)
     assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
@@ -216,7 +216,7 @@ def test_two_phases_are_one_time_step_for_the_learner(env_id, tmp_path):
     settings = tiny | (deep if env_id == "SNNPlastic-Grad-v0" else lively)
     arguments = {"n_steps": 2, "gamma": 0.5, "events_per_image": 0, "loss_weighting": "step", "seed": 0}
     model = EventA2C("PlasticityPolicy", make_sb3_env(env_id, 3, **settings), **arguments)
-    heads, counter = len(on_policy.flat_face(model.env).engine.heads), Counter()
+    heads, counter = len(on_policy.plasticity_env(model.env).engine.heads), Counter()
     assert len(model.policy.rule.heads) == heads == (2 if env_id == "SNNPlastic-Grad-v0" else 4)
     before = parameters(model)
     model.learn(4 * 3 * 6, callback=counter)
@@ -267,7 +267,7 @@ def test_a_callback_can_stop_within_an_image_and_learning_goes_on_with_the_next(
     model.learn(10**6, callback=Counter(stop_at=5))
     assert model.num_timesteps == 5 * 3
     model.learn(3 * SMALL["num_steps"], reset_num_timesteps=False)
-    engine = on_policy.flat_face(model.env).engine
+    engine = on_policy.plasticity_env(model.env).engine
     assert engine.steps.tolist() == [0, 0, 0] and engine.ages.tolist() == [1, 1, 1]  # one whole image, the next is on
 
 
@@ -394,7 +394,7 @@ def test_a_perturbation_lasts_as_long_as_credit_does(monkeypatch):
     drawn, right = [], RuleNoise.perturb
 
     def spy(self, num_lifetimes):
-        drawn.append((on_policy.flat_face(model.env).engine.ages[0], num_lifetimes))
+        drawn.append((on_policy.plasticity_env(model.env).engine.ages[0], num_lifetimes))
         right(self, num_lifetimes)
 
     monkeypatch.setattr(RuleNoise, "perturb", spy)
@@ -410,7 +410,7 @@ def test_one_lifetime_follows_one_rule_and_another_another(monkeypatch):
     def spy(self, rule, events):
         nonlocal repeats
         actions, log_probs = right(self, rule, events)
-        image = int(on_policy.flat_face(model.env).engine.ages[0])
+        image = int(on_policy.plasticity_env(model.env).engine.ages[0])
         lifetime = torch.arange(2).repeat_interleave(events.lengths).tolist()
         history = events.history().flatten(1).tolist()
         for place, action in enumerate(actions.tolist()):

@@ -20,7 +20,7 @@ def bandit_model(**arguments) -> EventES:
 
 def error(model: EventES) -> float:
     """Distance of the mean rule's answers in an image of the bandit from the best one; 0.5 before learning."""
-    env, answers = on_policy.flat_face(model.env), []
+    env, answers = on_policy.plasticity_env(model.env), []
     env.reset(seed=5)
     rule = model.policy.frozen(env.config.history_length)
     while (events := env.events()) is not None:

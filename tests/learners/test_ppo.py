@@ -47,7 +47,7 @@ def bandit_model(updates: int = 40, **arguments) -> EventPPO:
 
 def bandit_error(model: EventPPO) -> float:
     """Mean distance from the target of what the rule without exploration answers in an image."""
-    env, answers = on_policy.flat_face(model.env), []
+    env, answers = on_policy.plasticity_env(model.env), []
     env.reset(seed=5)
     rule = model.policy.frozen(env.config.history_length)
     while (events := env.events()) is not None:

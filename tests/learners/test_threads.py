@@ -37,7 +37,7 @@ def life(rule: Callable, threads: int, images: int = 3) -> dict[str, torch.Tenso
     torch.set_num_threads(threads)
     env = PlasticityVectorEnv(UNSUP, num_envs=2, **LARGE)
     env.reset(seed=5)
-    results = [env.live(rule) for _ in range(images)]
+    results = [env.run_episode(rule) for _ in range(images)]
     assert sum(int(result.num_events.sum()) for result in results) > 32_768
     rewards = torch.stack([result.reward for result in results])
     thresholds = {name: state.theta for name, state in env.engine.network.states.items()}

@@ -306,7 +306,7 @@ def test_compiled_loops_advance_as_torch_does(seed: int, num_networks: int, outs
     ]
     rng = np.random.default_rng(seed)
     for network in networks:
-        network.frozen[0] = seed % 2 == 0  # its thresholds stand still
+        network.non_plastic[0] = seed % 2 == 0  # its thresholds stand still
     for _ in range(12):
         rows = np.flatnonzero(rng.random(num_networks) < 0.7) if rng.random() < 0.5 else np.arange(num_networks)
         index = None if len(rows) == num_networks else torch.from_numpy(rows)

@@ -57,23 +57,23 @@ def test_a_new_lifetime_knows_neither_traces_nor_rewards_of_the_last():
     rule = make_rule("reward-stdp", scale=0.1)
     env.reset(seed=3)
     for _ in range(3):
-        env.live(rule)
+        env.run_episode(rule)
     for _ in range(4):  # in the midst of an image
         env.apply(rule(env.events()))
     for one in (env, other):
         one.reset(seed=8)
         for _ in range(3):
-            one.live(rule)
+            one.run_episode(rule)
     assert torch.equal(env.engine.network.weights, other.engine.network.weights)
 
 
 def test_changes_are_counted_when_they_are_made():
     env = PlasticityVectorEnv(ID, num_envs=1, **HELD)
     env.reset(seed=0)
-    env.live(make_rule("stdp", scale=0.1))
+    env.run_episode(make_rule("stdp", scale=0.1))
     assert env.engine.changes.take()["exc_spread"] == 0.0  # the first image has no surprise
     before = env.engine.network.weights_of("input_to_exc").clone()
-    env.live(make_rule("stdp", scale=0.1))
+    env.run_episode(make_rule("stdp", scale=0.1))
     moved = env.engine.network.weights_of("input_to_exc") - before
     held = moved[moved != 0]
     assert len(held) > 10
@@ -84,4 +84,4 @@ def test_a_rule_that_needs_the_reward_says_so():
     env = PlasticityVectorEnv(ID, num_envs=1, **SMALL)
     env.reset(seed=0)
     with pytest.raises(ValueError, match="the rule needs an environment with modulation='reward', this one has 'none'"):
-        env.live(make_rule("reward-stdp"))
+        env.run_episode(make_rule("reward-stdp"))

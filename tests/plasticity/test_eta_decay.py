@@ -15,7 +15,7 @@ def test_each_lifetime_slows_down_by_its_own_age():
     env = PlasticityVectorEnv(ID, num_envs=2, eta_decay=2.0, eta_exc=ETA, eta_inh=ETA, w_exc_init_max=0.5, **SMALL)
     env.reset(seed=1)
     for _ in range(3):
-        env.live(lambda events: torch.zeros_like(events.weight))
+        env.run_episode(lambda events: torch.zeros_like(events.weight))
     env.reset(seed=[None, 5])  # row 1 begins anew
     assert env.engine.ages.tolist() == [3, 0]
     seen = 0
@@ -36,7 +36,7 @@ def test_the_env_of_one_network_slows_down_alike():
     observation, _ = single.reset(seed=3)
     many.reset(seed=3)
     for _ in range(3):
-        many.live(lambda events: torch.full_like(events.weight, 0.7))
+        many.run_episode(lambda events: torch.full_like(events.weight, 0.7))
         ended = False
         while not ended:
             observation, _, ended, _, _ = single.step(torch.full_like(torch.tensor(observation["weight"]), 0.7).numpy())

@@ -161,7 +161,7 @@ def bandit_error(sign: float, monkeypatch, **arguments) -> float:
         policy_kwargs={"sigma": 0.1, "hidden_sizes": (8,), "formula_terms": ()}, **arguments,
     )  # fmt: skip
     model.learn(32 * 4 * 40)
-    env, rule, answers = on_policy.flat_face(model.env), model.policy.frozen(4), []
+    env, rule, answers = on_policy.plasticity_env(model.env), model.policy.frozen(4), []
     env.reset(seed=5)
     while (found := env.events()) is not None:
         answers.append(rule(found))

@@ -67,7 +67,7 @@ def test_slots_and_flat_batches_give_the_same_means_and_values(env, policy):
     while len(events.weight) < 10 or events.lengths.max() > SMALL["events_per_step"]:
         env.apply(torch.zeros(len(events.weight)))
         events = env.events()
-    obs = {name: torch.as_tensor(values) for name, values in env._faces.observe().items()}
+    obs = {name: torch.as_tensor(values) for name, values in env._interface.observe().items()}
     flat_mean, flat_value = policy.evaluate_events(events.local_state())
     used = obs["mask"] > 0
     assert int(used.sum()) == len(flat_mean)

@@ -92,7 +92,7 @@ def test_a_rule_comes_back_as_it_was(name, good, policy):
     assert description.metrics == {"after": {"reward": 0.5, "stability": None}}
     env = PlasticityVectorEnv("SNNPlastic-Semi-v0", num_envs=2, **FACTOR)
     env.reset(seed=0)
-    assert env.live(rule).reward.isfinite().all()
+    assert env.run_episode(rule).reward.isfinite().all()
 
 
 def test_another_training_can_start_from_it(good, policy):

@@ -138,8 +138,8 @@ def test_slots_give_the_rewards_of_the_flat_face(slots, event_kinds):
     finals = {}
     while len(finals) < 3:
         actions = np.zeros((3, slots), dtype=np.float32)
-        for row, queue in enumerate(env._faces._split()):
-            part = env._faces._presented(row, queue)
+        for row, queue in enumerate(env._interface._split()):
+            part = env._interface._presented(row, queue)
             actions[row, : len(part.weight)] = answers(part, int(env.engine.steps[row]))
             assert np.allclose(observation["layer"][row][: len(part.weight)], part.extras[:, 0])
         observation, rewards, terminations, _, infos = env.step(actions)

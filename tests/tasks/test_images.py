@@ -110,7 +110,7 @@ def test_presentations_are_a_function_of_the_seed(images):
 )
 def test_lifetimes_that_share_a_stream_see_what_each_would_see_by_itself(images, calls, plastic):
     """Lifetimes 0 to 2 begin together, 3 with another seed; each call shows some an image and lets some grow older."""
-    source, other = (stimuli(images, seed=seed, judged_pool=5, judged_shift=1) for seed in (3, 4))
+    source, other = (stimuli(images, seed=seed, heldout_pool=5, heldout_shift=1) for seed in (3, 4))
     shared, alone = [source, source, source, other], [source.copy(), source.copy(), source.copy(), other.copy()]
     ages, ended = [0] * 4, set()
     for rows, older in [({0, 1, 2, 3}, {0, 1, 2, 3}), *calls]:
@@ -146,30 +146,30 @@ def test_the_global_random_generators_are_left_alone(images):
 
 @given(pool_size=st.integers(0, 40), judged=st.integers(1, NUM_IMAGES - 1), seed=st.integers(0, 2**32))
 def test_images_to_be_judged_by_are_none_of_those_that_were_learned_from(images, pool_size, judged, seed):
-    source = stimuli(images, seed=seed, pool_size=pool_size, judged_pool=judged, num_steps=1)
+    source = stimuli(images, seed=seed, pool_size=pool_size, heldout_pool=judged, num_steps=1)
     learned_from = source.pool
     assert len(learned_from) == min(pool_size or NUM_IMAGES, NUM_IMAGES - judged)
     source.end_plasticity()
     assert len(np.unique(source.pool)) == len(source.pool) == judged
     assert not set(source.pool) & set(learned_from)
-    settings = config(pool_size, judged_pool=judged)
+    settings = config(pool_size, heldout_pool=judged)
     assert largest_pool(images, settings) == max(len(learned_from), judged)
 
 
 def test_a_judged_pool_that_leaves_nothing_to_learn_from_is_refused(images):
-    with pytest.raises(ConfigError, match=r"judged_pool must be less than the 30 images .*, got 30"):
-        stimuli(images, judged_pool=NUM_IMAGES)
+    with pytest.raises(ConfigError, match=r"heldout_pool must be less than the 30 images .*, got 30"):
+        stimuli(images, heldout_pool=NUM_IMAGES)
 
 
 def test_without_a_judged_pool_the_images_stay(images):
-    source = stimuli(images, judged_shift=2)
+    source = stimuli(images, heldout_shift=2)
     before = source.pool
     source.end_plasticity()
     assert (source.pool == before).all()
 
 
 def test_images_are_moved_when_they_are_judged_and_not_before(images):
-    source = stimuli(images, pool_size=1, num_steps=1, judged_shift=1)
+    source = stimuli(images, pool_size=1, num_steps=1, heldout_shift=1)
     pixel = int(source.pool[0])
     row, column = divmod(pixel, 28)
     assert {tuple(source.draw().spikes.nonzero().unique(dim=0)[:, 1].tolist()) for _ in range(20)} <= {
@@ -201,7 +201,7 @@ def test_a_moved_picture_is_the_picture_looked_up_elsewhere(across, down, seed):
 
 @pytest.mark.parametrize("ended", [False, True])
 def test_a_stream_goes_on_from_its_state(images, ended):
-    source, other = (stimuli(images, seed=seed, judged_pool=4, judged_shift=3) for seed in (3, 4))
+    source, other = (stimuli(images, seed=seed, heldout_pool=4, heldout_shift=3) for seed in (3, 4))
     source.draw()
     if ended:
         source.end_plasticity()

@@ -51,7 +51,7 @@ def test_the_reward_of_the_image_stays_what_it_is():
     for env in (plain, credited):
         env.reset(seed=1)
     for _ in range(4):
-        one, other = (env.live(make_rule("stdp")) for env in (plain, credited))
+        one, other = (env.run_episode(make_rule("stdp")) for env in (plain, credited))
         assert torch.equal(one.reward, other.reward) and one.event_rewards is None
         assert int(other.num_events.sum()) == sum(len(rewards) for rewards in other.event_rewards)
 
@@ -59,7 +59,7 @@ def test_the_reward_of_the_image_stays_what_it_is():
 def test_lifetimes_in_slots_get_the_returns_of_their_events():
     whole = PlasticityVectorEnv("SNNPlastic-Unsup1-v0", num_envs=1, credit="neuron", **SMALL)
     whole.reset(seed=2)
-    told = torch.cat(whole.live(make_rule("zero")).event_rewards)
+    told = torch.cat(whole.run_episode(make_rule("zero")).event_rewards)
     slots = PlasticityVectorEnv("SNNPlastic-Unsup1-v0", num_envs=1, credit="neuron", events_per_step=7, **SMALL)
     slots.reset(seed=2)
     ended = False

@@ -15,7 +15,7 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.training import ESConfig
 from snn_plasticity_gym.policies.rule_files import load_rule
 from snn_plasticity_gym.policies.saved import load_policy
-from snn_plasticity_gym.rules.distilled import spoken_formula
+from snn_plasticity_gym.rules.distilled import format_formula
 from snn_plasticity_gym.trainers import train_es
 
 ROOT = Path(__file__).parents[2]
@@ -50,11 +50,11 @@ def test_a_formula_is_learned_told_and_reported(tmp_path, capsys):
         run = train_es.train([*flags, "--rule_form=formula", "--formula_terms=post,pre*post,post*x20*w", "--sigma=1"])
     told = [line for line in capsys.readouterr().out.splitlines() if "Δd = tanh(" in line]
     (terms,) = load_rule(run).rule.formulas()
-    assert [line.partition(": ")[2] for line in told] == [spoken_formula(terms)] and all(
+    assert [line.partition(": ")[2] for line in told] == [format_formula(terms)] and all(
         term.coefficient for term in terms
     )
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert spoken_formula(terms) in page
+    assert format_formula(terms) in page
     with pytest.raises(ConfigError, match="give rule_form=formula"):
         train_es.train([*flags[:-1], "--run_name=c", f"--init_policy={run}"])
 
