@@ -33,7 +33,7 @@ PARTS = {
 
 KEYS = {
     "dataset": "images",
-    "events_per_image": "events of one lifetime and image, all answered by the learned rule; mean",
+    "events_per_episode": "events of one lifetime and image, all answered by the learned rule; mean",
     "images_per_second": "one lifetime",
     "events_per_second": "one lifetime",
     "over_convolution": "whole episode: seconds with the front as convolutions, event by event, over seconds with the "
@@ -134,7 +134,7 @@ def whole_episodes(config: EpisodeConfig) -> dict[str, Any]:
     outside = 1 - split["front"] - split["heads"]
     return {
         "dataset": env.engine.dataset.name,
-        "events_per_image": events,
+        "events_per_episode": events,
         "images_per_second": 1 / (samples.median("image") * events),
         "events_per_second": 1 / samples.median("image"),
         "over_convolution": samples.ratio("convolution", "image") + outside,
@@ -156,7 +156,7 @@ def learning(config: EpisodeConfig) -> dict[str, float]:
     for name, kept in (("", 1024), ("_all", 0)):
         sizes = {"dataset": config.dataset, "n_exc": config.n_exc, "num_steps": config.num_steps}
         env = make_sb3_env(ENV_ID, 1, **sizes, history_length=config.num_steps)
-        model = EventA2C("PlasticityPolicy", env, n_steps=1, events_per_image=kept, seed=config.seed, device="cpu")
+        model = EventA2C("PlasticityPolicy", env, n_steps=1, events_per_episode=kept, seed=config.seed, device="cpu")
         parts[name] = Parts(methods)
 
         def image(model: EventA2C = model, watch: Parts = parts[name]) -> None:

@@ -97,7 +97,7 @@ def measured(lines: Lines, quick: bool) -> str:
     front, episode = lines["front"], lines["episode"]
     footer = (
         f"{'Quick' if quick else 'Full'} sizes. {processor()}, one thread, torch {torch.__version__}; "
-        f"{episode['dataset']}, 784-400, T = K = 100, {episode['events_per_image']:,.0f} events an image; "
+        f"{episode['dataset']}, 784-400, T = K = 100, {episode['events_per_episode']:,.0f} events an image; "
         f"{front['random_pairs']:,} random pairs, {front['real_pairs']:,} distinct pairs in {front['real_events']:,} "
         f"real events, {front['learn_pairs']:,} in {front['learn_events']:,} events learned from; many = "
         f"{lines['rules']['lifetimes']} lifetimes. Ratios of the front: freed memory kept / handed back."

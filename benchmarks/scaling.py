@@ -65,7 +65,7 @@ def train(settings: dict[str, Any], images: int, seed: int) -> None:
     torch.set_num_threads(1)
     if images:
         env = make_sb3_env(ENV_ID, MEMORY_LIFETIMES, **settings)
-        model = EventA2C("PlasticityPolicy", env, n_steps=1, events_per_image=1024, seed=seed, device="cpu")
+        model = EventA2C("PlasticityPolicy", env, n_steps=1, events_per_episode=1024, seed=seed, device="cpu")
         model.learn(images * MEMORY_LIFETIMES * settings["num_steps"])
 
 

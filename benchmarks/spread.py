@@ -78,7 +78,7 @@ def measure(way: str, num_own: int, updates: int, settings: dict[str, Any]) -> d
     began, events = time.process_time(), 0.0
     for _ in range(updates):
         model.learn(per_update, log_interval=SILENT, reset_num_timesteps=False)
-        events += num_own * model.logger.name_to_value["rollout/events_per_image"]
+        events += num_own * model.logger.name_to_value["rollout/events_per_episode"]
     seconds = time.process_time() - began
     state = pickle.dumps(model.state_dict()["env"])
     return {

@@ -73,14 +73,14 @@ def sample_events(steps: list[SynapseEvents], count: int, seed: int) -> Sample:
     return Sample(torch.cat(history), torch.cat(weight))
 
 
-def rollout(env: PlasticityVectorEnv, events_per_image: int, seed: int) -> LocalState:
+def rollout(env: PlasticityVectorEnv, events_per_episode: int, seed: int) -> LocalState:
     """Return the events that a learner would keep of one image of each lifetime (0: all)."""
     buffer = EventRolloutBuffer(
         1,
         env.single_observation_space,  # type: ignore[arg-type]
         env.single_action_space,
         n_envs=env.num_envs,
-        events_per_image=events_per_image,
+        events_per_episode=events_per_episode,
         seed=seed,
     )
     while (events := env.events()) is not None:

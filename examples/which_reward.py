@@ -78,7 +78,7 @@ def main(count: int = 6, networks: int = 2, **settings: str) -> dict[str, list[f
     found: dict[str, list[float]] = {name: [] for name in (*IMAGES, "accuracy", "probe")}
     for text in ["zero", *(random_rule(rng) for _ in range(count - 1))]:
         rule = rule_of(text, ENV, config, seed=0)
-        judged = judge(rule, ENV, config, plan, networks, config.plastic_images, seed=0)
+        judged = judge(rule, ENV, config, plan, networks, config.plastic_episodes, seed=0)
         found["accuracy"].append(accuracy(judged.confusion[ALL_ACTIVITY]).mean().item())
         found["probe"].append(accuracy(judged.confusion[LINEAR_PROBE]).mean().item())
         for images, own in configs.items():

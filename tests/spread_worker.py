@@ -16,7 +16,7 @@ from snn_plasticity_gym.utils.distributed import World, joined_processes
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 NUM_LIFETIMES = 4
-ALL_EVENTS = {"events_per_image": 0, "max_grad_norm": 1e9}
+ALL_EVENTS = {"events_per_episode": 0, "max_grad_norm": 1e9}
 RULE = {"exploration": "rule", "n_steps": 2, "credit_horizon": 2}
 WAYS: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {  # rollouts, arguments, settings of the environment
     "critic": (1, ALL_EVENTS | {"normalize_returns": True, "ent_coef": 0.1}, {}),

@@ -80,13 +80,15 @@ def _rows(config: AblationConfig, env_config: UnsupervisedConfig) -> Iterator[di
     rules = rules_of(dict.fromkeys(["zero", *config.rules]), config.env, env_config, config.seed)
     shown = legend(list(rules))
     dataset = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size)
-    plan = plan_images(dataset, config.label_images, config.test_images, config.test_split)
+    plan = plan_images(dataset, config.label_images, config.test_episodes, config.test_split)
     for parts in itertools.product(*(choices.items() for choices in GRID.values())):
         changes = {key: value for _, settings in parts for key, value in settings.items()}
         network = dataclasses.replace(env_config, **changes)
         for name, rule in rules.items():
             began = time.process_time()
-            judged = judge(rule, config.env, network, plan, config.networks, config.train_images, config.seed).as_dict()
+            judged = judge(
+                rule, config.env, network, plan, config.networks, config.train_episodes, config.seed
+            ).as_dict()
             figures = judged["accuracy"] | judged["activity"]
             row: dict[str, Any] = dict(zip(GRID, (choice for choice, _ in parts), strict=True)) | {"rule": shown[name]}
             for column in COLUMNS:

@@ -77,14 +77,14 @@ def run_bptt(config: BPTTConfig) -> Path:
     try:
         _learn(config, learner, data.validation, logger, metrics, Checkpoints(run.checkpoints), began)
         model.save(run.path / "weights.pt")
-        validation, test = (model.judge(part, config.eval_images) for part in (data.validation, data.test))
+        validation, test = (model.judge(part, config.eval_episodes) for part in (data.validation, data.test))
         seconds = time.perf_counter() - began
         result = {
             "test_accuracy": test.accuracy,
             "test_loss": test.loss,
             "validation_accuracy": validation.accuracy,
             "validation_loss": validation.loss,
-            "test_images": min(config.eval_images or len(data.test.labels), len(data.test.labels)),
+            "test_episodes": min(config.eval_episodes or len(data.test.labels), len(data.test.labels)),
             "images": total,
             "seconds": seconds,
             "seed": seed,
@@ -99,7 +99,7 @@ def run_bptt(config: BPTTConfig) -> Path:
         raise
     finally:
         logger.close()
-    print(f"accuracy on {result['test_images']} test images {test.accuracy:.4f}, loss {test.loss:.4f}")
+    print(f"accuracy on {result['test_episodes']} test images {test.accuracy:.4f}, loss {test.loss:.4f}")
     print(f"{seconds:.0f} s, run folder {run.path}")
     if page is not None:
         print(f"report {page}")
@@ -151,7 +151,7 @@ def _record(
 ) -> None:
     """Log what was learned since the last row, and what the network is worth by now; on stderr, too, if `line`."""
     loss, accuracy = learner.take_means()
-    judgement = learner.model.judge(validation, config.eval_images)
+    judgement = learner.model.judge(validation, config.eval_episodes)
     row = {
         "train/loss": loss,
         "train/accuracy": accuracy,

@@ -51,15 +51,15 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig, world:
     num_own = world.share(config.networks, "networks")
     for name, rule in rules.items():
         began = time.perf_counter()
-        with ScreenWatcher(labels[name], config.train_images, silent=world.rank > 0) as watcher:
+        with ScreenWatcher(labels[name], config.train_episodes, silent=world.rank > 0) as watcher:
             own = learning_curve(
                 rule,
                 config.env,
                 env_config,
                 num_own,
-                config.train_images,
+                config.train_episodes,
                 config.tests_on_the_way,
-                config.test_images,
+                config.test_episodes,
                 config.test_split,
                 config.seed + world.rank * num_own,
                 watcher,

@@ -190,8 +190,8 @@ def _lifetimes(config: EnvironmentConfig, images: int) -> tuple[int, int]:
 
     Where plasticity ends, what follows counts, to the end of the lifetime: some rewards have a value only there.
     """
-    if not config.plastic_images:
+    if not config.plastic_episodes:
         return NETWORKS, images
-    after = config.lifetime_length - config.plastic_images if config.lifetime_length else images
+    after = config.lifetime_length - config.plastic_episodes if config.lifetime_length else images
     networks = max(LIVES, -(-images // after))
-    return networks, networks * (config.plastic_images + after)
+    return networks, networks * (config.plastic_episodes + after)

@@ -81,8 +81,8 @@ def _run(
     require_tensorboard(config.tensorboard)
     if config.threads:
         torch.set_num_threads(config.threads)
-    if config.eval_images:
-        check_images(env_config, config.num_envs, config.eval_images, "eval_images")
+    if config.eval_episodes:
+        check_images(env_config, config.num_envs, config.eval_episodes, "eval_episodes")
     saved = _checkpoint(config, world) if config.resume else None
     start = None if saved else read_start(config, env_config)
     env = make_sb3_env(config.env, num_own, **to_dict(env_config))
@@ -242,24 +242,24 @@ def _arguments(config: SearchConfig, env_config: EnvironmentConfig) -> dict[str,
     if isinstance(config, LearnerConfig):
         last = config.learning_rate if config.learning_rate_end is None else config.learning_rate_end
         schedules["learning_rate"] = LinearSchedule(config.learning_rate, last, end_fraction=1.0)
-        same += ("gamma", "events_per_image", "normalize_advantage", "ent_coef", "vf_coef")
+        same += ("gamma", "events_per_episode", "normalize_advantage", "ent_coef", "vf_coef")
         same += ("max_grad_norm", "loss_weighting", "normalize_returns", "nan_policy")
         same += ("exploration", "perturb", "advantage", "mirrored", "rule_learning_rate", "baseline")
         policy["critic_lr_scale"] = config.critic_learning_rate / config.learning_rate
     return {
         **{name: getattr(config, name) for name in same},
         **schedules,
-        "n_steps": config.images_per_update,
+        "n_steps": config.episodes_per_update,
         "device": env_config.device,
         "policy_kwargs": policy,
     }
 
 
 def _judge(model: EventLearner, config: TrainingConfig, env_config: EnvironmentConfig) -> RewardReport | None:
-    if not config.eval_images:
+    if not config.eval_episodes:
         return None
     rule = model.policy.frozen(env_config.history_length)
-    return reward_of(rule, config.env, env_config, config.num_envs, config.eval_images, JUDGE_SEED)
+    return reward_of(rule, config.env, env_config, config.num_envs, config.eval_episodes, JUDGE_SEED)
 
 
 def _plan(

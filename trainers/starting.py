@@ -73,7 +73,7 @@ def begin(
 def _imitate(
     rule: Rule, policy: PlasticityPolicy, env_id: str, env_config: EnvironmentConfig, seed: int
 ) -> dict[str, float]:
-    images = min(env_config.plastic_images or env_config.lifetime_length or IMAGES, IMAGES)
+    images = min(env_config.plastic_episodes or env_config.lifetime_length or IMAGES, IMAGES)
     sample = sample_events(rule, env_id, env_config, NETWORKS, images, 2 * EVENTS, seed)
     half = torch.randperm(len(sample.delta_d), generator=torch.Generator().manual_seed(seed)).tensor_split(2)
     learned, kept = (sample.take(part.to(sample.delta_d.device)) for part in half)

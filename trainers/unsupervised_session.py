@@ -58,7 +58,7 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
     names = tuple(dict.fromkeys(config.rules if CONTROL in config.rules else (CONTROL, *config.rules)))
     rules = rules_of(names, config.env, env_config, config.seed)
     dataset = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size)
-    plan = plan_images(dataset, config.label_images, config.test_images, config.test_split)
+    plan = plan_images(dataset, config.label_images, config.test_episodes, config.test_split)
     if not plan.disjoint and world.rank == 0:
         print(
             "labels are taken from the whole training split, so from images that are learned from, too", file=sys.stderr
@@ -71,14 +71,14 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
     first_seed = config.seed + world.rank * num_own
     for name, rule in rules.items():
         began = time.perf_counter()
-        with ScreenWatcher(shown[name], config.train_images, silent=world.rank > 0) as watcher:
+        with ScreenWatcher(shown[name], config.train_episodes, silent=world.rank > 0) as watcher:
             judgement = judge(
                 rule,
                 config.env,
                 env_config,
                 plan,
                 num_own,
-                config.train_images,
+                config.train_episodes,
                 first_seed,
                 config.tests_on_the_way,
                 watcher,
@@ -122,7 +122,7 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
         draw_comparison(of_rules, pixels, _caption(config, facts), folder / "comparison.png")
         for place, name in enumerate(names):
             title = (
-                f"{shown[name]}, the first network after {config.train_images:,} images; in corners, neurons' labels"
+                f"{shown[name]}, the first network after {config.train_episodes:,} images; in corners, neurons' labels"
             )
             file = f"receptive_fields_{place}_{_slug(shown[name])}.png"
             draw_receptive_fields(judged[name].fields.numpy(), title, folder / file, judged[name].labels[0].tolist())
@@ -138,13 +138,13 @@ def _facts(config: EvaluateConfig, env_config: UnsupervisedConfig, dataset: Data
     """Say which images served for what."""
     return {
         "dataset": dataset.name,
-        "train_images": config.train_images,
+        "train_episodes": config.train_episodes,
         "label_images": len(plan.labelling.labels),
-        "test_images": len(plan.held_out.labels),
+        "test_episodes": len(plan.held_out.labels),
         "test_split": config.test_split,
         "label_images_not_learned_from": plan.disjoint,
-        "held_out_images": max(env_config.lifetime_length - env_config.plastic_images, 0)
-        * (env_config.plastic_images > 0),
+        "held_out_images": max(env_config.lifetime_length - env_config.plastic_episodes, 0)
+        * (env_config.plastic_episodes > 0),
     }
 
 
@@ -154,10 +154,10 @@ def _notes(config: EvaluateConfig, facts: dict[str, Any]) -> list[str]:
     learned = "none of which was learned from" if facts["label_images_not_learned_from"] else "all that is learned from"
     notes = [
         f"{config.env}, {facts['dataset']}: mean ± standard deviation of {config.networks} networks, seeds {first} to "
-        f"{last}, that learned from {config.train_images:,} images each; the same networks, images and input spikes "
+        f"{last}, that learned from {config.train_episodes:,} images each; the same networks, images and input spikes "
         "for every rule.",
         f"Labels from {facts['label_images']:,} images of the training split, {learned}; tested on "
-        f"{facts['test_images']:,} images of the {config.test_split} split, weights and thresholds frozen.",
+        f"{facts['test_episodes']:,} images of the {config.test_split} split, weights and thresholds frozen.",
         f"Dead: fires for no test image. Greedy: wins more than {GREEDY:g} times 1/N of the test images.",
         f"{CONTROL}: no plasticity. {PIXELS}: classifiers of the pixels of the very same label images.",
     ]
@@ -172,8 +172,8 @@ def _notes(config: EvaluateConfig, facts: dict[str, Any]) -> list[str]:
 def _caption(config: EvaluateConfig, facts: dict[str, Any]) -> str:
     return (
         f"{config.env}, {facts['dataset']}; {config.networks} networks (dots), mean (bar); learned from "
-        f"{config.train_images:,} images,\nlabels from {facts['label_images']:,}, tested on {facts['test_images']:,} "
-        f"of the {config.test_split} split"
+        f"{config.train_episodes:,} images,\nlabels from {facts['label_images']:,}, tested on "
+        f"{facts['test_episodes']:,} of the {config.test_split} split"
     )
 
 

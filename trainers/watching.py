@@ -18,16 +18,16 @@ class ScreenWatcher(Watcher):
 
     Args:
         name: Of the rule.
-        train_images: Images that it teaches.
+        train_episodes: Images that it teaches.
         silent: Whether nothing is shown.
     """
 
-    def __init__(self, name: str, train_images: int, silent: bool = False) -> None:
+    def __init__(self, name: str, train_episodes: int, silent: bool = False) -> None:
         self._name = name
         self._silent = silent
-        self._train_images = train_images
+        self._train_images = train_episodes
         self._spoke = time.monotonic()
-        self._bar = tqdm(total=train_images, desc=name, unit=" images", leave=False, disable=silent or None)
+        self._bar = tqdm(total=train_episodes, desc=name, unit=" images", leave=False, disable=silent or None)
 
     def __enter__(self) -> ScreenWatcher:
         return self

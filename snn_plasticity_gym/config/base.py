@@ -10,7 +10,7 @@ EVENT_KINDS = ("merged", "feature", "split")
 MODULATIONS = ("none", "reward")
 IMAGE_SIZE = 28  # pixels of a side, as data sets come (`data` imports torch, and settings must not)
 ALWAYS_PLASTIC = {
-    "plastic_images": 0,
+    "plastic_episodes": 0,
     "heldout_pool": 0,
     "heldout_shift": 0,
 }  # without a judged phase
@@ -70,7 +70,7 @@ class EnvironmentConfig:
         section="Simulation",
         ge=0,
     )
-    plastic_images: int = setting(
+    plastic_episodes: int = setting(
         0,
         "Images of a lifetime, its first ones, during which synapses are plastic and adaptive thresholds move; what "
         "follows is judged by itself and shows what was learned. 0: all.",
@@ -80,8 +80,8 @@ class EnvironmentConfig:
     )
     heldout_pool: int = setting(
         0,
-        "Images of the judged phase that follows plastic_images, none of which the lifetime has learned from, so that "
-        "what it is rewarded for is not what it has memorised; 0: those that it learned from.",
+        "Images of the judged phase that follows plastic_episodes, none of which the lifetime has learned from, so "
+        "that what it is rewarded for is not what it has memorised; 0: those that it learned from.",
         unit="images",
         section="Simulation",
         ge=0,
@@ -144,16 +144,17 @@ class EnvironmentConfig:
                 f"history_length must be at most num_steps, got history_length={self.history_length} and "
                 f"num_steps={self.num_steps}; lower the first or raise the second"
             )
-        if self.lifetime_length and self.plastic_images >= self.lifetime_length:
+        if self.lifetime_length and self.plastic_episodes >= self.lifetime_length:
             raise ConfigError(
-                f"plastic_images must be less than lifetime_length, so that something follows, got plastic_images="
-                f"{self.plastic_images} and lifetime_length={self.lifetime_length}; lower the first or raise the second"
+                "plastic_episodes must be less than lifetime_length, so that something follows, got plastic_episodes="
+                f"{self.plastic_episodes} and lifetime_length={self.lifetime_length}; lower the first or raise the "
+                "second"
             )
         for name in ("heldout_pool", "heldout_shift"):
-            if getattr(self, name) and not self.plastic_images:
+            if getattr(self, name) and not self.plastic_episodes:
                 raise ConfigError(
-                    f"{name} needs plastic_images, after which lifetimes are judged, got {name}={getattr(self, name)} "
-                    "and plastic_images=0"
+                    f"{name} needs plastic_episodes, after which lifetimes are judged, got "
+                    f"{name}={getattr(self, name)} and plastic_episodes=0"
                 )
         if self.heldout_shift >= self.image_size:
             raise ConfigError(

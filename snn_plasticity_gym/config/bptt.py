@@ -34,7 +34,7 @@ class BPTTConfig(RunConfig):
         section="Run",
         ge=1,
     )
-    eval_images: int = setting(
+    eval_episodes: int = setting(
         0, "Validation images of an evaluation, and test images at the end; 0: all.", unit="images", section="Run", ge=0
     )
 

@@ -34,7 +34,7 @@ class EvaluateConfig:
         section="Run",
     )
     networks: int = setting(3, "Networks for each rule, the same for all.", unit="networks", section="Run", ge=1)
-    train_images: int = setting(
+    train_episodes: int = setting(
         1000, "Images of the training split that each network learns from.", unit="images", section="Run", ge=0
     )
     label_images: int = setting(
@@ -52,7 +52,7 @@ class EvaluateConfig:
         section="Run",
         ge=1,
     )
-    test_images: int = setting(1000, "Held-out images of each test; 0: all.", unit="images", section="Run", ge=0)
+    test_episodes: int = setting(1000, "Held-out images of each test; 0: all.", unit="images", section="Run", ge=0)
     test_split: str = setting(
         "validation", "Where they come from; choose by validation, report test.", section="Run", choices=TEST_SPLITS
     )

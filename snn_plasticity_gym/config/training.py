@@ -61,7 +61,7 @@ class TrainingConfig(RunConfig):
         600, "Images shown in all, over all lifetimes; rounded up to whole updates.", unit="images", section="Run", ge=1
     )
     num_envs: int = setting(8, "Lifetimes simulated side by side.", unit="lifetimes", section="Run", ge=1)
-    eval_images: int = setting(
+    eval_episodes: int = setting(
         128,
         "Images of the validation split shown to fresh networks before and after, without exploration; 0: none.",
         unit="images",
@@ -80,7 +80,7 @@ class SearchConfig(TrainingConfig):
         "checkpoint_every, data_dir, progress, wandb, tensorboard and report may change.",
         section="Run",
     )
-    images_per_update: int = setting(
+    episodes_per_update: int = setting(
         1, "Images shown to each lifetime between two updates.", unit="images", section="Learning", ge=1
     )
     head_sizes: tuple[int, ...] = setting(
@@ -145,9 +145,9 @@ class SearchConfig(TrainingConfig):
             )
         if self.formula_terms and self.rule_form != "formula":
             raise ConfigError(f"formula_terms needs rule_form formula, got {self.rule_form}; set it, or leave them out")
-        if self.credit_horizon > self.images_per_update:
+        if self.credit_horizon > self.episodes_per_update:
             raise ConfigError(
-                f"credit_horizon must be at most images_per_update={self.images_per_update}, as an update sees no "
+                f"credit_horizon must be at most episodes_per_update={self.episodes_per_update}, as an update sees no "
                 f"further, got {self.credit_horizon}"
             )
         if self.credit_from >= self.credit_horizon:
@@ -180,7 +180,7 @@ class LearnerConfig(SearchConfig):
         section="Learning",
         ge=0,
     )
-    events_per_image: int = setting(
+    events_per_episode: int = setting(
         1024,
         "Events learned from per image, a uniform sample; 0: all. Every event changes its weight.",
         unit="events",
@@ -300,15 +300,15 @@ class ESConfig(SearchConfig):
     def check(self) -> None:
         """Refuse settings that contradict each other."""
         super().check()
-        if self.images_per_update % self.credit_horizon:
+        if self.episodes_per_update % self.credit_horizon:
             raise ConfigError(
-                f"images_per_update must be a multiple of credit_horizon={self.credit_horizon}, for which a rule is "
-                f"held, got {self.images_per_update}"
+                f"episodes_per_update must be a multiple of credit_horizon={self.credit_horizon}, for which a rule is "
+                f"held, got {self.episodes_per_update}"
             )
-        population = self.num_envs * (self.images_per_update // self.credit_horizon)
+        population = self.num_envs * (self.episodes_per_update // self.credit_horizon)
         if population < 4:
             raise ConfigError(
-                "a generation needs at least 4 rules, num_envs times images_per_update / credit_horizon, got "
+                "a generation needs at least 4 rules, num_envs times episodes_per_update / credit_horizon, got "
                 f"{population}; raise num_envs"
             )
 

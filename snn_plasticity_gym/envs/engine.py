@@ -208,7 +208,7 @@ class Engine:
         if expired:
             self.start_lifetimes(expired, [None] * len(expired))
         input_raster = self.raster[self.task.input_name]
-        judged = [row for row in rows if 0 < self.config.plastic_images == self.ages[row]]
+        judged = [row for row in rows if 0 < self.config.plastic_episodes == self.ages[row]]
         for row in judged:
             self.network.non_plastic[row] = True
             self.task.end_plasticity(row)

@@ -80,9 +80,9 @@ def learning_curve(
     env_id: str,
     config: FeedforwardConfig,
     num_networks: int,
-    train_images: int,
+    train_episodes: int,
     tests: int | None,
-    test_images: int,
+    test_episodes: int,
     test_split: str,
     seed: int,
     watcher: Watcher | None = None,
@@ -97,9 +97,9 @@ def learning_curve(
         env_id: An environment with a feed-forward classifier.
         config: Its settings.
         num_networks: B, with seeds seed, seed + 1, ...
-        train_images: Images that each network learns from.
+        train_episodes: Images that each network learns from.
         tests: Number of tests after the first, which is before learning; spread evenly. None: one, at the end.
-        test_images: Images of each test, the first of the split; 0: all.
+        test_episodes: Images of each test, the first of the split; 0: all.
         test_split: "validation" or "test".
         seed: Of networks, training images and input spikes. The same seed gives every rule the same ones.
         watcher: Is told of progress.
@@ -111,7 +111,7 @@ def learning_curve(
     held_out = env.engine.dataset.split(test_split)
     env.engine.common_seed = common_seed
     env.reset(seed=seed)
-    times = test_times(train_images, tests)
+    times = test_times(train_episodes, tests)
     watcher = watcher or Watcher()
     examinations = []
     seen = 0
@@ -120,7 +120,7 @@ def learning_curve(
             env.run_episode(rule)
             seen += 1
             watcher.shown()
-        examinations.append(examine(env.engine, config, held_out, test_images))
+        examinations.append(examine(env.engine, config, held_out, test_episodes))
         watcher.tested(images, examinations[-1].accuracy)
     return LearningCurve(times, examinations)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def test_times(train_images: int, tests: int | None) -> list[int]:
+def test_times(train_episodes: int, tests: int | None) -> list[int]:
     """Return after how many training images to test: before the first, then `tests` times, evenly spread.
 
     Args:
-        train_images: Images to learn from.
+        train_episodes: Images to learn from.
         tests: Tests after the first; None: one alone, at the end.
     """
     if tests is None:
-        return [train_images]
-    return sorted({round(train_images * k / tests) for k in range(tests + 1)})
+        return [train_episodes]
+    return sorted({round(train_episodes * k / tests) for k in range(tests + 1)})
 
 
 class Watcher:

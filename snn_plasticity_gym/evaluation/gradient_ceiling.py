@@ -44,7 +44,7 @@ def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str,
     squares = torch.zeros(num_layers, device=device)
     seen = torch.zeros(num_layers, device=device)
     for _ in range(-(-config.images // config.num_envs)):
-        samples, layer = _observe(env, config.events_per_image, config.seed)
+        samples, layer = _observe(env, config.events_per_episode, config.seed)
         seen += torch.bincount(layer, minlength=num_layers)
         squares += torch.bincount(layer, samples.returns.square(), minlength=num_layers).float()
         scale = (squares / seen.clamp(min=1)).sqrt().clamp(min=1e-12)  # (L,) running root mean square of g
@@ -67,7 +67,7 @@ def follows_gradient(rule: Rule, config: CeilingConfig, env_config: GradConfig) 
         where the rule changes nothing.
     """
     settings = _still(config, env_config)
-    report = reward_of(rule, config.env, settings, config.num_envs, config.eval_images, JUDGE_SEED)
+    report = reward_of(rule, config.env, settings, config.num_envs, config.eval_episodes, JUDGE_SEED)
     layers = range(1, len(env_config.layer_scalars) + 1)
     measures = ("cosine", "sign_agreement")
     return {name: [report.terms.get(f"{name}_{layer}", math.nan) for layer in layers] for name in measures}
@@ -84,7 +84,7 @@ def _networks(config: CeilingConfig, env_config: GradConfig) -> PlasticityVector
     return env
 
 
-def _observe(env: PlasticityVectorEnv, events_per_image: int, seed: int) -> tuple[EventSamples, Tensor]:
+def _observe(env: PlasticityVectorEnv, events_per_episode: int, seed: int) -> tuple[EventSamples, Tensor]:
     """Show one image to every network; return its events with -g as returns, and the layer of each, int64 (E,)."""
     buffer = EventRolloutBuffer(
         1,
@@ -92,7 +92,7 @@ def _observe(env: PlasticityVectorEnv, events_per_image: int, seed: int) -> tupl
         env.single_action_space,
         env.engine.device,
         n_envs=env.num_envs,
-        events_per_image=events_per_image,
+        events_per_episode=events_per_episode,
         seed=seed,
     )
     while (events := env.events()) is not None:

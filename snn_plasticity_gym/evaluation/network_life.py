@@ -93,7 +93,7 @@ def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int
     """Let one fresh network live by a rule.
 
     It learns from the training split, any image of it but those that labels are taken from, without being renewed,
-    whatever `split`, `image_pool`, `lifetime_length` and `plastic_images` say.
+    whatever `split`, `image_pool`, `lifetime_length` and `plastic_episodes` say.
 
     Args:
         rule: Answers events.

@@ -35,7 +35,7 @@ def reward_of(
 ) -> RewardReport:
     """Let fresh networks live by a rule, plasticity on, and return the reward they earn.
 
-    Where plasticity ends after `plastic_images`, only the images that follow count: they show what was learned.
+    Where plasticity ends after `plastic_episodes`, only the images that follow count: they show what was learned.
 
     Args:
         rule: Answers events; called without gradient.
@@ -67,11 +67,11 @@ def check_images(config: EnvironmentConfig, num_lifetimes: int, num_images: int,
     Raises:
         ConfigError: In one line.
     """
-    least = config.plastic_images * num_lifetimes + 1
-    if config.plastic_images and num_images < least:
+    least = config.plastic_episodes * num_lifetimes + 1
+    if config.plastic_episodes and num_images < least:
         raise ConfigError(
             f"{name} must be at least {least}, since {num_lifetimes} networks are plastic for "
-            f"plastic_images={config.plastic_images} each and only what follows counts, got {num_images}"
+            f"plastic_episodes={config.plastic_episodes} each and only what follows counts, got {num_images}"
         )
 
 
@@ -89,7 +89,7 @@ def run_episodes(
     env.reset(seed=seed)
     results = []
     for _ in range(images_each):
-        counts = not config.plastic_images or bool(env.engine.network.non_plastic.all())
+        counts = not config.plastic_episodes or bool(env.engine.network.non_plastic.all())
         result = env.run_episode(rule)
         if counts:
             results.append(result)
@@ -104,7 +104,7 @@ def rewards_of_networks(
     Every network has images and input spikes of its own, whatever `common_noise` says.
 
     Args:
-        rule, env_id, config, seed: As in `reward_of`; `config` with a `lifetime_length` and fewer `plastic_images`.
+        rule, env_id, config, seed: As in `reward_of`; `config` with a `lifetime_length` and fewer `plastic_episodes`.
         num_networks: B.
     """
     alone = type(config)(**(to_dict(config) | {"common_noise": False}))

@@ -104,14 +104,14 @@ def summary(values: Tensor) -> dict[str, Any]:
     }
 
 
-def plan_images(dataset: Dataset, label_images: int, test_images: int, test_split: str) -> ImagePlan:
+def plan_images(dataset: Dataset, label_images: int, test_episodes: int, test_split: str) -> ImagePlan:
     """Share out the images.
 
     Args:
         dataset: What there is.
         label_images: Images of the training split to take labels from; 0, or more than there are: all of them, in
             which case they cannot be kept from learning.
-        test_images: Held-out images; 0: all.
+        test_episodes: Held-out images; 0: all.
         test_split: "validation" or "test".
 
     Raises:
@@ -125,7 +125,7 @@ def plan_images(dataset: Dataset, label_images: int, test_images: int, test_spli
             f"label_images must hold at least two classes, got {count} of class {int(labelling.labels[0])}; raise it"
         )
     whole = dataset.split(test_split)
-    held_out = ImageSet(*(part[: test_images or None] for part in whole))
+    held_out = ImageSet(*(part[: test_episodes or None] for part in whole))
     return ImagePlan(labelling, held_out, count if count < available else 0)
 
 
@@ -136,7 +136,7 @@ def judge(
     config: UnsupervisedConfig,
     plan: ImagePlan,
     num_networks: int,
-    train_images: int,
+    train_episodes: int,
     seed: int,
     tests: int | None = None,
     watcher: Watcher | None = None,
@@ -153,7 +153,7 @@ def judge(
         config: Its settings.
         plan: Images to take labels from, and to test on.
         num_networks: B, with seeds seed, seed + 1, ...
-        train_images: Presentations that each network learns from, drawn with replacement.
+        train_episodes: Presentations that each network learns from, drawn with replacement.
         seed: Of networks, training images and input spikes. The same seed gives every rule the same ones; the input
             spikes of labelling and test are the same whatever the seed and the test.
         tests: Tests after one before learning, evenly spread; None: one alone, when all is learned. Tests leave no
@@ -167,7 +167,7 @@ def judge(
     env.engine.reserve_images(plan.held_back)
     env.engine.common_seed = common_seed
     env.reset(seed=seed)
-    times, watcher, learning = test_times(train_images, tests), watcher or Watcher(), Means()
+    times, watcher, learning = test_times(train_episodes, tests), watcher or Watcher(), Means()
     right: dict[str, list[Tensor]] = {ALL_ACTIVITY: [], PROPORTION_WEIGHTING: [], LINEAR_PROBE: []}
     seen = 0
     for images in times:

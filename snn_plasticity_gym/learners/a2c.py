@@ -38,7 +38,7 @@ class EventA2C(EventLearner, A2C):
         learning_rate: Of front and heads (alpha_actor); the critic's is this times the policy's `critic_lr_scale`.
         n_steps: Images shown to each lifetime per update.
         gamma: Discount per time step; 1 gives every event of an image the same return.
-        events_per_image: Events learned from per image and lifetime, a uniform sample; 0: all. Every event acts.
+        events_per_episode: Events learned from per image and lifetime, a uniform sample; 0: all. Every event acts.
         normalize_advantage: Standardise the advantages over the rollout.
         ent_coef: Weight of the entropy (beta_ent); sigma is fixed, so it moves the loss but no parameter.
         vf_coef: Weight of the value loss (beta_v).
@@ -70,7 +70,7 @@ class EventA2C(EventLearner, A2C):
         learning_rate: float | Schedule = 3e-4,
         n_steps: int = 1,
         gamma: float = 1.0,
-        events_per_image: int = 1024,
+        events_per_episode: int = 1024,
         normalize_advantage: bool = True,
         ent_coef: float = 0.0,
         vf_coef: float = 0.5,
@@ -97,7 +97,7 @@ class EventA2C(EventLearner, A2C):
         self.loss_weighting = loss_weighting
         self._set_estimator(exploration, mirrored, rule_learning_rate, baseline, perturb, advantage)
         buffer = {
-            "events_per_image": events_per_image,
+            "events_per_episode": events_per_episode,
             "credit_horizon": credit_horizon,
             "gamma_lifetime": gamma_lifetime,
             "credit_from": credit_from,

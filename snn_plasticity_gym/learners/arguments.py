@@ -14,7 +14,7 @@ from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.utils.device import torch_device
 from snn_plasticity_gym.utils.distributed import World
 
-NAMES = {"n_steps": "images_per_update"}  # Stable-Baselines3's names of settings
+NAMES = {"n_steps": "episodes_per_update"}  # Stable-Baselines3's names of settings
 SCHEDULES = ("learning_rate", "clip_range")  # numbers, or functions of the progress that remains
 OTHERS = ("env", "seed")  # arguments that mean something else than the settings of these names
 

@@ -88,7 +88,7 @@ class _Pay(NamedTuple):
 class EventRolloutBuffer:
     """Collects whole episodes of all lifetimes, and keeps a uniform sample of the events of each.
 
-    The sample is exact and drawn on the way: each event has a random key, and the `events_per_image` smallest of a
+    The sample is exact and drawn on the way: each event has a random key, and the `events_per_episode` smallest of a
     lifetime's episode stay (bottom-k sampling; Cohen & Kaplan 2007). An event beyond the present k-th key is dropped
     at once.
 
@@ -100,7 +100,7 @@ class EventRolloutBuffer:
         gae_lambda: Not used; part of Stable-Baselines3's call.
         gamma: Discount per time step: an event at step t has the return gamma^(T - t) G, with G that of its episode.
         n_envs: Number of lifetimes B.
-        events_per_image: Events kept of each episode; 0 keeps all.
+        events_per_episode: Events kept of each episode; 0 keeps all.
         credit_horizon: Episodes H that an episode's return G looks at, this one and those of the same lifetime that
             follow it in the rollout: G = sum_h gamma_lifetime^h R_h, h = 0 ... H - 1.
         gamma_lifetime: Discount per episode.
@@ -120,7 +120,7 @@ class EventRolloutBuffer:
         gae_lambda: float = 1.0,
         gamma: float = 1.0,
         n_envs: int = 1,
-        events_per_image: int = 1024,
+        events_per_episode: int = 1024,
         credit_horizon: int = 1,
         gamma_lifetime: float = 1.0,
         credit_from: int = 0,
@@ -130,12 +130,12 @@ class EventRolloutBuffer:
             "buffer_size": buffer_size,
             "gamma": gamma,
             "n_envs": n_envs,
-            "events_per_image": events_per_image,
+            "events_per_episode": events_per_episode,
             "credit_horizon": credit_horizon,
             "gamma_lifetime": gamma_lifetime,
             "credit_from": credit_from,
         }
-        check_arguments(LearnerConfig, settings, {"buffer_size": "images_per_update", "n_envs": "num_envs"})
+        check_arguments(LearnerConfig, settings, {"buffer_size": "episodes_per_update", "n_envs": "num_envs"})
         check_argument("seed", seed, int, ge=0, le=LARGEST_SEED)
         if not isinstance(observation_space, spaces.Dict) or "history" not in observation_space.spaces:
             raise ConfigError(
@@ -152,7 +152,7 @@ class EventRolloutBuffer:
         assert isinstance(history_space, spaces.Box)
         self._history_length = history_space.shape[-1]
         self.gamma = gamma
-        self.events_per_image = events_per_image
+        self.events_per_episode = events_per_episode
         self._world = World()
         self._generator = torch.Generator(self.device).manual_seed(self._world.own_seed(seed))
         self.reset()
@@ -188,7 +188,7 @@ class EventRolloutBuffer:
             time: Time step of the episode, from 1.
         """
         lifetime = per_event(torch.arange(self.n_envs, device=self.device), events.lengths)  # (E,)
-        if self.events_per_image:
+        if self.events_per_episode:
             keys = torch.rand(len(actions), generator=self._generator, device=self.device)  # (E,)
             kept = (keys < self._bound[lifetime]).nonzero().squeeze(1)
         else:
@@ -213,20 +213,20 @@ class EventRolloutBuffer:
         self._steps.append(_used_tables(step))
         self._held += len(kept)
         self._added += len(actions)
-        if self.events_per_image and self._held > 4 * self.events_per_image * self.n_envs:
+        if self.events_per_episode and self._held > 4 * self.events_per_episode * self.n_envs:
             self._prune()
 
     def _prune(self) -> None:
-        """Keep the events with the smallest keys, `events_per_image` of each lifetime."""
+        """Keep the events with the smallest keys, `events_per_episode` of each lifetime."""
         step = _join(self._steps)
         order = torch.argsort(step.keys, stable=True)
         order = order[torch.argsort(step.lifetime[order], stable=True)]  # by lifetime, then key
         counts = torch.bincount(step.lifetime, minlength=self.n_envs)  # (B,)
         rank = torch.arange(len(order), device=self.device) - per_event(counts.cumsum(0) - counts, counts)
-        full = counts >= self.events_per_image  # (B,)
-        last = order[rank == self.events_per_image - 1]  # one per full lifetime, by lifetime
+        full = counts >= self.events_per_episode  # (B,)
+        last = order[rank == self.events_per_episode - 1]  # one per full lifetime, by lifetime
         self._bound[full] = step.keys[last]
-        self._steps = [_used_tables(_select(step, order[rank < self.events_per_image]))]
+        self._steps = [_used_tables(_select(step, order[rank < self.events_per_episode]))]
         self._held = len(self._steps[0].keys)
 
     def end_episode(
@@ -245,7 +245,7 @@ class EventRolloutBuffer:
                 returns, and `rewards` is not looked at.
             fresh: Whether the episode was its lifetime's first, bool (B,); None: it was for none.
         """
-        if self.events_per_image and self._steps:
+        if self.events_per_episode and self._steps:
             self._prune()
         own = None
         if event_rewards is not None:

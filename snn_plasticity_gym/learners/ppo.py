@@ -50,7 +50,7 @@ class EventPPO(EventLearner):
         n_epochs: Passes over the events of a rollout.
         gamma: Discount per time step; 1 gives every event of an image the same return.
         clip_range: eps, a number or a schedule.
-        events_per_image: Events learned from per image and lifetime, a uniform sample; 0: all. Every event acts.
+        events_per_episode: Events learned from per image and lifetime, a uniform sample; 0: all. Every event acts.
         normalize_advantage: Standardise the advantages.
         advantage_scope: Over what: each "minibatch", or the whole "rollout".
         ent_coef: Weight of the entropy (beta_ent); sigma is fixed, so it moves the loss but no parameter.
@@ -88,7 +88,7 @@ class EventPPO(EventLearner):
         n_epochs: int = 4,
         gamma: float = 1.0,
         clip_range: float | Schedule = 0.2,
-        events_per_image: int = 1024,
+        events_per_episode: int = 1024,
         normalize_advantage: bool = True,
         advantage_scope: str = "minibatch",
         ent_coef: float = 0.0,
@@ -126,7 +126,7 @@ class EventPPO(EventLearner):
             sde_sample_freq=-1,
             rollout_buffer_class=EventRolloutBuffer,  # type: ignore[arg-type]
             rollout_buffer_kwargs={
-                "events_per_image": events_per_image,
+                "events_per_episode": events_per_episode,
                 "credit_horizon": credit_horizon,
                 "gamma_lifetime": gamma_lifetime,
                 "credit_from": credit_from,

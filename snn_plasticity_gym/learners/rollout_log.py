@@ -41,7 +41,7 @@ def record_rollout(
         if not term.isnan().all():
             record(f"rollout/{name}", term.nanmean().item())
     events = torch.cat([result.num_events for result in results]).float()
-    record("rollout/events_per_image", events.mean().item())
+    record("rollout/events_per_episode", events.mean().item())
     for name in results[0].spikes:
         spikes = torch.cat([result.spikes[name] for result in results]).float()
         record(f"rollout/spikes_{name}", spikes.mean().item())

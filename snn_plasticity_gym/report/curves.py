@@ -50,7 +50,7 @@ PANELS = {
         Panel("train/approx_kl", "change of the policy", "KL divergence (nats)"),
         Panel("train/clip_fraction", "clipped ratios", "share of events"),
         Panel("time/events_per_second", "speed", "events per second"),
-        Panel("rollout/events_per_image", "events", "events per image"),
+        Panel("rollout/events_per_episode", "events", "events per image"),
         Panel(r"rollout/spikes_(.+)", "spikes of {}", "spikes per image"),
         Panel(r"delta_w/(.+)_spread", "weight change by {}", "standard deviation"),
     ),

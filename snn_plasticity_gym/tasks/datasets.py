@@ -161,11 +161,11 @@ def _load_mnist_like(name: str, directory: Path) -> Dataset:
 
     # Not `MNIST(directory).data`: the class prefers an old `processed/training.pt` to the files that were just checked.
     folder = directory / _CLASSES[name] / "raw"
-    images, test_images = (read_image_file(str(folder / f"{part}-images-idx3-ubyte")) for part in ("train", "t10k"))
+    images, test_episodes = (read_image_file(str(folder / f"{part}-images-idx3-ubyte")) for part in ("train", "t10k"))
     labels, test_labels = (read_label_file(str(folder / f"{part}-labels-idx1-ubyte")) for part in ("train", "t10k"))
     train = ImageSet(images[:-_VALIDATION_SIZE], labels[:-_VALIDATION_SIZE])
     validation = ImageSet(images[-_VALIDATION_SIZE:], labels[-_VALIDATION_SIZE:])
-    test = ImageSet(test_images, test_labels)
+    test = ImageSet(test_episodes, test_labels)
     return Dataset(name, str(directory), _checksum(train, validation, test), train, validation, test)
 
 

@@ -154,7 +154,7 @@ def test_help_names_the_presets_and_shows_their_values(capsys):
 
 
 def test_a_run_keeps_the_name_of_its_preset_and_can_be_repeated(tmp_path):
-    small = ["--images=2", "--num_envs=2", "--eval_images=0", "--dataset=digits", "--n_exc=8", "--num_steps=10"]
+    small = ["--images=2", "--num_envs=2", "--eval_episodes=0", "--dataset=digits", "--n_exc=8", "--num_steps=10"]
     flags = ["--history_length=8", "--wandb=disabled", "--no-report", "--seed=1", f"--run_dir={tmp_path}"]
     folder = train(["--preset=unsup1", *small, *flags])
     written = yaml.safe_load((folder / "config.yaml").read_text())

@@ -10,10 +10,10 @@ from snn_plasticity_gym.config.training import BASELINES, EXPLORATIONS, A2CConfi
 TRAINERS = [A2CConfig, PPOConfig]
 WRONG = [
     (
-        {"credit_horizon": 3, "images_per_update": 2},
-        "credit_horizon must be at most images_per_update=2, as an update sees no further, got 3",
+        {"credit_horizon": 3, "episodes_per_update": 2},
+        "credit_horizon must be at most episodes_per_update=2, as an update sees no further, got 3",
     ),
-    ({"credit_horizon": 2}, "credit_horizon must be at most images_per_update=1"),
+    ({"credit_horizon": 2}, "credit_horizon must be at most episodes_per_update=1"),
     ({"credit_from": 1}, "credit_from must be less than credit_horizon=1, or no reward counts, got 1"),
     (
         {"formula_terms": ("post", "pre*post")},
@@ -68,8 +68,8 @@ def test_flags_that_contradict_each_other_end_the_program_with_one_line(capsys, 
 @pytest.mark.parametrize(
     "settings",
     [
-        {"credit_horizon": 3, "images_per_update": 3},
-        {"credit_horizon": 1, "images_per_update": 3},
+        {"credit_horizon": 3, "episodes_per_update": 3},
+        {"credit_horizon": 1, "episodes_per_update": 3},
         {"mirrored": True, "exploration": "rule", "num_envs": 4},
         {"exploration": "rule", "num_envs": 5},
         {"baseline": "lifetimes", "num_envs": 2},

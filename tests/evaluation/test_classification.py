@@ -31,9 +31,9 @@ def engine_of(config, num_networks: int, seed: int = 0) -> Engine:
 def curve_of(rule, config=SMALL, env_id=ID, **arguments):
     settings = {
         "num_networks": 2,
-        "train_images": 4,
+        "train_episodes": 4,
         "tests": 2,
-        "test_images": 40,
+        "test_episodes": 40,
         "test_split": "validation",
         "seed": 0,
     }
@@ -111,17 +111,17 @@ def test_silent_networks_are_right_in_one_of_ten_cases(weight):
 
 
 def test_without_plasticity_the_curve_is_flat():
-    given = curve_of(ZeroRule(), num_networks=3, train_images=6, tests=3)
+    given = curve_of(ZeroRule(), num_networks=3, train_episodes=6, tests=3)
     assert given.images == [0, 2, 4, 6] and given.accuracy.shape == given.loss.shape == (4, 3)
     assert (given.accuracy == given.accuracy[0]).all() and (given.loss == given.loss[0]).all()
     assert given.accuracy[0].unique().numel() > 1  # networks differ
 
 
 @pytest.mark.parametrize(
-    ("train_images", "tests", "expected"), [(0, 4, [0]), (2, 5, [0, 1, 2]), (5, 1, [0, 5]), (10, 3, [0, 3, 7, 10])]
+    ("train_episodes", "tests", "expected"), [(0, 4, [0]), (2, 5, [0, 1, 2]), (5, 1, [0, 5]), (10, 3, [0, 3, 7, 10])]
 )
-def test_tests_are_spread_over_the_training(train_images, tests, expected):
-    assert curve_of(ZeroRule(), train_images=train_images, tests=tests, test_images=5).images == expected
+def test_tests_are_spread_over_the_training(train_episodes, tests, expected):
+    assert curve_of(ZeroRule(), train_episodes=train_episodes, tests=tests, test_episodes=5).images == expected
 
 
 def test_numbers_are_plain_and_say_how_networks_differ():
@@ -132,7 +132,7 @@ def test_numbers_are_plain_and_say_how_networks_differ():
     assert np.shape(plain["accuracy"]) == np.shape(plain["loss"]) == (3, 3) and plain["images"] == [0, 2, 4]
     assert [row[-1] for row in plain["accuracy"]] == given.accuracy[-1].tolist()
     assert np.shape(plain["confusion"]) == (3, 10, 10)
-    assert curve_of(ZeroRule(), num_networks=1, train_images=0).as_dict()["accuracy_sd"] is None
+    assert curve_of(ZeroRule(), num_networks=1, train_episodes=0).as_dict()["accuracy_sd"] is None
 
 
 def test_tests_on_the_way_do_not_touch_learning():
@@ -173,13 +173,13 @@ def test_held_out_images_are_never_learned_from(monkeypatch, split, test_split):
 
     monkeypatch.setattr(Stimuli, "draw", spy_draw)
     monkeypatch.setattr(module, "examine", spy_examine)
-    curve_of(ZeroRule(), dataclasses.replace(SMALL, split=split), test_split=test_split, test_images=5)
+    curve_of(ZeroRule(), dataclasses.replace(SMALL, split=split), test_split=test_split, test_episodes=5)
     assert len(drawn) >= 8 and set(drawn) == {data.train.images.data_ptr()}
     assert len(tested) == 3 and set(tested) == {data.split(test_split).images.data_ptr()}
 
 
 @pytest.mark.parametrize(
-    "shorter", [{"lifetime_length": 1}, {"plastic_images": 1}, {"plastic_images": 1, "heldout_pool": 3}]
+    "shorter", [{"lifetime_length": 1}, {"plastic_episodes": 1}, {"plastic_episodes": 1, "heldout_pool": 3}]
 )
 def test_a_network_lives_and_learns_as_long_as_the_training(shorter):
     plain, short = (curve_of(make_rule("stdp"), eta_config(**settings)) for settings in ({}, shorter))
@@ -191,8 +191,8 @@ DIGITS = SemiConfig(
 )
 
 
-def learned(rule, train_images: int) -> torch.Tensor:
-    return curve_of(rule, DIGITS, train_images=train_images, tests=1, test_images=200).accuracy[-1]
+def learned(rule, train_episodes: int) -> torch.Tensor:
+    return curve_of(rule, DIGITS, train_episodes=train_episodes, tests=1, test_episodes=200).accuracy[-1]
 
 
 def test_the_delta_rule_learns_digits_and_its_opposite_does_not():
@@ -207,7 +207,7 @@ def test_without_labels_fresh_networks_are_right_in_one_of_ten_cases_on_average(
     """Renaming the outputs changes nothing that the rule sees, so whatever it is, the mean is 10 % exactly."""
     config = dataclasses.replace(SMALL, hidden_sizes=(6,), num_steps=4, history_length=4, eta=0.05, w_init=8.0)
     rule = make_rule("stdp", scale=0.05)
-    given = curve_of(rule, config, num_networks=200, train_images=2, tests=1, test_images=100, seed=1000)
+    given = curve_of(rule, config, num_networks=200, train_episodes=2, tests=1, test_episodes=100, seed=1000)
     assert (given.tests[0].confusion != given.tests[1].confusion).any(dim=(1, 2)).float().mean() > 0.5  # it does act
     for accuracy in given.accuracy:
         spread = accuracy.std().item()

@@ -58,7 +58,7 @@ def test_the_training_split_is_not_shown():
     assert shown == ["validation"] * 2 and math.isfinite(report.reward)
 
 
-LEARNING = environment_config(ID, **(SMALL | {"plastic_images": 2, "lifetime_length": 5, "common_noise": True}))
+LEARNING = environment_config(ID, **(SMALL | {"plastic_episodes": 2, "lifetime_length": 5, "common_noise": True}))
 
 
 def test_where_plasticity_ends_only_what_follows_counts():
@@ -71,7 +71,7 @@ def test_where_plasticity_ends_only_what_follows_counts():
 
 
 def test_images_that_all_belong_to_plasticity_are_refused():
-    with pytest.raises(ConfigError, match=r"must be at least 5, since 2 networks .* plastic_images=2 .* got 4"):
+    with pytest.raises(ConfigError, match=r"must be at least 5, since 2 networks .* plastic_episodes=2 .* got 4"):
         reward_of(ZeroRule(), ID, LEARNING, num_lifetimes=2, num_images=4, seed=3)
     assert reward_of(ZeroRule(), ID, LEARNING, num_lifetimes=2, num_images=5, seed=3).num_images == 2
 

@@ -27,8 +27,8 @@ PLAN = plan_images(DIGITS, 60, 40, "validation")
 STDP = make_rule("stdp", scale=0.05)
 
 
-def judged(rule=STDP, config=CONFIG, plan=PLAN, num_networks=2, train_images=3, seed=0, env_id=ID):
-    return judge(rule, env_id, config, plan, num_networks, train_images, seed)
+def judged(rule=STDP, config=CONFIG, plan=PLAN, num_networks=2, train_episodes=3, seed=0, env_id=ID):
+    return judge(rule, env_id, config, plan, num_networks, train_episodes, seed)
 
 
 @pytest.mark.parametrize("test_split", ["validation", "test"])
@@ -74,8 +74,8 @@ def test_images_are_used_in_their_order_and_only_for_their_purpose(monkeypatch, 
 
     monkeypatch.setattr(Stimuli, "draw", spy_draw)
     monkeypatch.setattr(module, "responses", spy_responses)
-    settings = {"plastic_images": 2, "heldout_pool": 4, "heldout_shift": 1} if shorter else {}
-    judged(config=dataclasses.replace(CONFIG, split=split, **settings), num_networks=3, train_images=20)
+    settings = {"plastic_episodes": 2, "heldout_pool": 4, "heldout_shift": 1} if shorter else {}
+    judged(config=dataclasses.replace(CONFIG, split=split, **settings), num_networks=3, train_episodes=20)
     assert [kind for kind, _ in used] == ["learn"] * 3 * 21 + ["label", "test"]
     learned = {image for kind, image in used if kind == "learn"}
     assert len(learned) > 50 and max(learned) < 1197 - 60  # the whole split, whatever image_pool says
@@ -84,7 +84,7 @@ def test_images_are_used_in_their_order_and_only_for_their_purpose(monkeypatch, 
 def test_a_network_that_is_shown_an_image_before_its_time_is_no_network_to_judge(monkeypatch):
     monkeypatch.setattr("snn_plasticity_gym.envs.engine.Engine.reserve_images", lambda self, count: None)
     with pytest.raises(RuntimeError, match="shown an image before its time"):
-        judged(plan=plan_images(DIGITS, 1000, 5, "validation"), train_images=10)
+        judged(plan=plan_images(DIGITS, 1000, 5, "validation"), train_episodes=10)
 
 
 def test_every_rule_gets_the_same_networks_images_and_input_spikes(monkeypatch):
@@ -99,7 +99,7 @@ def test_every_rule_gets_the_same_networks_images_and_input_spikes(monkeypatch):
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Stimuli, "draw", spy)
-            before = judged(rule, train_images=0)
+            before = judged(rule, train_episodes=0)
             after = judged(rule)
         return torch.stack(seen), before, after
 
@@ -115,7 +115,7 @@ def test_tests_on_the_way_leave_no_trace_and_go_as_if_learning_ended_there():
     whole = judge(STDP, ID, CONFIG, PLAN, 2, 5, 0, tests=2)
     assert whole.images == [0, 2, 5]
     for place, images in enumerate(whole.images):
-        single = judged(train_images=images)
+        single = judged(train_episodes=images)
         assert single.images == [images]
         for name, curve in whole.curves.items():
             assert torch.equal(curve[place], single.curves[name][0])
@@ -165,7 +165,7 @@ def test_weights_and_thresholds_are_frozen_before_labels_are_given(monkeypatch):
 
 
 def test_what_was_rewarded_while_learning_equals_episodes_counted_by_hand():
-    given = judged(num_networks=2, train_images=5).learning
+    given = judged(num_networks=2, train_episodes=5).learning
     settings = SMALL | {"exc_theta_plus": 0.5, "eta_exc": 0.05, "image_pool": 0}
     env = PlasticityVectorEnv(ID, num_envs=2, **settings)
     env.engine.reserve_images(60)
@@ -185,7 +185,7 @@ def test_what_was_rewarded_while_learning_equals_episodes_counted_by_hand():
 
 def test_images_that_come_twice_have_a_stability(monkeypatch):
     plan = plan_images(DIGITS, 1192, 5, "validation")  # leaves five images to learn from
-    learning = judged(plan=plan, train_images=12).learning
+    learning = judged(plan=plan, train_episodes=12).learning
     assert ((learning["stability"] >= 0) & (learning["stability"] <= 1)).all()
 
 
@@ -237,7 +237,7 @@ def test_numbers_are_plain_and_say_how_networks_differ():
 
 def test_fields_are_the_input_weights_of_the_first_network():
     config = Unsup2Config(**SMALL)
-    given = judged(ZeroRule(), config, env_id="SNNPlastic-Unsup2-v0", train_images=0)
+    given = judged(ZeroRule(), config, env_id="SNNPlastic-Unsup2-v0", train_episodes=0)
     env = PlasticityVectorEnv("SNNPlastic-Unsup2-v0", num_envs=2, **SMALL)
     env.reset(seed=0)
     weights = env.engine.network.weights_of("input_to_exc")[0]  # (784, 6)

@@ -45,7 +45,7 @@ def test_loss_equals_a_hand_computed_example():
 def bandit_means(**arguments) -> torch.Tensor:
     """Mean weight changes after some updates on a bandit whose best weight change is 0.5 everywhere."""
     model = EventA2C(
-        "PlasticityPolicy", bandit(64), learning_rate=3e-3, **({"events_per_image": 0, "seed": 0} | arguments)
+        "PlasticityPolicy", bandit(64), learning_rate=3e-3, **({"events_per_episode": 0, "seed": 0} | arguments)
     )
     model.learn(64 * 4 * 40)
     return bandit_answers(model)
@@ -72,7 +72,7 @@ WHOLE_HEADS = WHOLE_RULES | {"perturb": "head", "rule_learning_rate": 1.0, "poli
     "arguments",
     [
         {},
-        {"events_per_image": 3, "seed": 1},
+        {"events_per_episode": 3, "seed": 1},
         {"normalize_advantage": False},
         {"baseline": "lifetimes"},
         WHOLE_RULES | BOLD,
@@ -122,7 +122,7 @@ def test_whole_heads_move_in_all_their_layers_and_nothing_else_does():
 
 
 def test_chunks_of_events_give_the_gradient_of_the_whole(monkeypatch):
-    model = small_model(events_per_image=0)
+    model = small_model(events_per_episode=0)
     model.learn(3 * SMALL["num_steps"])
     samples = model.samples_with_advantages()
 
@@ -214,7 +214,7 @@ def test_two_phases_are_one_time_step_for_the_learner(env_id, tmp_path):
     deep = {"hidden_sizes": (6,), "layer_scalars": (0.5, 1.0), "max_rate": 0.2}
     lively = {"n_exc": 6, "max_rate": 0.02, "gain_input_exc": 20.0}
     settings = tiny | (deep if env_id == "SNNPlastic-Grad-v0" else lively)
-    arguments = {"n_steps": 2, "gamma": 0.5, "events_per_image": 0, "loss_weighting": "step", "seed": 0}
+    arguments = {"n_steps": 2, "gamma": 0.5, "events_per_episode": 0, "loss_weighting": "step", "seed": 0}
     model = EventA2C("PlasticityPolicy", make_sb3_env(env_id, 3, **settings), **arguments)
     heads, counter = len(on_policy.plasticity_env(model.env).engine.heads), Counter()
     assert len(model.policy.rule.heads) == heads == (2 if env_id == "SNNPlastic-Grad-v0" else 4)
@@ -247,7 +247,9 @@ def test_two_phases_are_one_time_step_for_the_learner(env_id, tmp_path):
 
 
 def test_each_kind_teaches_its_own_head():
-    model = EventA2C("PlasticityPolicy", make_sb3_env(ID, 3, **SMALL, event_kinds="split"), events_per_image=0, seed=0)
+    model = EventA2C(
+        "PlasticityPolicy", make_sb3_env(ID, 3, **SMALL, event_kinds="split"), events_per_episode=0, seed=0
+    )
     model.learn(3 * SMALL["num_steps"])
     samples = model.samples_with_advantages()
     for kind in (0, 1):

@@ -16,9 +16,9 @@ K = 6
 SPACE = spaces.Dict({"history": spaces.Box(0, 1, (4, 2, K))})
 
 
-def buffer(num_envs: int, events_per_image: int, gamma: float = 1.0, seed: int = 0, **credit) -> EventRolloutBuffer:
+def buffer(num_envs: int, events_per_episode: int, gamma: float = 1.0, seed: int = 0, **credit) -> EventRolloutBuffer:
     return EventRolloutBuffer(
-        9, SPACE, SPACE, "cpu", gamma=gamma, n_envs=num_envs, events_per_image=events_per_image, seed=seed, **credit
+        9, SPACE, SPACE, "cpu", gamma=gamma, n_envs=num_envs, events_per_episode=events_per_episode, seed=seed, **credit
     )
 
 
@@ -57,7 +57,7 @@ def rows_of(state, actions, log_probs, returns):
 def test_without_sampling_every_event_stands_in_the_buffer_with_its_own_return(steps, gamma):
     generator = torch.Generator().manual_seed(0)
     rewards = torch.tensor([1.0, -2.0, 3.0])
-    held, expected = buffer(3, events_per_image=0, gamma=gamma), []
+    held, expected = buffer(3, events_per_episode=0, gamma=gamma), []
     for time, lengths in enumerate(steps, start=1):
         events = random_events(lengths, generator)
         actions, log_probs = torch.rand(2, sum(lengths), generator=generator)
@@ -81,7 +81,7 @@ def test_the_sample_is_uniform_over_the_events_of_each_lifetime():
     generator = torch.Generator().manual_seed(0)
     kept, trials, k = torch.zeros(2, 60), 600, 5
     for trial in range(trials):
-        held = buffer(2, events_per_image=k, seed=trial)
+        held = buffer(2, events_per_episode=k, seed=trial)
         for time in range(6):
             lengths = [10, 4]
             number = torch.cat([torch.arange(10) + 10 * time, torch.arange(4) + 4 * time]).float()
@@ -101,7 +101,7 @@ def test_the_sample_is_uniform_over_the_events_of_each_lifetime():
 
 def test_short_episodes_are_kept_whole_and_long_ones_stay_within_the_limit():
     generator = torch.Generator().manual_seed(0)
-    held = buffer(3, events_per_image=8)
+    held = buffer(3, events_per_episode=8)
     for time in range(1, 40):
         lengths = [20, 0, int(time == 7) * 3]
         held.add(random_events(lengths, generator), torch.zeros(sum(lengths)), torch.zeros(sum(lengths)), time)
@@ -114,7 +114,7 @@ def test_short_episodes_are_kept_whole_and_long_ones_stay_within_the_limit():
 def test_reset_forgets_and_the_seed_fixes_the_sample():
     def sample(seed: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(3)
-        held = buffer(1, events_per_image=4, seed=seed)
+        held = buffer(1, events_per_episode=4, seed=seed)
         held.add(random_events([30], generator), torch.arange(30.0), torch.zeros(30), 1)
         held.end_episode(torch.ones(1), 1)
         actions = held.samples().actions
@@ -126,11 +126,11 @@ def test_reset_forgets_and_the_seed_fixes_the_sample():
     assert not torch.equal(sample(0), sample(1))
 
 
-@pytest.mark.parametrize("events_per_image", [0, 6])
-def test_rewards_of_events_come_by_call_also_where_a_time_step_has_two(events_per_image):
+@pytest.mark.parametrize("events_per_episode", [0, 6])
+def test_rewards_of_events_come_by_call_also_where_a_time_step_has_two(events_per_episode):
     """Event e of call c carries the action 100 c + e, and is paid the same."""
     generator = torch.Generator().manual_seed(0)
-    held, paid = buffer(2, events_per_image), []
+    held, paid = buffer(2, events_per_episode), []
     for call, lengths in enumerate([[3, 2], [0, 4], [0, 0], [5, 1], [2, 2], [1, 0]]):
         number = 100.0 * call + torch.arange(sum(lengths))
         held.add(random_events(lengths, generator), number, torch.zeros(sum(lengths)), time=1 + call // 2)
@@ -138,14 +138,14 @@ def test_rewards_of_events_come_by_call_also_where_a_time_step_has_two(events_pe
     held.end_episode(torch.zeros(2), 3, paid)
     samples = held.samples()
     assert torch.equal(samples.returns, samples.actions)
-    assert len(samples.returns) == (20 if events_per_image == 0 else 12)
+    assert len(samples.returns) == (20 if events_per_episode == 0 else 12)
     first_call = samples.actions[samples.step == samples.step.min()]
     assert set(first_call.tolist()) <= {0.0, 1.0, 2.0}  # of the first lifetime, in the first time step
 
 
 def test_missing_rewards_of_events_are_noticed():
     generator = torch.Generator().manual_seed(0)
-    held = buffer(1, events_per_image=0)
+    held = buffer(1, events_per_episode=0)
     held.add(random_events([4], generator), torch.zeros(4), torch.zeros(4), 1)
     with pytest.raises(AssertionError, match="every event has a reward"):
         held.end_episode(torch.zeros(1), 1, [torch.zeros(5)])

@@ -39,7 +39,7 @@ def test_loss_equals_a_hand_computed_example():
 
 
 def bandit_model(updates: int = 40, **arguments) -> EventPPO:
-    settings = {"learning_rate": 1e-3, "batch_size": 128, "events_per_image": 0, "seed": 0}
+    settings = {"learning_rate": 1e-3, "batch_size": 128, "events_per_episode": 0, "seed": 0}
     model = EventPPO("PlasticityPolicy", bandit(64), **(settings | arguments))
     model.learn(64 * 4 * updates)
     return model
@@ -122,7 +122,7 @@ def test_the_first_pass_has_ratio_one_and_a_tiny_target_kl_stops_after_it():
 
 
 def test_busy_steps_count_no_more_than_quiet_ones_when_steps_are_weighed():
-    model = small_model(events_per_image=0)
+    model = small_model(events_per_episode=0)
     model.learn(3 * SMALL["num_steps"])
     samples = model.rollout_buffer.samples()
     weights = event_weights(samples.step, "step", World())
@@ -149,7 +149,7 @@ def test_same_seed_same_run_and_loading_goes_on(tmp_path):
 
 
 def test_an_event_of_one_group_never_touches_the_other_head():
-    model = small_model(events_per_image=0)
+    model = small_model(events_per_episode=0)
     model.learn(3 * SMALL["num_steps"])
     samples = model.samples_with_advantages()
     groups = samples.state.group

@@ -119,14 +119,14 @@ def test_it_takes_no_trainer_to_load_one(good):
 
 
 def test_a_training_writes_one_and_the_evaluation_reads_it_first(tmp_path):
-    short = ["--images=4", "--num_envs=2", "--eval_images=2", "--seed=1", "--wandb=disabled", "--no-report"]
+    short = ["--images=4", "--num_envs=2", "--eval_episodes=2", "--seed=1", "--wandb=disabled", "--no-report"]
     run = train_a2c.train([*FLAGS, *short, f"--run_dir={tmp_path}", "--head_sizes=6,7"])
     rule = load_rule(run)
     assert rule.description.images == 4 and set(rule.description.metrics) == {"before", "after"}
     assert rule.description.config["seed"] == 1
     assert rule.description.versions["torch"] == importlib.metadata.version("torch")
     (run / "final.zip").write_bytes(b"no zip: it must not be opened")
-    judged = ["--train_images=4", "--tests=1", "--test_images=8", "--networks=1", "--json"]
+    judged = ["--train_episodes=4", "--tests=1", "--test_episodes=8", "--networks=1", "--json"]
     evaluate.evaluate([*FLAGS, *judged, f"--rules={run}"])
     started = [*FLAGS, *short, f"--run_dir={tmp_path}", "--head_sizes=6,7", f"--init_policy={run}"]
     assert load_rule(train_a2c.train(started)).hidden_sizes == (6, 7)

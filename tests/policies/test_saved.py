@@ -229,7 +229,7 @@ def flags(settings: dict) -> list[str]:
 def test_a_training_starts_from_the_policy_of_another_one(tmp_path, monkeypatch, capsys):
     short = [
         "--num_envs=2",
-        "--eval_images=0",
+        "--eval_episodes=0",
         "--wandb=disabled",
         "--no-report",
         "--seed=1",

@@ -27,7 +27,7 @@ def images():
 
 
 def config(pool_size=8, num_steps=10, max_rate=1.0, **judged):
-    settings = {"plastic_images": 1} if judged else {}
+    settings = {"plastic_episodes": 1} if judged else {}
     return Unsup1Config(
         image_pool=pool_size, num_steps=num_steps, history_length=1, max_rate=max_rate, **settings, **judged
     )

@@ -9,7 +9,7 @@ from snn_plasticity_gym.trainers.ablation import GRID, ablate
 from snn_plasticity_gym.trainers.evaluate import evaluate
 
 SIZES = ["--dataset=digits", "--n_exc=6", "--num_steps=12", "--history_length=12", "--gain_input_exc=20"]
-SHORT = [*SIZES, "--networks=2", "--train_images=3", "--label_images=50", "--test_images=30"]
+SHORT = [*SIZES, "--networks=2", "--train_episodes=3", "--label_images=50", "--test_episodes=30"]
 NETWORK = ["--preset=fast-wta", "--exc_theta_plus=5", "--w_exc_sum=30"]
 
 

@@ -18,7 +18,7 @@ from snn_plasticity_gym.trainers.train_a2c import train
 
 ROOT = Path(__file__).parents[2]
 NETWORK = ["--dataset=digits", "--hidden_sizes=6", "--num_steps=4", "--history_length=4"]
-SHORT = ["--networks=2", "--train_images=4", "--tests=2", "--test_images=20"]
+SHORT = ["--networks=2", "--train_episodes=4", "--tests=2", "--test_episodes=20"]
 FEEDBACK = "--third_factor=feedback"
 
 
@@ -29,7 +29,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     common = [
         "--images=2",
         "--num_envs=2",
-        "--eval_images=0",
+        "--eval_episodes=0",
         "--wandb=disabled",
         "--no-report",
         "--no-progress",
@@ -82,7 +82,7 @@ def test_a_table_for_people(capsys, tmp_path, monkeypatch):
     assert last[0] == "4" and float(last[1]) == pytest.approx(results["stdp"]["accuracy_mean"], abs=1e-4)
     assert float(last[2]) == pytest.approx(results["stdp"]["accuracy_sd"], abs=1e-4)
     assert not list(tmp_path.iterdir())  # nothing is written that was not asked for
-    evaluate([*NETWORK, "--networks=1", "--train_images=0", "--test_images=5"])
+    evaluate([*NETWORK, "--networks=1", "--train_episodes=0", "--test_episodes=5"])
     assert len(capsys.readouterr().out.splitlines()[-1].split()) == 3  # no spread of a single network
 
 

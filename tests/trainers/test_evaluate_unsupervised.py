@@ -17,7 +17,7 @@ from snn_plasticity_gym.trainers.unsupervised_session import PIXELS
 
 SIZES = ["--dataset=digits", "--n_exc=6", "--num_steps=12", "--history_length=8", "--gain_input_exc=20"]
 NETWORK = ["--env=SNNPlastic-Unsup1-v0", *SIZES, "--max_rate=0.02", "--eta_exc=0.05", "--eta_inh=0.05"]
-SHORT = ["--networks=2", "--train_images=3", "--label_images=50", "--test_images=30"]
+SHORT = ["--networks=2", "--train_episodes=3", "--label_images=50", "--test_episodes=30"]
 READ_OUTS = ["all_activity", "proportion_weighting", "linear_probe"]
 
 
@@ -28,7 +28,7 @@ def run(tmp_path_factory) -> Path:
     common = [
         "--images=2",
         "--num_envs=2",
-        "--eval_images=0",
+        "--eval_episodes=0",
         "--wandb=disabled",
         "--no-report",
         "--no-progress",
@@ -46,8 +46,10 @@ def test_one_line_of_json_and_all_files(tmp_path, capsys):
     assert list(printed["rules"]) == ["zero", "stdp", soft]  # the control joins every comparison
     assert returned == printed["rules"] | {PIXELS: printed["pixels"]}
     assert printed["env"] == "SNNPlastic-Unsup1-v0" and printed["networks"] == 2
-    facts = {name: printed[name] for name in ("dataset", "train_images", "label_images", "test_images", "test_split")}
-    assert facts == {"dataset": "digits", "train_images": 3, "label_images": 50, "test_images": 30,
+    facts = {
+        name: printed[name] for name in ("dataset", "train_episodes", "label_images", "test_episodes", "test_split")
+    }
+    assert facts == {"dataset": "digits", "train_episodes": 3, "label_images": 50, "test_episodes": 30,
                      "test_split": "validation"}  # fmt: skip
     assert printed["label_images_not_learned_from"] is True
     for one in printed["rules"].values():
@@ -127,13 +129,13 @@ def test_learning_curves_are_written(tmp_path, capsys):
 
 def test_a_long_run_says_how_it_goes(monkeypatch, capsys):
     monkeypatch.setattr("snn_plasticity_gym.trainers.watching.PATIENCE", 0.0)
-    results = evaluate([*NETWORK, *SHORT, "--rules=zero", "--tests=2", "--train_images=4", "--json"])
+    results = evaluate([*NETWORK, *SHORT, "--rules=zero", "--tests=2", "--train_episodes=4", "--json"])
     middle = 100 * np.mean([curve[1] for curve in results["zero"]["curves"]["all_activity"]])
     assert capsys.readouterr().err == f"zero: {middle:.1f} % after 2 of 4 images\n"
 
 
 def test_it_is_said_when_labels_are_taken_from_what_is_learned_from(capsys):
-    evaluate([*NETWORK, "--networks=1", "--train_images=1", "--label_images=0", "--test_images=5", "--json"])
+    evaluate([*NETWORK, "--networks=1", "--train_episodes=1", "--label_images=0", "--test_episodes=5", "--json"])
     out, err = capsys.readouterr()
     assert json.loads(out)["label_images_not_learned_from"] is False and json.loads(out)["label_images"] == 1197
     assert "labels are taken from the whole training split, so from images that are learned from, too" in err
@@ -160,7 +162,7 @@ def test_rules_know_the_learning_rate_of_the_environment_and_their_own_parameter
         "snn_plasticity_gym.rules.registry.make_rule",
         lambda name, **given: made.append((name, given)) or (lambda events: 0 * events.weight),
     )
-    flags = [*NETWORK, *SHORT, "--networks=1", "--train_images=0", "--alpha_unsup=0.5", "--eta_inh=0.2"]
+    flags = [*NETWORK, *SHORT, "--networks=1", "--train_episodes=0", "--alpha_unsup=0.5", "--eta_inh=0.2"]
     evaluate([*flags, "--rules=stdp:tau_plus=7,stdp:scale=3"])
     assert made == [
         ("zero", {}),
@@ -223,21 +225,21 @@ def test_classifiers_have_no_label_images(capsys):
 def test_a_rule_gets_the_modulation_that_it_needs():
     """reward-stdp beside stdp in an environment without modulation: each as its author means it."""
     results = evaluate(
-        [*NETWORK, *SHORT, "--networks=2", "--train_images=8", "--eta_exc=0.2", "--rules=stdp,reward-stdp"]
+        [*NETWORK, *SHORT, "--networks=2", "--train_episodes=8", "--eta_exc=0.2", "--rules=stdp,reward-stdp"]
     )
     alone = evaluate(
-        [*NETWORK, *SHORT, "--networks=2", "--train_images=8", "--eta_exc=0.2", "--modulation=reward", "--rules=stdp"]
+        [*NETWORK, *SHORT, "--networks=2", "--train_episodes=8", "--eta_exc=0.2", "--modulation=reward", "--rules=stdp"]
     )
     assert results["reward-stdp"]["confusion"] == alone["stdp"]["confusion"] != results["stdp"]["confusion"]
 
 
 def test_small_images_and_the_reward_after_plasticity(capsys):
-    lifetime = ["--image_size=14", "--lifetime_length=4", "--plastic_images=2", "--common_noise", "--max_rate=0.1"]
-    results = evaluate([*NETWORK, *lifetime, *SHORT, "--train_images=6", "--rules=stdp"])
+    lifetime = ["--image_size=14", "--lifetime_length=4", "--plastic_episodes=2", "--common_noise", "--max_rate=0.1"]
+    results = evaluate([*NETWORK, *lifetime, *SHORT, "--train_episodes=6", "--rules=stdp"])
     table = capsys.readouterr().out
     for rule in ("zero", "stdp"):
         rewards = results[rule]["held_out"]["reward"]
         assert len(rewards["values"]) == 2 and f"{rewards['mean']:.3f} ± {rewards['sd']:.3f}" in table
     # Learning goes on for all of its images: were it to end after 2, thresholds and weights would be those of 2.
-    short = evaluate([*NETWORK, *lifetime, *SHORT, "--train_images=2", "--rules=stdp"])
+    short = evaluate([*NETWORK, *lifetime, *SHORT, "--train_episodes=2", "--rules=stdp"])
     assert short["stdp"]["activity"]["spikes"]["values"] != results["stdp"]["activity"]["spikes"]["values"]

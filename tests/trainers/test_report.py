@@ -16,7 +16,7 @@ from snn_plasticity_gym.trainers.train_a2c import train
 from snn_plasticity_gym.trainers.train_bptt import train as train_bptt
 
 ROOT = Path(__file__).parents[2]
-COMMON = ["--images=4", "--num_envs=2", "--eval_images=2", "--wandb=disabled", "--no-progress", "--head_sizes=8,8",
+COMMON = ["--images=4", "--num_envs=2", "--eval_episodes=2", "--wandb=disabled", "--no-progress", "--head_sizes=8,8",
           "--dataset=digits"]  # fmt: skip
 UNSUP = ["--n_exc=8", "--num_steps=12", "--history_length=8", "--max_rate=0.02", "--gain_input_exc=20"]
 QUICK = ["--sample_images=2", "--sample_events=200", "--life_images=3"]
@@ -41,7 +41,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         made[name] = train([*COMMON, *UNSUP, *flags, f"--run_dir={root}", f"--run_name={name}"])
     flags = ["--env=SNNPlastic-Semi-v0", "--third_factor=feedback", "--hidden_sizes=6", "--w_init=6", "--no-report"]
     made["semi"] = train([*COMMON, *flags, "--seed=3", f"--run_dir={root}", "--run_name=semi"])
-    bptt = ["--dataset=digits", "--hidden_sizes=16", "--num_steps=6", "--images=100", "--eval_images=20"]
+    bptt = ["--dataset=digits", "--hidden_sizes=16", "--num_steps=6", "--images=100", "--eval_episodes=20"]
     made["bptt"] = train_bptt([*bptt, "--wandb=disabled", "--no-progress", f"--run_dir={root}", "--run_name=bptt"])
     return made
 
@@ -67,7 +67,7 @@ def test_a_training_ends_with_its_report(runs):
 
 
 def test_lifetimes_whose_plasticity_ends_are_compared_by_what_follows(tmp_path):
-    flags = ["--plastic_images=2", "--lifetime_length=4", "--eval_images=6", "--seed=4", f"--run_dir={tmp_path}"]
+    flags = ["--plastic_episodes=2", "--lifetime_length=4", "--eval_episodes=6", "--seed=4", f"--run_dir={tmp_path}"]
     page = train([*COMMON, *UNSUP, *flags, "--run_name=ends"]) / "report.html"
     assert "no plasticity" in page.read_text() and pictures(page) >= KERNEL
 
@@ -98,9 +98,9 @@ def test_the_formula_of_a_report_is_a_rule_to_evaluate(runs, tmp_path, capsys):
     flags = [
         f"--preset={run}/config.yaml",
         "--networks=2",
-        "--train_images=3",
+        "--train_episodes=3",
         "--tests=1",
-        "--test_images=20",
+        "--test_episodes=20",
         "--eta=0.1",
     ]
     results = evaluate([*flags, f"--rules=zero,{run},distilled:{run}"])

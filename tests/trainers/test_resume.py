@@ -26,17 +26,23 @@ from snn_plasticity_gym.trainers import train_a2c, train_es, train_ppo
 ROOT = Path(__file__).parents[2]
 NETWORK = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.02"]
 NETWORK += ["--gain_input_exc=20", "--num_envs=2", "--head_sizes=16,16"]
-SHORT = ["--images=32", "--checkpoint_every=4", "--eval_images=2", "--seed=1", "--wandb=disabled", "--no-report"]
+SHORT = ["--images=32", "--checkpoint_every=4", "--eval_episodes=2", "--seed=1", "--wandb=disabled", "--no-report"]
 INDEPENDENT = ["--normalize_returns", "--lifetime_length=5"]
-RULE = ["--exploration=rule", "--mirrored", "--images_per_update=2", "--credit_horizon=2", "--reward_form=information"]
+RULE = [
+    "--exploration=rule",
+    "--mirrored",
+    "--episodes_per_update=2",
+    "--credit_horizon=2",
+    "--reward_form=information",
+]
 LATER_QUIET = "--sigma_end=0.02"
-PASSES = ["--events_per_image=64", "--n_epochs=2", "--learning_rate_end=1e-5"]
-FROZEN = ["--plastic_images=3", "--lifetime_length=5", "--exc_theta_plus=1", "--eval_images=8"]
+PASSES = ["--events_per_episode=64", "--n_epochs=2", "--learning_rate_end=1e-5"]
+FROZEN = ["--plastic_episodes=3", "--lifetime_length=5", "--exc_theta_plus=1", "--eval_episodes=8"]
 PROGRAMS = {
     "a2c": (train_a2c, ["--env=SNNPlastic-Unsup1-v0", *INDEPENDENT]),
     "a2c rule": (train_a2c, ["--env=SNNPlastic-Unsup2-v0", *RULE, LATER_QUIET]),
     "a2c heads": (train_a2c, ["--env=SNNPlastic-Unsup1-v0", *RULE, "--perturb=head", "--common_noise"]),
-    "es": (train_es, ["--env=SNNPlastic-Unsup1-v0", "--images_per_update=2", *FROZEN]),
+    "es": (train_es, ["--env=SNNPlastic-Unsup1-v0", "--episodes_per_update=2", *FROZEN]),
     "ppo": (train_ppo, ["--env=SNNPlastic-Unsup2-v0", "--event_kinds=split", *PASSES]),
 }
 DAMAGE = {

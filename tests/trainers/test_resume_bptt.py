@@ -20,7 +20,7 @@ from snn_plasticity_gym.trainers.bptt_learner import Learner
 
 # Three epochs of 1,197 images, the last minibatch of each smaller; rows and checkpoints fall into epochs.
 FLAGS = ["--dataset=digits", "--hidden_sizes=16,12", "--num_steps=8", "--batch_size=50", "--epochs=3", "--seed=1"]
-FLAGS += ["--eval_every=500", "--eval_images=50", "--checkpoint_every=300", "--wandb=disabled", "--no-report"]
+FLAGS += ["--eval_every=500", "--eval_episodes=50", "--checkpoint_every=300", "--wandb=disabled", "--no-report"]
 
 
 class Killed(BaseException):

@@ -22,7 +22,7 @@ from snn_plasticity_gym.trainers.unsupervised_session import PIXELS
 
 NETWORK = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.02"]
 NETWORK += ["--gain_input_exc=20", "--head_sizes=16,16", "--wandb=disabled", "--no-report"]
-SHORT = [*NETWORK, "--images=24", "--checkpoint_every=8", "--eval_images=4", "--num_envs=4", "--seed=1"]
+SHORT = [*NETWORK, "--images=24", "--checkpoint_every=8", "--eval_episodes=4", "--num_envs=4", "--seed=1"]
 RULE = ["--exploration=rule", "--mirrored", "--perturb=last"]
 BOUND = 120  # s, on busy cores; a hang would last for half an hour
 
@@ -105,7 +105,7 @@ def test_another_number_of_processes_cannot_go_on_and_the_same_does_bit_for_bit(
 
 UNSUPERVISED = ["--env=SNNPlastic-Unsup1-v0", "--n_exc=8", "--gain_input_exc=20", "--label_images=40"]
 JUDGED = {
-    "unsupervised": [*UNSUPERVISED, "--rules=stdp", "--lifetime_length=4", "--plastic_images=2", "--common_noise"],
+    "unsupervised": [*UNSUPERVISED, "--rules=stdp", "--lifetime_length=4", "--plastic_episodes=2", "--common_noise"],
     "classifiers": ["--env=SNNPlastic-Semi-v0", "--third_factor=feedback", "--rules=delta,zero", "--hidden_sizes=6"],
 }
 
@@ -113,7 +113,7 @@ JUDGED = {
 @pytest.mark.parametrize("kind", JUDGED)
 def test_an_evaluation_is_that_of_one_process(kind, tmp_path):
     flags = ["--dataset=digits", "--num_steps=10", "--history_length=10", "--max_rate=0.2", "--networks=4"]
-    flags += ["--train_images=4", "--tests=2", "--test_images=20", "--seed=7", *JUDGED[kind]]
+    flags += ["--train_episodes=4", "--tests=2", "--test_episodes=20", "--seed=7", *JUDGED[kind]]
     wanted = evaluate.evaluate([*flags, f"--out={tmp_path}/one"])
     assert spread(evaluate, [*flags, f"--out={tmp_path}/two"], tmp_path) == [0, 0]
     assert said(tmp_path, 1) == ""

@@ -30,7 +30,7 @@ SMALL = {
     "gain_input_exc": 20.0,
 }
 FLAGS = [f"--{name}={value}" for name, value in SMALL.items()]
-SHORT = ["--images=8", "--num_envs=2", "--eval_images=4", "--seed=1", "--wandb=disabled", "--no-report"]
+SHORT = ["--images=8", "--num_envs=2", "--eval_episodes=4", "--seed=1", "--wandb=disabled", "--no-report"]
 
 
 def metrics(folder: Path) -> list[dict[str, str]]:
@@ -61,7 +61,7 @@ def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path):
         "train/value_loss",
         "train/entropy_loss",
         "train/explained_variance",
-        "rollout/events_per_image",
+        "rollout/events_per_episode",
         "time/events_per_second",
         "rollout/spikes_exc",
         "weights/input_to_exc_mean",
@@ -131,7 +131,7 @@ def test_a_sweep_agent_may_write_flags_in_its_own_way(tmp_path):
 
 
 def test_only_the_newest_checkpoints_stay(tmp_path):
-    arguments = [*FLAGS, *SHORT, f"--run_dir={tmp_path}", "--images=12", "--checkpoint_every=2", "--eval_images=0"]
+    arguments = [*FLAGS, *SHORT, f"--run_dir={tmp_path}", "--images=12", "--checkpoint_every=2", "--eval_episodes=0"]
     folder = train(arguments)
     names = [p.name[:16] for p in sorted((folder / "checkpoints").iterdir())]
     assert names == [f"images_{images:09d}" for images in (8, 10, 12)]

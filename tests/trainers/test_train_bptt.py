@@ -29,7 +29,7 @@ FLAGS = [
     "--no-report",
     "--seed=1",
 ]
-SHORT = ["--images=200", "--eval_every=100", "--eval_images=50"]
+SHORT = ["--images=200", "--eval_every=100", "--eval_episodes=50"]
 
 
 def metrics(folder: Path) -> list[dict[str, str]]:
@@ -89,7 +89,7 @@ def test_it_learns(tmp_path: Path) -> None:
     losses = [float(row["train/loss"]) for row in metrics(folder) if row["train/loss"]]
     assert losses[-1] < 0.5 * losses[0]
     result = json.loads((folder / "result.json").read_text())
-    assert result["test_accuracy"] > 0.6 and result["test_images"] == 300
+    assert result["test_accuracy"] > 0.6 and result["test_episodes"] == 300
 
 
 @pytest.mark.parametrize("surrogate", SURROGATE_NAMES)
@@ -114,7 +114,7 @@ def test_same_seed_same_numbers(tmp_path: Path) -> None:
 
 
 def test_epochs_are_passes_over_the_training_images(tmp_path: Path) -> None:
-    folder = train([*FLAGS, "--epochs=2", "--hidden_sizes=8", "--eval_images=20", f"--run_dir={tmp_path}"])
+    folder = train([*FLAGS, "--epochs=2", "--hidden_sizes=8", "--eval_episodes=20", f"--run_dir={tmp_path}"])
     (row, _) = metrics(folder)
     assert int(row["time/images"]) == 2 * len(load_dataset("digits").train.labels)
 

@@ -20,7 +20,7 @@ from snn_plasticity_gym.trainers import train_es
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.02"]
-SHORT = ["--images=24", "--num_envs=4", "--images_per_update=2", "--eval_images=4", "--seed=1", "--wandb=disabled"]
+SHORT = ["--images=24", "--num_envs=4", "--episodes_per_update=2", "--eval_episodes=4", "--seed=1", "--wandb=disabled"]
 
 
 def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path):
@@ -62,9 +62,9 @@ def test_a_formula_is_learned_told_and_reported(tmp_path, capsys):
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 6))
 def test_a_generation_has_enough_rules_and_whole_horizons(images, horizon, num_envs):
     fits = images % horizon == 0 and num_envs * (images // horizon) >= 4
-    settings = {"images_per_update": images, "credit_horizon": horizon, "num_envs": num_envs}
+    settings = {"episodes_per_update": images, "credit_horizon": horizon, "num_envs": num_envs}
     if fits:
-        assert ESConfig(**settings).images_per_update == images
+        assert ESConfig(**settings).episodes_per_update == images
     else:
         with pytest.raises(ConfigError, match="got"):
             ESConfig(**settings)

@@ -17,7 +17,7 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "reward": ("SNNPlastic-Unsup1-v0", UNSUP | {"modulation": "reward", "lifetime_length": 3}),
     "plastic": (
         "SNNPlastic-Unsup1-v0",
-        UNSUP | {"plastic_images": 4, "exc_theta_plus": 0.5, "eta_decay": 2.0, "heldout_pool": 5, "heldout_shift": 1},
+        UNSUP | {"plastic_episodes": 4, "exc_theta_plus": 0.5, "eta_decay": 2.0, "heldout_pool": 5, "heldout_shift": 1},
     ),
     "common": ("SNNPlastic-Unsup1-v0", UNSUP | {"common_noise": True, "reward_form": "product"}),
     "grad": ("SNNPlastic-Grad-v0", DEEP | {"layer_scalars": (0.5, 1.0)}),

@@ -17,7 +17,7 @@ def grow(events) -> torch.Tensor:
 @pytest.mark.parametrize("rule", [grow, TargetSTDP(scale=0.01)])  # by events, and in closed form
 def test_weights_move_for_so_many_images_and_then_stand_still(rule):
     whole = {"history_length": SMALL["num_steps"]}  # or no rule is in closed form
-    env = PlasticityVectorEnv(ID, num_envs=2, plastic_images=2, lifetime_length=4, **(SMALL | whole))
+    env = PlasticityVectorEnv(ID, num_envs=2, plastic_episodes=2, lifetime_length=4, **(SMALL | whole))
     env.reset(seed=1)
     moved, events, spikes = [], [], []
     for _ in range(8):  # two lifetimes
@@ -33,7 +33,7 @@ def test_weights_move_for_so_many_images_and_then_stand_still(rule):
 
 
 def test_lifetimes_of_different_ages_end_their_plasticity_each_by_itself():
-    env = PlasticityVectorEnv(ID, num_envs=2, plastic_images=1, **SMALL)
+    env = PlasticityVectorEnv(ID, num_envs=2, plastic_episodes=1, **SMALL)
     env.reset(seed=1)
     env.run_episode(grow)
     env.reset(seed=[None, 5])  # row 1 begins anew, row 0 goes on
@@ -41,7 +41,7 @@ def test_lifetimes_of_different_ages_end_their_plasticity_each_by_itself():
 
 
 def test_what_was_answered_while_plastic_is_forgotten_in_the_judgement():
-    env = PlasticityVectorEnv(ID, num_envs=1, plastic_images=3, image_pool=1, **SMALL)
+    env = PlasticityVectorEnv(ID, num_envs=1, plastic_episodes=3, image_pool=1, **SMALL)
     env.reset(seed=1)
     stability = [env.run_episode(grow).terms["stability"].item() for _ in range(5)]
     first_of_its_kind = [value != value for value in stability]  # NaN: never seen before
@@ -51,7 +51,7 @@ def test_what_was_answered_while_plastic_is_forgotten_in_the_judgement():
 @pytest.mark.parametrize("form", ["sum", "information"])
 def test_lifetimes_are_judged_by_images_that_they_have_not_learned_from(form):
     settings = {"image_pool": 4, "heldout_pool": 6, "heldout_shift": 2, "reward_form": form, "lifetime_length": 25}
-    env = PlasticityVectorEnv(ID, num_envs=2, plastic_images=10, **(SMALL | settings))
+    env = PlasticityVectorEnv(ID, num_envs=2, plastic_episodes=10, **(SMALL | settings))
     env.reset(seed=1)
     results = [env.run_episode(grow) for _ in range(50)]
     for lifetime in (results[:25], results[25:]):
@@ -71,7 +71,7 @@ def noise(events) -> torch.Tensor:
 @pytest.mark.parametrize("rule", [noise, TargetSTDP(scale=0.01)])
 def test_images_without_plasticity_are_the_same_compiled_and_step_by_step(rule):
     settings = SMALL | {"history_length": SMALL["num_steps"], "exc_theta_plus": 2.0, "exc_tau_theta": 50.0}
-    fast, slow = (PlasticityVectorEnv(ID, num_envs=3, plastic_images=2, **settings) for _ in range(2))
+    fast, slow = (PlasticityVectorEnv(ID, num_envs=3, plastic_episodes=2, **settings) for _ in range(2))
     for env in (fast, slow):
         env.reset(seed=4)
     thresholds = []
@@ -97,7 +97,7 @@ def test_images_without_plasticity_are_the_same_compiled_and_step_by_step(rule):
 
 
 def test_the_thresholds_of_a_new_lifetime_move_again():
-    env = PlasticityVectorEnv(ID, num_envs=2, plastic_images=1, lifetime_length=2, exc_theta_plus=2.0, **SMALL)
+    env = PlasticityVectorEnv(ID, num_envs=2, plastic_episodes=1, lifetime_length=2, exc_theta_plus=2.0, **SMALL)
     env.reset(seed=1)
     seen = []
     for _ in range(4):
