@@ -17,6 +17,7 @@ from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.plasticity.events import EventFinder
 from snn_plasticity_gym.policies.front import FrozenFront
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
+from snn_plasticity_gym.tasks.image_task import image_task
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 LIFETIMES = 8  # side by side, as `train_a2c.py` has them
@@ -133,7 +134,7 @@ def whole_episodes(config: EpisodeConfig) -> dict[str, Any]:
     events = sum(counts) / len(counts)
     outside = 1 - split["front"] - split["heads"]
     return {
-        "dataset": env.engine.dataset.name,
+        "dataset": image_task(env.engine.task).dataset.name,
         "events_per_episode": events,
         "images_per_second": 1 / (samples.median("image") * events),
         "events_per_second": 1 / samples.median("image"),

@@ -21,6 +21,7 @@ from snn_plasticity_gym.networks.spike_history import unpack
 from snn_plasticity_gym.plasticity.events import LocalState
 from snn_plasticity_gym.policies.front import SpikeFront
 from snn_plasticity_gym.rules import make_rule
+from snn_plasticity_gym.tasks.image_task import image_task
 
 CONVOLUTION_CHUNK = 256
 RATE = 0.064  # spikes per step of the busiest random history: `max_rate`
@@ -79,7 +80,7 @@ def measure(config: FrontConfig) -> dict[str, Any]:
     samplers = take_turns({"build": timed(lambda: front.frozen(config.num_steps))}, rounds=3)
     results["build_seconds"] = samplers.median("build")
     env = environment(config)
-    results["dataset"] = env.engine.dataset.name
+    results["dataset"] = image_task(env.engine.task).dataset.name
     results |= forward_at_events(front, env, rounds, config.seed)
     results |= learning(front, config, rounds)
     return results

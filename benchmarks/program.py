@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from snn_plasticity_gym.config.base import DATASETS
 from snn_plasticity_gym.config.cli import parse_config
+from snn_plasticity_gym.config.images import DATASETS
 from snn_plasticity_gym.config.schema import config_class, setting
 
 Config = TypeVar("Config", bound="BenchmarkConfig")

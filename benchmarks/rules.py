@@ -17,6 +17,7 @@ from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.rules import Rule, make_rule
+from snn_plasticity_gym.tasks.image_task import image_task
 
 HAND_WRITTEN = ("zero", "stdp", "target-stdp")
 
@@ -76,14 +77,18 @@ def compare(config: RulesConfig, name: str, num_envs: int, rules: dict[str, Rule
     with ExitStack() as stack:
         if config.bindsnet_python:
             images = Path(stack.enter_context(tempfile.TemporaryDirectory()), "images.pt")
-            torch.save(env.engine.dataset.train.images[:64].clone(), images)
-            settings = {"n_exc": config.n_exc, "num_steps": config.num_steps, "max_rate": env.config.max_rate}
+            torch.save(image_task(env.engine.task).dataset.train.images[:64].clone(), images)
+            settings = {
+                "n_exc": config.n_exc,
+                "num_steps": config.num_steps,
+                "max_rate": image_task(env.engine.task).config.max_rate,
+            }
             rival = Rival(config.bindsnet_python, "bindsnet", batch=num_envs, images=str(images), **settings)
             stack.enter_context(rival)
             samplers["bindsnet"] = lambda: rival() / num_envs
         samples = take_turns(samplers, rounds)
     results = {
-        "dataset": env.engine.dataset.name,
+        "dataset": image_task(env.engine.task).dataset.name,
         name: {rule: 1 / samples.median(rule) for rule in rules},
         f"events_{name}": {rule: sum(counts) / (len(counts) * num_envs) for rule, counts in events.items()},
         "stdp_over_zero" + "_many" * (name == "many"): samples.ratio("stdp", "zero"),

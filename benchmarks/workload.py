@@ -87,7 +87,7 @@ def rollout(env: PlasticityVectorEnv, events_per_episode: int, seed: int) -> Loc
         nothing = torch.zeros_like(events.weight)
         buffer.add(events, nothing, nothing, int(env.engine.steps[0]))
         env.apply(nothing)
-    buffer.end_episode(env.finish().reward, env.engine.num_steps)
+    buffer.end_episode(env.finish())
     return buffer.samples().state
 
 

@@ -7,36 +7,140 @@ Importing this package registers its environments with Gymnasium, and imports no
 
     env = gymnasium.make("SNNPlastic-Unsup1-v0")
     envs = gymnasium.make_vec("SNNPlastic-Unsup1-v0", num_envs=8)
+
+All that an environment of one's own is made of stands here, too, as in `from snn_plasticity_gym import Task`; what
+needs torch is imported when it is asked for.
 """
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
-from snn_plasticity_gym.config.environments import ENVIRONMENTS, environment_config
+from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.control import ControlConfig
+from snn_plasticity_gym.config.environments import ENVIRONMENTS, TASKS, add_environment, environment_config
+from snn_plasticity_gym.config.images import ImageConfig
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import torch
-
-    from snn_plasticity_gym.policies.rule_files import LearnedRule
+    from snn_plasticity_gym.learners.a2c import EventA2C
+    from snn_plasticity_gym.learners.evolution import EventES
+    from snn_plasticity_gym.learners.ppo import EventPPO
+    from snn_plasticity_gym.networks.lif import LIFParams
+    from snn_plasticity_gym.networks.network import NetworkActivity, Plasticity, Population, Projection
+    from snn_plasticity_gym.plasticity.events import SynapseEvents
+    from snn_plasticity_gym.plasticity.local_scalars import NeuronView, register_local_scalar
+    from snn_plasticity_gym.policies.policy import PlasticityPolicy
+    from snn_plasticity_gym.policies.rule_files import load_rule
+    from snn_plasticity_gym.rewards.result import RewardResult
+    from snn_plasticity_gym.rules.base import Rule
+    from snn_plasticity_gym.rules.registry import make_rule, register_rule
+    from snn_plasticity_gym.tasks.base import Outcome, Seed, StepInput, Task
+    from snn_plasticity_gym.tasks.image_task import Episode, ImageTask, Verdict
+    from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 __version__ = "0.1.0"
-__all__ = ["ENVIRONMENTS", "__version__", "environment_config", "load_rule"]
+
+_LATER = {  # public names by the module that has them, imported when asked for
+    "learners.a2c": ("EventA2C",),
+    "learners.evolution": ("EventES",),
+    "learners.ppo": ("EventPPO",),
+    "networks.lif": ("LIFParams",),
+    "networks.network": ("NetworkActivity", "Plasticity", "Population", "Projection"),
+    "plasticity.events": ("SynapseEvents",),
+    "plasticity.local_scalars": ("NeuronView", "register_local_scalar"),
+    "policies.policy": ("PlasticityPolicy",),
+    "policies.rule_files": ("load_rule",),
+    "rewards.result": ("RewardResult",),
+    "rules.base": ("Rule",),
+    "rules.registry": ("make_rule", "register_rule"),
+    "tasks.base": ("Outcome", "Seed", "StepInput", "Task"),
+    "tasks.image_task": ("Episode", "ImageTask", "Verdict"),
+    "wrappers.sb3": ("make_sb3_env",),
+}
+_MODULES = {name: module for module, names in _LATER.items() for name in names}
+
+__all__ = [
+    "ENVIRONMENTS",
+    "ConfigError",
+    "ControlConfig",
+    "EnvironmentConfig",
+    "Episode",
+    "EventA2C",
+    "EventES",
+    "EventPPO",
+    "ImageConfig",
+    "ImageTask",
+    "LIFParams",
+    "NetworkActivity",
+    "NeuronView",
+    "Outcome",
+    "Plasticity",
+    "PlasticityPolicy",
+    "Population",
+    "Projection",
+    "RewardResult",
+    "Rule",
+    "Seed",
+    "StepInput",
+    "SynapseEvents",
+    "Task",
+    "Verdict",
+    "__version__",
+    "config_class",
+    "environment_config",
+    "load_rule",
+    "make_rule",
+    "make_sb3_env",
+    "register_local_scalar",
+    "register_rule",
+    "register_task",
+    "setting",
+]
 
 
-def load_rule(path: "str | Path", device: "torch.device | str" = "cpu") -> "LearnedRule":
-    """Load a learned rule from the folder of a run; see `policies.rule_files.load_rule`."""
-    from snn_plasticity_gym.policies.rule_files import load_rule as load  # imports torch
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
 
-    return load(path, device)
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
 
 
-for _env_id in ENVIRONMENTS:
+def register_task(env_id: str, task: str | Callable[..., Any], config: type[EnvironmentConfig]) -> None:
+    """Make a task of one's own known to `gymnasium.make`, the trainers, the judge and the report.
+
+    Args:
+        env_id: Its id, as in "Mine-v0".
+        task: A class derived from `Task`, or "module:class", which is imported when it is needed. It is made with the
+            configuration, the number of lifetimes and the torch device.
+        config: Its settings, a `@config_class` derived from `EnvironmentConfig`.
+
+    Raises:
+        ConfigError: The id is taken, or task or settings are not what they must be.
+    """
+    add_environment(env_id, task, config)
+    _register(env_id)
+
+
+def _register(env_id: str) -> None:
+    if env_id in gymnasium.registry:
+        return
     gymnasium.register(
-        id=_env_id,
+        id=env_id,
         entry_point="snn_plasticity_gym.envs.single:PlasticityEnv",
         vector_entry_point="snn_plasticity_gym.envs.vector:PlasticityVectorEnv",
-        kwargs={"env_id": _env_id},
+        kwargs={"env_id": env_id},
     )
+
+
+for _env_id in TASKS:
+    _register(_env_id)

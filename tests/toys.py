@@ -22,6 +22,24 @@ SMALL: dict[str, Any] = {
 }
 
 
+def paid_at_end(rewards: torch.Tensor, num_steps: int, event_rewards: Any = None) -> EpisodeResult:
+    """An episode of `num_steps` steps that paid rewards (B,) in its last one."""
+    nothing = torch.zeros(len(rewards), dtype=torch.int64)
+    return EpisodeResult(
+        reward=rewards,
+        terms={},
+        info={},
+        spikes={},
+        rates=torch.zeros(len(rewards), 0),
+        num_events=nothing,
+        length=nothing + num_steps,
+        truncated=nothing > 0,
+        payments=rewards.unsqueeze(1),
+        payment_steps=torch.tensor([num_steps]),
+        event_rewards=event_rewards,
+    )
+
+
 class BanditEnv(PlasticityVectorEnv):
     """The reward of a lifetime is less, the further the weight changes of its episode were from `target`."""
 
@@ -44,7 +62,7 @@ class BanditEnv(PlasticityVectorEnv):
         reward = -self._error / self._count.clamp(min=1)
         self._error.zero_()
         self._count.zero_()
-        return super().finish()._replace(reward=reward)
+        return super().finish()._replace(reward=reward, payments=reward.unsqueeze(1))
 
 
 def bandit(num_envs: int, **settings: Any) -> PlasticityVecEnv:

@@ -10,7 +10,7 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
-from snn_plasticity_gym.learners.on_policy import EventLearner, plasticity_env
+from snn_plasticity_gym.learners.on_policy import EventLearner
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.trainers.interrupts import StopRequest
@@ -65,8 +65,8 @@ class SigmaSchedule(BaseCallback):
         return True
 
     def _on_rollout_start(self) -> None:
-        policy = cast(EventLearner, self.model).policy
-        done = self.model.num_timesteps / self.model._total_timesteps
+        model = cast(EventLearner, self.model)
+        policy, done = model.policy, model.progress
         policy.sigma = self._first + (self._last - self._first) * done
         self.logger.record("train/sigma", policy.sigma)
 
@@ -143,7 +143,7 @@ class SaveCheckpoints(BaseCallback):
 
 def images_shown(callback: BaseCallback) -> int:
     """Return the images shown so far, over all lifetimes."""
-    return callback.num_timesteps // plasticity_env(callback.training_env).engine.num_steps
+    return cast(EventLearner, callback.model).num_episodes
 
 
 def next_multiple(images: int, every: int) -> int:

@@ -143,7 +143,7 @@ def learning_rate(env_config: EnvironmentConfig) -> float:
 def _check_fit(name: str, seen: tuple[str, ...], heads: int, env_id: str, env_config: EnvironmentConfig) -> None:
     """Refuse a rule that was trained on other scalars, or with other heads, than the environment has."""
     env = PlasticityVectorEnv(env_id, num_envs=1, **to_dict(env_config))
-    offered, needed = env.engine.task.extra_names, len(env.engine.heads)
+    offered, needed = env.engine.scalars.names, len(env.engine.heads)
     if seen != offered:
         folder = name.removeprefix(DISTILLED)
         raise ConfigError(

@@ -34,6 +34,7 @@ from snn_plasticity_gym.runs.folder import (
 )
 from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.runs.wandb_writer import start_wandb
+from snn_plasticity_gym.tasks.base import Task
 from snn_plasticity_gym.trainers.callbacks import ProgressLines, SaveCheckpoints, SigmaSchedule
 from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.report_session import report_at_end
@@ -91,19 +92,19 @@ def _run(
     if world.rank:
         return _assist(world, model, config, saved)
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed, "resume": ""}
-    data = plasticity_env(env).engine.dataset
+    task = plasticity_env(env).engine.task
     if config.resume:
         run = RunFolder.reopen(config.resume, settings)
     else:
-        dataset = data.manifest(env_config.split)
+        source = task.manifest()
         run = RunFolder.create(
-            config.env, settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=dataset
+            config.env, settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=source
         )
     world.broadcast(run.path)
     metrics = MetricsCSV(run.metrics_csv, saved["rows"] if saved else 0)
     writer = start_wandb(config.wandb, run, settings, config.wandb_project, resumed=bool(config.resume))
     model.set_logger(make_logger(run, metrics, writer, tensorboard_writer(run, config.tensorboard)))
-    print(_plan(config, data.name, env_config, seed, world, run, saved["images"] if saved else 0), flush=True)
+    print(_plan(config, task, env_config, seed, world, run, saved["images"] if saved else 0), flush=True)
     if told:
         print(imitation_line(config.init_rule, told), flush=True)
         for name, value in told.items():
@@ -135,7 +136,7 @@ def _run(
         raise OSError(f"cannot write {run.final}: {error.strerror or error}; go on with --resume={run.path}") from error
     after = _judge(model, config, env_config)
     reports = {name: report.as_dict() for name, report in (("before", before), ("after", after)) if report}
-    images = model.num_timesteps // env_config.num_steps
+    images = model.num_episodes
     save_rule(
         run.path,
         model.policy.rule,
@@ -225,6 +226,7 @@ def _learn(
             log_interval=1,
             progress_bar=bar,
             reset_num_timesteps=saved is None,
+            episodes=images,
         )
 
 
@@ -264,7 +266,7 @@ def _judge(model: EventLearner, config: TrainingConfig, env_config: EnvironmentC
 
 def _plan(
     config: TrainingConfig,
-    dataset: str,
+    task: Task,
     env_config: EnvironmentConfig,
     seed: int,
     world: World,
@@ -273,8 +275,8 @@ def _plan(
 ) -> str:
     spread = f"{world.size} processes, " if world.size > 1 else ""
     return (
-        f"{config.env}: {config.images} images of {dataset}, {config.num_envs} lifetimes side by side, "
-        f"{env_config.num_steps} steps an image\n"
+        f"{config.env}: {config.images} episodes of {task.source}, {config.num_envs} lifetimes side by side, "
+        f"{task.num_steps} steps an episode{'' if task.open_loop else ' at most'}\n"
         f"{spread}seed {seed}, device {env_config.device}, {torch.get_num_threads()} threads\n"
         f"run folder {run.path}" + (f", going on at {done} images" if done else "")
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from snn_plasticity_gym.config.base import DATASETS
 from snn_plasticity_gym.config.feedforward import SURROGATE_NAMES
+from snn_plasticity_gym.config.images import DATASETS
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 from snn_plasticity_gym.config.training import RunConfig
 

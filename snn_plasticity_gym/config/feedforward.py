@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 SURROGATE_NAMES = ("rectangular", "polynomial", "sigmoid", "gaussian", "fast_sigmoid")
@@ -10,7 +10,7 @@ THIRD_FACTORS = ("none", "reward", "teaching", "feedback")
 
 
 @config_class
-class FeedforwardConfig(EnvironmentConfig):
+class FeedforwardConfig(ImageConfig):
     """A feed-forward network with one output neuron for each of ten classes, all of whose synapses share one policy.
 
     Time constants and potentials are dimensionless where a step is 1: with the default constants a membrane halves in

@@ -16,6 +16,7 @@ import dataclasses
 import difflib
 import functools
 import inspect
+import json as json_module
 import reprlib
 import types
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,6 +53,7 @@ class SettingInfo:
     section: str = ""
     choices: tuple[str, ...] = ()
     bounds: tuple[tuple[str, float], ...] = ()  # e.g. (("ge", 1), ("lt", 10)); of a tuple, they hold for each element
+    json: bool = False  # a text that holds a JSON object; a mapping is written as one
 
     @property
     def optional(self) -> bool:
@@ -80,6 +82,7 @@ def setting(
     le: float | None = None,
     lt: float | None = None,
     choices: Sequence[str] | None = None,
+    json: bool = False,
 ) -> Any:
     """Declare one setting of a configuration class.
 
@@ -93,10 +96,12 @@ def setting(
         le: Largest value.
         lt: The value must be less than this.
         choices: Names a text setting may take.
+        json: The text is a JSON object; a mapping is taken, too, and written as one.
     """
     limits = {"ge": ge, "gt": gt, "le": le, "lt": lt}
     bounds = tuple((key, bound) for key, bound in limits.items() if bound is not None)
-    info = {"help": help, "unit": unit, "section": section, "choices": tuple(choices or ()), "bounds": bounds}
+    names = tuple(choices or ())
+    info = {"help": help, "unit": unit, "section": section, "choices": names, "bounds": bounds, "json": json}
     return dataclasses.field(default=default, metadata=info)
 
 
@@ -249,6 +254,10 @@ def _validate(config_type: type, values: Mapping[str, Any]) -> tuple[dict[str, A
 
 def checked(info: SettingInfo, given: Any) -> tuple[Any, str]:
     """The value in its plain Python type, and what is wrong with it (empty if nothing is)."""
+    if info.json:
+        given, problem = _json_text(info.name, given)
+        if problem:
+            return given, problem
     try:
         value = _adapter(info.type, info.bounds).validate_python(_plain(given), strict=True)
     except ValidationError as errors:
@@ -258,6 +267,17 @@ def checked(info: SettingInfo, given: Any) -> tuple[Any, str]:
         hint = f"; did you mean {near!r}?" if near else ""
         return given, f"{info.name} must be one of {', '.join(info.choices)}, got {_show(given)}{hint}"
     return value, ""
+
+
+def _json_text(name: str, given: Any) -> tuple[Any, str]:
+    """The JSON object that a mapping or a text is, in one spelling, and what is wrong with it."""
+    try:
+        value = json_module.loads(given) if isinstance(given, str) else dict(given)
+        if isinstance(value, dict):
+            return json_module.dumps(value, sort_keys=True), ""
+    except (TypeError, ValueError):
+        pass
+    return given, f'{name} must be a mapping or a JSON object as in {{"key": 1}}, got {_show(given)}'
 
 
 def _describe(info: SettingInfo, given: Any, errors: ValidationError) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 NORMS = ("l1", "l2")
@@ -11,7 +11,7 @@ CREDITS = ("global", "neuron")
 
 
 @config_class
-class UnsupervisedConfig(EnvironmentConfig):
+class UnsupervisedConfig(ImageConfig):
     """A Diehl-Cook network rewarded for sparse, diverse and stable responses.
 
     Weights are dimensionless; a gain turns a weight into current, and resistance * dt / tau_mem turns current into

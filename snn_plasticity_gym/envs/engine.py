@@ -1,4 +1,4 @@
-"""All the physics: B lifetimes of spiking networks, advanced together as torch batches.
+"""The engine: B lifetimes of a task's network, advanced together as torch batches.
 
 Axes: B lifetimes, R the lifetimes of one call, T steps, N neurons, K history length, E events.
 """
@@ -12,128 +12,114 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.config.environments import EnvironmentConfig
+from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.envs.earnings import Earnings
 from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
+from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.envs.whole_images import CompiledImages, closed_form_of
 from snn_plasticity_gym.networks.network import Network, NetworkActivity, SpikeList
-from snn_plasticity_gym.networks.spike_counts import count_spikes, total_spikes
 from snn_plasticity_gym.networks.spike_history import empty_windows, push
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
-from snn_plasticity_gym.plasticity.event_log import EventLog
+from snn_plasticity_gym.plasticity.event_log import WrittenEvents
 from snn_plasticity_gym.plasticity.events import EventFinder, SynapseEvents, head_names, per_event
+from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
+from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.plasticity.weight_changes import WeightChanges, learning_pace, weight_statistics
 from snn_plasticity_gym.plasticity.weight_updates import WeightWriter
 from snn_plasticity_gym.rules.base import Rule
-from snn_plasticity_gym.tasks.base import Episode
-from snn_plasticity_gym.tasks.datasets import ImageSet, load_dataset
-from snn_plasticity_gym.tasks.images import Stimuli, Stimulus, draw, largest_pool
-from snn_plasticity_gym.tasks.registry import make_task
-from snn_plasticity_gym.utils.device import torch_device
+from snn_plasticity_gym.tasks.base import WEIGHTS, Outcome, Seed, Task
+from snn_plasticity_gym.tasks.checks import check_input, check_outcome
 from snn_plasticity_gym.utils.nonfinite import NotFiniteError
-from snn_plasticity_gym.utils.state import State, restore
+from snn_plasticity_gym.utils.state import State, clone_state
 
 
 class Engine:
     """B lifetimes, each a network with weights that last and episodes that pass.
 
-    The order of calls is `start_lifetimes`, then for each episode `begin`, T times `advance` and `write` (and, until
-    it returns None, `after` and `write`), `finish`.
+    The order of calls is `start_lifetimes`, then for each episode `begin`, then for each time step `advance` and
+    `write` (and, until it returns None, `after` and `write`) and `settle`, and when that has ended an episode `finish`.
     Every call takes the lifetimes it is about, so that they need not be at the same step. What happens in a lifetime
     is a function of its seed and of the weight changes written to it; the other lifetimes have no influence.
 
     Args:
-        config: Settings of one of the environments.
+        task: The network, what it is shown and what it earns; the engine becomes its only caller.
+        config: Settings of the simulation, the events and the plasticity.
         num_lifetimes: B.
+        device: Where everything lives.
 
     Raises:
-        ValueError: The device does not exist.
-        FileNotFoundError: The data set cannot be had (see `load_dataset`).
+        ConfigError: There is no local scalar that `config.local_state` names.
     """
 
-    def __init__(self, config: EnvironmentConfig, num_lifetimes: int) -> None:
+    def __init__(self, task: Task, config: EnvironmentConfig, num_lifetimes: int, device: torch.device) -> None:
+        self.task = task
         self.config = config
         self.num_lifetimes = num_lifetimes
-        self.device = torch_device(config.device)
-        self.dataset = load_dataset(config.dataset, config.data_dir, config.image_size)
-        self._images = self.dataset.split(config.split)
-        n_input = self._images.images[0].numel()
-        num_images = largest_pool(self._images, config)
-        self.task = make_task(config, num_lifetimes, n_input, num_images, self.device)
-        self.network = Network(self.task.populations, self.task.projections, num_lifetimes, config.dt, self.device)
+        self.device = device
+        self.network = Network(task.populations, task.projections, num_lifetimes, config.dt, device)
         split_kinds = config.event_kinds == "split"
-        self.heads = head_names(self.task.groups, split_kinds)  # of the policy; `SynapseEvents.group` counts them
+        self.heads = head_names(task.groups, split_kinds)  # of the policy; `SynapseEvents.group` counts them
         self._find_events = EventFinder(self.network, config.history_length, split_kinds)
-        sizes = {population.name: population.size for population in self.task.populations}
+        plastic = self._find_events.projections
         self._windows = {  # (B, N, W)
-            name: empty_windows(num_lifetimes, sizes[name], length=config.history_length, device=self.device)
+            name: empty_windows(
+                num_lifetimes, self.network.populations[name].size, length=config.history_length, device=device
+            )
             for name in self._find_events.populations
         }
-        self.raster = {  # (B, T, N) spikes of the episode, step by step
-            population.name: torch.zeros(
-                num_lifetimes, config.num_steps, population.size, dtype=torch.bool, device=self.device
-            )
-            for population in self.task.populations
-        }
-        self._potentials = {  # (B, T, N) before the reset, kept where the task needs them
-            population.name: torch.zeros(num_lifetimes, config.num_steps, population.size, device=self.device)
-            for population in self.task.populations
-            if population.lif is not None and self.task.needs_potentials
-        }
-        self._log = EventLog()
-        self._eligibility = Eligibility(config, self.network) if config.modulation == "reward" else None
+        self.recorder = Recorder(task, self.network)
+        task.record = self.recorder.record
+        names = dict.fromkeys([*task.scalars, *config.local_state])
+        self.scalars = LocalScalars(list(names), self.network, plastic, task.layer_scalars)
+        self._surprise = RewardSurprise(num_lifetimes, config.reward_window, device)
+        self._eligibility: Eligibility | None = None
+        if config.modulation != "none":
+            self._eligibility = Eligibility(self.network, task.window, config.dt, config.tau_eligibility)
+        self.changes = WeightChanges(self.heads, device)
+        self._write = WeightWriter(self.network, plastic, self._eligibility, self.changes)
+        self._earnings = Earnings(num_lifetimes, device)
         self.steps = np.zeros(num_lifetimes, dtype=np.int64)  # time steps of the episode done so far
-        self.ages = np.zeros(num_lifetimes, dtype=np.int64)  # images seen in this lifetime
-        self.last_episodes: list[LastEpisode | None] = [None] * num_lifetimes  # of this lifetime; None: none judged yet
+        self.ended = np.zeros(num_lifetimes, dtype=np.bool_)  # whether the episode has come to its end
+        self.ages = np.zeros(num_lifetimes, dtype=np.int64)  # episodes that this lifetime has gone through
+        self.last_episodes: list[LastEpisode | None] = [None] * num_lifetimes  # of this lifetime; None: none so far
+        self._begun = np.zeros(num_lifetimes, dtype=np.bool_)
         self._seeds = [0] * num_lifetimes
         self.common_seed: int | None = None  # of what `common_noise` shares; None: that of the first lifetime
         self._generations = np.zeros(num_lifetimes, dtype=np.int64)  # lifetimes that grew from the seed so far
-        self._stimuli: list[Stimuli | None] = [None] * num_lifetimes
-        self._shown: list[Stimulus | None] = [None] * num_lifetimes
-        self.num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=self.device)
-        self._all = torch.arange(num_lifetimes, device=self.device)
-        self.changes = WeightChanges(self.heads, self.device)
-        self._write = WeightWriter(self.network, self._find_events.projections, self._eligibility, self.changes)
+        self.num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)
+        self._everyone = torch.arange(num_lifetimes, device=device)
 
     @functools.cached_property
     def compiled(self) -> CompiledImages:
-        """The compiled way through images."""
-        return CompiledImages(self.network, self.task, self._eligibility, self.num_steps)
+        """The compiled way through the episodes of an open loop."""
+        return CompiledImages(self.network, self.task, self._eligibility)
 
     @property
     def num_steps(self) -> int:
-        """Time steps T of an episode."""
-        return self.config.num_steps
+        """Most time steps of an episode."""
+        return self.task.num_steps
+
+    @property
+    def raster(self) -> dict[str, Tensor]:
+        """Spikes of every population, bool (B, W, N); see `EpisodeRecord`."""
+        return self.recorder.record.raster
 
     def weight_range(self) -> tuple[float, float]:
         """Return the smallest and the largest weight that a plastic synapse can have."""
         return self._write.weight_range
 
     def has_begun(self, row: int) -> bool:
-        """Whether lifetime `row` has been shown an image."""
-        return self._shown[row] is not None
+        """Whether lifetime `row` has begun an episode."""
+        return bool(self._begun[row])
 
-    def shown(self, row: int) -> Stimulus:
-        """Return what lifetime `row` is looking at."""
-        stimulus = self._shown[row]
-        assert stimulus is not None, "begin() comes first"
-        return stimulus
-
-    def reserve_images(self, count: int) -> None:
-        """Keep the last `count` images of the split from all lifetimes that begin from now on.
-
-        Raises:
-            ValueError: That leaves none to be shown, or is less than none.
-        """
-        whole = self.dataset.split(self.config.split)
-        if not 0 <= count < len(whole.labels):
-            raise ValueError(
-                f"count must be at least 0 and less than the split's {len(whole.labels)} images, got {count}"
-            )
-        shown = len(whole.labels) - count  # the first ones, so that an image keeps its place in the split
-        self._images = ImageSet(whole.images[:shown], whole.labels[:shown])
+    def _seed(self, row: int) -> Seed:
+        common = self._seeds[0] if self.common_seed is None else self.common_seed
+        own = self._seeds[row]
+        shown = common if self.config.common_noise else own
+        return Seed(own, shown, int(self._generations[row]), int(self.ages[row]))
 
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[int | None]) -> None:
-        """Begin lifetimes: fresh weights, thresholds, images and memory.
+        """Begin lifetimes: fresh weights, thresholds and memory.
 
         Args:
             rows: Which lifetimes.
@@ -144,89 +130,96 @@ class Engine:
                 self._generations[row] += 1
             else:
                 self._seeds[row], self._generations[row] = seed, 0
-        begun: dict[tuple[int, int], Stimuli] = {}
         for row in rows:
-            generation = int(self._generations[row])
-            # With common noise every lifetime has images and input spikes of one seed.
-            common = self._seeds[0] if self.common_seed is None else self.common_seed
-            shown_seed = common if self.config.common_noise else self._seeds[row]
-            self.network.grow(row, _stream(self._seeds[row], generation, 0))
-            key = shown_seed, generation
-            if key not in begun:
-                begun[key] = Stimuli(self._images, self.config, _stream(*key, 1))
-            self._stimuli[row] = begun[key]
             self.ages[row] = 0
+            self.network.grow(row, self._seed(row).rng(WEIGHTS))
             self.last_episodes[row] = None
-            if self._eligibility is not None:
-                self._eligibility.start_lifetime(row)
-            self.task.start_lifetime(row, _stream(self._seeds[row], generation, 2))
+            self._surprise.forget(row)
+            self.scalars.start_lifetime(row)
+        self.task.start_lifetimes(rows, [self._seed(row) for row in rows])
 
     def state_dict(self) -> State:
-        """Return all that decides what follows, between `begin` and the image's first step.
+        """Return a copy of all that decides what follows, between `begin` and the episode's first step.
 
         Only pictures of the last episode (`last_episodes`, rasters) are left out.
 
         Raises:
-            RuntimeError: An image is being shown.
+            RuntimeError: An episode is under way.
         """
         if self.steps.any():
-            raise RuntimeError("the state of lifetimes can be had between two images only")
-        return {
-            "network": self.network.state_dict(),
-            "task": self.task.state_dict(),
-            "eligibility": {} if self._eligibility is None else self._eligibility.state_dict(),
-            "seeds": list(self._seeds),
-            "generations": self._generations.tolist(),
-            "ages": self.ages.tolist(),
-            "stimuli": [stimuli.state_dict() for stimuli in self._stimuli if stimuli is not None],
-            "shown": [self.shown(row)._asdict() for row in range(self.num_lifetimes)],
-        }
+            raise RuntimeError("the state of lifetimes can be had between two episodes only")
+        return clone_state(
+            {
+                "network": self.network.state_dict(),
+                "task": self.task.state_dict(),
+                "surprise": self._surprise.state_dict(),
+                "scalars": self.scalars.state_dict(),
+                "seeds": list(self._seeds),
+                "generations": self._generations.tolist(),
+                "ages": self.ages.tolist(),
+            }
+        )
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`, of an engine with the same settings.
+        """Take over a state of `state_dict`, of an engine with the same settings; an episode under way is dropped.
 
         Raises:
             ValueError: The settings differ.
         """
         self.network.load_state_dict(state["network"])
-        self.task.load_state_dict(state["task"])
-        if self._eligibility is not None:
-            self._eligibility.load_state_dict(state["eligibility"])
+        self._surprise.load_state_dict(state["surprise"])
+        self.scalars.load_state_dict(state["scalars"])
         self._seeds = list(state["seeds"])
         self._generations[:] = state["generations"]
         self.ages[:] = state["ages"]
-        for row, (stream, shown) in enumerate(zip(state["stimuli"], state["shown"], strict=True)):
-            stimuli = Stimuli(self._images, self.config, np.random.default_rng(0))
-            stimuli.load_state_dict(stream)
-            self._stimuli[row], self._shown[row] = stimuli, Stimulus(**shown)
-            restore(self.raster[self.task.input_name][row], shown["spikes"], "input spikes")
+        self.task.load_state_dict(state["task"])
+        self._begin_steps(list(range(self.num_lifetimes)), self._everyone)
 
     def begin(self, rows: Sequence[int]) -> None:
-        """Show the next image to the lifetimes `rows`; those that have seen `lifetime_length` images start anew."""
+        """Begin the next episode of the lifetimes `rows`; those that have lived `lifetime_length` episodes start anew.
+
+        Args:
+            rows: Which lifetimes, ascending.
+        """
         length = self.config.lifetime_length
         expired = [row for row in rows if length and self.ages[row] >= length]
         if expired:
             self.start_lifetimes(expired, [None] * len(expired))
-        input_raster = self.raster[self.task.input_name]
-        judged = [row for row in rows if 0 < self.config.plastic_episodes == self.ages[row]]
-        for row in judged:
-            self.network.non_plastic[row] = True
-            self.task.end_plasticity(row)
-        for row, stimulus in zip(rows, draw(self._stimuli, rows, self.ages.tolist(), judged), strict=True):
-            input_raster[row] = stimulus.spikes.to(self.device)
-            self._shown[row] = stimulus
-        if len(rows) == self.num_lifetimes:
-            self._log.forget(None)
-        else:
-            for row in rows:
-                self._log.forget(row)
+        for row in rows:
+            if 0 < self.config.plastic_episodes == self.ages[row]:
+                self.network.non_plastic[row] = True
+                self.task.end_plasticity(row)
         index = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
-        self.task.begin(index, torch.tensor([self.shown(row).label for row in rows], device=self.device))
+        self.task.reset(index, [self._seed(row) for row in rows])
+        self.network.normalise(index)
+        self._begin_steps(rows, index)
+
+    def _begin_steps(self, rows: Sequence[int], index: Tensor) -> None:
+        """Put everything that does not outlive an episode to where it stands before the first step."""
+        if self.task.open_loop:
+            for name, spikes in self.task.whole_input(index).items():
+                self.raster[name][index] = spikes
         self.network.rest(index)
         for windows in self._windows.values():
             windows[index] = 0
+        if self._eligibility is not None:
+            self._eligibility.begin(index)
+        self.recorder.begin(rows, index)
+        self._earnings.begin(rows, index)
         self.num_events[index] = 0
         self.steps[rows] = 0
+        self.ended[rows] = False
+        self._begun[rows] = True
+
+    def _place(self, rows: Sequence[int] | None) -> tuple[Tensor, int | Tensor]:
+        """Return the lifetimes of a call, int64 (R,), and how many steps they have done: the same, or (R,)."""
+        if rows is None:
+            return self._everyone, int(self.steps[0])
+        index = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
+        steps = self.steps[rows]
+        if (steps == steps[0]).all():
+            return index, int(steps[0])
+        return index, torch.as_tensor(steps, device=self.device)
 
     def advance(self, rows: Sequence[int] | None = None) -> SynapseEvents:
         """Advance the lifetimes `rows` (all, which must then be at the same step, if None) by one time step.
@@ -234,22 +227,18 @@ class Engine:
         Returns:
             The step's events, or the first phase of them; `lengths` has one entry per lifetime of the call.
         """
-        at: int | Tensor  # step, common to all or each one's own (R,)
-        some: slice | Tensor  # the lifetimes, where a tensor of all is indexed: a slice costs less than a list of all
-        if rows is None:
-            index, some, where, at = None, slice(None), self._all, int(self.steps[0])
-        else:
-            index = some = where = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
-            at = torch.as_tensor(self.steps[rows], device=self.device)
-        network_input = self.raster[self.task.input_name][some, at]  # (R, n_input)
-        currents = self.task.currents(where, at)
-        activity = self.network.advance({self.task.input_name: network_input}, index, currents)
-        self.task.observe(where, at, activity)
-        for name, spikes in activity.spikes.items():
-            if name != self.task.input_name:
-                self.raster[name][some, at] = spikes
-        for name, potentials in self._potentials.items():
-            potentials[some, at] = activity.potentials[name]
+        where, step = self._place(rows)
+        index = None if rows is None else where
+        some: slice | Tensor = slice(None) if rows is None else where  # a slice costs less than a list of all
+        given = self.task.input(where, step)
+        if not self.task.open_loop:
+            check_input(given, self.task, len(where))
+            if given.rest:
+                self.network.rest(where)
+        activity = self.network.advance(given.spikes, index, given.currents)
+        self.task.observe(where, step, activity)
+        self.recorder.write(some, step, activity, tuple(given.spikes) if self.task.open_loop else ())
+        self.scalars.update(where, activity, self.task.factors() if "factor" in self.scalars.names else {})
         windows = {}
         for name, whole in self._windows.items():
             if index is None:
@@ -261,7 +250,7 @@ class Engine:
         events = self._find_events(self._of_plastic(activity, rows), windows, where)
         for phase in events.phases():
             self.num_events[some] += phase.lengths
-        return events._replace(extras=self.task.extras(events))
+        return self.scalars(events)
 
     def _of_plastic(self, activity: NetworkActivity, rows: Sequence[int] | None) -> NetworkActivity:
         """Leave out the spikes of lifetimes that are no longer plastic, which then have no events."""
@@ -278,13 +267,12 @@ class Engine:
         if then is None:
             return None
         weight = self.network.weights.index_select(0, then.synapse)
-        return then._replace(weight=weight, extras=self.task.extras(then))
+        return self.scalars(then._replace(weight=weight))
 
     def write(self, events: SynapseEvents, delta_d: Tensor, row: int | None = None) -> None:
         """Change the weights: w <- clip(w + eta * alpha * clip(delta_d, -1, 1), w_min, w_max).
 
-        With age eta falls, see `learning_pace`; with `modulation` reward changes wait for the image's end, see
-        `Eligibility`.
+        With age eta falls, see `learning_pace`; with `modulation` changes wait for a reward, see `Eligibility`.
 
         Args:
             events: Events of the present step, all or some.
@@ -301,29 +289,64 @@ class Engine:
         if self.config.eta_decay:
             of_lifetimes = learning_pace(self.ages, self.config.eta_decay).to(delta_d)  # (B,)
             pace = per_event(of_lifetimes, events.lengths) if row is None else of_lifetimes[row]  # (E,) or ()
-        step = int(self.steps[row or 0]) - 1
+        step = int(self.steps.max() if row is None else self.steps[row]) - 1  # those whose episode is over have none
         try:
             change = self._write(events, delta_d, step, pace)
         except NotFiniteError:
             bad = int((~delta_d.isfinite()).nonzero()[0])
-            lifetime = int(per_event(self._all, events.lengths)[bad]) if row is None else row
-            where = f"in lifetime {lifetime}, image {self.ages[lifetime] + 1}, time step {step + 1}"
+            lifetime = int(per_event(self._everyone, events.lengths)[bad]) if row is None else row
+            where = f"in lifetime {lifetime}, episode {self.ages[lifetime] + 1}, time step {step + 1}"
             raise NotFiniteError(f"delta_d must be finite, got NaN or infinity {where}; look at the rule") from None
         if self.task.rewards_events:
-            self._log.add(step, row, events, change)
+            entry = WrittenEvents(step, row, events.synapse, events.projection, events.weight, change)
+            self.recorder.record.written.append(entry)
+
+    def settle(self, rows: Sequence[int] | None = None) -> Outcome | None:
+        """End a time step of the lifetimes `rows` (all, at the same step, if None): pay, and note whose episodes end.
+
+        Returns:
+            What it was worth; None: nothing was paid, and nothing has ended.
+
+        Raises:
+            ConfigError: The task gives an outcome that cannot be.
+        """
+        where, done = self._place(rows)
+        outcome = self.task.outcome(where, done - 1)
+        if outcome is None:
+            return None
+        check_outcome(outcome, self.task)
+        which = outcome.rows
+        surprise = self._surprise(which, outcome.reward)  # (R,)
+        self.scalars.pay(which, surprise)
+        self._earnings.add(outcome, self.steps)
+        self.ended[which.tolist()] = (outcome.terminated | outcome.truncated).tolist()
+        if self._eligibility is not None:
+            self._release(outcome, surprise)
+        return outcome
+
+    def _release(self, outcome: Outcome, surprise: Tensor) -> None:
+        """Turn what was held back into weight changes."""
+        assert self._eligibility is not None
+        modulator: Tensor | dict[str, Tensor] = surprise
+        if self.config.modulation == "factor":
+            modulator = {name: factor[outcome.rows] for name, factor in self.task.factors().items()}
+        for head, moved in self._eligibility.release(outcome.rows, modulator):
+            self.changes.add(torch.full_like(moved, head, dtype=torch.int64), moved)
 
     def run_episode(self, rule: Rule) -> bool:
-        """Let all lifetimes live by a rule through the whole image that `begin` has shown, if that can be compiled.
+        """Let all lifetimes live by a rule through the episode that `begin` has begun, if that can be compiled.
 
-        That takes a rule in closed form (`closed_form_of`), or lifetimes that all have ceased to be plastic, whatever
-        the rule; spikes and weights are those that `advance` and `write` lead to. What matters no more after an image
-        (membranes, histories) is left as it was.
+        That takes an open loop and a rule in closed form (`closed_form_of`), or lifetimes that all have ceased to be
+        plastic, whatever the rule; spikes and weights are those that `advance` and `write` lead to. What matters no
+        more after an episode (membranes, histories) is left as it was.
 
         Returns:
             False: nothing was done, the rule has to answer events.
         """
         assert not self.steps.any(), "begin() comes first"
         still = self.network.non_plastic
+        if not self.task.open_loop or self.config.modulation == "factor":
+            return False
         if still.all() and self.device.type == "cpu" and not self.task.rewards_events:
             form = None
         else:
@@ -332,42 +355,39 @@ class Engine:
                 return False
         pace = learning_pace(self.ages, self.config.eta_decay)
         self.num_events[:] = self.compiled.show(form, self.raster, pace, self.changes.sums)
-        self.steps[:] = self.num_steps
+        self.steps[:] = self.task.num_steps
+        self.settle()
         return True
 
     def finish(self, rows: Sequence[int]) -> EpisodeResult:
-        """Judge the episode that the lifetimes `rows` have gone through."""
+        """Return how the episodes went that have come to their end in the lifetimes `rows`."""
         index = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
-        shown = [self.shown(row) for row in rows]
-        labels = torch.tensor([stimulus.label for stimulus in shown], device=self.device)
-        places = torch.tensor([stimulus.place for stimulus in shown], device=self.device)
-        raster = {name: spikes[index] for name, spikes in self.raster.items()}  # (R, T, N)
-        potentials = {name: values[index] for name, values in self._potentials.items()}  # (R, T, N)
-        written = self._log.of(None) or [entry for row in rows for entry in self._log.of(row)]
-        verdict = self.task.judge(Episode(index, places, labels, raster, potentials, written), self.network)
-        if self._eligibility is not None:
-            for head, moved in self._eligibility.release(index, verdict.result.reward):
-                self.changes.add(torch.full_like(moved, head, dtype=torch.int64), moved)
+        assert self.ended[rows].all(), "settle() comes first"
+        length = torch.as_tensor(self.steps[rows], device=self.device)
+        earned = self._earnings.of(rows, index)
         self.ages[rows] += 1
-        winners, rewards = verdict.winners.tolist(), verdict.result.reward.tolist()
-        terms = {name: values.tolist() for name, values in verdict.result.terms.items()}
+        rewards = earned.reward.tolist()
+        terms = {name: values.tolist() for name, values in earned.terms.items()}
         for place, row in enumerate(rows):
             of_row = {name: values[place] for name, values in terms.items()}
-            self.last_episodes[row] = LastEpisode(shown[place], winners[place], rewards[place], of_row)
+            info = {name: values[place] for name, values in earned.info.items()}
+            self.last_episodes[row] = LastEpisode(rewards[place], of_row, info)
         return EpisodeResult(
-            reward=verdict.result.reward,
-            terms=verdict.result.terms,
-            winners=verdict.winners,
-            spikes={name: total_spikes(spikes) for name, spikes in raster.items()},
-            rates=count_spikes(raster[self.task.readout]).counts / self.num_steps,
+            reward=earned.reward,
+            terms=earned.terms,
+            info=earned.info,
+            spikes=self.recorder.spikes(index),
+            rates=self.recorder.rates(index, length),
             num_events=self.num_events[index],
-            images=torch.tensor([stimulus.image for stimulus in shown], device=self.device),
-            labels=labels,
-            event_rewards=verdict.result.event_rewards,
+            length=length,
+            truncated=earned.truncated,
+            payments=earned.payments,
+            payment_steps=earned.payment_steps,
+            event_rewards=earned.event_rewards,
         )
 
     def not_finite(self, result: EpisodeResult) -> str:
-        """Return what of an image that all lifetimes have been shown is not finite, and in which; empty: nothing."""
+        """Return what of an episode of all lifetimes is not finite, and in which; empty: nothing."""
         own = [] if result.event_rewards is None else result.event_rewards
         if not result.reward.isfinite().all() or not all(rewards.sum().isfinite() for rewards in own):
             bad = (~result.reward.isfinite()).nonzero().flatten().tolist()
@@ -386,8 +406,3 @@ class Engine:
     def weight_statistics(self) -> dict[str, float]:
         """Return mean, spread and saturation of every plastic projection; see `weight_changes.weight_statistics`."""
         return weight_statistics(self.network, self._find_events.projections)
-
-
-def _stream(seed: int, generation: int, purpose: int) -> np.random.Generator:
-    """Return an independent random stream for one purpose of one lifetime."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(generation, purpose)))

@@ -1,6 +1,6 @@
-"""The two faces of an engine: flat batches of any size for trainers, a fixed number of slots for Gymnasium.
+"""How events are presented and answered: flat batches of any size for trainers, fixed slots for Gymnasium.
 
-Flat interface, all lifetimes at the same step:
+Flat batches, all lifetimes at the same step; those whose episode is over wait for the others:
 
     env.reset(seed=0)
     while (events := env.events()) is not None:
@@ -9,24 +9,24 @@ Flat interface, all lifetimes at the same step:
 
 or, in one call, `result = env.run_episode(rule)`.
 
-Slot interface: each lifetime presents its events E at a time, and moves on when all of a time step were answered. A
-time step without events is presented too, with every slot masked out.
+Slots: each lifetime presents its events E at a time, and moves on when all of a time step were answered. A time step
+without events is presented too, with every slot masked out.
 
-With `event_kinds="split"` a time step has two phases, pre events and then post events, and either face presents a
+With `event_kinds="split"` a time step has two phases, pre events and then post events, and either interface presents a
 phase as it otherwise does a time step, an empty one too; the network moves on after the second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from snn_plasticity_gym.config.environments import EnvironmentConfig
+from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.plasticity.events import NUM_KINDS, SynapseEvents
@@ -40,13 +40,13 @@ def observation_space(config: EnvironmentConfig, engine: Engine) -> spaces.Dict:
     """Return the space of one lifetime's observations; see `PlasticityEnv` for what they mean."""
     slots, length = config.events_per_step, config.history_length
     low, high = engine.weight_range()
-    extras = {name: spaces.Box(-np.inf, np.inf, (slots,), np.float32) for name in engine.task.extra_names}
+    extras = {name: spaces.Box(-np.inf, np.inf, (slots,), np.float32) for name in engine.scalars.names}
     return spaces.Dict(
         {
             "history": spaces.Box(0, 1, (slots, 2, length), np.uint8),
             "weight": spaces.Box(low, high, (slots,), np.float32),
-            "group": spaces.MultiDiscrete([len(engine.heads)] * slots, np.uint8),
-            "kind": spaces.MultiDiscrete([NUM_KINDS] * slots, np.uint8),
+            "group": spaces.MultiDiscrete([len(engine.heads)] * slots),
+            "kind": spaces.MultiDiscrete([NUM_KINDS] * slots),
             "mask": spaces.Box(0, 1, (slots,), np.uint8),
             **extras,
         }
@@ -58,45 +58,57 @@ def action_space(config: EnvironmentConfig) -> spaces.Box:
     return spaces.Box(-1.0, 1.0, (config.events_per_step,), np.float32)
 
 
+class Answered(NamedTuple):
+    """What came of the answers to the slots."""
+
+    reward: NDArray[np.float64]  # (B,) paid in this step
+    ended: list[int]  # lifetimes whose episode is over; they wait for `begin`
+
+
 class EventInterface:
-    """Both faces of one engine; what the single and the vector environment share.
+    """Both interfaces of one engine; what the single and the vector environment share.
 
     Args:
-        config: Settings of one of the environments.
-        num_lifetimes: B.
+        engine: The lifetimes.
     """
 
-    def __init__(self, config: EnvironmentConfig, num_lifetimes: int) -> None:
-        self.engine = Engine(config, num_lifetimes)
-        self.slots = config.events_per_step
-        self._history_length = config.history_length
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.slots = engine.config.events_per_step
+        self._history_length = engine.config.history_length
         # Events that wait for an answer: of all lifetimes at the same step, or by lifetime once slots are in use.
         self._pending: SynapseEvents | None = None
         self._queues: list[SynapseEvents] | None = None
-        self._answered = np.zeros(num_lifetimes, dtype=np.int64)  # events of each queue that step() has answered
-        self._fresh = False  # an image was begun, and none of its time steps taken
-        self._over = np.zeros(num_lifetimes, dtype=bool)  # lifetimes to which step() has shown the whole image
-        self._everyone = list(range(num_lifetimes))
+        self._answered = np.zeros(engine.num_lifetimes, dtype=np.int64)  # events of each queue that step() has answered
+        self._fresh = False  # an episode was begun, and none of its time steps taken
+        self._over = np.zeros(engine.num_lifetimes, dtype=bool)  # lifetimes whose episode step() has brought to its end
+        self._everyone = list(range(engine.num_lifetimes))
 
     def start_lifetimes(self, seeds: Sequence[int | None]) -> None:
         """Begin all lifetimes anew; see `Engine.start_lifetimes`."""
         self.engine.start_lifetimes(self._everyone, seeds)
 
     def begin(self, rows: Sequence[int] | None = None) -> None:
-        """Show the next image to the lifetimes `rows` (all if None)."""
+        """Begin the next episode of the lifetimes `rows` (all if None)."""
         rows = self._everyone if rows is None else rows
         self.engine.begin(rows)
         self._over[rows] = False
         if len(rows) == len(self._everyone):
-            self._fresh = True  # the first step waits: `run_episode` may not need its events
+            self._wait()
         else:
             self._move_on(rows)
+
+    def _wait(self) -> None:
+        """Forget the events of the episode before; the first step waits: `run_episode` may not need its events."""
+        self._pending, self._queues, self._fresh = None, None, True
+        self._answered[:] = 0
+        self._over[:] = False
 
     def state_dict(self) -> State:
         """Return all that decides what follows, after `finish` and before `events` are asked for.
 
         Raises:
-            RuntimeError: An image is being shown.
+            RuntimeError: An episode is under way.
         """
         return self.engine.state_dict()
 
@@ -107,17 +119,16 @@ class EventInterface:
             ValueError: The settings differ.
         """
         self.engine.load_state_dict(state)
-        self._pending, self._queues, self._fresh = None, None, True
-        self._over[:] = False
+        self._wait()
 
     def _start(self) -> None:
-        """Take the first time step of an image, if it has waited."""
+        """Take the first time step of an episode, if it has waited."""
         if self._fresh:
             self._fresh = False
             self._move_on(self._everyone)
 
     def _move_on(self, rows: Sequence[int]) -> None:
-        """Advance the lifetimes `rows` by one time step."""
+        """Advance the lifetimes `rows` by one time step, slot by slot unless they are all and at the same step."""
         steps = self.engine.steps
         if len(rows) == len(self._everyone) and (steps == steps[0]).all():
             self._pending, self._queues = self.engine.advance(), None
@@ -129,26 +140,36 @@ class EventInterface:
             queues[row] = events
             self._answered[row] = 0
 
+    def _move_on_together(self) -> SynapseEvents | None:
+        """Advance all lifetimes whose episode goes on by one time step; return their events, None if there are none."""
+        running = np.flatnonzero(~self.engine.ended).tolist()
+        if len(running) == len(self._everyone):
+            return self.engine.advance()
+        if not running:
+            return None
+        events = self.engine.advance(running)
+        return _among_all(events, running, len(self._everyone))
+
     def _split(self) -> list[SynapseEvents]:
         """Return the waiting events by lifetime."""
         self._start()
         if self._queues is None:
             if self._pending is None:
-                raise RuntimeError("no image is being shown; call reset() first, or finish() after the last events")
+                raise RuntimeError("no episode is under way; call reset() first, or finish() after the last events")
             self._queues = list(self._pending.split())
         return self._queues
 
     def events(self) -> SynapseEvents | None:
-        """Return the events of all lifetimes that wait for an answer, or None when the image has been shown.
+        """Return the events of all lifetimes that wait for an answer, or None when all episodes are over.
 
         Raises:
             RuntimeError: `step` has begun to answer them slot by slot, or there was no `reset`.
         """
         self._start()
         if self._answered.any() or self._over.any() or (self._pending is None and self._queues is not None):
-            raise RuntimeError("step() has answered some events of this image; go on with step(), or call reset()")
+            raise RuntimeError("step() has answered some events of this episode; go on with step(), or call reset()")
         if self._pending is None and self.engine.steps[0] == 0:
-            raise RuntimeError("no image is being shown; call reset() first")
+            raise RuntimeError("no episode is under way; call reset() first")
         return self._pending
 
     def apply(self, delta_d: torch.Tensor) -> None:
@@ -163,20 +184,22 @@ class EventInterface:
         """
         events = self.events()
         if events is None:
-            raise RuntimeError("the image has been shown; call finish() for the reward and the next image")
+            raise RuntimeError("all episodes are over; call finish() for the reward and the next ones")
         self.engine.write(events, delta_d)
         self._pending, self._queues = self.engine.after(events), None
-        if self._pending is None and self.engine.steps[0] < self.engine.num_steps:
-            self._move_on(self._everyone)
+        if self._pending is None:
+            running = np.flatnonzero(~self.engine.ended).tolist()
+            self.engine.settle(None if len(running) == len(self._everyone) else running)
+            self._pending = self._move_on_together()
 
     def finish(self) -> EpisodeResult:
-        """Return how the episode went, and show the next image to all lifetimes.
+        """Return how the episodes went, and begin the next one of all lifetimes.
 
         Raises:
             RuntimeError: Events still wait for an answer.
         """
         if self.events() is not None:
-            raise RuntimeError("the image is still being shown; answer events() with apply() until it returns None")
+            raise RuntimeError("an episode is still under way; answer events() with apply() until it returns None")
         return self._end()
 
     def _end(self) -> EpisodeResult:
@@ -185,7 +208,7 @@ class EventInterface:
         return result
 
     def run_episode(self, rule: Rule) -> EpisodeResult:
-        """Let all lifetimes live by a rule until the image has been shown; the rest is `finish`.
+        """Let all lifetimes live by a rule until their episodes are over; the rest is `finish`.
 
         Raises:
             RuntimeError: As in `events`.
@@ -209,20 +232,21 @@ class EventInterface:
             observation["history"][row, used] = part.history().cpu().numpy()
             for name in ("weight", "group", "kind"):
                 observation[name][row, used] = getattr(part, name).cpu().numpy()
-            for name, column in zip(self.engine.task.extra_names, part.extras.T, strict=True):
+            for name, column in zip(self.engine.scalars.names, part.extras.T, strict=True):
                 observation[name][row, used] = column.cpu().numpy()
             observation["mask"][row, used] = 1
         return observation
 
     def blank(self, batch: int) -> Observation:
         """Return observations without any event: every slot 0 and masked out."""
-        names = ("weight", *self.engine.task.extra_names)
+        names = ("weight", *self.engine.scalars.names)
         numbers = {name: np.zeros((batch, self.slots), dtype=np.float32) for name in names}
-        flags = {name: np.zeros((batch, self.slots), dtype=np.uint8) for name in ("group", "kind", "mask")}
+        labels = {name: np.zeros((batch, self.slots), dtype=np.int64) for name in ("group", "kind")}
         return {
             "history": np.zeros((batch, self.slots, 2, self._history_length), dtype=np.uint8),
             **numbers,
-            **flags,
+            **labels,
+            "mask": np.zeros((batch, self.slots), dtype=np.uint8),
         }
 
     def _presented(self, row: int, queue: SynapseEvents) -> SynapseEvents:
@@ -231,21 +255,18 @@ class EventInterface:
         count = min(len(queue.weight) - done, self.slots)
         return queue.narrow(done, count, queue.lengths)
 
-    def answer(self, actions: NDArray[Any]) -> list[int]:
+    def answer(self, actions: NDArray[Any]) -> Answered:
         """Answer the slots of all lifetimes; those that have answered all go on to the next phase or time step.
 
         Args:
             actions: Normalised weight changes, (B, E); what stands in masked slots is ignored.
 
-        Returns:
-            The lifetimes whose episode is over; they wait for `begin`.
-
         Raises:
-            RuntimeError: No image is being shown.
+            RuntimeError: No episode is under way.
             ValueError: Wrong shape, or a used slot is not finite; nothing has changed then.
         """
         if self._over.any():
-            raise RuntimeError("the image has been shown; call reset() for the next one")
+            raise RuntimeError("the episode is over; call reset() for the next one")
         queues = self._split()
         actions = np.asarray(actions, dtype=np.float32)
         if actions.shape != (len(queues), self.slots):
@@ -256,8 +277,7 @@ class EventInterface:
         for row, part in enumerate(parts):
             if not np.isfinite(actions[row, : len(part.weight)]).all():
                 raise ValueError(f"actions must be finite where mask is 1, got NaN or infinity in lifetime {row}")
-        ended: list[int] = []
-        moving: list[int] = []
+        done: list[int] = []  # lifetimes that have answered all events of their time step
         for row, (queue, part) in enumerate(zip(queues, parts, strict=True)):
             self.engine.write(part, torch.from_numpy(actions[row, : len(part.weight)]).to(self.engine.device), row)
             self._answered[row] += len(part.weight)
@@ -268,11 +288,32 @@ class EventInterface:
                 queues[row], self._answered[row] = then, 0
                 self._pending = None  # it holds events that were answered
             else:
-                (moving if self.engine.steps[row] < self.engine.num_steps else ended).append(row)
+                done.append(row)
+        return self._settle(done)
+
+    def _settle(self, done: list[int]) -> Answered:
+        """End the time step of the lifetimes `done`, and go on with those whose episode does."""
+        rewards = np.zeros(len(self._everyone))
+        # Rewards of events are kept by lifetime, as the events are.
+        parts = [[row] for row in done] if self.engine.task.rewards_events else [done] if done else []
+        for part in parts:
+            outcome = self.engine.settle(part)
+            if outcome is not None:
+                rewards[outcome.rows.tolist()] = outcome.reward.tolist()
+        ended = [row for row in done if self.engine.ended[row]]
         self._over[ended] = True
+        moving = [row for row in done if not self.engine.ended[row]]
         if moving:
             self._move_on(moving)
-        return ended
+        return Answered(rewards, ended)
+
+
+def _among_all(events: SynapseEvents, rows: list[int], num_lifetimes: int) -> SynapseEvents:
+    """Let `lengths` have an entry for each of B lifetimes, 0 for those that are not among `rows`; in all phases."""
+    lengths = events.lengths.new_zeros(num_lifetimes)  # (B,)
+    lengths[rows] = events.lengths
+    then = None if events.then is None else _among_all(events.then, rows, num_lifetimes)
+    return events._replace(lengths=lengths, then=then)
 
 
 def episode_info(result: EpisodeResult) -> dict[str, Any]:
@@ -284,10 +325,14 @@ def episode_info(result: EpisodeResult) -> dict[str, Any]:
     return {
         "reward_terms": {name: float(values[0]) for name, values in result.terms.items()},
         "returns": returns,
-        "winner": int(result.winners[0]),
         "rates": result.rates[0].cpu().numpy(),
         "spikes": {name: int(values[0]) for name, values in result.spikes.items()},
         "num_events": num_events,
-        "image": int(result.images[0]),
-        "label": int(result.labels[0]),
+        "num_steps": int(result.length[0]),
+        **{name: plain(values[0]) for name, values in result.info.items()},
     }
+
+
+def plain(value: torch.Tensor) -> Any:
+    """Return a number for a tensor of one, an array for any other."""
+    return value.item() if value.ndim == 0 else value.cpu().numpy()

@@ -18,6 +18,7 @@ from snn_plasticity_gym.envs.episode import LastEpisode
 from snn_plasticity_gym.networks.spike_counts import count_spikes
 from snn_plasticity_gym.rewards.unsupervised import STABILITY
 from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
+from snn_plasticity_gym.tasks.image_task import image_task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,14 +69,15 @@ def frame_of(engine: Engine, row: int) -> Frame:
     if not engine.has_begun(row):
         raise RuntimeError("there is nothing to render yet; call reset() first")
     steps = int(engine.steps[row])
-    shown, last, task = engine.shown(row), engine.last_episodes[row], engine.task
-    image = engine.dataset.split(engine.config.split).images[shown.image].numpy().copy()  # (H, W)
+    task, last = image_task(engine.task), engine.last_episodes[row]
+    shown = task.shown(row)
+    image = task.dataset.split(task.config.split).images[shown.image].numpy().copy()  # (H, W)
     input_counts = engine.raster[task.input_name][row, :steps].sum(dim=0)  # (H * W,)
     raster = engine.raster[task.readout][row].clone()  # (T, N)
     raster[steps:] = False
     leader = int(winner(count_spikes(raster[None]))[0])
-    judged = last is not None and last.shown is shown
-    field_neuron = last.winner if leader == NO_WINNER and last is not None else leader
+    judged = last is not None and bool(engine.ended[row])
+    field_neuron = int(last.info["winner"]) if leader == NO_WINNER and last is not None else leader
     field, field_range = _receptive_field(engine, row, field_neuron)
     return Frame(
         image=image,
@@ -98,7 +100,7 @@ def frame_of(engine: Engine, row: int) -> Frame:
 
 def _receptive_field(engine: Engine, row: int, neuron: int) -> tuple[NDArray[np.float32] | None, tuple[float, float]]:
     """Return the weights from the input to one answering neuron, (H * W,), and the range of such weights."""
-    task, network = engine.task, engine.network
+    task, network = image_task(engine.task), engine.network
     ends = (task.input_name, task.readout)
     direct = [p for p in network.projections if (p.source, p.target) == ends and not p.one_to_one]
     if neuron == NO_WINNER or not direct:

@@ -18,6 +18,7 @@ from snn_plasticity_gym.envs.event_interface import (
     observation_space,
 )
 from snn_plasticity_gym.envs.flat_batches import FlatBatches
+from snn_plasticity_gym.envs.making import make_engine
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
 
 
@@ -83,7 +84,7 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
     def __init__(self, env_id: str, render_mode: str | None = None, **settings: Any) -> None:
         self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
         self.config = environment_config(env_id, **settings)
-        self._interface = EventInterface(self.config, 1)
+        self._interface = EventInterface(make_engine(env_id, self.config, 1, self.render_mode))
         self.observation_space = observation_space(self.config, self.engine)  # type: ignore[assignment]
         self.action_space = action_space(self.config)  # type: ignore[assignment]
         self._started = False
@@ -124,11 +125,14 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
             RuntimeError: The episode is over.
             ValueError: Wrong shape, or a used slot is not finite.
         """
-        if not self._interface.answer(np.asarray(action)[np.newaxis]):
-            return self._observe(), 0.0, False, False, {}
+        answered = self._interface.answer(np.asarray(action)[np.newaxis])
+        reward = float(answered.reward[0])
+        if not answered.ended:
+            return self._observe(), reward, False, False, {}
         result = self.engine.finish([0])
+        truncated = bool(result.truncated[0])
         blank = {name: values[0] for name, values in self._interface.blank(1).items()}
-        return blank, float(result.reward[0]), True, False, episode_info(result)
+        return blank, reward, not truncated, truncated, episode_info(result)
 
     def _observe(self) -> Observation:
         return {name: values[0] for name, values in self._interface.observe().items()}

@@ -21,6 +21,7 @@ from snn_plasticity_gym.envs.event_interface import (
     observation_space,
 )
 from snn_plasticity_gym.envs.flat_batches import FlatBatches
+from snn_plasticity_gym.envs.making import make_engine
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
 
 
@@ -66,7 +67,7 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
         self.config = environment_config(env_id, **settings)
         self.num_envs = num_envs
         self._max_episode_steps = max_episode_steps
-        self._interface = EventInterface(self.config, num_envs)
+        self._interface = EventInterface(make_engine(env_id, self.config, num_envs, self.render_mode))
         self.single_observation_space = observation_space(self.config, self.engine)
         self.single_action_space = action_space(self.config)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -128,23 +129,23 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
         Raises:
             ValueError: Wrong shape, or a used slot is not finite.
         """
-        ended = self._interface.answer(actions)
+        rewards, ended = self._interface.answer(actions)
         self._elapsed += 1
-        rewards = np.zeros(self.num_envs)
         terminations = np.zeros(self.num_envs, dtype=bool)
         truncations = np.zeros(self.num_envs, dtype=bool)
         infos: dict[str, Any] = {}
         for row in ended:
             result = self.engine.finish([row])
-            terminations[row] = True
-            rewards[row] = float(result.reward[0])
+            truncations[row] = bool(result.truncated[0])
+            terminations[row] = not truncations[row]
             blank = {name: values[0] for name, values in self._interface.blank(1).items()}
             infos = self._add_info(infos, {"final_obs": blank, "final_info": episode_info(result)}, row)
         if self._max_episode_steps is not None:
-            truncations = (self._elapsed >= self._max_episode_steps) & ~terminations
-            if truncations.any():
+            late = (self._elapsed >= self._max_episode_steps) & ~terminations & ~truncations
+            truncations |= late
+            if late.any():
                 cut = self._interface.observe()
-                for row in np.flatnonzero(truncations).tolist():
+                for row in np.flatnonzero(late).tolist():
                     final = {"final_obs": {name: values[row] for name, values in cut.items()}, "final_info": {}}
                     infos = self._add_info(infos, final, row)
         over = np.flatnonzero(terminations | truncations).tolist()

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snn_plasticity_gym.config.environments import EnvironmentConfig
+from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.kernels.images import advance
 from snn_plasticity_gym.kernels.tables import Connections, Neurons, Populations
 from snn_plasticity_gym.networks.lif import LIFParams
@@ -18,6 +18,7 @@ from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.closed_form import ClosedForm, HasClosedForm
 from snn_plasticity_gym.tasks.base import Task
+from snn_plasticity_gym.tasks.image_task import image_task
 
 NOTHING = np.zeros(0, dtype=np.float32)
 
@@ -25,12 +26,12 @@ NOTHING = np.zeros(0, dtype=np.float32)
 def closed_form_of(rule: Rule, config: EnvironmentConfig, task: Task) -> ClosedForm | None:
     """Return the rule's closed form if images can be shown by it alone, else None.
 
-    That takes a rule that has one, networks in the CPU's memory, all events of a step presented together, no reward
-    event by event, histories that never forget (K = T), and a third factor if the rule follows one.
+    That takes an open loop, a rule that has one, networks in the CPU's memory, all events of a step presented together,
+    no reward event by event, histories that never forget (K = T), and a third factor if the rule follows one.
     """
     if not isinstance(rule, HasClosedForm) or config.device != "cpu" or task.rewards_events:
         return None
-    if config.event_kinds == "split" or config.history_length < config.num_steps:
+    if config.event_kinds == "split" or config.history_length < task.num_steps:
         return None
     form = rule.closed_form()
     return None if form.g != 0 and not task.factors() else form
@@ -43,10 +44,9 @@ class CompiledImages:
         network: The networks.
         task: What they are in.
         eligibility: Where changes are held back; None: they act at once.
-        num_steps: T.
     """
 
-    def __init__(self, network: Network, task: Task, eligibility: Eligibility | None, num_steps: int) -> None:
+    def __init__(self, network: Network, task: Task, eligibility: Eligibility | None) -> None:
         self._network = network
         self._task = task
         self._eligibility = eligibility
@@ -55,7 +55,7 @@ class CompiledImages:
         self._frozen = self._populations._replace(theta_plus=np.zeros_like(self._populations.theta_plus))
         self._connections = _connections(network)
         num_neurons = int(self._populations.size.sum())
-        shape = (network.num_networks, num_neurons)
+        shape, num_steps = (network.num_networks, num_neurons), task.num_steps
         single = ("v", "refractory", "theta", "current", "factor")
         states: dict[str, NDArray[Any]] = {
             name: np.zeros(shape, dtype=np.float32 if name in single else np.float64) for name in Neurons._fields
@@ -136,7 +136,7 @@ class CompiledImages:
         Returns:
             Spikes of each neuron of the task's readout, int64 (B, N).
         """
-        self._raster[:, :, self._places[self._task.input_name]] = spikes.numpy()
+        self._raster[:, :, self._places[image_task(self._task).input_name]] = spikes.numpy()
         self._rest_all()
         advance(
             0,

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from snn_plasticity_gym.config.base import ALWAYS_PLASTIC
 from snn_plasticity_gym.config.environments import FeedforwardConfig
+from snn_plasticity_gym.config.images import ALWAYS_PLASTIC
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -22,6 +22,7 @@ from snn_plasticity_gym.networks.encoders import poisson_encode
 from snn_plasticity_gym.networks.feedforward import lif_params
 from snn_plasticity_gym.rules.base import Rule, modulation_of
 from snn_plasticity_gym.tasks.datasets import ImageSet
+from snn_plasticity_gym.tasks.image_task import image_task
 
 TEST_SEED = 1_000_000_007  # of the input spikes of every test; far from the seeds that runs draw
 TEST_BATCH = 500  # images at a time
@@ -108,7 +109,7 @@ def learning_curve(
     settings = to_dict(config) | {"split": "train", "lifetime_length": 0} | ALWAYS_PLASTIC
     settings["modulation"] = modulation_of(rule) or config.modulation
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
-    held_out = env.engine.dataset.split(test_split)
+    held_out = image_task(env.engine.task).dataset.split(test_split)
     env.engine.common_seed = common_seed
     env.reset(seed=seed)
     times = test_times(train_episodes, tests)

@@ -27,6 +27,7 @@ class EventSample(NamedTuple):
     sites: list[Site]  # of every plastic projection, in the order that `SynapseEvents.projection` counts
     heads: list[str]  # of the policy, in the order that `SynapseEvents.group` counts
     total: Tensor  # (projections,) int64, events that there were
+    max_rate: float  # largest spike probability of an input neuron in a step
 
     def of(self, projection: int) -> Tensor:
         """Return which events are of a projection, (M,)."""
@@ -95,7 +96,8 @@ def sample_events(
                 kept[place] = joined.smallest(size)
             env.apply(delta_d)
         env.finish()
-    return EventSample(*_joined([one for one in kept if one is not None], config), sites, env.engine.heads, total)
+    sampled = _joined([one for one in kept if one is not None], config, env.engine.scalars.names)
+    return EventSample(*sampled, sites, env.engine.heads, total, env.engine.task.max_rate)
 
 
 def sites_of(env: PlasticityVectorEnv) -> list[Site]:
@@ -110,7 +112,7 @@ def sites_of(env: PlasticityVectorEnv) -> list[Site]:
             dt=config.dt,
             history_length=config.history_length,
             split_kinds=split,
-            extra_names=engine.task.extra_names,
+            extra_names=engine.scalars.names,
         )
         for place, projection in enumerate(p for p in engine.network.projections if p.plasticity is not None)
         if projection.plasticity is not None
@@ -133,7 +135,9 @@ def _columns(events: SynapseEvents, delta_d: Tensor, keys: Tensor, some: Tensor)
     )
 
 
-def _joined(kept: list[_Kept], config: EnvironmentConfig) -> tuple[SynapseEvents, Tensor, Tensor]:
+def _joined(
+    kept: list[_Kept], config: EnvironmentConfig, extra_names: tuple[str, ...]
+) -> tuple[SynapseEvents, Tensor, Tensor]:
     """Return all kept events as one batch, their answers (N,) and networks (N,)."""
     projection = torch.repeat_interleave(torch.arange(len(kept)), torch.tensor([len(one.keys) for one in kept]))
     whole = _Kept(*map(torch.cat, zip(*kept, strict=True)))
@@ -152,5 +156,6 @@ def _joined(kept: list[_Kept], config: EnvironmentConfig) -> tuple[SynapseEvents
         extras=whole.extras,
         lengths=torch.tensor([count]),
         history_length=config.history_length,
+        extra_names=extra_names,
     )
     return events, whole.delta_d, whole.network

@@ -101,7 +101,7 @@ def _observe(env: PlasticityVectorEnv, events_per_episode: int, seed: int) -> tu
         env.apply(torch.ones_like(events.weight))
     result = env.finish()
     assert result.event_rewards is not None
-    buffer.end_episode(result.reward, env.engine.num_steps, [rewards / TINY for rewards in result.event_rewards])
+    buffer.end_episode(result._replace(event_rewards=[rewards / TINY for rewards in result.event_rewards]))
     samples = buffer.samples()
     return samples, samples.actions.long()
 

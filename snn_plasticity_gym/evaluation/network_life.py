@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snn_plasticity_gym.config.base import ALWAYS_PLASTIC
 from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig
+from snn_plasticity_gym.config.images import ALWAYS_PLASTIC
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -32,6 +32,7 @@ from snn_plasticity_gym.evaluation.unsupervised import activity_of
 from snn_plasticity_gym.rewards.winner import NO_WINNER
 from snn_plasticity_gym.rules.base import Rule, modulation_of
 from snn_plasticity_gym.tasks.datasets import ImageSet
+from snn_plasticity_gym.tasks.image_task import image_task
 
 Array = NDArray[np.float64]
 
@@ -106,11 +107,11 @@ def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int
     settings["modulation"] = modulation_of(rule) or config.modulation
     env = PlasticityVectorEnv(env_id, num_envs=1, **settings)
     engine = env.engine
-    train = engine.dataset.train
+    train = image_task(engine.task).dataset.train
     labelling = min(LABEL_IMAGES, len(train.labels) // 2)
     known = ImageSet(*(part[len(part) - labelling :] for part in train))
-    asked = ImageSet(*(part[:TEST_IMAGES] for part in engine.dataset.validation))
-    engine.reserve_images(labelling)
+    asked = ImageSet(*(part[:TEST_IMAGES] for part in image_task(engine.task).dataset.validation))
+    image_task(engine.task).reserve_images(labelling)
     env.reset(seed=seed)
     times = test_times(images, SNAPSHOTS - 1)
     snapshots = [_weights(engine)]
@@ -120,14 +121,14 @@ def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int
         while (events := env.events()) is not None:
             env.apply(rule(events))
         raster = {name: spikes[0].clone().cpu().numpy() for name, spikes in engine.raster.items()}
-        label = engine.shown(0).label
+        label = image_task(engine.task).shown(0).label
         result = env.finish()
-        rewards[image], winners[image] = float(result.reward[0]), int(result.winners[0])
+        rewards[image], winners[image] = float(result.reward[0]), int(result.info["winner"][0])
         active[image] = float((result.rates[0] > 0).float().mean())
         if image + 1 in times:
             snapshots.append(_weights(engine))
     shape = train.images.shape[1:]
-    field = next(p.name for p in engine.network.projections if p.source == engine.task.input_name)
+    field = next(p.name for p in engine.network.projections if p.source == image_task(engine.task).input_name)
     after = portrait(engine, config, known, asked)
     return Life(times, snapshots, before, after, rewards, winners, active, raster, label,
                 (int(shape[0]), int(shape[1])), field, config.dt)  # fmt: skip

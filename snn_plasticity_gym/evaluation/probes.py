@@ -92,4 +92,5 @@ def _events(
         extras=extras,
         lengths=torch.tensor([count]),
         history_length=site.history_length,
+        extra_names=site.extra_names,
     )

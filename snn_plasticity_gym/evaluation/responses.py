@@ -13,6 +13,7 @@ from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.networks.encoders import poisson_encode
 from snn_plasticity_gym.networks.lif import LIFState, fire, integrate
 from snn_plasticity_gym.networks.network import Network, Population, Projection
+from snn_plasticity_gym.tasks.image_task import image_task
 
 BATCH = 64  # images at a time: some 40 MB for 784 inputs, 400 neurons and 100 steps
 
@@ -35,7 +36,7 @@ def responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tenso
     """
     if engine.device.type != "cpu":
         return batched_responses(engine, images, rng)
-    config, size = engine.config, engine.network.populations[engine.task.readout].size
+    config, size = image_task(engine.task).config, engine.network.populations[engine.task.readout].size
     counts = torch.zeros(engine.num_lifetimes, len(images), size, dtype=torch.int64)
     for place, image in enumerate(images):
         spikes = poisson_encode(image.flatten() / 255.0, config.num_steps, config.max_rate, rng)
@@ -46,7 +47,8 @@ def responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tenso
 @torch.no_grad()
 def batched_responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tensor:
     """`responses` in torch, batched over images: the way on other devices, and the reference for the compiled one."""
-    config, network, task = engine.config, engine.network, engine.task
+    network, task = engine.network, image_task(engine.task)
+    config = task.config
     size = network.populations[task.readout].size
     counts = torch.zeros(engine.num_lifetimes, len(images), size, dtype=torch.int64, device=engine.device)
     for start in range(0, len(images), BATCH):

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.config.base import ALWAYS_PLASTIC
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
+from snn_plasticity_gym.config.images import ALWAYS_PLASTIC
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -36,6 +36,7 @@ from snn_plasticity_gym.networks.diehl_cook import EXC, INPUT_TO_EXC
 from snn_plasticity_gym.rewards.unsupervised import diversity
 from snn_plasticity_gym.rules.base import Rule, modulation_of
 from snn_plasticity_gym.tasks.datasets import Dataset, ImageSet
+from snn_plasticity_gym.tasks.image_task import image_task
 
 ALL_ACTIVITY, PROPORTION_WEIGHTING, LINEAR_PROBE = "all_activity", "proportion_weighting", "linear_probe"
 NEAREST_CENTROID = "nearest_centroid"  # of pixels: there is no network in it
@@ -164,7 +165,7 @@ def judge(
     settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0} | ALWAYS_PLASTIC
     settings["modulation"] = modulation_of(rule) or config.modulation
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
-    env.engine.reserve_images(plan.held_back)
+    image_task(env.engine.task).reserve_images(plan.held_back)
     env.engine.common_seed = common_seed
     env.reset(seed=seed)
     times, watcher, learning = test_times(train_episodes, tests), watcher or Watcher(), Means()
@@ -217,9 +218,9 @@ def _live(env: PlasticityVectorEnv, rule: Rule, plan: ImagePlan) -> dict[str, Te
     Raises:
         RuntimeError: An image was shown that is kept for labels or for the test. Nothing that was learned counts then.
     """
-    allowed = len(env.engine.dataset.train.labels) - plan.held_back
+    allowed = len(image_task(env.engine.task).dataset.train.labels) - plan.held_back
     result = env.run_episode(rule)
-    if env.engine.config.split != "train" or int(result.images.max()) >= allowed:
+    if image_task(env.engine.task).config.split != "train" or int(result.info["image"].max()) >= allowed:
         raise RuntimeError("a network was shown an image before its time; learning must keep to the training split")
     return {"reward": result.reward, **result.terms, "spikes": result.spikes[EXC]}
 

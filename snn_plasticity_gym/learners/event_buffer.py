@@ -5,7 +5,7 @@ Axes: B lifetimes, E events kept, P distinct pairs of histories, H histories.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.arguments import LARGEST_SEED, check_argument, check_arguments
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.training import LearnerConfig
+from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.plasticity.events import LocalState, SynapseEvents, per_event
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
@@ -81,8 +82,28 @@ class _Pay(NamedTuple):
 
     rewards: Tensor  # (B,)
     fresh: Tensor  # bool (B,), first of its lifetime
-    num_steps: int  # T
+    payments: Tensor  # (B, P) what was paid when
+    payment_steps: Tensor  # (P,) number of time steps done then, ascending
     event_rewards: Tensor | None  # (events of the episode,), where events have their own
+
+    @property
+    def num_steps(self) -> int:
+        """Time steps of the episode that was the longest."""
+        return int(self.payment_steps[-1])
+
+    def ahead(self, gamma: float, end: Tensor) -> Tensor:
+        """Return what is earned from each payment on, discounted to that step: (B, P).
+
+        Args:
+            gamma: Discount per time step.
+            end: What is earned from the last payment on, (B,).
+        """
+        total = torch.zeros_like(self.payments)
+        total[:, -1] = end
+        gaps = self.payment_steps.diff().tolist()
+        for place in reversed(range(len(gaps))):
+            total[:, place] = self.payments[:, place] + gamma ** gaps[place] * total[:, place + 1]
+        return total
 
 
 class EventRolloutBuffer:
@@ -98,7 +119,8 @@ class EventRolloutBuffer:
         action_space: Of the environment.
         device: Where the samples live.
         gae_lambda: Not used; part of Stable-Baselines3's call.
-        gamma: Discount per time step: an event at step t has the return gamma^(T - t) G, with G that of its episode.
+        gamma: Discount per time step: an event at step t has the return sum_s gamma^(s - t) r_s of what is paid at
+            steps s >= t, and what later episodes add is paid at the episode's last step.
         n_envs: Number of lifetimes B.
         events_per_episode: Events kept of each episode; 0 keeps all.
         credit_horizon: Episodes H that an episode's return G looks at, this one and those of the same lifetime that
@@ -229,30 +251,23 @@ class EventRolloutBuffer:
         self._steps = [_used_tables(_select(step, order[rank < self.events_per_episode]))]
         self._held = len(self._steps[0].keys)
 
-    def end_episode(
-        self,
-        rewards: Tensor,
-        num_steps: int,
-        event_rewards: Sequence[Tensor] | None = None,
-        fresh: Tensor | None = None,
-    ) -> None:
+    def end_episode(self, result: EpisodeResult, fresh: Tensor | None = None) -> None:
         """Pay the episode that was added since the last call.
 
         Args:
-            rewards: Reward of each lifetime, (B,); every event of it gets the same, discounted to its time step.
-            num_steps: Time steps T of the episode.
-            event_rewards: Rewards of the events of each call of `add`, (E,) each, in that order; then these are the
-                returns, and `rewards` is not looked at.
+            result: How it went. Where it has `event_rewards`, those of each call of `add` in order, they are the
+                returns of the events; elsewhere an event's return is what is paid to its lifetime from its step on.
             fresh: Whether the episode was its lifetime's first, bool (B,); None: it was for none.
         """
         if self.events_per_episode and self._steps:
             self._prune()
         own = None
-        if event_rewards is not None:
-            own = torch.cat(list(event_rewards))
+        if result.event_rewards is not None:
+            own = torch.cat(list(result.event_rewards))
             assert len(own) == self._added, "every event has a reward, and no other has"
+        rewards, payments = result.reward.to(self.device), result.payments.to(self.device)
         fresh = torch.zeros_like(rewards, dtype=torch.bool) if fresh is None else fresh
-        self._paid.append(_Pay(rewards, fresh, num_steps, own))
+        self._paid.append(_Pay(rewards, fresh, payments, result.payment_steps.to(self.device), own))
         self._episodes.append(_join(self._steps) if self._steps else None)
         self.pos += 1
         self._begin_episode()
@@ -270,7 +285,6 @@ class EventRolloutBuffer:
         if not len(self):
             raise ValueError("the rollout holds no event to learn from")
         totals = self.lifetime_returns()  # (episodes, B)
-        baseline = self._world.all_sum(totals.mean(dim=1)) / self._world.size  # (episodes,) over all lifetimes
         episodes, returns, advantages, numbers = [], [], [], []
         for place, (episode, pay) in enumerate(zip(self._episodes, self._paid, strict=True)):
             if episode is None:
@@ -281,9 +295,9 @@ class EventRolloutBuffer:
                 returns.append(pay.event_rewards[episode.place])
                 advantages.append(returns[-1])
             else:
-                discount = self.gamma ** (pay.num_steps - episode.time).to(totals.dtype)  # (E,)
-                returns.append(discount * totals[place, episode.lifetime])
-                advantages.append(discount * (totals[place] - baseline[place])[episode.lifetime])
+                own, better = self._discounted(episode, pay, totals[place])
+                returns.append(own)
+                advantages.append(better)
         events = _join(episodes)
         state = LocalState(
             histories=events.histories,
@@ -304,6 +318,23 @@ class EventRolloutBuffer:
             advantages=torch.cat(advantages),
             step=torch.cat(numbers),
         )
+
+    def _discounted(self, episode: _Step, pay: _Pay, total: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what each event's lifetime earns from its step on, and by how much that is above the mean, (E,) both.
+
+        Args:
+            episode: The events.
+            pay: What their episode was worth.
+            total: What it and later episodes were worth to each lifetime, (B,); see `lifetime_returns`.
+        """
+        if self.credit_from:  # the episode's own payments do not count
+            pay = pay._replace(payments=torch.zeros_like(pay.payments), rewards=torch.zeros_like(pay.rewards))
+        end = total - (pay.rewards - pay.payments[:, -1])  # (B,)
+        ahead = pay.ahead(self.gamma, end)  # (B, P)
+        mean = self._world.all_sum(ahead.mean(dim=0)) / self._world.size  # (P,) over all lifetimes
+        place = torch.searchsorted(pay.payment_steps, episode.time)  # (E,) first payment from the event's step on
+        discount = self.gamma ** (pay.payment_steps[place] - episode.time).to(total.dtype)  # (E,)
+        return discount * ahead[episode.lifetime, place], discount * (ahead - mean)[episode.lifetime, place]
 
     def lifetime_returns(self) -> Tensor:
         """Return G of every episode and lifetime, (episodes, B)."""

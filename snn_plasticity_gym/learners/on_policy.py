@@ -15,9 +15,12 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
+from typing_extensions import Self
 
+from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -33,7 +36,7 @@ from snn_plasticity_gym.utils.nonfinite import Guard, NotFiniteError
 from snn_plasticity_gym.utils.state import State, global_generators, set_global_generators
 
 MOMENTUM = 0.8  # of the steps that exploration "rule" makes
-COUNTERS = ("num_timesteps", "_n_updates", "_episode_num")
+COUNTERS = ("num_timesteps", "num_episodes", "_num_rollouts", "_n_updates", "_episode_num")
 LEARNING_CHUNK = 32_768  # events whose hidden layers are held at once while learning
 
 
@@ -58,7 +61,7 @@ def plasticity_env(env: VecEnv) -> PlasticityVectorEnv | PlasticityEnv:
 class EventLearner(OnPolicyAlgorithm):
     """Collects whole episodes of synapse events for a `PlasticityPolicy`.
 
-    A rollout is `n_steps` images for each lifetime. As everywhere in Stable-Baselines3 a timestep is one step of one
+    A rollout is `n_steps` episodes of each lifetime. As everywhere in Stable-Baselines3 a timestep is one step of one
     environment, here one time step of one network: an image is T timesteps.
     """
 
@@ -72,6 +75,9 @@ class EventLearner(OnPolicyAlgorithm):
     baseline = "critic"  # or "lifetimes": the mean return of all lifetimes
     loss_weighting = "event"  # or "step": busy time steps then count no more than quiet ones
     guard = Guard("raise")  # about numbers that are not finite
+    num_episodes = 0  # of all lifetimes
+    _num_rollouts = 0
+    _episode_budget: int | None = None  # of all lifetimes; None: time steps alone count
     normalize_advantage: bool
     policy: PlasticityPolicy
     rollout_buffer: EventRolloutBuffer  # type: ignore[assignment]
@@ -189,14 +195,51 @@ class EventLearner(OnPolicyAlgorithm):
         self._last_obs = {}
         set_global_generators(state["generators"])
 
+    @property
+    def progress(self) -> float:
+        """Share of the learning that is done, of episodes where their number is given, else of time steps."""
+        if self._episode_budget is not None:
+            return self.num_episodes / self._episode_budget
+        return self.num_timesteps / self._total_timesteps
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 1,
+        tb_log_name: str = "OnPolicyAlgorithm",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+        episodes: int | None = None,
+    ) -> Self:
+        """Learn; arguments as in Stable-Baselines3, and one more.
+
+        Args:
+            total_timesteps: Time steps of all networks at most.
+            callback: Called at every step of a rollout.
+            log_interval: Rollouts between two rows of the log.
+            tb_log_name: Name of the run in TensorBoard.
+            reset_num_timesteps: Whether to count from 0.
+            progress_bar: Whether to show one.
+            episodes: Episodes of all lifetimes, those of earlier calls included, after which learning ends, if time
+                steps have not ended it before; worlds end their episodes when they like.
+        """
+        self._episode_budget = episodes
+        if reset_num_timesteps:
+            self.num_episodes = self._num_rollouts = 0
+        return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        """Note how much of the learning remains, for schedules."""
+        self._current_progress_remaining = 1.0 - self.progress
+
     def _vec_env(self) -> VecEnv:
         assert self.env is not None, "set_env() comes first"
         return self.env
 
     def dump_logs(self, iteration: int = 0) -> None:
         """Write the log; rollouts are counted from the run's beginning, not from where it was resumed."""
-        steps = self.n_steps * self._num_lifetimes * plasticity_env(self._vec_env()).engine.num_steps
-        super().dump_logs(self.num_timesteps // steps)
+        super().dump_logs(self._num_rollouts)
 
     def collect_rollouts(
         self,
@@ -205,51 +248,62 @@ class EventLearner(OnPolicyAlgorithm):
         rollout_buffer: RolloutBuffer,
         n_rollout_steps: int,
     ) -> bool:
-        """Show `n_rollout_steps` images to every lifetime, and fill the buffer with the events.
+        """Let every lifetime live through `n_rollout_steps` episodes, and fill the buffer with the events.
+
+        Lifetimes whose episode is over wait until those of all are; only steps that were taken count.
 
         Returns:
-            False if the callback stopped the rollout; the image that it stopped in is then left out.
+            False if the callback stopped the rollout; the episode that it stopped in is then left out.
         """
+        if self._episode_budget is not None and self.num_episodes >= self._episode_budget:
+            return False
         buffer = self.rollout_buffer
-        face = plasticity_env(env)
-        if face.engine.steps.max() > 1:  # stopped within an image
+        plasticity = plasticity_env(env)
+        engine = plasticity.engine
+        if engine.steps.max() > 1:  # stopped within an episode
             env.reset()
         self.policy.set_training_mode(False)
         buffer.reset()
         self._check_policy()
         callback.on_rollout_start()
         results: list[EpisodeResult] = []
-        began = time.perf_counter()
-        rule = self.policy.frozen(face.config.history_length)
+        began, before = time.perf_counter(), self.num_timesteps
+        rule = self.policy.frozen(plasticity.config.history_length)
         self._explore.begin_rollout()
         whole = True
-        for image in range(n_rollout_steps):
-            if image % buffer.credit_horizon == 0:
+        for episode in range(n_rollout_steps):
+            if episode % buffer.credit_horizon == 0:
                 self._explore.perturb(env.num_envs)
-            fresh = torch.from_numpy(face.engine.ages == 0).to(self.device)  # (B,)
-            if face.engine.network.non_plastic.all():  # there is nothing to answer
-                result = face.run_episode(rule)
-                for _ in range(face.engine.num_steps):
-                    if not self._count_step(env, callback, locals()):
+            fresh = torch.from_numpy(engine.ages == 0).to(self.device)  # (B,)
+            if engine.network.non_plastic.all():  # there is nothing to answer
+                result = plasticity.run_episode(rule)
+                for step in range(int(result.length.max())):
+                    taken = int((result.length > step).sum())
+                    if not self._count_step(taken, env, callback, locals()):
                         return False
             else:
-                while (events := face.events()) is not None:
-                    step = int(face.engine.steps[0])
+                while (events := plasticity.events()) is not None:
+                    step, taken = int(engine.steps.max()), int((~engine.ended).sum())
                     actions, log_probs = self._explore.act(rule, events)  # (E,) each
                     if self.guard.skips:
                         actions = self._finite_actions(actions, step)
                     if log_probs is not None:
                         buffer.add(events, actions, log_probs, step)
-                    face.apply(actions)
+                    plasticity.apply(actions)
                     # Unless the time step goes on.
-                    if events.then is None and not self._count_step(env, callback, locals()):
+                    if events.then is None and not self._count_step(taken, env, callback, locals()):
                         return False
-                result = face.finish()
-            whole &= self._check_image(face, result)
-            buffer.end_episode(result.reward.to(self.device), face.engine.num_steps, result.event_rewards, fresh)
+                result = plasticity.finish()
+            whole &= self._check_episode(engine, result)
+            buffer.end_episode(result, fresh)
             results.append(result)
-            self._update_info_buffer(_episode_infos(result, face.engine.num_steps, time.time() - self.start_time / 1e9))
-        record_rollout(self.logger, face, results, self.num_timesteps, time.perf_counter() - began, self._world)
+            self._update_info_buffer(_episode_infos(result, time.time() - self.start_time / 1e9))
+        # Episodes of other processes may have been shorter or longer than those of this one.
+        own = torch.stack([result.length for result in results]).sum().double()
+        self.num_timesteps = before + int(self._world.all_sum(own.reshape(1)))
+        self.num_episodes += n_rollout_steps * self._num_lifetimes
+        self._num_rollouts += 1
+        record_rollout(self.logger, plasticity, results, self.num_episodes, time.perf_counter() - began, self._world)
         if not self._world.all(whole):
             buffer.reset()  # there is nothing to learn from
         callback.update_locals(locals())
@@ -272,16 +326,16 @@ class EventLearner(OnPolicyAlgorithm):
         if bad:
             raise NotFiniteError(f"{bad} of the policy is not finite after {self._n_updates} updates")
 
-    def _check_image(self, face: PlasticityVectorEnv | PlasticityEnv, result: EpisodeResult) -> bool:
-        """Return whether an image has left nothing but finite rewards and weights."""
-        problem = face.engine.not_finite(result)
+    def _check_episode(self, engine: Engine, result: EpisodeResult) -> bool:
+        """Return whether an episode has left nothing but finite rewards and weights."""
+        problem = engine.not_finite(result)
         if problem:
             self.guard.meet(f"{problem} (at {self.num_timesteps} steps of the run)", "the rollout is not learned from")
         return not problem
 
-    def _count_step(self, env: VecEnv, callback: BaseCallback, values: dict[str, Any]) -> bool:
-        """Note that every network has made a time step; return False if the callback stops the rollout."""
-        self.num_timesteps += self._num_lifetimes
+    def _count_step(self, taken: int, env: VecEnv, callback: BaseCallback, values: dict[str, Any]) -> bool:
+        """Note that `taken` networks have made a time step; return False if the callback stops the rollout."""
+        self.num_timesteps += taken * self._world.size
         callback.update_locals(values)
         return callback.on_step()
 
@@ -385,6 +439,7 @@ class EventLearner(OnPolicyAlgorithm):
             self.logger.record(f"train/{name}", value / events)
 
 
-def _episode_infos(result: EpisodeResult, length: int, seconds: float) -> list[dict[str, Any]]:
+def _episode_infos(result: EpisodeResult, seconds: float) -> list[dict[str, Any]]:
     """Return infos in the form of Stable-Baselines3's Monitor, from which it makes its own statistics."""
-    return [{"episode": {"r": reward, "l": length, "t": seconds}} for reward in result.reward.tolist()]
+    pairs = zip(result.reward.tolist(), result.length.tolist(), strict=True)
+    return [{"episode": {"r": reward, "l": length, "t": seconds}} for reward, length in pairs]

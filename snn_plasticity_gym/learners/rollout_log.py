@@ -17,7 +17,7 @@ def record_rollout(
     logger: Logger,
     face: PlasticityVectorEnv | PlasticityEnv,
     results: Sequence[EpisodeResult],
-    num_timesteps: int,
+    num_episodes: int,
     seconds: float,
     world: World,
 ) -> None:
@@ -27,7 +27,7 @@ def record_rollout(
         logger: Where to.
         face: The environment.
         results: How the images of the rollout went.
-        num_timesteps: Steps of all networks since the run's beginning.
+        num_episodes: Of all lifetimes since the run's beginning.
         seconds: That the rollout took.
         world: The processes; rewards, events and spikes are those of all, weights and their changes the first one's.
     """
@@ -51,19 +51,23 @@ def record_rollout(
         record(f"delta_w/{name}", value)
     for name, weights in face.engine.plastic_weights(row=0).items():
         record(f"weights/{name}_histogram", weights.flatten(), exclude=("stdout", "log", "csv", "json"))
-    record("time/images", num_timesteps // face.engine.num_steps)
+    record("time/images", num_episodes)
+    record("rollout/episode_steps", torch.cat([result.length for result in results]).float().mean().item())
     record("time/events_per_second", events.sum().item() / seconds)
 
 
 def _numbers_of(result: EpisodeResult) -> EpisodeResult:
-    """What is logged of an image, small enough to be sent."""
-    return EpisodeResult(
+    """What is logged of an episode, small enough to be sent."""
+    return result._replace(
         reward=result.reward.cpu(),
         terms={name: values.cpu() for name, values in result.terms.items()},
-        winners=result.winners.cpu(),
+        info={},
         spikes={name: counts.cpu() for name, counts in result.spikes.items()},
         rates=result.rates[:, :0].cpu(),
         num_events=result.num_events.cpu(),
-        images=result.images.cpu(),
-        labels=result.labels.cpu(),
+        length=result.length.cpu(),
+        truncated=result.truncated.cpu(),
+        payments=result.payments[:, :0].cpu(),
+        payment_steps=result.payment_steps[:0].cpu(),
+        event_rewards=None,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -103,6 +104,7 @@ class NetworkActivity(NamedTuple):
     spikes: dict[str, Tensor]  # bool (R, N)
     lists: Mapping[str, SpikeList]
     potentials: dict[str, Tensor]  # (R, N) mV before the reset; computed populations only
+    thetas: Mapping[str, Tensor] = MappingProxyType({})  # (R, N) mV, what adaptation added to the threshold
 
 
 def weight_offsets(
@@ -206,7 +208,7 @@ class Network:
         restore_all(self.state_dict(), state)
 
     def rest(self, rows: Tensor) -> None:
-        """Begin an episode in the networks `rows` (R,): membranes at rest, no spikes, weight norms restored."""
+        """Put the networks `rows` (R,) to rest: membranes at their resting potential, no spikes on the way."""
         for name, state in self.states.items():
             lif = self.populations[name].lif
             assert lif is not None
@@ -214,6 +216,9 @@ class Network:
             state.refractory[rows] = 0.0
         for spikes in self.last_spikes.values():
             spikes[rows] = False
+
+    def normalise(self, rows: Tensor) -> None:
+        """Scale the weights of the networks `rows` (R,) to their projections' norms, where these have one."""
         for projection in self.projections:
             if projection.weight_norm > 0:
                 weights = self.weights_of(projection.name)
@@ -245,6 +250,7 @@ class Network:
         spikes: dict[str, Tensor] = {}
         lists = SpikeLists(spikes)
         potentials: dict[str, Tensor] = {}
+        thetas: dict[str, Tensor] = {}
         for name, population in self.populations.items():
             if population.lif is None:
                 spikes[name] = input_spikes[name]
@@ -252,6 +258,7 @@ class Network:
                 state = LIFState(*(_take(part, rows) for part in self.states[name]))
                 advance = self._looped if self._loops else self._operated
                 outside = currents[name] if currents and name in currents else None
+                thetas[name] = state.theta
                 spikes[name], potentials[name], after = advance(population, lists, rows, state, outside)
                 if population.lif.theta_plus > 0 and self.non_plastic.any():
                     still = _take(self.non_plastic.to(self.device), rows).unsqueeze(1)  # (R, 1)
@@ -261,7 +268,7 @@ class Network:
                 )
         for name, last in self.last_spikes.items():
             self.last_spikes[name] = _put(last, rows, spikes[name].clone())
-        return NetworkActivity(spikes, lists, potentials)
+        return NetworkActivity(spikes, lists, potentials, thetas)
 
     def _operated(
         self, population: Population, lists: SpikeLists, rows: Tensor | None, state: LIFState, outside: Tensor | None

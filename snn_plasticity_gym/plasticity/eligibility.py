@@ -1,79 +1,81 @@
 """Eligibility: weight changes held back until the reward tells what they are worth.
 
-    e <- e exp(-dt / tau_e) + change        at every step, with the changes that the events of the step ask for
-    w <- clip(w + (R - mean R) e)           at the end of the image; then e = 0
+    e <- e exp(-dt / tau_e) + change    at every step, with the changes that the events of the step ask for
+    w <- clip(w + m e)                  when a reward is paid; e = 0 when an episode ends
 
 The eligibility trace of reward-modulated plasticity (Izhikevich, Solving the distal reward problem through linkage of
-STDP and dopamine signaling, 2007, eqs. 1 and 2) with one reward an image. A change of step t is multiplied once by
-exp(-(T - 1 - t) dt / tau_e), which comes to the same as decaying every trace at every step.
+STDP and dopamine signaling, 2007, eqs. 1 and 2). The modulator m is R - mean R, or the third factor of the postsynaptic
+neuron. Rewards are paid every `window` steps: a change of step t of a window is multiplied once by
+exp(-(window - 1 - t) dt / tau_e), and a whole trace by exp(-window dt / tau_e) when a window ends, which comes to the
+same as decaying every trace at every step.
+
+Axes: B lifetimes, R lifetimes of one call.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.networks.network import Network
-from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
-from snn_plasticity_gym.utils.state import State
 
 
 class Eligibility:
     """Eligibility traces of all synapses of B lifetimes.
 
     Args:
-        config: Settings.
         network: Whose weights are changed.
+        window: Steps from one payment to the next.
+        dt: Length of a step, ms.
+        tau: Time constant of the traces, ms.
     """
 
-    def __init__(self, config: EnvironmentConfig, network: Network) -> None:
+    def __init__(self, network: Network, window: int, dt: float, tau: float) -> None:
         self._network = network
-        self._surprise = RewardSurprise(network.num_networks, config.reward_window, network.device)
-        ages = range(config.num_steps - 1, -1, -1)
-        self.keep = torch.tensor([math.exp(-age * config.dt / config.tau_eligibility) for age in ages])  # (T,)
+        self._plastic = [p for p in network.projections if p.plasticity is not None]
+        ages = range(window - 1, -1, -1)
+        self.keep = torch.tensor([math.exp(-age * dt / tau) for age in ages])  # (window,)
+        self._left = math.exp(-window * dt / tau)
         self.traces = torch.zeros_like(network.weights)  # one per weight, at the address of the weight
 
-    def start_lifetime(self, row: int) -> None:
-        """Begin lifetime `row` anew."""
-        self._surprise.forget(row)
-        for projection in self._network.projections:
-            if projection.plasticity is not None:
-                self._network.part(self.traces, projection.name)[row] = 0.0
-
-    def state_dict(self) -> State:
-        """Return what is carried from image to image: the rewards' means. Traces are empty between images."""
-        return self._surprise.state_dict()
-
-    def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
-        self._surprise.load_state_dict(state)
+    def begin(self, rows: Tensor) -> None:
+        """Begin an episode in the lifetimes `rows`: no trace is left."""
+        for projection in self._plastic:
+            self._network.part(self.traces, projection.name)[rows] = 0.0
 
     def hold(self, synapse: Tensor, change: Tensor, step: int) -> None:
         """Add the changes (E,) that events of a step ask for, at the addresses `synapse` (E,), each only once."""
-        self.traces[synapse] += float(self.keep[step]) * change
+        self.traces[synapse] += float(self.keep[step % len(self.keep)]) * change
 
-    def release(self, rows: Tensor, rewards: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Turn the traces of the lifetimes `rows` into weight changes, by their rewards (R,), and empty them.
+    def release(self, rows: Tensor, modulator: Tensor | Mapping[str, Tensor]) -> Iterator[tuple[int, Tensor]]:
+        """Turn the traces of the lifetimes `rows` into weight changes; the traces decay by a window.
+
+        Args:
+            rows: Lifetimes, int64 (R,).
+            modulator: m of each lifetime, (R,), or of the neurons of each target population, (R, N).
 
         Yields:
             Of each plastic projection, its policy head and the changes of the synapses that had a trace, (S,).
         """
-        surprise = self._surprise(rows, rewards)  # (R,)
-        for projection in self._network.projections:
+        for projection in self._plastic:
             plasticity = projection.plasticity
-            if plasticity is None:
-                continue
+            assert plasticity is not None
             weights, traces = (
                 self._network.part(whole, projection.name) for whole in (self._network.weights, self.traces)
             )
+            if isinstance(modulator, Tensor):
+                factor = modulator.view(-1, 1, 1)  # (R, 1, 1)
+            elif projection.target in modulator:
+                factor = modulator[projection.target].unsqueeze(1)  # (R, 1, n_post)
+            else:
+                continue
             before = weights[rows]  # (R, n_pre, n_post)
             held = traces[rows]
-            after = (before + surprise.view(-1, 1, 1) * held).clamp(plasticity.w_min, plasticity.w_max)
+            after = (before + factor * held).clamp(plasticity.w_min, plasticity.w_max)
             after = torch.where(held == 0, before, after)
             weights[rows] = after
-            traces[rows] = 0.0
+            traces[rows] = self._left * held
             yield plasticity.group, (after - before)[held != 0]

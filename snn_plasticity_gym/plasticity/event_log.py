@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.networks.network import Network, Projection
-from snn_plasticity_gym.plasticity.events import SynapseEvents
 
 
 class WrittenEvents(NamedTuple):
@@ -23,26 +22,7 @@ class WrittenEvents(NamedTuple):
     change: Tensor  # (E,) weight change asked for: eta * alpha * delta_d, before the clip to the weight's range
 
 
-class EventLog:
-    """The weight changes of the episodes under way, in order."""
-
-    def __init__(self) -> None:
-        self._written: list[WrittenEvents] = []
-
-    def add(self, step: int, row: int | None, events: SynapseEvents, change: Tensor) -> None:
-        """Add events that were answered together; arguments as in `WrittenEvents`."""
-        self._written.append(WrittenEvents(step, row, events.synapse, events.projection, events.weight, change))
-
-    def of(self, row: int | None) -> list[WrittenEvents]:
-        """Return what was written for one lifetime, or for all at once."""
-        return [written for written in self._written if written.row == row]
-
-    def forget(self, row: int | None) -> None:
-        """Drop what was written for one lifetime; None drops everything."""
-        self._written = [] if row is None else [written for written in self._written if written.row != row]
-
-
-def rewind(network: Network, written: list[WrittenEvents], num_steps: int) -> Iterator[tuple[int, list[int]]]:
+def rewind(network: Network, written: Sequence[WrittenEvents], num_steps: int) -> Iterator[tuple[int, list[int]]]:
     """Take the weights back through an episode, from its last step to its first, and restore them at the end.
 
     Yields:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.events import EventLoops
 from snn_plasticity_gym.networks.network import Network, NetworkActivity, Projection
 from snn_plasticity_gym.networks.spike_history import unpack
@@ -47,7 +48,12 @@ class LocalState(NamedTuple):
     weight: Tensor  # (E,)
     group: Tensor  # (E,) int64, which policy head
     kind: Tensor  # (E,) uint8: KIND_PRE, KIND_POST or KIND_BOTH
-    extras: Tensor  # (E, X) further scalars of the environment, e.g. the layer; X may be 0
+    extras: Tensor  # (E, X) local scalars beside the weight, e.g. the third factor; X may be 0
+    extra_names: tuple[str, ...] = ()  # of the X columns
+
+    def scalar(self, name: str) -> Tensor:
+        """Return a local scalar of each event, (E,); see `scalar_of`."""
+        return scalar_of(self, name)
 
 
 class SynapseEvents(NamedTuple):
@@ -62,10 +68,15 @@ class SynapseEvents(NamedTuple):
     projection: Tensor  # (E,) int64, which projection, hence learning rate and clips
     group: Tensor  # (E,) int64, which policy head
     kind: Tensor  # (E,) uint8: KIND_PRE, KIND_POST or KIND_BOTH
-    extras: Tensor  # (E, X) further scalars of the environment, e.g. the layer; X may be 0
+    extras: Tensor  # (E, X) local scalars beside the weight, e.g. the third factor; X may be 0
     lengths: Tensor  # (R,) int64, events of each network; sums to E
     history_length: int  # K
     then: SynapseEvents | None = None  # next phase of the time step, unweighed: to be had from `Engine.after`
+    extra_names: tuple[str, ...] = ()  # of the X columns
+
+    def scalar(self, name: str) -> Tensor:
+        """Return a local scalar of each event, (E,); see `scalar_of`."""
+        return scalar_of(self, name)
 
     def phases(self) -> Iterator[SynapseEvents]:
         """Yield these events and those that follow in the same time step."""
@@ -105,6 +116,21 @@ class SynapseEvents(NamedTuple):
             extras=self.extras[cut],
             lengths=lengths,
         )
+
+
+def scalar_of(events: LocalState | SynapseEvents, name: str) -> Tensor:
+    """Return a local scalar of each event, (E,).
+
+    Raises:
+        ConfigError: The events do not show it.
+    """
+    if name not in events.extra_names:
+        shown = " and ".join(events.extra_names) or "none"
+        raise ConfigError(
+            f"the rule needs the local scalar {name}, its events show {shown}; add it to local_state, or, for a "
+            "factor, set third_factor"
+        )
+    return events.extras[:, events.extra_names.index(name)]
 
 
 def per_event(values: Tensor, lengths: Tensor) -> Tensor:

@@ -14,12 +14,11 @@ Feedback through fixed random weights: Nokland, Direct feedback alignment provid
 (2016), eq. 7. A reward that is compared with its mean: Fremaux, Sprekeler & Gerstner, Functional requirements for
 reward-modulated spike-timing-dependent plasticity (2010), eq. 6.
 
-Axes: B lifetimes, R lifetimes of one call, N neurons, E events.
+Axes: B lifetimes, R lifetimes of one call, N neurons.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,9 +26,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.feedforward import SemiConfig
-from snn_plasticity_gym.kernels.weights import look_up_post
-from snn_plasticity_gym.networks.network import NetworkActivity, Population, Projection, weight_offsets
-from snn_plasticity_gym.plasticity.events import SynapseEvents
+from snn_plasticity_gym.networks.network import NetworkActivity, Population, Projection
 from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.utils.state import State, restore_all
 
@@ -45,7 +42,7 @@ class ThirdFactor:
         device: Where tensors live.
     """
 
-    names: tuple[str, ...] = ()  # of the scalars that an event has more
+    tells = False  # whether there is a factor
 
     def __init__(
         self,
@@ -59,25 +56,9 @@ class ThirdFactor:
         self._device = device
         self._output = projections[-1].target
         sizes = {population.name: population.size for population in populations}
-        offsets, _ = weight_offsets(populations, projections, num_lifetimes)
         self._targets = [projection.target for projection in projections]
         self._sizes = [sizes[target] for target in self._targets]
-        starts = [num_lifetimes * before for before in itertools.accumulate([0, *self._sizes])]
-        self._offset, self._synapses, self._width, self._start = torch.tensor(  # (projections,) each
-            [
-                (offsets[p.name], sizes[p.source] * sizes[p.target], sizes[p.target], start)
-                for p, start in zip(projections, starts, strict=False)
-            ],
-            device=device,
-        ).T
-        self._num_lifetimes = num_lifetimes
-        self._flat = torch.zeros(starts[-1], device=device)  # f of every neuron of every lifetime, layer by layer
-
-    @property
-    def _factors(self) -> list[Tensor]:
-        """The factors of each layer, (B, N) views that may be written; not kept, since a pickle parts views."""
-        layers = self._flat.split([self._num_lifetimes * size for size in self._sizes])
-        return [layer.view(self._num_lifetimes, -1) for layer in layers]
+        self._factors = [torch.zeros(num_lifetimes, size, device=device) for size in self._sizes]  # (B, N) each
 
     def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
         """Begin lifetime `row` anew."""
@@ -86,7 +67,7 @@ class ThirdFactor:
 
     def state_dict(self) -> State:
         """Return what the factor carries from step to step."""
-        return {"factors": self._flat}
+        return {f"factor_{name}": factor for name, factor in zip(self._targets, self._factors, strict=True)}
 
     def load_state_dict(self, state: State) -> None:
         """Take over a state of `state_dict`."""
@@ -105,28 +86,9 @@ class ThirdFactor:
     def end(self, rows: Tensor, rewards: Tensor) -> None:
         """See the rewards (R,) of the image."""
 
-    def scalars(self, events: SynapseEvents) -> Tensor:
-        """Return the factor of each event's postsynaptic neuron, (E, 1); (E, 0) if there is none."""
-        return events.extras
-
     def by_population(self) -> dict[str, Tensor]:
         """Return the factors of the neurons of each population that is told something, (B, N) each."""
-        return dict(zip(self._targets, self._factors, strict=True)) if self.names else {}
-
-    def _of_post(self, events: SynapseEvents) -> Tensor:
-        """Look up the factor of each event's postsynaptic neuron, (E, 1)."""
-        if self._device.type == "cpu":
-            factors = torch.empty(len(events.synapse), 1)
-            columns = (events.synapse, events.projection, self._offset, self._synapses, self._width, self._start)
-            look_up_post(*(column.numpy() for column in (*columns, self._flat, factors[:, 0])))
-            return factors
-        offset, synapses, width, start = (
-            column.index_select(0, events.projection)
-            for column in (self._offset, self._synapses, self._width, self._start)
-        )
-        place = events.synapse - offset  # (E,) (lifetime * n_pre + pre) * n_post + post
-        lifetime = place.div(synapses, rounding_mode="floor")
-        return self._flat.index_select(0, start + lifetime * width + place.remainder(width)).unsqueeze(1)
+        return dict(zip(self._targets, self._factors, strict=True)) if self.tells else {}
 
     def _on(self, step: int | Tensor) -> Tensor:
         """Return whether the factor is on in a step: 1.0 or 0.0, () or (R, 1)."""
@@ -138,7 +100,7 @@ class ThirdFactor:
 class RewardFactor(ThirdFactor):
     """How much better than usual the lifetime's last image went; the same for all synapses."""
 
-    names = ("factor",)
+    tells = True
 
     def __init__(
         self,
@@ -167,15 +129,11 @@ class RewardFactor(ThirdFactor):
         for factor in self._factors:
             factor[rows] = surprise.unsqueeze(1)
 
-    def scalars(self, events: SynapseEvents) -> Tensor:
-        """Return the factor of each event, (E, 1)."""
-        return self._of_post(events)
-
 
 class TeachingFactor(ThirdFactor):
     """A current that drives the output neurons towards the label, and that their synapses see."""
 
-    names = ("factor",)
+    tells = True
 
     def __init__(
         self,
@@ -201,15 +159,11 @@ class TeachingFactor(ThirdFactor):
         self._factors[-1][rows] = self._teaching[rows] * self._on(step)
         return {self._output: self._config.teaching_current * self._factors[-1][rows]}
 
-    def scalars(self, events: SynapseEvents) -> Tensor:
-        """Return the factor of each event, (E, 1)."""
-        return self._of_post(events)
-
 
 class FeedbackFactor(ThirdFactor):
     """The error of the output, and in hidden layers what fixed random weights make of it."""
 
-    names = ("factor",)
+    tells = True
 
     def __init__(
         self,
@@ -254,10 +208,6 @@ class FeedbackFactor(ThirdFactor):
         for factor, weights in zip(self._factors, self._weights, strict=False):
             factor[rows] = torch.bmm(error.unsqueeze(1), weights[rows]).squeeze(1)
         self._factors[-1][rows] = error
-
-    def scalars(self, events: SynapseEvents) -> Tensor:
-        """Return the factor of each event, (E, 1)."""
-        return self._of_post(events)
 
 
 def _one_hot(labels: Tensor, num_classes: int) -> Tensor:

@@ -100,7 +100,7 @@ def kernel_section(rule: Rule, config: EnvironmentConfig, sample: EventSample, p
     titles = [spoken(study.site.name) for study in studies]
     windows = [study.windows(study.weights) for study in studies]
     fits = [fit_window(window.delays, window.interaction[len(window.change) // 2]) for window in windows]
-    top = max(LEAST_RATE, 1000.0 * config.max_rate / config.dt)
+    top = max(LEAST_RATE, 1000.0 * sample.max_rate / config.dt)
     rates = np.linspace(0.0, top, RATES)
     responses = [rate_response(rule, study.site, study.middle, rates, study.usual) for study in studies]
     pictures: list[Picture] = [

@@ -25,12 +25,10 @@ class DeltaRule:
         """Return the normalised weight change of each event, (E,).
 
         Raises:
-            ValueError: The environment gives its events no factor.
+            ConfigError: The environment gives its events no factor.
         """
-        if events.extras.shape[1] != 1:
-            raise ValueError("the delta rule needs a third factor; set third_factor to reward, teaching or feedback")
         silent = events.kind == KIND_POST  # the presynaptic neuron
-        return (self.gain * events.extras[:, 0]).masked_fill(silent, 0.0)
+        return (self.gain * events.scalar("factor")).masked_fill(silent, 0.0)
 
     def closed_form(self) -> ClosedForm:
         """Return the rule's coefficients."""

@@ -29,6 +29,26 @@ RULES: dict[str, type[Any]] = {
 """Classes of the rules. Each is a configuration class: `setting_fields` lists its parameters, `to_dict` its values."""
 
 
+def register_rule(name: str, rule: type[Any]) -> None:
+    """Add a hand-written rule of one's own, which `make_rule`, `--rules` and the report then know by its name.
+
+    Args:
+        name: Its name, as in "my-rule".
+        rule: A `@config_class` whose settings are its parameters, and that is called with events (see `Rule`). A
+            parameter `dt`, `scale` or `seed` is filled in from the environment.
+
+    Raises:
+        ConfigError: The name is taken or holds a colon, or the class is none of this kind.
+    """
+    if RULES.get(name, rule) is not rule:
+        raise ConfigError(f"there is a rule {name!r} already; choose another name")
+    if not name or ":" in name or "/" in name:
+        raise ConfigError(f"the name of a rule must hold neither colon nor slash, got {name!r}")
+    if not isinstance(rule, type) or not {"__settings__", "__call__"} <= set(dir(rule)):
+        raise ConfigError(f"the rule {name!r} must be a @config_class with a method __call__(events), got {rule!r}")
+    RULES[name] = rule
+
+
 def make_rule(name: str, **parameters: Any) -> Rule:
     """Return the rule of that name.
 

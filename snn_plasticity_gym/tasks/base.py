@@ -1,9 +1,17 @@
-"""What differs between the environments: which network lives, what a synapse sees, what an episode is worth."""
+"""The task: which network lives, what it is shown, what an episode is worth. An engine is given one.
+
+A task of one's own derives from `Task` and is registered with `snn_plasticity_gym.register_task`.
+
+Axes: B lifetimes side by side, R lifetimes of one call, T steps, N neurons.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -11,84 +19,176 @@ from torch import Tensor
 
 from snn_plasticity_gym.networks.network import Network, NetworkActivity, Population, Projection
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents
-from snn_plasticity_gym.plasticity.events import SynapseEvents
-from snn_plasticity_gym.rewards.result import RewardResult
 from snn_plasticity_gym.utils.state import State, restore_all
 
-
-class Episode(NamedTuple):
-    """One image shown to each of R lifetimes, seen from its end."""
-
-    rows: Tensor  # (R,) int64, which lifetimes
-    places: Tensor  # (R,) int64, place of the image in the lifetime's pool
-    labels: Tensor  # (R,) int64
-    raster: dict[str, Tensor]  # bool (R, T, N), spikes of each population
-    potentials: dict[str, Tensor]  # (R, T, N) before the reset; empty unless the task needs them
-    written: list[WrittenEvents]  # what was done to the weights, in order; empty unless events are rewarded one by one
-
-    def places_of_lifetimes(self, num_lifetimes: int) -> Tensor:
-        """Return where each lifetime stands among the R, int64 (B,); 0 for those that are not among them."""
-        place = torch.zeros(num_lifetimes, dtype=torch.int64, device=self.rows.device)
-        place[self.rows] = torch.arange(len(self.rows), device=self.rows.device)
-        return place
+WEIGHTS, SHOWN, TASK, EPISODE = range(4)  # purposes of the random streams of a lifetime
 
 
-class Verdict(NamedTuple):
-    """What an episode was worth, and who won it."""
+class Seed(NamedTuple):
+    """Where the random numbers of one episode of one lifetime come from.
 
-    result: RewardResult
-    winners: Tensor  # (R,) int64, -1 where nobody spiked
+    Streams of different purposes are independent. What is drawn from them is a function of these four numbers, so it
+    does not depend on the other lifetimes.
+    """
+
+    own: int  # seed of the lifetime
+    shown: int  # seed of what it is shown: with `common_noise`, the same in all lifetimes
+    generation: int  # how many lifetimes grew from the seed before this one
+    episode: int = 0  # how many episodes of the lifetime came before this one
+
+    def rng(self, purpose: int = TASK) -> np.random.Generator:
+        """Return the lifetime's stream for a purpose: `WEIGHTS`, `SHOWN`, `TASK`, or a number from 4 on."""
+        root = self.shown if purpose == SHOWN else self.own
+        return np.random.default_rng(np.random.SeedSequence(root, spawn_key=(self.generation, purpose)))
+
+    def episode_rng(self) -> np.random.Generator:
+        """Return the episode's stream, which lifetimes share with `common_noise`."""
+        key = (self.generation, EPISODE, self.episode)
+        return np.random.default_rng(np.random.SeedSequence(self.shown, spawn_key=key))
+
+
+class StepInput(NamedTuple):
+    """What goes into the network in one time step."""
+
+    spikes: dict[str, Tensor]  # bool (R, N) of every input population
+    currents: Mapping[str, Tensor] = MappingProxyType({})  # (R, N) into computed populations
+    rest: bool = False  # membranes are put to rest first, as at the start of an episode
+
+
+class Outcome(NamedTuple):
+    """What a time step was worth to those lifetimes to which it was worth something, or whose episodes it ended."""
+
+    rows: Tensor  # int64 (R,), which lifetimes; nothing was paid to the others, and nothing ended
+    reward: Tensor  # float32 (R,), paid in this step
+    terminated: Tensor  # bool (R,): the episode has come to its end
+    truncated: Tensor  # bool (R,): the episode is cut off, though it could go on
+    terms: Mapping[str, Tensor] = MappingProxyType(
+        {}
+    )  # (R,) each, parts of the reward, summed over the episode; NaN: no value
+    info: Mapping[str, Tensor] = MappingProxyType(
+        {}
+    )  # (R, ...) each, further facts; of an episode, those of its last outcome
+    event_rewards: list[Tensor] | None = None  # (E,) each, of the entries of `EpisodeRecord.of`, if `rewards_events`
+
+
+@dataclass
+class EpisodeRecord:
+    """What was recorded of the episodes under way; a task may read it, and writes nothing."""
+
+    network: Network
+    raster: dict[str, Tensor]  # bool (B, W, N), spikes of every population; step t stands at t modulo W
+    potentials: dict[str, Tensor]  # (B, W, N) before the reset, if the task `needs_potentials`
+    written: list[WrittenEvents] = field(default_factory=list)  # changes in order, if the task `rewards_events`
+
+    def spikes_at(self, population: str, rows: Tensor, step: int | Tensor) -> Tensor:
+        """Return what fired in a step, bool (R, N); arguments as in `Task.input`."""
+        raster = self.raster[population]
+        place = step % raster.shape[1]
+        if len(rows) == len(raster) and isinstance(place, int):
+            return raster[:, place]
+        return raster[rows, place]
+
+    def of(self, rows: Sequence[int]) -> list[WrittenEvents]:
+        """Return the changes in the lifetimes `rows`, in order; those of all lifetimes at once if they are so kept."""
+        together = [entry for entry in self.written if entry.row is None]
+        return together or [entry for row in rows for entry in self.written if entry.row == row]
+
+    def forget(self, rows: Sequence[int]) -> None:
+        """Drop the changes in the lifetimes `rows`; of all of them, everything."""
+        everyone = len(rows) == self.network.num_networks
+        self.written = [] if everyone else [entry for entry in self.written if entry.row not in rows]
 
 
 class Task(ABC):
-    """One environment's network and reward.
+    """One environment: its network, what it is shown, what it earns.
 
-    The engine calls `start_lifetime`, then for each image `begin`, for each of its steps `currents`, `observe` and
-    `extras`, and `judge`. A task that needs none of them but the last two leaves the others as they are.
+    An engine calls `start_lifetimes`, then for each episode `reset`, and in each of its time steps `input`, `observe`
+    (the spikes are known), then, when all synapses have answered, `outcome`. Every call names the lifetimes that it is
+    about by their rows (R,) among B.
+
+    Args of the constructor of every registered task: the environment's configuration, the number of lifetimes B, and
+    the torch device.
     """
 
-    populations: list[Population]
+    populations: list[Population]  # in the order in which activity travels within a step
     projections: list[Projection]
     groups: list[str]  # names of the groups of synapses, each with a policy head (or two, one for each kind of event)
-    input_name: str  # population that shows the image
-    readout: str  # population that answers it
-    extra_names: tuple[str, ...] = ()  # scalars of an event beyond its weight and kind
+    readout: str  # population that answers
+    num_steps: int  # most time steps of an episode
+    record_steps: int  # W, time steps that are kept of the spikes of every population
+    record: EpisodeRecord  # set by the engine
+    max_rate: float = 1.0  # largest spike probability of an input neuron in a step
+    source: str  # what it shows, in a word or two, e.g. the name of a data set or a world
+    window: int  # time steps from one payment to the next
+    render_mode: str | None = None  # of the environment; set by whoever makes the task, before the first episode
+    scalars: Sequence[str] = ()  # scalars that its events always show beside those of the setting `local_state`
+    layer_scalars: Sequence[float] = ()  # of each plastic projection, if `scalars` has "layer"
+    open_loop: ClassVar[bool] = False  # the input of an episode is known when it begins; see `whole_input`
+    needs_potentials = False  # membrane potentials are recorded
     rewards_events = False  # each event has a reward of its own
-    needs_potentials = False  # membrane potentials are kept for `judge`
-    follows_steps = False  # `currents` or `observe` does something, so that steps have to be taken one by one
+    follows_steps = False  # an open loop in which `observe` or currents matter: steps are taken one by one
 
-    def start_lifetime(self, row: int, rng: np.random.Generator) -> None:  # noqa: B027 - nothing to do is a default
-        """Begin lifetime `row` anew: forget the one before, draw from `rng` what lasts as long as it does."""
+    def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:  # noqa: B027 - a default
+        """Begin lifetimes anew: forget those before, draw what lasts as long as they do."""
 
     def end_plasticity(self, row: int) -> None:  # noqa: B027
         """Note that the synapses of lifetime `row` will not change any more."""
 
-    def begin(self, rows: Tensor, labels: Tensor) -> None:  # noqa: B027
-        """Show an image of the given labels (R,) to each of the lifetimes `rows` (R,)."""
+    @abstractmethod
+    def reset(self, rows: Tensor, seeds: Sequence[Seed]) -> None:
+        """Begin a new episode in the lifetimes `rows`."""
+
+    def input(self, rows: Tensor, step: int | Tensor) -> StepInput:
+        """Return what goes into the network now; of an open loop, what `whole_input` has said, and `currents`.
+
+        Args:
+            rows: Lifetimes, int64 (R,), ascending.
+            step: Time step of the episode, from 0: common to all, or each one's own, int64 (R,).
+        """
+        inputs = (population.name for population in self.populations if population.lif is None)
+        spikes = {name: self.record.spikes_at(name, rows, step) for name in inputs}
+        return StepInput(spikes, self.currents(rows, step))
 
     def currents(self, rows: Tensor, step: int | Tensor) -> dict[str, Tensor]:
-        """Return the current from outside into populations of the lifetimes `rows` in a step, (R, N) each."""
+        """Return the current from outside into computed populations, (R, N) each."""
         return {}
+
+    def whole_input(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return the input spikes of the whole episode that `reset` has begun, bool (R, T, N) of each input population.
+
+        Only open loops have it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is no open loop")
 
     def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:  # noqa: B027
-        """See what fired in a step of the lifetimes `rows`; `step`, from 0, is common or each one's own (R,)."""
+        """See what fired in a step."""
 
-    def state_dict(self) -> State:
-        """Return what the task carries from image to image."""
-        return {}
-
-    def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
-        restore_all({}, state)
-
-    def extras(self, events: SynapseEvents) -> Tensor:
-        """Return the extra scalars of each event, (E, number of `extra_names`)."""
-        return events.extras
+    @abstractmethod
+    def outcome(self, rows: Tensor, step: int | Tensor) -> Outcome | None:
+        """Return what the step was worth, now that all synapses have answered; None: nothing paid, nothing ended."""
 
     def factors(self) -> dict[str, Tensor]:
         """Return the third factor of the neurons of each population that has one, (B, N) each, as of now."""
         return {}
 
-    @abstractmethod
-    def judge(self, episode: Episode, network: Network) -> Verdict:
-        """Judge an episode, and remember it where the reward looks back; the network is left as it is."""
+    def manifest(self) -> dict[str, Any]:
+        """Return what a run's folder keeps of where episodes come from: plain values."""
+        return {"name": self.source}
+
+    def state_dict(self) -> State:
+        """Return what the task carries from episode to episode, right after `reset` of all lifetimes."""
+        return {}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`; the episode that it was taken in has begun then."""
+        restore_all({}, state)
+
+    def close(self) -> None:  # noqa: B027
+        """Free what the task holds."""
+
+
+def places_of(rows: Tensor, num_lifetimes: int) -> Tensor:
+    """Return where each lifetime stands among `rows` (R,), int64 (B,); 0 for those that are not among them."""
+    place = torch.zeros(num_lifetimes, dtype=torch.int64, device=rows.device)
+    place[rows] = torch.arange(len(rows), device=rows.device)
+    return place

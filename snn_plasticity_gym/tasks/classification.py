@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.feedforward import SemiConfig
 from snn_plasticity_gym.networks.feedforward import INPUT, OUTPUT, classifier
-from snn_plasticity_gym.networks.network import Network, NetworkActivity
+from snn_plasticity_gym.networks.network import NetworkActivity
 from snn_plasticity_gym.networks.spike_counts import count_spikes
-from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.plasticity.third_factors import FACTORS
 from snn_plasticity_gym.rewards.classification import ClassificationReward
 from snn_plasticity_gym.rewards.winner import winner
-from snn_plasticity_gym.tasks.base import Episode, Task, Verdict
+from snn_plasticity_gym.tasks.base import TASK, Seed
+from snn_plasticity_gym.tasks.image_task import Episode, ImageTask, Verdict
 from snn_plasticity_gym.utils.state import State
 
 
-class ClassificationTask(Task):
+class ClassificationTask(ImageTask):
     """Feed-forward network, one policy head; output neuron k stands for label k.
 
     Without a third factor a synapse knows nothing of the label, and all output neurons are alike to it: whatever the
@@ -27,25 +28,27 @@ class ClassificationTask(Task):
     Args:
         config: Settings.
         num_lifetimes: B.
-        n_input: Pixels of an image.
         device: Where tensors live.
     """
 
     input_name = INPUT
     readout = OUTPUT
 
-    def __init__(self, config: SemiConfig, num_lifetimes: int, n_input: int, device: torch.device) -> None:
+    def __init__(self, config: SemiConfig, num_lifetimes: int, device: torch.device) -> None:
+        super().__init__(config, num_lifetimes, device)
         self.groups = ["semi"]
-        self.populations, self.projections = classifier(config, n_input)
+        self.populations, self.projections = classifier(config, self.n_input)
         self._factor = FACTORS[config.third_factor](config, self.populations, self.projections, num_lifetimes, device)
-        self.extra_names = self._factor.names
-        self.follows_steps = config.third_factor != "none"
+        self.scalars = ("factor",) if self._factor.tells else ()
+        self.follows_steps = self._factor.tells
         self._reward = ClassificationReward(config)
         self._judged = config.num_steps - config.factor_steps
 
-    def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
-        """Begin lifetime `row` anew."""
-        self._factor.start_lifetime(row, rng)
+    def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:
+        """Begin lifetimes anew."""
+        super().start_lifetimes(rows, seeds)
+        for row, seed in zip(rows, seeds, strict=True):
+            self._factor.start_lifetime(row, seed.rng(TASK))
 
     def begin(self, rows: Tensor, labels: Tensor) -> None:
         """Tell the third factor what is shown."""
@@ -60,22 +63,19 @@ class ClassificationTask(Task):
         self._factor.observe(rows, step, activity)
 
     def state_dict(self) -> State:
-        """Return the state of the third factor."""
-        return self._factor.state_dict()
+        """Return what is shown, and the state of the third factor."""
+        return {**super().state_dict(), "factor": self._factor.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
         """Take over a state of `state_dict`."""
-        self._factor.load_state_dict(state)
-
-    def extras(self, events: SynapseEvents) -> Tensor:
-        """Return the third factor of each event, (E, 1), or (E, 0) if there is none."""
-        return self._factor.scalars(events)
+        super().load_state_dict(state)
+        self._factor.load_state_dict(state["factor"])
 
     def factors(self) -> dict[str, Tensor]:
         """Return the third factor of the neurons of each layer, (B, N) each."""
         return self._factor.by_population()
 
-    def judge(self, episode: Episode, network: Network) -> Verdict:
+    def judge(self, episode: Episode) -> Verdict:
         """Judge the output spikes of the steps before a passing factor came on."""
         spikes = episode.raster[OUTPUT][:, : self._judged]  # (R, T', 10)
         counted = count_spikes(spikes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -11,14 +13,14 @@ from snn_plasticity_gym.networks.network import Network, Projection
 from snn_plasticity_gym.networks.spike_counts import count_spikes
 from snn_plasticity_gym.networks.surrogate import derivative
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents, by_projection, rewind
-from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.rewards.gradient import Adjoint, alignment_reward, loss_and_output_gradient
 from snn_plasticity_gym.rewards.result import RewardResult
 from snn_plasticity_gym.rewards.winner import winner
-from snn_plasticity_gym.tasks.base import Episode, Task, Verdict
+from snn_plasticity_gym.tasks.base import places_of
+from snn_plasticity_gym.tasks.image_task import Episode, ImageTask, Verdict
 
 
-class GradientTask(Task):
+class GradientTask(ImageTask):
     """Feed-forward network, one policy head, layer scalar in the state, a reward for every event.
 
     An event of synapse ij at step t with weight change dw = eta * delta_d is rewarded with -g dw - lambda dw^2, where
@@ -27,36 +29,33 @@ class GradientTask(Task):
 
     Args:
         config: Settings.
-        n_input: Pixels of an image.
+        num_lifetimes: B.
         device: Where tensors live.
     """
 
     input_name = INPUT
     readout = OUTPUT
-    extra_names: tuple[str, ...] = ("layer",)
+    scalars = ("layer",)
     rewards_events = needs_potentials = True
 
-    def __init__(self, config: GradConfig, n_input: int, device: torch.device) -> None:
+    def __init__(self, config: GradConfig, num_lifetimes: int, device: torch.device) -> None:
+        super().__init__(config, num_lifetimes, device)
         self.groups = ["grad"]
         self._config = config
         self._params = lif_params(config)
-        self.populations, self.projections = classifier(config, n_input)
-        self._layer_scalars = torch.tensor(config.layer_scalars, device=device)  # (L,)
+        self.populations, self.projections = classifier(config, self.n_input)
+        self.layer_scalars = config.layer_scalars
 
-    def extras(self, events: SynapseEvents) -> Tensor:
-        """Return the layer scalar of each event, (E, 1)."""
-        return self._layer_scalars.index_select(0, events.projection).unsqueeze(1)
-
-    def judge(self, episode: Episode, network: Network) -> Verdict:
+    def judge(self, episode: Episode) -> Verdict:
         """Walk the episode backwards with the teacher, and reward every event."""
-        config, written = self._config, episode.written
+        config, written, network = self._config, episode.written, self.record.network
         num_lifetimes, num_layers = len(episode.rows), len(self.projections)
         spikes = {name: raster.to(network.weights.dtype) for name, raster in episode.raster.items()}  # (R, T, N)
         counts = spikes[OUTPUT].sum(dim=1)  # (R, 10)
         loss, output_gradient = loss_and_output_gradient(counts, episode.labels, config.alpha_softmax, config.num_steps)
         curve = derivative(config.surrogate, config.surrogate_width)
         adjoint = Adjoint(self._params, config.dt, [p.gain for p in self.projections], curve)
-        place = episode.places_of_lifetimes(network.num_networks)
+        place = places_of(episode.rows, self.num_lifetimes)
         everyone = num_lifetimes == network.num_networks
         rewards: list[Tensor] = [torch.empty(0)] * len(written)
         alignment = _Alignment(num_lifetimes, num_layers, counts.device)
@@ -127,7 +126,7 @@ class _Alignment:
 
 
 def _active(
-    written: list[WrittenEvents], network: Network, projections: list[Projection], rows: Tensor
+    written: Sequence[WrittenEvents], network: Network, projections: list[Projection], rows: Tensor
 ) -> dict[str, Tensor]:
     """Return the share of each layer's synapses that had an event in the episode, (R,) each."""
     touched = torch.zeros(len(network.weights), dtype=torch.bool, device=rows.device)

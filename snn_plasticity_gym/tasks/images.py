@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.networks.encoders import poisson_encode
 from snn_plasticity_gym.tasks.datasets import ImageSet
@@ -39,7 +39,7 @@ class Stimuli:
         ConfigError: The images that the lifetime is judged by leave none to learn from.
     """
 
-    def __init__(self, images: ImageSet, config: EnvironmentConfig, rng: np.random.Generator) -> None:
+    def __init__(self, images: ImageSet, config: ImageConfig, rng: np.random.Generator) -> None:
         self._images = images
         self._config = config
         self._rng = rng
@@ -138,7 +138,7 @@ def moved(picture: Tensor, across: int, down: int) -> Tensor:
     return F.pad(picture, (across, -across, down, -down))  # what is padded with less than nothing is cut off
 
 
-def pool_length(images: ImageSet, config: EnvironmentConfig) -> int:
+def pool_length(images: ImageSet, config: ImageConfig) -> int:
     """Return how many images a lifetime learns from; those that it is judged by are kept from it.
 
     Raises:
@@ -153,6 +153,6 @@ def pool_length(images: ImageSet, config: EnvironmentConfig) -> int:
     return min(config.image_pool, available) if config.image_pool else available
 
 
-def largest_pool(images: ImageSet, config: EnvironmentConfig) -> int:
+def largest_pool(images: ImageSet, config: ImageConfig) -> int:
     """Return how many images a pool of a lifetime holds at most."""
     return max(pool_length(images, config), config.heldout_pool)

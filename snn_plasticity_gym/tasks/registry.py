@@ -1,35 +1,50 @@
-"""Which task a configuration asks for."""
+"""From an environment's id to its task."""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
-from snn_plasticity_gym.config.environments import EnvironmentConfig, GradConfig, SemiConfig, UnsupervisedConfig
+from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.environments import TASKS
+from snn_plasticity_gym.config.schema import ConfigError, unknown
 from snn_plasticity_gym.tasks.base import Task
-from snn_plasticity_gym.tasks.classification import ClassificationTask
-from snn_plasticity_gym.tasks.gradient import GradientTask
-from snn_plasticity_gym.tasks.unsupervised import UnsupervisedTask
+from snn_plasticity_gym.tasks.checks import check_task
 
 
-def make_task(
-    config: EnvironmentConfig, num_lifetimes: int, n_input: int, num_images: int, device: torch.device
-) -> Task:
-    """Build the task that a configuration describes.
+def task_class(env_id: str) -> Callable[..., Task]:
+    """Return the class of an environment's task.
+
+    Raises:
+        ConfigError: No such environment, or its task cannot be imported.
+    """
+    if env_id not in TASKS:
+        raise ConfigError(unknown("environment", env_id, TASKS))
+    entry: Any = TASKS[env_id]
+    if not isinstance(entry, str):
+        return entry
+    module, _, name = entry.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"the task of {env_id} cannot be imported from {entry}: {error}") from error
+
+
+def make_task(env_id: str, config: EnvironmentConfig, num_lifetimes: int, device: torch.device) -> Task:
+    """Build the task of an environment.
 
     Args:
-        config: Settings of one of the environments.
+        env_id: Its id.
+        config: Its settings.
         num_lifetimes: B.
-        n_input: Pixels of an image.
-        num_images: Images in a lifetime's pool.
         device: Where its tensors live.
 
     Raises:
-        TypeError: The configuration belongs to no environment.
+        ConfigError: There is none, or the network that it describes cannot be.
     """
-    if isinstance(config, UnsupervisedConfig):
-        return UnsupervisedTask(config, num_lifetimes, n_input, num_images, device)
-    if isinstance(config, GradConfig):
-        return GradientTask(config, n_input, device)
-    if isinstance(config, SemiConfig):
-        return ClassificationTask(config, num_lifetimes, n_input, device)
-    raise TypeError(f"no environment has a {type(config).__name__}")
+    task = task_class(env_id)(config, num_lifetimes, device)
+    check_task(task, config, env_id)
+    return task

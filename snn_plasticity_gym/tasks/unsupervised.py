@@ -2,72 +2,75 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import Unsup2Config, UnsupervisedConfig
 from snn_plasticity_gym.networks.diehl_cook import EXC, INPUT, diehl_cook
-from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts, count_spikes
 from snn_plasticity_gym.plasticity.event_log import by_projection
 from snn_plasticity_gym.rewards.unsupervised import UnsupervisedReward
 from snn_plasticity_gym.rewards.winner import winner
-from snn_plasticity_gym.tasks.base import Episode, Task, Verdict
+from snn_plasticity_gym.tasks.base import Seed, places_of
+from snn_plasticity_gym.tasks.image_task import Episode, ImageTask, Verdict
 from snn_plasticity_gym.utils.state import State
 
 
-class UnsupervisedTask(Task):
+class UnsupervisedTask(ImageTask):
     """Diehl-Cook network, unsupervised reward; one policy head for all synapses, or one for each projection.
 
     Args:
         config: Settings.
         num_lifetimes: B.
-        n_input: Pixels of an image.
-        num_images: Images in a lifetime's pool.
-        device: Where the reward's memory lives.
+        device: Where tensors live.
     """
 
     input_name = INPUT
     readout = EXC
 
-    def __init__(
-        self, config: UnsupervisedConfig, num_lifetimes: int, n_input: int, num_images: int, device: torch.device
-    ) -> None:
+    def __init__(self, config: UnsupervisedConfig, num_lifetimes: int, device: torch.device) -> None:
+        super().__init__(config, num_lifetimes, device)
         apart = isinstance(config, Unsup2Config)
         self.groups = ["exc", "inh"] if apart else ["single"]
-        self.populations, self.projections = diehl_cook(config, n_input, groups=(0, int(apart)))
-        self._reward = UnsupervisedReward(config, num_lifetimes, num_images, device)
+        self.populations, self.projections = diehl_cook(config, self.n_input, groups=(0, int(apart)))
+        self._reward = UnsupervisedReward(config, num_lifetimes, self.largest_pool, device)
         self.rewards_events = config.credit == "neuron"
 
-    def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
-        """Forget winners and responses of the lifetime before."""
-        self._reward.memory.forget(row)
+    def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:
+        """Begin lifetimes anew: winners and responses of those before are forgotten."""
+        super().start_lifetimes(rows, seeds)
+        for row in rows:
+            self._reward.memory.forget(row)
 
     def end_plasticity(self, row: int) -> None:
         """Forget the responses of the network that was still changing."""
+        super().end_plasticity(row)
         self._reward.memory.forget(row)
 
     def state_dict(self) -> State:
-        """Return winners and responses."""
-        return self._reward.memory.state_dict()
+        """Return what is shown, winners and responses."""
+        return {**super().state_dict(), "memory": self._reward.memory.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
         """Take over a state of `state_dict`."""
-        self._reward.memory.load_state_dict(state)
+        super().load_state_dict(state)
+        self._reward.memory.load_state_dict(state["memory"])
 
-    def judge(self, episode: Episode, network: Network) -> Verdict:
+    def judge(self, episode: Episode) -> Verdict:
         """Judge the E neurons' response."""
         spikes = count_spikes(episode.raster[self.readout])
         winners = winner(spikes)
-        events = self._credit(episode, network, spikes, winners) if self.rewards_events else None
+        events = self._credit(episode, spikes, winners) if self.rewards_events else None
         result = self._reward(episode.rows, episode.places, spikes.counts, winners)
         return Verdict(result._replace(event_rewards=events), winners)
 
-    def _credit(self, episode: Episode, network: Network, spikes: SpikeCounts, winners: Tensor) -> list[Tensor]:
+    def _credit(self, episode: Episode, spikes: SpikeCounts, winners: Tensor) -> list[Tensor]:
         """Return the reward of each event, that of its post neuron: (E,) for each entry of `episode.written`."""
         worth = self._reward.by_neuron(episode.rows, episode.places, spikes, winners)  # (R, N)
-        place = episode.places_of_lifetimes(network.num_networks)
+        network = self.record.network
+        place = places_of(episode.rows, self.num_lifetimes)
         plastic = [projection for projection in self.projections if projection.plasticity is not None]
         rewards = []
         for entry in episode.written:

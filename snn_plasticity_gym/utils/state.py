@@ -17,6 +17,17 @@ from torch import Tensor
 State = dict[str, Any]
 
 
+def clone_state(value: Any) -> Any:
+    """Return a copy of a state that does not change with what it was taken from."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: clone_state(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(clone_state(part) for part in value)
+    return value
+
+
 def restore(target: Tensor, saved: Tensor, name: str) -> None:
     """Write a saved tensor into one that is there.
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from snn_plasticity_gym.config.environments import environment_config
-from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.envs.making import make_engine
+from snn_plasticity_gym.tasks.image_task import image_task
 
 ENV_ID = "SNNPlastic-Unsup1-v0"
 SMALL = {  # a lively network of little work: some twelve E spikes and 10,000 events an episode
@@ -33,12 +34,12 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def make_engine(num_lifetimes=2, **settings):
-    return Engine(environment_config(ENV_ID, **{**SMALL, **settings}), num_lifetimes)
+def engine_of(num_lifetimes=2, **settings):
+    return make_engine(ENV_ID, environment_config(ENV_ID, **{**SMALL, **settings}), num_lifetimes)
 
 
 def started(num_lifetimes=2, seed=0, **settings):
-    engine = make_engine(num_lifetimes, **settings)
+    engine = engine_of(num_lifetimes, **settings)
     engine.start_lifetimes(range(num_lifetimes), [seed + row for row in range(num_lifetimes)])
     return engine
 
@@ -59,6 +60,7 @@ def present(engine, rows=None, rule=rule):
     for _ in range(engine.num_steps):
         events.append(engine.advance(rows))
         engine.write(events[-1], rule(events[-1]))
+        engine.settle(rows)
     return events, engine.finish(rows)
 
 
@@ -72,8 +74,10 @@ def same(one, other):
 
 
 def assert_same_verdicts(one, other):
-    for name in ("reward", "winners", "rates", "num_events", "images", "labels"):
+    for name in ("reward", "rates", "num_events", "length", "payments"):
         assert torch.equal(getattr(one, name), getattr(other, name)), name
+    for name in ("winner", "image", "label"):
+        assert torch.equal(one.info[name], other.info[name]), name
     for name in one.terms:
         torch.testing.assert_close(one.terms[name], other.terms[name], rtol=0, atol=0, equal_nan=True)
     assert one.spikes.keys() == other.spikes.keys()
@@ -90,7 +94,7 @@ def test_a_lifetime_does_not_depend_on_the_others():
         _, of_one = present(alone)
         assert same(weights_of_row(together, 2), weights_of_row(alone, 0))
         assert of_three.reward[2] == of_one.reward[0]
-        assert of_three.images[2] == of_one.images[0]
+        assert of_three.info["image"][2] == of_one.info["image"][0]
 
 
 def test_lifetimes_need_not_be_at_the_same_step():
@@ -104,6 +108,7 @@ def test_lifetimes_need_not_be_at_the_same_step():
         if rows:
             events = engine.advance(rows)
             engine.write(events, rule(events))
+            engine.settle(rows)
     engine.finish([0, 1, 2])
     for name, spikes in reference.raster.items():
         assert torch.equal(spikes, engine.raster[name]), name
@@ -154,7 +159,7 @@ def test_weights_and_images_are_drawn_from_streams_of_their_own():
     assert same(weights_of_row(plain, 0), weights_of_row(longer, 0))
     for engine in (plain, denser):
         engine.begin([0])
-    assert torch.equal(plain.shown(0).spikes, denser.shown(0).spikes)
+    assert torch.equal(plain.task.shown(0).spikes, denser.task.shown(0).spikes)
 
 
 def test_starting_some_lifetimes_leaves_the_others_alone():
@@ -193,10 +198,10 @@ def test_an_episode_does_not_depend_on_activity_before_it():
     engine, fresh = started(1), started(1)
     for _ in range(3):
         present(engine, rule=still)
-    fresh._stimuli = engine._stimuli  # both go on with the same images
-    stimuli = pickle.dumps(engine._stimuli)
+    fresh.task._stimuli = engine.task._stimuli  # both go on with the same images
+    stimuli = pickle.dumps(engine.task._stimuli)
     _, after = present(engine, rule=still)
-    fresh._stimuli = pickle.loads(stimuli)
+    fresh.task._stimuli = pickle.loads(stimuli)
     _, alone = present(fresh, rule=still)
     assert torch.equal(after.rates, alone.rates)
 
@@ -232,8 +237,8 @@ def test_common_noise_shows_all_lifetimes_the_same():
         assert same(weights_of_row(engine, row), weights_of_row(separate, row))
     for _ in range(5):  # over lifetimes, too
         _, result = present(engine)
-        assert len(set(result.images.tolist())) == 1
-        assert len(set(result.labels.tolist())) == 1
+        assert len(set(result.info["image"].tolist())) == 1
+        assert len(set(result.info["label"].tolist())) == 1
         spikes = engine.raster["input"]
         assert spikes.any() and (spikes == spikes[0]).all()
         assert not torch.equal(*weights_of_row(engine, 0)[:1], *weights_of_row(engine, 1)[:1])
@@ -309,7 +314,7 @@ def test_weight_changes_that_are_not_finite_are_refused(bad):
     delta_d[3] = bad
     with pytest.raises(
         ValueError,
-        match=r"^delta_d must be finite, got NaN or infinity in lifetime 0, image 1, time step 1; look at the rule$",
+        match=r"^delta_d must be finite, got NaN or infinity in lifetime 0, episode 1, time step 1; look at the rule$",
     ):
         engine.write(events, delta_d)
     assert torch.equal(engine.network.weights, before)
@@ -340,12 +345,12 @@ def test_the_verdict_adds_up():
         assert counts.sum() > 0
         torch.testing.assert_close(result.rates, counts / engine.num_steps)
         for row in range(2):
-            assert counts[row, result.winners[row]] == counts[row].max()
-            assert result.images[row] == engine.shown(row).image
-            assert result.labels[row] == engine.dataset.train.labels[result.images[row]]
+            assert counts[row, result.info["winner"][row]] == counts[row].max()
+            assert result.info["image"][row] == image_task(engine.task).shown(row).image
+            assert result.info["label"][row] == image_task(engine.task).dataset.train.labels[result.info["image"][row]]
             last = engine.last_episodes[row]
-            assert last.shown is engine.shown(row)
-            assert last.reward == result.reward[row] and last.winner == result.winners[row]
+            assert last.info["image"] == engine.task.shown(row).image
+            assert last.reward == result.reward[row] and last.info["winner"] == result.info["winner"][row]
             assert last.terms.keys() == result.terms.keys()
             for name, value in last.terms.items():
                 assert value == result.terms[name][row] or (math.isnan(value) and math.isnan(result.terms[name][row]))
@@ -371,6 +376,7 @@ def test_finishing_some_lifetimes_leaves_the_others_alone():
     for _ in range(engine.num_steps):
         events = engine.advance()
         engine.write(events, rule(events))
+        engine.settle()
     result = engine.finish([1])
     assert engine.ages.tolist() == [0, 1, 0]
     assert result.reward.shape == (1,)
@@ -384,7 +390,7 @@ def test_a_silent_network_has_no_events_and_no_winner():
     events, result = present(engine)
     assert all(len(step.weight) == 0 for step in events)
     assert result.num_events.tolist() == [0, 0]
-    assert result.winners.tolist() == [-1, -1]
+    assert result.info["winner"].tolist() == [-1, -1]
     assert torch.isfinite(result.reward).all()
 
 
@@ -398,11 +404,13 @@ def test_an_engine_goes_on_after_pickling():
     for _ in range(7):
         events = engine.advance()
         engine.write(events, rule(events))
+        engine.settle()
     copy = pickle.loads(pickle.dumps(engine))
     for one in (engine, copy):
         for _ in range(engine.num_steps - 7):
             events = one.advance()
             one.write(events, rule(events))
+            one.settle()
     assert_same_verdicts(engine.finish([0, 1]), copy.finish([0, 1]))
     assert_same_verdicts(present(engine)[1], present(copy)[1])
     assert torch.equal(engine.network.weights, copy.network.weights)
@@ -418,30 +426,30 @@ def test_no_global_random_generator_is_used():
 @pytest.mark.parametrize("device", ["nonsense", "cuda:99", ""])
 def test_a_device_that_is_not_there_is_refused(device):
     with pytest.raises(ValueError, match=rf"^device must be one of cpu[^\n]* here, got '{device}'$"):
-        make_engine(device=device)
+        engine_of(device=device)
 
 
 def test_the_split_is_the_one_asked_for():
     engine = started(1, split="validation", image_pool=0)
     engine.begin([0])
-    shown = engine.shown(0)
-    assert len(engine._stimuli[0].pool) == 300
-    assert shown.label == engine.dataset.validation.labels[shown.image]
+    shown = image_task(engine.task).shown(0)
+    assert len(engine.task._stimuli[0].pool) == 300
+    assert shown.label == image_task(engine.task).dataset.validation.labels[shown.image]
 
 
 def test_images_that_are_held_back_are_never_shown_and_the_others_keep_their_place():
-    engine = Engine(environment_config("SNNPlastic-Unsup1-v0", dataset="digits", n_exc=2, num_steps=2,
-                                       history_length=2, image_pool=0), 2)  # fmt: skip
-    engine.reserve_images(1190)
+    settings = {"dataset": "digits", "n_exc": 2, "num_steps": 2, "history_length": 2, "image_pool": 0}
+    engine = make_engine("SNNPlastic-Unsup1-v0", environment_config("SNNPlastic-Unsup1-v0", **settings), 2)
+    image_task(engine.task).reserve_images(1190)
     engine.start_lifetimes([0, 1], [0, 1])
     shown = set()
     for _ in range(60):
         engine.begin([0, 1])
         for row in (0, 1):
-            stimulus = engine.shown(row)
+            stimulus = image_task(engine.task).shown(row)
             shown.add(stimulus.image)
-            assert stimulus.label == int(engine.dataset.train.labels[stimulus.image])
+            assert stimulus.label == int(image_task(engine.task).dataset.train.labels[stimulus.image])
     assert shown == set(range(7))
     for count in (-1, 1197):
         with pytest.raises(ValueError, match=f"less than the split's 1197 images, got {count}"):
-            engine.reserve_images(count)
+            image_task(engine.task).reserve_images(count)

@@ -44,7 +44,7 @@ def rule(history, weight, kind):
     """Weight changes in [-1.2, 1.2], a function of what each event shows; in integers, so the same in any batch."""
     place = np.arange(1, 2 * history.shape[-1] + 1, dtype=np.uint64).reshape(2, -1)
     code = (history * place**2).sum(axis=(-2, -1)) * np.uint64(2_654_435_761)
-    code = code ^ (weight.view(np.uint32).astype(np.uint64) * np.uint64(40_503)) + kind
+    code = code ^ (weight.view(np.uint32).astype(np.uint64) * np.uint64(40_503)) + kind.astype(np.uint64)
     return ((code >> np.uint64(3)) % np.uint64(2_401)).astype(np.float32) / 1000 - np.float32(1.2)
 
 
@@ -68,7 +68,8 @@ class Episode:
     def show(self, **arrays):
         self.steps += 1
         for name, values in arrays.items():
-            self.shown[name].append(np.array(values))
+            # Slots show labels in the dtype that Stable-Baselines3 takes.
+            self.shown[name].append(np.array(values, dtype=np.int64 if name in ("group", "kind") else None))
 
     def end(self, env, row, info):
         self.weights = [env.engine.network.weights_of(name)[row].clone() for name in ("input_to_exc", "inh_to_exc")]
@@ -101,12 +102,13 @@ def play_flat(env, num_lifetimes, num_episodes):
             episode.info = {
                 "reward": float(result.reward[row]),
                 "reward_terms": {name: float(values[row]) for name, values in result.terms.items()},
-                "winner": int(result.winners[row]),
+                "winner": int(result.info["winner"][row]),
                 "rates": result.rates[row].numpy(),
                 "spikes": {name: int(values[row]) for name, values in result.spikes.items()},
                 "num_events": int(result.num_events[row]),
-                "image": int(result.images[row]),
-                "label": int(result.labels[row]),
+                "image": int(result.info["image"][row]),
+                "label": int(result.info["label"][row]),
+                "num_steps": int(result.length[row]),
             }
     return played
 
@@ -449,17 +451,17 @@ def test_an_image_is_finished_once_it_has_been_shown(kind):
     env = make(kind)
     env.reset(seed=SEED)
     for _ in range(19):
-        with pytest.raises(RuntimeError, match=r"^the image is still being shown; [^\n]*apply\(\)[^\n]*$"):
+        with pytest.raises(RuntimeError, match=r"^an episode is still under way; [^\n]*apply\(\)[^\n]*$"):
             env.finish()
         env.apply(torch.zeros(len(env.events().weight)))
-    with pytest.raises(RuntimeError, match="still being shown"):
+    with pytest.raises(RuntimeError, match="still under way"):
         env.finish()
     env.apply(torch.zeros(len(env.events().weight)))
     assert env.events() is None
     assert env.events() is None
-    with pytest.raises(RuntimeError, match=r"^the image has been shown; call finish\(\)[^\n]*$"):
+    with pytest.raises(RuntimeError, match=r"^all episodes are over; call finish\(\)[^\n]*$"):
         env.apply(torch.zeros(0))
-    with pytest.raises(RuntimeError, match=r"^no image is being shown; [^\n]*finish\(\)[^\n]*$"):
+    with pytest.raises(RuntimeError, match=r"^no episode is under way; [^\n]*finish\(\)[^\n]*$"):
         env.step(no_action(kind))
     assert env.finish().reward.isfinite().all()
     assert env.events() is not None  # of the next image

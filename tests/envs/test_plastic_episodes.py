@@ -55,7 +55,7 @@ def test_lifetimes_are_judged_by_images_that_they_have_not_learned_from(form):
     env.reset(seed=1)
     results = [env.run_episode(grow) for _ in range(50)]
     for lifetime in (results[:25], results[25:]):
-        shown = torch.stack([result.images for result in lifetime]).T  # (B, images)
+        shown = torch.stack([result.info["image"] for result in lifetime]).T  # (B, images)
         for row in shown:
             learned, judged = set(row[:10].tolist()), set(row[10:].tolist())
             assert len(learned) <= 4 and 1 < len(judged) <= 6 and not learned & judged

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from snn_plasticity_gym.config.environments import environment_config
-from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.envs.making import make_engine
 from snn_plasticity_gym.envs.rendering import HEIGHT, WIDTH, bars_of, check_render_mode, frame_of, render_frame
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.tasks.image_task import image_task
 
 ENV_ID = "SNNPlastic-Unsup1-v0"
 SMALL = {  # a lively network of little work: some twelve E spikes and 10,000 events an episode
@@ -72,8 +73,8 @@ def test_a_frame_shows_the_present_moment():
         counts += env.engine.raster["input"][0, step].numpy()
         spikes[step] = env.engine.raster["exc"][0, step].numpy()
         frame = frame_of(env.engine, 0)
-        shown = env.engine.shown(0)
-        assert np.array_equal(frame.image, env.engine.dataset.train.images[shown.image].numpy())
+        shown = image_task(env.engine.task).shown(0)
+        assert np.array_equal(frame.image, image_task(env.engine.task).dataset.train.images[shown.image].numpy())
         assert (frame.label, frame.number, frame.steps, frame.num_events) == (shown.label, 1, step + 1, events)
         assert np.array_equal(frame.input_counts, counts.reshape(28, 28))
         assert np.array_equal(frame.raster, spikes)  # the future is empty
@@ -105,7 +106,7 @@ def test_the_leader_is_who_would_win_now():
     assert leaders[0] == -1
     first = next(frame for frame in leaders if frame != -1)
     assert env.engine.raster["exc"][0, leaders.index(first)][first]
-    assert before_finish.leader == env.finish().winners[0]
+    assert before_finish.leader == env.finish().info["winner"][0]
 
 
 def test_the_receptive_field_is_of_the_leader_then_of_the_last_winner():
@@ -120,7 +121,7 @@ def test_the_receptive_field_is_of_the_leader_then_of_the_last_winner():
     assert np.array_equal(frame.field, weights[:, frame.leader].view(28, 28).numpy())
     assert frame.field_range == (0.0, 1.0)
     advance(env)
-    winner = int(env.finish().winners[0])
+    winner = int(env.finish().info["winner"][0])
     frame = frame_of(env.engine, 0)
     assert (frame.leader, frame.field_neuron) == (-1, winner)
     assert np.array_equal(frame.field, weights[:, winner].view(28, 28).numpy())
@@ -142,7 +143,7 @@ def test_the_last_reward_is_of_the_episode_before():
         result = env.finish()
         last = frame_of(env.engine, 0).last
         assert last.reward == result.reward[0]
-        assert last.winner == result.winners[0]
+        assert last.info["winner"] == result.info["winner"][0]
         assert list(last.terms) == ["sparsity", "diversity", "stability"]
         assert math.isnan(last.terms["stability"]) == (number == 1)
         np.testing.assert_equal(last.terms, {name: float(values[0]) for name, values in result.terms.items()})
@@ -201,7 +202,7 @@ def test_a_frame_is_a_copy():
 
 def state_of(env):
     """Everything an environment holds, down to its random streams, as bytes."""
-    images = env.engine.dataset.train.images.numpy().tobytes()  # shared by all environments
+    images = image_task(env.engine.task).dataset.train.images.numpy().tobytes()  # shared by all environments
     return images + pickle.dumps(env)
 
 
@@ -332,7 +333,7 @@ def test_a_users_matplotlib_is_left_alone():
 
 
 def test_there_is_nothing_to_draw_before_the_first_step():
-    engine = Engine(environment_config(ENV_ID, **SMALL), 1)
+    engine = make_engine(ENV_ID, environment_config(ENV_ID, **SMALL), 1)
     for call in (frame_of, render_frame):
         with pytest.raises(RuntimeError, match=r"^there is nothing to render yet; call reset\(\) first$"):
             call(engine, 0)

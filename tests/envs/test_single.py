@@ -18,6 +18,7 @@ from gymnasium.utils.env_checker import check_env
 import snn_plasticity_gym  # noqa: F401 - registers the environments
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.tasks.image_task import image_task
 
 ENV_ID = "SNNPlastic-Unsup1-v0"
 SMALL = {  # a lively network of little work: some twelve E spikes and 10,000 events an episode
@@ -171,12 +172,12 @@ def test_reset_keeps_the_weights_and_shows_another_image():
     env = make()
     observation, _ = env.reset(seed=5)
     play(env, observation)
-    grown, shown = weights(env), env.engine.shown(0)
+    grown, shown = weights(env), image_task(env.engine.task).shown(0)
     observation, info = env.reset()
     assert info == {}
     assert torch.equal(weights(env), grown)
-    assert env.engine.shown(0) is not shown
-    assert not torch.equal(env.engine.shown(0).spikes, shown.spikes)
+    assert image_task(env.engine.task).shown(0) is not shown
+    assert not torch.equal(image_task(env.engine.task).shown(0).spikes, shown.spikes)
     assert not observation["history"][:, :, :-1].any()  # histories are fresh
     used = observation["mask"] == 1
     synapses = env.events().synapse[: used.sum()]
@@ -193,7 +194,7 @@ def test_reset_in_the_middle_of_an_image_goes_on_to_the_next():
     assert env.engine.ages[0] == 0  # but the image does not count
     reference.reset(seed=5)
     reference.reset()
-    assert torch.equal(env.engine.shown(0).spikes, reference.engine.shown(0).spikes)
+    assert torch.equal(image_task(env.engine.task).shown(0).spikes, image_task(reference.engine.task).shown(0).spikes)
 
 
 def test_a_new_lifetime_on_request():
@@ -243,7 +244,7 @@ def test_the_last_step_tells_how_the_episode_went():
         assert isinstance(reward, float)
         assert not any(values.any() for values in observation.values())
         assert info.keys() == {
-            *("reward_terms", "returns", "winner", "rates", "spikes", "num_events", "image", "label")
+            *("reward_terms", "returns", "winner", "rates", "spikes", "num_events", "num_steps", "image", "label")
         }
         terms = info["reward_terms"]
         assert list(terms) == ["sparsity", "diversity", "stability"]
@@ -261,7 +262,7 @@ def test_the_last_step_tells_how_the_episode_went():
         assert counts[info["winner"]] == counts.max()
         assert info["spikes"].keys() == {"input", "exc", "inh"}
         assert terms["sparsity"] == pytest.approx(1 - abs((counts > 0).mean() - 0.3) / 0.7, abs=1e-6)
-        assert env.engine.dataset.train.labels[info["image"]] == info["label"]
+        assert image_task(env.engine.task).dataset.train.labels[info["image"]] == info["label"]
 
 
 def test_a_silent_episode_ends_with_its_reward():
@@ -282,7 +283,7 @@ def test_there_is_no_step_after_the_end():
     observation, _ = env.reset(seed=5)
     play(env, observation)
     for _ in range(2):
-        with pytest.raises(RuntimeError, match=r"^the image has been shown; call reset\(\) for the next one$"):
+        with pytest.raises(RuntimeError, match=r"^the episode is over; call reset\(\) for the next one$"):
             env.step(np.zeros(1000, np.float32))
     env.reset()
     env.step(np.zeros(1000, np.float32))
@@ -392,7 +393,7 @@ def test_wrong_settings_are_refused_in_one_line(settings, message):
 def test_an_episode_of_the_default_environment_on_mnist():
     env = PlasticityVectorEnv(ENV_ID, num_envs=2, dataset="mnist")
     env.reset(seed=0)
-    assert env.engine.dataset.name == "mnist"
+    assert image_task(env.engine.task).dataset.name == "mnist"
     while (events := env.events()) is not None:
         env.apply(torch.zeros(len(events.weight)))
     result = env.finish()

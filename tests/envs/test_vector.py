@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.tasks.image_task import image_task
 
 ENV_ID = "SNNPlastic-Unsup1-v0"
 SMALL = {  # a lively network of little work: some twelve E spikes and 10,000 events an episode
@@ -157,7 +158,7 @@ def test_flat_rows_are_single_environments():
         for one, many in zip(play_flat(single, 3), together, strict=True):
             assert one.reward[0] == many.reward[row]
             assert torch.equal(one.rates[0], many.rates[row])
-            assert one.images[0] == many.images[row]
+            assert one.info["image"][0] == many.info["image"][row]
         assert torch.equal(
             single.engine.network.weights_of("input_to_exc")[0], vector.engine.network.weights_of("input_to_exc")[row]
         )
@@ -194,12 +195,12 @@ def test_reset_shows_another_image_to_the_same_lifetime():
     observation, _ = env.reset(seed=5)
     play(env, observation, 10)
     weights = env.engine.network.weights.clone()
-    before = [env.engine.shown(row) for row in range(2)]
+    before = [image_task(env.engine.task).shown(row) for row in range(2)]
     env.reset()
     assert torch.equal(env.engine.network.weights, weights)
     for row in range(2):
-        assert env.engine.shown(row) is not before[row]
-        assert not torch.equal(env.engine.shown(row).spikes, before[row].spikes)
+        assert image_task(env.engine.task).shown(row) is not before[row]
+        assert not torch.equal(image_task(env.engine.task).shown(row).spikes, before[row].spikes)
     assert env.engine.steps.tolist() == [1, 1]
 
 
@@ -279,7 +280,7 @@ def test_common_noise_shows_all_rows_the_same_images_and_spikes(face):
     shown = [[], [], []]
     for _ in range(60 if face == "slots" else 5):
         for row in range(3):
-            now = env.engine.shown(row)
+            now = image_task(env.engine.task).shown(row)
             if not shown[row] or shown[row][-1] is not now:
                 shown[row].append(now)
         if face == "slots":
@@ -297,7 +298,7 @@ def test_common_noise_shows_all_rows_the_same_images_and_spikes(face):
     assert len({stimulus.image for stimulus in shown[0]}) == len(shown[0])
     plain = make(3)
     plain.reset(seed=5)
-    assert not torch.equal(plain.engine.shown(0).spikes, plain.engine.shown(1).spikes)
+    assert not torch.equal(image_task(plain.engine.task).shown(0).spikes, image_task(plain.engine.task).shown(1).spikes)
 
 
 # Ends of episodes
@@ -331,7 +332,17 @@ def test_rows_reset_themselves_in_the_step_that_ends_their_episode():
             else:
                 assert infos["final_obs"][row] is None
         final = infos["final_info"]
-        for name in ("reward_terms", "returns", "winner", "rates", "spikes", "num_events", "image", "label"):
+        for name in (
+            "reward_terms",
+            "returns",
+            "winner",
+            "rates",
+            "spikes",
+            "num_events",
+            "num_steps",
+            "image",
+            "label",
+        ):
             assert_same(final[f"_{name}"], terminated)
         for row in np.flatnonzero(terminated):
             returns = np.asarray(final["returns"][row], dtype=np.float32)

@@ -53,7 +53,7 @@ def assert_same_lives(env_id, rule, config, images=4, num_envs=2, seed=5):
                 assert torch.equal(raster, slow.engine.raster[name]), name
         assert one.num_events.tolist() == other.num_events.tolist()
         torch.testing.assert_close(one.reward, other.reward)
-        assert one.winners.tolist() == other.winners.tolist()
+        assert one.info["winner"].tolist() == other.info["winner"].tolist()
         weights = fast.engine.network.weights
         torch.testing.assert_close(weights, slow.engine.network.weights, rtol=0, atol=3e-7)
         moved |= not torch.equal(weights, before)

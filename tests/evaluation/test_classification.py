@@ -9,6 +9,7 @@ import torch
 
 from snn_plasticity_gym.config.environments import GradConfig, SemiConfig
 from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.envs.making import make_engine
 from snn_plasticity_gym.evaluation import classification as module
 from snn_plasticity_gym.evaluation.classification import examine, learning_curve
 from snn_plasticity_gym.networks.encoders import poisson_encode
@@ -23,7 +24,8 @@ HELD_OUT = load_dataset("digits").validation
 
 
 def engine_of(config, num_networks: int, seed: int = 0) -> Engine:
-    engine = Engine(config, num_networks)
+    env_id = ID if isinstance(config, SemiConfig) else "SNNPlastic-Grad-v0"
+    engine = make_engine(env_id, config, num_networks)
     engine.start_lifetimes(range(num_networks), [seed + row for row in range(num_networks)])
     return engine
 

@@ -8,6 +8,7 @@ from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.network_life import cosines, live_through, sign_index, win_shares, winner_entropy
 from snn_plasticity_gym.rules.registry import make_rule
+from snn_plasticity_gym.tasks.image_task import image_task
 
 UNSUP = {"dataset": "digits", "n_exc": 6, "num_steps": 12, "history_length": 8, "max_rate": 0.05, "gain_input_exc": 8.0}
 SEMI = {"dataset": "digits", "hidden_sizes": (6,), "third_factor": "feedback", "w_init": 6.0, "eta": 0.05,
@@ -32,7 +33,7 @@ def test_a_life_is_that_of_the_environment(env_id):
     settings, name = CASES[env_id]
     life = live_through(rule_of(name), env_id, environment_config(env_id, **settings), 5, seed=3)
     env = PlasticityVectorEnv(env_id, num_envs=1, **(settings | {"image_pool": 0, "lifetime_length": 0}))
-    env.engine.reserve_images(min(300, len(env.engine.dataset.train.labels) // 2))
+    image_task(env.engine.task).reserve_images(min(300, len(image_task(env.engine.task).dataset.train.labels) // 2))
     env.reset(seed=3)
     start = {key: value.clone() for key, value in env.engine.plastic_weights(0).items()}
     results = []
@@ -40,7 +41,7 @@ def test_a_life_is_that_of_the_environment(env_id):
         results.append(env.run_episode(rule_of(name)))
     assert life.ages == [0, 1, 2, 4, 5] and len(life.weights) == 5
     np.testing.assert_allclose(life.rewards, [float(result.reward) for result in results], rtol=1e-5)
-    np.testing.assert_array_equal(life.winners, [int(result.winners) for result in results])
+    np.testing.assert_array_equal(life.winners, [int(result.info["winner"]) for result in results])
     for key, end in env.engine.plastic_weights(0).items():
         for weights, expected in ((life.weights[0], start[key]), (life.weights[-1], end)):
             there = np.isfinite(weights[key])
@@ -49,7 +50,7 @@ def test_a_life_is_that_of_the_environment(env_id):
     assert any(
         (life.weights[0][key] != life.weights[-1][key])[np.isfinite(life.weights[0][key])].any() for key in start
     )
-    assert life.label == int(results[-1].labels)
+    assert life.label == int(results[-1].info["label"])
     assert {key: int(spikes.sum()) for key, spikes in life.raster.items()} == {
         key: int(value) for key, value in results[-1].spikes.items()
     }

@@ -8,6 +8,7 @@ import torch
 
 from snn_plasticity_gym.config.environments import SemiConfig, Unsup1Config
 from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.envs.making import make_engine
 from snn_plasticity_gym.evaluation import responses as module
 from snn_plasticity_gym.evaluation.responses import batched_responses, responses
 from snn_plasticity_gym.networks.encoders import poisson_encode
@@ -25,7 +26,8 @@ ALL_OPTIONS = Unsup1Config(
 
 def engine_of(config, num_networks: int = 3) -> Engine:
     """Networks whose weights are multiples of 1/64, so that sums do not depend on their order."""
-    engine = Engine(config, num_networks)
+    env_id = "SNNPlastic-Unsup1-v0" if isinstance(config, Unsup1Config) else "SNNPlastic-Semi-v0"
+    engine = make_engine(env_id, config, num_networks)
     engine.start_lifetimes(range(num_networks), list(range(num_networks)))
     engine.begin(range(num_networks))
     engine.network.weights.mul_(64).round_().div_(64)

@@ -18,6 +18,7 @@ from snn_plasticity_gym.evaluation.unsupervised import ImagePlan, activity_of, j
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.rules.constant import ZeroRule
 from snn_plasticity_gym.tasks.datasets import Dataset, ImageSet, load_dataset
+from snn_plasticity_gym.tasks.image_task import image_task
 from snn_plasticity_gym.tasks.images import Stimuli
 
 ID = "SNNPlastic-Unsup1-v0"
@@ -82,7 +83,7 @@ def test_images_are_used_in_their_order_and_only_for_their_purpose(monkeypatch, 
 
 
 def test_a_network_that_is_shown_an_image_before_its_time_is_no_network_to_judge(monkeypatch):
-    monkeypatch.setattr("snn_plasticity_gym.envs.engine.Engine.reserve_images", lambda self, count: None)
+    monkeypatch.setattr("snn_plasticity_gym.tasks.image_task.ImageTask.reserve_images", lambda self, count: None)
     with pytest.raises(RuntimeError, match="shown an image before its time"):
         judged(plan=plan_images(DIGITS, 1000, 5, "validation"), train_episodes=10)
 
@@ -168,7 +169,7 @@ def test_what_was_rewarded_while_learning_equals_episodes_counted_by_hand():
     given = judged(num_networks=2, train_episodes=5).learning
     settings = SMALL | {"exc_theta_plus": 0.5, "eta_exc": 0.05, "image_pool": 0}
     env = PlasticityVectorEnv(ID, num_envs=2, **settings)
-    env.engine.reserve_images(60)
+    image_task(env.engine.task).reserve_images(60)
     env.reset(seed=0)
     results = []
     for _ in range(5):

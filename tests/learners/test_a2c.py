@@ -346,9 +346,9 @@ def test_returns_stop_where_a_lifetime_ends(monkeypatch, n_steps):
     """Images 0 and 1 are a lifetime, 2 and 3 the next one, and so on; updates of 3 images cut lifetimes in two."""
     paid, right = [], EventRolloutBuffer.end_episode
 
-    def spy(self, rewards, *rest):
-        paid.append(rewards.tolist())
-        right(self, rewards, *rest)
+    def spy(self, result, *rest):
+        paid.append(result.reward.tolist())
+        right(self, result, *rest)
 
     monkeypatch.setattr(EventRolloutBuffer, "end_episode", spy)
     env = make_sb3_env(ID, 3, **(SMALL | {"lifetime_length": 2}))
@@ -374,9 +374,9 @@ def test_the_first_images_of_the_horizon_may_not_count(monkeypatch):
     """Lifetimes of 4 images in a rollout of 6: what counts of an image's horizon of 3 is its last two, if they live."""
     paid, right = [], EventRolloutBuffer.end_episode
 
-    def spy(self, rewards, *rest):
-        paid.append(rewards.tolist())
-        right(self, rewards, *rest)
+    def spy(self, result, *rest):
+        paid.append(result.reward.tolist())
+        right(self, result, *rest)
 
     monkeypatch.setattr(EventRolloutBuffer, "end_episode", spy)
     env = make_sb3_env(ID, 2, **(SMALL | {"lifetime_length": 4}))

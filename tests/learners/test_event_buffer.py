@@ -7,6 +7,7 @@ import torch
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toys import paid_at_end
 
 from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer
 from snn_plasticity_gym.networks.spike_history import pack, unpack
@@ -65,7 +66,7 @@ def test_without_sampling_every_event_stands_in_the_buffer_with_its_own_return(s
         lifetime = torch.tensor([b for b, length in enumerate(lengths) for _ in range(length)], dtype=torch.int64)
         returns = rewards[lifetime] * gamma ** (len(steps) - time)
         expected += rows_of(events.local_state(), actions, log_probs, returns)
-    held.end_episode(rewards, len(steps))
+    held.end_episode(paid_at_end(rewards, len(steps)))
     assert len(held) == sum(map(sum, steps))
     if len(held):
         samples = held.samples()
@@ -86,7 +87,7 @@ def test_the_sample_is_uniform_over_the_events_of_each_lifetime():
             lengths = [10, 4]
             number = torch.cat([torch.arange(10) + 10 * time, torch.arange(4) + 4 * time]).float()
             held.add(random_events(lengths, generator), number, torch.tensor([0.0] * 10 + [1.0] * 4), time + 1)
-        held.end_episode(torch.zeros(2), 6)
+        held.end_episode(paid_at_end(torch.zeros(2), 6))
         samples = held.samples()
         for lifetime in (0, 1):
             mine = samples.actions[samples.log_probs == lifetime].long()
@@ -106,7 +107,7 @@ def test_short_episodes_are_kept_whole_and_long_ones_stay_within_the_limit():
         lengths = [20, 0, int(time == 7) * 3]
         held.add(random_events(lengths, generator), torch.zeros(sum(lengths)), torch.zeros(sum(lengths)), time)
         assert held._held <= 4 * 8 * 3 + sum(lengths)  # memory does not grow with the episode
-    held.end_episode(torch.tensor([1.0, 2.0, 3.0]), 39)
+    held.end_episode(paid_at_end(torch.tensor([1.0, 2.0, 3.0]), 39))
     returns = held.samples().returns.tolist()
     assert sorted(returns) == [1.0] * 8 + [3.0] * 3
 
@@ -116,7 +117,7 @@ def test_reset_forgets_and_the_seed_fixes_the_sample():
         generator = torch.Generator().manual_seed(3)
         held = buffer(1, events_per_episode=4, seed=seed)
         held.add(random_events([30], generator), torch.arange(30.0), torch.zeros(30), 1)
-        held.end_episode(torch.ones(1), 1)
+        held.end_episode(paid_at_end(torch.ones(1), 1))
         actions = held.samples().actions
         held.reset()
         assert len(held) == 0
@@ -135,7 +136,7 @@ def test_rewards_of_events_come_by_call_also_where_a_time_step_has_two(events_pe
         number = 100.0 * call + torch.arange(sum(lengths))
         held.add(random_events(lengths, generator), number, torch.zeros(sum(lengths)), time=1 + call // 2)
         paid.append(number)
-    held.end_episode(torch.zeros(2), 3, paid)
+    held.end_episode(paid_at_end(torch.zeros(2), 3, paid))
     samples = held.samples()
     assert torch.equal(samples.returns, samples.actions)
     assert len(samples.returns) == (20 if events_per_episode == 0 else 12)
@@ -148,7 +149,7 @@ def test_missing_rewards_of_events_are_noticed():
     held = buffer(1, events_per_episode=0)
     held.add(random_events([4], generator), torch.zeros(4), torch.zeros(4), 1)
     with pytest.raises(AssertionError, match="every event has a reward"):
-        held.end_episode(torch.zeros(1), 1, [torch.zeros(5)])
+        held.end_episode(paid_at_end(torch.zeros(1), 1, [torch.zeros(5)]))
 
 
 @st.composite
@@ -184,7 +185,9 @@ def test_returns_and_advantages_over_several_images_equal_a_plain_loop(rollout, 
             owners += [(episode, lifetime, time) for lifetime, count in enumerate(counts) for _ in range(count)]
             actions = torch.arange(start, len(owners)).float()
             held.add(random_events(counts, generator), actions, torch.zeros(len(actions)), time)
-        held.end_episode(torch.tensor(rewards[episode]).float(), num_steps, fresh=torch.tensor(fresh[episode]))
+        held.end_episode(
+            paid_at_end(torch.tensor(rewards[episode]).float(), num_steps), fresh=torch.tensor(fresh[episode])
+        )
 
     def total(episode: int, lifetime: int) -> float:
         value = float(rewards[episode][lifetime])
@@ -218,7 +221,7 @@ def test_a_lifetime_ends_before_its_successor_in_hand_counted_numbers():
     rewards = [[1.0, 10.0], [2.0, 20.0], [4.0, 40.0], [8.0, 80.0]]
     for place, pay in enumerate(rewards):
         held.add(random_events([1, 1], generator), torch.zeros(2), torch.zeros(2), 1)
-        held.end_episode(torch.tensor(pay), 1, fresh=torch.tensor([place == 0, place in (0, 2)]))
+        held.end_episode(paid_at_end(torch.tensor(pay), 1), fresh=torch.tensor([place == 0, place in (0, 2)]))
     assert held.samples().returns.view(4, 2).tolist() == [[3.0, 20.0], [6.0, 20.0], [8.0, 80.0], [8.0, 80.0]]
     assert held.samples().advantages.view(4, 2)[0].tolist() == [-8.5, 8.5]
 
@@ -228,7 +231,7 @@ def test_without_fresh_flags_the_lifetime_goes_on():
     held = buffer(1, 0, credit_horizon=2)
     for pay in (1.0, 2.0, 4.0):
         held.add(random_events([1], generator), torch.zeros(1), torch.zeros(1), 1)
-        held.end_episode(torch.tensor([pay]), 1)
+        held.end_episode(paid_at_end(torch.tensor([pay]), 1))
     assert held.samples().returns.tolist() == [3.0, 6.0, 4.0]
 
 
@@ -238,7 +241,7 @@ def test_rewards_of_events_are_returns_whatever_the_horizon():
     for episode in range(3):
         number = 10.0 * episode + torch.arange(3)
         held.add(random_events([2, 1], generator), number, torch.zeros(3), 1)
-        held.end_episode(torch.full((2,), 1000.0), 4, [number])
+        held.end_episode(paid_at_end(torch.full((2,), 1000.0), 4, [number]))
     samples = held.samples()
     assert torch.equal(samples.returns, samples.actions) and torch.equal(samples.advantages, samples.actions)
 
@@ -248,6 +251,6 @@ def test_samples_may_be_asked_for_twice():
     held = buffer(2, 0, credit_horizon=2)
     for _ in range(3):
         held.add(random_events([2, 1], generator), torch.zeros(3), torch.zeros(3), 1)
-        held.end_episode(torch.rand(2, generator=generator), 1)
+        held.end_episode(paid_at_end(torch.rand(2, generator=generator), 1))
     first, second = held.samples(), held.samples()
     assert torch.equal(first.returns, second.returns) and torch.equal(first.advantages, second.advantages)

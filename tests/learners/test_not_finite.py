@@ -84,7 +84,7 @@ def test_a_weight_change_is_named(monkeypatch):
 
     monkeypatch.setattr(model._explore, "act", bad)
     with pytest.raises(
-        NotFiniteError, match=r"^delta_d must be finite, got NaN or infinity in lifetime 1, image 2, time"
+        NotFiniteError, match=r"^delta_d must be finite, got NaN or infinity in lifetime 1, episode 2, time"
     ):
         learn(model)
     calls.clear()

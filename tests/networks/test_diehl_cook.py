@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from snn_plasticity_gym.config.environments import Unsup1Config
-from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.envs.making import make_engine
 from snn_plasticity_gym.networks.diehl_cook import diehl_cook
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import Network, Plasticity, Population, Projection
@@ -127,7 +127,7 @@ def test_an_input_spike_charges_e_in_the_same_step(three: Network) -> None:
 def test_the_default_network_is_alive(dataset: str) -> None:
     """Fresh weights, no learning: an image makes E fire, mostly 5 to 50 times, never not at all, never everyone."""
     lifetimes, images = 32, 4
-    engine = Engine(Unsup1Config(dataset=dataset, image_pool=0), lifetimes)
+    engine = make_engine("SNNPlastic-Unsup1-v0", Unsup1Config(dataset=dataset, image_pool=0), lifetimes)
     every = list(range(lifetimes))
     engine.start_lifetimes(every, every)
     totals, active, busiest = [], [], []

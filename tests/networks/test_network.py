@@ -623,7 +623,7 @@ def test_weight_norms_are_restored_per_target_neuron(order: int) -> None:
     network.weights_of("in_e")[2, :, 1] *= -1.0
     old = network.weights_of("in_e").tolist()
     lateral = network.weights_of("e_e").clone()
-    network.rest(torch.tensor([0, 2]))
+    network.normalise(torch.tensor([0, 2]))
     new = network.weights_of("in_e").tolist()
     assert new[1] == old[1]
     for b in (0, 2):
@@ -637,7 +637,7 @@ def test_weight_norms_are_restored_per_target_neuron(order: int) -> None:
 def test_scaled_weights_stay_within_their_clips() -> None:
     network = small(1, weight_norm=2.0, plasticity=Plasticity(0, 0.1, 0.0, 0.7))
     network.weights_of("in_e")[0] = torch.tensor([[0.5, 0.4, 0.0], [0.0, 0.4, 0.0], [0.5, 0.4, 0.0], [0.0, 0.4, 0.0]])
-    network.rest(torch.tensor([0]))
+    network.normalise(torch.tensor([0]))
     expected = [[0.7, 0.5, 0.0], [0.0, 0.5, 0.0], [0.7, 0.5, 0.0], [0.0, 0.5, 0.0]]  # a sum of 0 stays 0
     for got, row in zip(network.weights_of("in_e")[0].tolist(), expected, strict=True):
         assert got == pytest.approx(row)

@@ -32,8 +32,8 @@ def test_weights_against_a_loop_over_steps(kinds):
             delta_d = rule(events)
             scale = torch.tensor([limits[p.name].scale for p in env.engine._find_events.projections])
             traces[events.synapse] += scale[events.projection] * delta_d.clamp(-1, 1)
-            env.apply(delta_d)
             assert torch.equal(network.weights, before), "nothing moves before the reward is known"
+            env.apply(delta_d)
         result = env.finish()
         for name, plasticity in limits.items():
             for row in range(2):

@@ -322,7 +322,18 @@ def test_types() -> None:
 def test_a_rule_sees_histories_weight_group_and_kind_only() -> None:
     events, _ = some_events()
     state = events.local_state()
-    names = ("histories", "history_length", "pair_pre", "pair_post", "pair", "weight", "group", "kind", "extras")
+    names = (
+        "histories",
+        "history_length",
+        "pair_pre",
+        "pair_post",
+        "pair",
+        "weight",
+        "group",
+        "kind",
+        "extras",
+        "extra_names",
+    )
     assert state._fields == names
     for name in names:
         assert getattr(state, name) is getattr(events, name)

@@ -3,7 +3,6 @@
 import copy
 import math
 import pickle
-import types
 import warnings
 
 import gymnasium
@@ -19,8 +18,8 @@ from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.kernels.weights import look_up_post
 from snn_plasticity_gym.networks.feedforward import classifier
-from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.plasticity.third_factors import FACTORS
+from snn_plasticity_gym.tasks.image_task import image_task
 
 SEMI = "SNNPlastic-Semi-v0"
 SMALL = {  # tiny, yet all layers fire in most images
@@ -125,7 +124,7 @@ def slow_teaching(env):
     for row in range(env.num_envs):
         for k in range(10):
             if is_on(env, row):
-                factor[-1][row][k] = 0.9 if k == env.engine.shown(row).label else -0.1
+                factor[-1][row][k] = 0.9 if k == image_task(env.engine.task).shown(row).label else -0.1
     return factor
 
 
@@ -137,7 +136,7 @@ def slow_error(env, row):
     spikes = env.engine.raster["output"][row].tolist()  # [step][output]
     rates = [sum(spikes[step][k] for step in range(steps)) / steps for k in range(10)]
     grown = [math.exp(env.config.alpha_softmax * rate) for rate in rates]
-    return [float(k == env.engine.shown(row).label) - grown[k] / sum(grown) for k in range(10)]
+    return [float(k == image_task(env.engine.task).shown(row).label) - grown[k] / sum(grown) for k in range(10)]
 
 
 def feedback_weights(env):
@@ -248,7 +247,7 @@ def test_without_a_third_factor_there_is_none():
     observation, _ = env.reset(seed=1)
     assert "factor" not in observation and "factor" not in env.single_observation_space.spaces
     play_flat(env, lambda events: pytest.fail("a factor") if events.extras.shape != (len(events.weight), 0) else None)
-    assert env.engine.task.extra_names == ()
+    assert env.engine.scalars.names == ()
 
 
 # The teaching current
@@ -275,14 +274,14 @@ def test_the_teaching_current_enters_the_output_neurons(current, factor_steps):
                 for k in range(10):
                     drive = sum(weights[j][k] for j, spike in enumerate(sources) if spike)
                     if factor_steps == 0 or step > config.num_steps - factor_steps:
-                        drive += current * (0.9 if k == env.engine.shown(row).label else -0.1)
+                        drive += current * (0.9 if k == image_task(env.engine.task).shown(row).label else -0.1)
                     rise = config.v_rest - membrane[k] + config.resistance * drive
                     membrane[k] += config.dt / config.tau_mem * rise
                     assert abs(membrane[k] - config.v_th) > 1e-5  # rounding decides nothing
                     spike = membrane[k] > config.v_th
                     assert bool(env.engine.raster["output"][row, step - 1, k]) == spike
                     if spike:
-                        fired[k == env.engine.shown(row).label] += 1
+                        fired[k == image_task(env.engine.task).shown(row).label] += 1
                         membrane[k] = config.v_reset
                 np.testing.assert_allclose(network.states["output"].v[row], membrane, rtol=1e-5, atol=1e-5)
             previous = step
@@ -309,7 +308,7 @@ def test_teaching_drives_a_dead_network_by_hand(factor_steps, spikes, label, oth
     for step in range(6):
         events = env.events()
         for row in range(2):
-            y = env.engine.shown(row).label
+            y = image_task(env.engine.task).shown(row).label
             expected = [label[step] if k == y else other[step] for k in range(10)]
             assert env.engine.network.states["output"].v[row].tolist() == pytest.approx(expected, abs=1e-6)
             fired = env.engine.raster["output"][row, step].nonzero().flatten().tolist()
@@ -513,9 +512,6 @@ def test_the_mean_of_rewards_against_a_loop(calls, window):
     populations, projections = classifier(config, 4)
     cpu = torch.device("cpu")
     factor = FACTORS["reward"](config, populations, projections, 3, cpu)
-    network = Network(populations, projections, 3, 1.0, cpu)
-    owner = owners(network)
-    everything = types.SimpleNamespace(synapse=torch.arange(len(owner)), projection=torch.from_numpy(owner[:, 0]))
     rewards = [[], [], []]
     for call in calls:
         if isinstance(call, int):
@@ -527,8 +523,10 @@ def test_the_mean_of_rewards_against_a_loop(calls, window):
             for row, value in call:
                 rewards[row].append(value)
         expected = [slow_surprise(of_row, window) for of_row in rewards]
-        got = factor.scalars(everything)[:, 0]
-        np.testing.assert_allclose(got, np.array(expected)[owner[:, 1]], rtol=1e-4, atol=1e-4)
+        for values in factor.by_population().values():  # (3, N), the same for all neurons
+            np.testing.assert_allclose(
+                values, np.broadcast_to(np.array(expected)[:, None], values.shape), rtol=1e-4, atol=1e-4
+            )
 
 
 # Both faces, one and many

@@ -16,7 +16,7 @@ SMALL = {"dataset": "digits", "hidden_sizes": (8,), "num_steps": 6, "history_len
 def test_the_factor_acts_at_presynaptic_spikes_alone(make_events):
     pre, post = [[0, 1], [1, 0], [0, 1]], [[1, 0], [0, 1], [1, 1]]
     events = make_events(pre, post, torch.tensor([0.5, -0.5, 0.1]))._replace(
-        extras=torch.tensor([[0.3], [0.7], [-0.2]])
+        extras=torch.tensor([[0.3], [0.7], [-0.2]]), extra_names=("factor",)
     )
     assert events.kind.tolist() == [KIND_PRE, KIND_POST, KIND_BOTH]
     assert DeltaRule()(events).tolist() == pytest.approx([0.3, 0.0, -0.2])
@@ -25,7 +25,9 @@ def test_the_factor_acts_at_presynaptic_spikes_alone(make_events):
 
 
 def test_no_events_no_answer(make_events):
-    events = make_events([[0, 1]], [[1, 0]], torch.tensor([0.5]))._replace(extras=torch.tensor([[0.3]]))
+    events = make_events([[0, 1]], [[1, 0]], torch.tensor([0.5]))._replace(
+        extras=torch.tensor([[0.3]]), extra_names=("factor",)
+    )
     columns = ("pair", "synapse", "weight", "projection", "group", "kind", "extras")
     assert DeltaRule()(events._replace(**{name: getattr(events, name)[:0] for name in columns})).shape == (0,)
 
@@ -63,7 +65,9 @@ def test_weights_move_by_eta_times_the_factor_synapse_by_synapse(factor):
 def test_without_a_factor_it_says_what_to_set():
     env = PlasticityVectorEnv(ID, num_envs=1, **SMALL)
     env.reset(seed=0)
-    with pytest.raises(ValueError, match="needs a third factor; set third_factor to reward, teaching or feedback") as e:
+    with pytest.raises(
+        ValueError, match=r"needs the local scalar factor, its events show none; [^\n]*set third_factor"
+    ) as e:
         make_rule("delta")(env.events())
     assert "\n" not in str(e.value)
 

@@ -8,8 +8,8 @@ import torch
 from snn_plasticity_gym.config.environments import SemiConfig
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.tasks.base import Episode
 from snn_plasticity_gym.tasks.classification import ClassificationTask
+from snn_plasticity_gym.tasks.image_task import Episode, image_task
 
 SEMI = "SNNPlastic-Semi-v0"
 SMALL = {
@@ -67,23 +67,23 @@ def test_verdicts_against_a_loop_over_the_judged_steps(third_factor, factor_step
     env.reset(seed=1)
     winners = []
     for _ in range(5):
-        shown = [env.engine.shown(row) for row in range(4)]
+        shown = [image_task(env.engine.task).shown(row) for row in range(4)]
         while (events := env.events()) is not None:
             env.apply(answers(events, int(env.engine.steps[0])))
             raster = env.engine.raster["output"].tolist()
         result = env.finish()
         for row in range(4):
             winner, reward, terms = slow_verdict(raster[row], shown[row].label, factor_steps, env.config)
-            assert int(result.winners[row]) == winner
+            assert int(result.info["winner"][row]) == winner
             assert float(result.reward[row]) == pytest.approx(reward, abs=1e-6)
             assert {name: float(term[row]) for name, term in result.terms.items()} == pytest.approx(terms, abs=1e-6)
             assert list(result.terms) == list(terms)
-            assert int(result.labels[row]) == shown[row].label
+            assert int(result.info["label"][row]) == shown[row].label
             spikes = np.array(raster[row]).sum(axis=0)
             np.testing.assert_allclose(result.rates[row], spikes / 6, atol=1e-6)  # rates are the whole image's
             assert int(result.spikes["output"][row]) == spikes.sum()
             last = env.engine.last_episodes[row]
-            assert (last.winner, last.terms) == (winner, {n: float(t[row]) for n, t in result.terms.items()})
+            assert (last.info["winner"], last.terms) == (winner, {n: float(t[row]) for n, t in result.terms.items()})
             winners.append(winner)
         assert result.event_rewards is None
     assert len(set(winners)) > 3
@@ -95,7 +95,7 @@ def test_the_last_step_tells_the_verdict(third_factor, factor_steps):
     env = PlasticityEnv(SEMI, **settings)
     env.reset(seed=2)
     for _ in range(3):
-        label, over, seen = env.engine.shown(0).label, False, 0
+        label, over, seen = image_task(env.engine.task).shown(0).label, False, 0
         observation = env._observe()
         while not over:
             seen += int(observation["mask"].sum())
@@ -107,7 +107,7 @@ def test_the_last_step_tells_the_verdict(third_factor, factor_steps):
         winner, expected, terms = slow_verdict(raster, label, factor_steps, env.config)
         assert reward == pytest.approx(expected, abs=1e-6)
         assert info.keys() == {
-            *("reward_terms", "returns", "winner", "rates", "spikes", "num_events", "image", "label")
+            *("reward_terms", "returns", "winner", "rates", "spikes", "num_events", "num_steps", "image", "label")
         }
         assert info["reward_terms"] == pytest.approx(terms, abs=1e-6)
         assert (info["winner"], info["label"], info["num_events"]) == (winner, label, seen)
@@ -131,7 +131,7 @@ def test_spikes_under_teaching_do_not_count():
         result = env.finish()
         assert result.spikes["output"].tolist() == [factor_steps or 6] * 3
         assert result.reward.tolist() == pytest.approx([reward] * 3)
-        assert torch.equal(result.winners, torch.full((3,), -1) if factor_steps else result.labels)
+        assert torch.equal(result.info["winner"], torch.full((3,), -1) if factor_steps else result.info["label"])
 
 
 # A verdict by hand
@@ -140,11 +140,17 @@ def test_spikes_under_teaching_do_not_count():
 def judge(raster, labels, **settings):
     """Judge output rasters (R, T, 10) that were made by hand."""
     config = SemiConfig(
-        hidden_sizes=(3,), num_steps=raster.shape[1], history_length=1, alpha_margin=0, alpha_spike=0, **settings
+        dataset="digits",
+        hidden_sizes=(3,),
+        num_steps=raster.shape[1],
+        history_length=1,
+        alpha_margin=0,
+        alpha_spike=0,
+        **settings,
     )
-    task = ClassificationTask(config, len(labels), 4, torch.device("cpu"))
+    task = ClassificationTask(config, len(labels), torch.device("cpu"))
     rows = torch.arange(len(labels))
-    return task.judge(Episode(rows, rows, torch.tensor(labels), {"output": raster}, {}, []), None)
+    return task.judge(Episode(rows, rows, torch.tensor(labels), {"output": raster}, {}, []))
 
 
 def test_a_tie_is_won_by_the_first_spike_of_the_judged_steps():

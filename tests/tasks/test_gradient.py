@@ -13,6 +13,7 @@ from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.networks.differentiable import forward
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.surrogate import spike
+from snn_plasticity_gym.tasks.image_task import image_task
 
 ID = "SNNPlastic-Grad-v0"
 SMALL = {
@@ -42,7 +43,7 @@ def run_flat(num_envs: int, episodes: int = 1, **settings):
     for _ in range(episodes):
         used, written = [], []
         inputs = env.engine.raster["input"].clone()
-        labels = torch.tensor([env.engine.shown(row).label for row in range(num_envs)])
+        labels = torch.tensor([image_task(env.engine.task).shown(row).label for row in range(num_envs)])
         first = env.engine.network.weights.clone()
         while (events := env.events()) is not None:
             step = int(env.engine.steps[0])

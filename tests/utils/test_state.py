@@ -39,7 +39,7 @@ def live(env: PlasticityVectorEnv, images: int, stream: torch.Generator) -> list
             seen += [events.weight, events.extras, events.histories]
             env.apply(2 * torch.rand(len(events.weight), generator=stream) - 1)
         result = env.finish()
-        seen += [result.reward, result.winners, result.images, result.rates, *result.terms.values()]
+        seen += [result.reward, result.info["winner"], result.info["image"], result.rates, *result.terms.values()]
         seen.append(env.engine.network.weights.clone())
     return seen
 

@@ -1,0 +1,187 @@
+"""Settings of the environments in which a network acts in a world."""
+
+from __future__ import annotations
+
+from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+
+WORLD_FACTORS = ("none", "reward", "rpe", "targeted")
+BASELINES = ("mean", "critic")
+TIES = ("random", "none", "last")
+SPACINGS = ("even", "normal", "measured")
+
+
+@config_class
+class ControlConfig(EnvironmentConfig):
+    """A spiking network between an encoder and a decoder acts in any Gymnasium world of Box observations.
+
+    One action: observe, encode, simulate `steps_per_action` time steps (synapses answer their events in each), decode,
+    step the world, pay its reward, update the third factors.
+
+    Potentials are dimensionless: with the default constants one unit of current, held for one step of 1 ms, raises a
+    membrane by 1, its distance to the threshold.
+    """
+
+    history_length: int = 20
+    world: str = setting(
+        "CartPole-v1",
+        "Gymnasium id of the world: Box observations, Discrete or Box actions; module:Id imports the module first.",
+        section="World",
+    )
+    world_kwargs: str = setting(
+        "{}",
+        'Arguments of the world, a mapping or JSON, e.g. {"sutton_barto_reward": true}.',
+        section="World",
+        json=True,
+    )
+    steps_per_action: int = setting(
+        20, "Time steps that the network is simulated for each action.", unit="steps", section="World", ge=1
+    )
+    max_actions: int = setting(
+        0,
+        "Actions after which an episode is cut off; 0: the world's own limit.",
+        unit="actions",
+        section="World",
+        ge=0,
+    )
+    carry_state: bool = setting(
+        True, "Membranes go on from one action to the next; else they begin each action at rest.", section="World"
+    )
+    encoder: str = setting(
+        "fields",
+        "How an observation becomes input spikes. fields: one of many receptive fields per observation; gaussian: a "
+        "population with Gaussian tuning; rate: two neurons per observation, for its positive and negative part.",
+        section="Encoder",
+    )
+    fields: int = setting(20, "Input neurons per observation.", unit="neurons", section="Encoder", ge=2)
+    field_spacing: str = setting(
+        "even",
+        "Edges of the fields: even between observation_low and observation_high; normal: quantiles of a normal "
+        "distribution, of which these are mean and standard deviation; measured: quantiles of what random actions see.",
+        section="Encoder",
+        choices=SPACINGS,
+    )
+    field_width: float = setting(
+        1.0, "Standard deviation of Gaussian tuning, in units of the distance of two fields.", section="Encoder", gt=0
+    )
+    observation_low: tuple[float, ...] = setting(
+        (),
+        "Smallest value of each observation that is told apart (with field_spacing normal: its mean); none: the "
+        "world's bounds.",
+        section="Encoder",
+    )
+    observation_high: tuple[float, ...] = setting(
+        (),
+        "Largest value of each observation that is told apart (with field_spacing normal: its standard deviation); "
+        "none: the world's bounds.",
+        section="Encoder",
+    )
+    input_period: int = setting(
+        10, "Steps from one spike of an active input neuron to the next (encoder fields).", unit="steps",
+        section="Encoder", ge=1,
+    )  # fmt: skip
+    max_rate: float = setting(
+        0.2, "Spike probability per step of an input neuron at its best (encoders gaussian and rate).",
+        section="Encoder", gt=0, le=1,
+    )  # fmt: skip
+    decoder: str = setting(
+        "",
+        "How motor spikes become an action. winner: the group that spikes most; softmax: drawn by spike counts; "
+        "population: a signed sum, for Box actions; none: winner or population, as the world's actions are.",
+        section="Decoder",
+    )
+    motor_size: int = setting(
+        20, "Motor neurons of each action, or of each half of an action's population.", unit="neurons",
+        section="Decoder", ge=1,
+    )  # fmt: skip
+    tie: str = setting(
+        "random", "Who wins where groups spike alike: one at random; none: the action of tie_action; last: the action "
+        "before.", section="Decoder", choices=TIES,
+    )  # fmt: skip
+    tie_action: int = setting(0, "That action.", section="Decoder", ge=0)
+    softmax_beta: float = setting(1.0, "Inverse temperature per spike of decoder softmax.", section="Decoder", gt=0)
+    hidden_sizes: tuple[int, ...] = setting(
+        (64,), "Neurons of the hidden layers; none: no layer.", section="Network", ge=1
+    )
+    recurrent: bool = setting(False, "Hidden layers have plastic synapses among themselves.", section="Network")
+    w_init_min: float = setting(0.0, "Smallest initial weight.", section="Network")
+    w_init_max: float = setting(0.3, "Largest initial weight.", section="Network")
+    w_min: float = setting(-1.0, "Lower clip of the weights.", section="Network")
+    w_max: float = setting(1.0, "Upper clip of the weights.", section="Network")
+    inhibition: float = setting(
+        0.0, "Current by which a motor spike of one action inhibits the motor neurons of the others.",
+        section="Network", ge=0,
+    )  # fmt: skip
+    plastic_hidden: bool = setting(True, "Synapses into hidden layers are plastic; else they stay.", section="Network")
+    noise: float = setting(
+        0.0, "Standard deviation of the noise current into motor neurons, of each step.", section="Network", ge=0
+    )
+    tau_mem: float = setting(20.0, "Membrane time constant.", unit="ms", section="Neurons", gt=0)
+    v_rest: float = setting(0.0, "Resting potential.", section="Neurons")
+    v_reset: float = setting(0.0, "Potential after a spike.", section="Neurons")
+    v_th: float = setting(1.0, "Threshold.", section="Neurons")
+    resistance: float = setting(20.0, "Membrane resistance R.", section="Neurons", gt=0)
+    refractory: float = setting(2.0, "Refractory period; 0: off.", unit="ms", section="Neurons", ge=0)
+    eta: float = setting(0.01, "Learning rate: weight change at delta_d = 1.", section="Plasticity", ge=0)
+    third_factor: str = setting(
+        "none",
+        "Scalar that an event sees beside spikes and weight. reward: what the world paid last, less its mean; rpe: the "
+        "error of the reward's prediction; targeted: that error for the motor neurons of the action taken, its "
+        "opposite for those of the others.",
+        section="Third factor",
+        choices=WORLD_FACTORS,
+    )
+    rpe_baseline: str = setting(
+        "critic",
+        "What a reward is compared with in rpe and targeted: mean, the mean of those before; critic, a linear critic "
+        "of input spikes that learns by TD(0).",
+        section="Third factor",
+        choices=BASELINES,
+    )
+    critic_rate: float = setting(0.1, "Learning rate of that critic, over the squared norm of its input.",
+        section="Third factor", gt=0,
+    )  # fmt: skip
+    critic_gamma: float = setting(0.95, "Discount of that critic, per action.", section="Third factor", ge=0, lt=1)
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        super().check()
+        if self.v_th <= max(self.v_reset, self.v_rest):
+            raise ConfigError(f"v_th must be above v_reset={self.v_reset} and v_rest={self.v_rest}, got {self.v_th}")
+        if self.dt > self.tau_mem:
+            raise ConfigError(
+                f"dt must be at most tau_mem={self.tau_mem} ms, beyond which forward Euler overshoots, got {self.dt}"
+            )
+        if not self.w_min <= self.w_init_min <= self.w_init_max <= self.w_max or self.w_min == self.w_max:
+            raise ConfigError(
+                f"weights need w_min <= w_init_min <= w_init_max <= w_max, got {self.w_min}, {self.w_init_min}, "
+                f"{self.w_init_max} and {self.w_max}"
+            )
+        if len(self.observation_low) != len(self.observation_high):
+            raise ConfigError(
+                "observation_low and observation_high must have one entry for each observation, got "
+                f"{len(self.observation_low)} and {len(self.observation_high)}"
+            )
+        if self.modulation == "factor" and self.third_factor == "none":
+            raise ConfigError("modulation factor needs a third_factor (reward, rpe or targeted), got none")
+
+
+@config_class
+class CartPoleConfig(ControlConfig):
+    """A spiking network balances the pole of CartPole-v1; fields as in Hasegan et al. (2022)."""
+
+    field_spacing: str = "normal"
+    observation_low: tuple[float, ...] = (-0.00646, -0.03634, 0.00529, 0.04752)
+    observation_high: tuple[float, ...] = (1.0, 0.5399, 0.0913, 0.82071)
+
+
+@config_class
+class MountainCarConfig(ControlConfig):
+    """A spiking network drives the car of MountainCar-v0; 30 + 30 fields as in Yegenoglu et al. (2022)."""
+
+    world: str = "MountainCar-v0"
+    fields: int = 30
+    hidden_sizes: tuple[int, ...] = (5,)
+    motor_size: int = 1
+    tie: str = "none"
+    tie_action: int = 1

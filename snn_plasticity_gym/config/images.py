@@ -1,0 +1,91 @@
+"""Settings of the environments that show images."""
+
+from __future__ import annotations
+
+from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+
+DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
+SPLITS = ("train", "validation", "test")
+IMAGE_SIZE = 28  # pixels of a side, as data sets come (`tasks.datasets` imports torch, and settings must not)
+ALWAYS_PLASTIC = {"plastic_episodes": 0, "heldout_pool": 0, "heldout_shift": 0}  # without a judged phase
+
+
+@config_class
+class ImageConfig(EnvironmentConfig):
+    """What environments that show images have in common; an episode is one image."""
+
+    dataset: str = setting(
+        "auto",
+        "Images to show; auto is MNIST where it can be had, else digits.",
+        section="Data",
+        choices=DATASETS,
+    )
+    data_dir: str | None = setting(
+        None,
+        "Folder of the data sets; without it the environment variable SNN_PLASTICITY_DATA, then the user's cache.",
+        section="Data",
+    )
+    split: str = setting("train", "Part of the data set that lifetimes draw from.", section="Data", choices=SPLITS)
+    image_size: int = setting(
+        28,
+        "Pixels of an image's side; 14, 7, 4, 2: means of square blocks.",
+        unit="pixels",
+        section="Data",
+        ge=2,
+        le=28,
+    )
+    image_pool: int = setting(
+        16,
+        "Images that a lifetime draws from, chosen anew for each lifetime so that images repeat; 0: the whole split.",
+        unit="images",
+        section="Data",
+        ge=0,
+    )
+    num_steps: int = setting(100, "Time steps T for which an image is shown.", unit="steps", section="Simulation", ge=1)
+    max_rate: float = setting(
+        0.064,
+        "Spike probability of a white pixel in one step (0.064 at 1 ms is 64 Hz).",
+        section="Simulation",
+        ge=0,
+        le=1,
+    )
+    heldout_pool: int = setting(
+        0,
+        "Images of the judged phase that follows plastic_episodes, none of which the lifetime has learned from, so "
+        "that what it is rewarded for is not what it has memorised; 0: those that it learned from.",
+        unit="images",
+        section="Simulation",
+        ge=0,
+    )
+    heldout_shift: int = setting(
+        0,
+        "Most pixels by which an image is moved across and down, at random each time that it is shown in the judged "
+        "phase: what says the same of it each time must say it of its form.",
+        unit="pixels",
+        section="Simulation",
+        ge=0,
+        le=27,
+    )
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        super().check()
+        if IMAGE_SIZE % self.image_size:
+            raise ConfigError(f"image_size must divide {IMAGE_SIZE} (28, 14, 7, 4, 2), got {self.image_size}")
+        if self.history_length > self.num_steps:
+            raise ConfigError(
+                f"history_length must be at most num_steps, got history_length={self.history_length} and "
+                f"num_steps={self.num_steps}; lower the first or raise the second"
+            )
+        for name in ("heldout_pool", "heldout_shift"):
+            if getattr(self, name) and not self.plastic_episodes:
+                raise ConfigError(
+                    f"{name} needs plastic_episodes, after which lifetimes are judged, got "
+                    f"{name}={getattr(self, name)} and plastic_episodes=0"
+                )
+        if self.heldout_shift >= self.image_size:
+            raise ConfigError(
+                f"heldout_shift must be less than image_size={self.image_size}, or nothing is left to see, "
+                f"got {self.heldout_shift}"
+            )

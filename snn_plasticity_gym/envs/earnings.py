@@ -1,0 +1,97 @@
+"""What lifetimes earn in the episodes under way.
+
+Axes: B lifetimes, R lifetimes of one call, P payments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snn_plasticity_gym.tasks.base import Outcome
+
+
+class Earned(NamedTuple):
+    """What R lifetimes earned in an episode; fields as in `EpisodeResult`."""
+
+    reward: Tensor  # (R,)
+    truncated: Tensor  # bool (R,)
+    terms: dict[str, Tensor]  # (R,) each
+    info: dict[str, Tensor]  # (R, ...) each
+    payments: Tensor  # (R, P)
+    payment_steps: Tensor  # (P,)
+    event_rewards: list[Tensor] | None
+
+
+class Earnings:
+    """Sums of rewards and terms over the episodes of B lifetimes, and the payments one by one.
+
+    Args:
+        num_lifetimes: B.
+        device: Where tensors live.
+    """
+
+    def __init__(self, num_lifetimes: int, device: torch.device) -> None:
+        self._device = device
+        self._reward = torch.zeros(num_lifetimes, device=device)
+        self._truncated = torch.zeros(num_lifetimes, dtype=torch.bool, device=device)
+        self._terms: dict[str, Tensor] = {}  # (B,) each
+        self._info: dict[str, Tensor] = {}  # (B, ...) each
+        self._payments: dict[int, Tensor] = {}  # (B,) by the number of time steps done
+        self._event_rewards: dict[tuple[int, ...], list[Tensor]] = {}  # by the lifetimes of an outcome
+
+    def begin(self, rows: Sequence[int], index: Tensor) -> None:
+        """Begin an episode in the lifetimes `rows`, `index` as a tensor."""
+        self._reward[index] = 0.0
+        for values in [*self._terms.values(), *self._payments.values()]:
+            values[index] = 0.0
+        if len(rows) == len(self._reward):
+            self._payments = {}
+            self._event_rewards = {}
+        for row in rows:
+            self._event_rewards.pop((row,), None)
+
+    def add(self, outcome: Outcome, steps: NDArray[np.int64]) -> None:
+        """Add what a step was worth to lifetimes that have done so many steps (B,)."""
+        rows = outcome.rows
+        self._reward[rows] += outcome.reward
+        self._truncated[rows] = outcome.truncated & ~outcome.terminated
+        for name, values in outcome.terms.items():
+            if name not in self._terms:
+                self._terms[name] = torch.zeros_like(self._reward, dtype=values.dtype)
+            self._terms[name][rows] += values
+        for name, values in outcome.info.items():
+            if name not in self._info:
+                self._info[name] = values.new_zeros(len(self._reward), *values.shape[1:])
+            self._info[name][rows] = values
+        which = rows.tolist()
+        for step in np.unique(steps[which]).tolist():
+            here = [place for place, row in enumerate(which) if steps[row] == step]
+            if step not in self._payments:
+                self._payments[step] = torch.zeros_like(self._reward)
+            self._payments[step][rows[here]] += outcome.reward[here]
+        if outcome.event_rewards is not None:
+            self._event_rewards[tuple(which)] = outcome.event_rewards
+
+    def of(self, rows: Sequence[int], index: Tensor) -> Earned:
+        """Return what the lifetimes `rows` have earned, `index` as a tensor."""
+        steps = sorted(self._payments)
+        payments = [self._payments[step][index] for step in steps]
+        own: list[Tensor] | None = None
+        if self._event_rewards:
+            found = self._event_rewards.get(tuple(rows))
+            own = found or [part for row in rows for part in self._event_rewards[(row,)]]
+        return Earned(
+            reward=self._reward[index],
+            truncated=self._truncated[index],
+            terms={name: values[index] for name, values in self._terms.items()},
+            info={name: values[index] for name, values in self._info.items()},
+            payments=torch.stack(payments, dim=1) if payments else self._reward.new_zeros(len(rows), 0),
+            payment_steps=torch.tensor(steps, dtype=torch.int64, device=self._device),
+            event_rewards=own,
+        )

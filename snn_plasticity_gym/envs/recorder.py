@@ -1,0 +1,91 @@
+"""What is kept of the spikes and potentials of the episodes under way.
+
+Axes: B lifetimes, R lifetimes of one call, W kept time steps, N neurons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snn_plasticity_gym.networks.network import Network, NetworkActivity
+from snn_plasticity_gym.networks.spike_counts import count_spikes, total_spikes
+from snn_plasticity_gym.tasks.base import EpisodeRecord, Task
+
+
+class Recorder:
+    """Keeps the last W steps of every population, and counts spikes over the whole episode.
+
+    Args:
+        task: Says what is kept.
+        network: Whose spikes they are.
+    """
+
+    def __init__(self, task: Task, network: Network) -> None:
+        shape, device = (network.num_networks, task.record_steps), network.device
+        self._readout = task.readout
+        self._whole = task.record_steps >= task.num_steps  # the raster holds a whole episode, from which one counts
+        self.record = EpisodeRecord(
+            network,
+            raster={
+                population.name: torch.zeros(*shape, population.size, dtype=torch.bool, device=device)
+                for population in task.populations
+            },
+            potentials={
+                population.name: torch.zeros(*shape, population.size, device=device)
+                for population in task.populations
+                if population.lif is not None and task.needs_potentials
+            },
+        )
+        self._counts = {  # int64 (B, N) spikes of the episode so far, where the raster does not tell
+            population.name: torch.zeros(network.num_networks, population.size, dtype=torch.int64, device=device)
+            for population in ([] if self._whole else task.populations)
+        }
+
+    def begin(self, rows: Sequence[int], index: Tensor) -> None:
+        """Begin an episode in the lifetimes `rows`, `index` as a tensor."""
+        self.record.forget(rows)
+        for counts in self._counts.values():
+            counts[index] = 0
+
+    def write(self, some: slice | Tensor, step: int | Tensor, activity: NetworkActivity, given: Sequence[str]) -> None:
+        """Keep what happened in a step.
+
+        Args:
+            some: Lifetimes.
+            step: Time step, common or each one's own (R,).
+            activity: What happened in them.
+            given: Populations whose spikes stand in the raster already.
+        """
+        for name, raster in self.record.raster.items():
+            if name not in given:
+                raster[some, step % raster.shape[1]] = activity.spikes[name]
+        for name, potentials in self.record.potentials.items():
+            potentials[some, step % potentials.shape[1]] = activity.potentials[name]
+        for name, counts in self._counts.items():
+            counts[some] += activity.spikes[name]
+
+    def spikes(self, index: Tensor) -> dict[str, Tensor]:
+        """Return the number of spikes of each population in the episode, int64 (R,) each."""
+        if self._whole:
+            return {name: total_spikes(raster[index]) for name, raster in self.record.raster.items()}
+        return {name: counts[index].sum(dim=1) for name, counts in self._counts.items()}
+
+    def rates(self, index: Tensor, steps: Tensor) -> Tensor:
+        """Return the spikes per step of the answering population, (R, N), over so many steps (R,)."""
+        if self._whole:
+            counts = count_spikes(self.record.raster[self._readout][index]).counts
+        else:
+            counts = self._counts[self._readout][index]
+        return counts / steps.unsqueeze(1)
+
+    def last(self, population: str, row: int, steps: int) -> NDArray[np.bool_]:
+        """Return the last min(W, steps) time steps of a lifetime that has done `steps`, oldest first: (W', N)."""
+        raster = self.record.raster[population][row].cpu().numpy()
+        if steps <= len(raster):
+            return raster[:steps].copy()
+        return np.roll(raster, -(steps % len(raster)), axis=0)

@@ -1,0 +1,223 @@
+"""Local scalars: what a synapse may know of its postsynaptic neuron beside spikes and weight.
+
+With V the membrane potential before the reset, theta the adaptive part of the threshold, both in mV:
+
+    potential  u = (V_th + theta - V) / (V_th - V_rest), what the neuron lacks to its threshold; at most 0 if it fires
+    surrogate  1 / (1 + 2 |u|)^2, the pseudo-derivative of the spike: whether the neuron could have fired
+               (fast sigmoid; Zenke & Ganguli, SuperSpike, 2018, eq. 3, with beta = 2 in units of V_th - V_rest)
+    theta      theta, mV
+    factor     the task's third factor
+    reward     what was last paid to the lifetime, less the mean of what was paid before; 0 until two were paid
+    layer      a constant of the projection, in tasks that give one
+
+All but the last are values of a neuron, which its incoming synapses see alike.
+
+Axes: B lifetimes, R lifetimes of one call, N neurons, E events, X scalars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.schema import ConfigError, unknown
+from snn_plasticity_gym.kernels.weights import look_up_post
+from snn_plasticity_gym.networks.network import Network, NetworkActivity, Population, Projection
+from snn_plasticity_gym.plasticity.events import SynapseEvents
+from snn_plasticity_gym.utils.state import State, restore_all
+
+LAYER = "layer"
+
+
+class NeuronView(NamedTuple):
+    """What a local scalar is made of: R lifetimes of one population, right after a time step."""
+
+    population: Population
+    potential: Tensor  # (R, N) mV, before the reset
+    theta: Tensor  # (R, N) mV, with which the potential was compared
+    spikes: Tensor  # bool (R, N)
+    factor: Tensor  # (R, N) third factor; 0 without one
+    reward: Tensor  # (R, 1) last payment less the mean of those before
+
+
+LocalScalar = Callable[[NeuronView], Tensor]  # returns (R, N), or (R, 1) if it is the same for all neurons
+
+
+def potential(view: NeuronView) -> Tensor:
+    """Return what each neuron lacks to its threshold, in units of V_th - V_rest, (R, N)."""
+    lif = view.population.lif
+    assert lif is not None
+    return (lif.v_th + view.theta - view.potential) / (lif.v_th - lif.v_rest)
+
+
+def surrogate(view: NeuronView) -> Tensor:
+    """Return the pseudo-derivative of each neuron's spike, (R, N)."""
+    return (1.0 + 2.0 * potential(view).abs()).square().reciprocal()
+
+
+LOCAL_SCALARS: dict[str, LocalScalar] = {
+    "potential": potential,
+    "surrogate": surrogate,
+    "theta": lambda view: view.theta,
+    "factor": lambda view: view.factor,
+    "reward": lambda view: view.reward,
+}
+"""Local scalars by the name that the setting `local_state` gives them."""
+
+
+def register_local_scalar(name: str, scalar: LocalScalar) -> None:
+    """Add a local scalar of one's own, for `local_state`.
+
+    Args:
+        name: Its name, an identifier; it may stand in a formula, too.
+        scalar: From a `NeuronView` to one number per neuron, (R, N), or per lifetime, (R, 1).
+
+    Raises:
+        ConfigError: The name is taken or no identifier, or the scalar cannot be called.
+    """
+    if name in LOCAL_SCALARS or name == LAYER:
+        raise ConfigError(f"there is a local scalar {name!r} already; choose another name")
+    if not name.isidentifier() or name[0] in "xyw" or name in ("pre", "post"):
+        raise ConfigError(
+            "the name of a local scalar must be an identifier that does not begin with x, y or w, as traces and "
+            f"weight do in formulas, and is not pre or post, got {name!r}"
+        )
+    if not callable(scalar):
+        raise ConfigError(f"the local scalar {name!r} must be callable, got {scalar!r}")
+    LOCAL_SCALARS[name] = scalar
+
+
+class LocalScalars:
+    """The local scalars of all synapses of B lifetimes, looked up for the events of a step.
+
+    Args:
+        names: Which ones, in the order of the columns of `SynapseEvents.extras`.
+        network: The networks.
+        plastic: The plastic projections, in the order that `SynapseEvents.projection` counts.
+        layer: The constant of each of them, if `names` has "layer".
+
+    Raises:
+        ConfigError: There is no such scalar, or one stands twice.
+    """
+
+    def __init__(
+        self, names: Sequence[str], network: Network, plastic: Sequence[Projection], layer: Sequence[float] = ()
+    ) -> None:
+        for name in names:
+            if name not in LOCAL_SCALARS and name != LAYER:
+                raise ConfigError(unknown("local scalar", name, LOCAL_SCALARS))
+            if list(names).count(name) > 1:
+                raise ConfigError(f"local_state names {name} twice; leave one out")
+        self.names = tuple(names)
+        self._network = network
+        device = network.device
+        self._layer = torch.tensor(list(layer), device=device)  # (projections,)
+        targets = list(dict.fromkeys(p.target for p in plastic))
+        sizes = {name: network.populations[name].size for name in targets}
+        starts, end = {}, 0
+        for name in targets:
+            starts[name] = end
+            end += network.num_networks * sizes[name]
+        rows = [
+            (network.offsets[p.name], network.populations[p.source].size * sizes[p.target], sizes[p.target],
+             starts[p.target])
+            for p in plastic
+        ]  # fmt: skip
+        columns = torch.tensor(rows, dtype=torch.int64, device=device).reshape(-1, 4).T.contiguous()
+        self._offset, self._synapses, self._width, self._start = columns  # (projections,) each
+        self._blocks = {name: (starts[name], sizes[name]) for name in targets}
+        self._own = [name for name in self.names if name != LAYER]
+        self._values = {
+            name: torch.zeros(end, device=device) for name in self._own
+        }  # of every neuron, target by target
+        self._reward = torch.zeros(network.num_networks, 1, device=device)
+
+    def start_lifetime(self, row: int) -> None:
+        """Forget what was paid to the lifetime before."""
+        self._reward[row] = 0.0
+
+    def pay(self, rows: Tensor, surprise: Tensor) -> None:
+        """Note what was paid to the lifetimes `rows` less the mean of what was paid before, (R,) both."""
+        self._reward[rows] = surprise.unsqueeze(1)
+
+    def update(self, rows: Tensor, activity: NetworkActivity, factors: Mapping[str, Tensor]) -> None:
+        """Take in a time step of the lifetimes `rows` (R,).
+
+        Args:
+            rows: Which lifetimes.
+            activity: What happened in them.
+            factors: Third factor of each population that has one, (B, N).
+        """
+        if not self._own:
+            return
+        everyone = len(rows) == self._network.num_networks
+        for name, (start, size) in self._blocks.items():
+            potential = activity.potentials[name]  # (R, N)
+            factor = factors.get(name)
+            if factor is None:
+                factor = torch.zeros_like(potential)
+            elif not everyone:
+                factor = factor[rows]
+            view = NeuronView(
+                self._network.populations[name],
+                potential,
+                activity.thetas[name],
+                activity.spikes[name],
+                factor,
+                self._reward if everyone else self._reward[rows],
+            )
+            end = start + self._network.num_networks * size
+            for scalar in self._own:
+                values = self._values[scalar][start:end].view(-1, size)  # (B, N)
+                fresh = self._made(scalar, view)
+                if everyone:
+                    values.copy_(fresh)
+                else:
+                    values[rows] = fresh.expand(len(rows), size)
+
+    def _made(self, name: str, view: NeuronView) -> Tensor:
+        """Ask a scalar for its values, (R, N) or (R, 1), and refuse what it cannot be."""
+        values = LOCAL_SCALARS[name](view)
+        shape = tuple(view.potential.shape)
+        if not isinstance(values, Tensor) or tuple(values.shape) not in (shape, (shape[0], 1)):
+            got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise ConfigError(
+                f"local scalar {name} of {view.population.name} must be a tensor of shape {shape} or {(shape[0], 1)}, "
+                f"got {got}"
+            )
+        return values
+
+    def __call__(self, events: SynapseEvents) -> SynapseEvents:
+        """Return the events with their scalars in `extras`, (E, X)."""
+        if not self.names:
+            return events
+        extras = events.weight.new_empty(len(events.synapse), len(self.names))
+        for column, name in enumerate(self.names):
+            if name == LAYER:
+                extras[:, column] = self._layer.index_select(0, events.projection)
+            else:
+                self._look_up(events, self._values[name], extras[:, column])
+        return events._replace(extras=extras, extra_names=self.names)
+
+    def _look_up(self, events: SynapseEvents, values: Tensor, found: Tensor) -> None:
+        """Fill `found` (E,) with the value of each event's postsynaptic neuron."""
+        columns = (self._offset, self._synapses, self._width, self._start)
+        if values.device.type == "cpu":
+            arrays = (events.synapse, events.projection, *columns, values, found)
+            look_up_post(*(array.numpy() for array in arrays))
+            return
+        offset, synapses, width, start = (column.index_select(0, events.projection) for column in columns)
+        place = events.synapse - offset  # (E,) (lifetime * n_pre + pre) * n_post + post
+        lifetime = place.div(synapses, rounding_mode="floor")
+        found.copy_(values.index_select(0, start + lifetime * width + place.remainder(width)))
+
+    def state_dict(self) -> State:
+        """Return what is carried from episode to episode: what was paid last."""
+        return {"reward": self._reward}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        restore_all(self.state_dict(), state)

@@ -1,0 +1,155 @@
+"""What a task must be, checked before the first step: mistakes in somebody's task are named in one line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from torch import Tensor
+
+from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.networks.network import Population, Projection
+from snn_plasticity_gym.tasks.base import Outcome, StepInput, Task
+
+NEEDED = ("populations", "projections", "groups", "readout", "num_steps", "record_steps", "window", "source")
+
+
+def check_task(task: Any, config: EnvironmentConfig, env_id: str) -> None:
+    """Refuse a task that an engine cannot run.
+
+    Raises:
+        ConfigError: In one line that names the environment.
+    """
+    if not isinstance(task, Task):
+        raise ConfigError(f"the task of {env_id} must derive from snn_plasticity_gym.Task, got {type(task).__name__}")
+    missing = [name for name in NEEDED if not hasattr(task, name)]
+    if missing:
+        raise ConfigError(f"the task of {env_id} must set {', '.join(missing)} in its constructor")
+    problem = _problem(task, config)
+    if problem:
+        raise ConfigError(f"the task of {env_id}: {problem}")
+
+
+def _problem(task: Task, config: EnvironmentConfig) -> str:
+    """Return what is wrong with a task; empty: nothing."""
+    for name in ("num_steps", "record_steps", "window"):
+        value = getattr(task, name)
+        if not isinstance(value, int) or value < 1:
+            return f"{name} must be an integer of at least 1, got {value!r}"
+    if config.history_length > task.num_steps:
+        return (
+            f"history_length must be at most the {task.num_steps} time steps of an episode, got "
+            f"{config.history_length}; lower it"
+        )
+    known: dict[str, Population] = {}
+    for population in task.populations:
+        if not isinstance(population, Population):
+            return f"populations must be a list of Population, got {population!r}"
+        if population.name in known:
+            return f"two populations are called {population.name!r}; names must differ"
+        if population.size < 1:
+            return f"population {population.name!r} must have at least 1 neuron, got {population.size}"
+        known[population.name] = population
+    computed = [name for name, population in known.items() if population.lif is not None]
+    if task.readout not in computed:
+        return f"readout must be a population with neurons of its own ({', '.join(computed)}), got {task.readout!r}"
+    return _wrong_projection(task, known)
+
+
+def _wrong_projection(task: Task, known: dict[str, Population]) -> str:
+    names = [projection.name for projection in task.projections]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        return f"two projections are called {twice[0]!r}; names must differ"
+    order = list(known)
+    for projection in task.projections:
+        problem = _wrong_ends(projection, known, order)
+        if problem:
+            return problem
+        plasticity = projection.plasticity
+        if plasticity is not None:
+            if projection.one_to_one:
+                return f"projection {projection.name!r} is one to one, whose weight is fixed, so it cannot be plastic"
+            if not 0 <= plasticity.group < len(task.groups):
+                return (
+                    f"projection {projection.name!r} has plasticity group {plasticity.group}, and groups names "
+                    f"{len(task.groups)} ({', '.join(task.groups)})"
+                )
+            if not plasticity.w_min < plasticity.w_max:
+                return (
+                    f"projection {projection.name!r} must have w_min < w_max, got {plasticity.w_min} and "
+                    f"{plasticity.w_max}"
+                )
+    if all(projection.plasticity is None for projection in task.projections):
+        return "no projection has a plasticity, so there is nothing to learn; give at least one a Plasticity"
+    return ""
+
+
+def _wrong_ends(projection: Projection, known: dict[str, Population], order: list[str]) -> str:
+    for end in (projection.source, projection.target):
+        if end not in known:
+            return f"projection {projection.name!r} names an unknown population {end!r}; known: {', '.join(known)}"
+    source, target = known[projection.source], known[projection.target]
+    if target.lif is None:
+        return f"projection {projection.name!r} leads into {target.name!r}, an input, whose spikes are given"
+    if projection.one_to_one and source.size != target.size:
+        return (
+            f"projection {projection.name!r} is one to one, so its ends must have the same size, got {source.size} and "
+            f"{target.size}"
+        )
+    if not projection.recurrent and order.index(source.name) >= order.index(target.name):
+        return (
+            f"projection {projection.name!r} leads back from {source.name!r} to {target.name!r}; make it "
+            "recurrent=True, or list its source before its target in populations"
+        )
+    if not projection.autapses and source.size != target.size:
+        return f"projection {projection.name!r} without autapses must join a population to one of its own size"
+    return ""
+
+
+def check_input(given: Any, task: Task, num_rows: int) -> StepInput:
+    """Return what `Task.input` has given, if it is spikes of every input population and currents into others.
+
+    Raises:
+        ConfigError: In one line that says what is missing or has another shape.
+    """
+    if not isinstance(given, StepInput):
+        raise ConfigError(f"input() of {type(task).__name__} must return a StepInput, got {type(given).__name__}")
+    for population in task.populations:
+        name, shape = population.name, (num_rows, population.size)
+        if population.lif is None:
+            _check_shape(given.spikes.get(name), shape, f"input() of {type(task).__name__}: spikes of {name!r}")
+        elif name in given.currents:
+            _check_shape(given.currents[name], shape, f"input() of {type(task).__name__}: currents into {name!r}")
+    known = {population.name for population in task.populations}
+    for name in [*given.spikes, *given.currents]:
+        if name not in known:
+            raise ConfigError(
+                f"input() of {type(task).__name__} names an unknown population {name!r}; known: {', '.join(known)}"
+            )
+    return given
+
+
+def check_outcome(outcome: Any, task: Task) -> Outcome:
+    """Return what `Task.outcome` has given, if its parts fit each other.
+
+    Raises:
+        ConfigError: In one line.
+    """
+    where = f"outcome() of {type(task).__name__}"
+    if not isinstance(outcome, Outcome):
+        raise ConfigError(f"{where} must return an Outcome or None, got {type(outcome).__name__}")
+    shape = tuple(outcome.rows.shape)
+    for name in ("reward", "terminated", "truncated"):
+        _check_shape(getattr(outcome, name), shape, f"{where}: {name}")
+    for name, values in outcome.terms.items():
+        _check_shape(values, shape, f"{where}: term {name!r}")
+    return outcome
+
+
+def _check_shape(values: Any, shape: tuple[int, ...], what: str) -> None:
+    if not isinstance(values, Tensor):
+        raise ConfigError(f"{what} must be a tensor of shape {shape}, got {type(values).__name__}")
+    if tuple(values.shape) != shape:
+        raise ConfigError(f"{what} must have shape {shape}, got {tuple(values.shape)}")

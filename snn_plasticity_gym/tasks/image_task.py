@@ -1,0 +1,197 @@
+"""Tasks whose episodes are images: an open loop of input spikes, judged when the image has been shown.
+
+Axes: B lifetimes, R lifetimes of one call, T steps, N neurons, P pixels.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.images import ImageConfig
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.plasticity.event_log import WrittenEvents
+from snn_plasticity_gym.rewards.result import RewardResult
+from snn_plasticity_gym.tasks.base import SHOWN, Outcome, Seed, Task
+from snn_plasticity_gym.tasks.datasets import ImageSet, load_dataset
+from snn_plasticity_gym.tasks.images import Stimuli, Stimulus, draw, largest_pool
+from snn_plasticity_gym.utils.state import State
+
+
+class Episode(NamedTuple):
+    """One image shown to each of R lifetimes, seen from its end."""
+
+    rows: Tensor  # (R,) int64, which lifetimes
+    places: Tensor  # (R,) int64, place of the image in the lifetime's pool
+    labels: Tensor  # (R,) int64
+    raster: Mapping[str, Tensor]  # bool (R, T, N), spikes of each population
+    potentials: Mapping[str, Tensor]  # (R, T, N) before the reset; empty unless the task needs them
+    written: Sequence[WrittenEvents]  # what was done to the weights, in order; empty unless the task rewards events
+
+
+class Verdict(NamedTuple):
+    """What an episode was worth, and who won it."""
+
+    result: RewardResult
+    winners: Tensor  # (R,) int64, -1 where nobody spiked
+
+
+class ImageTask(Task):
+    """Shows a pool of images to each lifetime, one an episode, and judges what the network answers.
+
+    A task derived from it sets `populations` (the one that is called `input_name` first), `projections`, `groups` and
+    `readout`, and says in `judge` what an answer is worth.
+
+    Args:
+        config: Settings.
+        num_lifetimes: B.
+        device: Where tensors live.
+
+    Raises:
+        FileNotFoundError: The data set cannot be had (see `load_dataset`).
+    """
+
+    input_name: str  # population that shows the image
+    open_loop: ClassVar[bool] = True
+
+    def __init__(self, config: ImageConfig, num_lifetimes: int, device: torch.device) -> None:
+        self.config = config
+        self.num_lifetimes = num_lifetimes
+        self.device = device
+        self.num_steps = self.record_steps = self.window = config.num_steps
+        self.dataset = load_dataset(config.dataset, config.data_dir, config.image_size)
+        self.source = self.dataset.name
+        self.max_rate = config.max_rate
+        self._images = self.dataset.split(config.split)
+        self.n_input = self._images.images[0].numel()  # P
+        self.largest_pool = largest_pool(self._images, config)  # images in a lifetime's pool, at most
+        self._stimuli: list[Stimuli | None] = [None] * num_lifetimes
+        self._shown: list[Stimulus | None] = [None] * num_lifetimes
+        self._ending: set[int] = set()  # lifetimes whose plasticity ends with the next image
+        self._labels = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)  # (B,)
+
+    def shown(self, row: int) -> Stimulus:
+        """Return what lifetime `row` is looking at."""
+        stimulus = self._shown[row]
+        assert stimulus is not None, "reset() comes first"
+        return stimulus
+
+    def manifest(self) -> dict[str, Any]:
+        """Return name and checksum of the data set, and the split that is shown."""
+        return self.dataset.manifest(self.config.split)
+
+    def reserve_images(self, count: int) -> None:
+        """Keep the last `count` images of the split from all lifetimes that begin from now on.
+
+        Raises:
+            ValueError: That leaves none to be shown, or is less than none.
+        """
+        whole = self.dataset.split(self.config.split)
+        if not 0 <= count < len(whole.labels):
+            raise ValueError(
+                f"count must be at least 0 and less than the split's {len(whole.labels)} images, got {count}"
+            )
+        shown = len(whole.labels) - count  # the first ones, so that an image keeps its place in the split
+        self._images = ImageSet(whole.images[:shown], whole.labels[:shown])
+
+    def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:
+        """Begin lifetimes: fresh images; those that are shown the same share what they draw from."""
+        begun: dict[tuple[int, int], Stimuli] = {}
+        for row, seed in zip(rows, seeds, strict=True):
+            key = seed.shown, seed.generation
+            if key not in begun:
+                begun[key] = Stimuli(self._images, self.config, seed.rng(SHOWN))
+            self._stimuli[row] = begun[key]
+            self._ending.discard(row)
+
+    def end_plasticity(self, row: int) -> None:
+        """Go on with the images that the lifetime is judged by."""
+        self._ending.add(row)
+
+    def reset(self, rows: Tensor, seeds: Sequence[Seed]) -> None:
+        """Show the next image to each of the lifetimes `rows`."""
+        which = rows.tolist()
+        ages = [0] * self.num_lifetimes
+        for row, seed in zip(which, seeds, strict=True):
+            ages[row] = seed.episode
+        drawn = draw(self._stimuli, which, ages, [row for row in which if row in self._ending])
+        self._ending.difference_update(which)
+        for row, stimulus in zip(which, drawn, strict=True):
+            self._shown[row] = stimulus
+        self._labels[rows] = torch.tensor([stimulus.label for stimulus in drawn], device=self.device)
+        self.begin(rows, self._labels[rows])
+
+    def begin(self, rows: Tensor, labels: Tensor) -> None:
+        """See the labels (R,) of the images that the lifetimes `rows` are now shown."""
+
+    def whole_input(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return the input spikes of the images, bool (R, T, P)."""
+        return {self.input_name: torch.stack([self.shown(row).spikes for row in rows.tolist()]).to(self.device)}
+
+    def outcome(self, rows: Tensor, step: int | Tensor) -> Outcome | None:
+        """Judge the lifetimes that have been shown their whole image."""
+        if isinstance(step, int):
+            if step + 1 < self.num_steps:
+                return None
+        else:
+            rows = rows[step + 1 >= self.num_steps]
+            if not len(rows):
+                return None
+        which = rows.tolist()
+        shown = [self.shown(row) for row in which]
+        record = self.record
+        everyone = len(which) == self.num_lifetimes  # then nothing has to be copied
+        episode = Episode(
+            rows=rows,
+            places=torch.tensor([stimulus.place for stimulus in shown], device=self.device),
+            labels=self._labels[rows],
+            raster=record.raster if everyone else {name: spikes[rows] for name, spikes in record.raster.items()},
+            potentials=record.potentials
+            if everyone
+            else {name: values[rows] for name, values in record.potentials.items()},
+            written=record.of(which),
+        )
+        verdict = self.judge(episode)
+        ended = torch.ones(len(which), dtype=torch.bool, device=self.device)
+        info = {
+            "winner": verdict.winners,
+            "image": torch.tensor([stimulus.image for stimulus in shown], device=self.device),
+            "label": episode.labels,
+        }
+        result = verdict.result
+        return Outcome(rows, result.reward, ended, ~ended, result.terms, info, result.event_rewards)
+
+    @abstractmethod
+    def judge(self, episode: Episode) -> Verdict:
+        """Judge an episode, and remember it where the reward looks back."""
+
+    def state_dict(self) -> State:
+        """Return the streams of images, and what is shown."""
+        return {
+            "stimuli": [stimuli.state_dict() for stimuli in self._stimuli if stimuli is not None],
+            "shown": [self.shown(row)._asdict() for row in range(self.num_lifetimes)],
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        for row, (stream, shown) in enumerate(zip(state["stimuli"], state["shown"], strict=True)):
+            stimuli = Stimuli(self._images, self.config, np.random.default_rng(0))
+            stimuli.load_state_dict(stream)
+            self._stimuli[row], self._shown[row] = stimuli, Stimulus(**shown)
+            self._labels[row] = shown["label"]
+
+
+def image_task(task: Task) -> ImageTask:
+    """Return a task that shows images as what it is.
+
+    Raises:
+        ConfigError: It shows none.
+    """
+    if not isinstance(task, ImageTask):
+        raise ConfigError(f"this takes an environment that shows images, got the task {type(task).__name__}")
+    return task
