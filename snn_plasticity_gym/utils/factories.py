@@ -25,11 +25,11 @@ def register(table: Table, kind: str, name: str, factory: Factory) -> None:
         ConfigError: The name is no text or is taken, or the factory cannot be called.
     """
     if not isinstance(name, str) or not name.strip():
-        raise ConfigError(f"the name of a {kind} must be a text, got {name!r}")
+        raise ConfigError(f"{kind}: the name must be a text, got {name!r}")
     if not callable(factory):
-        raise ConfigError(f"{kind} {name!r} must be a function or a class, got a {type(factory).__name__}")
+        raise ConfigError(f"{kind} {name!r} must be a function or a class, got {type(factory).__name__}")
     if table.get(name, factory) is not factory:
-        raise ConfigError(f"there is a {kind} {name!r} already; choose another name")
+        raise ConfigError(f"{kind} {name!r} exists already; choose another name")
     table[name] = factory
 
 
@@ -81,7 +81,7 @@ def check_product(product: Any, kind: str, name: str, methods: tuple[str, ...]) 
         raise ConfigError(f"{kind} {name}: its `size` must be a positive number of neurons, got {size!r}")
     for method in methods:
         if not callable(getattr(product, method, None)):
-            raise ConfigError(f"{kind} {name}: a {type(product).__name__} has no method `{method}`")
+            raise ConfigError(f"{kind} {name}: {type(product).__name__} has no method `{method}`")
 
 
 def _find(table: Table, kind: str, name: str) -> Factory:

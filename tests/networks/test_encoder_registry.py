@@ -91,7 +91,7 @@ def test_third_parties_add_theirs(monkeypatch):
         [True],
         [False],
     ]
-    with pytest.raises(ConfigError, match="there is a encoder 'rate' already; choose another name"):
+    with pytest.raises(ConfigError, match="encoder 'rate' exists already; choose another name"):
         register_encoder("rate", make_sign)
     register_encoder("nothing", lambda space, device: object())
     with pytest.raises(ConfigError, match="encoder nothing: its `size` must be a positive number of neurons"):

@@ -61,10 +61,10 @@ def test_registering():
 @pytest.mark.parametrize(
     ("name", "factory", "message"),
     [
-        ("bell", take_all, "there is a shape 'bell' already; choose another name"),
-        ("", make_bell, "the name of a shape must be a text, got ''"),
-        (3, make_bell, "the name of a shape must be a text, got 3"),
-        ("new", 3, "shape 'new' must be a function or a class, got a int"),
+        ("bell", take_all, "shape 'bell' exists already; choose another name"),
+        ("", make_bell, "shape: the name must be a text, got ''"),
+        (3, make_bell, "shape: the name must be a text, got 3"),
+        ("new", 3, "shape 'new' must be a function or a class, got int"),
     ],
 )
 def test_what_cannot_be_registered(name, factory, message):
@@ -79,5 +79,5 @@ def test_products_have_a_size_and_methods():
     check_product(SimpleNamespace(size=3, spikes=len), "encoder", "mine", ("spikes",))
     with pytest.raises(ConfigError, match="encoder mine: its `size` must be a positive number of neurons, got None"):
         check_product(object(), "encoder", "mine", ())
-    with pytest.raises(ConfigError, match="encoder mine: a SimpleNamespace has no method `spikes`"):
+    with pytest.raises(ConfigError, match="encoder mine: SimpleNamespace has no method `spikes`"):
         check_product(SimpleNamespace(size=3), "encoder", "mine", ("spikes",))
