@@ -39,7 +39,8 @@ def test_ties_take_the_given_action():
     """MountainCar of Yegenoglu et al. (2022): strict arg-max between left and right, else no push."""
     push = WinnerDecoder(3, tie="none", tie_action=1)
     counts = torch.tensor([[5, 0, 3], [3, 0, 5], [5, 0, 5], [0, 0, 0], [5, 5, 0], [2, 5, 5], [1, 5, 4]])
-    assert push.decode(counts, 100, no_chance).tolist() == [0, 2, 1, 1, 1, 1, 1]
+    for last in (None, torch.zeros(7, dtype=torch.int64)):
+        assert push.decode(counts, 100, no_chance, last).tolist() == [0, 2, 1, 1, 1, 1, 1]
 
 
 def test_ties_repeat_the_last_action():
@@ -183,6 +184,17 @@ def test_other_rows_have_no_influence(name):
         alone = decoder.decode(counts[row : row + 1], 5, uniforms([row]), last[row : row + 1])
         assert torch.equal(alone[0], together[row])
         assert torch.equal(decoder.groups(alone)[0], decoder.groups(together)[row])
+
+
+def test_everything_lives_on_the_device_that_is_given():
+    device = torch.device("meta")  # it has no numbers, but refuses tensors of other devices
+    counts, draw = torch.empty(4, 12, device=device), lambda columns: torch.empty(4, columns, device=device)
+    levels = LevelsDecoder(WinnerDecoder(3, 4, tie="last"), [[0.0, 0.1], [1.0, 0.2], [2.0, 0.3]], device=device)
+    population = PopulationDecoder([-1.0, 0.0, -0.3], [1.0, 0.1, 0.4], 4, device=device)
+    plain = [ALL[name] for name in ("random", "none", "last", "softmax")]  # these hold no tensors
+    for decoder in (*plain, levels, population):
+        action = decoder.decode(counts, 5, draw)
+        assert action.device == decoder.groups(decoder.decode(counts, 5, draw, action)).device == device
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -210,6 +210,18 @@ def test_other_rows_have_no_influence(name):
         assert torch.equal(encoder.activation(observation)[row], encoder.activation(observation[row : row + 1])[0])
 
 
+def test_everything_lives_on_the_device_that_is_given():
+    device = torch.device("meta")  # it has no numbers, but refuses tensors of other devices
+    observation, draw = torch.empty(4, 2, device=device), lambda columns: torch.empty(4, columns, device=device)
+    fields = OneHotFields([[0.0], [1.0]], rate=0.5, device=device)
+    clock = OneHotFields([[0.0], [1.0]], period=2, device=device)
+    bells = GaussianPopulation([0.0, 0.0], [1.0, 2.0], 3, device=device)
+    for encoder in (fields, clock, bells, RateEncoder([0.0, 0.0], [1.0, 1.0], signed=True, device=device)):
+        for step in (3, torch.arange(4)):
+            assert encoder.spikes(observation, step, draw).device == device
+    assert CurrentEncoder(bells, amplitude=2.0).currents(observation, 0).device == device
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_no_rows_are_no_problem(name):
     spikes = ALL[name].spikes(torch.empty(0, 3), 0, uniforms([]))
