@@ -1,0 +1,214 @@
+"""Encoders by name; third parties add theirs with `register_encoder`.
+
+A factory is a function
+
+    def factory(space: Box, device: torch.device | str, *, setting: type = default, ...) -> Encoder | CurrentInput
+
+given the observations of a world as a space of shape (D,). Its keyword-only parameters are the settings that users
+choose; those without a default must be given. `low` and `high` are ranges as in `observation_ranges`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from gymnasium.spaces import Box
+from numpy.typing import ArrayLike
+
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.networks.observation_encoders import (
+    CurrentEncoder,
+    CurrentInput,
+    Encoder,
+    GaussianPopulation,
+    OneHotFields,
+    RateEncoder,
+)
+from snn_plasticity_gym.networks.receptive_fields import (
+    Limits,
+    equal_edges,
+    measured_quantiles,
+    normal_edges,
+    observation_ranges,
+)
+from snn_plasticity_gym.utils.factories import build, check_product, register, settings_of
+from snn_plasticity_gym.utils.numbers_given import numbers
+
+Device = torch.device | str
+EncoderFactory = Callable[..., Encoder | CurrentInput]
+
+
+def _one_hot(
+    space: Box,
+    device: Device,
+    *,
+    fields: int = 20,
+    low: Limits = None,
+    high: Limits = None,
+    period: float | None = None,
+    rate: float | None = None,
+) -> OneHotFields:
+    """Fields of equal width."""
+    ranges = observation_ranges(space, low, high)
+    return OneHotFields(equal_edges(ranges.low, ranges.high, fields), period=period, rate=rate, device=device)
+
+
+def _one_hot_normal(
+    space: Box,
+    device: Device,
+    *,
+    mean: ArrayLike,
+    std: ArrayLike,
+    fields: int = 20,
+    period: float | None = None,
+    rate: float | None = None,
+) -> OneHotFields:
+    """Fields that normal observations visit equally often; these need no bounds."""
+    centre, width = numbers("mean", mean, space.shape), numbers("std", std, space.shape)  # (D,) both
+    return OneHotFields(normal_edges(centre, width, fields), period=period, rate=rate, device=device)
+
+
+def _one_hot_measured(
+    space: Box,
+    device: Device,
+    *,
+    observations: ArrayLike,
+    fields: int = 20,
+    period: float | None = None,
+    rate: float | None = None,
+) -> OneHotFields:
+    """Fields that the given observations (n, D) visit equally often; these need no bounds."""
+    edges = measured_quantiles(observations, fields)  # (D, F - 1)
+    if len(edges) != space.shape[0]:
+        raise ConfigError(f"observations must have {space.shape[0]} columns, got {len(edges)}")
+    return OneHotFields(edges, period=period, rate=rate, device=device)
+
+
+def _gaussian(
+    space: Box,
+    device: Device,
+    *,
+    fields: int = 10,
+    low: Limits = None,
+    high: Limits = None,
+    width: ArrayLike | None = None,
+    sharpness: ArrayLike | None = None,
+    floor: float = 0.0,
+    max_rate: float = 1.0,
+) -> GaussianPopulation:
+    """Bells over each observation."""
+    ranges = observation_ranges(space, low, high)
+    return GaussianPopulation(
+        *ranges, fields, width=width, sharpness=sharpness, floor=floor, max_rate=max_rate, device=device
+    )
+
+
+def _rate(
+    space: Box,
+    device: Device,
+    *,
+    low: Limits = None,
+    high: Limits = None,
+    signed: bool = False,
+    max_rate: float = 1.0,
+) -> RateEncoder:
+    """Observations as firing rates."""
+    return RateEncoder(*observation_ranges(space, low, high), signed=signed, max_rate=max_rate, device=device)
+
+
+def _one_hot_current(
+    space: Box,
+    device: Device,
+    *,
+    amplitude: float,
+    offset: float = 0.0,
+    fields: int = 20,
+    low: Limits = None,
+    high: Limits = None,
+) -> CurrentEncoder:
+    """A current into the active field of equal ones."""
+    ranges = observation_ranges(space, low, high)
+    code = OneHotFields(equal_edges(ranges.low, ranges.high, fields), rate=1.0, device=device)
+    return CurrentEncoder(code, amplitude=amplitude, offset=offset)
+
+
+def _gaussian_current(
+    space: Box,
+    device: Device,
+    *,
+    amplitude: float,
+    offset: float = 0.0,
+    fields: int = 10,
+    low: Limits = None,
+    high: Limits = None,
+    width: ArrayLike | None = None,
+    floor: float = 0.0,
+) -> CurrentEncoder:
+    """Currents as high as the bells."""
+    code = GaussianPopulation(*observation_ranges(space, low, high), fields, width=width, floor=floor, device=device)
+    return CurrentEncoder(code, amplitude=amplitude, offset=offset)
+
+
+def _value_current(
+    space: Box,
+    device: Device,
+    *,
+    amplitude: float,
+    offset: float = 0.0,
+    low: Limits = None,
+    high: Limits = None,
+    signed: bool = False,
+) -> CurrentEncoder:
+    """Currents in proportion to the observations."""
+    code = RateEncoder(*observation_ranges(space, low, high), signed=signed, device=device)
+    return CurrentEncoder(code, amplitude=amplitude, offset=offset)
+
+
+ENCODERS: dict[str, EncoderFactory] = {
+    "one-hot": _one_hot,
+    "one-hot-normal": _one_hot_normal,
+    "one-hot-measured": _one_hot_measured,
+    "gaussian": _gaussian,
+    "rate": _rate,
+    "one-hot-current": _one_hot_current,
+    "gaussian-current": _gaussian_current,
+    "value-current": _value_current,
+}
+
+
+def register_encoder(name: str, factory: EncoderFactory) -> None:
+    """Add an encoder, known from then on to `make_encoder`; the factory is described at the top of this file.
+
+    Raises:
+        ConfigError: The name is taken or no text, or the factory cannot be called.
+    """
+    register(ENCODERS, "encoder", name, factory)
+
+
+def encoder_settings(name: str) -> tuple[str, ...]:
+    """Return the names of the settings of an encoder.
+
+    Raises:
+        ConfigError: There is no encoder of that name.
+    """
+    return settings_of(ENCODERS, "encoder", name)
+
+
+def make_encoder(name: str, space: Box, device: Device = "cpu", **settings: Any) -> Encoder | CurrentInput:
+    """Build an encoder of the observations of a world.
+
+    Args:
+        name: One of `ENCODERS`.
+        space: The observations, shape (D,).
+        device: Where tensors live.
+        settings: Those of the encoder.
+
+    Raises:
+        ConfigError: No such encoder or setting, a setting is missing or not allowed, or what the factory made has
+            neither `spikes` nor `currents`.
+    """
+    encoder = build(ENCODERS, "encoder", name, space, device, **settings)
+    check_product(encoder, "encoder", name, () if isinstance(encoder, CurrentInput) else ("spikes",))
+    return encoder

@@ -1,0 +1,343 @@
+"""Gymnasium environments that networks act in: one copy for each lifetime.
+
+Axes: B lifetimes, R the lifetimes of one call, D numbers of an observation, A dimensions of a Box action.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.tasks.world_spaces import (
+    check_actions,
+    flat_observations,
+    flatten_observation,
+    world_action,
+)
+from snn_plasticity_gym.utils.state import State
+
+_logger = logging.getLogger("snn_plasticity_gym")
+
+
+class WorldError(ValueError):
+    """A world did what no world may do; one line with its id, the lifetime and the step."""
+
+
+class WorldStep(NamedTuple):
+    """What an action brought about in each of R lifetimes."""
+
+    observation: Tensor  # float32 (R, D)
+    reward: Tensor  # float32 (R,)
+    terminated: Tensor  # bool (R,)
+    truncated: Tensor  # bool (R,)
+    infos: list[dict[str, Any]]  # R
+
+
+class _Outcome(NamedTuple):
+    """What one action brought about."""
+
+    reward: float
+    terminated: bool
+    truncated: bool
+    info: dict[str, Any]
+
+
+@dataclasses.dataclass
+class _Episode:
+    """All that an episode follows from, and where it stands."""
+
+    seed: int
+    observation: NDArray[np.float32]  # (D,) the latest
+    actions: list[NDArray[Any]] = dataclasses.field(default_factory=list)  # () of Discrete, (A,) of Box
+    ended: bool = False
+
+
+class Worlds:
+    """B copies of a Gymnasium environment, each with an episode of its own.
+
+    Observations are flattened to D numbers: Box as it is, Discrete, MultiDiscrete and MultiBinary one-hot or as bits,
+    Dict and Tuple of those end to end (`gymnasium.spaces.flatten`). Actions are Discrete or Box.
+
+    Every episode begins with a seed and is a function of the seed and the actions. So an episode can be taken up in
+    the middle: the state holds seed and actions, and a world that is not there (after `load_state_dict`, in another
+    process) is made anew and led through them before its next step.
+
+    The copies are stepped one by one. The vector forms that some environments have draw the starts of all their rows
+    from one random stream, so that a lifetime would depend on how many others there are, and they cannot reset one
+    row with a seed.
+
+    Args:
+        id: As `gymnasium.make` takes it: "CartPole-v1", or "module:Id-v0" for a module that registers it.
+        num_lifetimes: B.
+        world_kwargs: Further arguments of `gymnasium.make`, e.g. max_episode_steps or the environment's own.
+        render: Make worlds that can draw themselves; training needs no rendering package.
+        device: Where tensors go.
+
+    Raises:
+        ConfigError: There is no such world, it cannot be made, or its spaces are none of those above.
+    """
+
+    observation_space: spaces.Box  # (D,) float32
+    action_space: spaces.Discrete | spaces.Box  # as the world declares it
+
+    def __init__(
+        self,
+        id: str,
+        num_lifetimes: int,
+        *,
+        world_kwargs: Mapping[str, Any] | None = None,
+        render: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.id = id
+        self.num_lifetimes = num_lifetimes
+        self._kwargs = dict(world_kwargs or {})
+        if "render_mode" in self._kwargs:
+            raise ConfigError("world_kwargs cannot hold render_mode; ask for pictures with render=True")
+        self._render = render
+        self._device = device
+        self._warned = False
+        self._envs: list[gymnasium.Env[Any, Any] | None] = [None] * num_lifetimes
+        self._current = [False] * num_lifetimes  # the environment stands where the episode does
+        self._episodes: list[_Episode | None] = [None] * num_lifetimes
+        first = self._make()
+        self._envs[0] = first
+        self._raw_space = first.observation_space
+        self.observation_space = flat_observations(id, first.observation_space)
+        self.action_space = check_actions(id, first.action_space)
+        self.max_episode_steps = first.spec.max_episode_steps if first.spec is not None else None  # None: no limit
+
+    def reset(self, rows: Tensor | Sequence[int], seeds: Sequence[int]) -> Tensor:
+        """Begin an episode in some lifetimes.
+
+        Args:
+            rows: Which, R of them.
+            seeds: Of their episodes, not negative.
+
+        Returns:
+            First observations, float32 (R, D).
+
+        Raises:
+            WorldError: A world raised, or gave no valid observation.
+        """
+        for row, seed in zip(_integers(rows), seeds, strict=True):
+            self._begin(row, int(seed))
+        return self.observations(rows)
+
+    def step(self, rows: Tensor | Sequence[int], actions: Tensor) -> WorldStep:
+        """Act in some lifetimes.
+
+        Args:
+            rows: Which, R of them; their episodes have not ended.
+            actions: Of a Discrete space int64 (R,), counted from 0 whatever its `start`; of a Box space (R, A).
+
+        Raises:
+            WorldError: A world raised, or gave no valid observation or reward; an action is not the world's; or an
+                episode has not begun or has ended.
+        """
+        numbers = _integers(rows)
+        given = actions.detach().cpu().numpy()  # (R,) or (R, A)
+        done = [self._step(row, action) for row, action in zip(numbers, given, strict=True)]
+        return WorldStep(
+            self.observations(numbers),
+            torch.tensor([one.reward for one in done], dtype=torch.float32, device=self._device),
+            torch.tensor([one.terminated for one in done], dtype=torch.bool, device=self._device),
+            torch.tensor([one.truncated for one in done], dtype=torch.bool, device=self._device),
+            [one.info for one in done],
+        )
+
+    def observations(self, rows: Tensor | Sequence[int]) -> Tensor:
+        """Return the latest observations of some lifetimes whose episodes have begun, float32 (R, D).
+
+        Raises:
+            WorldError: An episode has not begun.
+        """
+        latest = np.empty((len(rows), *self.observation_space.shape), dtype=np.float32)  # (R, D)
+        for place, row in enumerate(_integers(rows)):
+            latest[place] = self._episode(row).observation
+        return torch.from_numpy(latest).to(self._device)
+
+    def frame(self, row: int) -> NDArray[np.uint8] | None:
+        """Return a picture of a lifetime's world, uint8 (H, W, 3), or None where it cannot be drawn.
+
+        The first time that it cannot, a warning says why, e.g. which package is missing.
+
+        Raises:
+            ConfigError: The worlds were not made with render=True.
+            WorldError: The episode has not begun.
+        """
+        if not self._render:
+            raise ConfigError(f"world {self.id!r} was made without pictures; make it with render=True")
+        self._episode(row)
+        env = self._env(row)
+        try:
+            picture = np.asarray(env.render())
+            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+                raise ValueError(f"render() gave {picture.dtype} of shape {picture.shape}, not a picture")
+        except Exception as error:  # a missing package, a missing display: no reason to stop
+            self._warn_of_no_picture(_one_line(error))
+            return None
+        return picture
+
+    def close(self) -> None:
+        """Close all environments; one that is asked for again is made anew."""
+        for env in self._envs:
+            if env is not None:
+                env.close()
+        self._forget()
+
+    def state_dict(self) -> State:
+        """Return the episodes: seeds, actions so far, and where they have led; None where none has begun."""
+        return {
+            "episodes": [
+                None
+                if episode is None
+                else {
+                    "seed": episode.seed,
+                    "actions": torch.from_numpy(np.array(episode.actions)),  # (steps,) or (steps, A)
+                    "observation": torch.from_numpy(episode.observation.copy()),  # (D,)
+                    "ended": episode.ended,
+                }
+                for episode in self._episodes
+            ]
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`; worlds go through the actions again before their next step.
+
+        Raises:
+            ValueError: The state is one of another number of lifetimes, or of other worlds.
+        """
+        saved = state["episodes"]
+        if len(saved) != self.num_lifetimes:
+            raise ValueError(f"the state must hold {self.num_lifetimes} episodes, got {len(saved)}")
+        episodes = [None if one is None else _restored(one) for one in saved]
+        for episode in episodes:
+            if episode is not None and episode.observation.shape != self.observation_space.shape:
+                raise ValueError(
+                    f"observations of the state must have shape {self.observation_space.shape}, as those of "
+                    f"{self.id!r} have, got {episode.observation.shape}"
+                )
+        self._episodes = episodes
+        self._current = [False] * self.num_lifetimes
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the environments out."""
+        nothing = {"_envs": [None] * self.num_lifetimes, "_current": [False] * self.num_lifetimes}
+        return self.__dict__ | nothing
+
+    def _forget(self) -> None:
+        self._envs = [None] * self.num_lifetimes
+        self._current = [False] * self.num_lifetimes
+
+    def _make(self) -> gymnasium.Env[Any, Any]:
+        # Gymnasium's checker warns of what is refused here, and of much else, once for each copy.
+        kwargs = {"disable_env_checker": True} | self._kwargs
+        if self._render:
+            try:
+                return gymnasium.make(self.id, render_mode="rgb_array", **kwargs)
+            except Exception as error:  # perhaps it cannot draw; if not, the next attempt fails as well
+                refusal = _one_line(error)
+        try:
+            env = gymnasium.make(self.id, **kwargs)
+        except Exception as error:
+            raise ConfigError(f"world {self.id!r} cannot be made: {_one_line(error)}") from error
+        if self._render:
+            self._warn_of_no_picture(refusal)
+        return env
+
+    def _env(self, row: int) -> gymnasium.Env[Any, Any]:
+        """Return the environment of a lifetime, where its episode stands."""
+        env = self._envs[row]
+        if env is None:
+            env = self._envs[row] = self._make()
+            if env.observation_space != self._raw_space or env.action_space != self.action_space:
+                raise WorldError(f"world {self.id!r}: its spaces differ from copy to copy")
+        episode = self._episodes[row]
+        if episode is not None and not self._current[row]:
+            self._replay(row, env, episode)
+        return env
+
+    def _episode(self, row: int) -> _Episode:
+        episode = self._episodes[row]
+        if episode is None:
+            raise WorldError(f"world {self.id!r}, lifetime {row}: no episode has begun; call reset first")
+        return episode
+
+    def _begin(self, row: int, seed: int) -> None:
+        self._episodes[row], self._current[row] = None, False
+        env = self._env(row)
+        with self._blame(row, "reset"):
+            observation, _ = env.reset(seed=seed)
+            flat = flatten_observation(self._raw_space, observation)  # (D,)
+        self._episodes[row], self._current[row] = _Episode(seed, flat), True
+
+    def _step(self, row: int, action: NDArray[Any]) -> _Outcome:
+        episode = self._episode(row)
+        if episode.ended:
+            raise WorldError(f"world {self.id!r}, lifetime {row}: the episode has ended; call reset first")
+        env = self._env(row)
+        with self._blame(row, f"step {len(episode.actions)}"):
+            given = world_action(self.action_space, action)
+            self._current[row] = False  # until the step is known to be good
+            observation, reward, terminated, truncated, info = env.step(given)
+            flat = flatten_observation(self._raw_space, observation)  # (D,)
+            outcome = _Outcome(float(np.asarray(reward).item()), bool(terminated), bool(truncated), info)
+            if not math.isfinite(outcome.reward):
+                raise ValueError(f"the reward must be a finite number, got {outcome.reward}")
+        episode.observation = flat
+        episode.actions.append(np.array(action))
+        episode.ended = outcome.terminated or outcome.truncated
+        self._current[row] = True
+        return outcome
+
+    def _replay(self, row: int, env: gymnasium.Env[Any, Any], episode: _Episode) -> None:
+        """Lead an environment to where an episode stands."""
+        with self._blame(row, f"its first {len(episode.actions)} steps, taken again"):
+            observation, _ = env.reset(seed=episode.seed)
+            for action in episode.actions:
+                observation = env.step(world_action(self.action_space, action))[0]
+            if not np.array_equal(flatten_observation(self._raw_space, observation), episode.observation):
+                raise ValueError("they lead to another observation; a world must depend on seed and actions alone")
+        self._current[row] = True
+
+    @contextmanager
+    def _blame(self, row: int, when: str) -> Iterator[None]:
+        """Name the world, the lifetime and the step where the world, or what it gave, is at fault."""
+        try:
+            yield
+        except Exception as error:
+            raise WorldError(f"world {self.id!r}, lifetime {row}, {when}: {_one_line(error)}") from error
+
+    def _warn_of_no_picture(self, reason: str) -> None:
+        if not self._warned:
+            _logger.warning("world %r cannot be drawn: %s", self.id, reason)
+        self._warned = True
+
+
+def _restored(saved: State) -> _Episode:
+    observation, actions = saved["observation"].cpu().numpy().copy(), saved["actions"].cpu().numpy()
+    return _Episode(saved["seed"], observation, list(actions), saved["ended"])
+
+
+def _integers(rows: Tensor | Sequence[int]) -> list[int]:
+    return rows.tolist() if isinstance(rows, Tensor) else [int(row) for row in rows]
+
+
+def _one_line(error: Exception) -> str:
+    """Return what an error says, and its kind unless Gymnasium or this package says it in full."""
+    text = " ".join(str(error).split())
+    plain = isinstance(error, gymnasium.error.Error) or type(error) is ValueError
+    return text if plain and text else f"{type(error).__name__}: {text}"

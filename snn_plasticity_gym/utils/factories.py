@@ -1,0 +1,95 @@
+"""Tables of factories by name, to which third parties may add; every mistake is one line."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+from snn_plasticity_gym.config.schema import ConfigError, unknown
+
+Factory = Callable[..., Any]
+Table = MutableMapping[str, Factory]
+
+
+def register(table: Table, kind: str, name: str, factory: Factory) -> None:
+    """Add a factory to a table.
+
+    Args:
+        table: Factories by name.
+        kind: What they make, for messages, e.g. "encoder".
+        name: Name of the new one.
+        factory: A function or class; its keyword-only parameters are the settings that users may give.
+
+    Raises:
+        ConfigError: The name is no text or is taken, or the factory cannot be called.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigError(f"{kind}: the name must be a text, got {name!r}")
+    if not callable(factory):
+        raise ConfigError(f"{kind} {name!r} must be a function or a class, got {type(factory).__name__}")
+    if table.get(name, factory) is not factory:
+        raise ConfigError(f"{kind} {name!r} exists already; choose another name")
+    table[name] = factory
+
+
+def settings_of(table: Table, kind: str, name: str) -> tuple[str, ...]:
+    """Return the names of the settings that a factory takes, without the values that every one is given.
+
+    Raises:
+        ConfigError: The table has no such name.
+    """
+    return tuple(_settings(_find(table, kind, name)))
+
+
+def build(table: Table, kind: str, name: str, *given: Any, **settings: Any) -> Any:
+    """Call a factory.
+
+    Args:
+        table: Factories by name.
+        kind: What they make, for messages.
+        name: Which of them.
+        given: What every factory of the table is given, by position.
+        settings: What users may choose, by keyword.
+
+    Raises:
+        ConfigError: There is no such name, it has no such setting, or lacks one; or the factory raises a ValueError.
+    """
+    factory = _find(table, kind, name)
+    known = _settings(factory)
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(factory).parameters.values())
+    for setting in settings:
+        if setting not in known and not takes_all:
+            raise ConfigError(f"{kind} {name}: {unknown('setting', setting, known)}")
+    missing = [key for key, p in known.items() if p.default is p.empty and key not in settings]
+    if missing:
+        raise ConfigError(f"{kind} {name} needs {', '.join(missing)}; its settings are {', '.join(known)}")
+    try:
+        return factory(*given, **settings)
+    except ValueError as error:
+        raise ConfigError(f"{kind} {name}: {' '.join(str(error).split())}") from error
+
+
+def check_product(product: Any, kind: str, name: str, methods: tuple[str, ...]) -> None:
+    """Check what a factory made: it has a `size`, the number of its neurons, and all `methods`.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    size = getattr(product, "size", None)
+    if not isinstance(size, int) or size < 1:
+        raise ConfigError(f"{kind} {name}: its `size` must be a positive number of neurons, got {size!r}")
+    for method in methods:
+        if not callable(getattr(product, method, None)):
+            raise ConfigError(f"{kind} {name}: {type(product).__name__} has no method `{method}`")
+
+
+def _find(table: Table, kind: str, name: str) -> Factory:
+    if name not in table:
+        raise ConfigError(unknown(kind, name, table))
+    return table[name]
+
+
+def _settings(factory: Factory) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(factory).parameters
+    return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
