@@ -7,8 +7,6 @@ from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 WORLD_FACTORS = ("none", "reward", "rpe", "targeted")
 BASELINES = ("mean", "critic")
-TIES = ("random", "none", "last")
-SPACINGS = ("even", "normal", "measured")
 
 
 @config_class
@@ -48,58 +46,29 @@ class ControlConfig(EnvironmentConfig):
         True, "Membranes go on from one action to the next; else they begin each action at rest.", section="World"
     )
     encoder: str = setting(
-        "fields",
-        "How an observation becomes input spikes. fields: one of many receptive fields per observation; gaussian: a "
-        "population with Gaussian tuning; rate: two neurons per observation, for its positive and negative part.",
+        "one-hot",
+        "How observations become input: one-hot, one-hot-normal, one-hot-measured, gaussian, rate (spikes), "
+        "one-hot-current, gaussian-current, value-current (currents), or one that a plugin has registered.",
         section="Encoder",
     )
-    fields: int = setting(20, "Input neurons per observation.", unit="neurons", section="Encoder", ge=2)
-    field_spacing: str = setting(
-        "even",
-        "Edges of the fields: even between observation_low and observation_high; normal: quantiles of a normal "
-        "distribution, of which these are mean and standard deviation; measured: quantiles of what random actions see.",
+    encoder_kwargs: str = setting(
+        '{"period": 10}',
+        'Its settings, a mapping or JSON, e.g. {"fields": 20, "low": [-1], "high": [1], "period": 10}.',
         section="Encoder",
-        choices=SPACINGS,
+        json=True,
     )
-    field_width: float = setting(
-        1.0, "Standard deviation of Gaussian tuning, in units of the distance of two fields.", section="Encoder", gt=0
-    )
-    observation_low: tuple[float, ...] = setting(
-        (),
-        "Smallest value of each observation that is told apart (with field_spacing normal: its mean); none: the "
-        "world's bounds.",
-        section="Encoder",
-    )
-    observation_high: tuple[float, ...] = setting(
-        (),
-        "Largest value of each observation that is told apart (with field_spacing normal: its standard deviation); "
-        "none: the world's bounds.",
-        section="Encoder",
-    )
-    input_period: int = setting(
-        10, "Steps from one spike of an active input neuron to the next (encoder fields).", unit="steps",
-        section="Encoder", ge=1,
-    )  # fmt: skip
-    max_rate: float = setting(
-        0.2, "Spike probability per step of an input neuron at its best (encoders gaussian and rate).",
-        section="Encoder", gt=0, le=1,
-    )  # fmt: skip
     decoder: str = setting(
-        "",
-        "How motor spikes become an action. winner: the group that spikes most; softmax: drawn by spike counts; "
-        "population: a signed sum, for Box actions; none: winner or population, as the world's actions are.",
+        "winner",
+        "How motor spikes become an action: winner (the group that spikes most), softmax (drawn by spike counts), "
+        "population (signed sums, for Box actions), or one that a plugin has registered.",
         section="Decoder",
     )
-    motor_size: int = setting(
-        20, "Motor neurons of each action, or of each half of an action's population.", unit="neurons",
-        section="Decoder", ge=1,
-    )  # fmt: skip
-    tie: str = setting(
-        "random", "Who wins where groups spike alike: one at random; none: the action of tie_action; last: the action "
-        "before.", section="Decoder", choices=TIES,
-    )  # fmt: skip
-    tie_action: int = setting(0, "That action.", section="Decoder", ge=0)
-    softmax_beta: float = setting(1.0, "Inverse temperature per spike of decoder softmax.", section="Decoder", gt=0)
+    decoder_kwargs: str = setting(
+        '{"group_size": 20}',
+        'Its settings, a mapping or JSON, e.g. {"group_size": 20, "tie": "random"}.',
+        section="Decoder",
+        json=True,
+    )
     hidden_sizes: tuple[int, ...] = setting(
         (64,), "Neurons of the hidden layers; none: no layer.", section="Network", ge=1
     )
@@ -157,11 +126,6 @@ class ControlConfig(EnvironmentConfig):
                 f"weights need w_min <= w_init_min <= w_init_max <= w_max, got {self.w_min}, {self.w_init_min}, "
                 f"{self.w_init_max} and {self.w_max}"
             )
-        if len(self.observation_low) != len(self.observation_high):
-            raise ConfigError(
-                "observation_low and observation_high must have one entry for each observation, got "
-                f"{len(self.observation_low)} and {len(self.observation_high)}"
-            )
         if self.modulation == "factor" and self.third_factor == "none":
             raise ConfigError("modulation factor needs a third_factor (reward, rpe or targeted), got none")
 
@@ -170,9 +134,11 @@ class ControlConfig(EnvironmentConfig):
 class CartPoleConfig(ControlConfig):
     """A spiking network balances the pole of CartPole-v1; fields as in Hasegan et al. (2022)."""
 
-    field_spacing: str = "normal"
-    observation_low: tuple[float, ...] = (-0.00646, -0.03634, 0.00529, 0.04752)
-    observation_high: tuple[float, ...] = (1.0, 0.5399, 0.0913, 0.82071)
+    encoder: str = "one-hot-normal"
+    encoder_kwargs: str = (
+        '{"fields": 20, "mean": [-0.00646, -0.03634, 0.00529, 0.04752], "period": 10, '
+        '"std": [1.0, 0.5399, 0.0913, 0.82071]}'
+    )
 
 
 @config_class
@@ -180,8 +146,8 @@ class MountainCarConfig(ControlConfig):
     """A spiking network drives the car of MountainCar-v0; 30 + 30 fields as in Yegenoglu et al. (2022)."""
 
     world: str = "MountainCar-v0"
-    fields: int = 30
+    encoder_kwargs: str = '{"fields": 30, "period": 2}'
+    decoder_kwargs: str = '{"group_size": 1, "tie": "none", "tie_action": 1}'
     hidden_sizes: tuple[int, ...] = (5,)
-    motor_size: int = 1
-    tie: str = "none"
-    tie_action: int = 1
+    w_init_min: float = -1.0
+    w_init_max: float = 1.0

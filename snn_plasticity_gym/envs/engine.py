@@ -233,8 +233,8 @@ class Engine:
         given = self.task.input(where, step)
         if not self.task.open_loop:
             check_input(given, self.task, len(where))
-            if given.rest:
-                self.network.rest(where)
+            if given.rest is not None:
+                self.network.rest(where[given.rest])
         activity = self.network.advance(given.spikes, index, given.currents)
         self.task.observe(where, step, activity)
         self.recorder.write(some, step, activity, tuple(given.spikes) if self.task.open_loop else ())

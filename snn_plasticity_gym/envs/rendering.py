@@ -106,9 +106,9 @@ def _receptive_field(engine: Engine, row: int, neuron: int) -> tuple[NDArray[np.
     if neuron == NO_WINNER or not direct:
         return None, (0.0, 1.0)
     plasticity = direct[0].plasticity
-    low, high = (plasticity.w_min, plasticity.w_max) if plasticity is not None else direct[0].initial
     weights = network.weights_of(direct[0].name)[row, :, neuron]  # (H * W,)
-    return weights.to(device="cpu", dtype=torch.float32, copy=True).numpy(), (low, high)
+    limits = (plasticity.w_min, plasticity.w_max) if plasticity else (float(weights.min()), float(weights.max()))
+    return weights.to(device="cpu", dtype=torch.float32, copy=True).numpy(), limits
 
 
 def bars_of(last: LastEpisode) -> dict[str, float]:

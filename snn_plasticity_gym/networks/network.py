@@ -5,7 +5,7 @@ Axes: B networks, R the networks of one call (all B, or some rows of them), N ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -13,11 +13,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.network import add_own, add_rows, lif_loop
 from snn_plasticity_gym.networks.lif import LIFParams, LIFState, fire, integrate, lif_constants, lif_init
 from snn_plasticity_gym.utils.state import State, restore_all
+
+Initial = Callable[[np.random.Generator, tuple[int, ...]], ArrayLike]
+"""Draws fresh weights (n_pre, n_post) from a random stream and their shape."""
 
 
 class Plasticity(NamedTuple):
@@ -54,7 +59,7 @@ class Projection:
     one_to_one: bool = False
     autapses: bool = True
     recurrent: bool = False
-    initial: tuple[float, float] = (0.0, 1.0)  # interval of fresh weights
+    initial: tuple[float, float] | Initial = (0.0, 1.0)  # interval of fresh weights, or what draws them
     initial_power: float = 1.0  # fresh weights are low + (high - low) u^power, u uniform in [0, 1)
     weight_norm: float = 0.0  # weights into each target neuron are scaled to this norm before an episode; 0: left alone
     norm_order: int = 1  # 1: the norm is the sum of |w|; 2: the root of the sum of w^2
@@ -188,6 +193,9 @@ class Network:
             if projection.one_to_one:
                 continue
             weights = self.weights_of(projection.name)[row]  # (n_pre, n_post)
+            if callable(projection.initial):
+                weights.copy_(_drawn(projection, rng, tuple(weights.shape)))
+                continue
             low, high = projection.initial
             uniform = torch.from_numpy(rng.random(weights.shape, dtype=np.float32))
             fresh = uniform**projection.initial_power * (high - low) + low
@@ -335,6 +343,20 @@ class Network:
         table = self.weights_of(projection.name).view(-1, n_post)  # (B * n_pre, n_post)
         first = spiking.counts.cumsum(0) - spiking.counts  # (R,)
         return F.embedding_bag(network * n_pre + spiking.neuron, table, first, mode="sum")
+
+
+def _drawn(projection: Projection, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+    """Draw fresh weights, (n_pre, n_post), by the projection's own function."""
+    assert callable(projection.initial)
+    fresh = np.asarray(projection.initial(rng, shape), dtype=np.float32)
+    if fresh.shape != shape or not np.isfinite(fresh).all():
+        raise ConfigError(
+            f"the initial weights of projection {projection.name!r} must be finite numbers of shape {shape}, got shape "
+            f"{fresh.shape}{'' if fresh.shape != shape else ' with NaN or infinity'}"
+        )
+    if not projection.autapses:
+        np.fill_diagonal(fresh, 0.0)
+    return torch.from_numpy(fresh)
 
 
 def _take(whole: Tensor, rows: Tensor | None) -> Tensor:

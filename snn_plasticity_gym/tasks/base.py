@@ -52,7 +52,7 @@ class StepInput(NamedTuple):
 
     spikes: dict[str, Tensor]  # bool (R, N) of every input population
     currents: Mapping[str, Tensor] = MappingProxyType({})  # (R, N) into computed populations
-    rest: bool = False  # membranes are put to rest first, as at the start of an episode
+    rest: Tensor | None = None  # bool (R,): whose membranes are put to rest first, as at the start of an episode
 
 
 class Outcome(NamedTuple):

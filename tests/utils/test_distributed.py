@@ -12,7 +12,7 @@ from spread_worker import WAYS, learn
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.utils.distributed import World
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
 
 

@@ -1,0 +1,87 @@
+"""Networks that act: an input, hidden layers, and motor neurons whose groups may inhibit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snn_plasticity_gym.networks.lif import LIFParams
+from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
+
+INPUT, MOTOR = "input", "motor"
+
+
+def controller(
+    sizes: Sequence[int],
+    params: LIFParams,
+    initial: tuple[float, float],
+    plasticity: Plasticity,
+    *,
+    input_neurons: bool = False,
+    recurrent: bool = False,
+    plastic_hidden: bool = True,
+    inhibition: NDArray[np.float32] | None = None,
+) -> tuple[list[Population], list[Projection]]:
+    """Describe a network input -> hidden_1 -> ... -> motor, all to all from each layer to the next.
+
+    Args:
+        sizes: Neurons of the input, of each hidden layer and of the motor population.
+        params: Constants of all LIF neurons.
+        initial: Interval of fresh weights.
+        plasticity: Of all plastic synapses.
+        input_neurons: Whether the input are LIF neurons that currents drive; else spikes that are given.
+        recurrent: Whether each hidden layer has plastic synapses among its neurons, without self-connections.
+        plastic_hidden: Whether synapses into hidden layers are plastic.
+        inhibition: Fixed weights among motor neurons, (N, N); None: there are none.
+    """
+    names = [INPUT, *(f"hidden_{layer}" for layer in range(1, len(sizes) - 1)), MOTOR]
+    populations = [Population(INPUT, sizes[0], params if input_neurons else None)]
+    populations += [Population(name, size, params) for name, size in zip(names[1:], sizes[1:], strict=True)]
+    projections = []
+    for source, target in pairwise(names):
+        own = plasticity if plastic_hidden or target == MOTOR else None
+        projections.append(Projection(f"{source}_to_{target}", source, target, initial=initial, plasticity=own))
+        if recurrent and target != MOTOR:
+            projections.append(
+                Projection(
+                    f"{target}_to_{target}",
+                    target,
+                    target,
+                    recurrent=True,
+                    autapses=False,
+                    initial=initial,
+                    plasticity=own,
+                )
+            )
+    if inhibition is not None:
+        projections.append(Projection("inhibition", MOTOR, MOTOR, recurrent=True, initial=Fixed(inhibition)))
+    return populations, projections
+
+
+class Fixed:
+    """Fresh weights that are always the same.
+
+    Args:
+        weights: (n_pre, n_post).
+    """
+
+    def __init__(self, weights: NDArray[np.float32]) -> None:
+        self._weights = weights
+
+    def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return the weights; nothing is drawn."""
+        return self._weights
+
+
+def between_groups(groups: NDArray[np.bool_], strength: float) -> NDArray[np.float32]:
+    """Return weights by which neurons inhibit those of other groups, (N, N).
+
+    Args:
+        groups: Which neurons belong to each group, (groups, N).
+        strength: Current by which a spike inhibits, at least 0.
+    """
+    together = groups.T.astype(np.int64) @ groups.astype(np.int64) > 0  # (N, N)
+    return np.where(together, 0.0, -strength).astype(np.float32)

@@ -1,0 +1,253 @@
+"""Networks that act in a world: a closed loop of observation, input spikes, motor spikes and action.
+
+The order within one action: observe -> encode -> simulate `steps_per_action` time steps (synapses answer their events
+in each) -> decode -> world.step -> reward -> third factors.
+
+Axes: B lifetimes, R lifetimes of one call, D observations, N neurons.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.spaces import Discrete
+from torch import Tensor
+
+from snn_plasticity_gym.config.control import ControlConfig
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.networks.decoder_registry import make_decoder
+from snn_plasticity_gym.networks.decoders import Decoder
+from snn_plasticity_gym.networks.encoder_registry import make_encoder
+from snn_plasticity_gym.networks.lif import LIFParams
+from snn_plasticity_gym.networks.network import NetworkActivity, Plasticity, Population, Projection
+from snn_plasticity_gym.networks.observation_encoders import CurrentInput, Encoder
+from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR, between_groups, controller
+from snn_plasticity_gym.plasticity.reward_factors import Critic, Payment, RewardFactors
+from snn_plasticity_gym.tasks.base import Outcome, Seed, StepInput, Task
+from snn_plasticity_gym.tasks.worlds import Worlds
+from snn_plasticity_gym.utils.row_streams import RowUniforms
+from snn_plasticity_gym.utils.state import State
+
+PICTURE_ACTIONS = 10  # whose spikes are kept for pictures
+
+
+class ControlTask(Task):
+    """A network between an encoder and a decoder acts in a Gymnasium environment, which pays it.
+
+    A task of one's own may derive from it and describe another network in `network`, or pay something else in `reward`.
+
+    Args:
+        config: Settings.
+        num_lifetimes: B.
+        device: Where tensors live.
+
+    Raises:
+        ConfigError: There is no such world, encoder or decoder, they do not fit each other, or nothing ends an episode.
+    """
+
+    def __init__(self, config: ControlConfig, num_lifetimes: int, device: torch.device) -> None:
+        self.config = config
+        self.num_lifetimes = num_lifetimes
+        self.device = device
+        self.worlds = Worlds(config.world, num_lifetimes, world_kwargs=json.loads(config.world_kwargs), device=device)
+        self.source = config.world
+        self.max_actions = config.max_actions or self.worlds.max_episode_steps or 0
+        if not self.max_actions:
+            raise ConfigError(
+                f"world {config.world!r} has no limit of steps; set max_actions, after which it is cut off"
+            )
+        self.window = config.steps_per_action
+        self.num_steps = self.window * self.max_actions
+        self.record_steps = self.window * min(self.max_actions, PICTURE_ACTIONS)
+        observations, actions = self.worlds.observation_space, self.worlds.action_space
+        self.encoder: Encoder | CurrentInput = make_encoder(
+            config.encoder, observations, device, **json.loads(config.encoder_kwargs)
+        )
+        self.decoder: Decoder = make_decoder(config.decoder, actions, device, **json.loads(config.decoder_kwargs))
+        self.groups = ["control"]
+        self.readout = MOTOR
+        self.populations, self.projections = self.network()
+        self._factors = self._make_factors()
+        self.scalars = ("factor",) if self._factors.values else ()
+        self._streams = [np.random.default_rng(0)] * num_lifetimes  # of each lifetime's episode
+        self._observation = torch.zeros(num_lifetimes, *observations.shape, device=device)  # (B, D)
+        self._counts = torch.zeros(num_lifetimes, self.decoder.size, dtype=torch.int64, device=device)  # of the action
+        self._noise = torch.zeros(num_lifetimes, self.window, self.decoder.size, device=device)
+        self._actions_done = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)  # (B,) of the episode
+        self.last_action: Tensor | None = None  # (B,) or (B, A); None: none was taken yet
+
+    def network(self) -> tuple[list[Population], list[Projection]]:
+        """Describe the network, from the population "input" to the population "motor"."""
+        config = self.config
+        params = LIFParams(
+            config.tau_mem, config.v_rest, config.v_reset, config.v_th, config.resistance, config.refractory
+        )
+        return controller(
+            [self.encoder.size, *config.hidden_sizes, self.decoder.size],
+            params,
+            (config.w_init_min, config.w_init_max),
+            Plasticity(group=0, scale=config.eta, w_min=config.w_min, w_max=config.w_max),
+            input_neurons=isinstance(self.encoder, CurrentInput),
+            recurrent=config.recurrent,
+            plastic_hidden=config.plastic_hidden,
+            inhibition=self._inhibition(),
+        )
+
+    def _inhibition(self) -> np.ndarray | None:
+        if not self.config.inhibition:
+            return None
+        actions = self.worlds.action_space
+        if not isinstance(actions, Discrete):
+            raise ConfigError(f"inhibition is among the motor groups of Discrete actions, the world takes {actions}")
+        groups = self.decoder.groups(torch.arange(int(actions.n), device=self.device))  # (n, N)
+        return between_groups(groups.cpu().numpy(), self.config.inhibition)
+
+    def _make_factors(self) -> RewardFactors:
+        config, critic = self.config, None
+        if config.third_factor in ("rpe", "targeted") and config.rpe_baseline == "critic":
+            if not hasattr(self.encoder, "activation"):
+                raise ConfigError(
+                    f"rpe_baseline critic needs an encoder with activation(observation), {config.encoder!r} has none; "
+                    "set rpe_baseline to mean"
+                )
+            size = self.encoder.size
+            critic = Critic(self.num_lifetimes, size, config.critic_rate, config.critic_gamma, self.device)
+        targets = {projection.target for projection in self.projections}
+        sizes = {population.name: population.size for population in self.populations if population.name in targets}
+        return RewardFactors(
+            config.third_factor, sizes, MOTOR, self.num_lifetimes, config.reward_window, critic, self.device
+        )
+
+    def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:
+        """Begin lifetimes anew: what was expected is forgotten."""
+        for row in rows:
+            self._factors.start_lifetime(row)
+
+    def reset(self, rows: Tensor, seeds: Sequence[Seed]) -> None:
+        """Begin an episode of the world in the lifetimes `rows`."""
+        starts = []
+        for row, seed in zip(rows.tolist(), seeds, strict=True):
+            self._streams[row] = seed.episode_rng()
+            starts.append(int(self._streams[row].integers(2**31)))
+        self._observation[rows] = self.worlds.reset(rows, starts)
+        self._counts[rows] = 0
+        self._actions_done[rows] = 0
+        self._factors.begin(rows)
+
+    def input(self, rows: Tensor, step: int | Tensor) -> StepInput:
+        """Return the input of this step: what the encoder makes of the last observation, and noise."""
+        phase = step % self.window
+        begins = torch.as_tensor(phase == 0, device=self.device).expand(len(rows))  # bool (R,)
+        rest = None if self.config.carry_state or not begins.any() else begins
+        spikes, currents = {}, {}
+        if isinstance(self.encoder, CurrentInput):
+            currents[INPUT] = self.encoder.currents(self._observation[rows], step)
+        else:
+            spikes[INPUT] = self.encoder.spikes(self._observation[rows], step, self._uniforms(rows))
+        if self.config.noise:
+            self._draw_noise(rows[begins])
+            currents[MOTOR] = self._noise[rows, phase]
+        return StepInput(spikes, currents, rest)
+
+    def _uniforms(self, rows: Tensor) -> RowUniforms:
+        return RowUniforms([self._streams[row] for row in rows.tolist()], self.device)
+
+    def _draw_noise(self, rows: Tensor) -> None:
+        """Draw the noise of the whole action that begins in the lifetimes `rows`."""
+        for row in rows.tolist():
+            normal = self._streams[row].standard_normal(self._noise.shape[1:], dtype=np.float32)
+            self._noise[row] = self.config.noise * torch.from_numpy(normal)
+
+    def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:
+        """Count the motor spikes."""
+        self._counts[rows] += activity.spikes[MOTOR]
+
+    def outcome(self, rows: Tensor, step: int | Tensor) -> Outcome | None:
+        """Act in the lifetimes whose window is over, and return what the world pays them."""
+        if isinstance(step, int):
+            if (step + 1) % self.window:
+                return None
+        else:
+            rows = rows[(step + 1) % self.window == 0]
+            if not len(rows):
+                return None
+        last = None if self.last_action is None else self.last_action[rows]
+        actions = self.decoder.decode(self._counts[rows], self.window, self._uniforms(rows), last)
+        if self.last_action is None:
+            self.last_action = actions.new_zeros(self.num_lifetimes, *actions.shape[1:])
+        self.last_action[rows] = actions
+        before = self._observation[rows]
+        told = self.worlds.step(rows, actions)
+        self._observation[rows] = told.observation
+        self._counts[rows] = 0
+        self._actions_done[rows] += 1
+        late = self._actions_done[rows] >= self.max_actions
+        reward = self.reward(rows, before, actions, told.observation, told.reward)
+        self._pay(rows, before, actions, told.observation, reward, told.terminated)
+        info = {"num_actions": self._actions_done[rows]}
+        return Outcome(rows, reward, told.terminated, (told.truncated | late) & ~told.terminated, info=info)
+
+    def reward(self, rows: Tensor, before: Tensor, actions: Tensor, after: Tensor, paid: Tensor) -> Tensor:
+        """Return the reward of an action, float32 (R,): what the world has paid.
+
+        Args:
+            rows: Lifetimes, int64 (R,).
+            before: Observations in which they acted, (R, D).
+            actions: What they did, (R,) or (R, A).
+            after: Observations that it led to, (R, D).
+            paid: What the world has paid, (R,).
+        """
+        return paid
+
+    def _pay(
+        self, rows: Tensor, before: Tensor, actions: Tensor, after: Tensor, reward: Tensor, terminated: Tensor
+    ) -> None:
+        if not self._factors.values:
+            return
+        nothing = before.new_zeros(len(rows), 0)
+        code: Any = self.encoder
+        critical = hasattr(code, "activation")
+        phi, then = (code.activation(before), code.activation(after)) if critical else (nothing, nothing)  # (R, F)
+        self._factors.pay(Payment(rows, reward, terminated, phi, then, self.decoder.groups(actions)))
+
+    def factors(self) -> dict[str, Tensor]:
+        """Return the third factor of the neurons of each population, (B, N)."""
+        return self._factors.values
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the world and its arguments."""
+        return {"name": self.source, "world_kwargs": self.config.world_kwargs}
+
+    def state_dict(self) -> State:
+        """Return what was expected, the worlds, and the streams of their episodes."""
+        return {
+            "worlds": self.worlds.state_dict(),
+            "streams": [stream.bit_generator.state for stream in self._streams],
+            "last_action": self.last_action,
+            **{f"factors_{name}": value for name, value in self._factors.state_dict().items()},
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`."""
+        self.worlds.load_state_dict(state["worlds"])
+        for row, saved in enumerate(state["streams"]):
+            self._streams[row] = np.random.default_rng(0)
+            self._streams[row].bit_generator.state = saved
+        self.last_action = None if state["last_action"] is None else state["last_action"].clone()
+        prefix = "factors_"
+        self._factors.load_state_dict(
+            {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        )
+        everyone = torch.arange(self.num_lifetimes, device=self.device)
+        self._observation[:] = self.worlds.observations(everyone)
+        self._counts.zero_()
+        self._actions_done.zero_()
+        self._factors.begin(everyone)
+
+    def close(self) -> None:
+        """Close the worlds."""
+        self.worlds.close()
