@@ -103,7 +103,7 @@ def _run(
     metrics = MetricsCSV(run.metrics_csv, saved["rows"] if saved else 0)
     writer = start_wandb(config.wandb, run, settings, config.wandb_project, resumed=bool(config.resume))
     model.set_logger(make_logger(run, metrics, writer, tensorboard_writer(run, config.tensorboard)))
-    print(_plan(config, data.name, env_config, seed, world, run, saved["images"] if saved else 0), flush=True)
+    print(_plan(config, data.name, env_config, seed, world, run, saved["episodes"] if saved else 0), flush=True)
     if told:
         print(imitation_line(config.init_rule, told), flush=True)
         for name, value in told.items():
@@ -135,14 +135,14 @@ def _run(
         raise OSError(f"cannot write {run.final}: {error.strerror or error}; go on with --resume={run.path}") from error
     after = _judge(model, config, env_config)
     reports = {name: report.as_dict() for name, report in (("before", before), ("after", after)) if report}
-    images = model.num_timesteps // env_config.num_steps
+    episodes = model.num_timesteps // env_config.num_steps
     save_rule(
         run.path,
         model.policy.rule,
         model.policy.architecture,
         groups=plasticity_env(env).engine.heads,
         history_length=env_config.history_length,
-        images=images,
+        images=episodes,
         config=settings,
         metrics=reports,
         versions=package_versions(),
@@ -190,8 +190,9 @@ def _newest(config: SearchConfig) -> dict[str, Any] | None:
     checkpoints = Checkpoints(run.checkpoints)
     checkpoints.tidy()
     saved = checkpoints.newest()
-    if saved and (run.path / DESCRIPTION).exists() and read_description(run.path).images >= config.images:
-        raise ConfigError(f"{run.path} has had its {saved['images']} images; go on with --images of more than that")
+    if saved and (run.path / DESCRIPTION).exists() and read_description(run.path).images >= config.episodes:
+        done = saved["episodes"]
+        raise ConfigError(f"{run.path} has had its {done} episodes; go on with --episodes of more than that")
     return saved
 
 
@@ -203,10 +204,10 @@ def _learn(
     before: RewardReport | None,
     saved: dict[str, Any] | None,
 ) -> None:
-    """Learn until all images were shown; there are no folder and no numbers where another process logs."""
+    """Learn until all episodes are over; there are no folder and no numbers where another process logs."""
     num_steps = plasticity_env(cast(VecEnv, model.env)).engine.num_steps
-    images_per_rollout = model.n_steps * config.num_envs
-    images = -(-config.images // images_per_rollout) * images_per_rollout
+    episodes_per_rollout = model.n_steps * config.num_envs
+    episodes = -(-config.episodes // episodes_per_rollout) * episodes_per_rollout
     bar = run is not None and config.progress and sys.stderr.isatty()
     with StopRequest(silent=run is None) as stop:
         extra = {"before": before._asdict() if before else None}
@@ -218,9 +219,9 @@ def _learn(
         if isinstance(config, LearnerConfig) and config.sigma_end is not None:
             callbacks.append(SigmaSchedule(config.sigma, config.sigma_end))
         if run is not None and config.progress and not bar:
-            callbacks.append(ProgressLines(images))
+            callbacks.append(ProgressLines(episodes))
         model.learn(
-            images * num_steps - (model.num_timesteps if saved else 0),
+            episodes * num_steps - (model.num_timesteps if saved else 0),
             callback=callbacks,
             log_interval=1,
             progress_bar=bar,
@@ -273,10 +274,10 @@ def _plan(
 ) -> str:
     spread = f"{world.size} processes, " if world.size > 1 else ""
     return (
-        f"{config.env}: {config.images} images of {dataset}, {config.num_envs} lifetimes side by side, "
-        f"{env_config.num_steps} steps an image\n"
+        f"{config.env}: {config.episodes} episodes of {dataset}, {config.num_envs} lifetimes side by side, "
+        f"{env_config.num_steps} steps an episode\n"
         f"{spread}seed {seed}, device {env_config.device}, {torch.get_num_threads()} threads\n"
-        f"run folder {run.path}" + (f", going on at {done} images" if done else "")
+        f"run folder {run.path}" + (f", going on at {done} episodes" if done else "")
     )
 
 

@@ -77,6 +77,7 @@ class EnvironmentConfig:
         unit="images",
         section="Simulation",
         ge=0,
+        was=("plastic_images",),
     )
     heldout_pool: int = setting(
         0,
@@ -85,6 +86,7 @@ class EnvironmentConfig:
         unit="images",
         section="Simulation",
         ge=0,
+        was=("judged_pool",),
     )
     heldout_shift: int = setting(
         0,
@@ -94,6 +96,7 @@ class EnvironmentConfig:
         section="Simulation",
         ge=0,
         le=27,
+        was=("judged_shift",),
     )
     common_noise: bool = setting(
         False, "Show all lifetimes the same images with the same input spikes.", section="Simulation"

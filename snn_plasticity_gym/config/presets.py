@@ -12,7 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snn_plasticity_gym.config.schema import ConfigError, build_configs, nearest, read_yaml, setting_fields, unknown
+from snn_plasticity_gym.config.schema import (
+    ConfigError,
+    build_configs,
+    current_names,
+    nearest,
+    read_yaml,
+    setting_fields,
+    unknown,
+)
 
 
 def shipped_file(kind: str, name: str) -> Path:
@@ -76,7 +84,7 @@ def read_preset(
     Raises:
         ConfigError: The file cannot be read, or something in it is wrong; one line that names the file.
     """
-    preset = read_yaml(path)
+    preset = _present(read_yaml(path), path, trainer_type, *environment_types.values(), *foreign)
     trainer_infos = {info.name: info for info in setting_fields(trainer_type)}
     if "env" in preset:
         check_name(f"environment in {path}:", preset["env"], environment_types)
@@ -100,6 +108,11 @@ def read_preset(
     if problems:
         raise ConfigError(f"{path}: {'; '.join(problems)}")
     return preset
+
+
+def _present(preset: Mapping[str, Any], path: Path, *config_types: type) -> dict[str, Any]:
+    infos = [info for config_type in config_types for info in setting_fields(config_type)]
+    return current_names(preset, infos, f"{path}: ")
 
 
 def _stray(key: str, names: Iterable[str], environment_types: Mapping[str, type], env_id: str) -> str:

@@ -27,7 +27,11 @@ class RunConfig:
     run_dir: str = setting("runs", "Folder of all runs; a run is run_dir/env/name.", section="Run")
     run_name: str = setting("", "Name of this run; made from time and seed if empty.", section="Run")
     checkpoint_every: int = setting(
-        200, "Images between checkpoints, of which the newest three stay; 0: none.", unit="images", section="Run", ge=0
+        200,
+        "Episodes between checkpoints, of which the newest three stay; 0: none.",
+        unit="episodes",
+        section="Run",
+        ge=0,
     )
     progress: bool = setting(True, "Show a progress bar (on a terminal) or progress lines (elsewhere).", section="Run")
     wandb: str = setting(
@@ -57,16 +61,22 @@ class TrainingConfig(RunConfig):
         "Settings to start from, by name or as a YAML file, e.g. a run's config.yaml; other flags win over them.",
         section="Run",
     )
-    images: int = setting(
-        600, "Images shown in all, over all lifetimes; rounded up to whole updates.", unit="images", section="Run", ge=1
+    episodes: int = setting(
+        600,
+        "Episodes shown in all, over all lifetimes, of image tasks an image each; rounded up to whole updates.",
+        unit="episodes",
+        section="Run",
+        ge=1,
+        was=("images",),
     )
     num_envs: int = setting(8, "Lifetimes simulated side by side.", unit="lifetimes", section="Run", ge=1)
     eval_episodes: int = setting(
         128,
-        "Images of the validation split shown to fresh networks before and after, without exploration; 0: none.",
-        unit="images",
+        "Episodes of held-out data shown to fresh networks before and after, without exploration; 0: none.",
+        unit="episodes",
         section="Run",
         ge=0,
+        was=("eval_images",),
     )
 
 
@@ -76,12 +86,17 @@ class SearchConfig(TrainingConfig):
 
     resume: str = setting(
         "",
-        "Folder of a run to go on with, as if it had never stopped; its settings hold, of which only images (more), "
+        "Folder of a run to go on with, as if it had never stopped; its settings hold, of which only episodes (more), "
         "checkpoint_every, data_dir, progress, wandb, tensorboard and report may change.",
         section="Run",
     )
     episodes_per_update: int = setting(
-        1, "Images shown to each lifetime between two updates.", unit="images", section="Learning", ge=1
+        1,
+        "Episodes of each lifetime between two updates.",
+        unit="episodes",
+        section="Learning",
+        ge=1,
+        was=("images_per_update",),
     )
     head_sizes: tuple[int, ...] = setting(
         (128, 128), "Neurons of the hidden layers of each policy head and of the critic.", section="Policy", ge=1
@@ -121,17 +136,17 @@ class SearchConfig(TrainingConfig):
     )
     credit_horizon: int = setting(
         1,
-        "Images whose rewards an image's return sums up, this one and those of its lifetime that follow in the "
+        "Episodes whose rewards an episode's return sums up, this one and those of its lifetime that follow in the "
         "rollout; exploration rule and evolution strategies hold a perturbation as long.",
-        unit="images",
+        unit="episodes",
         section="Credit",
         ge=1,
     )
-    gamma_lifetime: float = setting(1.0, "Discount per image in that sum.", section="Credit", gt=0, le=1)
+    gamma_lifetime: float = setting(1.0, "Discount per episode in that sum.", section="Credit", gt=0, le=1)
     credit_from: int = setting(
         0,
-        "Images of the horizon, its first ones, whose rewards do not count in that sum.",
-        unit="images",
+        "Episodes of the horizon, its first ones, whose rewards do not count in that sum.",
+        unit="episodes",
         section="Credit",
         ge=0,
     )
@@ -175,17 +190,18 @@ class LearnerConfig(SearchConfig):
     )
     learning_rate_end: float | None = setting(
         None,
-        "Learning rate to which that of front and heads goes evenly until all images are shown, the critic's in "
+        "Learning rate to which that of front and heads goes evenly until all episodes are over, the critic's in "
         "proportion; none: both stay.",
         section="Learning",
         ge=0,
     )
     events_per_episode: int = setting(
         1024,
-        "Events learned from per image, a uniform sample; 0: all. Every event changes its weight.",
+        "Events learned from per episode, a uniform sample; 0: all. Every event changes its weight.",
         unit="events",
         section="Learning",
         ge=0,
+        was=("events_per_image",),
     )
     gamma: float = setting(1.0, "Discount per time step.", section="Learning", gt=0, le=1)
     exploration: str = setting(

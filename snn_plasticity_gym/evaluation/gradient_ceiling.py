@@ -43,7 +43,7 @@ def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str,
     generator = torch.Generator().manual_seed(config.seed)
     squares = torch.zeros(num_layers, device=device)
     seen = torch.zeros(num_layers, device=device)
-    for _ in range(-(-config.images // config.num_envs)):
+    for _ in range(-(-config.episodes // config.num_envs)):
         samples, layer = _observe(env, config.events_per_episode, config.seed)
         seen += torch.bincount(layer, minlength=num_layers)
         squares += torch.bincount(layer, samples.returns.square(), minlength=num_layers).float()
@@ -56,7 +56,7 @@ def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str,
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-    return {**follows_gradient(_Prediction(network), config, env_config), "images": config.images}
+    return {**follows_gradient(_Prediction(network), config, env_config), "episodes": config.episodes}
 
 
 def follows_gradient(rule: Rule, config: CeilingConfig, env_config: GradConfig) -> dict[str, list[float]]:
@@ -75,7 +75,7 @@ def follows_gradient(rule: Rule, config: CeilingConfig, env_config: GradConfig) 
 
 def _still(config: CeilingConfig, env_config: GradConfig) -> GradConfig:
     """Return the settings under which networks stay as they are, and new ones come often."""
-    return dataclasses.replace(env_config, eta=TINY, penalty=0.0, lifetime_length=config.images_per_network)
+    return dataclasses.replace(env_config, eta=TINY, penalty=0.0, lifetime_length=config.episodes_per_network)
 
 
 def _networks(config: CeilingConfig, env_config: GradConfig) -> PlasticityVectorEnv:

@@ -86,8 +86,8 @@ def test_a_preset_of_the_judge_is_compiled_rules_and_all_and_a_network_to_train_
 
 
 def test_flags_win_and_what_a_preset_leaves_out_is_default():
-    training, environment = parse("--images=7", "--preset", "grad", "--max-rate", "0.5", "--normalize_returns=False")
-    assert (training.images, training.num_envs, training.gamma) == (7, 4, A2CConfig().gamma)
+    training, environment = parse("--episodes=7", "--preset", "grad", "--max-rate", "0.5", "--normalize_returns=False")
+    assert (training.episodes, training.num_envs, training.gamma) == (7, 4, A2CConfig().gamma)
     assert training.normalize_returns is False
     network = {"hidden_sizes": (64, 32), "layer_scalars": (0.33, 0.67, 1.0), "w_init": 6.0}
     assert environment == GradConfig(**network, max_rate=0.5, lifetime_length=8, penalty=5.0)
@@ -111,17 +111,17 @@ def test_a_preset_of_nothing_changes_nothing(write):
         ("xyzzy: 1", [], "mine.yaml: unknown setting 'xyzzy'; --help lists them"),
         ("clip_range: 0.1", [], "mine.yaml: unknown setting 'clip_range'"),
         ("penalty: 0.1", [], f"mine.yaml: penalty is a setting of {GRAD}, not of SNNPlastic-Unsup1-v0"),
-        ("images: 0", [], "mine.yaml: images must be greater than or equal to 1, got 0"),
-        ("images: 0\nn_ex: 3", [], "did you mean 'n_exc'?; images must be greater"),
-        ("images: 0", ["--images=3"], "mine.yaml: images must be"),
+        ("episodes: 0", [], "mine.yaml: episodes must be greater than or equal to 1, got 0"),
+        ("episodes: 0\nn_ex: 3", [], "did you mean 'n_exc'?; episodes must be greater"),
+        ("episodes: 0", ["--episodes=3"], "mine.yaml: episodes must be"),
         ("history_length: 200", [], "mine.yaml: history_length must be at most num_steps"),
         ("env: SNNPlastic-Grd-v0", [], f"mine.yaml: 'SNNPlastic-Grd-v0'; valid: {', '.join(ENVIRONMENTS)}; did you"),
         ("env: [1]", ["--env", GRAD], "mine.yaml: [1]; valid:"),
         ("preset: grad", [], "mine.yaml: a preset cannot start from another preset"),
-        ("- images", [], "mine.yaml must hold lines of the form `name: value`"),
-        ("images: [", [], "cannot read settings from"),
-        ("images: 3", ["--images=0"], "train: error: images must be greater than or equal to 1, got 0"),
-        ("images: 3", ["--imags=0"], "train: error: unknown flag '--imags'; did you mean '--images'?"),
+        ("- episodes", [], "mine.yaml must hold lines of the form `name: value`"),
+        ("episodes: [", [], "cannot read settings from"),
+        ("episodes: 3", ["--episodes=0"], "train: error: episodes must be greater than or equal to 1, got 0"),
+        ("episodes: 3", ["--episods=0"], "train: error: unknown flag '--episods'; did you mean '--episodes'?"),
     ],
 )
 def test_mistakes_are_answered_in_one_line(write, refusal, text: str, flags: list[str], message: str):
@@ -150,11 +150,11 @@ def test_help_names_the_presets_and_shows_their_values(capsys):
         parse("--help", "--preset=grad")
     text = capsys.readouterr().out
     assert all(f"  {name} " in text and purpose(shipped_file("preset", name)) in text for name in NAMES)
-    assert "choose with --preset" in text and "(default: 1600 images; >= 1)" in text and "--hidden_sizes" in text
+    assert "choose with --preset" in text and "(default: 1600 episodes; >= 1)" in text and "--hidden_sizes" in text
 
 
 def test_a_run_keeps_the_name_of_its_preset_and_can_be_repeated(tmp_path):
-    small = ["--images=2", "--num_envs=2", "--eval_episodes=0", "--dataset=digits", "--n_exc=8", "--num_steps=10"]
+    small = ["--episodes=2", "--num_envs=2", "--eval_episodes=0", "--dataset=digits", "--n_exc=8", "--num_steps=10"]
     flags = ["--history_length=8", "--wandb=disabled", "--no-report", "--seed=1", f"--run_dir={tmp_path}"]
     folder = train(["--preset=unsup1", *small, *flags])
     written = yaml.safe_load((folder / "config.yaml").read_text())

@@ -136,7 +136,7 @@ def test_a_run_that_breaks_says_so_in_one_line_and_leaves_the_checkpoints_before
 
     monkeypatch.setattr(on_policy.EventLearner, "step_optimizer", breaking)
     flags = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.02", "--num_envs=2"]
-    flags += ["--gain_input_exc=20", "--images=16", "--checkpoint_every=2", "--eval_episodes=0", "--wandb=disabled"]
+    flags += ["--gain_input_exc=20", "--episodes=16", "--checkpoint_every=2", "--eval_episodes=0", "--wandb=disabled"]
     flags += ["--no-report", "--no-progress", f"--run_dir={tmp_path}", "--run_name=run"]
     assert train_a2c.run_program(lambda: train_a2c.train(flags)) == 1
     (run,) = tmp_path.glob("*/run")
@@ -146,5 +146,5 @@ def test_a_run_that_breaks_says_so_in_one_line_and_leaves_the_checkpoints_before
         f"the checkpoints in {run / 'checkpoints'} are from before\n"
     )
     newest = Checkpoints(run / "checkpoints").newest()
-    assert newest["images"] == 6
+    assert newest["episodes"] == 6
     assert all(values.isfinite().all() for values in newest["learner"]["policy"].values())
