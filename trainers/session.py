@@ -6,7 +6,6 @@ import resource
 import secrets
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +19,7 @@ from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.config.training import LearnerConfig, SearchConfig, TrainingConfig
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, check_images, reward_of
+from snn_plasticity_gym.learners.arguments import keyword_settings
 from snn_plasticity_gym.learners.on_policy import EventLearner, plasticity_env
 from snn_plasticity_gym.policies.formula import FormulaNetwork
 from snn_plasticity_gym.policies.rule_files import DESCRIPTION, read_description, save_rule
@@ -44,16 +44,13 @@ from snn_plasticity_gym.utils.nonfinite import NotFiniteError
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 
-def run_training(
-    config: SearchConfig, env_config: EnvironmentConfig, algorithm: Callable[..., EventLearner], **arguments: Any
-) -> Path:
+def run_training(config: SearchConfig, env_config: EnvironmentConfig, algorithm: type[EventLearner]) -> Path:
     """Train, judge before and after, and write everything into a run folder.
 
     Args:
         config: Settings of the trainer.
         env_config: Settings of the environment.
         algorithm: `EventA2C`, `EventPPO` or `EventES`.
-        arguments: What this algorithm needs beyond the settings that all have.
 
     Returns:
         The run's folder.
@@ -65,15 +62,14 @@ def run_training(
         LostProcessError: Another process of the run has ended.
     """
     with joined_processes(env_config.device) as world:
-        return _run(world, config, env_config, algorithm, **arguments)
+        return _run(world, config, env_config, algorithm)
 
 
 def _run(
     world: World,
     config: SearchConfig,
     env_config: EnvironmentConfig,
-    algorithm: Callable[..., EventLearner],
-    **arguments: Any,
+    algorithm: type[EventLearner],
 ) -> Path:
     began = time.perf_counter()
     num_own = world.share(config.num_envs)
@@ -86,7 +82,7 @@ def _run(
     saved = _checkpoint(config, world) if config.resume else None
     start = None if saved else read_start(config, env_config)
     env = make_sb3_env(config.env, num_own, **to_dict(env_config))
-    model = algorithm("PlasticityPolicy", env, seed=seed, **_arguments(config, env_config), **arguments)
+    model = algorithm("PlasticityPolicy", env, seed=seed, **_arguments(algorithm, config, env_config))
     told = {} if start is None else begin(start, model.policy, world, config.env, env_config, seed)
     if world.rank:
         return _assist(world, model, config, saved)
@@ -229,9 +225,8 @@ def _learn(
         )
 
 
-def _arguments(config: SearchConfig, env_config: EnvironmentConfig) -> dict[str, Any]:
-    """Translate settings that several algorithms have into their arguments."""
-    same: tuple[str, ...] = ("credit_horizon", "gamma_lifetime", "credit_from")
+def _arguments(algorithm: type[EventLearner], config: SearchConfig, env_config: EnvironmentConfig) -> dict[str, Any]:
+    """Translate settings into the arguments of an algorithm."""
     policy = {
         "sigma": config.sigma,
         "hidden_sizes": config.head_sizes,
@@ -243,12 +238,9 @@ def _arguments(config: SearchConfig, env_config: EnvironmentConfig) -> dict[str,
     if isinstance(config, LearnerConfig):
         last = config.learning_rate if config.learning_rate_end is None else config.learning_rate_end
         schedules["learning_rate"] = LinearSchedule(config.learning_rate, last, end_fraction=1.0)
-        same += ("gamma", "events_per_episode", "normalize_advantage", "ent_coef", "vf_coef")
-        same += ("max_grad_norm", "loss_weighting", "normalize_returns", "nan_policy")
-        same += ("exploration", "perturb", "advantage", "mirrored", "rule_learning_rate", "baseline")
         policy["critic_lr_scale"] = config.critic_learning_rate / config.learning_rate
     return {
-        **{name: getattr(config, name) for name in same},
+        **{name: getattr(config, name) for name in keyword_settings(algorithm)},
         **schedules,
         "n_steps": config.episodes_per_update,
         "device": env_config.device,

@@ -36,7 +36,6 @@ Config = TypeVar("Config")
 TrainerConfig = TypeVar("TrainerConfig")
 
 _METAVARS = {int: "INT", float: "FLOAT", str: "TEXT"}
-_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 def parse_configs(
@@ -253,8 +252,9 @@ def _parser(infos: Sequence[SettingInfo], prog: str | None, description: str) ->
     next(iter(groups.values())).add_argument("--help", "-h", action="help", help="show this text and end")
     for info in infos:
         on: dict[str, Any] = {"nargs": "?", "const": "True"} if _is_bool(info) else {}
-        # a value stays text here, so that `schema` alone decides what is a number or a truth
-        groups[info.section].add_argument(f"--{info.name}", metavar=_metavar(info), help=_help(info), **on)
+        # a value stays text here, so that `values` alone decides what is a number or a truth
+        told = info.described.replace("%", "%%")  # argparse reads % as a placeholder
+        groups[info.section].add_argument(f"--{info.name}", metavar=_metavar(info), help=told, **on)
     return parser
 
 
@@ -262,16 +262,6 @@ def _metavar(info: SettingInfo) -> str:
     if info.kind is bool:
         return "BOOL"
     return _METAVARS.get(info.kind, "A,B,...") if not info.choices else "NAME"
-
-
-def _help(info: SettingInfo) -> str:
-    parts = info.default if isinstance(info.default, tuple) else (info.default,)
-    default = ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
-    facts = [f"default: {default or repr('')}{' ' + info.unit if info.unit and info.default is not None else ''}"]
-    if info.choices:
-        facts.append(f"one of: {', '.join(info.choices)}")
-    facts += [f"{_SIGNS[key]} {bound}" for key, bound in info.bounds]
-    return f"{info.help} ({'; '.join(facts)})".replace("%", "%%")  # argparse reads % as a placeholder
 
 
 __all__ = ["parse_configs"]

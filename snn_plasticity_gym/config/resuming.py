@@ -10,6 +10,8 @@ from snn_plasticity_gym.config.schema import ConfigError, current_names, read_ya
 
 CHANGEABLE = ("episodes", "checkpoint_every", "data_dir", "progress", "wandb", "tensorboard", "report", "resume")
 
+ADDED: Mapping[str, Any] = {"nan_policy": "raise"}  # settings that earlier versions did not have, and what they did
+
 
 def read_run(folder: str | Path, trainer_type: type, environment_types: Mapping[str, type]) -> dict[str, Any]:
     """Read the settings of a run of this program; there are no environment types if it has no environment.
@@ -30,6 +32,7 @@ def read_run(folder: str | Path, trainer_type: type, environment_types: Mapping[
     infos = [info for kind in types for info in setting_fields(kind)]
     settings = current_names(settings, infos, f"{path}: ")
     names = {info.name for info in infos}
+    settings = {name: value for name, value in ADDED.items() if name in names} | settings
     odd = sorted(names ^ settings.keys())
     if odd:
         what = ", ".join(f"{'lacks' if name in names else 'has'} {name}" for name in odd[:3])

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 _BOUNDS = {"ge": "greater than or equal to", "gt": "greater than", "le": "less than or equal to", "lt": "less than"}
+_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 _NONE_TEXTS = ("", "None", "none", "null")  # how a shell, a W&B sweep and YAML write "nothing"
 
 _short = reprlib.Repr()
@@ -58,6 +59,18 @@ class SettingInfo:
     def range(self) -> str:
         """The bounds in words, e.g. "greater than 0 and less than or equal to 1"; empty without bounds."""
         return " and ".join(f"{_BOUNDS[key]} {bound}" for key, bound in self.bounds)
+
+    @property
+    def described(self) -> str:
+        """Its help, default and limits, as the command line and docstrings show them."""
+        parts = self.default if isinstance(self.default, tuple) else (self.default,)
+        default = ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
+        unit = f" {self.unit}" if self.unit and self.default is not None else ""
+        facts = [f"default: {default or repr('')}{unit}"]
+        if self.choices:
+            facts.append(f"one of: {', '.join(self.choices)}")
+        facts += [f"{_SIGNS[key]} {bound}" for key, bound in self.bounds]
+        return f"{self.help} ({'; '.join(facts)})"
 
 
 def nearest(name: object, names: Iterable[str]) -> str | None:

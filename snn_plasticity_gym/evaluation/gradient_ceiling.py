@@ -11,6 +11,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.ceiling import CeilingConfig
 from snn_plasticity_gym.config.environments import GradConfig
+from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, reward_of
@@ -92,7 +93,7 @@ def _observe(env: PlasticityVectorEnv, events_per_episode: int, seed: int) -> tu
         env.single_action_space,
         env.engine.device,
         n_envs=env.num_envs,
-        events_per_episode=events_per_episode,
+        options=EventOptions(events_per_episode=events_per_episode),
         seed=seed,
     )
     while (events := env.events()) is not None:
