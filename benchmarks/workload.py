@@ -8,6 +8,7 @@ import torch
 from program import BenchmarkConfig
 from torch import Tensor
 
+from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer
 from snn_plasticity_gym.networks.spike_history import unpack
@@ -80,7 +81,7 @@ def rollout(env: PlasticityVectorEnv, events_per_episode: int, seed: int) -> Loc
         env.single_observation_space,  # type: ignore[arg-type]
         env.single_action_space,
         n_envs=env.num_envs,
-        events_per_episode=events_per_episode,
+        options=EventOptions(events_per_episode=events_per_episode),
         seed=seed,
     )
     while (events := env.events()) is not None:

@@ -15,7 +15,7 @@ from snn_plasticity_gym.rules.distilled import load_distilled, written_out
 from snn_plasticity_gym.trainers.report import report
 from snn_plasticity_gym.trainers.train_a2c import train
 
-SMALL = ["--preset=semi", "--dataset=digits", "--images=128", "--eval_episodes=32", "--seed=0", "--wandb=disabled"]
+SMALL = ["--preset=semi", "--dataset=digits", "--episodes=128", "--eval_episodes=32", "--seed=0", "--wandb=disabled"]
 
 
 def main(folder: str | None = None) -> Path:

@@ -100,7 +100,7 @@ class Learner:
     """Adam on minibatches, with a learning rate that falls linearly to 0.
 
     Args:
-        config: Numbers of images, minibatches, learning rate.
+        config: Numbers of episodes, minibatches, learning rate.
         model: What learns.
         train: Images to learn from.
         seed: Of the images' order and of their input spikes.
@@ -108,8 +108,8 @@ class Learner:
 
     def __init__(self, config: BPTTConfig, model: SpikingClassifier, train: ImageSet, seed: int) -> None:
         self.model = model
-        self.total = config.images or config.epochs * len(train.labels)
-        self.images = 0  # learned from so far
+        self.total = config.episodes or config.epochs * len(train.labels)
+        self.episodes = 0  # learned from so far
         self._config, self._train = config, train
         self._optimiser = torch.optim.Adam(model.weights, lr=config.learning_rate)
         self._order, self._spikes = generator_of(seed, 1), generator_of(seed, 2)
@@ -118,16 +118,16 @@ class Learner:
     def steps(self) -> Iterator[None]:
         """Take one step for each minibatch that is left; may be called once."""
         config, train, model = self._config, self._train, self.model
-        for batch in _minibatches(len(train.labels), self.total, config.batch_size, self._order, self.images):
+        for batch in _minibatches(len(train.labels), self.total, config.batch_size, self._order, self.episodes):
             for group in self._optimiser.param_groups:
-                group["lr"] = config.learning_rate * (1.0 - self.images / self.total)
+                group["lr"] = config.learning_rate * (1.0 - self.episodes / self.total)
             labels = train.labels[batch].to(model.weights[0].device)  # (B,)
             logits = model.logits(model.show(train.images[batch], self._spikes))  # (B, classes)
             loss = F.cross_entropy(logits, labels)
             self._optimiser.zero_grad()
             loss.backward()
             self._optimiser.step()
-            self.images += len(batch)
+            self.episodes += len(batch)
             self._seen += len(batch)
             self._losses += loss.item() * len(batch)
             self._hits += int((logits.argmax(dim=1) == labels).sum())
@@ -145,7 +145,7 @@ class Learner:
             "weights": [weight.detach() for weight in self.model.weights],
             "optimiser": self._optimiser.state_dict(),
             "spikes": self._spikes.bit_generator.state,
-            "images": self.images,
+            "episodes": self.episodes,
             "since": (self._seen, self._losses, self._hits),
         }
 
@@ -156,7 +156,7 @@ class Learner:
                 restore(weight, saved, f"weights of layer {number}")
         self._optimiser.load_state_dict(state["optimiser"])
         self._spikes.bit_generator.state = state["spikes"]
-        self.images = state["images"]
+        self.episodes = state["episodes" if "episodes" in state else "images"]  # as earlier versions call it
         self._seen, self._losses, self._hits = state["since"]
 
 

@@ -37,7 +37,7 @@ def run_bptt(config: BPTTConfig) -> Path:
         The run's folder.
 
     Raises:
-        ConfigError: The run folder cannot be made, or the run to resume has had its images.
+        ConfigError: The run folder cannot be made, or the run to resume has had its episodes.
         ValueError: The data are damaged, or the device does not exist.
         FileNotFoundError: The data set cannot be had.
     """
@@ -70,9 +70,9 @@ def run_bptt(config: BPTTConfig) -> Path:
         began -= saved["seconds"]
     total = learner.total
     sizes = "-".join(str(size) for size in (data.train.images[0].numel(), *config.hidden_sizes, CLASSES))
-    print(f"BPTT, {sizes}: {total} images of {data.name}, {config.num_steps} steps an image")
+    print(f"BPTT, {sizes}: {total} episodes of {data.name}, {config.num_steps} steps an episode")
     print(f"seed {seed}, device {config.device}, {torch.get_num_threads()} threads")
-    print(f"run folder {run.path}" + (f", going on at {learner.images} images" if saved else ""), flush=True)
+    print(f"run folder {run.path}" + (f", going on at {learner.episodes} episodes" if saved else ""), flush=True)
 
     try:
         _learn(config, learner, data.validation, logger, metrics, Checkpoints(run.checkpoints), began)
@@ -85,7 +85,7 @@ def run_bptt(config: BPTTConfig) -> Path:
             "validation_accuracy": validation.accuracy,
             "validation_loss": validation.loss,
             "test_episodes": min(config.eval_episodes or len(data.test.labels), len(data.test.labels)),
-            "images": total,
+            "episodes": total,
             "seconds": seconds,
             "seed": seed,
         }
@@ -110,7 +110,7 @@ def _newest(folder: str) -> dict[str, Any] | None:
     """Return the newest checkpoint of a run that is not finished; None: it begins anew."""
     run = RunFolder(folder)
     if (run.path / "result.json").exists():
-        raise ConfigError(f"{run.path} has had its images; start another run")
+        raise ConfigError(f"{run.path} has had its episodes; start another run")
     checkpoints = Checkpoints(run.checkpoints)
     checkpoints.tidy()
     return checkpoints.newest()
@@ -125,23 +125,23 @@ def _learn(
     checkpoints: Checkpoints,
     began: float,
 ) -> None:
-    """Learn from all images; log a row every `eval_every` of them and at the end, and save checkpoints likewise."""
+    """Learn from all episodes; log a row every `eval_every` of them and at the end, and save checkpoints likewise."""
     total, every = learner.total, config.checkpoint_every
-    next_row, due = next_multiple(learner.images, config.eval_every), next_multiple(learner.images, every)
+    next_row, due = next_multiple(learner.episodes, config.eval_every), next_multiple(learner.episodes, every)
     show_bar = config.progress and sys.stderr.isatty()
     with StopRequest() as stop, Progress(console=Console(stderr=True), disable=not show_bar) as bar:
-        task = bar.add_task("images", total=total, completed=learner.images)
+        task = bar.add_task("episodes", total=total, completed=learner.episodes)
         for _ in learner.steps():
-            bar.update(task, completed=learner.images)
-            if learner.images >= min(next_row, total):
-                next_row = next_multiple(learner.images, config.eval_every)
+            bar.update(task, completed=learner.episodes)
+            if learner.episodes >= min(next_row, total):
+                next_row = next_multiple(learner.episodes, config.eval_every)
                 _record(
                     config, learner, validation, logger, time.perf_counter() - began, config.progress and not show_bar
                 )
-            if stop.asked or learner.images == total or (every and learner.images >= due):
+            if stop.asked or learner.episodes == total or (every and learner.episodes >= due):
                 state = {"learner": learner.state_dict(), "rows": metrics.rows, "seconds": time.perf_counter() - began}
-                if checkpoints.attempt(learner.images, state):
-                    due = next_multiple(learner.images, every)
+                if checkpoints.attempt(learner.episodes, state):
+                    due = next_multiple(learner.episodes, every)
             if stop.asked:
                 raise KeyboardInterrupt
 
@@ -157,16 +157,16 @@ def _record(
         "train/accuracy": accuracy,
         "eval/loss": judgement.loss,
         "eval/accuracy": judgement.accuracy,
-        "time/images": learner.images,
+        "time/episodes": learner.episodes,
         "time/seconds": seconds,
         **{f"eval/rate_{layer}": rate for layer, rate in enumerate(judgement.rates, start=1)},
     }
     for key, value in row.items():
         logger.record(key, value)
-    logger.dump(learner.images * config.num_steps)
+    logger.dump(learner.episodes * config.num_steps)
     if line:
         print(
-            f"{learner.images:7d} of {learner.total} images  loss {loss:.4f}  accuracy {accuracy:.4f}  "
+            f"{learner.episodes:7d} of {learner.total} episodes  loss {loss:.4f}  accuracy {accuracy:.4f}  "
             f"validation {judgement.accuracy:.4f}  {seconds:.0f} s",
             file=sys.stderr,
             flush=True,

@@ -17,11 +17,11 @@ from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.utils.distributed import World
 
 
-class ImageCallback(BaseCallback):
-    """Acts once every so many images, at the end of a rollout.
+class EpisodeCallback(BaseCallback):
+    """Acts once every so many episodes, at the end of a rollout.
 
     Args:
-        every: Images between two actions.
+        every: Episodes between two actions.
     """
 
     def __init__(self, every: int) -> None:
@@ -29,19 +29,19 @@ class ImageCallback(BaseCallback):
         self._every = every
 
     @property
-    def images(self) -> int:
-        """Images shown so far, over all lifetimes."""
-        return images_shown(self)
+    def episodes(self) -> int:
+        """Episodes so far, over all lifetimes."""
+        return episodes_shown(self)
 
     def _on_training_start(self) -> None:
-        self._next = next_multiple(self.images, self._every)
+        self._next = next_multiple(self.episodes, self._every)
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_end(self) -> None:
-        if self.images >= self._next:
-            self._next = next_multiple(self.images, self._every)
+        if self.episodes >= self._next:
+            self._next = next_multiple(self.episodes, self._every)
             self.act()
 
     def act(self) -> None:
@@ -54,7 +54,7 @@ class SigmaSchedule(BaseCallback):
 
     Args:
         first: In the first rollout.
-        last: When all images are shown.
+        last: When all episodes are over.
     """
 
     def __init__(self, first: float, last: float) -> None:
@@ -72,14 +72,14 @@ class SigmaSchedule(BaseCallback):
 
 
 class SaveCheckpoints(BaseCallback):
-    """Saves everything between two updates, every so many images, at the end, and when the run is asked to stop.
+    """Saves everything between two updates, every so many episodes, at the end, and when the run is asked to stop.
 
     If that fails, a warning says so, and the next update tries again. Of several processes the first one writes the
     states of all.
 
     Args:
         checkpoints: Where to; None: another process writes.
-        every: Images between two checkpoints; 0: none but the last.
+        every: Episodes between two checkpoints; 0: none but the last.
         metrics: Rows of metrics.csv belong to a checkpoint; None: another process writes.
         stop: Whether the run is asked to stop.
         seconds: Time that the run has taken in earlier processes.
@@ -105,7 +105,7 @@ class SaveCheckpoints(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._first = self.num_timesteps
-        self._due = next_multiple(images_shown(self), self._every)
+        self._due = next_multiple(episodes_shown(self), self._every)
         # Stable-Baselines3 has just begun to measure time and speed.
         self.model.start_time -= int(self._before * 1e9)
         self.model._num_timesteps_at_start = 0
@@ -114,7 +114,7 @@ class SaveCheckpoints(BaseCallback):
         if self.num_timesteps == self._first:
             return
         asked = self._world.any(self._stop.asked)  # a signal reaches processes in different updates
-        if asked or self._world.any(bool(self._every) and images_shown(self) >= self._due):
+        if asked or self._world.any(bool(self._every) and episodes_shown(self) >= self._due):
             self._save()
         if asked:
             raise KeyboardInterrupt  # with the checkpoint saved
@@ -123,32 +123,32 @@ class SaveCheckpoints(BaseCallback):
         self._save()
 
     def _save(self) -> None:
-        images, model = images_shown(self), cast(EventLearner, self.model)
+        episodes, model = episodes_shown(self), cast(EventLearner, self.model)
         learners = self._world.collect(model.state_dict())
         if self._checkpoints is None or self._metrics is None:
-            self._due = next_multiple(images, self._every)
+            self._due = next_multiple(episodes, self._every)
             return
         state = {
             "learner": learners[0],
             "other_learners": learners[1:],  # those of the other processes
             "log": _pending(self.logger),
             "rows": self._metrics.rows,
-            "images": images,
+            "episodes": episodes,
             "seconds": (time.time_ns() - model.start_time) / 1e9,
             **self._extra,
         }
-        if self._checkpoints.attempt(images, state):
-            self._due = next_multiple(images, self._every)
+        if self._checkpoints.attempt(episodes, state):
+            self._due = next_multiple(episodes, self._every)
 
 
-def images_shown(callback: BaseCallback) -> int:
-    """Return the images shown so far, over all lifetimes."""
+def episodes_shown(callback: BaseCallback) -> int:
+    """Return the episodes so far, over all lifetimes."""
     return cast(EventLearner, callback.model).num_episodes
 
 
-def next_multiple(images: int, every: int) -> int:
-    """Return the first multiple of `every` beyond `images`; 0 if `every` is."""
-    return (images // every + 1) * every if every else 0
+def next_multiple(episodes: int, every: int) -> int:
+    """Return the first multiple of `every` beyond `episodes`; 0 if `every` is."""
+    return (episodes // every + 1) * every if every else 0
 
 
 def _pending(logger: Logger) -> list[tuple[str, Any, tuple[str, ...]]]:
@@ -159,11 +159,11 @@ def _pending(logger: Logger) -> list[tuple[str, Any, tuple[str, ...]]]:
     return [(name, value, tuple(logger.name_to_excluded[name])) for name, value in values.items()]
 
 
-class ProgressLines(ImageCallback):
+class ProgressLines(EpisodeCallback):
     """Prints a line now and then, where there is no terminal for a progress bar.
 
     Args:
-        total: Images of the whole run.
+        total: Episodes of the whole run.
     """
 
     def __init__(self, total: int) -> None:
@@ -175,4 +175,4 @@ class ProgressLines(ImageCallback):
         """Print how far the run is."""
         reward = self.logger.name_to_value["rollout/reward"]
         seconds = time.perf_counter() - self._began
-        print(f"{self.images:6d} of {self._total} images  reward {reward:.4g}  {seconds:.0f} s", file=sys.stderr)
+        print(f"{self.episodes:6d} of {self._total} episodes  reward {reward:.4g}  {seconds:.0f} s", file=sys.stderr)

@@ -136,7 +136,7 @@ def _conditions(run: Run) -> list[tuple[str, str]]:
     return [
         ("environment", run.env or "none"),
         ("seed", str(manifest.get("seed"))),
-        ("images", str(run.config.get("images"))),
+        ("episodes", str(run.config.get("episodes"))),
         ("data", f"{data.get('name')}, checksum {str(data.get('checksum'))[:12]}"),
         ("begun", str(manifest.get("created"))),
         ("commit", commit),

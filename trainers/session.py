@@ -6,7 +6,6 @@ import resource
 import secrets
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +19,7 @@ from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.config.training import LearnerConfig, SearchConfig, TrainingConfig
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, check_images, reward_of
+from snn_plasticity_gym.learners.arguments import keyword_settings
 from snn_plasticity_gym.learners.on_policy import EventLearner, plasticity_env
 from snn_plasticity_gym.policies.formula import FormulaNetwork
 from snn_plasticity_gym.policies.rule_files import DESCRIPTION, read_description, save_rule
@@ -45,16 +45,13 @@ from snn_plasticity_gym.utils.nonfinite import NotFiniteError
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 
-def run_training(
-    config: SearchConfig, env_config: EnvironmentConfig, algorithm: Callable[..., EventLearner], **arguments: Any
-) -> Path:
+def run_training(config: SearchConfig, env_config: EnvironmentConfig, algorithm: type[EventLearner]) -> Path:
     """Train, judge before and after, and write everything into a run folder.
 
     Args:
         config: Settings of the trainer.
         env_config: Settings of the environment.
         algorithm: `EventA2C`, `EventPPO` or `EventES`.
-        arguments: What this algorithm needs beyond the settings that all have.
 
     Returns:
         The run's folder.
@@ -66,15 +63,14 @@ def run_training(
         LostProcessError: Another process of the run has ended.
     """
     with joined_processes(env_config.device) as world:
-        return _run(world, config, env_config, algorithm, **arguments)
+        return _run(world, config, env_config, algorithm)
 
 
 def _run(
     world: World,
     config: SearchConfig,
     env_config: EnvironmentConfig,
-    algorithm: Callable[..., EventLearner],
-    **arguments: Any,
+    algorithm: type[EventLearner],
 ) -> Path:
     began = time.perf_counter()
     num_own = world.share(config.num_envs)
@@ -87,7 +83,7 @@ def _run(
     saved = _checkpoint(config, world) if config.resume else None
     start = None if saved else read_start(config, env_config)
     env = make_sb3_env(config.env, num_own, **to_dict(env_config))
-    model = algorithm("PlasticityPolicy", env, seed=seed, **_arguments(config, env_config), **arguments)
+    model = algorithm("PlasticityPolicy", env, seed=seed, **_arguments(algorithm, config, env_config))
     told = {} if start is None else begin(start, model.policy, world, config.env, env_config, seed)
     if world.rank:
         return _assist(world, model, config, saved)
@@ -104,7 +100,7 @@ def _run(
     metrics = MetricsCSV(run.metrics_csv, saved["rows"] if saved else 0)
     writer = start_wandb(config.wandb, run, settings, config.wandb_project, resumed=bool(config.resume))
     model.set_logger(make_logger(run, metrics, writer, tensorboard_writer(run, config.tensorboard)))
-    print(_plan(config, task, env_config, seed, world, run, saved["images"] if saved else 0), flush=True)
+    print(_plan(config, task, env_config, seed, world, run, saved["episodes"] if saved else 0), flush=True)
     if told:
         print(imitation_line(config.init_rule, told), flush=True)
         for name, value in told.items():
@@ -136,14 +132,14 @@ def _run(
         raise OSError(f"cannot write {run.final}: {error.strerror or error}; go on with --resume={run.path}") from error
     after = _judge(model, config, env_config)
     reports = {name: report.as_dict() for name, report in (("before", before), ("after", after)) if report}
-    images = model.num_episodes
+    episodes = model.num_episodes
     save_rule(
         run.path,
         model.policy.rule,
         model.policy.architecture,
         groups=plasticity_env(env).engine.heads,
         history_length=env_config.history_length,
-        images=images,
+        images=episodes,
         config=settings,
         metrics=reports,
         versions=package_versions(),
@@ -191,8 +187,9 @@ def _newest(config: SearchConfig) -> dict[str, Any] | None:
     checkpoints = Checkpoints(run.checkpoints)
     checkpoints.tidy()
     saved = checkpoints.newest()
-    if saved and (run.path / DESCRIPTION).exists() and read_description(run.path).images >= config.images:
-        raise ConfigError(f"{run.path} has had its {saved['images']} images; go on with --images of more than that")
+    if saved and (run.path / DESCRIPTION).exists() and read_description(run.path).images >= config.episodes:
+        done = saved["episodes"]
+        raise ConfigError(f"{run.path} has had its {done} episodes; go on with --episodes of more than that")
     return saved
 
 
@@ -204,10 +201,10 @@ def _learn(
     before: RewardReport | None,
     saved: dict[str, Any] | None,
 ) -> None:
-    """Learn until all images were shown; there are no folder and no numbers where another process logs."""
+    """Learn until all episodes are over; there are no folder and no numbers where another process logs."""
     num_steps = plasticity_env(cast(VecEnv, model.env)).engine.num_steps
-    images_per_rollout = model.n_steps * config.num_envs
-    images = -(-config.images // images_per_rollout) * images_per_rollout
+    episodes_per_rollout = model.n_steps * config.num_envs
+    episodes = -(-config.episodes // episodes_per_rollout) * episodes_per_rollout
     bar = run is not None and config.progress and sys.stderr.isatty()
     with StopRequest(silent=run is None) as stop:
         extra = {"before": before._asdict() if before else None}
@@ -219,20 +216,19 @@ def _learn(
         if isinstance(config, LearnerConfig) and config.sigma_end is not None:
             callbacks.append(SigmaSchedule(config.sigma, config.sigma_end))
         if run is not None and config.progress and not bar:
-            callbacks.append(ProgressLines(images))
+            callbacks.append(ProgressLines(episodes))
         model.learn(
-            images * num_steps - (model.num_timesteps if saved else 0),
+            episodes * num_steps - (model.num_timesteps if saved else 0),
             callback=callbacks,
             log_interval=1,
             progress_bar=bar,
             reset_num_timesteps=saved is None,
-            episodes=images,
+            episodes=episodes,
         )
 
 
-def _arguments(config: SearchConfig, env_config: EnvironmentConfig) -> dict[str, Any]:
-    """Translate settings that several algorithms have into their arguments."""
-    same: tuple[str, ...] = ("credit_horizon", "gamma_lifetime", "credit_from")
+def _arguments(algorithm: type[EventLearner], config: SearchConfig, env_config: EnvironmentConfig) -> dict[str, Any]:
+    """Translate settings into the arguments of an algorithm."""
     policy = {
         "sigma": config.sigma,
         "hidden_sizes": config.head_sizes,
@@ -244,12 +240,9 @@ def _arguments(config: SearchConfig, env_config: EnvironmentConfig) -> dict[str,
     if isinstance(config, LearnerConfig):
         last = config.learning_rate if config.learning_rate_end is None else config.learning_rate_end
         schedules["learning_rate"] = LinearSchedule(config.learning_rate, last, end_fraction=1.0)
-        same += ("gamma", "events_per_episode", "normalize_advantage", "ent_coef", "vf_coef")
-        same += ("max_grad_norm", "loss_weighting", "normalize_returns", "nan_policy")
-        same += ("exploration", "perturb", "advantage", "mirrored", "rule_learning_rate", "baseline")
         policy["critic_lr_scale"] = config.critic_learning_rate / config.learning_rate
     return {
-        **{name: getattr(config, name) for name in same},
+        **{name: getattr(config, name) for name in keyword_settings(algorithm)},
         **schedules,
         "n_steps": config.episodes_per_update,
         "device": env_config.device,
@@ -275,10 +268,10 @@ def _plan(
 ) -> str:
     spread = f"{world.size} processes, " if world.size > 1 else ""
     return (
-        f"{config.env}: {config.images} episodes of {task.source}, {config.num_envs} lifetimes side by side, "
+        f"{config.env}: {config.episodes} episodes of {task.source}, {config.num_envs} lifetimes side by side, "
         f"{task.num_steps} steps an episode{'' if task.open_loop else ' at most'}\n"
         f"{spread}seed {seed}, device {env_config.device}, {torch.get_num_threads()} threads\n"
-        f"run folder {run.path}" + (f", going on at {done} images" if done else "")
+        f"run folder {run.path}" + (f", going on at {done} episodes" if done else "")
     )
 
 

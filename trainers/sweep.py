@@ -157,7 +157,7 @@ def _options(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, dict[s
     """The options, and the settings after --, as parameters of one value."""
     parser = argparse.ArgumentParser(
         description="Run a W&B sweep file without a server, one run after the other.",
-        epilog="Settings after -- replace those of the file in every run, e.g. -- --images=100 --dataset=digits",
+        epilog="Settings after -- replace those of the file in every run, e.g. -- --episodes=100 --dataset=digits",
     )
     parser.add_argument("file", help="a sweep of trainers/sweeps by its name, or the path of a YAML file")
     parser.add_argument("--count", type=int, help="number of runs; a grid ends by itself")

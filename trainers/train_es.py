@@ -21,7 +21,7 @@ def train(argv: Sequence[str] | None = None) -> Path:
     from snn_plasticity_gym.learners.evolution import EventES
     from snn_plasticity_gym.trainers.session import run_training
 
-    return run_training(config, env_config, EventES, covariance=config.covariance)
+    return run_training(config, env_config, EventES)
 
 
 def main() -> int:

@@ -21,16 +21,7 @@ def train(argv: Sequence[str] | None = None) -> Path:
     from snn_plasticity_gym.learners.ppo import EventPPO
     from snn_plasticity_gym.trainers.session import run_training
 
-    return run_training(
-        config,
-        env_config,
-        EventPPO,
-        clip_range=config.clip_range,
-        n_epochs=config.n_epochs,
-        batch_size=config.batch_size,
-        advantage_scope=config.advantage_scope,
-        target_kl=config.target_kl,
-    )
+    return run_training(config, env_config, EventPPO)
 
 
 def main() -> int:

@@ -34,6 +34,7 @@ class EnvironmentConfig:
         unit="episodes",
         section="Simulation",
         ge=0,
+        was=("plastic_images",),
     )
     common_noise: bool = setting(
         False, "Show all lifetimes the same: images and input spikes, or starts of a world.", section="Simulation"

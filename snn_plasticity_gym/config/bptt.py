@@ -26,7 +26,14 @@ class BPTTConfig(RunConfig):
     )
     checkpoint_every: int = 50_000
     epochs: int = setting(15, "Passes over the training images.", unit="epochs", section="Run", ge=1)
-    images: int = setting(0, "Images shown in all, instead of epochs; 0: epochs.", unit="images", section="Run", ge=0)
+    episodes: int = setting(
+        0,
+        "Episodes in all, an image each, instead of epochs; 0: epochs.",
+        unit="episodes",
+        section="Run",
+        ge=0,
+        was=("images",),
+    )
     eval_every: int = setting(
         50_000,
         "Images between two rows of metrics, each with an evaluation on validation images.",
@@ -35,7 +42,12 @@ class BPTTConfig(RunConfig):
         ge=1,
     )
     eval_episodes: int = setting(
-        0, "Validation images of an evaluation, and test images at the end; 0: all.", unit="images", section="Run", ge=0
+        0,
+        "Validation images of an evaluation, and test images at the end; 0: all.",
+        unit="images",
+        section="Run",
+        ge=0,
+        was=("eval_images",),
     )
 
     dataset: str = setting(

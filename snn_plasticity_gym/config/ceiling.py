@@ -10,10 +10,26 @@ class CeilingConfig:
     """Predict the gradient from local states, with supervision: the ceiling for rules learned by reward."""
 
     env: str = setting("SNNPlastic-Grad-v0", "Environment; only this one has gradients.", section="Run")
-    images: int = setting(1600, "Images of the training split to learn from.", unit="images", section="Run", ge=1)
-    eval_episodes: int = setting(160, "Held-out images to measure on.", unit="images", section="Run", ge=1)
+    episodes: int = setting(
+        1600,
+        "Episodes to learn from, an image of the training split each.",
+        unit="episodes",
+        section="Run",
+        ge=1,
+        was=("images",),
+    )
+    eval_episodes: int = setting(
+        160,
+        "Episodes to measure on, a held-out image each.",
+        unit="episodes",
+        section="Run",
+        ge=1,
+        was=("eval_images",),
+    )
     num_envs: int = setting(16, "Fresh networks side by side.", unit="networks", section="Run", ge=1)
-    images_per_network: int = setting(4, "Images shown to a network before a new one is grown.", section="Run", ge=1)
+    episodes_per_network: int = setting(
+        4, "Episodes of a network before a new one is grown.", section="Run", ge=1, was=("images_per_network",)
+    )
     rules: tuple[str, ...] = setting(
         (),
         "Rules to measure on the same networks and images, named as in evaluate.py: by the name of a hand-written one, "
@@ -22,7 +38,9 @@ class CeilingConfig:
     )
     seed: int = setting(0, "Seed of everything.", section="Run", ge=0)
     learning_rate: float = setting(1e-3, "Learning rate (Adam).", section="Learning", gt=0)
-    events_per_episode: int = setting(4096, "Events learned from per image; 0: all.", section="Learning", ge=0)
+    events_per_episode: int = setting(
+        4096, "Events learned from per episode; 0: all.", section="Learning", ge=0, was=("events_per_image",)
+    )
     batch_size: int = setting(4096, "Events of a minibatch.", unit="events", section="Learning", ge=1)
     n_epochs: int = setting(2, "Passes over the events of a rollout.", section="Learning", ge=1)
     threads: int = setting(1, "CPU threads of torch; 0: as many as torch takes.", section="Machine", ge=0)

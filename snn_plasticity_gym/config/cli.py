@@ -22,13 +22,20 @@ from typing import Any, NoReturn, TypeVar, cast
 from snn_plasticity_gym.config.launch import let_first_speak
 from snn_plasticity_gym.config.presets import check_name, purpose, read_preset, shipped_file, shipped_files
 from snn_plasticity_gym.config.resuming import read_run, refuse_changes
-from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, build_configs, nearest, setting_fields, unknown
+from snn_plasticity_gym.config.schema import (
+    ConfigError,
+    SettingInfo,
+    build_configs,
+    current_names,
+    nearest,
+    setting_fields,
+    unknown,
+)
 
 Config = TypeVar("Config")
 TrainerConfig = TypeVar("TrainerConfig")
 
 _METAVARS = {int: "INT", float: "FLOAT", str: "TEXT"}
-_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 def parse_configs(
@@ -63,7 +70,7 @@ def parse_configs(
         assert not clash, f"{trainer_type.__name__} and the settings of {env_id} share names: {sorted(clash)}"
 
     everything = [*trainer_infos.values(), *(i for t in environment_types.values() for i in setting_fields(t))]
-    argv = _normalise(argv, {info.name: info for info in everything})
+    argv = _normalise(argv, {info.name: info for info in everything}, prog)
     env_id, preset = _choices(argv, trainer_type, environment_types, foreign, prog)
     types = (trainer_type, environment_types[env_id])
     before = build_configs(preset, *types)
@@ -89,7 +96,7 @@ def parse_config(config_type: type[Config], argv: Sequence[str] | None = None, *
     infos = setting_fields(config_type)
     summary = (inspect.getdoc(config_type) or "").partition("\n")[0]
     parser = _parser(infos, prog, f"{summary}\n\nDashes and underscores are the same; --no-NAME turns NAME off.")
-    argv = _normalise(list(sys.argv[1:] if argv is None else argv), {info.name: info for info in infos})
+    argv = _normalise(list(sys.argv[1:] if argv is None else argv), {info.name: info for info in infos}, prog)
     flags = _read(parser, argv, lambda token: _stray(token, infos, {}, ""))
     if not flags.get("resume"):
         return cast(Config, parser.build(flags, config_type)[0])
@@ -132,24 +139,33 @@ class _Parser(argparse.ArgumentParser):
             self.error(str(error))
 
 
-def _normalise(argv: Sequence[str], infos: Mapping[str, SettingInfo]) -> list[str]:
-    """Write every known flag as argparse wants it: `--name=value` or `--name`, with underscores.
+def _normalise(argv: Sequence[str], infos: Mapping[str, SettingInfo], prog: str | None) -> list[str]:
+    """Write every known flag as argparse wants it: `--name=value` or `--name`, with underscores and its present name.
 
     Joining a value to its flag lets values begin with a minus: argparse takes `-1e-3` for a flag.
     """
-    tokens = []
+    new_names = {old: info.name for info in infos.values() for old in info.was if old not in infos}
+    tokens, given = [], {}
     indices = iter(range(len(argv)))
     for index in indices:
         flag, equals, value = argv[index].partition("=")
         name = flag[2:].replace("-", "_")
-        if not flag.startswith("--") or flag == "--":
+        off = name.startswith("no_") and name not in infos and name not in new_names
+        asked = name[3:] if off else name
+        present = new_names.get(asked, asked)
+        if not flag.startswith("--") or present not in infos or (off and (equals or not _is_bool(infos[present]))):
             tokens.append(argv[index])
             continue
-        if name.startswith("no_") and name not in infos and _is_bool(infos.get(name[3:])) and not equals:
-            name, equals, value = name[3:], "=", "False"
-        elif name in infos and not equals and index + 1 < len(argv) and not argv[index + 1].startswith("--"):
+        given[asked] = value
+        if off:
+            equals, value = "=", "False"
+        elif not equals and index + 1 < len(argv) and not argv[index + 1].startswith("--"):
             equals, value = "=", argv[next(indices)]
-        tokens.append(f"--{name}{equals}{value}" if name in infos else argv[index])
+        tokens.append(f"--{present}{equals}{value}")
+    try:
+        current_names(given, infos.values())
+    except ConfigError as error:
+        _Parser(prog=prog, add_help=False).error(str(error))
     return tokens
 
 
@@ -236,8 +252,9 @@ def _parser(infos: Sequence[SettingInfo], prog: str | None, description: str) ->
     next(iter(groups.values())).add_argument("--help", "-h", action="help", help="show this text and end")
     for info in infos:
         on: dict[str, Any] = {"nargs": "?", "const": "True"} if _is_bool(info) else {}
-        # a value stays text here, so that `schema` alone decides what is a number or a truth
-        groups[info.section].add_argument(f"--{info.name}", metavar=_metavar(info), help=_help(info), **on)
+        # a value stays text here, so that `values` alone decides what is a number or a truth
+        told = info.described.replace("%", "%%")  # argparse reads % as a placeholder
+        groups[info.section].add_argument(f"--{info.name}", metavar=_metavar(info), help=told, **on)
     return parser
 
 
@@ -245,16 +262,6 @@ def _metavar(info: SettingInfo) -> str:
     if info.kind is bool:
         return "BOOL"
     return _METAVARS.get(info.kind, "A,B,...") if not info.choices else "NAME"
-
-
-def _help(info: SettingInfo) -> str:
-    parts = info.default if isinstance(info.default, tuple) else (info.default,)
-    default = ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
-    facts = [f"default: {default or repr('')}{' ' + info.unit if info.unit and info.default is not None else ''}"]
-    if info.choices:
-        facts.append(f"one of: {', '.join(info.choices)}")
-    facts += [f"{_SIGNS[key]} {bound}" for key, bound in info.bounds]
-    return f"{info.help} ({'; '.join(facts)})".replace("%", "%%")  # argparse reads % as a placeholder
 
 
 __all__ = ["parse_configs"]

@@ -35,7 +35,12 @@ class EvaluateConfig:
     )
     networks: int = setting(3, "Networks for each rule, the same for all.", unit="networks", section="Run", ge=1)
     train_episodes: int = setting(
-        1000, "Images of the training split that each network learns from.", unit="images", section="Run", ge=0
+        1000,
+        "Episodes that each network learns from, an image of the training split each.",
+        unit="episodes",
+        section="Run",
+        ge=0,
+        was=("train_images",),
     )
     label_images: int = setting(
         1000,
@@ -52,7 +57,14 @@ class EvaluateConfig:
         section="Run",
         ge=1,
     )
-    test_episodes: int = setting(1000, "Held-out images of each test; 0: all.", unit="images", section="Run", ge=0)
+    test_episodes: int = setting(
+        1000,
+        "Episodes of each test, a held-out image each; 0: all.",
+        unit="episodes",
+        section="Run",
+        ge=0,
+        was=("test_images",),
+    )
     test_split: str = setting(
         "validation", "Where they come from; choose by validation, report test.", section="Run", choices=TEST_SPLITS
     )

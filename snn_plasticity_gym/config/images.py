@@ -57,6 +57,7 @@ class ImageConfig(EnvironmentConfig):
         unit="images",
         section="Simulation",
         ge=0,
+        was=("judged_pool",),
     )
     heldout_shift: int = setting(
         0,
@@ -66,6 +67,7 @@ class ImageConfig(EnvironmentConfig):
         section="Simulation",
         ge=0,
         le=27,
+        was=("judged_shift",),
     )
 
     def check(self) -> None:

@@ -1,18 +1,29 @@
 """Presets: YAML files of settings that a program starts from, as `--preset NAME`; flags win over them.
 
-A preset has lines `name: value`, and first a comment that says what it is for. It may have any setting of the program
-and of its environment, and nothing else, but what trainers and the judge of rules say of themselves is left aside by
-the other, which takes the environment alone. The config.yaml of a run is a preset, too: it repeats the run.
+A preset has lines `name: value`, and first a comment that says what it is for. With `base:`, the name of another preset
+or the path of a YAML file, seen from its own folder, it takes all settings from that one, and holds only what differs.
+It may have any setting of the program and of its environment, and nothing else, but what trainers and the judge of
+rules say of themselves is left aside by the other, which takes the environment alone. The config.yaml of a run is a
+preset, too: it repeats the run.
 """
 
 from __future__ import annotations
 
 import importlib.resources
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snn_plasticity_gym.config.schema import ConfigError, build_configs, nearest, read_yaml, setting_fields, unknown
+from snn_plasticity_gym.config.schema import (
+    ConfigError,
+    build_configs,
+    current_names,
+    nearest,
+    read_yaml,
+    setting_fields,
+    unknown,
+)
 
 
 def shipped_file(kind: str, name: str) -> Path:
@@ -25,8 +36,9 @@ def shipped_file(kind: str, name: str) -> Path:
     Raises:
         ConfigError: There is no such name; the line lists those that there are.
     """
-    if Path(name).suffix in (".yaml", ".yml") or Path(name).name != name:
-        return Path(name)
+    path = Path(os.path.expanduser(name))
+    if path.suffix in (".yaml", ".yml") or path.name != name:
+        return path
     files = {path.stem: path for path in shipped_files(kind)}
     check_name(kind, name, files, "or the path of a YAML file")
     return files[name]
@@ -76,7 +88,7 @@ def read_preset(
     Raises:
         ConfigError: The file cannot be read, or something in it is wrong; one line that names the file.
     """
-    preset = read_yaml(path)
+    preset = _with_bases(path, trainer_type, *environment_types.values(), *foreign)
     trainer_infos = {info.name: info for info in setting_fields(trainer_type)}
     if "env" in preset:
         check_name(f"environment in {path}:", preset["env"], environment_types)
@@ -91,7 +103,7 @@ def read_preset(
     if len(strays) > 1:
         problems.append(f"as wrong: {', '.join(strays[1:4])}{', ...' if len(strays) > 4 else ''}")
     if "preset" in preset and len(preset) < len(names):  # a run's config.yaml is complete, whatever it began from
-        problems.append("a preset cannot start from another preset")
+        problems.append("a preset starts from another one by `base: NAME`, not by preset")
     try:
         known = {key: value for key, value in preset.items() if key in names}
         build_configs(known, trainer_type, environment_types[env_id])
@@ -100,6 +112,25 @@ def read_preset(
     if problems:
         raise ConfigError(f"{path}: {'; '.join(problems)}")
     return preset
+
+
+def _with_bases(path: Path, *config_types: type) -> dict[str, Any]:
+    """Return the settings of a preset over those of its base, and so on, by their present names."""
+    infos = [info for config_type in config_types for info in setting_fields(config_type)]
+    files, layers = [path], [current_names(read_yaml(path), infos, f"{path}: ")]
+    while "base" in layers[-1]:
+        file, base = files[-1], layers[-1].pop("base")
+        if not isinstance(base, str) or not base:
+            raise ConfigError(f"{file}: base must be the name of a preset or the path of a YAML file, got {base!r}")
+        try:
+            files.append(file.parent / shipped_file("preset", base))  # the path of a shipped one is absolute
+            if files[-1].resolve() in [known.resolve() for known in files[:-1]]:
+                way = " -> ".join(known.name for known in files)
+                raise ConfigError(f"a preset cannot be its own base, got {way}")
+            layers.append(current_names(read_yaml(files[-1]), infos, f"{files[-1]}: "))
+        except ConfigError as error:
+            raise ConfigError(f"{file}: base: {error}") from error
+    return {name: value for layer in reversed(layers) for name, value in layer.items()}
 
 
 def _stray(key: str, names: Iterable[str], environment_types: Mapping[str, type], env_id: str) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snn_plasticity_gym.config.schema import ConfigError, read_yaml, setting_fields, to_dict
+from snn_plasticity_gym.config.schema import ConfigError, current_names, read_yaml, setting_fields, to_dict
 
-CHANGEABLE = ("images", "checkpoint_every", "data_dir", "progress", "wandb", "tensorboard", "report", "resume")
+CHANGEABLE = ("episodes", "checkpoint_every", "data_dir", "progress", "wandb", "tensorboard", "report", "resume")
+
+ADDED: Mapping[str, Any] = {"nan_policy": "raise"}  # settings that earlier versions did not have, and what they did
 
 
 def read_run(folder: str | Path, trainer_type: type, environment_types: Mapping[str, type]) -> dict[str, Any]:
@@ -27,7 +29,10 @@ def read_run(folder: str | Path, trainer_type: type, environment_types: Mapping[
         if env_id not in environment_types:
             raise ConfigError(f"{path} is no configuration of a run: its env is {env_id}")
         types.append(environment_types[env_id])
-    names = {info.name for kind in types for info in setting_fields(kind)}
+    infos = [info for kind in types for info in setting_fields(kind)]
+    settings = current_names(settings, infos, f"{path}: ")
+    names = {info.name for info in infos}
+    settings = {name: value for name, value in ADDED.items() if name in names} | settings
     odd = sorted(names ^ settings.keys())
     if odd:
         what = ", ".join(f"{'lacks' if name in names else 'has'} {name}" for name in odd[:3])
@@ -41,18 +46,19 @@ def refuse_changes(before: Sequence[Any], after: Sequence[Any], longer: bool = T
     Args:
         before: Configurations of the run.
         after: Those that the flags lead to.
-        longer: Whether more images can be asked for.
+        longer: Whether more episodes can be asked for.
 
     Raises:
         ConfigError: In one line.
     """
     old = {name: value for config in before for name, value in to_dict(config).items()}
     new = {name: value for config in after for name, value in to_dict(config).items()}
-    changeable = [name for name in CHANGEABLE if name in old and (longer or name != "images")]
+    changeable = [name for name in CHANGEABLE if name in old and (longer or name != "episodes")]
     changed = [name for name in old if new[name] != old[name] and name not in changeable]
     if changed:
         what = "; ".join(f"{name} is {old[name]!r} in the run, got {new[name]!r}" for name in changed)
         allowed = ", ".join(name for name in changeable if name != "resume")
         raise ConfigError(f"--resume goes on with a run's own settings: {what}; only {allowed} may change")
-    if new["images"] < old["images"]:
-        raise ConfigError(f"images must be at least the {old['images']} of the run to resume, got {new['images']}")
+    least, asked = old["episodes"], new["episodes"]
+    if asked < least:
+        raise ConfigError(f"episodes must be at least the {least} of the run to resume, got {asked}")

@@ -6,69 +6,30 @@ A configuration is a class of typed settings, each with its default, its help an
     class Example:
         num_steps: int = setting(100, "Time steps an image is shown (T).", unit="steps", section="Simulation", ge=1)
 
-The standard library makes the class, pydantic checks the values. A wrong value is a `ConfigError` of one line
-that names every bad argument. This module imports no torch.
+The standard library makes the class, `values` checks what is given. A wrong value is a `ConfigError` of one line
+that names every bad argument. A setting may have been called otherwise before (`was`): an old name is taken with a
+warning that says the new one. This module imports no torch.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import inspect
-import json as json_module
-import reprlib
-import types
+import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
-import numpy as np
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import dataclass_transform
+
+from snn_plasticity_gym.config.values import ConfigError, SettingInfo, checked, from_text, nearest, one_line, unknown
 
 ConfigType = TypeVar("ConfigType")
 
-_BOUNDS = {"ge": "greater than or equal to", "gt": "greater than", "le": "less than or equal to", "lt": "less than"}
-_NONE_TEXTS = ("", "None", "none", "null")  # how a shell, a W&B sweep and YAML write "nothing"
-
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 80
-
-
-class ConfigError(ValueError):
-    """One line: what was given, what is allowed, how to mend it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class SettingInfo:
-    """What is known about one setting; flags, sweeps and tables in the documentation are written from this."""
-
-    name: str
-    type: Any  # as annotated, e.g. int, float | None, tuple[float, ...]
-    default: Any
-    help: str
-    unit: str = ""
-    section: str = ""
-    choices: tuple[str, ...] = ()
-    bounds: tuple[tuple[str, float], ...] = ()  # e.g. (("ge", 1), ("lt", 10)); of a tuple, they hold for each element
-    json: bool = False  # a text that holds a JSON object; a mapping is written as one
-
-    @property
-    def optional(self) -> bool:
-        """Whether None is a value of this setting."""
-        return type(None) in get_args(self.type)
-
-    @property
-    def kind(self) -> Any:
-        """The type without None, e.g. float for `float | None`."""
-        return _kind(self.type)
-
-    @property
-    def range(self) -> str:
-        """The bounds in words, e.g. "greater than 0 and less than or equal to 1"; empty without bounds."""
-        return " and ".join(f"{_BOUNDS[key]} {bound}" for key, bound in self.bounds)
+_logger = logging.getLogger("snn_plasticity_gym")
 
 
 def setting(
@@ -83,6 +44,9 @@ def setting(
     lt: float | None = None,
     choices: Sequence[str] | None = None,
     json: bool = False,
+    was: Sequence[str] = (),
+    basic: bool = False,
+    path: bool = False,
 ) -> Any:
     """Declare one setting of a configuration class.
 
@@ -97,12 +61,15 @@ def setting(
         lt: The value must be less than this.
         choices: Names a text setting may take.
         json: The text is a JSON object; a mapping is taken, too, and written as one.
+        was: Earlier names, under which old files, flags and calls may still give it.
+        basic: Whether `--help` shows it; `--help all` shows every setting.
+        path: Whether it is a path, of which a leading ~ is the user's home.
     """
     limits = {"ge": ge, "gt": gt, "le": le, "lt": lt}
     bounds = tuple((key, bound) for key, bound in limits.items() if bound is not None)
-    names = tuple(choices or ())
-    info = {"help": help, "unit": unit, "section": section, "choices": names, "bounds": bounds, "json": json}
-    return dataclasses.field(default=default, metadata=info)
+    info = {"help": help, "unit": unit, "section": section, "choices": tuple(choices or ()), "bounds": bounds}
+    marks = {"json": json, "was": tuple(was), "basic": basic, "path": path}
+    return dataclasses.field(default=default, metadata=info | marks)
 
 
 # `setting` is no field specifier here: type checkers read only keyword defaults of those, and would call every field
@@ -126,15 +93,18 @@ def config_class(cls: type[ConfigType]) -> type[ConfigType]:
         assert "help" in field.metadata, f"{cls.__name__}.{field.name}: declare it with setting(default, help)"
         info = SettingInfo(name=field.name, type=hints[field.name], default=field.default, **field.metadata)
         assert not info.choices or info.kind is str, f"{cls.__name__}.{field.name}: choices are for str settings"
+        assert not info.path or info.kind in (str, tuple[str, ...]), f"{cls.__name__}.{field.name}: a path is a text"
         default, problem = checked(info, field.default)
         assert not problem, f"{cls.__name__}: the default of {problem}"
         declared.append(dataclasses.replace(info, default=default))
-    made.__settings__ = tuple(declared)
+    inherited = [info.name for base in cls.__bases__ for info in getattr(base, "__settings__", ())]
+    order = list(dict.fromkeys([*inherited, *(info.name for info in declared)]))
+    made.__settings__ = tuple(sorted(declared, key=lambda info: order.index(info.name)))
     assign = made.__init__
 
     @functools.wraps(assign)
     def __init__(self: Any, **values: Any) -> None:
-        clean, problems = _validate(made, values)
+        clean, problems = _validate(made, current_names(values, setting_fields(made)))
         if problems:
             raise ConfigError("; ".join(problems))
         assign(self, **clean)
@@ -144,7 +114,7 @@ def config_class(cls: type[ConfigType]) -> type[ConfigType]:
             except ConfigError:
                 raise
             except ValueError as error:
-                raise ConfigError(_one_line(str(error))) from error
+                raise ConfigError(one_line(str(error))) from error
 
     made.__init__ = __init__
     return made
@@ -161,6 +131,33 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
+def current_names(values: Mapping[str, Any], infos: Iterable[SettingInfo], where: str = "") -> dict[str, Any]:
+    """Give values by the present names of their settings; of old names a warning of one line says the new ones.
+
+    Args:
+        values: Values by name; names that no setting has stay.
+        infos: The settings.
+        where: What the warning and the error begin with, e.g. the name of a file.
+
+    Raises:
+        ConfigError: A setting is given twice, under different names.
+    """
+    infos = list(infos)
+    names = {info.name for info in infos}
+    new_names = {old: info.name for info in infos for old in info.was if old not in names}
+    old_names = [name for name in values if name in new_names]
+    counts = Counter(new_names.get(name, name) for name in values)
+    for old in old_names:
+        new = new_names[old]
+        if counts[new] > 1:
+            both = " and ".join(name for name in values if new_names.get(name, name) == new)
+            raise ConfigError(f"{where}{old} is an old name of {new}; give {new} alone, got {both}")
+    if old_names:
+        told = ", ".join(f"{old} is now called {new_names[old]}" for old in old_names)
+        _logger.warning("%s%s; the old name%s still taken", where, told, " is" if len(old_names) == 1 else "s are")
+    return {new_names.get(name, name): value for name, value in values.items()}
+
+
 def build_configs(values: Mapping[str, Any], *config_types: type) -> tuple[Any, ...]:
     """Build one configuration per class from one flat mapping, e.g. of flags or of a YAML file.
 
@@ -175,8 +172,9 @@ def build_configs(values: Mapping[str, Any], *config_types: type) -> tuple[Any, 
         ConfigError: An unknown name, or values that are not allowed; one line for all classes together.
     """
     infos = {info.name: info for config_type in config_types for info in setting_fields(config_type)}
+    values = current_names(values, infos.values())
     problems = [unknown("argument", name, infos) for name in values if name not in infos]
-    parsed = {name: _from_text(infos[name], value) for name, value in values.items() if name in infos}
+    parsed = {name: from_text(infos[name], value) for name, value in values.items() if name in infos}
     configs = []
     for config_type in config_types:
         own = [info.name for info in setting_fields(config_type)]
@@ -198,27 +196,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(_one_line(f"cannot read settings from {path}: {error}")) from error
+        raise ConfigError(one_line(f"cannot read settings from {path}: {error}")) from error
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise ConfigError(f"{path} must hold lines of the form `name: value`")
     return values
-
-
-def nearest(name: object, names: Iterable[str]) -> str | None:
-    """The name that was probably meant, or None; upper and lower case do not count."""
-    by_lower = {candidate.lower(): candidate for candidate in names}
-    found = difflib.get_close_matches(str(name).lower(), by_lower, n=1)
-    return by_lower[found[0]] if found else None
-
-
-def unknown(what: str, name: str, names: Iterable[str]) -> str:
-    """Message for a name that does not exist: the nearest one, or all of them where nothing is near."""
-    names = list(names)
-    near = nearest(name, names)
-    remedy = f"did you mean {near!r}?" if near else f"valid names: {', '.join(names) or 'none'}"
-    return f"unknown {what} {_short.repr(name)}; {remedy}"
 
 
 def _inherit_settings(cls: type) -> None:
@@ -252,121 +235,13 @@ def _validate(config_type: type, values: Mapping[str, Any]) -> tuple[dict[str, A
     return clean, problems
 
 
-def checked(info: SettingInfo, given: Any) -> tuple[Any, str]:
-    """The value in its plain Python type, and what is wrong with it (empty if nothing is)."""
-    if info.json:
-        given, problem = _json_text(info.name, given)
-        if problem:
-            return given, problem
-    try:
-        value = _adapter(info.type, info.bounds).validate_python(_plain(given), strict=True)
-    except ValidationError as errors:
-        return given, _describe(info, given, errors)
-    if info.choices and value is not None and value not in info.choices:
-        near = nearest(value, info.choices)
-        hint = f"; did you mean {near!r}?" if near else ""
-        return given, f"{info.name} must be one of {', '.join(info.choices)}, got {_show(given)}{hint}"
-    return value, ""
-
-
-def _json_text(name: str, given: Any) -> tuple[Any, str]:
-    """The JSON object that a mapping or a text is, in one spelling, and what is wrong with it."""
-    try:
-        value = json_module.loads(given) if isinstance(given, str) else dict(given)
-        if isinstance(value, dict):
-            return json_module.dumps(value, sort_keys=True), ""
-    except (TypeError, ValueError):
-        pass
-    return given, f'{name} must be a mapping or a JSON object as in {{"key": 1}}, got {_show(given)}'
-
-
-def _describe(info: SettingInfo, given: Any, errors: ValidationError) -> str:
-    error = errors.errors(include_url=False)[0]
-    place = "".join(f"[{index}]" for index in error["loc"])
-    if error["type"].startswith(("greater_than", "less_than")):
-        allowed = info.range
-    else:
-        allowed = error["msg"].removeprefix("Input should be ")
-        if error["type"] == "tuple_type":
-            allowed = f"a list of {'integers' if get_args(info.kind)[0] is int else 'numbers'}"
-        allowed += f", {info.range}" if info.range and not place else ""
-    none = " or None" if info.optional else ""
-    value = error["input"] if place else given
-    return f"{info.name}{place} must be {allowed}{none}, got {_show(value)}"
-
-
-@functools.cache  # not kept on the class: classes of a script are pickled by value, and stay plain this way
-def _adapter(type_: Any, bounds: tuple[tuple[str, float], ...]) -> TypeAdapter[Any]:
-    """Pydantic's validator for a type whose numbers (a tuple's elements) keep within the bounds."""
-    kind = _kind(type_)
-    if get_origin(kind) is tuple:
-        elements = tuple(e if e is Ellipsis else _bounded(e, bounds) for e in get_args(kind))
-        kind = tuple[elements]  # type: ignore[valid-type]
-    else:
-        kind = _bounded(kind, bounds)
-    optional = type(None) in get_args(type_)
-    return TypeAdapter(Union[kind, None] if optional else kind, config=ConfigDict(allow_inf_nan=False))  # noqa: UP007
-
-
-def _bounded(type_: Any, bounds: tuple[tuple[str, float], ...]) -> Any:
-    constraints: dict[str, Any] = dict(bounds)
-    return Annotated[type_, Field(**constraints)] if constraints else type_
-
-
-def _kind(type_: Any) -> Any:
-    if get_origin(type_) not in (Union, types.UnionType):
-        return type_
-    rest = [member for member in get_args(type_) if member is not type(None)]
-    assert len(rest) == 1, f"a setting has one type, or one type and None; got {type_}"
-    return rest[0]
-
-
-def _plain(value: Any) -> Any:
-    """NumPy scalars and arrays as Python values, sequences as tuples."""
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    return tuple(_plain(element) for element in value) if isinstance(value, list | tuple) else value
-
-
-def _from_text(info: SettingInfo, value: Any) -> Any:
-    """Read a text as the setting's type; what cannot be read stays text, for the constructor to complain about."""
-    is_tuple = get_origin(info.kind) is tuple
-    if is_tuple and isinstance(value, list | tuple):  # YAML reads [1e-3, 2] as a text and a number
-        text: Any = tuple(value)
-        if not any(isinstance(part, str) for part in text):
-            return value
-    elif not isinstance(value, str):
-        return value
-    elif info.optional and value.strip() in _NONE_TEXTS:
-        return None
-    elif info.kind is str:
-        return value
-    elif is_tuple:
-        parts = [part.strip() for part in value.strip().strip("()[]").split(",")]
-        text = tuple(part for part in parts if part)
-    else:
-        text = value.strip()
-    try:
-        # without bounds or finiteness: the constructor then names the number, not the text
-        return TypeAdapter(info.kind).validate_python(text)
-    except ValidationError:
-        return value
-
-
-def _show(value: Any) -> str:
-    return _one_line(_short.repr(_plain(value)))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
 __all__ = [
     "ConfigError",
     "SettingInfo",
     "build_configs",
     "checked",
     "config_class",
+    "current_names",
     "nearest",
     "read_yaml",
     "setting",

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.runs.metrics import read_metrics
 
 
 class Curve(NamedTuple):
@@ -40,10 +41,10 @@ def bptt_curve(folder: str | Path) -> Curve:
     """
     path = Path(folder) / "metrics.csv"
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row.get("eval/accuracy")]
-        columns = [np.array([float(row[key]) for row in rows]) for key in ("time/images", "eval/accuracy", "eval/loss")]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        rows = [row for row in read_metrics(path)[1] if row.get("eval/accuracy")]
+        keys = ("time/episodes", "eval/accuracy", "eval/loss")
+        columns = [np.array([float(row[key]) for row in rows]) for key in keys]
+    except (OSError, csv.Error, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"cannot read a run of train_bptt from {path}: {error}") from error
     if not rows:
         raise ConfigError(f"{path} holds no evaluation; give the folder of a run of train_bptt")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.ceiling import CeilingConfig
 from snn_plasticity_gym.config.environments import GradConfig
+from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, reward_of
@@ -43,7 +44,7 @@ def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str,
     generator = torch.Generator().manual_seed(config.seed)
     squares = torch.zeros(num_layers, device=device)
     seen = torch.zeros(num_layers, device=device)
-    for _ in range(-(-config.images // config.num_envs)):
+    for _ in range(-(-config.episodes // config.num_envs)):
         samples, layer = _observe(env, config.events_per_episode, config.seed)
         seen += torch.bincount(layer, minlength=num_layers)
         squares += torch.bincount(layer, samples.returns.square(), minlength=num_layers).float()
@@ -56,7 +57,7 @@ def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str,
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-    return {**follows_gradient(_Prediction(network), config, env_config), "images": config.images}
+    return {**follows_gradient(_Prediction(network), config, env_config), "episodes": config.episodes}
 
 
 def follows_gradient(rule: Rule, config: CeilingConfig, env_config: GradConfig) -> dict[str, list[float]]:
@@ -75,7 +76,7 @@ def follows_gradient(rule: Rule, config: CeilingConfig, env_config: GradConfig) 
 
 def _still(config: CeilingConfig, env_config: GradConfig) -> GradConfig:
     """Return the settings under which networks stay as they are, and new ones come often."""
-    return dataclasses.replace(env_config, eta=TINY, penalty=0.0, lifetime_length=config.images_per_network)
+    return dataclasses.replace(env_config, eta=TINY, penalty=0.0, lifetime_length=config.episodes_per_network)
 
 
 def _networks(config: CeilingConfig, env_config: GradConfig) -> PlasticityVectorEnv:
@@ -92,7 +93,7 @@ def _observe(env: PlasticityVectorEnv, events_per_episode: int, seed: int) -> tu
         env.single_action_space,
         env.engine.device,
         n_envs=env.num_envs,
-        events_per_episode=events_per_episode,
+        options=EventOptions(events_per_episode=events_per_episode),
         seed=seed,
     )
     while (events := env.events()) is not None:

@@ -1,14 +1,29 @@
-"""What all learners check of their arguments before anything is made of them."""
+"""Keyword arguments of learners: which there are, what is refused, and in which form they are handed on.
+
+What a learner can be told stands in the classes of `config.learning`, once. A learner names them, and its constructor
+takes their settings by name:
+
+    class EventA2C(EventLearner, A2C):
+        options_type, arguments_type = EventOptions, GradientArguments
+"""
 
 from __future__ import annotations
 
+import inspect
+import textwrap
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from stable_baselines3.common.vec_env import VecEnv
 
 from snn_plasticity_gym.config.arguments import LARGEST_SEED, check_argument, check_arguments
-from snn_plasticity_gym.config.schema import ConfigError, setting_fields
+from snn_plasticity_gym.config.learning import (
+    EventOptions,
+    PPOOptions,
+    ProximalArguments,
+    WholeRuleOptions,
+)
+from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, current_names, setting_fields, unknown
 from snn_plasticity_gym.config.training import SearchConfig
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.utils.device import torch_device
@@ -17,19 +32,83 @@ from snn_plasticity_gym.utils.distributed import World
 NAMES = {"n_steps": "episodes_per_update"}  # Stable-Baselines3's names of settings
 SCHEDULES = ("learning_rate", "clip_range")  # numbers, or functions of the progress that remains
 OTHERS = ("env", "seed")  # arguments that mean something else than the settings of these names
+PASSED_ON = ("policy_kwargs", "device", "verbose", "tensorboard_log", "stats_window_size")  # to Stable-Baselines3
+FIXED: Mapping[
+    str, tuple[Any, str]
+] = {  # Stable-Baselines3's arguments that have one value here, and what does instead
+    "gae_lambda": (1.0, "returns are sums of rewards; see gamma, credit_horizon and gamma_lifetime"),
+    "use_sde": (False, "the exploration of whole rules is exploration='rule'"),
+    "sde_sample_freq": (-1, "exploration='rule' holds a perturbation for credit_horizon episodes"),
+    "use_rms_prop": (False, "another optimiser is policy_kwargs={'optimizer_class': ...}"),
+    "rms_prop_eps": (1e-5, "arguments of the optimiser are policy_kwargs={'optimizer_kwargs': ...}"),
+    "clip_range_vf": (None, "the value loss is not clipped, its weight is vf_coef"),
+    "monitor_wrapper": (True, "single environments are always watched by Monitor"),
+    "rollout_buffer_class": (None, "events are kept by EventRolloutBuffer"),
+    "rollout_buffer_kwargs": (None, "events_per_episode, credit_horizon, ... are arguments of the learner"),
+}
+ALL = (PPOOptions, WholeRuleOptions, ProximalArguments)  # what any learner can be told
+HIDDEN = ("options", "_init_setup_model")  # in a constructor's signature
+
+LearnerType = TypeVar("LearnerType", bound=type)
 
 
-def check_learner(config_type: type[SearchConfig], arguments: Mapping[str, Any]) -> None:
-    """Refuse what a learner cannot be made of.
+def keyword_settings(learner: Any) -> dict[str, SettingInfo]:
+    """Return what a learner takes by keyword, beside its first arguments and those of `PASSED_ON`."""
+    return {info.name: info for kind in learner.keywords for info in setting_fields(kind)}
+
+
+def with_options(learner: LearnerType) -> LearnerType:
+    """Append the table of its options to a learner's docstring."""
+    lines = [
+        textwrap.fill(f"{info.name}: {info.described}", 110, initial_indent="    ", subsequent_indent="        ")
+        for info in keyword_settings(learner).values()
+    ]
+    learner.__doc__ = "\n".join([inspect.cleandoc(learner.__doc__ or ""), "", "Options:", *lines, ""])
+    return learner
+
+
+def read_arguments(learner: Any, given: Mapping[str, Any]) -> tuple[EventOptions, dict[str, Any]]:
+    """Check all arguments of a learner, and part its keywords.
 
     Args:
-        config_type: Settings of the learner's trainer.
-        arguments: All arguments of the constructor by name, further ones under `kwargs`.
+        learner: Its class, an `EventLearner`.
+        given: All arguments of the constructor by name, the keywords under `options`.
+
+    Returns:
+        Its options, and what is left for Stable-Baselines3's constructor, with this project's defaults.
 
     Raises:
-        ConfigError: In one line.
+        ConfigError: In one line, which names the arguments.
     """
-    given = {**arguments, **arguments["kwargs"]}
+    settings = keyword_settings(learner)
+    options = current_names(given["options"], settings.values())
+    for name in [name for name in options if name not in settings and name not in PASSED_ON]:
+        _refuse(learner, name, options.pop(name), settings)
+    _check(learner.config_type, {**given, **options})
+    own = {info.name for info in setting_fields(learner.options_type)}
+    arguments = {info.name: info.default for info in setting_fields(learner.arguments_type)}
+    arguments |= {name: value for name, value in options.items() if name not in own}
+    return learner.options_type(**{name: options[name] for name in own & options.keys()}), arguments
+
+
+def _refuse(learner: Any, name: str, value: Any, settings: Mapping[str, SettingInfo]) -> None:
+    """Refuse an argument that means nothing here, unless it only says what holds anyway."""
+    if name in learner.fixed:
+        if value != learner.fixed[name]:
+            raise ConfigError(f"{name} is {learner.fixed[name]!r} in {learner.__name__}, got {value!r}; leave it out")
+    elif name in FIXED:
+        only, instead = FIXED[name]
+        if type(value) is not type(only) or value != only:
+            raise ConfigError(f"{name} cannot be set in {learner.__name__}, got {value!r}; {instead}")
+    elif name in SCHEDULES or any(name == info.name for kind in ALL for info in setting_fields(kind)):
+        raise ConfigError(f"{name} means nothing to {learner.__name__}, got {value!r}; leave it out")
+    else:
+        first = [known for known in inspect.signature(learner).parameters if known not in HIDDEN]
+        raise ConfigError(unknown("argument", name, [*first, *settings, *PASSED_ON]))
+
+
+def _check(config_type: type[SearchConfig], given: Mapping[str, Any]) -> None:
+    """Refuse what a learner cannot be made of, by the limits of its trainer's settings, each and together."""
     policy, env, policy_kwargs, device = (given.get(name) for name in ("policy", "env", "policy_kwargs", "device"))
     if policy != "PlasticityPolicy" and not (isinstance(policy, type) and issubclass(policy, PlasticityPolicy)):
         raise ConfigError(f"policy must be 'PlasticityPolicy' or a class derived from it, got {policy!r}")

@@ -14,6 +14,7 @@ from stable_baselines3.common.utils import get_device
 from torch import Tensor
 
 from snn_plasticity_gym.config.arguments import LARGEST_SEED, check_argument, check_arguments
+from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.training import LearnerConfig
 from snn_plasticity_gym.envs.episode import EpisodeResult
@@ -122,11 +123,9 @@ class EventRolloutBuffer:
         gamma: Discount per time step: an event at step t has the return sum_s gamma^(s - t) r_s of what is paid at
             steps s >= t, and what later episodes add is paid at the episode's last step.
         n_envs: Number of lifetimes B.
-        events_per_episode: Events kept of each episode; 0 keeps all.
-        credit_horizon: Episodes H that an episode's return G looks at, this one and those of the same lifetime that
-            follow it in the rollout: G = sum_h gamma_lifetime^h R_h, h = 0 ... H - 1.
-        gamma_lifetime: Discount per episode.
-        credit_from: Episodes f of the horizon, its first ones, whose rewards do not count: h = f ... H - 1.
+        options: `events_per_episode` are kept of each episode, 0 keeps all; `credit_horizon` is the number H of
+            episodes that an episode's return G looks at, this one and those of the same lifetime that follow in the
+            rollout, without the first f = `credit_from`: G = sum_h gamma_lifetime^h R_h, h = f ... H - 1.
         seed: Of the sampling.
 
     Raises:
@@ -142,21 +141,12 @@ class EventRolloutBuffer:
         gae_lambda: float = 1.0,
         gamma: float = 1.0,
         n_envs: int = 1,
-        events_per_episode: int = 1024,
-        credit_horizon: int = 1,
-        gamma_lifetime: float = 1.0,
-        credit_from: int = 0,
+        options: EventOptions | None = None,
         seed: int = 0,
     ) -> None:
-        settings = {
-            "buffer_size": buffer_size,
-            "gamma": gamma,
-            "n_envs": n_envs,
-            "events_per_episode": events_per_episode,
-            "credit_horizon": credit_horizon,
-            "gamma_lifetime": gamma_lifetime,
-            "credit_from": credit_from,
-        }
+        options = EventOptions() if options is None else options
+        horizon = {"credit_horizon": options.credit_horizon, "credit_from": options.credit_from}
+        settings = {"buffer_size": buffer_size, "gamma": gamma, "n_envs": n_envs} | horizon
         check_arguments(LearnerConfig, settings, {"buffer_size": "episodes_per_update", "n_envs": "num_envs"})
         check_argument("seed", seed, int, ge=0, le=LARGEST_SEED)
         if not isinstance(observation_space, spaces.Dict) or "history" not in observation_space.spaces:
@@ -164,9 +154,7 @@ class EventRolloutBuffer:
                 f"observation_space must be a Dict with history, as plasticity environments have, "
                 f"got {observation_space}"
             )
-        self.credit_horizon = credit_horizon
-        self.credit_from = credit_from
-        self.gamma_lifetime = gamma_lifetime
+        self.options = options
         self.buffer_size = buffer_size
         self.n_envs = n_envs
         self.device = get_device(device)
@@ -174,7 +162,6 @@ class EventRolloutBuffer:
         assert isinstance(history_space, spaces.Box)
         self._history_length = history_space.shape[-1]
         self.gamma = gamma
-        self.events_per_episode = events_per_episode
         self._world = World()
         self._generator = torch.Generator(self.device).manual_seed(self._world.own_seed(seed))
         self.reset()
@@ -210,7 +197,7 @@ class EventRolloutBuffer:
             time: Time step of the episode, from 1.
         """
         lifetime = per_event(torch.arange(self.n_envs, device=self.device), events.lengths)  # (E,)
-        if self.events_per_episode:
+        if self.options.events_per_episode:
             keys = torch.rand(len(actions), generator=self._generator, device=self.device)  # (E,)
             kept = (keys < self._bound[lifetime]).nonzero().squeeze(1)
         else:
@@ -235,7 +222,7 @@ class EventRolloutBuffer:
         self._steps.append(_used_tables(step))
         self._held += len(kept)
         self._added += len(actions)
-        if self.events_per_episode and self._held > 4 * self.events_per_episode * self.n_envs:
+        if self.options.events_per_episode and self._held > 4 * self.options.events_per_episode * self.n_envs:
             self._prune()
 
     def _prune(self) -> None:
@@ -245,10 +232,10 @@ class EventRolloutBuffer:
         order = order[torch.argsort(step.lifetime[order], stable=True)]  # by lifetime, then key
         counts = torch.bincount(step.lifetime, minlength=self.n_envs)  # (B,)
         rank = torch.arange(len(order), device=self.device) - per_event(counts.cumsum(0) - counts, counts)
-        full = counts >= self.events_per_episode  # (B,)
-        last = order[rank == self.events_per_episode - 1]  # one per full lifetime, by lifetime
+        full = counts >= self.options.events_per_episode  # (B,)
+        last = order[rank == self.options.events_per_episode - 1]  # one per full lifetime, by lifetime
         self._bound[full] = step.keys[last]
-        self._steps = [_used_tables(_select(step, order[rank < self.events_per_episode]))]
+        self._steps = [_used_tables(_select(step, order[rank < self.options.events_per_episode]))]
         self._held = len(self._steps[0].keys)
 
     def end_episode(self, result: EpisodeResult, fresh: Tensor | None = None) -> None:
@@ -259,7 +246,7 @@ class EventRolloutBuffer:
                 returns of the events; elsewhere an event's return is what is paid to its lifetime from its step on.
             fresh: Whether the episode was its lifetime's first, bool (B,); None: it was for none.
         """
-        if self.events_per_episode and self._steps:
+        if self.options.events_per_episode and self._steps:
             self._prune()
         own = None
         if result.event_rewards is not None:
@@ -327,7 +314,7 @@ class EventRolloutBuffer:
             pay: What their episode was worth.
             total: What it and later episodes were worth to each lifetime, (B,); see `lifetime_returns`.
         """
-        if self.credit_from:  # the episode's own payments do not count
+        if self.options.credit_from:  # the episode's own payments do not count
             pay = pay._replace(payments=torch.zeros_like(pay.payments), rewards=torch.zeros_like(pay.rewards))
         end = total - (pay.rewards - pay.payments[:, -1])  # (B,)
         ahead = pay.ahead(self.gamma, end)  # (B, P)
@@ -340,13 +327,13 @@ class EventRolloutBuffer:
         """Return G of every episode and lifetime, (episodes, B)."""
         rewards = torch.stack([pay.rewards for pay in self._paid])  # (episodes, B)
         fresh = torch.stack([pay.fresh for pay in self._paid])
-        total = rewards.clone() if self.credit_from == 0 else torch.zeros_like(rewards)
+        total = rewards.clone() if self.options.credit_from == 0 else torch.zeros_like(rewards)
         alive = torch.ones_like(fresh)  # whether the lifetime has gone on so far
-        for ahead in range(1, min(self.credit_horizon, len(self._paid))):
+        for ahead in range(1, min(self.options.credit_horizon, len(self._paid))):
             alive = alive[:-1] & ~fresh[ahead:]  # (episodes - ahead, B)
-            if ahead < self.credit_from:
+            if ahead < self.options.credit_from:
                 continue
-            total[:-ahead] += self.gamma_lifetime**ahead * alive * rewards[ahead:]
+            total[:-ahead] += self.options.gamma_lifetime**ahead * alive * rewards[ahead:]
         return total
 
 

@@ -10,7 +10,7 @@ Axes: B lifetimes, P rules of a generation, D parameters of all heads.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import cma
 import numpy as np
@@ -18,15 +18,14 @@ import torch
 from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
+from snn_plasticity_gym.config.learning import EvolutionOptions, WholeRuleOptions
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.training import ESConfig
 from snn_plasticity_gym.learners.a2c import EventA2C
-from snn_plasticity_gym.learners.arguments import check_learner
+from snn_plasticity_gym.learners.arguments import with_options
 from snn_plasticity_gym.learners.head_noise import HeadNoise, LayerScale
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.utils.state import State
-
-WHOLE_RULES = {"exploration": "rule", "perturb": "head", "baseline": "lifetimes"}  # arguments of `EventA2C`
 
 
 class EvolvedHeads(HeadNoise):
@@ -35,16 +34,18 @@ class EvolvedHeads(HeadNoise):
     Args:
         policy: Whose heads are the mean of the search distribution; its `sigma` is the first step size.
         generator: Its seed is that of the strategy.
+        options: `covariance` is that of the strategy.
         population: P.
-        diagonal: Whether the covariance is diagonal.
     """
 
-    def __init__(self, policy: PlasticityPolicy, generator: torch.Generator, population: int, diagonal: bool) -> None:
-        super().__init__(policy, generator, mirrored=False)
+    def __init__(
+        self, policy: PlasticityPolicy, generator: torch.Generator, options: WholeRuleOptions, population: int
+    ) -> None:
+        super().__init__(policy, generator, options)
         self._population = population
-        self._diagonal = diagonal
+        self._diagonal = options.covariance == "diagonal"
         self._asked: list[np.ndarray] = []  # (D,) each, rules of this generation
-        self._told: list[list[float]] = []  # what the rules of each generation so far earned, P numbers each
+        self._told: list[list[float] | None] = []  # what the rules of each generation earned, P numbers; None: left out
         self.strategy: Any = None  # of pycma, which has no types; None: there are no scales yet
 
     def state_dict(self) -> State:
@@ -56,12 +57,14 @@ class EvolvedHeads(HeadNoise):
         super().load_state_dict(state)
         device = self._generator.device
         self.scales = [LayerScale(*(part.to(device) for part in scale)) for scale in state["scales"]]
-        self._told = [list(returns) for returns in state["told"]]
+        self._told = [returns and list(returns) for returns in state["told"]]
         self.strategy = None
         if self.ready:
             self.strategy = self._new_strategy()
             for returns in self._told:
-                self.strategy.tell(self.strategy.ask(), [-value for value in returns])
+                asked = self.strategy.ask()
+                if returns is not None:
+                    self.strategy.tell(asked, [-value for value in returns])
 
     def begin_rollout(self) -> None:
         """Ask for the rules of a generation, once inputs have been measured."""
@@ -99,55 +102,69 @@ class EvolvedHeads(HeadNoise):
             The way of the mean, (D,).
         """
         before = self.strategy.mean.copy()
-        self._told.append(returns.tolist())
-        self.strategy.tell(self._asked, [-value for value in self._told[-1]])  # it minimises
+        earned = returns.tolist()
+        self._told.append(earned)
+        self.strategy.tell(self._asked, [-value for value in earned])  # it minimises
         way = torch.from_numpy(self.strategy.mean - before).float()
         self.move(self._policy.rule, way)
         return way
 
+    def leave_out(self) -> None:
+        """Note that the strategy is told nothing of this generation."""
+        self._told.append(None)
 
+
+@with_options
 class EventES(EventA2C):
     """CMA-ES over the heads of a `PlasticityPolicy`, run and saved as `EventA2C` is.
 
     Args:
         policy: "PlasticityPolicy", or a class derived from it.
-        env: As for `EventA2C`, with rewards of whole images.
-        covariance: "diagonal" or "full".
-        n_steps: Images shown to each lifetime in a generation, a multiple of `credit_horizon`.
-        credit_horizon: Images for which a lifetime follows a rule.
-        kwargs: Further arguments of `EventA2C`: credit_from, gamma_lifetime, policy_kwargs, seed, ...
+        env: As for `EventA2C`, with rewards of whole episodes.
+        n_steps: Episodes of each lifetime in a generation, a multiple of `credit_horizon`.
+        seed: Of everything.
+        options: Those listed below, and of `stable_baselines3.A2C` policy_kwargs, device, verbose, tensorboard_log and
+            stats_window_size.
 
     Raises:
-        ConfigError: An argument is beyond what the trainer's setting of its name allows, or two contradict each other.
+        ConfigError: An argument is unknown, beyond its limits, or contradicts another.
     """
+
+    config_type = ESConfig
+    options_type = WholeRuleOptions
+    keywords = (EvolutionOptions,)
+    fixed: ClassVar[dict[str, str]] = {
+        name: str(getattr(WholeRuleOptions(), name)) for name in ("exploration", "perturb", "baseline")
+    }
+    options: WholeRuleOptions
 
     def __init__(
         self,
         policy: str | type[PlasticityPolicy],
         env: GymEnv | str,
-        covariance: str = "diagonal",
         n_steps: int = 1,
-        credit_horizon: int = 1,
-        **kwargs: Any,
+        seed: int | None = None,
+        _init_setup_model: bool = True,
+        **options: Any,
     ) -> None:
-        check_learner(ESConfig, locals())
-        for name, value in WHOLE_RULES.items():
-            if kwargs.setdefault(name, value) != value:
-                raise ConfigError(f"{name} is {value!r} in an evolution strategy, got {kwargs[name]!r}; leave it out")
-        self.covariance = covariance
-        super().__init__(policy, env, n_steps=n_steps, credit_horizon=credit_horizon, **kwargs)
+        if "learning_rate" in options:  # which `EventA2C` would take
+            raise ConfigError("learning_rate means nothing to EventES, which takes no gradient; leave it out")
+        super().__init__(policy, env, n_steps=n_steps, seed=seed, _init_setup_model=_init_setup_model, **options)
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        population = self._num_lifetimes * self.n_steps // self.rollout_buffer.credit_horizon
-        self._explore = EvolvedHeads(self.policy, self._noise, population, self.covariance == "diagonal")
+        population = self._num_lifetimes * self.n_steps // self.options.credit_horizon
+        self._explore = EvolvedHeads(self.policy, self._noise, self.options, population)
 
     def train(self) -> None:
         """End a generation; the first rollout of all only measures."""
         explore = cast(EvolvedHeads, self._explore)
         if explore.strategy is None:
             return
-        own = self.rollout_buffer.lifetime_returns()[:: self.rollout_buffer.credit_horizon]
+        if not self.rollout_buffer.pos:  # a number was not finite
+            explore.leave_out()
+            return
+        own = self.rollout_buffer.lifetime_returns()[:: self.options.credit_horizon]
         returns = self._world.join(own, dim=1)  # (draws, B), B lifetimes of all processes
         way = explore.learn(returns.flatten())
         self._n_updates += 1

@@ -22,6 +22,7 @@ from typing import NamedTuple, Protocol, cast
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.policies.heads import Head, Readout, RuleNetwork
@@ -130,13 +131,13 @@ class RuleNoise:
     Args:
         policy: Whose heads are perturbed.
         generator: Source of the perturbations.
-        mirrored: Lifetimes 2 k and 2 k + 1 get opposite perturbations.
+        options: With `mirrored` lifetimes 2 k and 2 k + 1 get opposite perturbations.
     """
 
-    def __init__(self, policy: PlasticityPolicy, generator: torch.Generator, mirrored: bool) -> None:
+    def __init__(self, policy: PlasticityPolicy, generator: torch.Generator, options: EventOptions) -> None:
         self._policy = policy
         self._generator = generator
-        self._mirrored = mirrored
+        self._mirrored = options.mirrored
         self._world = World()
         self._moments: Tensor | None = None  # (G, F + 2): sums over own events, see `RuleNetwork.explore`
         self._readout: Readout | None = None

@@ -21,6 +21,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.learners.exploration import MEMORY, draw_perturbations
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
@@ -53,13 +54,13 @@ class HeadNoise:
     Args:
         policy: Whose heads are perturbed.
         generator: Source of the perturbations.
-        mirrored: Lifetimes 2 k and 2 k + 1 get opposite perturbations.
+        options: With `mirrored` lifetimes 2 k and 2 k + 1 get opposite perturbations.
     """
 
-    def __init__(self, policy: PlasticityPolicy, generator: torch.Generator, mirrored: bool) -> None:
+    def __init__(self, policy: PlasticityPolicy, generator: torch.Generator, options: EventOptions) -> None:
         self._policy = policy
         self._generator = generator
-        self._mirrored = mirrored
+        self._mirrored = options.mirrored
         self._world = World()
         self._moments: list[Tensor] | None = None  # (3, F) of each layer: sums of 1, x and x^2 over own events
         self._steps = 0  # of this rollout that had events

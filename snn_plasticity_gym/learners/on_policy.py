@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -20,6 +21,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
 from typing_extensions import Self
 
+from snn_plasticity_gym.config.learning import EventOptions, GradientArguments
+from snn_plasticity_gym.config.schema import current_names, setting_fields
+from snn_plasticity_gym.config.training import SearchConfig
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.single import PlasticityEnv
@@ -66,15 +70,13 @@ class EventLearner(OnPolicyAlgorithm):
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"PlasticityPolicy": PlasticityPolicy}
-    normalize_returns = False  # divide returns by their running standard deviation
-    exploration = "independent"  # or "rule"; see `exploration`
-    perturb = "last"  # of "rule": last layers; or "head": all layers of the heads
-    advantage = "standardised"  # of "rule": returns of lifetimes less their mean; or "ranks"
-    mirrored = False  # of "rule": opposite perturbations for pairs of lifetimes
-    rule_learning_rate = 0.3  # of "rule"; see `rule_search`
-    baseline = "critic"  # or "lifetimes": the mean return of all lifetimes
-    loss_weighting = "event"  # or "step": busy time steps then count no more than quiet ones
-    guard = Guard("raise")  # about numbers that are not finite
+    config_type: ClassVar[type[SearchConfig]]
+    options_type: ClassVar[type[EventOptions]] = EventOptions
+    arguments_type: ClassVar[type[GradientArguments]] = GradientArguments
+    keywords: ClassVar[tuple[type, ...]] = ()
+    fixed: ClassVar[Mapping[str, Any]] = {}
+    options: EventOptions  # how events are explored and learned from
+    guard: Guard  # about numbers that are not finite
     num_episodes = 0  # of all lifetimes
     _num_rollouts = 0
     _episode_budget: int | None = None  # of all lifetimes; None: time steps alone count
@@ -82,37 +84,25 @@ class EventLearner(OnPolicyAlgorithm):
     policy: PlasticityPolicy
     rollout_buffer: EventRolloutBuffer  # type: ignore[assignment]
 
-    def _set_estimator(
-        self,
-        exploration: str,
-        mirrored: bool,
-        rule_learning_rate: float,
-        baseline: str,
-        perturb: str,
-        advantage: str,
-    ) -> None:
-        """Note how weight changes are explored, and with what their returns are compared."""
-        self.exploration = exploration
-        self.perturb = perturb
-        self.advantage = advantage
-        self.mirrored = mirrored
-        self.rule_learning_rate = rule_learning_rate
-        self.baseline = baseline
-
     def _setup_model(self) -> None:
+        self._read_loaded()
+        self.guard = Guard(self.options.nan_policy)
+        self.rollout_buffer_class = EventRolloutBuffer  # type: ignore[assignment]
+        self.rollout_buffer_kwargs = {"options": self.options, "seed": self.seed or 0}
+        options = self.options
         rewards_events = self.env is not None and plasticity_env(self.env).engine.task.rewards_events
         self._world = World()
         if self._world.size > 1 and self.seed is None:
             raise ValueError("processes that learn together need a seed, got None")
         super()._setup_model()
-        if self.exploration == "rule" and self._num_lifetimes < 2:
+        if options.exploration == "rule" and self._num_lifetimes < 2:
             raise ValueError(f"exploration rule compares lifetimes, so it needs at least 2, got {self._num_lifetimes}")
         if rewards_events:
-            horizon = self.rollout_buffer.credit_horizon
-            if horizon > 1 or self.baseline != "critic" or self.exploration != "independent":
+            horizon = options.credit_horizon
+            if horizon > 1 or options.baseline != "critic" or options.exploration != "independent":
                 raise ValueError(
                     "this environment rewards each event by itself, so exploration must be independent, baseline "
-                    f"critic and credit_horizon 1, got {self.exploration}, {self.baseline} and {horizon}"
+                    f"critic and credit_horizon 1, got {options.exploration}, {options.baseline} and {horizon}"
                 )
         if not hasattr(self, "_return_scale"):  # loading has put the saved one there
             self._return_scale = RunningMeanStd(shape=())
@@ -121,13 +111,24 @@ class EventLearner(OnPolicyAlgorithm):
             self._noise.seed()
         else:
             # Perturbed rules are drawn for all lifetimes in every process, noise of events only for its own ones.
-            together = self.exploration == "rule"
+            together = options.exploration == "rule"
             self._noise.manual_seed(self.seed if together else self._world.own_seed(self.seed))
         self._explore: Exploration = IndependentNoise(self.policy, self._noise)
-        if self.exploration == "rule":
-            noise = HeadNoise if self.perturb == "head" else RuleNoise
-            self._explore = noise(self.policy, self._noise, self.mirrored)
+        if options.exploration == "rule":
+            noise = HeadNoise if options.perturb == "head" else RuleNoise
+            self._explore = noise(self.policy, self._noise, options)
         self._velocity: Tensor | float = 0.0  # running mean of the shifts that "rule" makes, shaped like one xi
+
+    def _read_loaded(self) -> None:
+        """Take over options that stand among the attributes: those that `load` was given, and those of old zips."""
+        settings = setting_fields(self.options_type)
+        names = {name for info in settings for name in (info.name, *info.was)}
+        kept = {name: value for name, value in (self.rollout_buffer_kwargs or {}).items() if name in names}
+        if "guard" in self.__dict__:
+            kept["nan_policy"] = self.guard.policy
+        found = kept | {name: self.__dict__.pop(name) for name in names & self.__dict__.keys()}
+        if found:
+            self.options = dataclasses.replace(self.options, **current_names(found, settings))
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed everything; the lifetimes of this process get the seeds that they would have in one with all."""
@@ -142,7 +143,16 @@ class EventLearner(OnPolicyAlgorithm):
         return self.n_envs * self._world.size
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_noise", "_explore", "_velocity", "_world"]
+        return [
+            *super()._excluded_save_params(),
+            "_noise",
+            "_explore",
+            "_velocity",
+            "_world",
+            "guard",
+            "rollout_buffer_class",
+            "rollout_buffer_kwargs",
+        ]
 
     def _update_learning_rate(self, optimizers: Any) -> None:
         """Set the learning rates from the schedule, each parameter group by its own scale."""
@@ -272,7 +282,7 @@ class EventLearner(OnPolicyAlgorithm):
         self._explore.begin_rollout()
         whole = True
         for episode in range(n_rollout_steps):
-            if episode % buffer.credit_horizon == 0:
+            if episode % self.options.credit_horizon == 0:
                 self._explore.perturb(env.num_envs)
             fresh = torch.from_numpy(engine.ages == 0).to(self.device)  # (B,)
             if engine.network.non_plastic.all():  # there is nothing to answer
@@ -349,14 +359,15 @@ class EventLearner(OnPolicyAlgorithm):
         explore = cast(PerturbedRules, self._explore)
         if not (explore.ready and self.rollout_buffer.pos):
             return
-        own = self.rollout_buffer.lifetime_returns()[:: self.rollout_buffer.credit_horizon]
+        own = self.rollout_buffer.lifetime_returns()[:: self.options.credit_horizon]
         returns = self._world.join(own, dim=1)  # (draws, B), B lifetimes of all processes
         advantages = returns - returns.mean(dim=1, keepdim=True)
-        if self.advantage == "ranks":
+        if self.options.advantage == "ranks":
             advantages = ranks(returns)
         elif self.normalize_advantage:
             advantages = advantages / (advantages.std() + 1e-8)
-        ascent = ascend(torch.cat(explore.drawn), advantages.flatten(), self.rule_learning_rate, passes, clip_range)
+        rate = self.options.rule_learning_rate
+        ascent = ascend(torch.cat(explore.drawn), advantages.flatten(), rate, passes, clip_range)
         if not math.isfinite(ascent.divergence):
             self.guard.meet(f"the gradient of the rule is not finite at {self.num_timesteps} steps", "no step is taken")
             return
@@ -366,7 +377,7 @@ class EventLearner(OnPolicyAlgorithm):
         record = self.logger.record
         record("train/n_updates", self._n_updates, exclude="tensorboard")
         record("train/return", returns.mean().item())
-        record("train/rule_gradient", ascent.shift.norm().item() / self.rule_learning_rate)
+        record("train/rule_gradient", ascent.shift.norm().item() / rate)
         record("train/rule_step", self._velocity.norm().item())
         record("train/approx_kl", ascent.divergence)
         record("train/return_spread", (returns - returns.mean(dim=1, keepdim=True)).std().item())
@@ -379,11 +390,11 @@ class EventLearner(OnPolicyAlgorithm):
         The baseline is the present critic's value, or what all lifetimes got in the mean, A = G - mean_b G_b.
         """
         samples, rule = self.rollout_buffer.samples(), self.policy.rule
-        if self.normalize_returns:
+        if self.options.normalize_returns:
             update_scale(self._return_scale, samples.returns, self._world)
             scale = float(np.sqrt(self._return_scale.var) + 1e-12)
             samples = samples._replace(returns=samples.returns / scale, advantages=samples.advantages / scale)
-        if self.baseline == "lifetimes":
+        if self.options.baseline == "lifetimes":
             return samples
         with torch.no_grad():
             features = rule.features(samples.state)  # (P, F)
@@ -402,7 +413,7 @@ class EventLearner(OnPolicyAlgorithm):
         Returns:
             Means and values of all events, without gradient, (E,) each.
         """
-        rule, weights = self.policy.rule, event_weights(samples.step, self.loss_weighting, self._world)
+        rule, weights = self.policy.rule, event_weights(samples.step, self.options.loss_weighting, self._world)
         features = rule.features(samples.state)  # (P, F)
         # Where the chunks' gradients meet, for one way back through the front.
         leaf = features.detach().requires_grad_()

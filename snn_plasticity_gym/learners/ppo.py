@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from gymnasium import spaces
@@ -11,13 +11,13 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import FloatSchedule
 from torch import Tensor
 
+from snn_plasticity_gym.config.learning import PPOOptions, ProximalArguments
 from snn_plasticity_gym.config.training import PPOConfig
-from snn_plasticity_gym.learners.arguments import check_learner
-from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer, EventSamples
+from snn_plasticity_gym.learners.arguments import read_arguments, with_options
+from snn_plasticity_gym.learners.event_buffer import EventSamples
 from snn_plasticity_gym.learners.event_means import standardise
 from snn_plasticity_gym.learners.on_policy import EventLearner
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
-from snn_plasticity_gym.utils.nonfinite import Guard
 
 
 def ppo_loss(samples: EventSamples, log_prob: Tensor, values: Tensor, clip_range: float, vf_coef: float) -> Tensor:
@@ -38,6 +38,7 @@ def ppo_loss(samples: EventSamples, log_prob: Tensor, values: Tensor, clip_range
     return -surrogate + vf_coef * (samples.returns - values) ** 2
 
 
+@with_options
 class EventPPO(EventLearner):
     """PPO in which every synapse event is an action of its own: several passes over minibatches of events.
 
@@ -45,38 +46,24 @@ class EventPPO(EventLearner):
         policy: "PlasticityPolicy", or a class derived from it.
         env: An environment's id, a `PlasticityEnv`, or `PlasticityVecEnv` around a `PlasticityVectorEnv`.
         learning_rate: Of front and heads (alpha_actor); the critic's is this times the policy's `critic_lr_scale`.
-        n_steps: Images shown to each lifetime per update.
-        batch_size: Events of a minibatch.
-        n_epochs: Passes over the events of a rollout.
-        gamma: Discount per time step; 1 gives every event of an image the same return.
-        clip_range: eps, a number or a schedule.
-        events_per_episode: Events learned from per image and lifetime, a uniform sample; 0: all. Every event acts.
-        normalize_advantage: Standardise the advantages.
-        advantage_scope: Over what: each "minibatch", or the whole "rollout".
-        ent_coef: Weight of the entropy (beta_ent); sigma is fixed, so it moves the loss but no parameter.
-        vf_coef: Weight of the value loss (beta_v).
-        max_grad_norm: Gradients are clipped to this norm.
-        target_kl: An update ends once the approximate KL divergence passes 1.5 times this; None: never.
-        exploration: "independent": each event has a noise of its own; "rule": each lifetime follows a perturbed rule
-            of its own, returns are compared between lifetimes, and what is perturbed is learned.
-        mirrored: With "rule": pairs of lifetimes get opposite perturbations.
-        rule_learning_rate: With "rule": step per unit of gradient, in standard deviations of the perturbation.
-        baseline: With "independent": "critic": A = G - V; "lifetimes": A = G - mean of G over lifetimes.
-        credit_horizon: Images whose rewards an image's return sums up, this one and those of its lifetime that follow
-            in the rollout; "rule" holds a perturbation as long.
-        gamma_lifetime: Discount per image in that sum.
-        credit_from: Images of the horizon, its first ones, whose rewards do not count.
-        perturb: With "rule": "last": the heads' last layers; "head": all layers of the heads.
-        advantage: With "rule": "standardised": returns less their mean over lifetimes; "ranks": their order alone.
-        loss_weighting: "event": the loss is a mean over events; "step": over time steps, of means over their events.
-        normalize_returns: Divide returns by their running standard deviation, for rewards of any scale.
-        nan_policy: Where a number is not finite: "raise" stops and names it, "skip" leaves out what it would spoil.
+        n_steps: Episodes of each lifetime per update.
         seed: Of everything.
-        kwargs: Further arguments of Stable-Baselines3's algorithms: policy_kwargs, device, verbose, ...
+        options: Those listed below, of which clip_range may be a schedule, and of `stable_baselines3.PPO`
+            policy_kwargs, device, verbose, tensorboard_log and stats_window_size.
 
     Raises:
-        ConfigError: An argument is beyond what the trainer's setting of its name allows, or two contradict each other.
+        ConfigError: An argument is unknown, beyond its limits, or contradicts another.
     """
+
+    config_type = PPOConfig
+    options_type = PPOOptions
+    arguments_type = ProximalArguments
+    keywords = (PPOOptions, ProximalArguments)
+    options: PPOOptions
+    clip_range: float | Schedule
+    n_epochs: int
+    batch_size: int
+    target_kl: float | None
 
     def __init__(
         self,
@@ -84,75 +71,31 @@ class EventPPO(EventLearner):
         env: GymEnv | str,
         learning_rate: float | Schedule = 3e-4,
         n_steps: int = 1,
-        batch_size: int = 512,
-        n_epochs: int = 4,
-        gamma: float = 1.0,
-        clip_range: float | Schedule = 0.2,
-        events_per_episode: int = 1024,
-        normalize_advantage: bool = True,
-        advantage_scope: str = "minibatch",
-        ent_coef: float = 0.0,
-        vf_coef: float = 0.5,
-        max_grad_norm: float = 0.5,
-        target_kl: float | None = None,
-        loss_weighting: str = "event",
-        normalize_returns: bool = False,
-        nan_policy: str = "raise",
-        exploration: str = "independent",
-        mirrored: bool = False,
-        rule_learning_rate: float = 0.3,
-        baseline: str = "critic",
-        credit_horizon: int = 1,
-        gamma_lifetime: float = 1.0,
-        credit_from: int = 0,
-        perturb: str = "last",
-        advantage: str = "standardised",
         seed: int | None = None,
         _init_setup_model: bool = True,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
-        check_learner(PPOConfig, locals())
+        own, arguments = read_arguments(type(self), locals())
+        self.options = cast(PPOOptions, own)
+        for name in ("clip_range", "n_epochs", "batch_size", "target_kl", "normalize_advantage"):  # as in SB3's PPO
+            setattr(self, name, arguments.pop(name))
         super().__init__(
             policy,
             env,
             learning_rate=learning_rate,
             n_steps=n_steps,
-            gamma=gamma,
             gae_lambda=1.0,
-            ent_coef=ent_coef,
-            vf_coef=vf_coef,
-            max_grad_norm=max_grad_norm,
             use_sde=False,
             sde_sample_freq=-1,
-            rollout_buffer_class=EventRolloutBuffer,  # type: ignore[arg-type]
-            rollout_buffer_kwargs={
-                "events_per_episode": events_per_episode,
-                "credit_horizon": credit_horizon,
-                "gamma_lifetime": gamma_lifetime,
-                "credit_from": credit_from,
-                "seed": seed or 0,
-            },
             seed=seed,
             supported_action_spaces=(spaces.Box,),
-            _init_setup_model=False,
-            **kwargs,
+            _init_setup_model=_init_setup_model,
+            **arguments,
         )
-        self._set_estimator(exploration, mirrored, rule_learning_rate, baseline, perturb, advantage)
-        self.batch_size = batch_size
-        self.n_epochs = n_epochs
-        self.clip_range = clip_range
-        self.normalize_advantage = normalize_advantage
-        self.advantage_scope = advantage_scope
-        self.target_kl = target_kl
-        self.normalize_returns = normalize_returns
-        self.guard = Guard(nan_policy)
-        self.loss_weighting = loss_weighting
-        if _init_setup_model:
-            self._setup_model()
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        if self._world.size > 1 and self.exploration == "independent":
+        if self._world.size > 1 and self.options.exploration == "independent":
             raise ValueError(
                 "PPO with exploration independent draws its minibatches from the events of one process; run it without "
                 "torchrun, or take exploration rule, or A2C"
@@ -162,7 +105,7 @@ class EventPPO(EventLearner):
     def train(self) -> None:
         """Take gradient steps on minibatches of the rollout's events; without any event nothing changes."""
         clip_range = FloatSchedule(self.clip_range)(self._current_progress_remaining)
-        if self.exploration == "rule":
+        if self.options.exploration == "rule":
             self.learn_from_rules(self.n_epochs, clip_range)
             return
         if not len(self.rollout_buffer):
@@ -171,7 +114,7 @@ class EventPPO(EventLearner):
         self._update_learning_rate(self.policy.optimizer)
         samples = self.samples_with_advantages()
         values = samples.returns - samples.advantages  # (E,) by the critic that saw the rollout
-        if self.normalize_advantage and self.advantage_scope == "rollout":
+        if self.normalize_advantage and self.options.advantage_scope == "rollout":
             samples = samples._replace(advantages=standardise(samples.advantages, self._world))
 
         def loss(batch: EventSamples, means: Tensor, values: Tensor) -> Tensor:
@@ -217,6 +160,6 @@ class EventPPO(EventLearner):
             order = torch.randperm(len(samples.actions), generator=self._noise, device=self.device)
             for part in order.split(self.batch_size):
                 batch = samples.take(part).compact()
-                if self.normalize_advantage and self.advantage_scope == "minibatch":
+                if self.normalize_advantage and self.options.advantage_scope == "minibatch":
                     batch = batch._replace(advantages=standardise(batch.advantages, self._world))
                 yield batch

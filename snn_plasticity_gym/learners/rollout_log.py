@@ -51,7 +51,7 @@ def record_rollout(
         record(f"delta_w/{name}", value)
     for name, weights in face.engine.plastic_weights(row=0).items():
         record(f"weights/{name}_histogram", weights.flatten(), exclude=("stdout", "log", "csv", "json"))
-    record("time/images", num_episodes)
+    record("time/episodes", num_episodes)
     record("rollout/episode_steps", torch.cat([result.length for result in results]).float().mean().item())
     record("time/events_per_second", events.sum().item() / seconds)
 

@@ -14,9 +14,12 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.config.environments import ENVIRONMENTS, EnvironmentConfig
-from snn_plasticity_gym.config.schema import ConfigError, setting_fields
+from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, current_names, setting_fields
+from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.runs.folder import RunFolder
+from snn_plasticity_gym.runs.metrics import read_metrics
 
 Array = NDArray[np.float64]
 
@@ -25,7 +28,7 @@ OF_A_RUN = {
     *("wandb", "wandb_project", "tensorboard", "report", "threads", "data_dir"),
 }
 """Settings in which runs may differ and still be repetitions of one training."""
-IMAGES = "time/images"
+EPISODES = "time/episodes"
 
 
 class Run(NamedTuple):
@@ -61,12 +64,12 @@ class Run(NamedTuple):
         return ENVIRONMENTS[self.env](**{**chosen, "device": "cpu"})
 
     def curve(self, name: str) -> tuple[Array, Array]:
-        """Return a logged number against images: rows that have both, (rows,) each; empty if there are none."""
-        if not {name, IMAGES} <= self.metrics.keys():
+        """Return a logged number against episodes: rows that have both, (rows,) each; empty if there are none."""
+        if not {name, EPISODES} <= self.metrics.keys():
             return np.empty(0), np.empty(0)
-        values, images = self.metrics[name], self.metrics[IMAGES]
-        there = np.isfinite(values) & np.isfinite(images)
-        return images[there], values[there]
+        values, episodes = self.metrics[name], self.metrics[EPISODES]
+        there = np.isfinite(values) & np.isfinite(episodes)
+        return episodes[there], values[there]
 
     def last(self, name: str) -> float | None:
         """Return the last value of a logged number; None if there is none."""
@@ -103,8 +106,7 @@ def _read(folder: Path, label: str) -> Run:
     try:
         config = yaml.safe_load(files.config_yaml.read_text(encoding="utf-8"))
         manifest = json.loads(files.manifest_json.read_text(encoding="utf-8"))
-        with files.metrics_csv.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        _, rows = read_metrics(files.metrics_csv)
     except FileNotFoundError as error:
         raise ConfigError(f"{folder} is no run folder: it has no {Path(error.filename).name}") from error
     except (OSError, UnicodeError, ValueError, csv.Error, yaml.YAMLError) as error:
@@ -112,9 +114,16 @@ def _read(folder: Path, label: str) -> Run:
         raise ConfigError(f"{folder} is damaged: {reason}") from error
     if not isinstance(config, dict) or not isinstance(manifest, dict):
         raise ConfigError(f"{folder} is damaged: config.yaml and manifest.json must hold settings by name")
+    config = current_names(config, _settings(config), f"{files.config_yaml}: ")
     names = [name for name in (rows[0] if rows else {}) if name is not None]
     metrics = {name: np.array([_number(row.get(name)) for row in rows]) for name in names}
     return Run(folder, label, config, manifest, metrics)
+
+
+def _settings(config: Mapping[str, Any]) -> list[SettingInfo]:
+    """Return the settings that a run with this config.yaml may have."""
+    environment = ENVIRONMENTS.get(str(config.get("env")))
+    return [info for kind in (*TRAINERS, BPTTConfig, environment) if kind is not None for info in setting_fields(kind)]
 
 
 def _number(text: str | None) -> float:

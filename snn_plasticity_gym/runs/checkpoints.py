@@ -1,7 +1,8 @@
 """Checkpoints of a run: everything that goes on, written whole or not at all.
 
-A checkpoint is `images_<number>-<start of its SHA-256>.pt`, named in the manner of `torch.hub`: a file that is not
-what was written cannot pass for one. `torch.load(weights_only=True)` reads it; it cannot run code.
+A checkpoint is `episodes_<number>-<start of its SHA-256>.pt`, `images_...` in earlier versions, named in the manner of
+`torch.hub`: a file that is not what was written cannot pass for one. `torch.load(weights_only=True)` reads it; it
+cannot run code.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from snn_plasticity_gym.utils.files import atomic_path
 
 VERSION = 3  # of what checkpoints hold; raised when an older one can no longer be resumed
+PREFIXES = ("episodes", "images")  # of names, and under which a checkpoint holds its number; the first is written
 DIGITS = 16  # of the checksum in a name
 
 _logger = logging.getLogger("snn_plasticity_gym")
@@ -37,14 +39,15 @@ class Checkpoints:
         self._failed = False  # the last attempt
 
     def paths(self) -> list[Path]:
-        """Return the files, newest last; of the same image, the one written last."""
-        return sorted(self._folder.glob("images_*-*.pt"), key=lambda path: (_images(path), path.stat().st_mtime_ns))
+        """Return the files, newest last; of the same episode, the one written last."""
+        files = [path for prefix in PREFIXES for path in self._folder.glob(f"{prefix}_*-*.pt")]
+        return sorted(files, key=lambda path: (_episodes(path), path.stat().st_mtime_ns))
 
-    def save(self, images: int, state: dict[str, Any]) -> Path:
+    def save(self, episodes: int, state: dict[str, Any]) -> Path:
         """Write a checkpoint, and remove the oldest ones.
 
         Args:
-            images: Images shown so far.
+            episodes: Episodes so far.
             state: Tensors, numbers, texts, lists, tuples and dicts.
 
         Raises:
@@ -53,7 +56,7 @@ class Checkpoints:
         buffer = io.BytesIO()
         torch.save({"version": VERSION, **state}, buffer)
         content = buffer.getbuffer()
-        path = self._folder / f"images_{images:09d}-{hashlib.sha256(content).hexdigest()[:DIGITS]}.pt"
+        path = self._folder / f"{PREFIXES[0]}_{episodes:09d}-{hashlib.sha256(content).hexdigest()[:DIGITS]}.pt"
         self._folder.mkdir(exist_ok=True)
         with atomic_path(path) as temporary:
             temporary.write_bytes(content)
@@ -61,14 +64,14 @@ class Checkpoints:
             old.unlink()
         return path
 
-    def attempt(self, images: int, state: dict[str, Any]) -> bool:
+    def attempt(self, episodes: int, state: dict[str, Any]) -> bool:
         """Save, or warn that it could not be, unless the attempt before has; return whether it could."""
         try:
-            self.save(images, state)
+            self.save(episodes, state)
         except OSError as error:
             if not self._failed:
                 what = error.strerror or error
-                _logger.warning("no checkpoint at %d images: %s; every update tries again", images, what)
+                _logger.warning("no checkpoint at %d episodes: %s; every update tries again", episodes, what)
             self._failed = True
             return False
         self._failed = False
@@ -87,17 +90,18 @@ class Checkpoints:
             elif state.get("version") != VERSION:
                 raise ValueError(f"{path} is a checkpoint of another version of the project; use that one to resume it")
             else:
-                return state
+                return {PREFIXES[0] if name in PREFIXES else name: value for name, value in state.items()}
         return None
 
     def tidy(self) -> None:
         """Remove what a process that was killed while it wrote has left."""
-        for path in self._folder.glob(".images_*.pt"):
-            path.unlink()
+        for prefix in PREFIXES:
+            for path in self._folder.glob(f".{prefix}_*.pt"):
+                path.unlink()
 
 
-def _images(path: Path) -> int:
-    number = path.stem.removeprefix("images_").partition("-")[0]
+def _episodes(path: Path) -> int:
+    number = path.stem.partition("_")[2].partition("-")[0]
     return int(number) if number.isdigit() else -1
 
 

@@ -18,6 +18,24 @@ from snn_plasticity_gym.utils.files import atomic_path
 _logger = logging.getLogger("snn_plasticity_gym")
 
 
+RENAMED = {"time/images": "time/episodes"}  # columns of earlier versions
+
+
+def read_metrics(path: str | Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Read a metrics.csv: its columns by their present names, and its rows, one cell of text for each column.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no text.
+        csv.Error: It is no table.
+    """
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        columns = [RENAMED.get(name, name) for name in reader.fieldnames or ()]
+        rows = [{RENAMED.get(name, name): value for name, value in row.items() if name is not None} for row in reader]
+    return columns, rows
+
+
 class MetricsCSV(KVWriter):
     """Writes SB3's logged numbers and texts, with a column `global_step`; histograms and figures fit in no cell.
 
@@ -41,10 +59,8 @@ class MetricsCSV(KVWriter):
         columns: list[str] = []
         kept: list[dict[str, str]] = []
         if rows:
-            with self._path.open(encoding="utf-8", newline="") as file:
-                reader = csv.DictReader(file)
-                columns = list(reader.fieldnames or ())
-                kept = [row for _, row in zip(range(rows), reader, strict=False)]
+            columns, kept = read_metrics(self._path)
+            kept = kept[:rows]
             if len(kept) < rows:
                 _logger.warning("%s has only %d of the %d rows that were written", path, len(kept), rows)
         self._rewrite(columns, kept)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from snn_plasticity_gym.config.learning import NAN_POLICIES
 from snn_plasticity_gym.config.schema import unknown
-from snn_plasticity_gym.config.training import NAN_POLICIES
 
 _logger = logging.getLogger("snn_plasticity_gym")
 

@@ -198,7 +198,6 @@ def test_defaults_are_valid_and_documented(env_id: str) -> None:
     config = environment_config(env_id)
     assert type(config) is ENVIRONMENTS[env_id]
     assert isinstance(config, EnvironmentConfig)
-    assert config.history_length <= config.num_steps
     for info in setting_fields(type(config)):
         assert info.section and info.help.endswith("."), info.name
         assert getattr(config, info.name) == info.default
@@ -214,7 +213,7 @@ def test_defaults_of_the_design() -> None:
     assert not config.exc_one_spike
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "xyz", ""])
+@pytest.mark.parametrize("env_id", ["Pong-v5", "xyz", ""])
 def test_unknown_environments_are_refused(env_id: str) -> None:
     with pytest.raises(ValueError) as caught:
         environment_config(env_id)

@@ -1,7 +1,9 @@
 """Presets: those that we ship are valid, flags win over them, and every mistake is one line that names the file."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +21,7 @@ from snn_plasticity_gym.tasks.registry import make_task
 from snn_plasticity_gym.trainers.train_a2c import train
 
 GRAD = "SNNPlastic-Grad-v0"
-TRAINING = ["grad", "semi", "unsup1", "unsup1-learn", "unsup2"]
+TRAINING = ["grad", "semi", "unsup1", "unsup1-learn", "unsup1-small", "unsup2"]
 EVOLVING = ["unsup1-es", "unsup1-formula"]
 PROXIMAL = ["grad-ppo"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta"]
@@ -28,6 +30,13 @@ NAMES = sorted(TRAINING + EVOLVING + PROXIMAL + JUDGING)
 
 def parse(*argv: str, trainer: type = A2CConfig):
     return parse_configs(trainer, ENVIRONMENTS, argv, prog="train")
+
+
+def flat(path: Path) -> dict[str, Any]:
+    """The settings of a preset of ours over those of its bases, all of which are shipped."""
+    values = yaml.safe_load(path.read_text())
+    base = values.pop("base", None)
+    return (flat(path.with_name(f"{base}.yaml")) if base else {}) | values
 
 
 @pytest.fixture
@@ -66,7 +75,7 @@ def test_these_are_shipped():
 def test_a_shipped_preset_says_what_it_is_for_and_all_its_values_arrive(trainer: type, name: str):
     path = shipped_file("preset", name)
     assert path.read_text().startswith("# ") and 20 < len(purpose(path)) < 90
-    values = yaml.safe_load(path.read_text())
+    values = flat(path)
     training, environment = parse(f"--preset={name}", trainer=trainer)
     known = {info.name for t in (trainer, ENVIRONMENTS[values["env"]]) for info in setting_fields(t)}
     assert "env" in values and values.keys() <= known
@@ -77,7 +86,7 @@ def test_a_shipped_preset_says_what_it_is_for_and_all_its_values_arrive(trainer:
 @pytest.mark.parametrize("name", JUDGING)
 def test_a_preset_of_the_judge_is_compiled_rules_and_all_and_a_network_to_train_in(name: str):
     judge, environment = parse(f"--preset={name}", trainer=EvaluateConfig)
-    task = make_task(environment, 1, 784, 1, torch.device("cpu"))
+    task = make_task(judge.env, environment, 1, torch.device("cpu"))
     for rule in judge.rules:
         scale = environment.eta_exc * environment.alpha_unsup
         assert closed_form_of(read_rule(rule, dt=environment.dt, scale=scale), environment, task) is not None
@@ -86,8 +95,8 @@ def test_a_preset_of_the_judge_is_compiled_rules_and_all_and_a_network_to_train_
 
 
 def test_flags_win_and_what_a_preset_leaves_out_is_default():
-    training, environment = parse("--images=7", "--preset", "grad", "--max-rate", "0.5", "--normalize_returns=False")
-    assert (training.images, training.num_envs, training.gamma) == (7, 4, A2CConfig().gamma)
+    training, environment = parse("--episodes=7", "--preset", "grad", "--max-rate", "0.5", "--normalize_returns=False")
+    assert (training.episodes, training.num_envs, training.gamma) == (7, 4, A2CConfig().gamma)
     assert training.normalize_returns is False
     network = {"hidden_sizes": (64, 32), "layer_scalars": (0.33, 0.67, 1.0), "w_init": 6.0}
     assert environment == GradConfig(**network, max_rate=0.5, lifetime_length=8, penalty=5.0)
@@ -111,17 +120,17 @@ def test_a_preset_of_nothing_changes_nothing(write):
         ("xyzzy: 1", [], "mine.yaml: unknown setting 'xyzzy'; --help lists them"),
         ("clip_range: 0.1", [], "mine.yaml: unknown setting 'clip_range'"),
         ("penalty: 0.1", [], f"mine.yaml: penalty is a setting of {GRAD}, not of SNNPlastic-Unsup1-v0"),
-        ("images: 0", [], "mine.yaml: images must be greater than or equal to 1, got 0"),
-        ("images: 0\nn_ex: 3", [], "did you mean 'n_exc'?; images must be greater"),
-        ("images: 0", ["--images=3"], "mine.yaml: images must be"),
+        ("episodes: 0", [], "mine.yaml: episodes must be greater than or equal to 1, got 0"),
+        ("episodes: 0\nn_ex: 3", [], "did you mean 'n_exc'?; episodes must be greater"),
+        ("episodes: 0", ["--episodes=3"], "mine.yaml: episodes must be"),
         ("history_length: 200", [], "mine.yaml: history_length must be at most num_steps"),
         ("env: SNNPlastic-Grd-v0", [], f"mine.yaml: 'SNNPlastic-Grd-v0'; valid: {', '.join(ENVIRONMENTS)}; did you"),
         ("env: [1]", ["--env", GRAD], "mine.yaml: [1]; valid:"),
-        ("preset: grad", [], "mine.yaml: a preset cannot start from another preset"),
-        ("- images", [], "mine.yaml must hold lines of the form `name: value`"),
-        ("images: [", [], "cannot read settings from"),
-        ("images: 3", ["--images=0"], "train: error: images must be greater than or equal to 1, got 0"),
-        ("images: 3", ["--imags=0"], "train: error: unknown flag '--imags'; did you mean '--images'?"),
+        ("preset: grad", [], "mine.yaml: a preset starts from another one by `base: NAME`, not by preset"),
+        ("- episodes", [], "mine.yaml must hold lines of the form `name: value`"),
+        ("episodes: [", [], "cannot read settings from"),
+        ("episodes: 3", ["--episodes=0"], "train: error: episodes must be greater than or equal to 1, got 0"),
+        ("episodes: 3", ["--episods=0"], "train: error: unknown flag '--episods'; did you mean '--episodes'?"),
     ],
 )
 def test_mistakes_are_answered_in_one_line(write, refusal, text: str, flags: list[str], message: str):
@@ -150,11 +159,11 @@ def test_help_names_the_presets_and_shows_their_values(capsys):
         parse("--help", "--preset=grad")
     text = capsys.readouterr().out
     assert all(f"  {name} " in text and purpose(shipped_file("preset", name)) in text for name in NAMES)
-    assert "choose with --preset" in text and "(default: 1600 images; >= 1)" in text and "--hidden_sizes" in text
+    assert "choose with --preset" in text and "(default: 1600 episodes; >= 1)" in text and "--hidden_sizes" in text
 
 
 def test_a_run_keeps_the_name_of_its_preset_and_can_be_repeated(tmp_path):
-    small = ["--images=2", "--num_envs=2", "--eval_episodes=0", "--dataset=digits", "--n_exc=8", "--num_steps=10"]
+    small = ["--episodes=2", "--num_envs=2", "--eval_episodes=0", "--dataset=digits", "--n_exc=8", "--num_steps=10"]
     flags = ["--history_length=8", "--wandb=disabled", "--no-report", "--seed=1", f"--run_dir={tmp_path}"]
     folder = train(["--preset=unsup1", *small, *flags])
     written = yaml.safe_load((folder / "config.yaml").read_text())
@@ -183,5 +192,52 @@ def test_settings_of_other_programs_are_left_aside_where_they_are_named(tmp_path
         read(f"env: {GRAD}\nn_exc: 3\nlearning_rate: 1", A2CConfig)
     with pytest.raises(ConfigError, match="penalty must be"):
         read(f"env: {GRAD}\npenalty: -1\nlearning_rate: 1", A2CConfig)
-    with pytest.raises(ConfigError, match="cannot start from another preset"):
+    with pytest.raises(ConfigError, match="starts from another one by `base: NAME`"):
         read("preset: grad", A2CConfig)
+
+
+def test_a_preset_holds_what_differs_from_its_base(tmp_path):
+    (tmp_path / "first.yaml").write_text("episodes: 7\nn_exc: 9\nmax_rate: 0.5\nlearning_rate: 1e-3\n")
+    (tmp_path / "second.yaml").write_text("base: first.yaml\nmax_rate: 0.25\nsigma: 0.5\n")
+    (tmp_path / "sub").mkdir()
+    third = tmp_path / "sub" / "third.yaml"
+    third.write_text("base: ../second.yaml\nenv: SNNPlastic-Unsup2-v0\nn_exc: 16\n")
+    training, environment = parse(f"--preset={third}", "--sigma=0.75")
+    assert environment == Unsup2Config(n_exc=16, max_rate=0.25)
+    assert training == A2CConfig(
+        env="SNNPlastic-Unsup2-v0", episodes=7, learning_rate=1e-3, sigma=0.75, preset=str(third)
+    )
+
+
+def test_a_base_may_be_a_shipped_preset_and_knows_old_names(write, caplog):
+    path = write("base: unsup1\nn_exc: 9\n")
+    training, environment = parse(path)
+    shipped, network = parse("--preset=unsup1")
+    assert dataclasses.replace(training, preset="unsup1") == shipped
+    assert environment == dataclasses.replace(network, n_exc=9)
+    parse(write("base: unsup1\nimages: 9\n"))
+    (line,) = caplog.messages
+    assert "mine.yaml: images is now called episodes" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("base: mine.yaml", "mine.yaml: base: a preset cannot be its own base, got mine.yaml -> mine.yaml"),
+        (
+            "base: other.yaml",
+            "other.yaml: base: a preset cannot be its own base, got mine.yaml -> other.yaml -> mine",
+        ),
+        ("base: none.yaml", "mine.yaml: base: cannot read settings from "),
+        ("base: unsup1-lern", "mine.yaml: base: unknown preset 'unsup1-lern'; valid: "),
+        ("base: [unsup1]", "mine.yaml: base must be the name of a preset or the path of a YAML file, got ['unsup1']"),
+        ("base: ''", "mine.yaml: base must be the name of a preset or the path of a YAML file, got ''"),
+        ("base: 1", "mine.yaml: base must be the name of a preset or the path of a YAML file, got 1"),
+        ("base: bad.yaml", "mine.yaml: base: cannot read settings from "),
+        ("base: grad\nenv: SNNPlastic-Unsup1-v0", f"mine.yaml: penalty is a setting of {GRAD}, not of SNNPlastic-U"),
+    ],
+)
+def test_a_base_that_cannot_be_is_named_in_one_line(write, refusal, tmp_path, text, message):
+    (tmp_path / "other.yaml").write_text("base: mine.yaml\n")
+    (tmp_path / "bad.yaml").write_text("episodes: [\n")
+    assert message in refusal(write(text))

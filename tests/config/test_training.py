@@ -4,8 +4,9 @@ import pytest
 
 from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
+from snn_plasticity_gym.config.learning import BASELINES, EXPLORATIONS
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.config.training import BASELINES, EXPLORATIONS, A2CConfig, PPOConfig
+from snn_plasticity_gym.config.training import A2CConfig, PPOConfig
 
 TRAINERS = [A2CConfig, PPOConfig]
 WRONG = [
@@ -22,10 +23,10 @@ WRONG = [
     ({"rule_form": "formulas"}, "rule_form must be one of network, formula, got 'formulas'; did you mean 'formula'?"),
     ({"perturb": "all"}, "perturb must be one of last, head, got 'all'"),
     ({"advantage": "rank"}, "advantage must be one of standardised, ranks, got 'rank'; did you mean 'ranks'?"),
-    ({"mirrored": True}, "mirrored needs exploration rule and an even num_envs, got independent and 8"),
+    ({"mirrored": True}, "mirrored needs exploration rule, got independent"),
     (
         {"mirrored": True, "exploration": "rule", "num_envs": 5},
-        "mirrored needs exploration rule and an even num_envs, got rule and 5",
+        "mirrored needs an even num_envs, whose lifetimes make pairs, got 5",
     ),
     (
         {"baseline": "lifetimes", "num_envs": 1},

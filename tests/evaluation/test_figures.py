@@ -11,7 +11,7 @@ from matplotlib.image import imread
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.evaluation.figures import Curve, bptt_curve, curve_table, draw_learning_curves
 
-HEADER = "global_step,eval/accuracy,eval/loss,time/images,train/loss\n"
+HEADER = "global_step,eval/accuracy,eval/loss,time/episodes,train/loss\n"
 
 
 def curve(images: list[float], networks: int = 3, seed: int = 0) -> Curve:
@@ -48,7 +48,7 @@ def test_a_curve_is_read_from_the_rows_that_hold_an_evaluation(tmp_path):
     ("text", "message"),
     [
         (None, "cannot read a run of train_bptt from"),
-        ("global_step,eval/accuracy,time/images\n6,0.2,100\n", "cannot read a run of train_bptt from"),
+        ("global_step,eval/accuracy,time/episodes\n6,0.2,100\n", "cannot read a run of train_bptt from"),
         (HEADER + "6,many,2.0,100,1.5\n", "cannot read a run of train_bptt from"),
         (HEADER, "holds no evaluation; give the folder of a run of train_bptt"),
         ("global_step,rollout/reward\n6,0.2\n", "holds no evaluation; give the folder of a run of train_bptt"),

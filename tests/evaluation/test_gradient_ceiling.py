@@ -24,7 +24,7 @@ SMALL = GradConfig(
     w_init=6.0,
 )
 SHORT = CeilingConfig(
-    images=64, eval_episodes=32, num_envs=8, events_per_episode=400, batch_size=800, learning_rate=3e-3
+    episodes=64, eval_episodes=32, num_envs=8, events_per_episode=400, batch_size=800, learning_rate=3e-3
 )
 
 
@@ -63,7 +63,7 @@ def test_what_local_state_tells_of_the_output_layer_is_found_and_chance_is_not(m
 
 
 def test_the_program_prints_a_table_and_one_line_of_json(capsys):
-    flags = [f"--{name}={value}" for name, value in {"images": 8, "num_envs": 4, "eval_episodes": 4}.items()]
+    flags = [f"--{name}={value}" for name, value in {"episodes": 8, "num_envs": 4, "eval_episodes": 4}.items()]
     network = ["--dataset=digits", "--hidden_sizes=6", "--layer_scalars=0.5,1", "--num_steps=4", "--history_length=4"]
     ceiling = measure([*flags, *network])
     printed = capsys.readouterr().out.splitlines()
@@ -79,7 +79,7 @@ def test_a_rule_is_measured_on_the_networks_of_the_ceiling(capsys, monkeypatch):
     flags = [
         "--max_rate=0.2",
         "--w_init=6",
-        "--images=8",
+        "--episodes=8",
         "--num_envs=1",
         "--eval_episodes=3",
         "--eta=0.1",

@@ -55,7 +55,7 @@ def test_train_with_event_a2c(capsys):
 
 
 def test_read_a_report(tmp_path, capsys):
-    flags = ["--preset=semi", "--dataset=digits", "--images=64", "--eval_episodes=32", "--seed=0", "--wandb=disabled"]
+    flags = ["--preset=semi", "--dataset=digits", "--episodes=64", "--eval_episodes=32", "--seed=0", "--wandb=disabled"]
     folder = train([*flags, "--no-progress", "--no-report", f"--run_dir={tmp_path}"])
     with small_pngs():
         page = load("read_a_report").main(str(folder))
@@ -91,7 +91,7 @@ def test_watch_episode(tmp_path, capsys):
 
 
 def test_watch_episode_of_a_run(tmp_path):
-    flags = ["--images=2", "--num_envs=2", "--eval_episodes=0", "--wandb=disabled", "--no-report", "--no-progress"]
+    flags = ["--episodes=2", "--num_envs=2", "--eval_episodes=0", "--wandb=disabled", "--no-report", "--no-progress"]
     settings = ["--dataset=digits", "--n_exc=4", "--num_steps=12", "--history_length=12", "--gain_input_exc=8"]
     folder = train([*flags, *settings, "--head_sizes=8,8", f"--run_dir={tmp_path}"])
     path = load("watch_episode").main(str(tmp_path / "a.gif"), str(folder), images=1, every=12)

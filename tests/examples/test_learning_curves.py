@@ -13,7 +13,7 @@ def test_curves_are_those_of_the_runs(tmp_path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     for name, returns in (("a", [0.1, 0.2, 0.4]), ("b", [0.3, 0.2])):
-        lines = ["time/images,train/n_updates,train/return", "8,,"]  # the first rollout has no update
+        lines = ["time/episodes,train/n_updates,train/return", "8,,"]  # the first rollout has no update
         lines += [f"{16 + 8 * k},{k + 1},{value}" for k, value in enumerate(returns)]
         (tmp_path / name).mkdir()
         (tmp_path / name / "metrics.csv").write_text("\n".join([*lines, f",{len(returns)},{returns[-1]}"]) + "\n")

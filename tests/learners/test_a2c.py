@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from toys import SMALL, BanditEnv, bandit
 
 import snn_plasticity_gym  # noqa: F401
+from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.learners import on_policy
 from snn_plasticity_gym.learners.a2c import EventA2C, a2c_loss
 from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer, EventSamples
@@ -451,16 +452,17 @@ def test_settings_of_credit_and_exploration_are_saved(tmp_path):
     model.save(tmp_path / "model.zip")
     for env in (None, make_sb3_env(ID, 4, **SMALL)):
         loaded = EventA2C.load(tmp_path / "model.zip", env=env)
-        assert (loaded.exploration, loaded.mirrored, loaded.baseline) == ("rule", True, "lifetimes")
+        assert loaded.options == model.options
+        assert (loaded.options.exploration, loaded.options.mirrored) == ("rule", True)
         assert isinstance(loaded._explore, RuleNoise) and loaded._explore._mirrored
-        assert loaded.rule_learning_rate == 0.7 and loaded._explore._policy is loaded.policy
-        assert (loaded.rollout_buffer.credit_horizon, loaded.rollout_buffer.gamma_lifetime) == (2, 0.7)
+        assert loaded.options.rule_learning_rate == 0.7 and loaded._explore._policy is loaded.policy
+        assert (loaded.rollout_buffer.options.credit_horizon, loaded.options.gamma_lifetime) == (2, 0.7)
     before = parameters(loaded)
     loaded.learn(3 * 2 * 4 * SMALL["num_steps"], reset_num_timesteps=False)
     assert not torch.equal(parameters(loaded), before)
     small_model().save(tmp_path / "plain.zip")
     plain = EventA2C.load(tmp_path / "plain.zip")
-    assert (plain.exploration, plain.mirrored, plain.baseline) == ("independent", False, "critic")
+    assert plain.options == EventOptions()
     assert isinstance(plain._explore, IndependentNoise)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import paid_at_end
 
+from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer
 from snn_plasticity_gym.networks.spike_history import pack, unpack
 from snn_plasticity_gym.plasticity.events import SynapseEvents
@@ -18,9 +19,8 @@ SPACE = spaces.Dict({"history": spaces.Box(0, 1, (4, 2, K))})
 
 
 def buffer(num_envs: int, events_per_episode: int, gamma: float = 1.0, seed: int = 0, **credit) -> EventRolloutBuffer:
-    return EventRolloutBuffer(
-        9, SPACE, SPACE, "cpu", gamma=gamma, n_envs=num_envs, events_per_episode=events_per_episode, seed=seed, **credit
-    )
+    options = EventOptions(events_per_episode=events_per_episode, **credit)
+    return EventRolloutBuffer(9, SPACE, SPACE, "cpu", gamma=gamma, n_envs=num_envs, options=options, seed=seed)
 
 
 def random_events(lengths: list[int], generator: torch.Generator) -> SynapseEvents:

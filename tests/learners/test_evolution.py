@@ -8,6 +8,7 @@ import torch
 from batches import K, events_of, generator, network_of, repeated
 from toys import BanditEnv, bandit
 
+from snn_plasticity_gym.config.learning import WholeRuleOptions
 from snn_plasticity_gym.learners import on_policy
 from snn_plasticity_gym.learners.evolution import EventES, EvolvedHeads
 from snn_plasticity_gym.policies.policy import FrozenRule
@@ -49,7 +50,7 @@ def evolved(population: int, num_lifetimes: int) -> tuple[EvolvedHeads, torch.nn
     network, events = network_of(groups=2), repeated(events_of([12]), num_lifetimes)
     policy = torch.nn.Module()
     policy.rule, policy.sigma = network, 0.2
-    heads = EvolvedHeads(policy, generator(3), population, diagonal=True)
+    heads = EvolvedHeads(policy, generator(3), WholeRuleOptions(), population)
     heads.begin_rollout()
     heads.perturb(num_lifetimes)
     torch.testing.assert_close(heads.act(FrozenRule(network, K), events)[0], FrozenRule(network, K)(events))

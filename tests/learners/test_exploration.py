@@ -6,6 +6,7 @@ import pytest
 import torch
 from batches import SIGMA, K, Policy, events_of, generator, repeated
 
+from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.learners.exploration import IndependentNoise, RuleNoise
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
@@ -27,7 +28,7 @@ def rule(network) -> FrozenRule:
 
 
 def exploration(mirrored: bool = False, seed: int = 3) -> RuleNoise:
-    return RuleNoise(Policy(), generator(seed), mirrored)
+    return RuleNoise(Policy(), generator(seed), EventOptions(exploration="rule", mirrored=mirrored))
 
 
 def noise_of(noise: RuleNoise, rule: FrozenRule, events: SynapseEvents) -> torch.Tensor:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from batches import SIGMA, K, Policy, events_of, generator, layers_of, network_of, repeated
 
+from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.learners.head_noise import FLOOR, MEMORY, HeadNoise
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.policies.heads import RuleNetwork
@@ -15,7 +16,8 @@ def measured(network: RuleNetwork, num_lifetimes: int, *seen, mirrored: bool = F
     """Noise that has seen the given events, a rollout each, and is in the first image of the next one."""
     policy = Policy()
     policy.rule = network
-    noise, rule = HeadNoise(policy, generator(seed), mirrored), FrozenRule(network, K)
+    options = EventOptions(exploration="rule", perturb="head", mirrored=mirrored)
+    noise, rule = HeadNoise(policy, generator(seed), options), FrozenRule(network, K)
     for events in seen:
         noise.begin_rollout()
         noise.perturb(num_lifetimes)

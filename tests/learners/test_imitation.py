@@ -20,7 +20,7 @@ from snn_plasticity_gym.trainers.starting import begin
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 NETWORK = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.2"]
-SHORT = ["--gain_input_exc=8", "--images=4", "--num_envs=2", "--eval_episodes=0", "--wandb=disabled", "--no-report"]
+SHORT = ["--gain_input_exc=8", "--episodes=4", "--num_envs=2", "--eval_episodes=0", "--wandb=disabled", "--no-report"]
 
 
 def answers(events):

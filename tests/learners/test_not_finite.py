@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from toys import SMALL
@@ -9,6 +10,7 @@ from toys import SMALL
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.learners import on_policy
 from snn_plasticity_gym.learners.a2c import EventA2C
+from snn_plasticity_gym.learners.evolution import EventES
 from snn_plasticity_gym.learners.ppo import EventPPO
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.trainers import train_a2c
@@ -64,6 +66,19 @@ def test_or_its_rollout_is_not_learned_from(algorithm, arguments, caplog):
     assert all(parameter.isfinite().all() for parameter in model.policy.parameters())
     assert model._n_updates > 0
     assert torch.tensor([float(model._return_scale.mean), float(model._return_scale.var)]).isfinite().all()
+
+
+def test_an_evolution_strategy_is_told_nothing_of_such_a_generation(caplog):
+    """The strategy goes on, and is the same again when it is told the same again, as by --resume."""
+    model = broken("reward", EventES, nan_policy="skip", n_steps=2)
+    learn(model, 10)
+    assert [returns is None for returns in model._explore._told] == [True, False, False, False]  # the first measures
+    again = broken("nothing", EventES, nan_policy="skip", n_steps=2)
+    again._explore.load_state_dict(model._explore.state_dict())
+    asked = [heads.strategy.ask() for heads in (model._explore, again._explore)]
+    np.testing.assert_array_equal(*asked)
+    with pytest.raises(NotFiniteError, match="the reward is not finite in lifetime 1"):
+        learn(broken("reward", EventES, n_steps=2))
 
 
 def test_a_weight_of_a_network_is_named():
@@ -136,7 +151,7 @@ def test_a_run_that_breaks_says_so_in_one_line_and_leaves_the_checkpoints_before
 
     monkeypatch.setattr(on_policy.EventLearner, "step_optimizer", breaking)
     flags = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.02", "--num_envs=2"]
-    flags += ["--gain_input_exc=20", "--images=16", "--checkpoint_every=2", "--eval_episodes=0", "--wandb=disabled"]
+    flags += ["--gain_input_exc=20", "--episodes=16", "--checkpoint_every=2", "--eval_episodes=0", "--wandb=disabled"]
     flags += ["--no-report", "--no-progress", f"--run_dir={tmp_path}", "--run_name=run"]
     assert train_a2c.run_program(lambda: train_a2c.train(flags)) == 1
     (run,) = tmp_path.glob("*/run")
@@ -146,5 +161,5 @@ def test_a_run_that_breaks_says_so_in_one_line_and_leaves_the_checkpoints_before
         f"the checkpoints in {run / 'checkpoints'} are from before\n"
     )
     newest = Checkpoints(run / "checkpoints").newest()
-    assert newest["images"] == 6
+    assert newest["episodes"] == 6
     assert all(values.isfinite().all() for values in newest["learner"]["policy"].values())

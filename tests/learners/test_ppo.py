@@ -6,6 +6,7 @@ import pytest
 import torch
 from toys import SMALL, BanditEnv, bandit
 
+from snn_plasticity_gym.config.learning import PPOOptions
 from snn_plasticity_gym.learners import on_policy
 from snn_plasticity_gym.learners.event_buffer import EventSamples
 from snn_plasticity_gym.learners.event_means import event_weights
@@ -184,8 +185,8 @@ def test_exploring_by_rules_is_saved_and_a_function_of_the_seed(tmp_path):
     first = run(0)
     assert torch.equal(first, run(0)) and not torch.equal(first, run(1))
     loaded = EventPPO.load(tmp_path / "model.zip", env=make_sb3_env(ID, 3, **SMALL))
-    assert (loaded.exploration, loaded.mirrored, loaded.baseline) == ("rule", False, "lifetimes")
-    assert loaded.rollout_buffer.credit_horizon == 2
+    assert loaded.options == PPOOptions(credit_horizon=2, **(WHOLE_RULES | {"mirrored": False}))
+    assert loaded.rollout_buffer.options == loaded.options
     loaded.learn(2 * 2 * 3 * SMALL["num_steps"], reset_num_timesteps=False)
     assert math.isfinite(loaded.logger.name_to_value["train/rule_step"])
 

@@ -119,7 +119,7 @@ def test_it_takes_no_trainer_to_load_one(good):
 
 
 def test_a_training_writes_one_and_the_evaluation_reads_it_first(tmp_path):
-    short = ["--images=4", "--num_envs=2", "--eval_episodes=2", "--seed=1", "--wandb=disabled", "--no-report"]
+    short = ["--episodes=4", "--num_envs=2", "--eval_episodes=2", "--seed=1", "--wandb=disabled", "--no-report"]
     run = train_a2c.train([*FLAGS, *short, f"--run_dir={tmp_path}", "--head_sizes=6,7"])
     rule = load_rule(run)
     assert rule.description.images == 4 and set(rule.description.metrics) == {"before", "after"}

@@ -237,9 +237,16 @@ def test_a_training_starts_from_the_policy_of_another_one(tmp_path, monkeypatch,
         f"--run_dir={tmp_path}",
     ]
     first = train_a2c.train(
-        ["--env=SNNPlastic-Unsup2-v0", *flags(UNSUP), *short, "--images=2", "--head_sizes=12,9", "--learning_rate=0.01"]
+        [
+            "--env=SNNPlastic-Unsup2-v0",
+            *flags(UNSUP),
+            *short,
+            "--episodes=2",
+            "--head_sizes=12,9",
+            "--learning_rate=0.01",
+        ]
     )
-    semi = ["--env=SNNPlastic-Semi-v0", *flags(DEEP | {"third_factor": "feedback"}), *short, "--images=4"]
+    semi = ["--env=SNNPlastic-Semi-v0", *flags(DEEP | {"third_factor": "feedback"}), *short, "--episodes=4"]
     still = ["--learning_rate=1e-12", "--critic_learning_rate=1e-12", "--head_sizes=12,9"]
     second = train_a2c.train([*semi, *still, f"--init_policy={first}"])
     assert yaml.safe_load((second / "config.yaml").read_text())["init_policy"] == str(first)

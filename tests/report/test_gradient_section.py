@@ -14,7 +14,7 @@ IMAGES = [16.0, 32.0, 48.0]
 
 
 def grad_run(label: str, shift: float = 0.0) -> Run:
-    columns = {"time/images": IMAGES, "rollout/loss": [3.0, 2.0, 1.0], "rollout/accuracy": [0.1, 0.2, 0.3]}
+    columns = {"time/episodes": IMAGES, "rollout/loss": [3.0, 2.0, 1.0], "rollout/accuracy": [0.1, 0.2, 0.3]}
     for layer in (1, 2):
         columns[f"rollout/cosine_{layer}"] = [0.1 * layer, 0.2 * layer, 0.3 * layer + shift]
         columns[f"rollout/sign_agreement_{layer}"] = [0.5, 0.55, 0.6 + shift]
@@ -25,7 +25,7 @@ def grad_run(label: str, shift: float = 0.0) -> Run:
 
 def bptt_run(folder: Path) -> Run:
     folder.mkdir()
-    text = "time/images,eval/accuracy,eval/loss\n1000,0.5,1.5\n50000,0.9,0.5\n"
+    text = "time/episodes,eval/accuracy,eval/loss\n1000,0.5,1.5\n50000,0.9,0.5\n"
     (folder / "metrics.csv").write_text(text)
     return Run(folder, "bptt", {}, {}, {"eval/accuracy": np.array([0.5, 0.9])})
 

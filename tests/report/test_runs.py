@@ -12,7 +12,7 @@ from snn_plasticity_gym.report.runs import differing, group_runs, mean_curve, ou
 from snn_plasticity_gym.runs.folder import RunFolder
 
 ENV = "SNNPlastic-Unsup1-v0"
-METRICS = "global_step,time/images,rollout/reward,eval_before/reward,eval_after/reward,eval_after/images\n"
+METRICS = "global_step,time/episodes,rollout/reward,eval_before/reward,eval_after/reward,eval_after/images\n"
 
 
 def run_at(folder, metrics=METRICS + "10,2,0.5,,,\n20,4,0.75,,,\n20,,,0.25,0.5,128\n", **config):

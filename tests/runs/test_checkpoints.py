@@ -16,13 +16,13 @@ def test_the_newest_three_stay_and_the_newest_comes_back(tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     assert checkpoints.newest() is None
     for images in (9, 10, 100, 1000):
-        path = checkpoints.save(images, {"images": images, "weights": torch.full((3,), float(images))})
+        path = checkpoints.save(images, {"episodes": images, "weights": torch.full((3,), float(images))})
         assert path.exists()
     assert [path.name.partition("-")[0] for path in checkpoints.paths()] == [
-        f"images_{images:09d}" for images in (10, 100, 1000)
+        f"episodes_{images:09d}" for images in (10, 100, 1000)
     ]
     state = checkpoints.newest()
-    assert state["images"] == 1000 and torch.equal(state["weights"], torch.full((3,), 1000.0))
+    assert state["episodes"] == 1000 and torch.equal(state["weights"], torch.full((3,), 1000.0))
 
 
 def test_of_two_at_the_same_image_the_later_one_counts(tmp_path):
@@ -69,7 +69,7 @@ def test_the_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
 def test_what_a_killed_process_has_left_is_removed(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(2, {"number": 1})
-    (tmp_path / ".images_000000004-0123456789abcdef.01234567.pt").write_bytes(b"half")
+    (tmp_path / ".episodes_000000004-0123456789abcdef.01234567.pt").write_bytes(b"half")
     checkpoints.tidy()
     assert len(os.listdir(tmp_path)) == 1 and checkpoints.newest()["number"] == 1
 
@@ -86,7 +86,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
     torch.save(Code(), buffer)
     for content in (pickle.dumps(Code()), buffer.getvalue()):
         digest = module.hashlib.sha256(content).hexdigest()[: module.DIGITS]
-        (tmp_path / f"images_000000002-{digest}.pt").write_bytes(content)
+        (tmp_path / f"episodes_000000002-{digest}.pt").write_bytes(content)
     assert Checkpoints(tmp_path).newest() is None
     assert not (tmp_path / "ran").exists()
 
@@ -97,3 +97,12 @@ def test_another_version_is_refused(tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(ValueError, match="another version of the project"):
         Checkpoints(tmp_path).newest()
+
+
+def test_checkpoints_of_earlier_versions_are_read(tmp_path):
+    path = Checkpoints(tmp_path).save(9, {"images": 9, "weights": torch.ones(2)})
+    path.rename(tmp_path / path.name.replace("episodes_", "images_"))
+    old = Checkpoints(tmp_path).newest()
+    assert old["episodes"] == 9 and "images" not in old
+    Checkpoints(tmp_path, keep=1).save(10, {"episodes": 10})
+    assert [file.name[:18] for file in tmp_path.iterdir()] == ["episodes_000000010"]

@@ -41,14 +41,14 @@ def create(root: Path, **options) -> RunFolder:
 
 def test_a_new_run_folder_says_what_the_run_is(tmp_path):
     dataset = {"name": "digits", "checksum": "ab12", "directory": "digits-8x8"}
-    run = create(tmp_path, name="first", dataset=dataset, command=["train", "--images=100"])
+    run = create(tmp_path, name="first", dataset=dataset, command=["train", "--episodes=100"])
     assert run.path == tmp_path / ENV / "first"
     assert yaml.safe_load(run.config_yaml.read_text()) == CONFIG
     assert run.checkpoints.is_dir()
     assert run.final.parent == run.metrics_csv.parent == run.path
     manifest = json.loads(run.manifest_json.read_text())
     assert (manifest["seed"], manifest["dataset"]) == (3, dataset)
-    assert manifest["command"] == ["train", "--images=100"]
+    assert manifest["command"] == ["train", "--episodes=100"]
     assert manifest["python"] == ".".join(map(str, sys.version_info[:3]))
     assert manifest["packages"].keys() == set(tracking.PACKAGES)
     assert manifest["packages"]["numpy"] == np.__version__

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snn_plasticity_gym.runs.metrics import MetricsCSV
+from snn_plasticity_gym.runs.metrics import MetricsCSV, read_metrics
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -81,3 +81,14 @@ def test_rows_that_cannot_be_written_wait(column, tmp_path, caplog, monkeypatch)
     assert [row["global_step"] for row in rows_of(path)] == ["0", "1", "2", "3", "4"] and metrics.rows == 5
     assert [row[column] for row in rows_of(path)][2:4] == ["2", "3"]
     assert os.listdir(tmp_path) == ["metrics.csv"]
+
+
+def test_columns_of_earlier_versions_go_on_under_their_present_name(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("global_step,time/images,rollout/reward\n6,1,0.5\n12,2,0.25\n18,3,0.125\n")
+    metrics = MetricsCSV(path, rows=2)
+    metrics.write({"time/episodes": 3}, {"time/episodes": ()}, 18)
+    columns, rows = read_metrics(path)
+    assert columns == ["global_step", "time/episodes", "rollout/reward"]
+    assert [row["time/episodes"] for row in rows] == ["1", "2", "3"]
+    assert [row["rollout/reward"] for row in rows] == ["0.5", "0.25", ""]

@@ -27,7 +27,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     """Tiny trainings, by what is special about them."""
     root = tmp_path_factory.mktemp("runs")
     common = [
-        "--images=2",
+        "--episodes=2",
         "--num_envs=2",
         "--eval_episodes=0",
         "--wandb=disabled",
@@ -223,7 +223,7 @@ def drawn(monkeypatch) -> dict:
 
 
 def test_bptt_is_drawn_beside(tmp_path, monkeypatch, capsys):
-    (tmp_path / "metrics.csv").write_text("eval/accuracy,eval/loss,time/images\n0.5,1.5,100\n0.8,0.5,200\n")
+    (tmp_path / "metrics.csv").write_text("eval/accuracy,eval/loss,time/episodes\n0.5,1.5,100\n0.8,0.5,200\n")
     curves = drawn(monkeypatch)
     results = evaluate([*NETWORK, *SHORT, "--env=SNNPlastic-Grad-v0", "--layer_scalars=0.5,1", f"--bptt={tmp_path}",
                         f"--out={tmp_path / 'out'}"])  # fmt: skip

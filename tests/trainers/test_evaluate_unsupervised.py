@@ -26,7 +26,7 @@ def run(tmp_path_factory) -> Path:
     """A tiny training with two heads."""
     folder = tmp_path_factory.mktemp("runs")
     common = [
-        "--images=2",
+        "--episodes=2",
         "--num_envs=2",
         "--eval_episodes=0",
         "--wandb=disabled",

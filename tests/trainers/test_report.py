@@ -16,7 +16,7 @@ from snn_plasticity_gym.trainers.train_a2c import train
 from snn_plasticity_gym.trainers.train_bptt import train as train_bptt
 
 ROOT = Path(__file__).parents[2]
-COMMON = ["--images=4", "--num_envs=2", "--eval_episodes=2", "--wandb=disabled", "--no-progress", "--head_sizes=8,8",
+COMMON = ["--episodes=4", "--num_envs=2", "--eval_episodes=2", "--wandb=disabled", "--no-progress", "--head_sizes=8,8",
           "--dataset=digits"]  # fmt: skip
 UNSUP = ["--n_exc=8", "--num_steps=12", "--history_length=8", "--max_rate=0.02", "--gain_input_exc=20"]
 QUICK = ["--sample_images=2", "--sample_events=200", "--life_images=3"]
@@ -41,7 +41,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         made[name] = train([*COMMON, *UNSUP, *flags, f"--run_dir={root}", f"--run_name={name}"])
     flags = ["--env=SNNPlastic-Semi-v0", "--third_factor=feedback", "--hidden_sizes=6", "--w_init=6", "--no-report"]
     made["semi"] = train([*COMMON, *flags, "--seed=3", f"--run_dir={root}", "--run_name=semi"])
-    bptt = ["--dataset=digits", "--hidden_sizes=16", "--num_steps=6", "--images=100", "--eval_episodes=20"]
+    bptt = ["--dataset=digits", "--hidden_sizes=16", "--num_steps=6", "--episodes=100", "--eval_episodes=20"]
     made["bptt"] = train_bptt([*bptt, "--wandb=disabled", "--no-progress", f"--run_dir={root}", "--run_name=bptt"])
     return made
 

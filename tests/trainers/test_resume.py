@@ -26,7 +26,7 @@ from snn_plasticity_gym.trainers import train_a2c, train_es, train_ppo
 ROOT = Path(__file__).parents[2]
 NETWORK = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.02"]
 NETWORK += ["--gain_input_exc=20", "--num_envs=2", "--head_sizes=16,16"]
-SHORT = ["--images=32", "--checkpoint_every=4", "--eval_episodes=2", "--seed=1", "--wandb=disabled", "--no-report"]
+SHORT = ["--episodes=32", "--checkpoint_every=4", "--eval_episodes=2", "--seed=1", "--wandb=disabled", "--no-report"]
 INDEPENDENT = ["--normalize_returns", "--lifetime_length=5"]
 RULE = [
     "--exploration=rule",
@@ -139,7 +139,7 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(name, whole, tmp_path):
     wanted = whole(name)
     arguments = [*NETWORK, *SHORT, *flags, f"--run_dir={tmp_path}", "--run_name=killed"]
     process = start(program, arguments)
-    while process.is_alive() and not list(tmp_path.glob("*/killed/checkpoints/images_*")):
+    while process.is_alive() and not list(tmp_path.glob("*/killed/checkpoints/episodes_*")):
         time.sleep(0.01)
     assert kill(process, random.uniform(0.0, 0.8)), "the run must be long enough to be killed"
     run = run_of(tmp_path, "killed")
@@ -153,7 +153,7 @@ def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(name, tmp_
     """The real command; with its settings, 20 kills in all."""
     program, flags = PROGRAMS[name]
     script = [sys.executable, program.__file__]
-    arguments = [*NETWORK, *SHORT, "--images=400", *flags, f"--run_dir={tmp_path}", "--checkpoint_every=8"]
+    arguments = [*NETWORK, *SHORT, "--episodes=400", *flags, f"--run_dir={tmp_path}", "--checkpoint_every=8"]
     program.train([*arguments, "--run_name=whole"])
     kills, command = 0, [*script, *arguments, "--run_name=killed"]
     while kills < 5:
@@ -175,11 +175,11 @@ def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(name, tmp_
 
 def test_a_run_goes_on_to_more_images(whole, tmp_path):
     run = copied(whole("a2c"), tmp_path)
-    with pytest.raises(ConfigError, match="has had its 32 images; go on with --images of more than that"):
+    with pytest.raises(ConfigError, match="has had its 32 episodes; go on with --episodes of more than that"):
         train_a2c.train([f"--resume={run}"])
-    train_a2c.train([f"--resume={run}", "--images=40", "--no-progress"])
-    assert yaml.safe_load((run / "config.yaml").read_text())["images"] == 40
-    longer = [*NETWORK, *SHORT, *INDEPENDENT, "--images=40", f"--run_dir={tmp_path}", "--run_name=longer"]
+    train_a2c.train([f"--resume={run}", "--episodes=40", "--no-progress"])
+    assert yaml.safe_load((run / "config.yaml").read_text())["episodes"] == 40
+    longer = [*NETWORK, *SHORT, *INDEPENDENT, "--episodes=40", f"--run_dir={tmp_path}", "--run_name=longer"]
     assert_same_run(train_a2c.train(longer), run)
 
 
@@ -210,7 +210,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_loses_nothing(whole, tmp_path)
     flags = [*NETWORK, *SHORT, *INDEPENDENT, "--checkpoint_every=0", f"--run_dir={tmp_path}", "--run_name=stopped"]
     errors = tmp_path / "errors.txt"
     process = start(train_a2c, flags, errors)
-    await_text(process, errors, "images")  # it has begun to learn
+    await_text(process, errors, "episodes")  # it has begun to learn
     os.kill(process.pid, random.choice([signal.SIGINT, signal.SIGTERM]))
     process.join()
     run = run_of(tmp_path, "stopped")
@@ -232,7 +232,7 @@ def test_a_full_disk_costs_a_warning_and_an_error_at_the_end(whole, tmp_path):
     run = run_of(tmp_path, "full")
     warning, error = (tmp_path / "errors.txt").read_text().splitlines()
     assert process.exitcode == 1
-    assert warning == "no checkpoint at 4 images: File too large; every update tries again"
+    assert warning == "no checkpoint at 4 episodes: File too large; every update tries again"
     assert error == f"error: cannot write {run / 'final.zip'}: File too large; go on with --resume={run}"
     assert not list((run / "checkpoints").iterdir()) and not (run / "final.zip").exists()
     assert not (run / "rule.json").exists()
@@ -249,7 +249,7 @@ def test_wandb_that_has_no_room_costs_nothing_else(tmp_path):
         *INDEPENDENT,
         f"--run_dir={tmp_path}",
         "--run_name=full",
-        "--images=400",
+        "--episodes=400",
         "--wandb=offline",
     ]
     process = start(train_a2c, flags, tmp_path / "errors.txt", file_size=500_000)
@@ -258,9 +258,9 @@ def test_wandb_that_has_no_room_costs_nothing_else(tmp_path):
     run = run_of(tmp_path, "full")
     (cut,) = run.glob("wandb/offline-run-*/run-*.wandb")
     assert cut.stat().st_size > 499_000
-    assert Checkpoints(run / "checkpoints").newest()["images"] == 400 and (run / "final.zip").exists()
+    assert Checkpoints(run / "checkpoints").newest()["episodes"] == 400 and (run / "final.zip").exists()
     with (run / "metrics.csv").open(newline="") as file:
-        assert [row["time/images"] for row in csv.DictReader(file) if row["rollout/reward"]][-1] == "400"
+        assert [row["time/episodes"] for row in csv.DictReader(file) if row["rollout/reward"]][-1] == "400"
 
 
 @pytest.mark.slow
@@ -271,9 +271,9 @@ def test_a_disk_that_is_full_for_a_while_costs_wandb_nothing(tmp_path):
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("a disk of our own takes the right to mount one")
     try:
-        flags = [*NETWORK, *SHORT, *INDEPENDENT, f"--run_dir={disk}", "--run_name=full", "--images=400"]
+        flags = [*NETWORK, *SHORT, *INDEPENDENT, f"--run_dir={disk}", "--run_name=full", "--episodes=400"]
         process = start(train_a2c, [*flags, "--wandb=offline"], errors)
-        await_text(process, errors, " images ")
+        await_text(process, errors, " episodes ")
         with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
             while ballast.write(bytes(1 << 20)):
                 pass
@@ -291,9 +291,9 @@ def test_a_disk_that_is_full_for_a_while_costs_wandb_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--learning_rate=0.5"], "learning_rate is 0.0003 in the run, got 0.5; only images, checkpoint_every"),
+        (["--learning_rate=0.5"], "learning_rate is 0.0003 in the run, got 0.5; only episodes, checkpoint_every"),
         (["--seed=2", "--n_exc=9"], "seed is 1 in the run, got 2; n_exc is 8 in the run, got 9; only"),
-        (["--images=20"], "images must be at least the 32 of the run to resume, got 20"),
+        (["--episodes=20"], "episodes must be at least the 32 of the run to resume, got 20"),
         (["--preset=unsup1"], "so --preset=unsup1 cannot be given, too"),
         (["--env=SNNPlastic-Semi-v0"], "so --env=SNNPlastic-Semi-v0 cannot be given, too"),
     ],
@@ -320,5 +320,5 @@ def test_what_is_no_run_of_this_program_is_refused_in_one_line(whole, tmp_path, 
     capsys.readouterr()
     assert "no run to resume at" in refusal(train_a2c, tmp_path / "none")
     assert "another program or version: it lacks advantage_scope, lacks batch_size" in refusal(train_ppo, run)
-    (tmp_path / "config.yaml").write_text("images: 3\n")
+    (tmp_path / "config.yaml").write_text("episodes: 3\n")
     assert "is no configuration of a run: its env is None" in refusal(train_a2c, tmp_path)

@@ -44,7 +44,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert rows_of(one) == rows_of(other) and len(rows_of(one)) > 5
     assert result_of(one) == result_of(other)
     learner, another = (Checkpoints(run / "checkpoints").newest()["learner"] for run in (one, other))
-    assert learner["spikes"] == another["spikes"] and learner["images"] == another["images"]
+    assert learner["spikes"] == another["spikes"] and learner["episodes"] == another["episodes"]
     for number, moments in learner["optimiser"]["state"].items():
         assert all(torch.equal(moments[name], another["optimiser"]["state"][number][name]) for name in moments)
 
@@ -62,7 +62,7 @@ def test_a_run_that_ended_after_any_minibatch_goes_on(images, whole, tmp_path, m
     def steps(learner):
         for _ in Learner.steps(learner):
             yield
-            if learner.images >= images:
+            if learner.episodes >= images:
                 raise Killed
 
     with monkeypatch.context() as patch:
@@ -78,7 +78,7 @@ def test_a_run_that_ended_after_any_minibatch_goes_on(images, whole, tmp_path, m
 def begin(arguments: list[str], errors: Path) -> BaseProcess:
     """Start a process, and wait until it has written a row."""
     process = start(train_bptt, arguments, errors)
-    while process.is_alive() and not (errors.exists() and "of 3591 images" in errors.read_text()):
+    while process.is_alive() and not (errors.exists() and "of 3591 episodes" in errors.read_text()):
         time.sleep(0.01)
     return process
 
@@ -103,7 +103,7 @@ def test_what_cannot_go_on_is_refused_in_one_line(whole, tmp_path, capsys):
         assert line.count("\n") == 1
         return line
 
-    with pytest.raises(ConfigError, match=r"has had its images; start another run$"):
+    with pytest.raises(ConfigError, match=r"has had its episodes; start another run$"):
         train_bptt.train([f"--resume={whole}"])
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     (run / "result.json").unlink()
@@ -111,7 +111,7 @@ def test_what_cannot_go_on_is_refused_in_one_line(whole, tmp_path, capsys):
     assert "learning_rate is 0.003 in the run, got 0.5; only checkpoint_every, data_dir" in refusal(
         f"--resume={run}", "--learning_rate=0.5"
     )
-    assert "images is 0 in the run, got 9000; only checkpoint_every" in refusal(f"--resume={run}", "--images=9000")
+    assert "episodes is 0 in the run, got 9000; only checkpoint_every" in refusal(f"--resume={run}", "--episodes=9000")
     assert "no run to resume at" in refusal(f"--resume={tmp_path / 'none'}")
     with pytest.raises(SystemExit):
         train_a2c.train([f"--resume={run}"])

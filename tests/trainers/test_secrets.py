@@ -14,7 +14,7 @@ SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIK7MDENGbPxRfiCYsecret",
 }
 REMOTE_SECRET = "ghp_tokenWithinTheAddress"
-TINY = ["--dataset=digits", "--n_exc=4", "--num_steps=6", "--history_length=6", "--num_envs=2", "--images=4"]
+TINY = ["--dataset=digits", "--n_exc=4", "--num_steps=6", "--history_length=6", "--num_envs=2", "--episodes=4"]
 TINY += ["--eval_episodes=2", "--head_sizes=8", "--checkpoint_every=2", "--tensorboard", "--run_name=secrets"]
 
 

@@ -22,7 +22,7 @@ from snn_plasticity_gym.trainers.unsupervised_session import PIXELS
 
 NETWORK = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.02"]
 NETWORK += ["--gain_input_exc=20", "--head_sizes=16,16", "--wandb=disabled", "--no-report"]
-SHORT = [*NETWORK, "--images=24", "--checkpoint_every=8", "--eval_episodes=4", "--num_envs=4", "--seed=1"]
+SHORT = [*NETWORK, "--episodes=24", "--checkpoint_every=8", "--eval_episodes=4", "--num_envs=4", "--seed=1"]
 RULE = ["--exploration=rule", "--mirrored", "--perturb=last"]
 BOUND = 120  # s, on busy cores; a hang would last for half an hour
 
@@ -65,14 +65,14 @@ def whole(tmp_path_factory):
 
 def test_the_first_process_logs_and_saves_and_the_other_is_silent(whole):
     run, root = whole
-    assert "24 of 24 images" in said(root, 0)
+    assert "24 of 24 episodes" in said(root, 0)
     assert said(root, 1) == ""
     with (run / "metrics.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["rollout/reward"]]
-    assert [int(row["time/images"]) for row in rows] == [4, 8, 12, 16, 20, 24]
+    assert [int(row["time/episodes"]) for row in rows] == [4, 8, 12, 16, 20, 24]
     assert (run / "rule.safetensors").exists() and (run / "final.zip").exists()
     saved = Checkpoints(run / "checkpoints").newest()
-    assert saved["images"] == 24 and len(saved["other_learners"]) == 1
+    assert saved["episodes"] == 24 and len(saved["other_learners"]) == 1
     assert saved["other_learners"][0]["env"]["seeds"] == [3, 4] and saved["learner"]["env"]["seeds"] == [1, 2]
 
 
@@ -88,11 +88,11 @@ def test_ppo_by_rules_is_that_of_one_process(tmp_path):
 def test_another_number_of_processes_cannot_go_on_and_the_same_does_bit_for_bit(whole, tmp_path):
     run, _ = whole
     arguments = [*SHORT, f"--run_dir={tmp_path}", "--run_name=two"]
-    assert spread(train_a2c, [*arguments, "--images=12"], tmp_path) == [0, 0]
+    assert spread(train_a2c, [*arguments, "--episodes=12"], tmp_path) == [0, 0]
     begun = run_of(tmp_path, "two")
     with pytest.raises(ConfigError, match="must be the run's, 2, got 1; start it with torchrun --nproc-per-node 2"):
-        train_a2c.train([f"--resume={begun}", "--images=24"])
-    assert spread(train_a2c, [f"--resume={begun}", "--images=24"], tmp_path) == [0, 0]
+        train_a2c.train([f"--resume={begun}", "--episodes=24"])
+    assert spread(train_a2c, [f"--resume={begun}", "--episodes=24"], tmp_path) == [0, 0]
     wanted, got = (load_policy(folder).state_dict() for folder in (run, begun))
     assert all(torch.equal(wanted[name], got[name]) for name in wanted)
     states = [Checkpoints(folder / "checkpoints").newest() for folder in (run, begun)]
@@ -146,13 +146,13 @@ def test_what_cannot_be_spread_is_refused_in_one_line(program, flags, message, t
 
 def test_a_process_that_dies_ends_the_others(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", train_a2c.__file__]
-    command += [*SHORT, "--images=100000", f"--run_dir={tmp_path}", "--run_name=long"]
+    command += [*SHORT, "--episodes=100000", f"--run_dir={tmp_path}", "--run_name=long"]
     with (tmp_path / "errors.txt").open("w") as errors:
         launcher = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=errors, env=os.environ | {"OMP_NUM_THREADS": "1"}
         )
     deadline = time.monotonic() + BOUND
-    while not list(tmp_path.glob("*/long/checkpoints/images_*")):
+    while not list(tmp_path.glob("*/long/checkpoints/episodes_*")):
         assert launcher.poll() is None and time.monotonic() < deadline, (tmp_path / "errors.txt").read_text()
         time.sleep(0.05)
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()

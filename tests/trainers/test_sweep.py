@@ -27,8 +27,15 @@ from snn_plasticity_gym.trainers.sweep_space import expand, grid, random_search,
 ROOT = Path(__file__).parents[2]
 NAMES = ["grad", "semi", "unsup1", "unsup2"]
 TRAINERS = {"trainers/train_a2c.py": A2CConfig, "trainers/train_ppo.py": PPOConfig}
-SMALL = ["--images=2", "--num_envs=2", "--eval_episodes=2", "--dataset=digits", "--num_steps=10", "--history_length=8"]
-SMALL += ["--wandb=disabled", "--report=False", "--seed=1"]
+SMALL = [
+    "--episodes=2",
+    "--num_envs=2",
+    "--eval_episodes=2",
+    "--dataset=digits",
+    "--num_steps=10",
+    "--history_length=8",
+]
+SMALL += ["--history_length=8", "--wandb=disabled", "--report=False", "--seed=1"]
 
 TOY = """
 import pathlib, sys, time

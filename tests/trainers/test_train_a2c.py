@@ -30,7 +30,7 @@ SMALL = {
     "gain_input_exc": 20.0,
 }
 FLAGS = [f"--{name}={value}" for name, value in SMALL.items()]
-SHORT = ["--images=8", "--num_envs=2", "--eval_episodes=4", "--seed=1", "--wandb=disabled", "--no-report"]
+SHORT = ["--episodes=8", "--num_envs=2", "--eval_episodes=4", "--seed=1", "--wandb=disabled", "--no-report"]
 
 
 def metrics(folder: Path) -> list[dict[str, str]]:
@@ -43,7 +43,7 @@ def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "8 of 8 images" in done.stderr
+    assert "8 of 8 episodes" in done.stderr
     (folder,) = (tmp_path / "here" / ID).iterdir()
     assert str(Path("here") / ID / folder.name) in done.stdout
     assert "before" in done.stdout and "after" in done.stdout and "seed 1," in done.stdout
@@ -70,7 +70,7 @@ def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path):
         "eval_before/reward",
         "eval_after/reward",
     } <= set(rows[0])
-    assert [row["time/images"] for row in rows[:4]] == ["2", "4", "6", "8"]
+    assert [row["time/episodes"] for row in rows[:4]] == ["2", "4", "6", "8"]
     after = float(next(row["eval_after/reward"] for row in rows if row["eval_after/reward"]))
     assert f"{after:.4g}" in done.stdout
 
@@ -84,7 +84,7 @@ def test_same_seed_same_numbers(tmp_path):
     def run(name: str, seed: int) -> list[dict[str, str]]:
         folder = train([*FLAGS, *SHORT, f"--run_dir={tmp_path}", f"--run_name={name}", f"--seed={seed}"])
         rows = metrics(folder)
-        return [{k: v for k, v in row.items() if not k.startswith("time/") or k == "time/images"} for row in rows]
+        return [{k: v for k, v in row.items() if not k.startswith("time/") or k == "time/episodes"} for row in rows]
 
     assert run("a", 3) == run("b", 3)
     assert run("c", 4) != run("d", 3)
@@ -127,14 +127,17 @@ def test_a_sweep_agent_may_write_flags_in_its_own_way(tmp_path):
     assert config["common_noise"] is True and config["progress"] is False
     model = EventA2C.load(folder / "final.zip")
     assert model.policy.use_kind and model.normalize_advantage is False
-    assert [p.name[:16] for p in sorted((folder / "checkpoints").iterdir())] == ["images_000000004", "images_000000008"]
+    assert [p.name[:18] for p in sorted((folder / "checkpoints").iterdir())] == [
+        "episodes_000000004",
+        "episodes_000000008",
+    ]
 
 
 def test_only_the_newest_checkpoints_stay(tmp_path):
-    arguments = [*FLAGS, *SHORT, f"--run_dir={tmp_path}", "--images=12", "--checkpoint_every=2", "--eval_episodes=0"]
+    arguments = [*FLAGS, *SHORT, f"--run_dir={tmp_path}", "--episodes=12", "--checkpoint_every=2", "--eval_episodes=0"]
     folder = train(arguments)
-    names = [p.name[:16] for p in sorted((folder / "checkpoints").iterdir())]
-    assert names == [f"images_{images:09d}" for images in (8, 10, 12)]
+    names = [p.name[:18] for p in sorted((folder / "checkpoints").iterdir())]
+    assert names == [f"episodes_{images:09d}" for images in (8, 10, 12)]
 
 
 def test_offline_wandb_gets_the_same_run(tmp_path, monkeypatch):
@@ -142,7 +145,7 @@ def test_offline_wandb_gets_the_same_run(tmp_path, monkeypatch):
     folder = train([*FLAGS, *SHORT, "--wandb=offline", f"--run_dir={tmp_path}"])
     (offline,) = (folder / "wandb").glob("offline-run-*")
     assert list(offline.glob("run-*.wandb"))
-    run = train([f"--resume={folder}", "--images=12"])
+    run = train([f"--resume={folder}", "--episodes=12"])
     both = (run / "wandb").glob("offline-run-*/run-*.wandb")  # `wandb sync` joins what has the same id
     assert [path.stem.removeprefix("run-") for path in both] == [RunFolder(run).wandb_id] * 2
 
@@ -151,7 +154,7 @@ def test_what_the_evaluation_says_does_not_depend_on_training_length(tmp_path):
     """The reward before is that of the untrained policy on fixed networks and images."""
 
     def before(images: int) -> float:
-        folder = train([*FLAGS, *SHORT, f"--images={images}", f"--run_dir={tmp_path}"])
+        folder = train([*FLAGS, *SHORT, f"--episodes={images}", f"--run_dir={tmp_path}"])
         return next(float(row["eval_before/reward"]) for row in metrics(folder) if row["eval_before/reward"])
 
     first = before(2)
@@ -161,7 +164,7 @@ def test_what_the_evaluation_says_does_not_depend_on_training_length(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--imagse=3"], "did you mean '--images'"),
+        (["--episodse=3"], "did you mean '--episodes'"),
         (["--env=SNNPlastic-Unsup9-v0"], "SNNPlastic-Unsup1-v0"),
         (["--num_steps=4"], "history_length must be at most num_steps"),
         (["--n_exc=0"], "n_exc must be greater than or equal to 1, got 0"),

@@ -29,7 +29,7 @@ FLAGS = [
     "--no-report",
     "--seed=1",
 ]
-SHORT = ["--images=200", "--eval_every=100", "--eval_episodes=50"]
+SHORT = ["--episodes=200", "--eval_every=100", "--eval_episodes=50"]
 
 
 def metrics(folder: Path) -> list[dict[str, str]]:
@@ -42,7 +42,7 @@ def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path: Path) -> Non
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "200 of 200 images" in done.stderr
+    assert "200 of 200 episodes" in done.stderr
     (folder,) = (tmp_path / "here" / "BPTT").iterdir()
     assert str(Path("here") / "BPTT" / folder.name) in done.stdout and "seed 1," in done.stdout
 
@@ -56,17 +56,17 @@ def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path: Path) -> Non
         "train/accuracy",
         "eval/accuracy",
         "eval/loss",
-        "time/images",
+        "time/episodes",
         "eval/rate_1",
         "eval/rate_3",
     }
     assert columns <= set(rows[0])
-    assert [row["time/images"] for row in rows] == ["100", "200", ""]
+    assert [row["time/episodes"] for row in rows] == ["100", "200", ""]
     assert [row["global_step"] for row in rows] == ["600", "1200", "1200"]
 
     result = json.loads((folder / "result.json").read_text())
     assert f"accuracy on 50 test images {result['test_accuracy']:.4f}" in done.stdout
-    assert float(rows[-1]["test/accuracy"]) == result["test_accuracy"] and result["images"] == 200
+    assert float(rows[-1]["test/accuracy"]) == result["test_accuracy"] and result["episodes"] == 200
     assert float(rows[1]["eval/accuracy"]) == result["validation_accuracy"]
 
     weights = torch.load(folder / "weights.pt", weights_only=True)
@@ -84,7 +84,7 @@ def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path: Path) -> Non
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    learn = ["--hidden_sizes=64,32", "--num_steps=8", "--images=5000", "--eval_every=1000", "--surrogate_width=1"]
+    learn = ["--hidden_sizes=64,32", "--num_steps=8", "--episodes=5000", "--eval_every=1000", "--surrogate_width=1"]
     folder = train([*FLAGS, *learn, f"--run_dir={tmp_path}", "--no-progress"])
     losses = [float(row["train/loss"]) for row in metrics(folder) if row["train/loss"]]
     assert losses[-1] < 0.5 * losses[0]
@@ -94,7 +94,7 @@ def test_it_learns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("surrogate", SURROGATE_NAMES)
 def test_every_surrogate_learns(surrogate: str, tmp_path: Path) -> None:
-    learn = ["--hidden_sizes=64,32", "--images=2400", "--eval_every=600", "--surrogate_width=1"]
+    learn = ["--hidden_sizes=64,32", "--episodes=2400", "--eval_every=600", "--surrogate_width=1"]
     rows = metrics(train([*FLAGS, *learn, f"--surrogate={surrogate}", f"--run_dir={tmp_path}", "--no-progress"]))
     losses = [float(row["train/loss"]) for row in rows if row["train/loss"]]
     assert losses[-1] < 0.8 * losses[0]
@@ -116,7 +116,7 @@ def test_same_seed_same_numbers(tmp_path: Path) -> None:
 def test_epochs_are_passes_over_the_training_images(tmp_path: Path) -> None:
     folder = train([*FLAGS, "--epochs=2", "--hidden_sizes=8", "--eval_episodes=20", f"--run_dir={tmp_path}"])
     (row, _) = metrics(folder)
-    assert int(row["time/images"]) == 2 * len(load_dataset("digits").train.labels)
+    assert int(row["time/episodes"]) == 2 * len(load_dataset("digits").train.labels)
 
 
 def test_all_layers_fire_before_any_learning() -> None:
@@ -131,7 +131,7 @@ def test_all_layers_fire_before_any_learning() -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--imagse=3"], "did you mean '--images'"),
+        (["--episodse=3"], "did you mean '--episodes'"),
         (["--surrogate=gausian"], "did you mean 'gaussian'"),
         (["--hidden_sizes=32,0"], "hidden_sizes[1] must be greater than or equal to 1, got 0"),
         (["--v_th=-1"], "v_th must be above v_reset=0.0 and v_rest=0.0, got -1.0"),

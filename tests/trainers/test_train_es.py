@@ -20,7 +20,14 @@ from snn_plasticity_gym.trainers import train_es
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.02"]
-SHORT = ["--images=24", "--num_envs=4", "--episodes_per_update=2", "--eval_episodes=4", "--seed=1", "--wandb=disabled"]
+SHORT = [
+    "--episodes=24",
+    "--num_envs=4",
+    "--episodes_per_update=2",
+    "--eval_episodes=4",
+    "--seed=1",
+    "--wandb=disabled",
+]
 
 
 def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path):

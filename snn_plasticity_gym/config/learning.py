@@ -1,0 +1,180 @@
+"""What learners of synapse events can be told: arguments of their constructors, and settings of their trainers.
+
+Every knob is written once, here. A trainer's configuration inherits these classes, a learner takes their settings as
+keyword arguments (`learners.arguments`) and hands its options on as one object, `model.options`.
+"""
+
+from __future__ import annotations
+
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+
+LOSS_WEIGHTINGS = ("event", "step")
+EXPLORATIONS = ("independent", "rule")
+PERTURBED = ("last", "head")
+ADVANTAGES = ("standardised", "ranks")
+COVARIANCES = ("diagonal", "full")
+BASELINES = ("critic", "lifetimes")
+ADVANTAGE_SCOPES = ("minibatch", "rollout")
+NAN_POLICIES = ("raise", "skip")
+
+
+@config_class
+class SearchOptions:
+    """What every learner has: how far returns look, and what becomes of numbers that are not finite."""
+
+    credit_horizon: int = setting(
+        1,
+        "Episodes whose rewards an episode's return sums up, this one and those of its lifetime that follow in the "
+        "rollout; exploration rule and evolution strategies hold a perturbation as long.",
+        unit="episodes",
+        section="Credit",
+        ge=1,
+    )
+    gamma_lifetime: float = setting(1.0, "Discount per episode in that sum.", section="Credit", gt=0, le=1)
+    credit_from: int = setting(
+        0,
+        "Episodes of the horizon, its first ones, whose rewards do not count in that sum.",
+        unit="episodes",
+        section="Credit",
+        ge=0,
+    )
+    nan_policy: str = setting(
+        "raise",
+        "Where a weight change, reward, loss or weight is NaN or infinite: raise stops and names it; skip warns and "
+        "leaves out the change, the rollout or the gradient step.",
+        section="Learning",
+        choices=NAN_POLICIES,
+    )
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        if self.credit_from >= self.credit_horizon:
+            raise ConfigError(
+                f"credit_from must be less than credit_horizon={self.credit_horizon}, or no reward counts, got "
+                f"{self.credit_from}"
+            )
+
+
+@config_class
+class EventOptions(SearchOptions):
+    """What learners by gradient have: which events count, how they explore, what returns are compared with."""
+
+    events_per_episode: int = setting(
+        1024,
+        "Events learned from per episode, a uniform sample; 0: all. Every event changes its weight.",
+        unit="events",
+        section="Learning",
+        ge=0,
+        was=("events_per_image",),
+    )
+    exploration: str = setting(
+        "independent",
+        "independent: each event has a noise of its own; rule: each lifetime follows a perturbed rule of its own, and "
+        "what is perturbed is learned.",
+        section="Credit",
+        choices=EXPLORATIONS,
+    )
+    perturb: str = setting(
+        "last",
+        "With exploration rule: what is perturbed, the heads' last layers, or all layers of the heads.",
+        section="Credit",
+        choices=PERTURBED,
+    )
+    advantage: str = setting(
+        "standardised",
+        "With exploration rule: returns less their mean over lifetimes, or their ranks.",
+        section="Credit",
+        choices=ADVANTAGES,
+    )
+    mirrored: bool = setting(
+        False, "With exploration rule: pairs of lifetimes follow opposite perturbations.", section="Credit"
+    )
+    rule_learning_rate: float = setting(
+        0.3,
+        "With exploration rule: step per unit of gradient, in standard deviations of the perturbation.",
+        section="Credit",
+        gt=0,
+    )
+    baseline: str = setting(
+        "critic",
+        "What returns are compared with: the critic's value, or the mean return over lifetimes, as exploration rule "
+        "always does.",
+        section="Credit",
+        choices=BASELINES,
+    )
+    normalize_returns: bool = setting(
+        False,
+        "Divide returns by their running standard deviation; Grad's are tiny and need it.",
+        section="Learning",
+    )
+    loss_weighting: str = setting(
+        "event",
+        "event: the loss is a mean over events; step: over time steps, busy and quiet ones alike.",
+        section="Learning",
+        choices=LOSS_WEIGHTINGS,
+    )
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        super().check()
+        if self.mirrored and self.exploration != "rule":
+            raise ConfigError(f"mirrored needs exploration rule, got {self.exploration}")
+
+
+@config_class
+class PPOOptions(EventOptions):
+    """What `EventPPO` has beyond other learners by gradient."""
+
+    advantage_scope: str = setting(
+        "minibatch", "Over what advantages are standardised.", section="PPO", choices=ADVANTAGE_SCOPES
+    )
+
+
+@config_class
+class EvolutionOptions(SearchOptions):
+    """What `EventES` has."""
+
+    covariance: str = setting(
+        "diagonal",
+        "Which covariance of the parameters is adapted: diagonal (Ros & Hansen 2008), for thousands of parameters, or "
+        "full, for hundreds.",
+        section="Learning",
+        choices=COVARIANCES,
+    )
+
+
+@config_class
+class WholeRuleOptions(EvolutionOptions, EventOptions):
+    """The options of `EventES` in the words of `EventA2C`, on which it is built: each lifetime follows a whole rule."""
+
+    exploration: str = "rule"
+    perturb: str = "head"
+    baseline: str = "lifetimes"
+
+
+@config_class
+class GradientArguments:
+    """Arguments of Stable-Baselines3's A2C and PPO, with the defaults of this project."""
+
+    gamma: float = setting(1.0, "Discount per time step.", section="Learning", gt=0, le=1)
+    vf_coef: float = setting(0.5, "Weight beta_v of the value loss.", section="Learning", ge=0)
+    ent_coef: float = setting(
+        0.0,
+        "Weight beta_ent of the entropy; without effect on parameters while sigma is fixed.",
+        section="Learning",
+        ge=0,
+    )
+    max_grad_norm: float = setting(0.5, "Norm to which gradients are clipped.", section="Learning", gt=0)
+    normalize_advantage: bool = setting(True, "Standardise the advantages.", section="Learning")
+
+
+@config_class
+class ProximalArguments(GradientArguments):
+    """Arguments of Stable-Baselines3's PPO, with the defaults of this project."""
+
+    clip_range: float = setting(0.2, "Clipping epsilon of the probability ratio.", section="PPO", gt=0)
+    n_epochs: int = setting(4, "Passes over the events of a rollout.", section="PPO", ge=1)
+    batch_size: int = setting(512, "Events of a minibatch.", unit="events", section="PPO", ge=1)
+    target_kl: float | None = setting(
+        None, "End an update once the approximate KL divergence passes 1.5 times this.", section="PPO", gt=0
+    )
