@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -18,11 +19,23 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.training import SearchConfig
 from snn_plasticity_gym.networks.spike_history import pack
 from snn_plasticity_gym.plasticity.events import LocalState
-from snn_plasticity_gym.policies.formula import FormulaNetwork, new_network
+from snn_plasticity_gym.policies.architecture import EXTRA_KEYS, PERCEPTRON, Architecture
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
-from snn_plasticity_gym.policies.heads import EXTRA_KEYS
+from snn_plasticity_gym.policies.head_registry import HeadFactory, resolve_head
+from snn_plasticity_gym.policies.network import new_network
 
 SLOT_KEYS = ("history", "weight", "group", "kind", "mask")
+OWN = (
+    "sigma",
+    "use_kind",
+    "hidden_sizes",
+    "channels",
+    "kernel_sizes",
+    "critic_lr_scale",
+    "formula_terms",
+    "dt",
+    "head",
+)
 
 
 class MaskedGaussian(DiagGaussianDistribution):
@@ -64,9 +77,11 @@ class PlasticityPolicy(ActorCriticPolicy):
         channels: Output channels of the front's two convolutions.
         kernel_sizes: Their widths, odd.
         critic_lr_scale: Learning rate of the critic over that of front and heads; `EventA2C` heeds it.
-        formula_terms: Products of which the rule is a weighted sum, as "post*x20*w" (`FormulaNetwork`); none:
+        formula_terms: Products of which the rule is a weighted sum, as "post*x20*w" (`policies.formula`); none:
             `default_terms`. None: front and heads are the rule, as said above.
-        dt: Length of the environment's time step, ms, by which the traces of a formula are reckoned.
+        dt: Length of the environment's time step, ms, for the traces of a formula.
+        head: Kind of the heads: "mlp", a name that `register_head` was given, or what makes a head of
+            (num_features, num_scalars), as a class of modules does; see `policies.head_registry`.
         kwargs: Further arguments of `ActorCriticPolicy`.
 
     Raises:
@@ -87,6 +102,7 @@ class PlasticityPolicy(ActorCriticPolicy):
         critic_lr_scale: float = 1.0,
         formula_terms: Sequence[str] | None = None,
         dt: float = 1.0,
+        head: str | HeadFactory = PERCEPTRON,
         **kwargs: Any,
     ) -> None:
         if not isinstance(observation_space, spaces.Dict) or not set(SLOT_KEYS) <= set(observation_space.keys()):
@@ -106,40 +122,37 @@ class PlasticityPolicy(ActorCriticPolicy):
         self.critic_lr_scale = critic_lr_scale
         self.formula_terms = None if formula_terms is None else tuple(formula_terms)
         self.dt = dt
+        self.head = head
         group_space = observation_space["group"]
         assert isinstance(group_space, spaces.MultiDiscrete)
         self.num_groups = int(group_space.nvec.max())
         self.extra_keys = [key for key in EXTRA_KEYS if key in observation_space.spaces]
+        head_name, self._own_head = resolve_head(head)
+        self._shape = Architecture(
+            num_groups=self.num_groups,
+            use_kind=use_kind,
+            extra_keys=tuple(self.extra_keys),
+            hidden_sizes=self.hidden_sizes,
+            channels=channels,
+            kernel_sizes=kernel_sizes,
+            sigma=sigma,
+            formula_terms=self.formula_terms,
+            dt=1.0 if formula_terms is None else dt,
+            head=head_name,
+        )
         super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        data = super()._get_constructor_parameters()
-        for name in ("sigma", "use_kind", "hidden_sizes", "channels", "kernel_sizes", "critic_lr_scale"):
-            data[name] = getattr(self, name)
-        return data | {"formula_terms": self.formula_terms, "dt": self.dt}
+        return super()._get_constructor_parameters() | {name: getattr(self, name) for name in OWN}
 
     @property
-    def architecture(self) -> dict[str, Any]:
-        """Shape of the networks, as `learned_rule.Architecture` has it."""
-        lists = ("extra_keys", "hidden_sizes", "channels", "kernel_sizes")
-        numbers = {"num_groups": self.num_groups, "use_kind": self.use_kind, "sigma": float(self.sigma)}
-        formula = {}
-        if isinstance(self.rule, FormulaNetwork):
-            formula = {"formula_terms": ["*".join(factors) for factors in self.rule.terms], "dt": float(self.dt)}
-        return numbers | {name: list(getattr(self, name)) for name in lists} | formula
+    def architecture(self) -> Architecture:
+        """Shape of the rule, with the present sigma."""
+        return dataclasses.replace(self._shape, sigma=float(self.sigma))
 
     def _build(self, lr_schedule: Schedule) -> None:
         """Create the networks and the optimizer, the critic in a parameter group of its own."""
-        self.rule = new_network(
-            self.formula_terms,
-            self.dt,
-            self.num_groups,
-            self.use_kind,
-            self.extra_keys,
-            self.hidden_sizes,
-            self.channels,
-            self.kernel_sizes,
-        )
+        self.rule = new_network(self._shape, self._own_head)
         self.register_buffer("log_std", torch.tensor(float(self.sigma)).log())
         self.action_dist = MaskedGaussian(self.action_space.shape[0])  # type: ignore[index]
         actor = [*self.rule.front.parameters(), *self.rule.heads.parameters()]

@@ -14,47 +14,32 @@ from typing import Annotated, Any, Literal
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.plasticity.events import SynapseEvents
-from snn_plasticity_gym.policies.formula import MAX_TERMS, new_network
-from snn_plasticity_gym.policies.front import MAX_WIDTH
+from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
-from snn_plasticity_gym.policies.heads import MAX_GROUPS, MAX_LAYERS, RuleNetwork
+from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 from snn_plasticity_gym.utils.files import atomic_path
 
 NUMBERS, DESCRIPTION = "rule.safetensors", "rule.json"
 LARGEST = {NUMBERS: 1 << 30, DESCRIPTION: 1 << 24}  # bytes; nothing larger is read
 
-Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
+
+def _shape(value: Any) -> Architecture:
+    return value if isinstance(value, Architecture) else Architecture.from_dict(value)
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Architecture(_Model):
-    """Shape of a rule's networks, and what they see; see `RuleNetwork`."""
-
-    num_groups: int = Field(ge=1, le=MAX_GROUPS)
-    use_kind: bool
-    extra_keys: list[Literal["layer", "factor"]] = Field(max_length=2)
-    hidden_sizes: list[Width] = Field(min_length=1, max_length=MAX_LAYERS)
-    channels: list[Width] = Field(min_length=2, max_length=2)
-    kernel_sizes: list[int] = Field(min_length=2, max_length=2)
-    sigma: float = Field(gt=0)
-    formula_terms: list[str] | None = Field(None, min_length=1, max_length=MAX_TERMS)  # None: front and heads
-    dt: float = Field(1.0, gt=0)  # ms, of the time step by which a formula's traces are reckoned
-
-
-class Description(_Model):
+class Description(BaseModel):
     """What rule.json holds."""
 
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
     format: Literal[1] = 1
-    architecture: Architecture
+    architecture: Annotated[Architecture, PlainValidator(_shape), PlainSerializer(Architecture.as_dict)]
     groups: list[str]  # names of the heads
     history_length: int = Field(ge=1, le=1 << 16)  # K
     images: int = Field(ge=0)  # that it was learned from
@@ -78,9 +63,8 @@ class LearnedRule:
         self.rule = rule.requires_grad_(False).eval()
         self.num_groups, self.use_kind, self.sigma = shape.num_groups, shape.use_kind, shape.sigma
         self.extra_keys = list(shape.extra_keys)
-        self.hidden_sizes, self.channels = tuple(shape.hidden_sizes), tuple(shape.channels)
-        self.kernel_sizes = tuple(shape.kernel_sizes)
-        self.formula_terms = None if shape.formula_terms is None else tuple(shape.formula_terms)
+        self.hidden_sizes, self.channels = shape.hidden_sizes, shape.channels
+        self.kernel_sizes, self.formula_terms = shape.kernel_sizes, shape.formula_terms
         self._frozen: FrozenRule | None = None
 
     def frozen(self, history_length: int) -> FrozenRule:
@@ -97,7 +81,7 @@ class LearnedRule:
 def save_rule(
     folder: Path,
     rule: RuleNetwork,
-    architecture: Mapping[str, Any],
+    architecture: Architecture,
     *,
     groups: Sequence[str],
     history_length: int,
@@ -111,7 +95,7 @@ def save_rule(
     Args:
         folder: Where to.
         rule: Front, heads and critic.
-        architecture: Fields of `Architecture`.
+        architecture: Its shape.
         groups: Names of the heads.
         history_length: K.
         images: Images that the rule was learned from.
@@ -124,7 +108,7 @@ def save_rule(
     """
     numbers = safetensors.torch.save({name: value.contiguous().cpu() for name, value in rule.state_dict().items()})
     description = Description(
-        architecture=Architecture(**architecture),
+        architecture=architecture,
         groups=list(groups),
         history_length=history_length,
         images=images,
@@ -175,7 +159,9 @@ def read_description(folder: Path) -> Description:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "it"
-        raise ConfigError(f"{file} describes no rule: {place}: {_reason(first['msg'])}") from error
+        cause = first.get("ctx", {}).get("error")
+        reason = f"{place}.{cause}" if isinstance(cause, ConfigError) else f"{place}: {first['msg']}"
+        raise ConfigError(f"{file} describes no rule: {_reason(reason)}") from error
     if len(description.groups) != description.architecture.num_groups:
         raise ConfigError(f"{file} describes no rule: groups must name each of the heads")
     return description
@@ -195,19 +181,11 @@ def _content(file: Path) -> bytes:
 def _network(shape: Architecture, tensors: Mapping[str, Tensor], folder: Path) -> RuleNetwork:
     """Return networks with the given tensors, or refuse them; memory is taken by what the file holds alone."""
     try:
-        with torch.device("meta"):
-            network = new_network(
-                shape.formula_terms,
-                shape.dt,
-                shape.num_groups,
-                shape.use_kind,
-                shape.extra_keys,
-                shape.hidden_sizes,
-                (shape.channels[0], shape.channels[1]),
-                (shape.kernel_sizes[0], shape.kernel_sizes[1]),
-            )
-    except ValueError as error:
-        raise ConfigError(f"{folder / DESCRIPTION} describes no rule: {_reason(error)}") from error
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):  # heads of other kinds may draw theirs
+            network = new_network(shape)
+    except ConfigError as error:
+        raise ConfigError(f"{folder / DESCRIPTION}: {_reason(error)}") from error
+    dtypes = {name: value.dtype for name, value in network.state_dict().items()}
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in tensors.items()}
     if wanted != given:
@@ -215,8 +193,9 @@ def _network(shape: Architecture, tensors: Mapping[str, Tensor], folder: Path) -
         what = f"{odd} must be {wanted.get(odd, 'absent')}, got {given.get(odd, 'nothing')}"
         raise ConfigError(f"{folder / NUMBERS} does not fit {DESCRIPTION}: {what}")
     for name, value in tensors.items():
-        if value.dtype != torch.float32 or not value.isfinite().all():
-            raise ConfigError(f"{folder / NUMBERS} must hold finite float32 numbers, and {name} does not")
+        if value.dtype != dtypes[name] or not value.isfinite().all():
+            dtype = str(dtypes[name]).removeprefix("torch.")
+            raise ConfigError(f"{folder / NUMBERS} must hold finite {dtype} numbers, and {name} does not")
     network.load_state_dict(dict(tensors), assign=True)
     return network
 

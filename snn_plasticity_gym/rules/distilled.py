@@ -183,7 +183,7 @@ def written_out(terms: Sequence[Term]) -> str:
 
 
 def format_formula(terms: Sequence[Term]) -> str:
-    """Return the rule of a policy that is a formula (`agents.formula`) as text."""
+    """Return the rule of a policy that is a formula (`policies.formula`) as text."""
     return f"Δd = tanh({written_out(terms)})"
 
 
