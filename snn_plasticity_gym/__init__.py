@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
     import torch
 
-    from snn_plasticity_gym.policies.rule_files import LearnedRule
+    from snn_plasticity_gym.policies.learned_rule import LearnedRule
 
 __version__ = "0.1.0"
 __all__ = ["ENVIRONMENTS", "__version__", "environment_config", "load_rule"]
 
 
-def load_rule(path: "str | Path", device: "torch.device | str" = "cpu") -> "LearnedRule":
-    """Load a learned rule from the folder of a run; see `policies.rule_files.load_rule`."""
+def load_rule(path: "str | Path", device: "torch.device | str" = "cpu", trust: bool = False) -> "LearnedRule":
+    """Load a learned rule from a run's folder, or a zip that you trust; see `policies.rule_files.load_rule`."""
     from snn_plasticity_gym.policies.rule_files import load_rule as load  # imports torch
 
-    return load(path, device)
+    return load(path, device, trust)
 
 
 for _env_id in ENVIRONMENTS:

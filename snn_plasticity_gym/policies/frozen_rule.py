@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.plasticity.events import LocalState, SynapseEvents, per_event
+from snn_plasticity_gym.policies.dense_events import DenseEvents, read_events
 from snn_plasticity_gym.policies.formula import FormulaHead
 from snn_plasticity_gym.policies.formula_terms import FrozenTerms
 from snn_plasticity_gym.policies.frozen_heads import FrozenHeads
@@ -102,6 +103,31 @@ class FrozenRule:
         self._check(state)
         return self._act(state)
 
+    @torch.no_grad()
+    def delta_d(self, history: Any, weight: Any, kind: Any = None, group: Any = None, extras: Any = None) -> Any:
+        """Return the mean weight change of events that are given as plain arrays or tensors, a row each.
+
+        Args:
+            history: Spikes of the pre and of the post neuron, 0 or 1, oldest step first and the present one last,
+                (E, 2, K).
+            weight: Before the event, (E,).
+            kind: 0: the pre neuron fires now, 1: the post neuron, 2: both, (E,); None: as the history has it.
+            group: Which head answers, (E,); None: the only one.
+            extras: Further scalars, (E, X), in the order of `extra_keys`; None: the rule sees none.
+
+        Returns:
+            float32 (E,), a tensor if `history` is one, else an array.
+
+        Raises:
+            ConfigError: An argument is missing or does not fit the rule.
+        """
+        events = read_events(self.network.architecture, history, weight, kind, group, extras)
+        device = self.network.critic.first.weight.device
+        state = DenseEvents(*(column.to(device) for column in events)).local_state()
+        self._check(state)
+        answer = self._act(state).float()
+        return answer if isinstance(history, Tensor) else answer.cpu().numpy()
+
     def inputs(self, state: LocalState) -> HeadInputs:
         """Return what the heads see of each event."""
         return self._features.inputs(state)
@@ -116,8 +142,9 @@ class FrozenRule:
         shape = self.network.architecture
         if state.history_length != self.history_length and not shape.is_formula:
             raise ConfigError(
-                f"this rule looks back {self.history_length} steps, got histories of {state.history_length}; call its "
-                f"frozen({state.history_length}), or make the environment with history_length={self.history_length}"
+                f"this rule looks back {self.history_length} steps, got histories of {state.history_length}; call "
+                f"rule.frozen({state.history_length}) for one that looks back as far, or make the environment with "
+                f"history_length={self.history_length}"
             )
         if state.extras.shape[1] != len(shape.extra_keys):
             names = ", ".join(shape.extra_keys) or "none"

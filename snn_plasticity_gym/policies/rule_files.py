@@ -7,75 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.architecture import Architecture
-from snn_plasticity_gym.policies.frozen_rule import FrozenRule
+from snn_plasticity_gym.policies.learned_rule import LearnedRule
 from snn_plasticity_gym.policies.network import RuleNetwork, new_network
+from snn_plasticity_gym.policies.rule_description import Description, describe
 from snn_plasticity_gym.utils.files import atomic_path
 
 NUMBERS, DESCRIPTION = "rule.safetensors", "rule.json"
 LARGEST = {NUMBERS: 1 << 30, DESCRIPTION: 1 << 24}  # bytes; nothing larger is read
-
-
-def _shape(value: Any) -> Architecture:
-    return value if isinstance(value, Architecture) else Architecture.from_dict(value)
-
-
-class Description(BaseModel):
-    """What rule.json holds."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-    format: Literal[1] = 1
-    architecture: Annotated[Architecture, PlainValidator(_shape), PlainSerializer(Architecture.as_dict)]
-    groups: list[str]  # names of the heads
-    history_length: int = Field(ge=1, le=1 << 16)  # K
-    images: int = Field(ge=0)  # that it was learned from
-    checksum: str  # SHA-256 of rule.safetensors
-    config: dict[str, Any]  # settings of the training
-    metrics: dict[str, dict[str, Any]]  # what the rule earned, before and after
-    versions: dict[str, Any]
-
-
-class LearnedRule:
-    """A learned rule: called with events, it returns the mean weight change of each, as `env.run_episode` wants it.
-
-    Args:
-        description: What is known of it.
-        rule: Its networks.
-    """
-
-    def __init__(self, description: Description, rule: RuleNetwork) -> None:
-        shape = description.architecture
-        self.description = description
-        self.rule = rule.requires_grad_(False).eval()
-        self.num_groups, self.use_kind, self.sigma = shape.num_groups, shape.use_kind, shape.sigma
-        self.extra_keys = list(shape.extra_keys)
-        self.hidden_sizes, self.channels = shape.hidden_sizes, shape.channels
-        self.kernel_sizes, self.formula_terms = shape.kernel_sizes, shape.formula_terms
-        self._frozen: FrozenRule | None = None
-
-    def frozen(self, history_length: int) -> FrozenRule:
-        """Return the rule for acting on histories of a length that may differ from that of its training."""
-        return FrozenRule(self.rule, history_length)
-
-    def __call__(self, events: SynapseEvents) -> Tensor:
-        """Return the mean weight change of each event, (E,)."""
-        if self._frozen is None:
-            self._frozen = self.frozen(self.description.history_length)
-        return self._frozen(events)
 
 
 def save_rule(
@@ -83,7 +34,7 @@ def save_rule(
     rule: RuleNetwork,
     architecture: Architecture,
     *,
-    groups: Sequence[str],
+    groups: Sequence[str] | None = None,
     history_length: int,
     images: int = 0,
     config: Mapping[str, Any] | None = None,
@@ -96,7 +47,7 @@ def save_rule(
         folder: Where to.
         rule: Front, heads and critic.
         architecture: Its shape.
-        groups: Names of the heads.
+        groups: Names of the heads; None: numbers.
         history_length: K.
         images: Images that the rule was learned from.
         config: Settings of the training.
@@ -107,34 +58,44 @@ def save_rule(
         OSError: The files cannot be written.
     """
     numbers = safetensors.torch.save({name: value.contiguous().cpu() for name, value in rule.state_dict().items()})
-    description = Description(
-        architecture=architecture,
-        groups=list(groups),
+    known = describe(
+        architecture,
+        groups=groups,
         history_length=history_length,
         images=images,
-        checksum=hashlib.sha256(numbers).hexdigest(),
-        config=dict(config or {}),
-        metrics={name: {key: _number(value) for key, value in part.items()} for name, part in (metrics or {}).items()},
-        versions=dict(versions or {}),
+        config=config,
+        metrics=metrics,
+        versions=versions,
     )
+    description = known.model_copy(update={"checksum": hashlib.sha256(numbers).hexdigest()})
     with atomic_path(folder / NUMBERS) as temporary:
         temporary.write_bytes(numbers)
     with atomic_path(folder / DESCRIPTION) as temporary:
         temporary.write_text(json.dumps(description.model_dump(), indent=1) + "\n", encoding="utf-8")
 
 
-def load_rule(path: str | Path, device: torch.device | str = "cpu") -> LearnedRule:
-    """Load a rule from the folder of a run; no code of the files is run.
+def load_rule(path: str | Path, device: torch.device | str = "cpu", trust: bool = False) -> LearnedRule:
+    """Load a rule; no code of its files is run, unless it is a zip that you trust.
 
     Args:
-        path: A folder with rule.json and rule.safetensors, or one of these files.
+        path: The folder of a run, with rule.json and rule.safetensors, or one of these files; or a zip that
+            Stable-Baselines3 saved, of a model with `PlasticityPolicy`.
         device: Where the rule shall live.
+        trust: Whether a zip may be loaded. Loading one can run code that whoever made it has put there.
 
     Raises:
-        ConfigError: There is no rule, or the files are damaged, contradict each other or hold what is not finite.
+        ConfigError: There is no rule, or the files are damaged, contradict each other or hold what is not finite; or
+            a zip was given without trust.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
+    if path.is_file() and path.name not in LARGEST:
+        return _zipped(path, device, trust)
     folder = path.parent if path.name in LARGEST else path
+    if (folder / "final.zip").exists() and not (folder / DESCRIPTION).exists():
+        raise ConfigError(
+            f"no rule at {folder / DESCRIPTION}; there is a final.zip, which can run code when it is loaded: if you "
+            "trust it, give its own path and trust=True"
+        )
     description = read_description(folder)
     content = _content(folder / NUMBERS)
     if hashlib.sha256(content).hexdigest() != description.checksum:
@@ -145,6 +106,19 @@ def load_rule(path: str | Path, device: torch.device | str = "cpu") -> LearnedRu
         raise ConfigError(f"{folder / NUMBERS} is no safetensors file: {_reason(error)}") from error
     network = _network(description.architecture, tensors, folder)
     return LearnedRule(description, network.to(device))
+
+
+def _zipped(path: Path, device: torch.device | str, trust: bool) -> LearnedRule:
+    if not zipfile.is_zipfile(path):
+        raise ConfigError(f"no rule at {path}; give the folder of a run, its {DESCRIPTION} or {NUMBERS}, or a zip")
+    if not trust:
+        raise ConfigError(
+            f"{path} is a zip, which can run code when it is loaded; give trust=True if you know who made it, or the "
+            f"{DESCRIPTION} of its run, which cannot"
+        )
+    from snn_plasticity_gym.policies.saved import load_policy  # Stable-Baselines3, which rule files do without
+
+    return load_policy(path, device).as_rule()
 
 
 def read_description(folder: Path) -> Description:
@@ -198,10 +172,6 @@ def _network(shape: Architecture, tensors: Mapping[str, Tensor], folder: Path) -
             raise ConfigError(f"{folder / NUMBERS} must hold finite {dtype} numbers, and {name} does not")
     network.load_state_dict(dict(tensors), assign=True)
     return network
-
-
-def _number(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _reason(error: Exception | str) -> str:

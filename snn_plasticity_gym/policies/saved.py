@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 import zlib
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from stable_baselines3.common.save_util import load_from_zip_file
 
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.policies.former_modules import former_modules
 from snn_plasticity_gym.policies.formula import FormulaHead
 from snn_plasticity_gym.policies.head_registry import OwnHead
 from snn_plasticity_gym.policies.heads import Head
@@ -19,6 +21,7 @@ from snn_plasticity_gym.policies.network import RuleNetwork
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.policies.rule_files import DESCRIPTION, NUMBERS, LearnedRule, load_rule
 
+_NEEDED = ("observation_space", "action_space", "policy_kwargs")  # all that is unpickled of a zip, beside tensors
 _UNREADABLE = (  # what Stable-Baselines3, torch and pickle raise for files that are something else or damaged
     *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, OSError, RuntimeError),
     *(TypeError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error),
@@ -38,12 +41,13 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> Plastic
     Raises:
         ConfigError: There is no such file, or it holds no `PlasticityPolicy`.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     file = path / "final.zip" if path.is_dir() else path
     if not file.is_file():
         raise ConfigError(f"no policy at {file}; give the folder of a finished run, or its final.zip")
     try:
-        data, parameters, _ = load_from_zip_file(file, device=device)
+        with former_modules():
+            data, parameters, _ = load_from_zip_file(file, device=device, custom_objects=_left_out(file))
         assert data is not None
         policy = PlasticityPolicy(
             data["observation_space"], data["action_space"], lambda _: 0.0, **data["policy_kwargs"]
@@ -54,6 +58,12 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> Plastic
         raise ConfigError(f"{file} holds no policy of this project: {reason}") from error
     policy.set_training_mode(False)
     return policy
+
+
+def _left_out(file: Path) -> dict[str, Any]:
+    """Return what stands for the parts of a zip that are not needed, so that they are not unpickled."""
+    with zipfile.ZipFile(file) as archive:
+        return dict.fromkeys(set(json.loads(archive.read("data"))).difference(_NEEDED))
 
 
 def load_learned(path: str | Path, device: torch.device | str = "cpu") -> LearnedRule | PlasticityPolicy:
