@@ -46,7 +46,7 @@ class RuleFeatures(Protocol):
 
 
 class RuleNetwork(nn.Module):
-    """Means of the weight changes, and values, of synapse events (DESIGN: state, policy, critic).
+    """Means of the weight changes, and values, of synapse events.
 
     Args:
         architecture: What the parts are made by; see `new_network`.

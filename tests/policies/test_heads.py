@@ -1,4 +1,4 @@
-"""Heads against the plain formula of DESIGN: z = [h; w], 128 ReLU, 128 ReLU, 1, tanh."""
+"""Heads against the plain formula: z = [h; w], 128 ReLU, 128 ReLU, 1, tanh."""
 
 import pytest
 import torch
@@ -76,7 +76,7 @@ def test_mean_value_and_action_equal_the_plain_network_event_by_event(num_groups
         torch.testing.assert_close(value[event : event + 1], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_dimensions_are_those_of_the_design():
+def test_dimensions_are_those_of_the_docs():
     net = network()
     assert net.front.conv1.weight.shape == (16, 2, 5)
     assert net.front.conv2.weight.shape == (32, 16, 5)
