@@ -176,3 +176,13 @@ def test_exploring_no_events_is_fine(readout):
 def test_a_head_without_hidden_layer_is_refused():
     with pytest.raises(ValueError, match="hidden_sizes must have 1 to 16 entries, got 0"):
         Head(32, 1, (), 1.0)
+
+
+@pytest.mark.parametrize("chunk", [7, 1])
+@pytest.mark.parametrize("num_groups", [1, 3])
+def test_acting_in_chunks_is_acting(monkeypatch, num_groups, chunk):
+    net, state = network(num_groups, True), random_state(40, num_groups)
+    features = net.head_features.frozen(state.history_length)
+    whole = net.act(features, state)
+    monkeypatch.setattr(networks, "ACTING_CHUNK", chunk)
+    torch.testing.assert_close(net.act(features, state), whole)

@@ -53,7 +53,7 @@ RULES = {
     "kinds and heads": {"num_groups": 3, "use_kind": True, "hidden_sizes": (9, 8, 7)},
     "formula": {"extra_keys": ("factor",), "formula_terms": TERMS, "dt": 2.0},
     "formulas": {"num_groups": 2, "formula_terms": ("post*x20", "pre*y20", "w"), "dt": 0.5},
-    "own head": {"num_groups": 2, "use_kind": True, "head": "product"},
+    "own head": {"num_groups": 2, "use_kind": True, "extra_keys": ("factor",), "head": "product"},
 }
 
 
