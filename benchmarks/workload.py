@@ -13,7 +13,8 @@ from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer
 from snn_plasticity_gym.networks.spike_history import unpack
 from snn_plasticity_gym.plasticity.events import LocalState, SynapseEvents
-from snn_plasticity_gym.policies.heads import RuleNetwork
+from snn_plasticity_gym.policies.architecture import Architecture
+from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 from snn_plasticity_gym.rules import Rule
 
 ENV_ID = "SNNPlastic-Unsup1-v0"
@@ -38,7 +39,7 @@ def rule_network(seed: int) -> RuleNetwork:
     """Return the networks of a fresh policy with its default sizes."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return RuleNetwork(1, False, 0, (128, 128), (16, 32), (5, 5))
+        return new_network(Architecture())
 
 
 def show_image(env: PlasticityVectorEnv, rule: Rule) -> int:

@@ -5,7 +5,8 @@ from torch import nn
 
 from snn_plasticity_gym.networks.spike_history import pack
 from snn_plasticity_gym.plasticity.events import SynapseEvents
-from snn_plasticity_gym.policies.heads import RuleNetwork
+from snn_plasticity_gym.policies.architecture import Architecture
+from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 
 K = 10
 
@@ -49,6 +50,9 @@ class Policy:
 
     sigma = SIGMA
 
+    def __init__(self, rule: RuleNetwork | None = None) -> None:
+        self.rule = network_of() if rule is None else rule
+
     def log_prob(self, mean: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         return torch.distributions.Normal(mean, self.sigma).log_prob(actions)
 
@@ -57,7 +61,8 @@ def network_of(groups: int = 2) -> RuleNetwork:
     """Heads with last layers that matter, and biases that are not 0."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = RuleNetwork(groups, True, 0, (7, 5), (6, 8), (5, 5))
+        shape = Architecture(num_groups=groups, use_kind=True, hidden_sizes=(7, 5), channels=(6, 8))
+        network = new_network(shape)
         for head in network.heads:
             nn.init.normal_(head.rest[-1].weight)
             for layer in layers_of(head):

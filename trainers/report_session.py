@@ -19,7 +19,6 @@ from snn_plasticity_gym.evaluation.event_sample import sample_events
 from snn_plasticity_gym.evaluation.explain import NETWORKS, distilled, explain
 from snn_plasticity_gym.evaluation.network_life import live_through
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, reward_of
-from snn_plasticity_gym.policies.formula import FormulaNetwork
 from snn_plasticity_gym.policies.saved import load_learned
 from snn_plasticity_gym.report.curves import learning_curves
 from snn_plasticity_gym.report.gradient_section import gradient_section, is_bptt, is_gradient, read_ceiling
@@ -168,7 +167,7 @@ def _study(run: Run, config: ReportConfig, several: bool) -> tuple[Study, list[S
     prefix = f"{run.label.replace('/', '_')}_" if several else ""
     suffix = f": {run.label}" if several else ""
     parts = [kernel_section(rule, env_config, sample, prefix)]
-    if isinstance(rule.network, FormulaNetwork):
+    if rule.network.architecture.is_formula:
         parts.insert(0, formula_section(sample.heads, rule.network.formulas(), prefix))
     explanations = explain(sample, learning_rate(env_config))
     if explanations:

@@ -20,8 +20,8 @@ from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.config.training import LearnerConfig, SearchConfig, TrainingConfig
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, check_images, reward_of
 from snn_plasticity_gym.learners.arguments import keyword_settings
-from snn_plasticity_gym.learners.on_policy import EventLearner, plasticity_env
-from snn_plasticity_gym.policies.formula import FormulaNetwork
+from snn_plasticity_gym.learners.environment import plasticity_env
+from snn_plasticity_gym.learners.on_policy import EventLearner
 from snn_plasticity_gym.policies.rule_files import DESCRIPTION, read_description, save_rule
 from snn_plasticity_gym.rules.distilled import format_formula
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
@@ -150,7 +150,7 @@ def _run(
     model.logger.dump(model.num_timesteps)
     page = report_at_end(run.path, model.logger, model.num_timesteps) if config.report else None
     model.logger.close()
-    if isinstance(model.policy.rule, FormulaNetwork):
+    if model.policy.architecture.is_formula:
         for head, terms in zip(plasticity_env(env).engine.heads, model.policy.rule.formulas(), strict=True):
             print(f"{head}: {format_formula(terms)}")
     print(_outcome(before, after, time.perf_counter() - began, run, page))

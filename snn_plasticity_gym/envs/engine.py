@@ -69,8 +69,9 @@ class Engine:
         }
         self.recorder = Recorder(task, self.network)
         task.record = self.recorder.record
-        names = dict.fromkeys([*task.scalars, *config.local_state])
-        self.scalars = LocalScalars(list(names), self.network, plastic, task.layer_scalars)
+        # In the order in which Gymnasium keeps the keys of a Dict, so that policies find it in the observation space.
+        names = sorted({*task.scalars, *config.local_state})
+        self.scalars = LocalScalars(names, self.network, plastic, task.layer_scalars)
         self._surprise = RewardSurprise(num_lifetimes, config.reward_window, device)
         self._eligibility: Eligibility | None = None
         if config.modulation != "none":
@@ -385,19 +386,6 @@ class Engine:
             payment_steps=earned.payment_steps,
             event_rewards=earned.event_rewards,
         )
-
-    def not_finite(self, result: EpisodeResult) -> str:
-        """Return what of an episode of all lifetimes is not finite, and in which; empty: nothing."""
-        own = [] if result.event_rewards is None else result.event_rewards
-        if not result.reward.isfinite().all() or not all(rewards.sum().isfinite() for rewards in own):
-            bad = (~result.reward.isfinite()).nonzero().flatten().tolist()
-            return f"the reward is not finite in lifetime {bad[0]}" if bad else "the reward of an event is not finite"
-        if not self.network.weights.sum().isfinite():  # one number tells of all: rounding aside, sums hide no NaN
-            for name in (p.name for p in self._find_events.projections):
-                bad = (~self.network.weights_of(name).isfinite()).flatten(1).any(dim=1).nonzero().flatten().tolist()
-                if bad:
-                    return f"a weight of {name} is not finite in lifetime {bad[0]}"
-        return ""
 
     def plastic_weights(self, row: int) -> dict[str, Tensor]:
         """Return the weights of one lifetime's plastic projections, (n_pre, n_post) each."""

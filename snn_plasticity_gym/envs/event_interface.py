@@ -30,7 +30,7 @@ from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.plasticity.events import NUM_KINDS, SynapseEvents
-from snn_plasticity_gym.rules.base import Rule, modulation_of
+from snn_plasticity_gym.rules.base import Rule, checked_answer, modulation_of
 from snn_plasticity_gym.utils.state import State
 
 Observation = dict[str, NDArray[Any]]
@@ -220,7 +220,7 @@ class EventInterface:
         if self._fresh and self.engine.run_episode(rule):
             return self._end()
         while (events := self.events()) is not None:
-            self.apply(rule(events))
+            self.apply(checked_answer(rule(events), len(events.weight), self.engine.device))
         return self.finish()
 
     def observe(self) -> Observation:

@@ -17,7 +17,8 @@ from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, reward_of
 from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer, EventSamples
 from snn_plasticity_gym.plasticity.events import SynapseEvents
-from snn_plasticity_gym.policies.heads import RuleNetwork
+from snn_plasticity_gym.policies.architecture import Architecture
+from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 from snn_plasticity_gym.rules.base import Rule
 
 TINY = 1e-12  # learning rate that leaves networks as they are, while reward / (TINY delta_d) is still -g
@@ -39,7 +40,7 @@ def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str,
     device = env.engine.device
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        network = RuleNetwork(1, False, 1, (128, 128), (16, 32), (5, 5)).to(device)
+        network = new_network(Architecture(extra_keys=("layer",))).to(device)
     optimizer = torch.optim.Adam([*network.front.parameters(), *network.critic.parameters()], lr=config.learning_rate)
     generator = torch.Generator().manual_seed(config.seed)
     squares = torch.zeros(num_layers, device=device)

@@ -8,7 +8,7 @@ Axes: E events, P pairs, H histories, L lifetimes, G groups, K terms, M products
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,65 +18,71 @@ from snn_plasticity_gym.kernels.compile import compiled
 Array = NDArray[Any]
 
 
+class FormulaTables(NamedTuple):
+    """Which factors each term has, but for traces."""
+
+    fires: Array  # (kinds, K) bool, whether the term is there in an event of each kind
+    power: Array  # (K,) how often the weight is a factor of it
+    product: Array  # (K,) which product of scalars is a factor of it
+    exponents: Array  # (M, S) how often each scalar is a factor of each product; none of the first one's
+
+
+class TraceProducts(NamedTuple):
+    """Products of each term's traces, by history."""
+
+    of_pre: Array  # (H, K) those of the pre neuron
+    of_post: Array  # (H, K)
+
+
+class EventColumns(NamedTuple):
+    """What the loop needs of `SynapseEvents`."""
+
+    pair_pre: Array  # (P,)
+    pair_post: Array  # (P,)
+    pair: Array  # (E,)
+    kind: Array  # (E,)
+    weight: Array  # (E,)
+    group: Array  # (E,)
+    extras: Array  # (E, S)
+    lengths: Array  # (B,) sums to E
+
+
 @compiled()
 def sum_terms(
-    coefficients: Array,
-    fires: Array,
-    of_pre: Array,
-    of_post: Array,
-    power: Array,
-    product: Array,
-    exponents: Array,
-    pair_pre: Array,
-    pair_post: Array,
-    pair: Array,
-    kind: Array,
-    weight: Array,
-    group: Array,
-    extras: Array,
-    lengths: Array,
-    sums: Array,
+    coefficients: Array, tables: FormulaTables, traces: TraceProducts, events: EventColumns, sums: Array
 ) -> None:
     """Fill in c_0 + sum_k c_k phi_k of every event.
 
     Args:
         coefficients: c of every lifetime and group, c_0 last, (L, G, K + 1); L = 1: of all lifetimes.
-        fires: Whether a term is there in an event of each kind, 0 or 1, (kinds, K).
-        of_pre: Product of its traces of the pre neuron, (H, K).
-        of_post: Of the post neuron, (H, K).
-        power: How often the weight is a factor of it, (K,).
-        product: Which product of scalars is a factor of it, (K,).
-        exponents: How often each scalar is a factor of each product, (M, S); none of the first one's.
-        pair_pre: As this and what follows of `SynapseEvents`.
-        pair_post: See there.
-        pair: See there.
-        kind: See there.
-        weight: See there.
-        group: See there.
-        extras: See there.
-        lengths: See there.
+        tables: Of the formula.
+        traces: Of the histories of these events.
+        events: Those of a lifetime stand together.
         sums: Filled in, (E,).
     """
+    fires, power, product, exponents = tables
+    pair, kind, weight, group = events.pair, events.kind, events.weight, events.group
     num_terms, num_kinds, num_groups = len(power), len(fires), coefficients.shape[1]
-    num_polynomials = len(pair_pre) * num_kinds * num_groups
+    num_polynomials = len(events.pair_pre) * num_kinds * num_groups
     num_powers = max(power.max() + 1, 2)
     polynomials = np.empty((num_polynomials, len(exponents), num_powers))
     made_for = np.full(num_polynomials, -1)  # which lifetime each is of
     event = 0
-    for lifetime in range(len(lengths)):
+    for lifetime in range(len(events.lengths)):
         which_own = lifetime if len(coefficients) > 1 else 0
         own = coefficients[which_own]
-        for _ in range(lengths[lifetime]):
+        for _ in range(events.lengths[lifetime]):
             of_kind, of_group = np.int64(kind[event]), group[event]
             key = (pair[event] * num_kinds + of_kind) * num_groups + of_group
             if made_for[key] != which_own:
                 made_for[key] = which_own
                 polynomial = polynomials[key]
-                pre, post = pair_pre[pair[event]], pair_post[pair[event]]
+                of_pre = traces.of_pre[events.pair_pre[pair[event]]]
+                of_post = traces.of_post[events.pair_post[pair[event]]]
                 polynomial[:] = 0.0
                 for term in range(num_terms):
                     if fires[of_kind, term]:
-                        value = own[of_group, term] * of_pre[pre, term] * of_post[post, term]
+                        value = own[of_group, term] * of_pre[term] * of_post[term]
                         polynomial[product[term], power[term]] += value
                 polynomial[0, 0] += own[of_group, num_terms]
             w = np.float64(weight[event])
@@ -89,7 +95,7 @@ def sum_terms(
                     value += polynomials[key, which, degree] * w**degree
                 for scalar in range(exponents.shape[1]):
                     if exponents[which, scalar]:
-                        value *= extras[event, scalar] ** exponents[which, scalar]
+                        value *= events.extras[event, scalar] ** exponents[which, scalar]
                 total += value
             sums[event] = total
             event += 1

@@ -5,7 +5,7 @@ Axes: H histories, W words of each, P pairs, K steps, S windows, C2 features.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,37 +15,38 @@ from snn_plasticity_gym.kernels.compile import compiled
 Array = NDArray[Any]
 
 
-@compiled()
-def sum_windows(
-    histories: Array,
-    pre: Array,
-    post: Array,
-    history_length: int,
-    margin: int,
-    shift: Array,
-    first: Array,
-    row_offset: Array,
-    silent: Array,
-    alone: Array,
-    both: Array,
-    features: Array,
-) -> None:
-    """Fill in h of every pair, the sum of its windows' values.
+class PairHistories(NamedTuple):
+    """Spike histories, and which of them each pair has."""
 
-    Args:
-        histories: Bit windows, int64 (H, W); see `history`.
-        pre: Row of each pair's pre neuron, (P,).
-        post: Row of each pair's post neuron, (P,).
-        history_length: K.
-        margin: As the next three of `front_table.WindowTable`.
-        shift: See there.
-        first: See there.
-        row_offset: See there.
-        silent: h of a silent pair, (C2,).
-        alone: What a window adds as pre and as post, (S, 2 * C2).
-        both: What two windows that are alive add beyond that, by row of the pair table, (rows, C2).
-        features: Filled in, (P, C2).
-    """
+    histories: Array  # (H, W) int64 bit windows; see `spike_history`
+    pre: Array  # (P,) row of each pair's pre neuron
+    post: Array  # (P,)
+    length: int  # K
+
+
+class WindowAddresses(NamedTuple):
+    """What the loop needs of `front_table.WindowTable`."""
+
+    margin: int
+    shift: Array
+    first: Array
+    row_offset: Array
+
+
+class WindowValues(NamedTuple):
+    """Values of windows, all divided by K."""
+
+    silent: Array  # (C2,) h of a silent pair
+    alone: Array  # (S, 2 * C2) what a window adds as pre and as post
+    both: Array  # (rows, C2) what two windows that are alive add beyond that, by row of the pair table
+
+
+@compiled()
+def sum_windows(pairs: PairHistories, table: WindowAddresses, values: WindowValues, features: Array) -> None:
+    """Fill in h of every pair, (P, C2), the sum of its windows' values."""
+    histories, pre, post, history_length = pairs
+    margin, shift, first, row_offset = table
+    silent, alone, both = values
     width = len(silent)
     size = 2 * margin + 1
     number = np.zeros((len(histories), history_length), np.int32)  # window at each position, 0 where silent

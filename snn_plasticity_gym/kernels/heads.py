@@ -44,6 +44,15 @@ def most_lines(h1: int, h2: int) -> int:
     return (h1 + 1) * (h2 + 1)
 
 
+class HeadEvents(NamedTuple):
+    """Events as heads see them."""
+
+    pair: Array  # (E,) of histories
+    group: Array  # (E,) which head answers
+    weight: Array  # (E,)
+    others: Array  # (E, S - 1) scalars but for the weight
+
+
 class EventsByPair(NamedTuple):
     """Events in the order of their pairs."""
 
@@ -52,16 +61,18 @@ class EventsByPair(NamedTuple):
     alike: Array  # (P,) bool: all of its events have the same head and the same scalars but for the weight
 
 
-@compiled()
-def by_pair(pair: Array, num_pairs: int, group: Array, others: Array) -> tuple[Array, Array, Array]:
-    """Sort events by pair; returns `EventsByPair`.
+class Lines(NamedTuple):
+    """Room for the lines of f, (`most_lines`,) each."""
 
-    Args:
-        pair: Of each event, (E,).
-        num_pairs: P.
-        group: Head of each event, (E,).
-        others: Scalars of each event but for its weight, (E, S - 1).
-    """
+    knot: Array  # weight at which each begins
+    height: Array  # f there
+    slope: Array
+
+
+@compiled()
+def by_pair(events: HeadEvents, num_pairs: int) -> tuple[Array, Array, Array]:
+    """Sort events by pair, of which there are `num_pairs`; returns `EventsByPair`."""
+    pair, group, others = events.pair, events.group, events.others
     starts, order = np.zeros(num_pairs + 1, np.int64), np.empty(len(pair), np.int64)
     alike = np.ones(num_pairs, np.bool_)
     for at in range(len(pair)):
@@ -82,56 +93,42 @@ def by_pair(pair: Array, num_pairs: int, group: Array, others: Array) -> tuple[A
 
 @compiled(fast_sums=True)
 def answer_lines(
-    head: int,
-    order: Array,
-    starts: Array,
-    alike: Array,
-    group: Array,
-    weight: Array,
-    others: Array,
+    number: int,
+    sorted_events: EventsByPair,
+    events: HeadEvents,
     pair_part: Array,
-    scalars: Array,
-    rows: Array,
-    bias: Array,
-    last: Array,
-    last_bias: float,
-    lines_table: Array,
+    head: HeadArrays,
+    room: Lines,
     output: Array,
 ) -> Array:
     """Answer the events of one head whose pairs have many; return the others of that head.
 
     Args:
-        head: Which one.
-        order: As the next two of `EventsByPair`.
-        starts: See there.
-        alike: See there.
-        group: Head of each event, (E,).
-        weight: Of each event, (E,).
-        others: Scalars of each event but for its weight, (E, S - 1).
+        number: Of the head.
+        sorted_events: By pair.
+        events: The same as they come.
         pair_part: First layer of each pair, without scalars, (P, H1).
-        scalars: As the rest of `HeadArrays`.
-        rows: See there.
-        bias: See there.
-        last: See there.
-        last_bias: See there.
-        lines_table: Room for the lines of a pair, (3, `most_lines`).
+        head: Its layers.
+        room: For the lines of a pair.
         output: Filled in with f, (E,).
     """
-    h1 = len(rows)
+    order, starts, alike = sorted_events
+    group, weight, others = events.group, events.weight, events.others
+    scalars, knot, height, slope = head.scalars, room.knot, room.height, room.slope
+    h1 = len(head.rows)
     intercept = np.empty(h1)
-    knot, height, slope = lines_table[0], lines_table[1], lines_table[2]
     bucket = np.empty(BUCKETS + 1, np.int64)
     left, count = np.empty(len(order), np.int64), 0
     for pair in range(len(starts) - 1):
         begin, end = starts[pair], starts[pair + 1]
         if end - begin < WORTH_LINES or not alike[pair]:
             for at in range(begin, end):
-                if group[order[at]] == head:
+                if group[order[at]] == number:
                     left[count] = order[at]
                     count += 1
             continue
         first = order[begin]
-        if group[first] != head:
+        if group[first] != number:
             continue
         low = high = np.float64(weight[first])
         for at in range(begin, end):
@@ -140,7 +137,7 @@ def answer_lines(
             intercept[at] = pair_part[pair, at]
             for column in range(others.shape[1]):
                 intercept[at] += others[first, column] * scalars[column + 1, at]
-        lines = write_lines(low, high, intercept, scalars[0], rows, bias, last, last_bias, knot, height, slope)
+        lines = write_lines(low, high, intercept, head, room)
         per_weight = BUCKETS / (high - low) if high > low else 0.0
         line = 0
         for at in range(BUCKETS):
@@ -158,37 +155,21 @@ def answer_lines(
 
 
 @compiled(fast_sums=True)
-def write_lines(
-    low: float,
-    high: float,
-    a: Array,
-    b: Array,
-    rows: Array,
-    bias: Array,
-    last: Array,
-    last_bias: float,
-    knot: Array,
-    height: Array,
-    slope: Array,
-) -> int:
-    """Write out f between the weights `low` and `high`: where each line begins, f there, its slope.
+def write_lines(low: float, high: float, a: Array, head: HeadArrays, room: Lines) -> int:
+    """Write out f between the weights `low` and `high`.
 
     Args:
         low: Smallest weight.
         high: Largest weight.
         a: First layer at weight 0, (H1,).
-        b: What a unit of weight adds to it, (H1,).
-        rows: As the next three of `HeadArrays`.
-        bias: See there.
-        last: See there.
-        last_bias: See there.
-        knot: Filled in with the beginning of each line.
-        height: Filled in with f there.
-        slope: Filled in with the line's slope.
+        head: Its layers; the first row of `scalars` is b, what a unit of weight adds to the first layer.
+        room: Filled in with the lines.
 
     Returns:
         The number of lines, at least 1.
     """
+    b, rows, bias, last = head.scalars[0], head.rows, head.bias, head.last
+    knot, height, slope = room.knot, room.height, room.slope
     h1, h2 = rows.shape
     offset, gain = bias.copy(), np.zeros(h2)  # the second layer on the way, offset + gain * w
     switches, neurons, count = np.empty(h1), np.empty(h1, np.int64), 0
@@ -201,7 +182,7 @@ def write_lines(
             count += 1
     _sort(switches, neurons, count)
     side, counted = np.empty(h2), np.empty(h2)  # 1 where a neuron is positive, else -1; v where positive, else 0
-    value, rise = last_bias, 0.0
+    value, rise = head.last_bias, 0.0
     for i in range(h2):
         here = offset[i] + gain[i] * low
         side[i], counted[i] = (1.0, last[i]) if here > 0.0 else (-1.0, 0.0)
@@ -277,12 +258,11 @@ def _sort(values: Array, names: Array, count: int) -> None:
 
 
 @compiled(fast_sums=True)
-def first_layer(
-    events: Array, pair: Array, pair_part: Array, weight: Array, others: Array, scalars: Array, hidden: Array
-) -> None:
-    """Fill `hidden` (n, H1) with ReLU(a + b w) of the given events (n,); the other arguments as in `answer_lines`."""
-    for number in range(len(events)):
-        at = events[number]
+def first_layer(some: Array, events: HeadEvents, pair_part: Array, scalars: Array, hidden: Array) -> None:
+    """Fill `hidden` (n, H1) with ReLU(a + b w) of some events (n,); the other arguments as in `answer_lines`."""
+    pair, weight, others = events.pair, events.weight, events.others
+    for number in range(len(some)):
+        at = some[number]
         part = pair_part[pair[at]]
         for j in range(hidden.shape[1]):
             hidden[number, j] = part[j] + weight[at] * scalars[0, j]
@@ -294,10 +274,11 @@ def first_layer(
 
 
 @compiled(fast_sums=True)
-def last_layer(events: Array, hidden: Array, bias: Array, last: Array, last_bias: float, output: Array) -> None:
-    """Set `output` (E,) of the given events to d + v . ReLU(c + hidden), with the second layer's sums (n, H2)."""
-    for number in range(len(events)):
-        value = last_bias
+def last_layer(some: Array, hidden: Array, head: HeadArrays, output: Array) -> None:
+    """Set `output` (E,) of some events to d + v . ReLU(c + hidden), with the second layer's sums (n, H2)."""
+    bias, last = head.bias, head.last
+    for number in range(len(some)):
+        value = head.last_bias
         for i in range(hidden.shape[1]):
             value += last[i] * max(hidden[number, i] + bias[i], 0.0)
-        output[events[number]] = value
+        output[some[number]] = value

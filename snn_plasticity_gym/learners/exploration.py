@@ -25,7 +25,9 @@ from torch import Tensor
 from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
-from snn_plasticity_gym.policies.heads import Head, Readout, RuleNetwork
+from snn_plasticity_gym.policies.head_registry import linear_heads
+from snn_plasticity_gym.policies.heads import Readout
+from snn_plasticity_gym.policies.network import RuleNetwork
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
@@ -132,9 +134,13 @@ class RuleNoise:
         policy: Whose heads are perturbed.
         generator: Source of the perturbations.
         options: With `mirrored` lifetimes 2 k and 2 k + 1 get opposite perturbations.
+
+    Raises:
+        ConfigError: The heads' last layers are not known.
     """
 
     def __init__(self, policy: PlasticityPolicy, generator: torch.Generator, options: EventOptions) -> None:
+        linear_heads(policy.rule.heads)
         self._policy = policy
         self._generator = generator
         self._mirrored = options.mirrored
@@ -187,10 +193,9 @@ class RuleNoise:
         """Add to each head's last layer what `shift` (G, F + 1), in the coordinates of xi, comes to."""
         assert self.scaling is not None
         weights, bias = self.scaling.readout(shift)  # (G, F), (G,)
-        for group, head in enumerate(cast(list[Head], network.heads)):
-            last = head.layers[-1]
-            last.weight.add_(weights[group])
-            last.bias.add_(bias[group])
+        for group, head in enumerate(linear_heads(network.heads)):
+            head.last.weight.add_(weights[group])
+            head.last.bias.add_(bias[group])
 
 
 def _scaling(moments: Tensor) -> Scaling:

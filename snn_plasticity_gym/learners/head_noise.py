@@ -16,7 +16,7 @@ Axes: B lifetimes, G heads, E events, F inputs of a layer, D parameters of all h
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,8 @@ from snn_plasticity_gym.learners.exploration import MEMORY, draw_perturbations
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.policies.head_inputs import OwnLayer
-from snn_plasticity_gym.policies.heads import Head, RuleNetwork
+from snn_plasticity_gym.policies.head_registry import layered_heads
+from snn_plasticity_gym.policies.network import RuleNetwork
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
@@ -55,9 +56,13 @@ class HeadNoise:
         policy: Whose heads are perturbed.
         generator: Source of the perturbations.
         options: With `mirrored` lifetimes 2 k and 2 k + 1 get opposite perturbations.
+
+    Raises:
+        ConfigError: The heads' layers are not known.
     """
 
     def __init__(self, policy: PlasticityPolicy, generator: torch.Generator, options: EventOptions) -> None:
+        layered_heads(policy.rule.heads)
         self._policy = policy
         self._generator = generator
         self._mirrored = options.mirrored
@@ -101,14 +106,15 @@ class HeadNoise:
     @property
     def size(self) -> int:
         """Number D of parameters of all heads."""
-        heads = self._policy.rule.heads
-        return sum(layer.out_features * (layer.in_features + 1) for head in heads for layer in _layers(head))
+        return sum(layer.out_features * (layer.in_features + 1) for layer in _all_layers(self._policy.rule))
 
     def _follow(self, shifts: Tensor) -> None:
         """Give every lifetime heads that differ from the policy's by what its row of `shifts` (B, D) comes to."""
         network = self._policy.rule
         changes = iter(self._changes(network, shifts))
-        self._heads = [[_perturbed(layer, *next(changes)) for layer in _layers(head)] for head in network.heads]
+        self._heads = [
+            [_perturbed(layer, *next(changes)) for layer in head.layers] for head in layered_heads(network.heads)
+        ]
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
         """Return the weight change of each event, (E,); the action is another, so there is no log-probability."""
@@ -127,14 +133,13 @@ class HeadNoise:
     @torch.no_grad()
     def move(self, network: RuleNetwork, shift: Tensor) -> None:
         """Add to the heads what `shift` (D,), in the coordinates of xi, comes to."""
-        layers = [layer for head in network.heads for layer in _layers(head)]
-        for layer, (weights, bias) in zip(layers, self._changes(network, shift), strict=True):
+        for layer, (weights, bias) in zip(_all_layers(network), self._changes(network, shift), strict=True):
             layer.weight.add_(weights)
             layer.bias.add_(bias)
 
     def _changes(self, network: RuleNetwork, xi: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Cut xi (..., D) into the changes of all layers, (..., O, F) and (..., O) each."""
-        layers = [layer for head in network.heads for layer in _layers(head)]
+        layers = _all_layers(network)
         sizes = [layer.out_features * (layer.in_features + 1) for layer in layers]
         parts = zip(layers, self.scales, xi.split(sizes, dim=-1), strict=True)
         return [scale.change(part.unflatten(-1, (layer.out_features, -1))) for layer, scale, part in parts]
@@ -143,10 +148,10 @@ class HeadNoise:
     def _measure(self, network: RuleNetwork, inputs: Tensor, group: Tensor) -> Tensor:
         """Follow the mean rule and add up what its layers see: (E,)."""
         delta_d, moments = inputs.new_empty(len(inputs)), []
-        for number, head in enumerate(network.heads):
+        for number, head in enumerate(layered_heads(network.heads)):
             index = (group == number).nonzero().squeeze(1)
             x = inputs.index_select(0, index)
-            layers = _layers(head)
+            layers = head.layers
             for layer in layers:
                 sums = x.double().sum(dim=0), x.double().square().sum(dim=0)
                 moments.append(torch.stack([torch.full_like(sums[0], len(x)), *sums]))
@@ -157,8 +162,8 @@ class HeadNoise:
         return delta_d
 
 
-def _layers(head: nn.Module) -> list[nn.Linear]:
-    return cast(Head, head).layers
+def _all_layers(network: RuleNetwork) -> list[nn.Linear]:
+    return [layer for head in layered_heads(network.heads) for layer in head.layers]
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from snn_plasticity_gym.plasticity.events import LocalState
-from snn_plasticity_gym.policies.heads import RuleNetwork
+from snn_plasticity_gym.policies.network import RuleNetwork
 
 STEPS = 3000
 BATCH = 2048  # events of a step
@@ -26,7 +26,7 @@ def imitate(network: RuleNetwork, state: LocalState, delta_d: Tensor, seed: int)
         delta_d: The answers to them, (E,), in [-1, 1].
         seed: Of the order in which events are taken.
     """
-    inputs = network.inputs(network.frozen_front(state.history_length), state).rows(slice(None))  # (E, F)
+    inputs = network.head_features.frozen(state.history_length).inputs(state).rows(slice(None))  # (E, F)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(network.heads.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -17,7 +17,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.type_aliases import MaybeCallback
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from typing_extensions import Self
 
@@ -26,11 +26,10 @@ from snn_plasticity_gym.config.schema import current_names, setting_fields
 from snn_plasticity_gym.config.training import SearchConfig
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
-from snn_plasticity_gym.envs.single import PlasticityEnv
-from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer, EventSamples
-from snn_plasticity_gym.learners.event_means import event_weights, sum_gradients, update_scale
+from snn_plasticity_gym.learners.environment import not_finite, plasticity_env
+from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer
 from snn_plasticity_gym.learners.exploration import Exploration, IndependentNoise, PerturbedRules, RuleNoise
+from snn_plasticity_gym.learners.gradient_steps import GradientSteps
 from snn_plasticity_gym.learners.head_noise import HeadNoise
 from snn_plasticity_gym.learners.rollout_log import record_rollout
 from snn_plasticity_gym.learners.rule_search import ascend, ranks
@@ -41,28 +40,9 @@ from snn_plasticity_gym.utils.state import State, global_generators, set_global_
 
 MOMENTUM = 0.8  # of the steps that exploration "rule" makes
 COUNTERS = ("num_timesteps", "num_episodes", "_num_rollouts", "_n_updates", "_episode_num")
-LEARNING_CHUNK = 32_768  # events whose hidden layers are held at once while learning
 
 
-def plasticity_env(env: VecEnv) -> PlasticityVectorEnv | PlasticityEnv:
-    """Return the plasticity environment under Stable-Baselines3's wrappers.
-
-    Raises:
-        TypeError: There is none, or several single ones.
-    """
-    base = env.unwrapped
-    face = getattr(base, "vector_env", None)
-    if isinstance(base, DummyVecEnv) and base.num_envs == 1:
-        face = base.envs[0].unwrapped
-    if not isinstance(face, PlasticityVectorEnv | PlasticityEnv):
-        raise TypeError(
-            "events are learned from one plasticity environment, not from copies side by side; got "
-            f"{type(base).__name__}; give make_sb3_env(id, num_envs=B) or one gymnasium.make(id)"
-        )
-    return face
-
-
-class EventLearner(OnPolicyAlgorithm):
+class EventLearner(GradientSteps, OnPolicyAlgorithm):
     """Collects whole episodes of synapse events for a `PlasticityPolicy`.
 
     A rollout is `n_steps` episodes of each lifetime. As everywhere in Stable-Baselines3 a timestep is one step of one
@@ -338,7 +318,7 @@ class EventLearner(OnPolicyAlgorithm):
 
     def _check_episode(self, engine: Engine, result: EpisodeResult) -> bool:
         """Return whether an episode has left nothing but finite rewards and weights."""
-        problem = engine.not_finite(result)
+        problem = not_finite(engine, result)
         if problem:
             self.guard.meet(f"{problem} (at {self.num_timesteps} steps of the run)", "the rollout is not learned from")
         return not problem
@@ -383,71 +363,6 @@ class EventLearner(OnPolicyAlgorithm):
         record("train/return_spread", (returns - returns.mean(dim=1, keepdim=True)).std().item())
         if clip_range is not None:
             record("train/clip_fraction", ascent.clipped)
-
-    def samples_with_advantages(self) -> EventSamples:
-        """Return the rollout with its advantages; returns are scaled first if they shall be.
-
-        The baseline is the present critic's value, or what all lifetimes got in the mean, A = G - mean_b G_b.
-        """
-        samples, rule = self.rollout_buffer.samples(), self.policy.rule
-        if self.options.normalize_returns:
-            update_scale(self._return_scale, samples.returns, self._world)
-            scale = float(np.sqrt(self._return_scale.var) + 1e-12)
-            samples = samples._replace(returns=samples.returns / scale, advantages=samples.advantages / scale)
-        if self.options.baseline == "lifetimes":
-            return samples
-        with torch.no_grad():
-            features = rule.features(samples.state)  # (P, F)
-            values = [rule.value(features, chunk.state) for chunk in samples.chunks(LEARNING_CHUNK)]
-        return samples._replace(advantages=samples.returns - torch.cat(values))
-
-    def accumulate_gradients(
-        self, samples: EventSamples, loss: Callable[[EventSamples, Tensor, Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Add the gradient of the mean loss to the policy's parameters, holding only a chunk of the events at a time.
-
-        Args:
-            samples: Events.
-            loss: Gives the loss of each of some events, (E,), from these events, their means (E,) and values (E,).
-
-        Returns:
-            Means and values of all events, without gradient, (E,) each.
-        """
-        rule, weights = self.policy.rule, event_weights(samples.step, self.options.loss_weighting, self._world)
-        features = rule.features(samples.state)  # (P, F)
-        # Where the chunks' gradients meet, for one way back through the front.
-        leaf = features.detach().requires_grad_()
-        means, values = [], []
-        for chunk, chunk_weights in zip(samples.chunks(LEARNING_CHUNK), weights.split(LEARNING_CHUNK), strict=True):
-            mean, value = rule.mean(leaf, chunk.state), rule.value(leaf, chunk.state)
-            (loss(chunk, mean, value) * chunk_weights).sum().backward()
-            means.append(mean.detach())
-            values.append(value.detach())
-        features.backward(leaf.grad)
-        return torch.cat(means), torch.cat(values)
-
-    def step_optimizer(self) -> float:
-        """Add up and clip the gradient, take one step, and return the gradient's norm before clipping."""
-        sum_gradients(self.policy.parameters(), self._world)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm))
-        if math.isfinite(norm):
-            self.policy.optimizer.step()
-        else:  # so is the loss, or it is too steep
-            self.guard.meet(f"the gradient of the loss is not finite at {self.num_timesteps} steps", "no step is taken")
-        self.policy.optimizer.zero_grad()
-        return norm
-
-    def _record_update(self, samples: EventSamples, values: Tensor, **means: float) -> None:
-        self._n_updates += 1
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        spread, left = (self._world.moments(x.double()).variance for x in (samples.returns, samples.returns - values))
-        if spread > 0 and (left / spread).isfinite():
-            self.logger.record("train/explained_variance", float(1 - left / spread))
-        own = len(samples.actions) * torch.tensor([1.0, *means.values()], dtype=torch.float64)
-        events, *sums = self._world.all_sum(own).tolist()
-        self.logger.record("train/events", int(events))
-        for name, value in zip(means, sums, strict=True):
-            self.logger.record(f"train/{name}", value / events)
 
 
 def _episode_infos(result: EpisodeResult, seconds: float) -> list[dict[str, Any]]:

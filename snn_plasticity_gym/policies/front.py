@@ -16,14 +16,15 @@ at each position where both of its windows are alive.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snn_plasticity_gym.config.arguments import check_argument
-from snn_plasticity_gym.kernels.front import sum_windows
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.kernels.front import PairHistories, WindowAddresses, WindowValues, sum_windows
 from snn_plasticity_gym.networks.spike_history import unpack
 from snn_plasticity_gym.plasticity.events import LocalState
 from snn_plasticity_gym.policies.front_table import (
@@ -60,17 +61,12 @@ class SpikeFront(nn.Module):
         kernel_sizes: Their widths, odd.
 
     Raises:
-        ValueError: If a width is even, if the table would be too large, or if there are no such layers.
+        ConfigError: If a width is even, if the table would be too large, or if there are no such layers.
     """
 
     def __init__(self, channels: tuple[int, int] = (16, 32), kernel_sizes: tuple[int, int] = (5, 5)) -> None:
         super().__init__()
-        channels = check_argument("channels", channels, tuple[int, ...], ge=1, le=MAX_WIDTH, length=(2, 2))
-        k1, k2 = check_argument("kernel_sizes", kernel_sizes, tuple[int, ...], length=(2, 2))
-        if min(k1, k2) < 1 or k1 % 2 == 0 or k2 % 2 == 0:
-            raise ValueError(f"kernel_sizes must be odd and positive, got {(k1, k2)}")
-        if k1 + k2 - 1 > MAX_WINDOW:
-            raise ValueError(f"kernel_sizes must satisfy k1 + k2 - 1 <= {MAX_WINDOW} (table size), got {(k1, k2)}")
+        channels, (k1, k2) = check_front(channels, kernel_sizes)
         self.kernel_sizes = (k1, k2)
         self.out_features = channels[1]
         self.conv1 = nn.Conv1d(2, channels[0], k1, padding=k1 // 2)
@@ -183,17 +179,35 @@ class FrozenFront:
         if state.history_length != self.history_length:
             raise ValueError(f"histories must have {self.history_length} steps as frozen, got {state.history_length}")
         features = torch.empty(len(state.pair_pre), len(values.silent), dtype=values.both.dtype)
-        sum_windows(
-            state.histories.contiguous().numpy(),
-            state.pair_pre.contiguous().numpy(),
-            state.pair_post.contiguous().numpy(),
-            self.history_length,
-            self.table.margin,
-            *(column.numpy() for column in (self.table.shift, self.table.first, self.table.row_offset)),
-            *(part.numpy() for part in values),
-            features.numpy(),
+        pairs = PairHistories(
+            histories=state.histories.contiguous().numpy(),
+            pre=state.pair_pre.contiguous().numpy(),
+            post=state.pair_post.contiguous().numpy(),
+            length=self.history_length,
         )
+        table = WindowAddresses(
+            margin=self.table.margin,
+            shift=self.table.shift.numpy(),
+            first=self.table.first.numpy(),
+            row_offset=self.table.row_offset.numpy(),
+        )
+        sum_windows(pairs, table, WindowValues(*(part.numpy() for part in values)), features.numpy())
         return features
+
+
+def check_front(channels: Any, kernel_sizes: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return channels and widths of a front's convolutions.
+
+    Raises:
+        ConfigError: As `SpikeFront`.
+    """
+    c1, c2 = check_argument("channels", channels, tuple[int, ...], ge=1, le=MAX_WIDTH, length=(2, 2))
+    k1, k2 = check_argument("kernel_sizes", kernel_sizes, tuple[int, ...], length=(2, 2))
+    if min(k1, k2) < 1 or k1 % 2 == 0 or k2 % 2 == 0:
+        raise ConfigError(f"kernel_sizes must be odd and positive, got {(k1, k2)}")
+    if k1 + k2 - 1 > MAX_WINDOW:
+        raise ConfigError(f"kernel_sizes must satisfy k1 + k2 - 1 <= {MAX_WINDOW} (table size), got {(k1, k2)}")
+    return (c1, c2), (k1, k2)
 
 
 def _lone_values(taps: Tensor, table: WindowTable) -> tuple[Tensor, Tensor]:

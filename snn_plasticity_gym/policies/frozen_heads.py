@@ -11,9 +11,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.kernels.heads import HeadArrays, answer_lines, by_pair, first_layer, last_layer, most_lines
+from snn_plasticity_gym.kernels.heads import (
+    EventsByPair,
+    HeadArrays,
+    HeadEvents,
+    Lines,
+    answer_lines,
+    by_pair,
+    first_layer,
+    last_layer,
+    most_lines,
+)
 from snn_plasticity_gym.plasticity.events import LocalState
-from snn_plasticity_gym.policies.heads import ACTING_CHUNK, Head, RuleNetwork
+from snn_plasticity_gym.policies.heads import Head
+from snn_plasticity_gym.policies.network import ACTING_CHUNK, RuleNetwork
+from snn_plasticity_gym.policies.spike_features import other_scalars
 
 
 class FrozenHeads:
@@ -27,11 +39,11 @@ class FrozenHeads:
         self._network = network
         self._heads = [_arrays(cast(Head, head)) for head in network.heads]
         self._single = [HeadArrays(*(np.float32(part) for part in head)) for head in self._heads]
-        self._lines = np.empty((3, most_lines(*self._heads[0].rows.shape)))
+        self._room = Lines(*np.empty((3, most_lines(*self._heads[0].rows.shape))))
 
     @staticmethod
     def possible(network: RuleNetwork) -> bool:
-        """Whether this way is open: else the heads act as `RuleNetwork.act` lets them."""
+        """Whether this way is open: else the heads act layer by layer."""
         head = network.heads[0]
         if not isinstance(head, Head) or len(head.layers) != 3:
             return False
@@ -42,20 +54,24 @@ class FrozenHeads:
     def __call__(self, features: Tensor, state: LocalState) -> Tensor:
         """Return the mean weight change of each event, (E,), from h of each pair, (P, F)."""
         output = torch.empty_like(state.weight)  # (E,)
-        others = self._network.other_scalars(state).contiguous().numpy()  # (E, S - 1)
-        pair, group, weight = (column.numpy() for column in (state.pair, state.group, state.weight))
-        events = by_pair(pair, len(features), group, others)
+        events = HeadEvents(
+            pair=state.pair.numpy(),
+            group=state.group.numpy(),
+            weight=state.weight.numpy(),
+            others=other_scalars(state, self._network.architecture.use_kind).contiguous().numpy(),
+        )
+        sorted_events = EventsByPair(*by_pair(events, len(features)))
         for number, (double, single) in enumerate(zip(self._heads, self._single, strict=True)):
             part = cast(Head, self._network.heads[number]).pair_part(features).numpy()  # (P, H1)
-            left = answer_lines(number, *events, group, weight, others, part, *double, self._lines, output.numpy())
+            left = answer_lines(number, sorted_events, events, part, double, self._room, output.numpy())
             hidden = torch.empty(min(len(left), ACTING_CHUNK), single.rows.shape[0])
             second = torch.empty(len(hidden), single.rows.shape[1])
             rows = torch.from_numpy(single.rows)
             for start in range(0, len(left), ACTING_CHUNK):
                 some = left[start : start + ACTING_CHUNK]
-                first_layer(some, pair, part, weight, others, single.scalars, hidden.numpy())
+                first_layer(some, events, part, single.scalars, hidden.numpy())
                 torch.mm(hidden[: len(some)], rows, out=second[: len(some)])
-                last_layer(some, second.numpy(), *single[2:], output.numpy())
+                last_layer(some, second.numpy(), single, output.numpy())
         return torch.tanh_(output)
 
 

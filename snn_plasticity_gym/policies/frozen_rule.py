@@ -3,14 +3,80 @@
 from __future__ import annotations
 
 import copy
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.plasticity.events import LocalState, SynapseEvents, per_event
+from snn_plasticity_gym.policies.dense_events import DenseEvents, read_events
+from snn_plasticity_gym.policies.formula import FormulaHead
+from snn_plasticity_gym.policies.formula_terms import FrozenTerms
 from snn_plasticity_gym.policies.frozen_heads import FrozenHeads
 from snn_plasticity_gym.policies.head_inputs import HeadInputs
-from snn_plasticity_gym.policies.heads import Readout, RuleNetwork
+from snn_plasticity_gym.policies.heads import Readout
+from snn_plasticity_gym.policies.network import FrozenFeatures, RuleNetwork
+from snn_plasticity_gym.policies.spike_features import FrozenSpikeFeatures
+
+
+class Acting(Protocol):
+    """A way to answer events; all come to the same up to rounding."""
+
+    def __call__(self, state: LocalState) -> Tensor:
+        """Return the mean weight change of each event, (E,)."""
+
+
+class LayerByLayer:
+    """Acts as the network does, on any device.
+
+    Args:
+        network: Whose heads answer.
+        features: What they see events by.
+    """
+
+    def __init__(self, network: RuleNetwork, features: FrozenFeatures) -> None:
+        self._network = network
+        self._features = features
+
+    def __call__(self, state: LocalState) -> Tensor:
+        """Return the mean weight change of each event, (E,)."""
+        return self._network.act(self._features, state)
+
+
+class PiecewiseLinear:
+    """Acts by what heads with two hidden layers are for one pair of histories, on the CPU.
+
+    Args:
+        network: Whose heads answer; see `FrozenHeads.possible`.
+        features: What they see events by.
+    """
+
+    def __init__(self, network: RuleNetwork, features: FrozenSpikeFeatures) -> None:
+        self._heads = FrozenHeads(network)
+        self._front = features.front
+
+    def __call__(self, state: LocalState) -> Tensor:
+        """Return the mean weight change of each event, (E,)."""
+        return self._heads(self._front.of_state(state), state)
+
+
+class SummedTerms:
+    """Acts as a formula whose terms are never written out, on the CPU.
+
+    Args:
+        heads: Coefficients of each group.
+        features: Terms of the formula.
+    """
+
+    def __init__(self, heads: list[FormulaHead], features: FrozenTerms) -> None:
+        self._terms = features.terms
+        rows = [torch.cat([head.coefficients.weight[0], head.coefficients.bias]) for head in heads]  # (K + 1,) each
+        self._coefficients = torch.stack(rows).unsqueeze(0).detach().double().numpy()  # (1, G, K + 1)
+
+    def __call__(self, state: LocalState) -> Tensor:
+        """Return the mean weight change of each event, (E,)."""
+        return torch.tanh_(self._terms.sums(self._coefficients, state, torch.tensor([len(state.pair)])))
 
 
 class FrozenRule:
@@ -22,23 +88,76 @@ class FrozenRule:
     """
 
     def __init__(self, network: RuleNetwork, history_length: int) -> None:
-        self.network = copy.deepcopy(network)
-        self.front = network.frozen_front(history_length)
-        self._heads = FrozenHeads(self.network) if FrozenHeads.possible(self.network) else None
+        self.network = copy.deepcopy(network).eval()
+        self.history_length = history_length
+        self._features = self.network.head_features.frozen(history_length)
+        self._act = quickest_way(self.network, self._features)
 
     def __call__(self, events: SynapseEvents) -> Tensor:
-        """Return the mean weight change of each event, (E,)."""
+        """Return the mean weight change of each event, (E,).
+
+        Raises:
+            ConfigError: The events have another history length, or other scalars, than the rule was made for.
+        """
         state = events.local_state()
-        if self._heads is None or self.front is None:
-            return self.network.act(self.front, state)
-        return self._heads(self.front.of_state(state), state)
+        self._check(state)
+        return self._act(state)
+
+    @torch.no_grad()
+    def delta_d(self, history: Any, weight: Any, kind: Any = None, group: Any = None, extras: Any = None) -> Any:
+        """Return the mean weight change of events that are given as plain arrays or tensors, a row each.
+
+        Args:
+            history: Spikes of the pre and of the post neuron, 0 or 1, oldest step first and the present one last,
+                (E, 2, K).
+            weight: Before the event, (E,).
+            kind: 0: the pre neuron fires now, 1: the post neuron, 2: both, (E,); None: as the history has it.
+            group: Which head answers, (E,); None: the only one.
+            extras: Further scalars, (E, X), in the order of `extra_keys`; None: the rule sees none.
+
+        Returns:
+            float32 (E,), a tensor if `history` is one, else an array.
+
+        Raises:
+            ConfigError: An argument is missing or does not fit the rule.
+        """
+        events = read_events(self.network.architecture, history, weight, kind, group, extras)
+        device = self.network.critic.first.weight.device
+        state = DenseEvents(*(column.to(device) for column in events)).local_state()
+        self._check(state)
+        answer = self._act(state).float()
+        return answer if isinstance(history, Tensor) else answer.cpu().numpy()
 
     def inputs(self, state: LocalState) -> HeadInputs:
         """Return what the heads see of each event."""
-        return self.network.inputs(self.front, state)
+        return self._features.inputs(state)
 
     def explore(self, events: SynapseEvents, readout: Readout | None) -> tuple[Tensor, Tensor]:
         """Act with what `readout` adds to the last layers of every lifetime; see `RuleNetwork.explore`."""
         lifetimes = torch.arange(len(events.lengths), device=events.lengths.device)
         lifetime = per_event(lifetimes, events.lengths)  # (E,)
-        return self.network.explore(self.front, events.local_state(), lifetime, readout)
+        return self.network.explore(self._features, events.local_state(), lifetime, readout)
+
+    def _check(self, state: LocalState) -> None:
+        shape = self.network.architecture
+        if state.history_length != self.history_length and not shape.is_formula:
+            raise ConfigError(
+                f"this rule looks back {self.history_length} steps, got histories of {state.history_length}; call "
+                f"rule.frozen({state.history_length}) for one that looks back as far, or make the environment with "
+                f"history_length={self.history_length}"
+            )
+        if state.extras.shape[1] != len(shape.extra_keys):
+            names = ", ".join(shape.extra_keys) or "none"
+            raise ConfigError(
+                f"this rule sees {len(shape.extra_keys)} scalars beside the weight ({names}), the events have "
+                f"{state.extras.shape[1]}; make the environment with the settings that the rule was trained with"
+            )
+
+
+def quickest_way(network: RuleNetwork, features: FrozenFeatures) -> Acting:
+    """Return the quickest way to act that is open to a network."""
+    if isinstance(features, FrozenTerms) and network.front.conv1.weight.device.type == "cpu":
+        return SummedTerms(list(network.heads), features)  # type: ignore[arg-type]
+    if isinstance(features, FrozenSpikeFeatures) and FrozenHeads.possible(network):
+        return PiecewiseLinear(network, features)
+    return LayerByLayer(network, features)

@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+Rows = Tensor | slice  # which events of a batch: int64 (M,), or a slice
+
 
 class OwnLayer(NamedTuple):
     """A layer of one head, every lifetime's own."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from gymnasium import spaces
@@ -14,15 +17,45 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
 from snn_plasticity_gym.config.arguments import check_argument, check_arguments
-from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.config.schema import ConfigError, unknown
 from snn_plasticity_gym.config.training import SearchConfig
-from snn_plasticity_gym.networks.spike_history import pack
 from snn_plasticity_gym.plasticity.events import LocalState
-from snn_plasticity_gym.policies.formula import FormulaNetwork, new_network
+from snn_plasticity_gym.policies.architecture import PERCEPTRON, Architecture
+from snn_plasticity_gym.policies.dense_events import DenseEvents
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
-from snn_plasticity_gym.policies.heads import EXTRA_KEYS
+from snn_plasticity_gym.policies.head_registry import HeadFactory, resolve_head
+from snn_plasticity_gym.policies.learned_rule import LearnedRule
+from snn_plasticity_gym.policies.network import new_network
+from snn_plasticity_gym.policies.rule_description import describe
+from snn_plasticity_gym.policies.rule_files import save_rule
 
 SLOT_KEYS = ("history", "weight", "group", "kind", "mask")
+OWN = (
+    "sigma",
+    "use_kind",
+    "hidden_sizes",
+    "channels",
+    "kernel_sizes",
+    "critic_lr_scale",
+    "formula_terms",
+    "dt",
+    "head",
+)
+
+
+REFUSED = {
+    "net_arch": "hidden_sizes gives the widths of heads and critic",
+    "activation_fn": "heads have ReLU, and head takes a network of your own",
+    "ortho_init": "all layers begin orthogonal",
+    "use_sde": "exploration='rule' of EventA2C and EventPPO is its like for synapses",
+    **dict.fromkeys(("log_std_init", "full_std", "use_expln", "squash_output"), "sigma is all of the noise"),
+    **dict.fromkeys(
+        ("features_extractor_class", "features_extractor_kwargs", "share_features_extractor"),
+        "channels and kernel_sizes give the front, which heads and critic share",
+    ),
+    "normalize_images": "observations are no images",
+}
+"""Arguments of Stable-Baselines3's policies that have no meaning here, and what has."""
 
 
 class MaskedGaussian(DiagGaussianDistribution):
@@ -64,13 +97,18 @@ class PlasticityPolicy(ActorCriticPolicy):
         channels: Output channels of the front's two convolutions.
         kernel_sizes: Their widths, odd.
         critic_lr_scale: Learning rate of the critic over that of front and heads; `EventA2C` heeds it.
-        formula_terms: Products of which the rule is a weighted sum, as "post*x20*w" (`FormulaNetwork`); none:
+        formula_terms: Products of which the rule is a weighted sum, as "post*x20*w" (`policies.formula`); none:
             `default_terms`. None: front and heads are the rule, as said above.
-        dt: Length of the environment's time step, ms, by which the traces of a formula are reckoned.
-        kwargs: Further arguments of `ActorCriticPolicy`.
+        dt: Length of the environment's time step, ms, for the traces of a formula.
+        head: Kind of the heads: "mlp", a name that `register_head` was given, or what makes a head of
+            (num_features, num_scalars), as a class of modules does; see `policies.head_registry`.
+        optimizer_class: Of the front, the heads and the critic.
+        optimizer_kwargs: Further arguments of it, but for the learning rate.
+        kwargs: None, but use_sde=False, which Stable-Baselines3 gives; see `REFUSED`.
 
     Raises:
-        ConfigError: The spaces are not those of a plasticity environment, or there is no such rule.
+        ConfigError: The spaces are not those of a plasticity environment, there is no such rule, or an argument has
+            no meaning here.
     """
 
     def __init__(
@@ -78,7 +116,7 @@ class PlasticityPolicy(ActorCriticPolicy):
         observation_space: spaces.Space,
         action_space: spaces.Space,
         lr_schedule: Schedule,
-        *args: Any,
+        *,
         sigma: float = 0.1,
         use_kind: bool = False,
         hidden_sizes: Sequence[int] = (128, 128),
@@ -87,8 +125,12 @@ class PlasticityPolicy(ActorCriticPolicy):
         critic_lr_scale: float = 1.0,
         formula_terms: Sequence[str] | None = None,
         dt: float = 1.0,
+        head: str | HeadFactory = PERCEPTRON,
+        optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
+        optimizer_kwargs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        _refuse(kwargs)
         if not isinstance(observation_space, spaces.Dict) or not set(SLOT_KEYS) <= set(observation_space.keys()):
             raise ConfigError(
                 f"observation_space must be a Dict with {', '.join(SLOT_KEYS)} as plasticity environments have, "
@@ -106,40 +148,44 @@ class PlasticityPolicy(ActorCriticPolicy):
         self.critic_lr_scale = critic_lr_scale
         self.formula_terms = None if formula_terms is None else tuple(formula_terms)
         self.dt = dt
+        self.head = head
         group_space = observation_space["group"]
         assert isinstance(group_space, spaces.MultiDiscrete)
         self.num_groups = int(group_space.nvec.max())
-        self.extra_keys = [key for key in EXTRA_KEYS if key in observation_space.spaces]
-        super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
+        self.extra_keys = sorted(key for key in observation_space.spaces if key not in SLOT_KEYS)
+        head_name, self._own_head = resolve_head(head)
+        self._shape = Architecture(
+            num_groups=self.num_groups,
+            use_kind=use_kind,
+            extra_keys=tuple(self.extra_keys),
+            hidden_sizes=self.hidden_sizes,
+            channels=channels,
+            kernel_sizes=kernel_sizes,
+            sigma=sigma,
+            formula_terms=self.formula_terms,
+            dt=1.0 if formula_terms is None else dt,
+            head=head_name,
+        )
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            optimizer_class=optimizer_class,
+            optimizer_kwargs=optimizer_kwargs,
+        )
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        data = super()._get_constructor_parameters()
-        for name in ("sigma", "use_kind", "hidden_sizes", "channels", "kernel_sizes", "critic_lr_scale"):
-            data[name] = getattr(self, name)
-        return data | {"formula_terms": self.formula_terms, "dt": self.dt}
+        everything = super()._get_constructor_parameters() | {name: getattr(self, name) for name in OWN}
+        return {name: value for name, value in everything.items() if name not in REFUSED}
 
     @property
-    def architecture(self) -> dict[str, Any]:
-        """Shape of the networks, as `learned_rule.Architecture` has it."""
-        lists = ("extra_keys", "hidden_sizes", "channels", "kernel_sizes")
-        numbers = {"num_groups": self.num_groups, "use_kind": self.use_kind, "sigma": float(self.sigma)}
-        formula = {}
-        if isinstance(self.rule, FormulaNetwork):
-            formula = {"formula_terms": ["*".join(factors) for factors in self.rule.terms], "dt": float(self.dt)}
-        return numbers | {name: list(getattr(self, name)) for name in lists} | formula
+    def architecture(self) -> Architecture:
+        """Shape of the rule, with the present sigma."""
+        return dataclasses.replace(self._shape, sigma=float(self.sigma))
 
     def _build(self, lr_schedule: Schedule) -> None:
         """Create the networks and the optimizer, the critic in a parameter group of its own."""
-        self.rule = new_network(
-            self.formula_terms,
-            self.dt,
-            self.num_groups,
-            self.use_kind,
-            self.extra_keys,
-            self.hidden_sizes,
-            self.channels,
-            self.kernel_sizes,
-        )
+        self.rule = new_network(self._shape, self._own_head)
         self.register_buffer("log_std", torch.tensor(float(self.sigma)).log())
         self.action_dist = MaskedGaussian(self.action_space.shape[0])  # type: ignore[index]
         actor = [*self.rule.front.parameters(), *self.rule.heads.parameters()]
@@ -206,20 +252,61 @@ class PlasticityPolicy(ActorCriticPolicy):
         """Return the present rule for acting; it does not follow later updates."""
         return FrozenRule(self.rule, history_length)
 
+    # The rule by itself.
+
+    def as_rule(self, groups: Sequence[str] | None = None) -> LearnedRule:
+        """Return the present rule, which does not follow later updates; its noise is left behind.
+
+        Args:
+            groups: Names of the heads; None: numbers.
+        """
+        known = describe(self.architecture, groups=groups, history_length=self._history_length)
+        return LearnedRule(known, copy.deepcopy(self.rule).requires_grad_(False))
+
+    def save_rule(self, folder: str | Path, **known: Any) -> Path:
+        """Write rule.safetensors and rule.json, which `load_rule` reads and which cannot run code.
+
+        Args:
+            folder: Where to; it is made if there is none.
+            known: What rule.json shall say beside: groups, images, config, metrics, versions; see `describe`.
+
+        Returns:
+            The folder.
+
+        Raises:
+            OSError: The files cannot be written.
+        """
+        folder = Path(folder).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        save_rule(folder, self.rule, self.architecture, history_length=self._history_length, **known)
+        return folder
+
+    @property
+    def _history_length(self) -> int:
+        """K of the environment."""
+        space = cast(spaces.Dict, self.observation_space)["history"]
+        return int(space.shape[-1])  # type: ignore[index]
+
+
+def _refuse(arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that would be taken and ignored."""
+    for name, value in arguments.items():
+        if name == "use_sde" and value is False:
+            continue
+        if name in REFUSED:
+            raise ConfigError(f"PlasticityPolicy takes no {name}, got {value!r}: {REFUSED[name]}")
+        raise ConfigError(unknown("argument of PlasticityPolicy", name, [*OWN, "optimizer_class", "optimizer_kwargs"]))
+
 
 def _used_slots(obs: dict[str, Tensor], mask: Tensor, extra_keys: list[str]) -> LocalState:
     """Return the used slots as a flat batch, in order of lifetime, then slot."""
     history = obs["history"][mask]  # (E, 2, K)
-    rows = torch.arange(2 * len(history), device=mask.device).view(-1, 2)
     extras = [obs[key][mask].float() for key in extra_keys]
-    return LocalState(
-        histories=pack(history.flatten(0, 1)),
-        history_length=history.shape[2],
-        pair_pre=rows[:, 0],
-        pair_post=rows[:, 1],
-        pair=torch.arange(len(history), device=mask.device),
+    events = DenseEvents(
+        history=history,
         weight=obs["weight"][mask].float(),
-        group=obs["group"][mask].long(),
         kind=obs["kind"][mask],
+        group=obs["group"][mask].long(),
         extras=torch.stack(extras, dim=1) if extras else history.new_empty(len(history), 0, dtype=torch.float32),
     )
+    return events.local_state()

@@ -7,99 +7,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.plasticity.events import SynapseEvents
-from snn_plasticity_gym.policies.formula import MAX_TERMS, new_network
-from snn_plasticity_gym.policies.front import MAX_WIDTH
-from snn_plasticity_gym.policies.frozen_rule import FrozenRule
-from snn_plasticity_gym.policies.heads import MAX_GROUPS, MAX_LAYERS, RuleNetwork
+from snn_plasticity_gym.policies.architecture import Architecture
+from snn_plasticity_gym.policies.learned_rule import LearnedRule
+from snn_plasticity_gym.policies.network import RuleNetwork, new_network
+from snn_plasticity_gym.policies.rule_description import Description, describe
 from snn_plasticity_gym.utils.files import atomic_path
 
 NUMBERS, DESCRIPTION = "rule.safetensors", "rule.json"
 LARGEST = {NUMBERS: 1 << 30, DESCRIPTION: 1 << 24}  # bytes; nothing larger is read
 
-Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Architecture(_Model):
-    """Shape of a rule's networks, and what they see; see `RuleNetwork`."""
-
-    num_groups: int = Field(ge=1, le=MAX_GROUPS)
-    use_kind: bool
-    extra_keys: list[Literal["layer", "factor"]] = Field(max_length=2)
-    hidden_sizes: list[Width] = Field(min_length=1, max_length=MAX_LAYERS)
-    channels: list[Width] = Field(min_length=2, max_length=2)
-    kernel_sizes: list[int] = Field(min_length=2, max_length=2)
-    sigma: float = Field(gt=0)
-    formula_terms: list[str] | None = Field(None, min_length=1, max_length=MAX_TERMS)  # None: front and heads
-    dt: float = Field(1.0, gt=0)  # ms, of the time step by which a formula's traces are reckoned
-
-
-class Description(_Model):
-    """What rule.json holds."""
-
-    format: Literal[1] = 1
-    architecture: Architecture
-    groups: list[str]  # names of the heads
-    history_length: int = Field(ge=1, le=1 << 16)  # K
-    images: int = Field(ge=0)  # that it was learned from
-    checksum: str  # SHA-256 of rule.safetensors
-    config: dict[str, Any]  # settings of the training
-    metrics: dict[str, dict[str, Any]]  # what the rule earned, before and after
-    versions: dict[str, Any]
-
-
-class LearnedRule:
-    """A learned rule: called with events, it returns the mean weight change of each, as `env.run_episode` wants it.
-
-    Args:
-        description: What is known of it.
-        rule: Its networks.
-    """
-
-    def __init__(self, description: Description, rule: RuleNetwork) -> None:
-        shape = description.architecture
-        self.description = description
-        self.rule = rule.requires_grad_(False).eval()
-        self.num_groups, self.use_kind, self.sigma = shape.num_groups, shape.use_kind, shape.sigma
-        self.extra_keys = list(shape.extra_keys)
-        self.hidden_sizes, self.channels = tuple(shape.hidden_sizes), tuple(shape.channels)
-        self.kernel_sizes = tuple(shape.kernel_sizes)
-        self.formula_terms = None if shape.formula_terms is None else tuple(shape.formula_terms)
-        self._frozen: FrozenRule | None = None
-
-    def frozen(self, history_length: int) -> FrozenRule:
-        """Return the rule for acting on histories of a length that may differ from that of its training."""
-        return FrozenRule(self.rule, history_length)
-
-    def __call__(self, events: SynapseEvents) -> Tensor:
-        """Return the mean weight change of each event, (E,)."""
-        if self._frozen is None:
-            self._frozen = self.frozen(self.description.history_length)
-        return self._frozen(events)
-
 
 def save_rule(
     folder: Path,
     rule: RuleNetwork,
-    architecture: Mapping[str, Any],
+    architecture: Architecture,
     *,
-    groups: Sequence[str],
+    groups: Sequence[str] | None = None,
     history_length: int,
     images: int = 0,
     config: Mapping[str, Any] | None = None,
@@ -111,8 +46,8 @@ def save_rule(
     Args:
         folder: Where to.
         rule: Front, heads and critic.
-        architecture: Fields of `Architecture`.
-        groups: Names of the heads.
+        architecture: Its shape.
+        groups: Names of the heads; None: numbers.
         history_length: K.
         images: Images that the rule was learned from.
         config: Settings of the training.
@@ -123,34 +58,44 @@ def save_rule(
         OSError: The files cannot be written.
     """
     numbers = safetensors.torch.save({name: value.contiguous().cpu() for name, value in rule.state_dict().items()})
-    description = Description(
-        architecture=Architecture(**architecture),
-        groups=list(groups),
+    known = describe(
+        architecture,
+        groups=groups,
         history_length=history_length,
         images=images,
-        checksum=hashlib.sha256(numbers).hexdigest(),
-        config=dict(config or {}),
-        metrics={name: {key: _number(value) for key, value in part.items()} for name, part in (metrics or {}).items()},
-        versions=dict(versions or {}),
+        config=config,
+        metrics=metrics,
+        versions=versions,
     )
+    description = known.model_copy(update={"checksum": hashlib.sha256(numbers).hexdigest()})
     with atomic_path(folder / NUMBERS) as temporary:
         temporary.write_bytes(numbers)
     with atomic_path(folder / DESCRIPTION) as temporary:
         temporary.write_text(json.dumps(description.model_dump(), indent=1) + "\n", encoding="utf-8")
 
 
-def load_rule(path: str | Path, device: torch.device | str = "cpu") -> LearnedRule:
-    """Load a rule from the folder of a run; no code of the files is run.
+def load_rule(path: str | Path, device: torch.device | str = "cpu", trust: bool = False) -> LearnedRule:
+    """Load a rule; no code of its files is run, unless it is a zip that you trust.
 
     Args:
-        path: A folder with rule.json and rule.safetensors, or one of these files.
+        path: The folder of a run, with rule.json and rule.safetensors, or one of these files; or a zip that
+            Stable-Baselines3 saved, of a model with `PlasticityPolicy`.
         device: Where the rule shall live.
+        trust: Whether a zip may be loaded. Loading one can run code that whoever made it has put there.
 
     Raises:
-        ConfigError: There is no rule, or the files are damaged, contradict each other or hold what is not finite.
+        ConfigError: There is no rule, or the files are damaged, contradict each other or hold what is not finite; or
+            a zip was given without trust.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
+    if path.is_file() and path.name not in LARGEST:
+        return _zipped(path, device, trust)
     folder = path.parent if path.name in LARGEST else path
+    if (folder / "final.zip").exists() and not (folder / DESCRIPTION).exists():
+        raise ConfigError(
+            f"no rule at {folder / DESCRIPTION}; there is a final.zip, which can run code when it is loaded: if you "
+            "trust it, give its own path and trust=True"
+        )
     description = read_description(folder)
     content = _content(folder / NUMBERS)
     if hashlib.sha256(content).hexdigest() != description.checksum:
@@ -161,6 +106,19 @@ def load_rule(path: str | Path, device: torch.device | str = "cpu") -> LearnedRu
         raise ConfigError(f"{folder / NUMBERS} is no safetensors file: {_reason(error)}") from error
     network = _network(description.architecture, tensors, folder)
     return LearnedRule(description, network.to(device))
+
+
+def _zipped(path: Path, device: torch.device | str, trust: bool) -> LearnedRule:
+    if not zipfile.is_zipfile(path):
+        raise ConfigError(f"no rule at {path}; give the folder of a run, its {DESCRIPTION} or {NUMBERS}, or a zip")
+    if not trust:
+        raise ConfigError(
+            f"{path} is a zip, which can run code when it is loaded; give trust=True if you know who made it, or the "
+            f"{DESCRIPTION} of its run, which cannot"
+        )
+    from snn_plasticity_gym.policies.saved import load_policy  # Stable-Baselines3, which rule files do without
+
+    return load_policy(path, device).as_rule()
 
 
 def read_description(folder: Path) -> Description:
@@ -175,7 +133,9 @@ def read_description(folder: Path) -> Description:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "it"
-        raise ConfigError(f"{file} describes no rule: {place}: {_reason(first['msg'])}") from error
+        cause = first.get("ctx", {}).get("error")
+        reason = f"{place}.{cause}" if isinstance(cause, ConfigError) else f"{place}: {first['msg']}"
+        raise ConfigError(f"{file} describes no rule: {_reason(reason)}") from error
     if len(description.groups) != description.architecture.num_groups:
         raise ConfigError(f"{file} describes no rule: groups must name each of the heads")
     return description
@@ -195,19 +155,11 @@ def _content(file: Path) -> bytes:
 def _network(shape: Architecture, tensors: Mapping[str, Tensor], folder: Path) -> RuleNetwork:
     """Return networks with the given tensors, or refuse them; memory is taken by what the file holds alone."""
     try:
-        with torch.device("meta"):
-            network = new_network(
-                shape.formula_terms,
-                shape.dt,
-                shape.num_groups,
-                shape.use_kind,
-                shape.extra_keys,
-                shape.hidden_sizes,
-                (shape.channels[0], shape.channels[1]),
-                (shape.kernel_sizes[0], shape.kernel_sizes[1]),
-            )
-    except ValueError as error:
-        raise ConfigError(f"{folder / DESCRIPTION} describes no rule: {_reason(error)}") from error
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):  # heads of other kinds may draw theirs
+            network = new_network(shape)
+    except ConfigError as error:
+        raise ConfigError(f"{folder / DESCRIPTION}: {_reason(error)}") from error
+    dtypes = {name: value.dtype for name, value in network.state_dict().items()}
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in tensors.items()}
     if wanted != given:
@@ -215,14 +167,11 @@ def _network(shape: Architecture, tensors: Mapping[str, Tensor], folder: Path) -
         what = f"{odd} must be {wanted.get(odd, 'absent')}, got {given.get(odd, 'nothing')}"
         raise ConfigError(f"{folder / NUMBERS} does not fit {DESCRIPTION}: {what}")
     for name, value in tensors.items():
-        if value.dtype != torch.float32 or not value.isfinite().all():
-            raise ConfigError(f"{folder / NUMBERS} must hold finite float32 numbers, and {name} does not")
+        if value.dtype != dtypes[name] or not value.isfinite().all():
+            dtype = str(dtypes[name]).removeprefix("torch.")
+            raise ConfigError(f"{folder / NUMBERS} must hold finite {dtype} numbers, and {name} does not")
     network.load_state_dict(dict(tensors), assign=True)
     return network
-
-
-def _number(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _reason(error: Exception | str) -> str:

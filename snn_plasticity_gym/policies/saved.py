@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 import zlib
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from stable_baselines3.common.save_util import load_from_zip_file
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.policies.formula import FormulaHead, FormulaNetwork
-from snn_plasticity_gym.policies.heads import Head, RuleNetwork
+from snn_plasticity_gym.policies.former_modules import former_modules
+from snn_plasticity_gym.policies.formula import FormulaHead
+from snn_plasticity_gym.policies.head_registry import OwnHead
+from snn_plasticity_gym.policies.heads import Head
+from snn_plasticity_gym.policies.network import RuleNetwork
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.policies.rule_files import DESCRIPTION, NUMBERS, LearnedRule, load_rule
 
+_NEEDED = ("observation_space", "action_space", "policy_kwargs")  # all that is unpickled of a zip, beside tensors
 _UNREADABLE = (  # what Stable-Baselines3, torch and pickle raise for files that are something else or damaged
     *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, OSError, RuntimeError),
     *(TypeError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error),
@@ -36,12 +41,13 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> Plastic
     Raises:
         ConfigError: There is no such file, or it holds no `PlasticityPolicy`.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     file = path / "final.zip" if path.is_dir() else path
     if not file.is_file():
         raise ConfigError(f"no policy at {file}; give the folder of a finished run, or its final.zip")
     try:
-        data, parameters, _ = load_from_zip_file(file, device=device)
+        with former_modules():
+            data, parameters, _ = load_from_zip_file(file, device=device, custom_objects=_left_out(file))
         assert data is not None
         policy = PlasticityPolicy(
             data["observation_space"], data["action_space"], lambda _: 0.0, **data["policy_kwargs"]
@@ -52,6 +58,12 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> Plastic
         raise ConfigError(f"{file} holds no policy of this project: {reason}") from error
     policy.set_training_mode(False)
     return policy
+
+
+def _left_out(file: Path) -> dict[str, Any]:
+    """Return what stands for the parts of a zip that are not needed, so that they are not unpickled."""
+    with zipfile.ZipFile(file) as archive:
+        return dict.fromkeys(set(json.loads(archive.read("data"))).difference(_NEEDED))
 
 
 def load_learned(path: str | Path, device: torch.device | str = "cpu") -> LearnedRule | PlasticityPolicy:
@@ -83,36 +95,51 @@ def transfer(source: LearnedRule | PlasticityPolicy, target: PlasticityPolicy) -
         ConfigError: Widths differ, or one is a formula and the other is not.
     """
     old, new = source.rule, target.rule
-    forms = ["formula" if isinstance(network, FormulaNetwork) else "network" for network in (old, new)]
+    was, now = old.architecture, new.architecture
+    forms = ["formula" if shape.is_formula else "network" for shape in (was, now)]
     if forms[0] != forms[1]:
         raise ConfigError(f"the policy to start from is a {forms[0]}, this one a {forms[1]}; give rule_form={forms[0]}")
+    settings = {"head": "head", "hidden_sizes": "head_sizes", "channels": "channels", "kernel_sizes": "kernel_sizes"}
+    for name, setting in settings.items():
+        mine, given = getattr(now, name), getattr(was, name)
+        if mine != given:
+            raise ConfigError(f"the policy to start from has {setting} {given}, this one {mine}")
+    columns = _scalar_columns(old), _scalar_columns(new)
+    if any(isinstance(head, OwnHead) for head in new.heads) and was.scalar_names != now.scalar_names:
+        raise ConfigError(
+            f"heads of the kind {now.head!r} are taken over whole, and the policy to start from sees "
+            f"{', '.join(was.scalar_names)}, this one {', '.join(now.scalar_names)}; make both see the same"
+        )
 
-    for name in ("hidden_sizes", "channels", "kernel_sizes"):
-        mine, given = getattr(target, name), getattr(source, name)
-        if tuple(mine) != tuple(given):
-            what = "head_sizes" if name == "hidden_sizes" else name
-            raise ConfigError(f"the policy to start from has {what} {tuple(given)}, this one {tuple(mine)}")
     new.front.load_state_dict(old.front.state_dict())
-    columns = _scalar_columns(source, old), _scalar_columns(target, new)
     for number, head in enumerate(new.heads):
         same = old.heads[number * len(old.heads) // len(new.heads)]
-        if isinstance(old, FormulaNetwork) and isinstance(new, FormulaNetwork):
-            _transfer_formula(cast(FormulaHead, same), cast(FormulaHead, head), old, new)
+        if isinstance(head, FormulaHead):
+            _transfer_formula(cast(FormulaHead, same), head, _products(old), _products(new))
+        elif isinstance(head, Head):
+            _transfer_head(cast(Head, same), head, *columns)
         else:
-            _transfer_head(cast(Head, same), cast(Head, head), *columns)
+            head.load_state_dict(same.state_dict())
     _transfer_head(old.critic, new.critic, *columns)
 
 
-def _transfer_formula(old: FormulaHead, new: FormulaHead, source: FormulaNetwork, target: FormulaNetwork) -> None:
+def _products(network: RuleNetwork) -> list[tuple[str, ...]]:
+    """Return the factors of each term of a formula, in an order by which equal products are equal."""
+    return [tuple(sorted(term.split("*"))) for term in network.architecture.formula_terms or ()]
+
+
+def _transfer_formula(
+    old: FormulaHead, new: FormulaHead, source: list[tuple[str, ...]], target: list[tuple[str, ...]]
+) -> None:
     new.coefficients.bias.copy_(old.coefficients.bias)
-    known = {tuple(sorted(factors)): c for factors, c in zip(source.terms, old.coefficients.weight[0], strict=True)}
-    for place, factors in enumerate(target.terms):
-        new.coefficients.weight[0, place] = known.get(tuple(sorted(factors)), 0.0)
+    known = dict(zip(source, old.coefficients.weight[0], strict=True))
+    for place, factors in enumerate(target):
+        new.coefficients.weight[0, place] = known.get(factors, 0.0)
 
 
-def _scalar_columns(policy: LearnedRule | PlasticityPolicy, network: RuleNetwork) -> dict[str, int]:
-    """Return the column of each scalar in a head's first layer, by name; see `RuleNetwork.scalars`."""
-    names = ["weight", *(["pre", "post", "both"] if policy.use_kind else []), *policy.extra_keys]
+def _scalar_columns(network: RuleNetwork) -> dict[str, int]:
+    """Return the column of each scalar in a head's first layer, by name."""
+    names = network.architecture.scalar_names
     return {name: network.front.out_features + place for place, name in enumerate(names)}
 
 

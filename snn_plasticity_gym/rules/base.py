@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.config.schema import config_class, setting
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.rules.closed_form import ClosedForm
 
@@ -33,6 +34,31 @@ class Rule(Protocol):
 def modulation_of(rule: Rule) -> str | None:
     """Return the setting `modulation` of the environment that a rule needs; None: any."""
     return getattr(rule, "modulation", None)
+
+
+def checked_answer(answer: Any, num_events: int, device: torch.device | str) -> Tensor:
+    """Return what a rule answered as the engine wants it: float32 (E,) on its device, without gradient.
+
+    Args:
+        answer: A tensor, or an array of NumPy, of any kind of real number.
+        num_events: E.
+        device: Of the engine.
+
+    Raises:
+        ConfigError: It is something else, or not one number per event.
+    """
+    wanted = f"a rule must return one number per event, a tensor or an array of shape ({num_events},)"
+    if isinstance(answer, np.ndarray):
+        if answer.dtype.kind not in "biuf":
+            raise ConfigError(f"{wanted}, got an array of {answer.dtype}")
+        answer = torch.from_numpy(answer.astype(np.float32))  # a copy: the rule may go on writing to its own
+    if not isinstance(answer, Tensor):
+        raise ConfigError(f"{wanted}, got {type(answer).__name__}")
+    if answer.shape != (num_events,):
+        raise ConfigError(f"{wanted}, got shape {tuple(answer.shape)}")
+    if answer.is_complex():
+        raise ConfigError(f"{wanted}, got a tensor of {str(answer.dtype).removeprefix('torch.')}")
+    return answer.detach().to(device, torch.float32)
 
 
 @config_class

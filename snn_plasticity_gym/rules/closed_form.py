@@ -12,7 +12,7 @@ synapse from pre neuron i to post neuron j:
 x, X are the fast and slow trace of the pre neuron, y, Y those of the post neuron, all of strictly earlier spikes, but x
 counts the spike of now where `coincident`; theta is the running mean of y^2. Where both neurons fire, the post spike
 comes first. With `bounded`, shape(d, u) = min(d (1 - u)^mu_plus, 1 - u), or d u^mu_minus for d < 0 where `soft`;
-without it shape(d, u) = d. Changes are clipped as everywhere (`HandWrittenRule.answer`, `Engine.write`).
+without it shape(d, u) = d. Changes are clipped as everywhere (`HandWrittenRule.answer`, `plasticity.weight_updates`).
 """
 
 from __future__ import annotations

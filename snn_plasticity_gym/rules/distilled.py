@@ -135,14 +135,15 @@ def check_factors(factors: Factors, extra_names: Sequence[str]) -> None:
         ConfigError: In one line, with those that there are.
     """
     for name in factors:
-        if name not in ("pre", "post", "w", *extra_names) and not _positive_trace(name):
+        if name not in ("pre", "post", "w", *extra_names) and not is_trace(name):
             raise ConfigError(
                 f"unknown factor {name!r} in a formula; valid: pre, post, w, xn, yn, x and y with a time constant "
                 f"in ms as in x20, and further scalars of the environment ({', '.join(extra_names) or 'none'})"
             )
 
 
-def _positive_trace(name: str) -> bool:
+def is_trace(name: str) -> bool:
+    """Return whether a factor is a trace or a number of spikes."""
     match = _TRACE.fullmatch(name)
     return match is not None and (match.group(2) == "n" or float(match.group(2)) > 0)
 
@@ -183,7 +184,7 @@ def written_out(terms: Sequence[Term]) -> str:
 
 
 def format_formula(terms: Sequence[Term]) -> str:
-    """Return the rule of a policy that is a formula (`agents.formula`) as text."""
+    """Return the rule of a policy that is a formula (`policies.formula`) as text."""
     return f"Δd = tanh({written_out(terms)})"
 
 

@@ -34,7 +34,7 @@ def make_network(sizes: list[int], num_networks: int, autapses: bool, dtype: tor
 
 def alike(fast: SynapseEvents, slow: SynapseEvents) -> None:
     assert (fast.then is None) == (slow.then is None) and fast.history_length == slow.history_length
-    for name in SynapseEvents._fields[:-2]:
+    for name in SynapseEvents._fields[:-3]:
         a, b = getattr(fast, name), getattr(slow, name)
         assert a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b), name
     if fast.then is not None:

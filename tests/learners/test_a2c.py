@@ -12,7 +12,7 @@ from toys import SMALL, BanditEnv, bandit
 
 import snn_plasticity_gym  # noqa: F401
 from snn_plasticity_gym.config.learning import EventOptions
-from snn_plasticity_gym.learners import on_policy
+from snn_plasticity_gym.learners import gradient_steps, on_policy
 from snn_plasticity_gym.learners.a2c import EventA2C, a2c_loss
 from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer, EventSamples
 from snn_plasticity_gym.learners.event_means import event_weights
@@ -141,7 +141,7 @@ def test_chunks_of_events_give_the_gradient_of_the_whole(monkeypatch):
     (-(samples.advantages * log_prob) + 0.5 * (samples.returns - value) ** 2).mean().backward()
     plain = torch.cat([parameter.grad.flatten() for parameter in model.policy.parameters()])
     torch.testing.assert_close(whole, plain, rtol=1e-4, atol=1e-5)
-    monkeypatch.setattr(on_policy, "LEARNING_CHUNK", 499)
+    monkeypatch.setattr(gradient_steps, "LEARNING_CHUNK", 499)
     torch.testing.assert_close(gradient(), whole, rtol=1e-4, atol=1e-5)
 
 

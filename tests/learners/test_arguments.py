@@ -24,8 +24,9 @@ from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer
 from snn_plasticity_gym.learners.evolution import EventES
 from snn_plasticity_gym.learners.exploration import RuleNoise
 from snn_plasticity_gym.learners.ppo import EventPPO
+from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.front import SpikeFront
-from snn_plasticity_gym.policies.heads import Head, RuleNetwork
+from snn_plasticity_gym.policies.heads import Head
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.utils.nonfinite import Guard
 
@@ -321,8 +322,6 @@ def test_the_policy_wants_the_spaces_of_a_plasticity_environment(env):
         assert message.startswith("action_space must be a Box with a number for each slot, got ")
 
 
-NETWORK = {"num_groups": 1, "use_kind": False, "num_extras": 0}
-NETWORK |= {"hidden_sizes": (8,), "channels": (4, 4), "kernel_sizes": (3, 3)}
 BAD_NETWORK = [
     ({"num_groups": 0}, "num_groups must be greater than or equal to 1 and less than or equal to 64, got 0"),
     ({"num_groups": 65}, "num_groups must be greater than or equal to 1 and less than or equal to 64, got 65"),
@@ -331,8 +330,12 @@ BAD_NETWORK = [
         "num_groups must be a valid integer, greater than or equal to 1 and less than or equal to 64",
     ),
     ({"use_kind": "no"}, "use_kind must be a valid boolean, got 'no'"),
-    ({"num_extras": 3}, "num_extras must be greater than or equal to 0 and less than or equal to 2, got 3"),
-    ({"num_extras": math.nan}, "num_extras must be"),
+    ({"extra_keys": ("my colour",)}, "extra_keys must be names of local scalars, each once, got ('colour',)"),
+    ({"extra_keys": ("layer", "layer")}, "extra_keys must be names of local scalars, each once"),
+    ({"extra_keys": math.nan}, "extra_keys must be"),
+    ({"sigma": 0.0}, "sigma must be greater than 0, got 0.0"),
+    ({"head": 3}, "head must be a valid string, got 3"),
+    ({"head": "mine", "formula_terms": ()}, "a formula has no head, got head 'mine' and formula_terms"),
     ({"hidden_sizes": (8, -1)}, "hidden_sizes[1] must be"),
     ({"channels": None}, "channels must be a list of integers"),
     ({"kernel_sizes": (3, math.nan)}, "kernel_sizes[1] must be"),
@@ -340,8 +343,8 @@ BAD_NETWORK = [
 
 
 @pytest.mark.parametrize(("arguments", "start"), BAD_NETWORK, ids=[str(arguments) for arguments, _ in BAD_NETWORK])
-def test_bad_arguments_of_networks(arguments, start):
-    assert refusal(RuleNetwork, **(NETWORK | arguments)).startswith(start)
+def test_bad_shapes_of_rules(arguments, start):
+    assert refusal(Architecture, **arguments).startswith(start)
 
 
 def test_parts_of_networks_check_what_is_theirs():

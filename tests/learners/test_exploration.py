@@ -9,8 +9,9 @@ from batches import SIGMA, K, Policy, events_of, generator, repeated
 from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.learners.exploration import IndependentNoise, RuleNoise
 from snn_plasticity_gym.plasticity.events import SynapseEvents
+from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
-from snn_plasticity_gym.policies.heads import RuleNetwork
+from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 
 WIDTH = 16
 
@@ -19,7 +20,7 @@ WIDTH = 16
 def network() -> RuleNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return RuleNetwork(2, False, 0, (24, WIDTH), (16, 32), (5, 5))
+        return new_network(Architecture(num_groups=2, hidden_sizes=(24, WIDTH)))
 
 
 @pytest.fixture(scope="module")

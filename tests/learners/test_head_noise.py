@@ -9,7 +9,7 @@ from batches import SIGMA, K, Policy, events_of, generator, layers_of, network_o
 from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.learners.head_noise import FLOOR, MEMORY, HeadNoise
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
-from snn_plasticity_gym.policies.heads import RuleNetwork
+from snn_plasticity_gym.policies.network import RuleNetwork
 
 
 def measured(network: RuleNetwork, num_lifetimes: int, *seen, mirrored: bool = False, seed: int = 3) -> HeadNoise:

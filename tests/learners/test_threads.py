@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
-from snn_plasticity_gym.policies.heads import RuleNetwork
+from snn_plasticity_gym.policies.network import new_network
 from snn_plasticity_gym.rules import make_rule
 
 UNSUP = "SNNPlastic-Unsup2-v0"
@@ -26,7 +27,7 @@ def one_thread_afterwards():
 def untrained_rule(num_groups: int) -> FrozenRule:
     """Bold answers, so that weights move."""
     torch.manual_seed(3)
-    network = RuleNetwork(num_groups, False, 0, (16, 16), (8, 8), (5, 5))
+    network = new_network(Architecture(num_groups=num_groups, hidden_sizes=(16, 16), channels=(8, 8)))
     for head in network.heads:
         torch.nn.init.normal_(head.rest[-1].weight)
     return FrozenRule(network, LARGE["history_length"])

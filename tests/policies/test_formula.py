@@ -16,11 +16,13 @@ from snn_plasticity_gym.learners import imitation, on_policy
 from snn_plasticity_gym.learners.a2c import EventA2C
 from snn_plasticity_gym.networks.spike_history import unpack
 from snn_plasticity_gym.plasticity.events import SynapseEvents
-from snn_plasticity_gym.policies.formula import MAX_TERMS, FormulaNetwork, default_terms, read_term
-from snn_plasticity_gym.policies.formula_inputs import FormulaInputs, TermLayout
-from snn_plasticity_gym.policies.frozen_rule import FrozenRule
+from snn_plasticity_gym.policies.architecture import Architecture
+from snn_plasticity_gym.policies.formula import MAX_TERMS, FormulaHead, default_terms, read_term
+from snn_plasticity_gym.policies.formula_terms import FormulaTerms, TermInputs
+from snn_plasticity_gym.policies.frozen_rule import FrozenRule, LayerByLayer, SummedTerms
 from snn_plasticity_gym.policies.head_inputs import DenseInputs, OwnLayer
-from snn_plasticity_gym.policies.heads import Readout, RuleNetwork
+from snn_plasticity_gym.policies.heads import Head, Readout
+from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.policies.rule_files import load_rule, save_rule
 from snn_plasticity_gym.policies.saved import load_policy, transfer
@@ -38,13 +40,12 @@ def events(num_events: int = 40, groups: int = 2, seed: int = 0) -> SynapseEvent
     return batch._replace(kind=kind, extras=torch.linspace(-1, 1, num_events).unsqueeze(1))
 
 
-def formula(
-    terms: tuple[str, ...] = TERMS, groups: int = 2, extra_names: tuple[str, ...] = ("factor",)
-) -> FormulaNetwork:
+def formula(terms: tuple[str, ...] = TERMS, groups: int = 2, extra_names: tuple[str, ...] = ("factor",)) -> RuleNetwork:
     """A formula with coefficients that matter."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = FormulaNetwork(terms, DT, groups, True, extra_names, (7, 5), (6, 8), (5, 5))
+        shape = Architecture(groups, True, extra_names, (7, 5), (6, 8), formula_terms=terms, dt=DT)
+        network = new_network(shape)
         for parameter in network.heads.parameters():
             torch.nn.init.normal_(parameter)
     return network
@@ -79,12 +80,12 @@ def test_answers_are_those_of_the_formula_by_hand(groups):
         )
     for answers in (
         network.mean(network.features(state), state),
-        network.act(None, state),
+        network.act(network.head_features.frozen(K), state),
         FrozenRule(network, K)(batch),
     ):
         torch.testing.assert_close(answers, expected, rtol=1e-4, atol=1e-5)
     lifetime = torch.arange(3).repeat_interleave(batch.lengths)
-    same, moments = network.explore(None, state, lifetime, None)
+    same, moments = network.explore(network.head_features.frozen(K), state, lifetime, None)
     torch.testing.assert_close(same, expected, rtol=1e-4, atol=1e-5)
     assert moments[:, 0].tolist() == batch.group.bincount(minlength=groups).tolist()
 
@@ -101,13 +102,13 @@ def test_each_lifetime_explores_by_coefficients_of_its_own():
             moved.heads[group].coefficients.weight += readout.weights[who, group]
             moved.heads[group].coefficients.bias += readout.bias[who, group]
         torch.testing.assert_close(got[event], FrozenRule(moved, K)(batch)[event], rtol=1e-4, atol=1e-5)
-    phi = network.layout.dense(batch.local_state())[batch.group == 1].double()
+    phi = network.head_features.dense(batch.local_state())[batch.group == 1].double()
     torch.testing.assert_close(moments[1, 1:-1], phi.sum(dim=0), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(moments[1, -1], phi.square().sum(), rtol=1e-5, atol=0)
 
 
 def test_a_new_formula_changes_nothing_and_says_so():
-    network = FormulaNetwork((), 1.0, 2, False, (), (7,), (6, 8), (5, 5))
+    network = new_network(Architecture(2, False, (), (7,), (6, 8), formula_terms=()))
     batch = events()._replace(extras=torch.empty(40, 0))
     assert not FrozenRule(network, K)(batch).any()
     assert [written_out(terms) for terms in network.formulas()] == ["0", "0"]
@@ -141,7 +142,7 @@ def test_gradients_reach_the_coefficients_of_the_group_alone_and_the_front_throu
 
 def test_a_rule_of_the_same_form_is_imitated(monkeypatch):
     monkeypatch.setattr(imitation, "STEPS", 800)
-    network = FormulaNetwork((), 1.0, 1, True, (), (7,), (6, 8), (5, 5))
+    network = new_network(Architecture(1, True, (), (7,), (6, 8), formula_terms=()))
     batch = events(4000, groups=1)._replace(extras=torch.empty(4000, 0), weight=torch.rand(4000) * 0.5)
     rule = make_rule("stdp", learning_rate=0.001, alpha=0.0, mu_plus=1.0, dt=1.0)
     told = rule(batch)
@@ -251,12 +252,22 @@ def test_any_text_is_a_formula_or_is_refused_in_one_line(terms):
         batch = events()._replace(extras=torch.empty(40, 0))
         distinct = len({tuple(sorted(factors)) for factors in read}) == len(read)
         if distinct:
-            network = FormulaNetwork(terms, 1.0, 2, False, (), (3,), (2, 2), (1, 1))
-            assert network.layout.dense(batch.local_state()).isfinite().all()
+            network = new_network(Architecture(2, False, (), (3,), (2, 2), (1, 1), formula_terms=tuple(terms)))
+            assert network.head_features.dense(batch.local_state()).isfinite().all()
+
+
+def test_formulas_act_by_the_loop():
+    assert type(FrozenRule(formula(), K)._act) is SummedTerms
+    network, state = formula(), events().local_state()
+    features = network.head_features.frozen(K)
+    written_out = LayerByLayer(network, features)(state)
+    torch.testing.assert_close(SummedTerms(list(network.heads), features)(state), written_out, rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_is_what_it_was():
-    assert type(policy_of(None).rule) is RuleNetwork and "formula_terms" not in policy_of(None).architecture
+    policy = policy_of(None)
+    assert isinstance(policy.rule.heads[0], Head) and not policy.architecture.is_formula
+    assert policy.rule.formulas() == [] and isinstance(policy_of(()).rule.heads[0], FormulaHead)
 
 
 FACTORS = ("pre", "post", "w", "x20", "y5", "xn", "yn", "factor")
@@ -275,17 +286,17 @@ def test_the_loop_is_the_sum_of_the_terms_written_out(terms, lengths, groups):
         kind=torch.randint(3, (total,), generator=generator).to(torch.uint8),
         extras=torch.randn(total, 1, generator=generator),
     )
-    layout, state = TermLayout([tuple(term) for term in terms], DT, ("factor",)), batch.local_state()
+    layout, state = FormulaTerms([tuple(term) for term in terms], DT, ("factor",)), batch.local_state()
     for own in {1, len(lengths)}:  # lifetimes that have a formula in common, and each its own
         heads = [
             [OwnLayer(*(torch.randn(own, size, 1, generator=generator) for size in (len(terms), 1)))]
             for _ in range(groups)
         ]
-        got = FormulaInputs(layout, state).by_lifetime(heads, batch.lengths)
+        got = TermInputs(layout, state).by_lifetime(heads, batch.lengths)
         common = [[OwnLayer(*(part.expand(len(lengths), -1, -1) for part in head[0]))] for head in heads]
         expected = DenseInputs(layout.dense(state), state.group).by_lifetime(common, batch.lengths)
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
-    assert torch.equal(FormulaInputs(layout, state).rows(slice(None, None, 2)), layout.dense(state)[::2])
+    assert torch.equal(TermInputs(layout, state).rows(slice(None, None, 2)), layout.dense(state)[::2])
 
 
 def test_stock_stable_baselines_learns_coefficients_from_slots():

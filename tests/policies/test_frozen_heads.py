@@ -8,18 +8,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snn_plasticity_gym.kernels.heads import WORTH_LINES, most_lines, write_lines
+from snn_plasticity_gym.kernels.heads import WORTH_LINES, HeadArrays, Lines, most_lines, write_lines
 from snn_plasticity_gym.networks.spike_history import pack
 from snn_plasticity_gym.plasticity.events import LocalState
+from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.frozen_heads import FrozenHeads
-from snn_plasticity_gym.policies.heads import RuleNetwork
+from snn_plasticity_gym.policies.frozen_rule import FrozenRule, LayerByLayer, PiecewiseLinear
+from snn_plasticity_gym.policies.network import RuleNetwork, new_network
+
+EXTRA_KEYS = ("factor", "layer")
 
 
 def random_network(seed=0, num_groups=1, use_kind=False, num_extras=0, sizes=(128, 128)) -> RuleNetwork:
     """Heads as training may leave them: biases, and a last layer that is not small."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = RuleNetwork(num_groups, use_kind, num_extras, sizes, (16, 32), (5, 5))
+        network = new_network(Architecture(num_groups, use_kind, EXTRA_KEYS[:num_extras], sizes))
         for head in network.heads:
             for name, parameter in head.named_parameters():
                 if name.endswith("bias"):
@@ -62,9 +66,9 @@ def test_lines_are_the_head(seed, sizes, low, width, silent):
     b[rng.random(sizes[0]) < 0.2] = 0.0
     a[: sizes[0] // 2], b[: sizes[0] // 2] = a[0], b[0]
     rows, bias, last = rng.normal(size=sizes), rng.normal(size=sizes[1]) * (not silent), rng.normal(size=sizes[1])
-    knot, height, slope = np.empty((3, most_lines(*sizes)))
-    count = write_lines(low, low + width, a, b, rows, bias, last, 0.25, knot, height, slope)
-    knot, height, slope = knot[:count], height[:count], slope[:count]
+    room = Lines(*np.empty((3, most_lines(*sizes))))
+    count = write_lines(low, low + width, a, HeadArrays(b[None], rows, bias, last, 0.25), room)
+    knot, height, slope = (column[:count] for column in room)
     assert knot[0] == low and (np.diff(knot) >= 0).all() and knot[-1] <= low + width
     weights = np.concatenate([knot, [low + width], low + width * rng.random(50)])
     line = np.searchsorted(knot, weights, side="right") - 1
@@ -103,13 +107,18 @@ def test_other_depths_act_layer_by_layer():
 def test_lines_are_faster():
     """A guard, no measurement: in whole images they take an eighth of the time."""
     network, state = random_network(), random_state(3, 20, 8000)
-    front, heads, ratios = network.front.frozen(20), FrozenHeads(network), []
-    features = front.of_state(state)
+    frozen, heads, ratios = network.head_features.frozen(20), FrozenHeads(network), []
+    features = frozen.front.of_state(state)
     heads(features, state)
     for _ in range(9):
         began = time.process_time()
         heads(features, state)
         between = time.process_time()
-        network.act(front, state)
+        network.act(frozen, state)
         ratios.append((time.process_time() - between) / (between - began))
     assert statistics.median(ratios) > 2
+
+
+def test_the_way_to_act_is_chosen_once_and_is_the_quickest():
+    for network, way in ((random_network(), PiecewiseLinear), (random_network(sizes=(16,)), LayerByLayer)):
+        assert type(FrozenRule(network, 20)._act) is way

@@ -1,12 +1,16 @@
-"""Heads against the plain formula of DESIGN: z = [h; w], 128 ReLU, 128 ReLU, 1, tanh."""
+"""Heads against the plain formula: z = [h; w], 128 ReLU, 128 ReLU, 1, tanh."""
 
 import pytest
 import torch
 
 from snn_plasticity_gym.networks.spike_history import pack
 from snn_plasticity_gym.plasticity.events import LocalState
-from snn_plasticity_gym.policies import heads
-from snn_plasticity_gym.policies.heads import Head, Readout, RuleNetwork
+from snn_plasticity_gym.policies import network as networks
+from snn_plasticity_gym.policies.architecture import Architecture
+from snn_plasticity_gym.policies.heads import Head, Readout
+from snn_plasticity_gym.policies.network import RuleNetwork, new_network
+
+EXTRA_KEYS = ("factor", "layer")
 
 
 def random_state(num_events: int, num_groups: int = 1, num_extras: int = 0, length: int = 20) -> LocalState:
@@ -29,7 +33,7 @@ def random_state(num_events: int, num_groups: int = 1, num_extras: int = 0, leng
 def network(num_groups: int = 1, use_kind: bool = False, num_extras: int = 0) -> RuleNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = RuleNetwork(num_groups, use_kind, num_extras, (128, 128), (16, 32), (5, 5))
+        net = new_network(Architecture(num_groups, use_kind, EXTRA_KEYS[:num_extras]))
         for head in net.heads:  # the last layer begins near 0: make the answers worth comparing
             torch.nn.init.normal_(head.rest[-1].weight)
         return net
@@ -65,7 +69,7 @@ def test_mean_value_and_action_equal_the_plain_network_event_by_event(num_groups
     net, state = network(num_groups, use_kind, num_extras), random_state(40, num_groups, num_extras)
     features = net.features(state)
     mean, value = net.mean(features, state), net.value(features, state)
-    acted = net.act(net.front.frozen(state.history_length), state)
+    acted = net.act(net.head_features.frozen(state.history_length), state)
     for event in range(40):
         expected = torch.tanh(slow_output(net.heads[int(state.group[event])], net.front, state, event, use_kind))
         torch.testing.assert_close(mean[event : event + 1], expected, rtol=1e-4, atol=1e-5)
@@ -74,7 +78,7 @@ def test_mean_value_and_action_equal_the_plain_network_event_by_event(num_groups
         torch.testing.assert_close(value[event : event + 1], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_dimensions_are_those_of_the_design():
+def test_dimensions_are_those_of_the_docs():
     net = network()
     assert net.front.conv1.weight.shape == (16, 2, 5)
     assert net.front.conv2.weight.shape == (32, 16, 5)
@@ -113,7 +117,7 @@ def test_permuting_events_permutes_the_answers_and_no_events_are_fine():
     order = torch.randperm(30, generator=torch.Generator().manual_seed(1))
     columns = ("pair", "weight", "group", "kind", "extras")
     shuffled = state._replace(**{name: getattr(state, name)[order] for name in columns})
-    front = net.front.frozen(state.history_length)
+    front = net.head_features.frozen(state.history_length)
     torch.testing.assert_close(net.act(front, shuffled), net.act(front, state)[order])
     nothing = state._replace(**{name: getattr(state, name)[:0] for name in columns})
     assert net.act(front, nothing).shape == (0,)
@@ -126,14 +130,14 @@ def random_readout(num_lifetimes: int, num_groups: int) -> tuple[Readout, torch.
     return Readout(weights, torch.randn(num_lifetimes, num_groups, generator=generator)), generator
 
 
-@pytest.mark.parametrize("chunk", [heads.ACTING_CHUNK, 7, 1])
+@pytest.mark.parametrize("chunk", [networks.ACTING_CHUNK, 7, 1])
 @pytest.mark.parametrize(("num_groups", "use_kind", "num_extras"), [(1, False, 0), (3, True, 2)])
 def test_exploring_equals_a_loop_over_events(monkeypatch, num_groups, use_kind, num_extras, chunk):
-    monkeypatch.setattr(heads, "ACTING_CHUNK", chunk)
+    monkeypatch.setattr(networks, "ACTING_CHUNK", chunk)
     net, state = network(num_groups, use_kind, num_extras), random_state(40, num_groups, num_extras)
     readout, generator = random_readout(4, num_groups)
     lifetime = torch.randint(4, (40,), generator=generator)
-    delta_d, moments = net.explore(net.front.frozen(state.history_length), state, lifetime, readout)
+    delta_d, moments = net.explore(net.head_features.frozen(state.history_length), state, lifetime, readout)
 
     expected = torch.zeros(num_groups, 130, dtype=torch.float64)
     for event in range(40):
@@ -150,7 +154,7 @@ def test_exploring_equals_a_loop_over_events(monkeypatch, num_groups, use_kind, 
 
 def test_exploring_without_readout_or_with_one_of_zeros_is_acting():
     net, state = network(2), random_state(30, 2)
-    front, lifetime = net.front.frozen(state.history_length), torch.zeros(30, dtype=torch.int64)
+    front, lifetime = net.head_features.frozen(state.history_length), torch.zeros(30, dtype=torch.int64)
     delta_d, moments = net.explore(front, state, lifetime, None)
     torch.testing.assert_close(delta_d, net.act(front, state))
     zeros, same = net.explore(front, state, lifetime, Readout(torch.zeros(1, 2, 128), torch.zeros(1, 2)))
@@ -165,7 +169,7 @@ def test_exploring_no_events_is_fine(readout):
     nothing = state._replace(
         **{name: getattr(state, name)[:0] for name in ("pair", "weight", "group", "kind", "extras")}
     )
-    front = net.front.frozen(state.history_length)
+    front = net.head_features.frozen(state.history_length)
     delta_d, moments = net.explore(front, nothing, torch.zeros(0, dtype=torch.int64), readout)
     assert delta_d.shape == (0,)
     assert moments.shape == (2, 130) and not moments.any()
@@ -174,3 +178,13 @@ def test_exploring_no_events_is_fine(readout):
 def test_a_head_without_hidden_layer_is_refused():
     with pytest.raises(ValueError, match="hidden_sizes must have 1 to 16 entries, got 0"):
         Head(32, 1, (), 1.0)
+
+
+@pytest.mark.parametrize("chunk", [7, 1])
+@pytest.mark.parametrize("num_groups", [1, 3])
+def test_acting_in_chunks_is_acting(monkeypatch, num_groups, chunk):
+    net, state = network(num_groups, True), random_state(40, num_groups)
+    features = net.head_features.frozen(state.history_length)
+    whole = net.act(features, state)
+    monkeypatch.setattr(networks, "ACTING_CHUNK", chunk)
+    torch.testing.assert_close(net.act(features, state), whole)

@@ -7,6 +7,7 @@ import torch
 from toys import SMALL
 
 import snn_plasticity_gym  # noqa: F401
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 
 
@@ -123,3 +124,29 @@ def test_policy_alone_survives_saving_and_loading(env, policy, tmp_path):
     loaded = PlasticityPolicy.load(tmp_path / "policy.pt")
     assert loaded.sigma == 0.2
     assert torch.equal(loaded.get_distribution(obs).mode(), policy.get_distribution(obs).mode())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"net_arch": [64, 64]}, "takes no net_arch, got [64, 64]: hidden_sizes gives the widths"),
+        ({"net_arch": None}, "takes no net_arch"),
+        ({"activation_fn": torch.nn.Tanh}, "takes no activation_fn"),
+        ({"use_sde": True}, "takes no use_sde, got True: exploration='rule'"),
+        ({"log_std_init": -1.0}, "takes no log_std_init, got -1.0: sigma is all of the noise"),
+        ({"features_extractor_kwargs": {}}, "takes no features_extractor_kwargs"),
+        ({"hidden_size": (8,)}, "unknown argument of PlasticityPolicy 'hidden_size'; did you mean 'hidden_sizes'?"),
+    ],
+)
+def test_arguments_that_would_be_ignored_are_refused_by_name(env, arguments, message):
+    with pytest.raises(ConfigError) as error:
+        PlasticityPolicy(env.single_observation_space, env.single_action_space, lambda _: 1e-3, **arguments)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_optimizer_is_the_one_that_was_asked_for(env):
+    spaces = env.single_observation_space, env.single_action_space
+    policy = PlasticityPolicy(
+        *spaces, lambda _: 0.5, use_sde=False, optimizer_class=torch.optim.SGD, optimizer_kwargs={"momentum": 0.9}
+    )
+    assert type(policy.optimizer) is torch.optim.SGD and policy.optimizer.param_groups[1]["momentum"] == 0.9

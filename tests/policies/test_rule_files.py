@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 import snn_plasticity_gym
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.policies.heads import RuleNetwork
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.policies.rule_files import DESCRIPTION, LARGEST, NUMBERS, load_rule, save_rule
 from snn_plasticity_gym.policies.saved import load_learned, transfer
@@ -87,7 +86,7 @@ def test_a_rule_comes_back_as_it_was(name, good, policy):
     assert torch.equal(rule(events), policy.frozen(K)(events)) and rule(events).abs().max() > 0.01
     description = rule.description
     assert description.groups == ["semi"] and description.images == 7 and description.history_length == K
-    assert description.architecture.sigma == 0.25 and description.architecture.extra_keys == ["factor"]
+    assert description.architecture.sigma == 0.25 and description.architecture.extra_keys == ("factor",)
     assert description.config["hidden_sizes"] == [5] and description.versions == {"torch": torch.__version__}
     assert description.metrics == {"after": {"reward": 0.5, "stability": None}}
     env = PlasticityVectorEnv("SNNPlastic-Semi-v0", num_envs=2, **FACTOR)
@@ -271,5 +270,5 @@ def test_a_rule_that_cannot_be_written_whole_is_no_rule(fails, tmp_path, policy,
 
 
 def test_the_shape_that_is_written_is_that_of_the_networks(policy):
-    assert isinstance(policy.rule, RuleNetwork)
-    assert policy.architecture["hidden_sizes"] == [6, 7] and policy.architecture["extra_keys"] == ["factor"]
+    assert policy.architecture == policy.rule.architecture
+    assert policy.architecture.hidden_sizes == (6, 7) and policy.architecture.extra_keys == ("factor",)

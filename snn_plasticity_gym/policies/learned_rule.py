@@ -1,0 +1,76 @@
+"""A learned rule by itself: called with events or plain arrays, and exported, without the trainer that made it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.plasticity.events import SynapseEvents
+from snn_plasticity_gym.policies.frozen_rule import FrozenRule
+from snn_plasticity_gym.policies.network import RuleNetwork
+from snn_plasticity_gym.policies.rule_description import Description
+from snn_plasticity_gym.rules.python_source import python_source
+
+
+class LearnedRule:
+    """A learned rule: called with events, it returns the mean weight change of each, as `env.run_episode` wants it.
+
+    Args:
+        description: What is known of it.
+        rule: Its networks, which are the rule's own from now on.
+    """
+
+    def __init__(self, description: Description, rule: RuleNetwork) -> None:
+        shape = description.architecture
+        self.description = description
+        self.rule = rule.requires_grad_(False).eval()
+        self.num_groups, self.use_kind, self.sigma = shape.num_groups, shape.use_kind, shape.sigma
+        self.extra_keys = list(shape.extra_keys)
+        self.hidden_sizes, self.channels = shape.hidden_sizes, shape.channels
+        self.kernel_sizes, self.formula_terms = shape.kernel_sizes, shape.formula_terms
+        self._frozen: FrozenRule | None = None
+
+    def frozen(self, history_length: int) -> FrozenRule:
+        """Return the rule for acting on histories of a length that may differ from that of its training."""
+        return FrozenRule(self.rule, history_length)
+
+    def __call__(self, events: SynapseEvents) -> Tensor:
+        """Return the mean weight change of each event, (E,).
+
+        Raises:
+            ConfigError: The events have another history length, or other scalars, than the rule was made for.
+        """
+        return self._own(events)
+
+    def delta_d(self, history: Any, weight: Any, kind: Any = None, group: Any = None, extras: Any = None) -> Any:
+        """Answer events that are given as plain arrays; see `FrozenRule.delta_d`."""
+        return self._own.delta_d(history, weight, kind, group, extras)
+
+    def to_torchscript(self, path: str | Path) -> Path:
+        """Write the rule as a TorchScript module, and return the file; see `export.export_torchscript`."""
+        from snn_plasticity_gym.policies.export import export_torchscript  # torch's tracer, which few need
+
+        return export_torchscript(self.rule, self.description.history_length, path)
+
+    def to_python(self) -> str:
+        """Return a formula as the source of plain Python functions, one for each group; see `python_source`.
+
+        Raises:
+            ConfigError: The rule is no formula.
+        """
+        if self.formula_terms is None:
+            raise ConfigError(
+                "only a formula can be written out as Python, and this rule is a network; to_torchscript works"
+            )
+        formulas = dict(zip(self.description.groups, self.rule.formulas(), strict=True))
+        return python_source(formulas, self.description.architecture.dt, bounded=True)
+
+    @property
+    def _own(self) -> FrozenRule:
+        """The rule for the history length that it was made for."""
+        if self._frozen is None:
+            self._frozen = self.frozen(self.description.history_length)
+        return self._frozen

@@ -1,0 +1,88 @@
+"""What a network's heads see of events: features of each pair of spike histories, and scalars of each event.
+
+Axes: E events, P pairs, F width of the features h, S scalars.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from snn_plasticity_gym.networks.spike_history import unpack
+from snn_plasticity_gym.plasticity.events import NUM_KINDS, LocalState
+from snn_plasticity_gym.policies.front import FrozenFront, SpikeFront
+from snn_plasticity_gym.policies.head_inputs import DenseInputs, HeadInputs
+
+
+class SpikeView(NamedTuple):
+    """A batch of events as heads and critic see it."""
+
+    features: Tensor  # (P, F) h
+    pair: Tensor  # (E,)
+    scalars: Tensor  # (E, S)
+
+
+class SpikeFeatures:
+    """Sees events through a front.
+
+    Args:
+        front: Makes h of spike histories.
+        use_kind: Whether the event's kind (one-hot) stands among the scalars.
+    """
+
+    def __init__(self, front: SpikeFront, use_kind: bool) -> None:
+        self.front = front
+        self.use_kind = use_kind
+
+    def of_pairs(self, state: LocalState) -> Tensor:
+        """Return h of each distinct pair of histories, with gradient: (P, F)."""
+        bits = unpack(state.histories, state.history_length)  # (H, K)
+        return self.front.pairs(bits, state.pair_pre, state.pair_post)
+
+    def view(self, features: Tensor, state: LocalState) -> SpikeView:
+        """Return what heads see of events whose h, (P, F), is known."""
+        return SpikeView(features, state.pair, scalars(state, self.use_kind))
+
+    def frozen(self, history_length: int) -> FrozenSpikeFeatures:
+        """Return the same for acting, by histories of that length; it does not follow later changes of the front."""
+        return FrozenSpikeFeatures(self.front.frozen(history_length), self.use_kind)
+
+
+class FrozenSpikeFeatures:
+    """Sees events without gradient, through the table of a front at one moment.
+
+    Args:
+        front: That table.
+        use_kind: As for `SpikeFeatures`.
+    """
+
+    def __init__(self, front: FrozenFront, use_kind: bool) -> None:
+        self.front = front
+        self.use_kind = use_kind
+
+    def view(self, state: LocalState) -> SpikeView:
+        """Return what heads see of events."""
+        return SpikeView(self.front.of_state(state), state.pair, scalars(state, self.use_kind))
+
+    @torch.no_grad()
+    def inputs(self, state: LocalState) -> HeadInputs:
+        """Return h and scalars of each event side by side."""
+        features = self.front.pairs(unpack(state.histories, state.history_length), state.pair_pre, state.pair_post)
+        columns = [features.index_select(0, state.pair), scalars(state, self.use_kind)]
+        return DenseInputs(torch.cat(columns, dim=1), state.group)  # (E, F + S)
+
+
+def scalars(state: LocalState, use_kind: bool) -> Tensor:
+    """Return what each event adds to h: weight, kind (where it counts), the environment's extras; (E, S)."""
+    return torch.cat([state.weight.unsqueeze(1), other_scalars(state, use_kind)], dim=1)
+
+
+def other_scalars(state: LocalState, use_kind: bool) -> Tensor:
+    """Return the scalars but for the weight, (E, S - 1)."""
+    if not use_kind:
+        return state.extras
+    kind = one_hot(state.kind.long(), NUM_KINDS).to(state.weight.dtype)  # (E, 3)
+    return torch.cat([kind, state.extras], dim=1)
