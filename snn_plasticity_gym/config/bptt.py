@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snn_plasticity_gym.config.base import DATASETS
+from snn_plasticity_gym.config.data_names import HELP, check_dataset_name
 from snn_plasticity_gym.config.feedforward import SURROGATE_NAMES
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 from snn_plasticity_gym.config.training import RunConfig
@@ -38,9 +38,7 @@ class BPTTConfig(RunConfig):
         0, "Validation images of an evaluation, and test images at the end; 0: all.", unit="images", section="Run", ge=0
     )
 
-    dataset: str = setting(
-        "auto", "Images to show; auto is MNIST where it can be had, else digits.", section="Data", choices=DATASETS
-    )
+    dataset: str = setting("auto", HELP, section="Data")
     data_dir: str | None = setting(
         None,
         "Folder of the data sets; without it the environment variable SNN_PLASTICITY_DATA, then the user's cache.",
@@ -79,6 +77,7 @@ class BPTTConfig(RunConfig):
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""
+        check_dataset_name(self.dataset)
         if self.v_th <= max(self.v_rest, self.v_reset):
             raise ConfigError(f"v_th must be above v_reset={self.v_reset} and v_rest={self.v_rest}, got {self.v_th}")
         if self.dt > self.tau_mem:

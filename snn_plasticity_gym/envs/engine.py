@@ -58,7 +58,7 @@ class Engine:
         self._images = self.dataset.split(config.split)
         n_input = self._images.images[0].numel()
         num_images = largest_pool(self._images, config)
-        self.task = make_task(config, num_lifetimes, n_input, num_images, self.device)
+        self.task = make_task(config, num_lifetimes, n_input, num_images, self.dataset.num_classes, self.device)
         self.network = Network(self.task.populations, self.task.projections, num_lifetimes, config.dt, self.device)
         split_kinds = config.event_kinds == "split"
         self.heads = head_names(self.task.groups, split_kinds)  # of the policy; `SynapseEvents.group` counts them

@@ -19,24 +19,27 @@ from snn_plasticity_gym.utils.state import State
 
 
 class ClassificationTask(Task):
-    """Feed-forward network, one policy head; output neuron k stands for label k.
+    """Feed-forward network, one policy head; output neuron k stands for class k.
 
     Without a third factor a synapse knows nothing of the label, and all output neurons are alike to it: whatever the
-    rule, fresh networks are right in one of ten cases in the mean, since renaming the outputs changes nothing.
+    rule, fresh networks are right in one of C cases in the mean, since renaming the outputs changes nothing.
 
     Args:
         config: Settings.
         num_lifetimes: B.
         n_input: Pixels of an image.
+        num_classes: C.
         device: Where tensors live.
     """
 
     input_name = INPUT
     readout = OUTPUT
 
-    def __init__(self, config: SemiConfig, num_lifetimes: int, n_input: int, device: torch.device) -> None:
+    def __init__(
+        self, config: SemiConfig, num_lifetimes: int, n_input: int, num_classes: int, device: torch.device
+    ) -> None:
         self.groups = ["semi"]
-        self.populations, self.projections = classifier(config, n_input)
+        self.populations, self.projections = classifier(config, n_input, num_classes)
         self._factor = FACTORS[config.third_factor](config, self.populations, self.projections, num_lifetimes, device)
         self.extra_names = self._factor.names
         self.follows_steps = config.third_factor != "none"
@@ -77,7 +80,7 @@ class ClassificationTask(Task):
 
     def judge(self, episode: Episode, network: Network) -> Verdict:
         """Judge the output spikes of the steps before a passing factor came on."""
-        spikes = episode.raster[OUTPUT][:, : self._judged]  # (R, T', 10)
+        spikes = episode.raster[OUTPUT][:, : self._judged]  # (R, T', C)
         counted = count_spikes(spikes)
         winners = winner(counted)
         result = self._reward(counted.counts, winners, episode.labels, spikes.shape[1])

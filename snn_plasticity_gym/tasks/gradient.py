@@ -28,6 +28,7 @@ class GradientTask(Task):
     Args:
         config: Settings.
         n_input: Pixels of an image.
+        num_classes: C.
         device: Where tensors live.
     """
 
@@ -36,11 +37,11 @@ class GradientTask(Task):
     extra_names: tuple[str, ...] = ("layer",)
     rewards_events = needs_potentials = True
 
-    def __init__(self, config: GradConfig, n_input: int, device: torch.device) -> None:
+    def __init__(self, config: GradConfig, n_input: int, num_classes: int, device: torch.device) -> None:
         self.groups = ["grad"]
         self._config = config
         self._params = lif_params(config)
-        self.populations, self.projections = classifier(config, n_input)
+        self.populations, self.projections = classifier(config, n_input, num_classes)
         self._layer_scalars = torch.tensor(config.layer_scalars, device=device)  # (L,)
 
     def extras(self, events: SynapseEvents) -> Tensor:
@@ -52,7 +53,7 @@ class GradientTask(Task):
         config, written = self._config, episode.written
         num_lifetimes, num_layers = len(episode.rows), len(self.projections)
         spikes = {name: raster.to(network.weights.dtype) for name, raster in episode.raster.items()}  # (R, T, N)
-        counts = spikes[OUTPUT].sum(dim=1)  # (R, 10)
+        counts = spikes[OUTPUT].sum(dim=1)  # (R, C)
         loss, output_gradient = loss_and_output_gradient(counts, episode.labels, config.alpha_softmax, config.num_steps)
         curve = derivative(config.surrogate, config.surrogate_width)
         adjoint = Adjoint(self._params, config.dt, [p.gain for p in self.projections], curve)

@@ -12,7 +12,12 @@ from snn_plasticity_gym.tasks.unsupervised import UnsupervisedTask
 
 
 def make_task(
-    config: EnvironmentConfig, num_lifetimes: int, n_input: int, num_images: int, device: torch.device
+    config: EnvironmentConfig,
+    num_lifetimes: int,
+    n_input: int,
+    num_images: int,
+    num_classes: int,
+    device: torch.device,
 ) -> Task:
     """Build the task that a configuration describes.
 
@@ -21,6 +26,7 @@ def make_task(
         num_lifetimes: B.
         n_input: Pixels of an image.
         num_images: Images in a lifetime's pool.
+        num_classes: C, of the data set.
         device: Where its tensors live.
 
     Raises:
@@ -29,7 +35,7 @@ def make_task(
     if isinstance(config, UnsupervisedConfig):
         return UnsupervisedTask(config, num_lifetimes, n_input, num_images, device)
     if isinstance(config, GradConfig):
-        return GradientTask(config, n_input, device)
+        return GradientTask(config, n_input, num_classes, device)
     if isinstance(config, SemiConfig):
-        return ClassificationTask(config, num_lifetimes, n_input, device)
+        return ClassificationTask(config, num_lifetimes, n_input, num_classes, device)
     raise TypeError(f"no environment has a {type(config).__name__}")

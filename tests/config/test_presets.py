@@ -77,7 +77,7 @@ def test_a_shipped_preset_says_what_it_is_for_and_all_its_values_arrive(trainer:
 @pytest.mark.parametrize("name", JUDGING)
 def test_a_preset_of_the_judge_is_compiled_rules_and_all_and_a_network_to_train_in(name: str):
     judge, environment = parse(f"--preset={name}", trainer=EvaluateConfig)
-    task = make_task(environment, 1, 784, 1, torch.device("cpu"))
+    task = make_task(environment, 1, 784, 1, 10, torch.device("cpu"))
     for rule in judge.rules:
         scale = environment.eta_exc * environment.alpha_unsup
         assert closed_form_of(read_rule(rule, dt=environment.dt, scale=scale), environment, task) is not None

@@ -142,7 +142,7 @@ def judge(raster, labels, **settings):
     config = SemiConfig(
         hidden_sizes=(3,), num_steps=raster.shape[1], history_length=1, alpha_margin=0, alpha_spike=0, **settings
     )
-    task = ClassificationTask(config, len(labels), 4, torch.device("cpu"))
+    task = ClassificationTask(config, len(labels), 4, raster.shape[2], torch.device("cpu"))
     rows = torch.arange(len(labels))
     return task.judge(Episode(rows, rows, torch.tensor(labels), {"output": raster}, {}, []), None)
 

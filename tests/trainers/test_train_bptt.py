@@ -77,7 +77,7 @@ def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path: Path) -> Non
     }
     assert not any(weight.requires_grad for weight in weights.values())
     again = SpikingClassifier(
-        BPTTConfig(hidden_sizes=(32, 16), num_steps=6), 784, np.random.default_rng(0), torch.device("cpu")
+        BPTTConfig(hidden_sizes=(32, 16), num_steps=6), 784, 10, np.random.default_rng(0), torch.device("cpu")
     )
     again.weights = list(weights.values())
     assert again.judge(load_dataset("digits").test, 50).accuracy == result["test_accuracy"]
@@ -123,7 +123,7 @@ def test_all_layers_fire_before_any_learning() -> None:
     """Silent deep layers would have no gradient under a narrow surrogate."""
     config = BPTTConfig()
     for seed in range(3):
-        model = SpikingClassifier(config, 784, np.random.default_rng(seed), torch.device("cpu"))
+        model = SpikingClassifier(config, 784, 10, np.random.default_rng(seed), torch.device("cpu"))
         rates = model.judge(load_dataset("digits").train, 100).rates
         assert len(rates) == 5 and all(0.01 < rate < 0.5 for rate in rates)
 
