@@ -123,7 +123,8 @@ def plan_images(dataset: Dataset, label_images: int, test_episodes: int, test_sp
     labelling = ImageSet(*(part[available - count :] for part in dataset.train))
     if len(labelling.labels.unique()) < 2:
         raise ConfigError(
-            f"label_images must hold at least two classes, got {count} of class {int(labelling.labels[0])}; raise it"
+            f"label_images must hold at least two classes, got {count} of class "
+            f"{dataset.classes[int(labelling.labels[0])]}; raise it"
         )
     whole = dataset.split(test_split)
     held_out = ImageSet(*(part[: test_episodes or None] for part in whole))

@@ -150,9 +150,10 @@ def read_npz(path: Path) -> Arrays:
         FileNotFoundError: There is no file.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ConfigError(f"{path} holds one array without a name; write it by numpy.savez with names")
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ConfigError(f"{path} holds one array without a name; write it by numpy.savez with names")
+        with file:
             names = file.files
             missing = [name for name in ("images", "labels") if name not in names]
             if missing:
