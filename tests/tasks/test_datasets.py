@@ -30,6 +30,7 @@ from snn_plasticity_gym.tasks import idx_files
 
 REAL_DATA = os.environ.get("SNN_PLASTICITY_DATA")
 REAL_DOWNLOAD = idx_files._download
+REAL_SUMS = dict(idx_files.PUBLISHED)
 FULL_SIZES = dict(idx_files.FILES)
 TINY_SIZES = {file: (shape[0] // 1_000, *shape[1:]) for file, shape in FULL_SIZES.items()}  # 60 and 10 images
 LABELS = "train-labels-idx1-ubyte"
@@ -457,3 +458,152 @@ def test_download_has_a_socket_timeout_and_takes_it_back(tmp_path, monkeypatch):
         REAL_DOWNLOAD("kmnist", tmp_path)
     assert seen == [(str(tmp_path), True, idx_files._NETWORK_TIMEOUT)]
     assert socket.getdefaulttimeout() == before
+
+
+# Files that are there, in whatever form
+
+
+def pack(raw, suffix=".gz", dotted=False):
+    """Leave only packed files, or files of another spelling, in a folder."""
+    for file in TINY_SIZES:
+        content = (raw / file).read_bytes()
+        name = file.replace("-idx", ".idx") if dotted else file
+        (raw / file).unlink()
+        (raw / f"{name}{suffix}").write_bytes(gzip.compress(content, mtime=0) if suffix else content)
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto", "fashion-mnist", "kmnist"])
+@pytest.mark.parametrize(("suffix", "dotted"), [(".gz", False), (".gz", True), ("", True)])
+def test_nothing_is_written_where_all_files_are(tiny, tmp_path, downloads, monkeypatch, name, suffix, dotted):
+    raw = write_files(tmp_path, idx_files.CLASSES.get(name, "MNIST"))
+    expected = data.load_dataset(name, tmp_path)
+    data._load_mnist_like.cache_clear()
+    pack(raw, suffix, dotted)
+    before = sorted(tmp_path.rglob("*"))
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    for writer in ("mkdir", "write_bytes", "write_text"):
+        monkeypatch.setattr(Path, writer, refuse)
+    monkeypatch.setattr(os, "replace", refuse)
+    assert data.load_dataset(name, tmp_path).checksum == expected.checksum
+    assert sorted(tmp_path.rglob("*")) == before and downloads == []
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+def test_a_file_that_may_not_be_read_is_no_reason_to_train_on_digits(tiny, tmp_path, monkeypatch, caplog, name):
+    file = write_files(tmp_path) / LABELS
+    right = Path.read_bytes
+
+    def read_bytes(self):
+        if self == file:
+            raise PermissionError(13, "Permission denied", str(self))
+        return right(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with pytest.raises(ValueError, match=rf"{LABELS} cannot be read \(Permission denied\); change its rights") as error:
+        data.load_dataset(name, tmp_path)
+    assert "\n" not in str(error.value) and not warnings_of(caplog)
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+def test_a_folder_that_may_not_be_looked_into(tiny, tmp_path, monkeypatch, name):
+    write_files(tmp_path)
+
+    def is_file(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    with monkeypatch.context() as barred:
+        barred.setattr(idx_files.Path, "is_file", lambda self: "raw" in self.parts and is_file(self))
+        with pytest.raises(ValueError, match=r"MNIST/raw cannot be looked into \(Permission denied\)"):
+            data.load_dataset(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+def test_some_of_the_files_are_no_reason_to_train_on_digits(tiny, tmp_path, caplog, name):
+    (write_files(tmp_path) / LABELS).unlink()
+    with pytest.raises(
+        FileNotFoundError, match=rf"^{LABELS} of mnist is not in .*MNIST/raw, and it could not"
+    ) as error:
+        data.load_dataset(name, tmp_path)
+    assert "\n" not in str(error.value) and not warnings_of(caplog)
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+@pytest.mark.parametrize("folder", [".", "MNIST"])
+def test_files_in_another_folder_are_found_and_sent_home(tiny, tmp_path, name, folder):
+    raw = write_files(tmp_path / "other")
+    (tmp_path / folder).mkdir(exist_ok=True)
+    for file in TINY_SIZES:
+        os.replace(raw / file, tmp_path / folder / file.replace("-idx", ".idx"))
+    home = tmp_path / "MNIST" / "raw"
+    with pytest.raises(FileNotFoundError, match=rf"lie in {(tmp_path / folder).resolve()}: move them to {home}$"):
+        data.load_dataset(name, tmp_path)
+
+
+def test_the_four_names_are_in_the_message(tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        data.load_dataset("fashion-mnist", tmp_path)
+    for part in (*FULL_SIZES, ".gz", str(tmp_path / "FashionMNIST" / "raw")):
+        assert part in str(error.value)
+
+
+def test_files_that_are_not_the_published_ones_are_named_in_one_line(tiny, tmp_path, monkeypatch, caplog):
+    raw = write_files(tmp_path)
+    sums = [hashlib.md5((raw / file).read_bytes()).hexdigest() for file in TINY_SIZES]
+    monkeypatch.setattr(idx_files, "PUBLISHED", {"mnist": tuple(sums)})
+    data.load_dataset("mnist", tmp_path)
+    pack(raw)
+    data._load_mnist_like.cache_clear()
+    data.load_dataset("mnist", tmp_path)
+    assert not warnings_of(caplog)
+    content = bytearray(gzip.decompress((raw / f"{LABELS}.gz").read_bytes()))
+    content[-1] ^= 1
+    (raw / f"{LABELS}.gz").write_bytes(gzip.compress(bytes(content)))
+    data._load_mnist_like.cache_clear()
+    for _ in range(2):  # said once
+        data.load_dataset("mnist", tmp_path)
+    (record,) = warnings_of(caplog)
+    assert f"mnist in {raw} is not the published data set: the checksums of {LABELS}.gz differ" in record.getMessage()
+
+
+def test_packed_files_have_published_checksums_of_their_own(tiny, tmp_path, monkeypatch, caplog):
+    raw = write_files(tmp_path, "KMNIST")
+    pack(raw)
+    sums = [hashlib.md5((raw / f"{file}.gz").read_bytes()).hexdigest() for file in TINY_SIZES]
+    monkeypatch.setattr(idx_files, "PUBLISHED_PACKED", {"kmnist": tuple(sums)})
+    data.load_dataset("kmnist", tmp_path)
+    assert not warnings_of(caplog)
+    monkeypatch.setattr(idx_files, "PUBLISHED_PACKED", {"kmnist": ("0" * 32, *sums[1:])})
+    data._load_mnist_like.cache_clear()
+    data.load_dataset("kmnist", tmp_path)
+    assert "the checksums of train-images-idx3-ubyte.gz differ" in warnings_of(caplog)[0].getMessage()
+
+
+@pytest.mark.skipif(not REAL_DATA, reason="SNN_PLASTICITY_DATA is not set: no MNIST to read")
+def test_real_mnist_is_the_published_one(monkeypatch, caplog):
+    monkeypatch.setattr(idx_files, "PUBLISHED", REAL_SUMS)
+    assert data.load_dataset("mnist", REAL_DATA).num_classes == 10
+    assert not warnings_of(caplog)
+
+
+@pytest.mark.parametrize(("labels", "classes"), [(range(1, 27), 26), ((3, 8), 2), ((0, 1, 2, 3, 4, 5, 6, 8, 9), 9)])
+def test_files_may_have_other_classes_than_ten(tiny, tmp_path, labels, classes):
+    raw = write_files(tmp_path)
+    for part, count in (("train", 60), ("t10k", 10)):
+        content = idx_bytes((count,))[:8] + bytes(labels[place % len(labels)] for place in range(count))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(content)
+    dataset = data.load_dataset("mnist", tmp_path)
+    assert dataset.num_classes == classes and dataset.classes == tuple(map(str, labels))
+    assert dataset.test.labels.tolist() == [place % len(labels) for place in range(10)]
+
+
+def test_files_of_one_class_or_without_light_are_refused(tiny, tmp_path):
+    write_files(tmp_path / "dark", fill=0)
+    with pytest.raises(ValueError, match=r"all images of mnist in .*dark are black"):
+        data.load_dataset("auto", tmp_path / "dark")
+    raw = write_files(tmp_path / "one")
+    (raw / LABELS).write_bytes(idx_bytes((60,), 7))
+    with pytest.raises(ValueError, match=r"all labels of mnist in .*one are 7; give images of at least two classes"):
+        data.load_dataset("mnist", tmp_path / "one")

@@ -83,6 +83,18 @@ def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path: Path) -> Non
     assert again.judge(load_dataset("digits").test, 50).accuracy == result["test_accuracy"]
 
 
+def test_images_and_classes_of_ones_own(tmp_path: Path) -> None:
+    labels = np.tile([3, 7, 8], 20)
+    images = np.random.default_rng(0).integers(0, 256, size=(60, 5, 4)).astype(np.uint8)
+    np.savez(tmp_path / "own.npz", images=images, labels=labels)
+    few = ["--hidden_sizes=6", "--num_steps=4", "--images=60", "--no-report", "--no-progress", "--wandb=disabled"]
+    folder = train([f"--dataset={tmp_path / 'own.npz'}", *few, f"--run_dir={tmp_path}"])
+    weights = torch.load(folder / "weights.pt", weights_only=True)
+    assert [tuple(weight.shape) for weight in weights.values()] == [(20, 6), (6, 3)]
+    told = json.loads((folder / "manifest.json").read_text())["dataset"]
+    assert told["name"] == "own.npz" and told["classes"] == ["3", "7", "8"] and "seed 0" in told["division"]
+
+
 def test_it_learns(tmp_path: Path) -> None:
     learn = ["--hidden_sizes=64,32", "--num_steps=8", "--images=5000", "--eval_every=1000", "--surrogate_width=1"]
     folder = train([*FLAGS, *learn, f"--run_dir={tmp_path}", "--no-progress"])
