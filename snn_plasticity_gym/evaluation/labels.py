@@ -110,8 +110,9 @@ def nearest_centroid(features: Tensor, labels: Tensor, test_features: Tensor, nu
     """Answer images by the class whose mean is nearest (Euclidean): shares as in `linear_probe`; arguments likewise."""
     from sklearn.neighbors import NearestCentroid
 
-    with warnings.catch_warnings():  # of pixels that are always black, which does no harm
+    with warnings.catch_warnings():  # of pixels that are the same in all images, which does no harm
         warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
         judge = NearestCentroid().fit(features.cpu().numpy().astype(np.float64), labels.cpu().numpy())
     return _one_hot(judge.predict(test_features.cpu().numpy().astype(np.float64)), num_classes)
 
