@@ -24,7 +24,6 @@ from snn_plasticity_gym.utils.state import State, restore
 
 EVAL_SEED = 1_000_000_007  # of the input spikes of every evaluation; far from the seeds that runs draw
 EVAL_BATCH = 500  # images at a time where no gradient is needed
-CLASSES = 10
 
 
 class Judgement(NamedTuple):
@@ -41,11 +40,14 @@ class SpikingClassifier:
     Args:
         config: Sizes, constants, surrogate.
         num_pixels: Input neurons.
+        num_classes: Output neurons.
         rng: Source of the initial weights, N(0, initial_scale^2 / n_pre).
         device: Where it lives.
     """
 
-    def __init__(self, config: BPTTConfig, num_pixels: int, rng: np.random.Generator, device: torch.device) -> None:
+    def __init__(
+        self, config: BPTTConfig, num_pixels: int, num_classes: int, rng: np.random.Generator, device: torch.device
+    ) -> None:
         self._config = config
         self._device = device
         self._params = LIFParams(
@@ -57,7 +59,7 @@ class SpikingClassifier:
         )
         self._spike = functools.partial(spike, surrogate=config.surrogate, width=config.surrogate_width)
         self.weights = []  # (n_pre, n_post) each
-        for n_pre, n_post in itertools.pairwise([num_pixels, *config.hidden_sizes, CLASSES]):
+        for n_pre, n_post in itertools.pairwise([num_pixels, *config.hidden_sizes, num_classes]):
             fresh = rng.standard_normal((n_pre, n_post), dtype=np.float32) * (config.initial_scale / n_pre**0.5)
             self.weights.append(torch.from_numpy(fresh.astype(np.float32)).to(device).requires_grad_())
 

@@ -21,7 +21,7 @@ from snn_plasticity_gym.runs.folder import RunFolder, make_logger, require_tenso
 from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.runs.wandb_writer import start_wandb
 from snn_plasticity_gym.tasks.datasets import ImageSet, load_dataset
-from snn_plasticity_gym.trainers.bptt_learner import CLASSES, Learner, SpikingClassifier, generator_of
+from snn_plasticity_gym.trainers.bptt_learner import Learner, SpikingClassifier, generator_of
 from snn_plasticity_gym.trainers.callbacks import next_multiple
 from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.report_session import report_at_end
@@ -63,13 +63,13 @@ def run_bptt(config: BPTTConfig) -> Path:
         start_wandb(config.wandb, run, settings, config.wandb_project, resumed=bool(config.resume)),
         tensorboard_writer(run, config.tensorboard),
     )
-    model = SpikingClassifier(config, data.train.images[0].numel(), generator_of(seed, 0), device)
+    model = SpikingClassifier(config, data.train.images[0].numel(), data.num_classes, generator_of(seed, 0), device)
     learner = Learner(config, model, data.train, seed)
     if saved:
         learner.load_state_dict(saved["learner"])
         began -= saved["seconds"]
     total = learner.total
-    sizes = "-".join(str(size) for size in (data.train.images[0].numel(), *config.hidden_sizes, CLASSES))
+    sizes = "-".join(str(size) for size in (data.train.images[0].numel(), *config.hidden_sizes, data.num_classes))
     print(f"BPTT, {sizes}: {total} episodes of {data.name}, {config.num_steps} steps an episode")
     print(f"seed {seed}, device {config.device}, {torch.get_num_threads()} threads")
     print(f"run folder {run.path}" + (f", going on at {learner.episodes} episodes" if saved else ""), flush=True)

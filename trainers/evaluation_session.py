@@ -23,6 +23,7 @@ from snn_plasticity_gym.policies.saved import load_learned
 from snn_plasticity_gym.rules import Rule
 from snn_plasticity_gym.rules.distilled import load_distilled
 from snn_plasticity_gym.rules.registry import RULES, read_rule
+from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.trainers.watching import ScreenWatcher
 from snn_plasticity_gym.utils.distributed import World
 
@@ -82,18 +83,23 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig, world:
     if config.out:
         folder = Path(config.out)
         folder.mkdir(parents=True, exist_ok=True)
-        record = {"settings": {**to_dict(config), **to_dict(env_config)}, "rules": results}
+        classes = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size).classes
+        record = {"settings": {**to_dict(config), **to_dict(env_config)}, "classes": list(classes), "rules": results}
         (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        write_curves(curves, config.seed, folder, beside)
+        write_curves(curves, config.seed, folder, len(classes), beside)
         print(f"results in {folder}", file=sys.stderr)
     return results
 
 
 def write_curves(
-    curves: Mapping[str, Curve], first_seed: int, folder: Path, beside: Mapping[str, Curve] = MappingProxyType({})
+    curves: Mapping[str, Curve],
+    first_seed: int,
+    folder: Path,
+    num_classes: int,
+    beside: Mapping[str, Curve] = MappingProxyType({}),
 ) -> None:
     """Write learning curves as a table, and as a picture with those of others beside them."""
-    draw_learning_curves({**curves, **beside}, folder / "learning_curves.png")
+    draw_learning_curves({**curves, **beside}, folder / "learning_curves.png", num_classes)
     (folder / "learning_curves.csv").write_text(curve_table(curves, first_seed), encoding="utf-8")
 
 

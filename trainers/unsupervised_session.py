@@ -118,14 +118,15 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
         of_rules = {shown[name]: results[name] for name in names}
         if config.tests_on_the_way:
             curves = {shown[name]: _curve(judged[name]) for name in names}
-            write_curves(curves, config.seed, folder)
+            write_curves(curves, config.seed, folder, plan.num_classes)
         draw_comparison(of_rules, pixels, _caption(config, facts), folder / "comparison.png")
         for place, name in enumerate(names):
             title = (
                 f"{shown[name]}, the first network after {config.train_episodes:,} images; in corners, neurons' labels"
             )
             file = f"receptive_fields_{place}_{_slug(shown[name])}.png"
-            draw_receptive_fields(judged[name].fields.numpy(), title, folder / file, judged[name].labels[0].tolist())
+            labels = [dataset.classes[label] if label >= 0 else "" for label in judged[name].labels[0].tolist()]
+            draw_receptive_fields(judged[name].fields.numpy(), title, folder / file, labels)
         print(f"results in {folder}", file=sys.stderr)
     return results | {PIXELS: pixels}
 
@@ -138,6 +139,7 @@ def _facts(config: EvaluateConfig, env_config: UnsupervisedConfig, dataset: Data
     """Say which images served for what."""
     return {
         "dataset": dataset.name,
+        "classes": list(dataset.classes),
         "train_episodes": config.train_episodes,
         "label_images": len(plan.labelling.labels),
         "test_episodes": len(plan.held_out.labels),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from snn_plasticity_gym.config.data_names import HELP, check_dataset_name
 from snn_plasticity_gym.config.feedforward import SURROGATE_NAMES
-from snn_plasticity_gym.config.images import DATASETS
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 from snn_plasticity_gym.config.training import RunConfig
 
@@ -50,9 +50,7 @@ class BPTTConfig(RunConfig):
         was=("eval_images",),
     )
 
-    dataset: str = setting(
-        "auto", "Images to show; auto is MNIST where it can be had, else digits.", section="Data", choices=DATASETS
-    )
+    dataset: str = setting("auto", HELP, section="Data")
     data_dir: str | None = setting(
         None,
         "Folder of the data sets; without it the environment variable SNN_PLASTICITY_DATA, then the user's cache.",
@@ -91,6 +89,7 @@ class BPTTConfig(RunConfig):
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""
+        check_dataset_name(self.dataset)
         if self.v_th <= max(self.v_rest, self.v_reset):
             raise ConfigError(f"v_th must be above v_reset={self.v_reset} and v_rest={self.v_rest}, got {self.v_th}")
         if self.dt > self.tau_mem:

@@ -11,7 +11,7 @@ THIRD_FACTORS = ("none", "reward", "teaching", "feedback")
 
 @config_class
 class FeedforwardConfig(ImageConfig):
-    """A feed-forward network with one output neuron for each of ten classes, all of whose synapses share one policy.
+    """A feed-forward network with one output neuron for each class, all of whose synapses share one policy.
 
     Time constants and potentials are dimensionless where a step is 1: with the default constants a membrane halves in
     a step and one unit of current raises it by 1, its distance to the threshold.
@@ -106,7 +106,8 @@ class SemiConfig(FeedforwardConfig):
     )
     teaching_current: float = setting(
         1.0,
-        "Current of teaching: 9/10 of it into the label's output neuron, minus 1/10 of it into the others.",
+        "Current of teaching: 1 - 1/C of it into the label's output neuron, minus 1/C of it into the others, with C "
+        "classes.",
         section="Third factor",
         gt=0,
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.data_names import DATASETS, HELP, check_dataset_name
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
-DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 SPLITS = ("train", "validation", "test")
 IMAGE_SIZE = 28  # pixels of a side, as data sets come (`tasks.datasets` imports torch, and settings must not)
 ALWAYS_PLASTIC = {"plastic_episodes": 0, "heldout_pool": 0, "heldout_shift": 0}  # without a judged phase
@@ -15,25 +15,20 @@ ALWAYS_PLASTIC = {"plastic_episodes": 0, "heldout_pool": 0, "heldout_shift": 0} 
 class ImageConfig(EnvironmentConfig):
     """What environments that show images have in common; an episode is one image."""
 
-    dataset: str = setting(
-        "auto",
-        "Images to show; auto is MNIST where it can be had, else digits.",
-        section="Data",
-        choices=DATASETS,
-    )
+    dataset: str = setting("auto", HELP, section="Data")
     data_dir: str | None = setting(
         None,
         "Folder of the data sets; without it the environment variable SNN_PLASTICITY_DATA, then the user's cache.",
         section="Data",
     )
     split: str = setting("train", "Part of the data set that lifetimes draw from.", section="Data", choices=SPLITS)
-    image_size: int = setting(
-        28,
-        "Pixels of an image's side; 14, 7, 4, 2: means of square blocks.",
+    image_size: int | None = setting(
+        None,
+        "Pixels of an image's side (of its height, where it is not square), a divisor of what the data set has: 14, 7, "
+        "4, 2 for the shipped ones. Smaller images are means of square blocks. None: images as they are.",
         unit="pixels",
         section="Data",
         ge=2,
-        le=28,
     )
     image_pool: int = setting(
         16,
@@ -73,8 +68,10 @@ class ImageConfig(EnvironmentConfig):
     def check(self) -> None:
         """Refuse settings that contradict each other."""
         super().check()
-        if IMAGE_SIZE % self.image_size:
-            raise ConfigError(f"image_size must divide {IMAGE_SIZE} (28, 14, 7, 4, 2), got {self.image_size}")
+        check_dataset_name(self.dataset)
+        size = self.image_size or (IMAGE_SIZE if self.dataset in DATASETS else None)  # None: known with the images
+        if size is not None and self.dataset in DATASETS and IMAGE_SIZE % size:
+            raise ConfigError(f"image_size must divide {IMAGE_SIZE} (28, 14, 7, 4, 2), got {size}")
         if self.history_length > self.num_steps:
             raise ConfigError(
                 f"history_length must be at most num_steps, got history_length={self.history_length} and "
@@ -86,8 +83,8 @@ class ImageConfig(EnvironmentConfig):
                     f"{name} needs plastic_episodes, after which lifetimes are judged, got "
                     f"{name}={getattr(self, name)} and plastic_episodes=0"
                 )
-        if self.heldout_shift >= self.image_size:
+        if size is not None and self.heldout_shift >= size:
             raise ConfigError(
-                f"heldout_shift must be less than image_size={self.image_size}, or nothing is left to see, "
+                f"heldout_shift must be less than image_size={size}, or nothing is left to see, "
                 f"got {self.heldout_shift}"
             )

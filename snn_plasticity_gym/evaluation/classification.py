@@ -31,7 +31,7 @@ TEST_BATCH = 500  # images at a time
 class Examination(NamedTuple):
     """How B networks did on N images, with frozen weights and no third factor."""
 
-    confusion: Tensor  # (B, 10, 10) float64: answers (columns) for each label (rows); equals share an answer
+    confusion: Tensor  # (B, C, C) float64: answers (columns) for each label (rows); equals share an answer
     loss: Tensor  # (B,) float64, mean cross-entropy of softmax(alpha_softmax * rate)
 
     @property
@@ -43,17 +43,17 @@ class Examination(NamedTuple):
 class LearningCurve(NamedTuple):
     """How B networks did while they learned."""
 
-    images: list[int]  # training images seen, at each of C tests
-    tests: list[Examination]  # C of them
+    images: list[int]  # training images seen, at each of K tests
+    tests: list[Examination]  # K of them
 
     @property
     def accuracy(self) -> Tensor:
-        """Share of right answers on images not learned from, (C, B)."""
+        """Share of right answers on images not learned from, (K, B)."""
         return torch.stack([test.accuracy for test in self.tests])
 
     @property
     def loss(self) -> Tensor:
-        """Mean cross-entropy on them, (C, B)."""
+        """Mean cross-entropy on them, (K, B)."""
         return torch.stack([test.loss for test in self.tests])
 
     @classmethod
@@ -144,7 +144,8 @@ def examine(engine: Engine, config: FeedforwardConfig, part: ImageSet, num_image
     projections = engine.task.projections
     layers = [engine.network.weights_of(projection.name) for projection in projections]  # (B, n_pre, n_post) each
     gains = [projection.gain for projection in projections]
-    confusion = torch.zeros(engine.num_lifetimes, 10, 10, dtype=torch.float64, device=engine.device)
+    num_classes = engine.network.populations[engine.task.readout].size
+    confusion = torch.zeros(engine.num_lifetimes, num_classes, num_classes, dtype=torch.float64, device=engine.device)
     loss = torch.zeros(engine.num_lifetimes, dtype=torch.float64, device=engine.device)
     for start in range(0, num_images, TEST_BATCH):
         here = slice(start, min(start + TEST_BATCH, num_images))
@@ -155,7 +156,7 @@ def examine(engine: Engine, config: FeedforwardConfig, part: ImageSet, num_image
         for row in range(engine.num_lifetimes):
             weights = [layer[row] for layer in layers]
             activity = forward(weights, inputs, lif_params(config), config.dt, gains, _step_function)
-            counts = activity.spikes[-1].sum(dim=0)  # (images, 10)
+            counts = activity.spikes[-1].sum(dim=0)  # (images, C)
             confusion[row] += confusion_matrix(labels, shared_answers(counts))
             logits = config.alpha_softmax / config.num_steps * counts
             loss[row] += F.cross_entropy(logits, labels, reduction="sum") / num_images

@@ -29,7 +29,8 @@ def draw_comparison(
 
     Args:
         results: By the name that the axis shows; see `Judgement.as_dict`.
-        pixels: Results of nearest centroid on pixels, drawn as a line across.
+        pixels: Results of nearest centroid on pixels, drawn as a line across; its confusion matrix tells the number of
+            classes, hence what chance gives.
         caption: Says how the numbers were made.
         path: PNG file.
     """
@@ -48,7 +49,8 @@ def draw_comparison(
             )
     centroid = 100.0 * pixels["accuracy"]["nearest_centroid"]["mean"]
     axes.axhline(centroid, color="0.2", linestyle="--", linewidth=1, zorder=0)
-    axes.axhline(10.0, color="0.6", linestyle=":", linewidth=1, zorder=0)
+    chance = 100.0 / len(pixels["confusion"]["nearest_centroid"][0])  # %
+    axes.axhline(chance, color="0.6", linestyle=":", linewidth=1, zorder=0)
     handles = [
         Line2D([], [], color=color, marker=marker, linestyle="none", markersize=5, label=name)
         for name, color, marker in READ_OUTS.values()
@@ -79,7 +81,7 @@ def _broken(name: str) -> str:
 
 
 def draw_receptive_fields(
-    fields: NDArray[np.float32], title: str, path: Path, labels: Sequence[int] | None = None
+    fields: NDArray[np.float32], title: str, path: Path, labels: Sequence[str] | None = None
 ) -> None:
     """Draw the input weights of all neurons in a grid, by index from the upper left, on one scale.
 
@@ -87,7 +89,7 @@ def draw_receptive_fields(
         fields: Weights, (N, H, W).
         title: Says whose they are.
         path: PNG file.
-        labels: Label of each neuron, written in its corner; negative: none. None: they are not known.
+        labels: Label of each neuron, written in its corner; empty: none. None: they are not known.
     """
     grid, corners = field_grid(fields)
     figure = Figure(figsize=(7.6, 7.2 * grid.shape[0] / grid.shape[1] + 0.5), layout="constrained", facecolor="white")
@@ -97,8 +99,8 @@ def draw_receptive_fields(
     box = {"facecolor": "black", "edgecolor": "none", "pad": 0.8}
     written: dict[str, Any] = {"ha": "left", "va": "top", "fontsize": 5.5, "color": "white", "bbox": box}
     for (top, left), label in zip(corners, labels or (), strict=False):
-        if label >= 0:
-            axes.text(left, top, str(label), **written)
+        if label:
+            axes.text(left, top, label, **written)
     axes.set_axis_off()
     axes.set_title(title, fontsize=10)
     bar = figure.colorbar(drawn, ax=axes, fraction=0.035, pad=0.01, extend="max" if most < fields.max() else "neither")

@@ -20,16 +20,16 @@ from snn_plasticity_gym.runs.metrics import read_metrics
 class Curve(NamedTuple):
     """How networks did while they learned."""
 
-    images: Sequence[float]  # training images seen, at each of C tests
-    values: Mapping[str, NDArray[np.float64]]  # by a key of `MEASURES`, (C, networks) each
+    images: Sequence[float]  # training images seen, at each of K tests
+    values: Mapping[str, NDArray[np.float64]]  # by a key of `MEASURES`, (K, networks) each
 
 
-MEASURES = {  # what a curve may show: title of its axis, factor from the value to the title's unit, what chance gives
-    "accuracy": ("accuracy on held-out images (%)", 100.0, 10.0),
-    "loss": ("cross-entropy on them (nats)", 1.0, None),
-    "all_activity": ("accuracy by all-activity (%)", 100.0, 10.0),
-    "proportion_weighting": ("by proportion weighting (%)", 100.0, 10.0),
-    "linear_probe": ("by a linear probe (%)", 100.0, 10.0),
+MEASURES = {  # what a curve may show: title of its axis, factor from the value to its unit, whether it is a share
+    "accuracy": ("accuracy on held-out images (%)", 100.0, True),
+    "loss": ("cross-entropy on them (nats)", 1.0, False),
+    "all_activity": ("accuracy by all-activity (%)", 100.0, True),
+    "proportion_weighting": ("by proportion weighting (%)", 100.0, True),
+    "linear_probe": ("by a linear probe (%)", 100.0, True),
 }
 
 
@@ -51,22 +51,24 @@ def bptt_curve(folder: str | Path) -> Curve:
     return Curve(list(columns[0]), {"accuracy": columns[1][:, None], "loss": columns[2][:, None]})
 
 
-def draw_learning_curves(curves: Mapping[str, Curve], path: Path) -> None:
+def draw_learning_curves(curves: Mapping[str, Curve], path: Path, num_classes: int) -> None:
     """Draw every measure against training images: mean of the networks, and a band of one standard deviation.
 
     Args:
         curves: By the name that the legend shows; all of the same measures.
         path: PNG file.
+        num_classes: C; chance is right in one of C cases.
     """
+    chance = 100.0 / num_classes  # %
     measures = list(next(iter(curves.values())).values)
     figure = Figure(figsize=(4.5 * len(measures), 3.6), layout="constrained")
     panels = figure.subplots(1, len(measures), squeeze=False)[0]
     most = max(max(curve.images) for curve in curves.values())
     least = min(max(curve.images) for curve in curves.values())
     for axes, measure in zip(panels, measures, strict=True):
-        title, factor, chance = MEASURES[measure]
+        title, factor, is_share = MEASURES[measure]
         for place, (name, curve) in enumerate(curves.items()):
-            values, color = factor * curve.values[measure], f"C{place}"  # (C, networks)
+            values, color = factor * curve.values[measure], f"C{place}"  # (K, networks)
             mean, spread = values.mean(axis=1), values.std(axis=1)
             axes.plot(curve.images, mean, color=color, marker=".", label=name)
             axes.fill_between(curve.images, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0)
@@ -78,7 +80,7 @@ def draw_learning_curves(curves: Mapping[str, Curve], path: Path) -> None:
             axes.xaxis.set_major_locator(MaxNLocator(5))  # more labels of five digits would touch
             axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.spines[["top", "right"]].set_visible(False)
-        if chance is not None:
+        if is_share:
             axes.axhline(chance, color="0.6", linestyle=":", linewidth=1)
             axes.set_ylim(0, 100)
             axes.annotate("chance", (0.87, chance + 1.0), xycoords=("axes fraction", "data"), color="0.4", fontsize=8)

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-NUM_CLASSES = 10
 NO_LABEL = -1  # of a neuron that answered no labelled image
 
 
-def class_responses(counts: Tensor, labels: Tensor, num_classes: int = NUM_CLASSES) -> Tensor:
+def class_responses(counts: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """Return the mean spikes of each neuron for an image of each class, float64 (C, N); 0 for classes without images.
 
     Args:
@@ -40,7 +39,7 @@ def assign_labels(responses: Tensor) -> Tensor:
     return torch.where(responses.amax(dim=0) > 0, responses.argmax(dim=0), NO_LABEL)
 
 
-def all_activity(counts: Tensor, assigned: Tensor, num_classes: int = NUM_CLASSES) -> Tensor:
+def all_activity(counts: Tensor, assigned: Tensor, num_classes: int) -> Tensor:
     """Score each class by the mean spikes of the neurons that have its label: float64 (M, C).
 
     Diehl & Cook (2015), section 2.5: the class with the highest score is the answer. A class without neurons scores 0.
@@ -83,7 +82,7 @@ def shared_answers(scores: Tensor) -> Tensor:
     return most / most.sum(dim=1, keepdim=True)
 
 
-def linear_probe(counts: Tensor, labels: Tensor, test_counts: Tensor, num_classes: int = NUM_CLASSES) -> Tensor:
+def linear_probe(counts: Tensor, labels: Tensor, test_counts: Tensor, num_classes: int) -> Tensor:
     """Answer images by a logistic regression fitted on labelled ones: shares in the answer, float64 (M, C), 0 or 1.
 
     scikit-learn's `LogisticRegression` with its defaults (L2, C = 1) on features scaled to mean 0 and variance 1: how
@@ -107,12 +106,13 @@ def linear_probe(counts: Tensor, labels: Tensor, test_counts: Tensor, num_classe
     return _one_hot(probe.predict(test_counts.cpu().numpy().astype(np.float64)), num_classes)
 
 
-def nearest_centroid(features: Tensor, labels: Tensor, test_features: Tensor, num_classes: int = NUM_CLASSES) -> Tensor:
+def nearest_centroid(features: Tensor, labels: Tensor, test_features: Tensor, num_classes: int) -> Tensor:
     """Answer images by the class whose mean is nearest (Euclidean): shares as in `linear_probe`; arguments likewise."""
     from sklearn.neighbors import NearestCentroid
 
-    with warnings.catch_warnings():  # of pixels that are always black, which does no harm
+    with warnings.catch_warnings():  # of pixels that are the same in all images, which does no harm
         warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
         judge = NearestCentroid().fit(features.cpu().numpy().astype(np.float64), labels.cpu().numpy())
     return _one_hot(judge.predict(test_features.cpu().numpy().astype(np.float64)), num_classes)
 

@@ -1,6 +1,6 @@
 """What a rule does to a network: one network that lives by it, looked at before, after and on the way.
 
-Axes: I images lived through, M test images, N answering neurons, H, W pixels, C = 10 classes.
+Axes: I images lived through, M test images, N answering neurons, H, W pixels, C classes.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class Life(NamedTuple):
     winners: NDArray[np.int64]  # (I,) neuron that answered each image; -1: none
     active: Array  # (I,) share of the answering neurons that fired
     raster: dict[str, NDArray[np.bool_]]  # (T, neurons) spikes of every population for the last image
-    label: int  # of that image
+    label: int  # class of that image
+    classes: tuple[str, ...]  # C names
     shape: tuple[int, int]  # H, W
     field_projection: str  # whose weights, seen from its target neurons, are pictures
     step_length: float  # ms
@@ -131,7 +132,7 @@ def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int
     field = next(p.name for p in engine.network.projections if p.source == image_task(engine.task).input_name)
     after = portrait(engine, config, known, asked)
     return Life(times, snapshots, before, after, rewards, winners, active, raster, label,
-                (int(shape[0]), int(shape[1])), field, config.dt)  # fmt: skip
+                image_task(engine.task).dataset.classes, (int(shape[0]), int(shape[1])), field, config.dt)  # fmt: skip
 
 
 def portrait(engine: Engine, config: EnvironmentConfig, known: ImageSet, asked: ImageSet) -> Portrait:
@@ -148,8 +149,9 @@ def portrait(engine: Engine, config: EnvironmentConfig, known: ImageSet, asked: 
         confusion = examine(engine, config, asked).confusion[0]
     else:
         told = responses(engine, known.images, np.random.default_rng([TEST_SEED, 0]))[0].cpu()  # (L, N)
-        assigned = assign_labels(class_responses(told, known.labels))
-        confusion = confusion_matrix(asked.labels, shared_answers(all_activity(counts[0].cpu(), assigned)))
+        num_classes = image_task(engine.task).dataset.num_classes
+        assigned = assign_labels(class_responses(told, known.labels, num_classes))
+        confusion = confusion_matrix(asked.labels, shared_answers(all_activity(counts[0].cpu(), assigned, num_classes)))
     chosen = _some_of_each(asked.labels, PER_CLASS)  # (M',)
     twice = [
         responses(engine, asked.images[chosen], np.random.default_rng([TEST_SEED, 2, time]))[0].double()

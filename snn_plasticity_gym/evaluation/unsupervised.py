@@ -1,6 +1,6 @@
 """What a rule teaches an unsupervised network: it learns without labels, is frozen, gets labels, and is tested.
 
-Axes: B networks, L images that labels are taken from, M held-out images, N excitatory neurons, H, W pixels.
+Axes: B networks, L images that labels are taken from, M held-out images, N excitatory neurons, C classes, H, W pixels.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class ImagePlan(NamedTuple):
     labelling: ImageSet  # L images, the last of the training split
     held_out: ImageSet  # M images, the first of the validation or test split
     held_back: int  # images that labelling keeps from learning: L, or 0 if it takes the whole training split
+    num_classes: int  # C
 
     @property
     def disjoint(self) -> bool:
@@ -57,11 +58,11 @@ class ImagePlan(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """How B networks that learned by one rule did. `confusion` and `activity` are those of the last of C tests."""
+    """How B networks that learned by one rule did. `confusion` and `activity` are those of the last of K tests."""
 
     images: list[int]  # training images seen, at each test
-    curves: dict[str, Tensor]  # by read-out, (C, B) float64: share of right answers at each test
-    confusion: dict[str, Tensor]  # by read-out, (B, 10, 10) float64: answers (columns) for each label (rows)
+    curves: dict[str, Tensor]  # by read-out, (K, B) float64: share of right answers at each test
+    confusion: dict[str, Tensor]  # by read-out, (B, C, C) float64: answers (columns) for each label (rows)
     activity: dict[str, Tensor]  # (B,) float64 each; see `activity_of`
     learning: dict[str, Tensor]  # (B,) float64 each: means over the images learned from; NaN where there is no value
     labels: Tensor  # (B, N) int64, class that each E neuron answers most; NO_LABEL for none
@@ -123,11 +124,12 @@ def plan_images(dataset: Dataset, label_images: int, test_episodes: int, test_sp
     labelling = ImageSet(*(part[available - count :] for part in dataset.train))
     if len(labelling.labels.unique()) < 2:
         raise ConfigError(
-            f"label_images must hold at least two classes, got {count} of class {int(labelling.labels[0])}; raise it"
+            f"label_images must hold at least two classes, got {count} of class "
+            f"{dataset.classes[int(labelling.labels[0])]}; raise it"
         )
     whole = dataset.split(test_split)
     held_out = ImageSet(*(part[: test_episodes or None] for part in whole))
-    return ImagePlan(labelling, held_out, count if count < available else 0)
+    return ImagePlan(labelling, held_out, count if count < available else 0, dataset.num_classes)
 
 
 @torch.no_grad()
@@ -178,17 +180,18 @@ def judge(
             watcher.shown()
         label_counts = responses(env.engine, plan.labelling.images, np.random.default_rng([TEST_SEED, 0]))  # (B, L, N)
         counts = responses(env.engine, plan.held_out.images, np.random.default_rng([TEST_SEED, 1]))  # (B, M, N)
-        confusion = read_out(label_counts, plan.labelling.labels, counts, plan.held_out.labels)
+        confusion = read_out(label_counts, plan.labelling.labels, counts, plan.held_out.labels, plan.num_classes)
         for name, matrix in confusion.items():
             right[name].append(accuracy(matrix))
         watcher.tested(images, right[ALL_ACTIVITY][-1])
+    means = [class_responses(own, plan.labelling.labels, plan.num_classes) for own in label_counts.cpu()]  # (C, N)
     return Judgement(
         images=times,
         curves={name: torch.stack(shares) for name, shares in right.items()},
         confusion=confusion,
         activity=activity_of(counts),
         learning=learning.values(),
-        labels=torch.stack([assign_labels(class_responses(own, plan.labelling.labels)) for own in label_counts.cpu()]),
+        labels=torch.stack([assign_labels(own) for own in means]),
         fields=_receptive_fields(env.engine, plan.labelling.images.shape[1:]),
     )
 
@@ -225,24 +228,27 @@ def _live(env: PlasticityVectorEnv, rule: Rule, plan: ImagePlan) -> dict[str, Te
     return {"reward": result.reward, **result.terms, "spikes": result.spikes[EXC]}
 
 
-def read_out(label_counts: Tensor, labels: Tensor, counts: Tensor, test_labels: Tensor) -> dict[str, Tensor]:
-    """Answer held-out images by every read-out, and return its confusion matrices, (B, 10, 10) each.
+def read_out(
+    label_counts: Tensor, labels: Tensor, counts: Tensor, test_labels: Tensor, num_classes: int
+) -> dict[str, Tensor]:
+    """Answer held-out images by every read-out, and return its confusion matrices, (B, C, C) each.
 
     Args:
         label_counts: Spikes for the images to take labels from, (B, L, N).
         labels: Their classes, (L,).
         counts: Spikes for the images to answer, (B, M, N).
         test_labels: Their classes, (M,).
+        num_classes: C.
     """
     label_counts, counts = label_counts.cpu(), counts.cpu()
     confusion: dict[str, list[Tensor]] = {ALL_ACTIVITY: [], PROPORTION_WEIGHTING: [], LINEAR_PROBE: []}
     for known, asked in zip(label_counts, counts, strict=True):
-        means = class_responses(known, labels)
+        means = class_responses(known, labels, num_classes)
         assigned = assign_labels(means)
         answers = {
-            ALL_ACTIVITY: shared_answers(all_activity(asked, assigned)),
+            ALL_ACTIVITY: shared_answers(all_activity(asked, assigned, num_classes)),
             PROPORTION_WEIGHTING: shared_answers(proportion_weighting(asked, means, assigned)),
-            LINEAR_PROBE: linear_probe(known, labels, asked),
+            LINEAR_PROBE: linear_probe(known, labels, asked, num_classes),
         }
         for name, answer in answers.items():
             confusion[name].append(confusion_matrix(test_labels, answer))
@@ -283,13 +289,13 @@ def _receptive_fields(engine: Engine, shape: torch.Size) -> Tensor:
 
 
 def judge_pixels(plan: ImagePlan) -> dict[str, Tensor]:
-    """Answer the held-out images without a network, from pixels and the same labels: (1, 10, 10) by read-out.
+    """Answer the held-out images without a network, from pixels and the same labels: (1, C, C) by read-out.
 
     Nearest centroid is the bar that a network's read-outs should beat; the linear probe is that of the linear probe.
     """
     known, asked = (part.images.flatten(1) / 255.0 for part in (plan.labelling, plan.held_out))
     answers = {
-        LINEAR_PROBE: linear_probe(known, plan.labelling.labels, asked),
-        NEAREST_CENTROID: nearest_centroid(known, plan.labelling.labels, asked),
+        LINEAR_PROBE: linear_probe(known, plan.labelling.labels, asked, plan.num_classes),
+        NEAREST_CENTROID: nearest_centroid(known, plan.labelling.labels, asked, plan.num_classes),
     }
     return {name: confusion_matrix(plan.held_out.labels, answer)[None] for name, answer in answers.items()}

@@ -11,7 +11,6 @@ from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
 
 INPUT, OUTPUT = "input", "output"
-NUM_CLASSES = 10
 
 
 def lif_params(config: FeedforwardConfig) -> LIFParams:
@@ -19,10 +18,16 @@ def lif_params(config: FeedforwardConfig) -> LIFParams:
     return LIFParams(config.tau_mem, config.v_rest, config.v_reset, config.v_th, config.resistance)
 
 
-def classifier(config: FeedforwardConfig, n_input: int) -> tuple[list[Population], list[Projection]]:
-    """Describe the network of a configuration, all synapses plastic and of one group."""
+def classifier(config: FeedforwardConfig, n_input: int, num_classes: int) -> tuple[list[Population], list[Projection]]:
+    """Describe the network of a configuration, all synapses plastic and of one group.
+
+    Args:
+        config: Sizes of the hidden layers, constants, weights.
+        n_input: Pixels of an image.
+        num_classes: C, the number of output neurons; neuron k stands for class k.
+    """
     plasticity = Plasticity(group=0, scale=config.eta, w_min=config.w_min, w_max=config.w_max)
-    return feedforward([n_input, *config.hidden_sizes, NUM_CLASSES], lif_params(config), config.w_init, plasticity)
+    return feedforward([n_input, *config.hidden_sizes, num_classes], lif_params(config), config.w_init, plasticity)
 
 
 def feedforward(

@@ -126,7 +126,8 @@ def _draw_loss(name: str, groups: Sequence[Group], bptt: Sequence[Run]) -> Pictu
             axes.plot(curve.images, values, color=QUIET, linestyle="--", marker=".", linewidth=1.2, label=run.label)
         if bptt:
             axes.set_xscale("log")
-        _chance(axes, 10.0 if key == "accuracy" else float(np.log(10)))
+        for classes in sorted({run.num_classes for group in groups for run in group.runs}):
+            _chance(axes, 100.0 / classes if key == "accuracy" else float(np.log(classes)))
         say(axes, "", "images shown", label)
         legend_above(axes)
     left.set_ylim(0, 100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,6 +32,7 @@ from snn_plasticity_gym.report.style import (
 BINS = 60
 WINDOW = 20  # images over which the entropy of winners is taken
 MOST_FIELDS = 400
+FEW_CLASSES, MOST_NUMBERED, MOST_NAMED = 12, 26, 32  # classes whose names, or shares in the confusion, have room
 
 
 def draw_fields(name: str, life: Life) -> Picture:
@@ -137,9 +139,7 @@ def draw_stability(name: str, life: Life) -> Picture:
         drawn = one.imshow(portrait.stability, cmap=SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest")
         classes, first = np.unique(portrait.labels, return_index=True)
         middle = first + (np.diff([*first, len(portrait.labels)]) - 1) / 2
-        one.set_xticks(middle, classes)
-        one.set_yticks(middle, classes)
-        one.tick_params(length=0)
+        _name_classes(one, middle, [life.classes[label] for label in classes])
         say(one, f"{label}: same image {portrait.same_image:.2f}, others {portrait.other_images:.2f}",
             "image, second showing, by class", "image, first showing, by class")  # fmt: skip
     assert drawn is not None
@@ -156,7 +156,7 @@ def draw_confusion(name: str, life: Life, unsupervised: bool) -> Picture:
     figure, axes = figure_of(9.4, 4.4, 1, 2)
     drawn = None
     for one, portrait, label in zip(axes, (life.before, life.after), ("before", "after"), strict=True):
-        drawn = _confusion(one, portrait)
+        drawn = _confusion(one, portrait, life.classes)
         say(one, f"{label}: {100 * portrait.accuracy:.1f} % right", "answer", "label")
     assert drawn is not None
     color_bar(drawn, axes, "share of the label's images", fraction=0.025, pad=0.01)
@@ -165,23 +165,29 @@ def draw_confusion(name: str, life: Life, unsupervised: bool) -> Picture:
         if unsupervised
         else "the output answers"
     )
-    return Picture(
-        name, figure, f"Confusion on held-out images with frozen weights; {how}. Numbers: percent, from 10 on."
-    )
+    numbers = " Numbers: percent, from 10 on." if len(life.classes) <= MOST_NUMBERED else ""
+    return Picture(name, figure, f"Confusion on held-out images with frozen weights; {how}.{numbers}")
 
 
-def _confusion(axes: Axes, portrait: Portrait) -> AxesImage:
+def _confusion(axes: Axes, portrait: Portrait, classes: Sequence[str]) -> AxesImage:
     count = portrait.confusion.sum(axis=1, keepdims=True)
     share = portrait.confusion / np.maximum(count, 1)  # (C, C)
     drawn = axes.imshow(share, cmap=SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest")
-    for row, column in np.argwhere(share >= 0.095):
+    for row, column in np.argwhere(share >= 0.095) if len(classes) <= MOST_NUMBERED else ():
         bright = share[row, column] > 0.6
-        axes.text(column, row, f"{100 * share[row, column]:.0f}", ha="center", va="center", fontsize=7,
+        axes.text(column, row, f"{100 * share[row, column]:.0f}", ha="center", va="center",
+                  fontsize=7 if len(classes) <= FEW_CLASSES else 5,
                   color=DARK if bright else "white")  # fmt: skip
-    axes.set_xticks(range(len(share)))
-    axes.set_yticks(range(len(share)))
-    axes.tick_params(length=0)
+    _name_classes(axes, np.arange(len(share)), classes)
     return drawn
+
+
+def _name_classes(axes: Axes, places: NDArray[np.float64] | NDArray[np.int64], names: Sequence[str]) -> None:
+    """Write the names of classes beside both axes; of many, every second or third, and the lower ones upright."""
+    step, few = math.ceil(len(names) / MOST_NAMED), len(names) <= FEW_CLASSES
+    axes.set_xticks(places[::step], names[::step], rotation=0 if few else 90)
+    axes.set_yticks(places[::step], names[::step])
+    axes.tick_params(length=0, labelsize=8 if few else 6)
 
 
 def draw_raster(name: str, life: Life) -> Picture:
@@ -195,7 +201,8 @@ def draw_raster(name: str, life: Life) -> Picture:
         one.tick_params(labelsize=8, length=3)
         say(one, f"{spoken(population)}: {int(spikes.sum())} spikes of {spikes.shape[1]} neurons", "", "neuron")
     axes[-1].set_xlabel(f"time step of {life.step_length:g} ms", fontsize=9)
-    caption = f"The last image that the network lived through, a {life.label}: who fired when, the input at the bottom."
+    shown = life.classes[life.label]
+    caption = f"The last image that the network lived through, a {shown}: who fired when, the input at the bottom."
     return Picture(name, figure, caption)
 
 

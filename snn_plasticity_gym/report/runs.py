@@ -51,6 +51,11 @@ class Run(NamedTuple):
         file = RunFolder(self.path).final
         return file if file.is_file() else None
 
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of its images; ten where the manifest is from a time when all data sets had so many."""
+        return len((self.manifest.get("dataset") or {}).get("classes", ())) or 10
+
     def environment(self) -> EnvironmentConfig:
         """Return the settings of the environment, for networks on the CPU.
 

@@ -1,4 +1,4 @@
-"""The reward of a classifier whose output neuron k stands for label k."""
+"""The reward of a classifier whose output neuron k stands for class k."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ClassificationReward:
         """Judge the outputs of R lifetimes.
 
         Args:
-            counts: Output spikes in the judged steps, (R, 10).
+            counts: Output spikes in the judged steps, (R, C).
             winners: The network's answers, int64 (R,), -1 where there is none.
             labels: Right answers, int64 (R,).
             num_steps: Number of judged steps.
@@ -36,9 +36,9 @@ class ClassificationReward:
         Returns:
             Rewards (R,) and the terms accuracy (0 or 1), margin and output_rate, before their weights, (R,) each.
         """
-        rates = counts.float() / num_steps  # (R, 10)
+        rates = counts.float() / num_steps  # (R, C)
         right = rates.gather(1, labels.unsqueeze(1)).squeeze(1)  # (R,)
-        others = rates.scatter(1, labels.unsqueeze(1), -torch.inf)  # (R, 10)
+        others = rates.scatter(1, labels.unsqueeze(1), -torch.inf)  # (R, C)
         terms = {
             "accuracy": (winners == labels).to(rates.dtype),
             "margin": right - others.amax(dim=1),

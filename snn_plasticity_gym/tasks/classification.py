@@ -20,10 +20,10 @@ from snn_plasticity_gym.utils.state import State
 
 
 class ClassificationTask(ImageTask):
-    """Feed-forward network, one policy head; output neuron k stands for label k.
+    """Feed-forward network, one policy head; output neuron k stands for class k.
 
     Without a third factor a synapse knows nothing of the label, and all output neurons are alike to it: whatever the
-    rule, fresh networks are right in one of ten cases in the mean, since renaming the outputs changes nothing.
+    rule, fresh networks are right in one of C cases in the mean, since renaming the outputs changes nothing.
 
     Args:
         config: Settings.
@@ -37,7 +37,7 @@ class ClassificationTask(ImageTask):
     def __init__(self, config: SemiConfig, num_lifetimes: int, device: torch.device) -> None:
         super().__init__(config, num_lifetimes, device)
         self.groups = ["semi"]
-        self.populations, self.projections = classifier(config, self.n_input)
+        self.populations, self.projections = classifier(config, self.n_input, self.dataset.num_classes)
         self._factor = FACTORS[config.third_factor](config, self.populations, self.projections, num_lifetimes, device)
         self.scalars = ("factor",) if self._factor.tells else ()
         self.follows_steps = self._factor.tells
@@ -77,7 +77,7 @@ class ClassificationTask(ImageTask):
 
     def judge(self, episode: Episode) -> Verdict:
         """Judge the output spikes of the steps before a passing factor came on."""
-        spikes = episode.raster[OUTPUT][:, : self._judged]  # (R, T', 10)
+        spikes = episode.raster[OUTPUT][:, : self._judged]  # (R, T', C)
         counted = count_spikes(spikes)
         winners = winner(counted)
         result = self._reward(counted.counts, winners, episode.labels, spikes.shape[1])

@@ -1,84 +1,45 @@
-"""Load the images that networks see: MNIST and its relatives from a data directory, or scikit-learn's digits.
+"""Load the images that networks see: MNIST and its relatives, scikit-learn's digits, or a data set of one's own.
 
-Every data set has the same form, 28 x 28 grey values of ten classes in a fixed split, which can be had smaller, as
-means of square blocks of pixels. `ImageSet` tensors are shared between all who load the same data set in a process:
-read them, never write to them.
-
-The folders are torchvision's, `DIR/MNIST/raw/train-images-idx3-ubyte` and so on. What lies there is checked before
-it is used, since torchvision only asks whether the files exist.
+Every data set has the same form: grey images of one size, and classes 0 to C - 1, in a fixed split into training,
+validation and test. Images can be had smaller, as means of square blocks of pixels.
 """
 
-import gzip
+from __future__ import annotations
+
+import dataclasses
 import hashlib
-import http.client
 import logging
 import os
-import shutil
-import socket
-import struct
-import tempfile
 import threading
-import zlib
-from dataclasses import dataclass, field
-from functools import lru_cache
-from math import prod
+from collections.abc import Callable
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import platformdirs
 import torch
-from filelock import FileLock
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
-DATA_VARIABLE = "SNN_PLASTICITY_DATA"
-IMAGE_SIZE = 28  # pixels of a side, as data sets come
+from snn_plasticity_gym.config.data_names import DATASETS, add_dataset_name, check_dataset_name, is_file_name
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.tasks.idx_files import DATA_VARIABLE, read_files, traces
+from snn_plasticity_gym.tasks.image_sets import PARTS, Dataset, ImageSet, Source, remember
+from snn_plasticity_gym.tasks.own_data import (
+    Arrays,
+    check_content,
+    checked_arrays,
+    read_npz,
+    split_places,
+    split_words,
+)
 
-_CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}  # torchvision's class and folder
-_FILES = {  # name: shape
-    "train-images-idx3-ubyte": (60_000, 28, 28),
-    "train-labels-idx1-ubyte": (60_000,),
-    "t10k-images-idx3-ubyte": (10_000, 28, 28),
-    "t10k-labels-idx1-ubyte": (10_000,),
-}
-_VALIDATION_SIZE = 10_000  # the last images of the training file
-_NETWORK_TIMEOUT = 5.0  # s of silence on one connection before a download is given up
-_LOCK_TIMEOUT = 900.0  # s to wait for another process that downloads
+_VALIDATION_SIZE = 10_000  # the last images of MNIST's training file
 
 _logger = logging.getLogger("snn_plasticity_gym")
-_load_lock = threading.Lock()
+_load_lock = threading.RLock()  # again by the same thread: a registered callable may itself load a data set
 _without_mnist: set[Path] = set()  # directories for which "auto" has given up in this process
-
-
-class ImageSet(NamedTuple):
-    """Images with their labels; shared, not to be written to."""
-
-    images: Tensor  # (n, 28, 28) uint8, or smaller
-    labels: Tensor  # (n,) int64, 0 to 9
-
-
-@dataclass(frozen=True, eq=False)  # tensors have no single truth value, so equality is identity
-class Dataset:
-    """A data set in its fixed split: train to learn from, validation to choose settings by, test for the result."""
-
-    name: str  # what was really loaded, never "auto"
-    directory: str | None  # the data directory it lies in; None for digits, which come with scikit-learn
-    checksum: str  # SHA-256 over the images, in their full size, and labels of the three parts
-    train: ImageSet = field(repr=False)
-    validation: ImageSet = field(repr=False)
-    test: ImageSet = field(repr=False)
-
-    def manifest(self, split: str) -> dict[str, str | None]:
-        """Return what a run's manifest tells of its data; `split` is the part that was learned from."""
-        return {"name": self.name, "directory": self.directory, "checksum": self.checksum, "split": split}
-
-    def split(self, name: str) -> ImageSet:
-        """Return the part "train", "validation" or "test"; raise ValueError for another name."""
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        if name not in parts:
-            raise ValueError(f"split must be one of {', '.join(parts)}, got {name!r}")
-        return parts[name]
+_registered: dict[str, Callable[[], Dataset]] = {}  # loaders of registered data sets
 
 
 def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -89,65 +50,144 @@ def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(platformdirs.user_cache_dir("snn_plasticity_gym", appauthor=False))
 
 
+def register_dataset(
+    name: str,
+    images: ArrayLike | Callable[[], tuple[ArrayLike, ...]],
+    labels: ArrayLike | None = None,
+    test_images: ArrayLike | None = None,
+    test_labels: ArrayLike | None = None,
+) -> None:
+    """Let `dataset=name` be a data set of one's own, in this process.
+
+        snn_plasticity_gym.register_dataset("letters", images, labels)
+        env = gymnasium.make("SNNPlastic-Semi-v0", dataset="letters")
+
+    Programs see it if the module that calls this is given to them by --plugin. Classes are the distinct labels, in
+    ascending order. Without test images, every sixth image of each class is for the test; every sixth is for
+    validation (see `own_data.split_places`). A name that is registered again stands for the new data set.
+
+    Args:
+        name: Letters, digits, ".", "-" and "_".
+        images: uint8 (n, H, W), 0 black, 255 white, of any size from 2 by 2 on. Or a callable that returns (images,
+            labels) or (images, labels, test_images, test_labels); it is called when the data set is first loaded.
+        labels: Integers of at least 0, of at least two classes, (n,); None with a callable.
+        test_images: Images of the test split, of the same size.
+        test_labels: Their labels.
+
+    Raises:
+        ConfigError: The name is taken by a shipped data set, or an array is not what it must be; of what a callable
+            returns, when it is loaded.
+    """
+    what = f"the data set {name!r}"
+    if callable(images):
+        if not (labels is None and test_images is None and test_labels is None):
+            raise ConfigError(f"{what}: a callable returns images and labels, so give it alone")
+        load = images
+        loader = cache(lambda: _of_arrays(_called(what, load), Source(name), what))
+    else:
+        if labels is None:
+            raise ConfigError(f"{what} needs labels, one for each image")
+        arrays = checked_arrays(what, images, labels, test_images, test_labels)
+        dataset = _of_arrays(arrays, Source(name), what)
+        loader = cache(lambda: dataset)
+    add_dataset_name(name)
+    with _load_lock:
+        _registered[name] = loader
+
+
 def load_dataset(
-    name: str = "auto", data_dir: str | os.PathLike[str] | None = None, image_size: int = IMAGE_SIZE
+    name: str = "auto", data_dir: str | os.PathLike[str] | None = None, image_size: int | None = None
 ) -> Dataset:
-    """Load a data set, downloading it once if it is not in the data directory.
+    """Load a data set; download a shipped one once if it is not in the data directory.
 
     "auto" is MNIST if it can be had and digits otherwise, with one warning. A download that failed for "auto" is not
     tried again in the same process; "mnist" always tries.
 
     Args:
-        name: One of `DATASETS`.
-        data_dir: Folder that holds `MNIST/raw` and the like; see `data_directory`.
-        image_size: Pixels of a side, a divisor of 28: smaller images are means of square blocks.
+        name: One of `DATASETS`, the path of an `.npz` file (see `own_data.read_npz`), or a registered name.
+        data_dir: Folder that holds `MNIST/raw` and the like; see `data_directory`. Files and registered sets need none.
+        image_size: Pixels of a column, a divisor of what the images have: smaller images are means of square blocks.
+            None: images as they are.
 
     Returns:
         The data set. Equal arguments give the same object: do not write to its tensors.
 
     Raises:
-        ValueError: If the name is unknown, 28 is no multiple of the size, or a file in the data directory is damaged
-            (also for "auto").
+        ValueError: If the name is unknown, the images cannot be divided into blocks, or a file in the data directory
+            is damaged (also for "auto").
         FileNotFoundError: If the files are neither there nor to be downloaded (not for "auto").
     """
-    if name not in DATASETS:
-        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}")
-    if image_size < 1 or IMAGE_SIZE % image_size:
-        raise ValueError(f"image_size must divide {IMAGE_SIZE}, got {image_size}")
+    check_dataset_name(name)
     # One load at a time in a process: the socket timeout of a download is global, and equal loads share one result.
     with _load_lock:
-        if name == "digits":
-            whole = _load_digits()
-        else:
-            directory = data_directory(data_dir).resolve()
-            whole = _load_auto(directory) if name == "auto" else _load_mnist_like(name, directory)
-        return whole if image_size == IMAGE_SIZE else _pooled(whole, image_size)
+        whole = _load_whole(name, data_dir)
+        block = _block_size(image_size, *whole.train.images.shape[1:])
+        dataset = whole if block == 1 else _pooled(whole, block)
+        remember(dataset)
+        return dataset
+
+
+def _load_whole(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:
+    """Load a data set with its images as they are."""
+    if name == "digits":
+        return _load_digits()
+    if name in _registered:
+        return _registered[name]()
+    if is_file_name(name):
+        path = Path(name).expanduser().resolve()
+        state = path.stat() if path.is_file() else None
+        return _load_npz(path, state.st_mtime_ns if state else 0, state.st_size if state else 0)
+    directory = data_directory(data_dir)
+    if directory.is_file() or is_file_name(str(directory)):
+        remedy = f"a data set of your own is given as dataset={directory}" if is_file_name(str(directory)) else ""
+        raise ConfigError(
+            f"data_dir (or {DATA_VARIABLE}) must be a folder, got the file {directory}; "
+            f"{remedy or 'give the folder that has MNIST/raw'}"
+        )
+    directory = directory.resolve()
+    return _load_auto(directory) if name == "auto" else _load_mnist_like(name, directory)
+
+
+def _block_size(image_size: int | None, height: int, width: int) -> int:
+    """Return the side of the blocks that make images of `height` x `width` pixels `image_size` high; 1: as they are."""
+    if image_size is None:
+        return 1
+    if image_size >= 1 and height % image_size == 0 and width % (height // image_size) == 0:
+        return height // image_size
+    if height == width:
+        raise ConfigError(f"image_size must divide {height}, got {image_size}")
+    raise ConfigError(
+        f"image_size must divide the height of images, {height}, into blocks that divide their width, {width}, got "
+        f"{image_size}; leave it out to have images as they are"
+    )
 
 
 @lru_cache(maxsize=8)
-def _pooled(whole: Dataset, image_size: int) -> Dataset:
-    """Return a data set with images of `image_size` pixels a side, rounded means of square blocks."""
-    parts = (
-        ImageSet(_block_means(part.images, IMAGE_SIZE // image_size), part.labels)
-        for part in (whole.train, whole.validation, whole.test)
+def _pooled(whole: Dataset, block: int) -> Dataset:
+    """Return a data set with smaller images, rounded means of square blocks."""
+    train, validation, test = (
+        ImageSet(_block_means(part.images, block), part.labels) for part in map(whole.split, PARTS)
     )
-    return Dataset(whole.name, whole.directory, whole.checksum, *parts)
+    source = whole.source and whole.source._replace(image_size=whole.train.images.shape[1] // block)
+    return dataclasses.replace(whole, train=train, validation=validation, test=test, source=source)
 
 
 def _block_means(images: Tensor, block: int) -> Tensor:
-    """Average squares of `block` x `block` pixels, halves rounded up: (n, S, S) uint8 -> (n, S/block, S/block)."""
-    cells = images.unflatten(2, (-1, block)).unflatten(1, (-1, block))  # (n, S/block, block, S/block, block)
+    """Average squares of `block` x `block` pixels, halves rounded up: (n, H, W) uint8 -> (n, H/block, W/block)."""
+    cells = images.unflatten(2, (-1, block)).unflatten(1, (-1, block))  # (n, H/block, block, W/block, block)
     total = cells.sum(dim=(2, 4), dtype=torch.int32)
     return ((2 * total + block**2) // (2 * block**2)).to(torch.uint8)
 
 
 def _load_auto(directory: Path) -> Dataset:
-    """Load MNIST, or digits with a warning where MNIST is not to be had."""
-    if directory in _without_mnist and _missing_files(directory / _CLASSES["mnist"] / "raw"):
+    """Load MNIST, or digits with a warning where there is no trace of MNIST and it is not to be had."""
+    if directory in _without_mnist and not traces("mnist", directory):
         return _load_digits()
     try:
         return _load_mnist_like("mnist", directory)
     except FileNotFoundError as error:
+        if traces("mnist", directory):
+            raise
         _without_mnist.add(directory)
         _logger.warning("Using digits in place of MNIST: %s", error)
         return _load_digits()
@@ -156,17 +196,16 @@ def _load_auto(directory: Path) -> Dataset:
 @lru_cache(maxsize=8)
 def _load_mnist_like(name: str, directory: Path) -> Dataset:
     """Load one of torchvision's MNIST-like data sets from checked files."""
-    _provide_files(name, directory)
-    from torchvision.datasets.mnist import read_image_file, read_label_file
-
-    # Not `MNIST(directory).data`: the class prefers an old `processed/training.pt` to the files that were just checked.
-    folder = directory / _CLASSES[name] / "raw"
-    images, test_episodes = (read_image_file(str(folder / f"{part}-images-idx3-ubyte")) for part in ("train", "t10k"))
-    labels, test_labels = (read_label_file(str(folder / f"{part}-labels-idx1-ubyte")) for part in ("train", "t10k"))
-    train = ImageSet(images[:-_VALIDATION_SIZE], labels[:-_VALIDATION_SIZE])
-    validation = ImageSet(images[-_VALIDATION_SIZE:], labels[-_VALIDATION_SIZE:])
-    test = ImageSet(test_episodes, test_labels)
-    return Dataset(name, str(directory), _checksum(train, validation, test), train, validation, test)
+    images, labels, test_images, test_labels = read_files(name, directory)
+    what = f"{name} in {directory}"
+    check_content(what, images, labels)
+    classes, train_labels, numbers = _classes(what, labels, test_labels)
+    train = ImageSet(torch.from_numpy(images[:-_VALIDATION_SIZE]), train_labels[:-_VALIDATION_SIZE])
+    validation = ImageSet(torch.from_numpy(images[-_VALIDATION_SIZE:]), train_labels[-_VALIDATION_SIZE:])
+    test = ImageSet(torch.from_numpy(test_images), numbers)
+    checksum = _checksum(train, validation, test)
+    source = Source(name, str(directory))
+    return Dataset(name, str(directory), checksum, train, validation, test, classes, source=source)
 
 
 @lru_cache(maxsize=1)
@@ -183,110 +222,104 @@ def _load_digits() -> Dataset:
     # RandomState, since NumPy promises that its stream never changes between versions.
     order = torch.as_tensor(np.random.RandomState(0).permutation(len(labels)))
     train, validation, test = (ImageSet(images[part], labels[part]) for part in order.split([1_197, 300, 300]))
-    return Dataset("digits", None, _checksum(train, validation, test), train, validation, test)
+    return Dataset(
+        "digits",
+        None,
+        _checksum(train, validation, test),
+        train,
+        validation,
+        test,
+        classes=tuple(map(str, range(10))),
+        division="shuffled with seed 0: 1,197 images to train, 300 for validation, 300 for the test",
+        source=Source("digits"),
+    )
 
 
-def _checksum(*parts: ImageSet) -> str:
-    """Hash images and labels, the labels as bytes so that every machine gives the same hash."""
-    digest = hashlib.sha256()
+@lru_cache(maxsize=8)
+def _load_npz(path: Path, modified: int, size: int) -> Dataset:
+    """Load a data set from a file; one that was written anew is another."""
+    dataset = _of_arrays(read_npz(path), Source(str(path)), str(path))
+    return dataclasses.replace(dataset, name=path.name, directory=str(path.parent))
+
+
+def _called(what: str, load: Callable[[], tuple[ArrayLike, ...]]) -> Arrays:
+    """Return the checked arrays that a user's callable gives."""
+    given = load()
+    if not isinstance(given, tuple) or len(given) not in (2, 4):
+        raise ConfigError(
+            f"the callable of {what} must return (images, labels) or (images, labels, test_images, test_labels), got "
+            f"{f'{len(given)} entries' if isinstance(given, tuple) else type(given).__name__}"
+        )
+    return checked_arrays(what, *given)
+
+
+def _of_arrays(arrays: Arrays, source: Source, what: str) -> Dataset:
+    """Split a user's arrays into a data set."""
+    classes, labels, test_labels = _classes(what, arrays.labels, arrays.test_labels)
+    with_test = arrays.test_images is None
+    places = [torch.from_numpy(part) for part in split_places(what, arrays.labels, with_test)]
+    images = torch.as_tensor(np.ascontiguousarray(arrays.images))
+    parts = [ImageSet(images[part], labels[part]) for part in places]  # copies: the author may write to his arrays
+    if arrays.test_images is not None:
+        parts.append(ImageSet(torch.tensor(np.ascontiguousarray(arrays.test_images)), test_labels))
+    train, validation, test = parts
+    form = f"{tuple(images.shape[1:])} {classes}".encode()
+    return Dataset(
+        source.name,
+        None,
+        _checksum(*parts, form=form),
+        train,
+        validation,
+        test,
+        classes,
+        split_words(with_test),
+        source,
+    )
+
+
+def _classes(
+    what: str, labels: NDArray[np.integer], test_labels: NDArray[np.integer] | None
+) -> tuple[tuple[str, ...], Tensor, Tensor]:
+    """Number the distinct labels from 0 in ascending order.
+
+    Returns:
+        The label of each class, and the classes of the images and of the test images, int64 (n,) and (m,).
+    """
+    given = [labels] if test_labels is None else [labels, test_labels]
+    names, numbers = np.unique(np.concatenate(given), return_inverse=True)
+    classes = torch.from_numpy(numbers.reshape(-1).astype(np.int64))
+    unseen = np.setdiff1d(names, labels)
+    if len(unseen):
+        _logger.warning(
+            "%s has test images of the classes %s, of which there is none to learn from",
+            what,
+            ", ".join(map(str, unseen[:10])),
+        )
+    return tuple(str(name) for name in names), classes[: len(labels)], classes[len(labels) :]
+
+
+def _checksum(*parts: ImageSet, form: bytes = b"") -> str:
+    """Hash images and labels, the labels as bytes so that every machine gives the same hash.
+
+    Args:
+        parts: Of the data set.
+        form: What else tells a data set from others.
+    """
+    digest = hashlib.sha256(form)
     for part in parts:
         digest.update(part.images.numpy().tobytes())
-        digest.update(part.labels.to(torch.uint8).numpy().tobytes())
+        kind = np.uint8 if (part.labels < 256).all() else "<i4"
+        digest.update(part.labels.numpy().astype(kind).tobytes())
     return digest.hexdigest()
 
 
-def _damage(path: Path, shape: tuple[int, ...]) -> str | None:
-    """Say what is wrong with an idx file of bytes, or None.
-
-    Format: magic number 0x0800 + number of axes, then the length of each axis, all as big-endian 32-bit integers, then
-    the bytes (LeCun, Cortes and Burges, "The MNIST database of handwritten digits").
-    """
-    header_size = 4 * (1 + len(shape))
-    expected_size = header_size + prod(shape)
-    expected_magic = 0x0800 + len(shape)
-    size = path.stat().st_size
-    if size >= header_size:
-        with path.open("rb") as file:
-            magic, *counts = struct.unpack(f">{1 + len(shape)}I", file.read(header_size))
-        if magic != expected_magic:
-            return f"has a wrong magic number: expected {expected_magic:#010x}, found {magic:#010x}"
-        if tuple(counts) != shape:
-            return f"has wrong counts: expected {shape}, found {tuple(counts)}"
-    if size != expected_size:
-        return f"is {'truncated' if size < expected_size else 'too long'}: expected {expected_size} bytes, found {size}"
-    return None
-
-
-def _missing_files(folder: Path) -> list[str]:
-    """List the idx files that are not in `folder`; raise ValueError if one that is there is damaged."""
-    missing = []
-    for file, shape in _FILES.items():
-        if not (folder / file).is_file():
-            missing.append(file)
-        elif damage := _damage(folder / file, shape):
-            raise ValueError(f"{folder / file} {damage}; replace it, or delete it to have it downloaded again")
-    return missing
-
-
-def _provide_files(name: str, directory: Path) -> None:
-    """See that the four idx files lie whole in `directory`; one process at a time brings what is missing."""
-    folder = directory / _CLASSES[name] / "raw"
-    if not _missing_files(folder):
-        return
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with FileLock(directory / f".{_CLASSES[name]}.lock", timeout=_LOCK_TIMEOUT):
-            missing = _missing_files(folder)  # again: another process may have brought them meanwhile
-            if missing:
-                _stage_and_move(name, directory, missing)
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__  # torchvision's own message has many lines
-        raise FileNotFoundError(
-            f"{name} is not in {folder} and could not be downloaded there ({reason}); put its four idx files in "
-            f"{folder}, or point --data-dir or {DATA_VARIABLE} at a folder that has {_CLASSES[name]}/raw; "
-            "or use --dataset digits, or connect to the network"
-        ) from error
-
-
-def _stage_and_move(name: str, directory: Path, missing: list[str]) -> None:
-    """Unpack or download the missing files in a temporary folder; only whole ones take their place."""
-    folder = directory / _CLASSES[name] / "raw"
-    with tempfile.TemporaryDirectory(prefix=f".{_CLASSES[name]}-", dir=directory) as temporary:
-        staging = Path(temporary) / _CLASSES[name] / "raw"
-        staging.mkdir(parents=True)
-        packed = [file for file in missing if (folder / f"{file}.gz").is_file()]
-        for file in packed:
-            _unpack(folder / f"{file}.gz", staging / file, _FILES[file])
-        if len(packed) < len(missing):
-            _logger.info("Downloading %s to %s", name, folder)
-            _download(name, Path(temporary))
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in missing:
-            if damage := _damage(staging / file, _FILES[file]):
-                raise RuntimeError(f"the downloaded {file} {damage}")
-            os.replace(staging / file, folder / file)
-
-
-def _unpack(archive: Path, target: Path, shape: tuple[int, ...]) -> None:
-    """Unpack one `.gz` file; raise ValueError if it or what it holds is damaged."""
-    damage: str | None
-    try:
-        with gzip.open(archive) as source, target.open("wb") as destination:
-            shutil.copyfileobj(source, destination)
-        damage = _damage(target, shape)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        damage = f"cannot be unpacked ({error})"
-    if damage:
-        raise ValueError(f"{archive} {damage}; replace it, or delete it to have it downloaded again")
-
-
-def _download(name: str, root: Path) -> None:
-    """Download a data set with torchvision, which checks MD5 sums, into the folder `root`."""
-    from torchvision import datasets
-
-    timeout_before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_NETWORK_TIMEOUT)  # torchvision sets none, and would hang on a dead network
-    try:
-        getattr(datasets, _CLASSES[name])(str(root), download=True)
-    finally:
-        socket.setdefaulttimeout(timeout_before)
+__all__ = [
+    "DATASETS",
+    "DATA_VARIABLE",
+    "Dataset",
+    "ImageSet",
+    "Source",
+    "data_directory",
+    "load_dataset",
+    "register_dataset",
+]

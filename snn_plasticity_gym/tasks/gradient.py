@@ -43,7 +43,7 @@ class GradientTask(ImageTask):
         self.groups = ["grad"]
         self._config = config
         self._params = lif_params(config)
-        self.populations, self.projections = classifier(config, self.n_input)
+        self.populations, self.projections = classifier(config, self.n_input, self.dataset.num_classes)
         self.layer_scalars = config.layer_scalars
 
     def judge(self, episode: Episode) -> Verdict:
@@ -51,7 +51,7 @@ class GradientTask(ImageTask):
         config, written, network = self._config, episode.written, self.record.network
         num_lifetimes, num_layers = len(episode.rows), len(self.projections)
         spikes = {name: raster.to(network.weights.dtype) for name, raster in episode.raster.items()}  # (R, T, N)
-        counts = spikes[OUTPUT].sum(dim=1)  # (R, 10)
+        counts = spikes[OUTPUT].sum(dim=1)  # (R, C)
         loss, output_gradient = loss_and_output_gradient(counts, episode.labels, config.alpha_softmax, config.num_steps)
         curve = derivative(config.surrogate, config.surrogate_width)
         adjoint = Adjoint(self._params, config.dt, [p.gain for p in self.projections], curve)

@@ -154,5 +154,15 @@ def pool_length(images: ImageSet, config: ImageConfig) -> int:
 
 
 def largest_pool(images: ImageSet, config: ImageConfig) -> int:
-    """Return how many images a pool of a lifetime holds at most."""
+    """Return how many images a pool of a lifetime holds at most.
+
+    Raises:
+        ConfigError: No image is left to learn from, or images may be moved out of sight.
+    """
+    shape = tuple(images.images.shape[1:])
+    if config.heldout_shift >= min(shape):
+        raise ConfigError(
+            f"heldout_shift must be less than the sides of images, {shape[0]} by {shape[1]} pixels, or nothing is left "
+            f"to see, got {config.heldout_shift}"
+        )
     return max(pool_length(images, config), config.heldout_pool)

@@ -28,7 +28,7 @@ def drawn(monkeypatch, curves: dict[str, Curve], path) -> Figure:
         right(self, *args, **kwargs)
 
     monkeypatch.setattr(Figure, "savefig", spy)
-    draw_learning_curves(curves, path)
+    draw_learning_curves(curves, path, 4)
     (figure,) = figures
     return figure
 
@@ -71,7 +71,7 @@ def test_a_row_cut_short_is_refused_in_one_line(tmp_path):
 
 def test_a_picture_is_written_also_of_single_networks_and_single_tests(tmp_path):
     path = tmp_path / "new" / "folder" / "curves.png"
-    draw_learning_curves({"zero": curve([0, 10, 20]), "one": curve([0, 10], 1), "start": curve([0])}, path)
+    draw_learning_curves({"zero": curve([0, 10, 20]), "one": curve([0, 10], 1), "start": curve([0])}, path, 10)
     picture = imread(path)
     assert path.stat().st_size > 5000 and picture.ndim == 3
     assert picture[..., :3].min() < 0.5 and picture[..., :3].max() == 1.0 and picture.std() > 0.02
@@ -94,7 +94,7 @@ def test_lines_are_means_and_bands_one_standard_deviation(tmp_path, monkeypatch)
         assert axes.get_xscale() == "linear"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["zero", "delta"]
     assert "%" in left.get_ylabel() and "nats" in right.get_ylabel()
-    assert any(list(line.get_ydata()) == [10.0, 10.0] for line in left.lines)  # chance
+    assert any(list(line.get_ydata()) == [25.0, 25.0] for line in left.lines)  # chance
 
 
 def test_a_table_has_a_row_for_each_test_of_each_network():

@@ -32,7 +32,7 @@ def test_neurons_get_the_class_of_their_highest_mean_response():
 
 def test_means_and_not_sums_decide_where_classes_have_different_numbers_of_images():
     counts, labels = torch.tensor([[2], [2], [2], [3]]), torch.tensor([4, 4, 4, 7])
-    assert assign_labels(class_responses(counts, labels)).tolist() == [7]
+    assert assign_labels(class_responses(counts, labels, 8)).tolist() == [7]
 
 
 def test_all_activity_is_the_mean_over_the_neurons_of_a_class():
@@ -76,13 +76,13 @@ def toy(num_images: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 def shares_right(labels: torch.Tensor) -> dict[str, float]:
     """Share of right answers by each read-out when the label images are said to have these labels."""
     (known, _), (asked, truth) = toy(400, 0), toy(300, 1)
-    means = class_responses(known, labels)
+    means = class_responses(known, labels, 10)
     assigned = assign_labels(means)
     answers = {
-        "all-activity": shared_answers(all_activity(asked, assigned)),
+        "all-activity": shared_answers(all_activity(asked, assigned, 10)),
         "proportion weighting": shared_answers(proportion_weighting(asked, means, assigned)),
-        "linear probe": linear_probe(known, labels, asked),
-        "nearest centroid": nearest_centroid(known, labels, asked),
+        "linear probe": linear_probe(known, labels, asked, 10),
+        "nearest centroid": nearest_centroid(known, labels, asked, 10),
     }
     return {name: accuracy(confusion_matrix(truth, answer)).item() for name, answer in answers.items()}
 
@@ -106,10 +106,12 @@ def test_shuffled_labels_leave_every_read_out_at_chance():
 def test_the_probe_scales_its_features():
     counts, labels = toy(200, 0)
     scales = torch.logspace(-4, 4, 20)
-    assert torch.equal(linear_probe(counts * scales, labels, counts * scales), linear_probe(counts, labels, counts))
+    assert torch.equal(
+        linear_probe(counts * scales, labels, counts * scales, 10), linear_probe(counts, labels, counts, 10)
+    )
 
 
 def test_the_nearest_centroid_of_hand_made_points():
     points, labels = torch.tensor([[0.0, 0.0], [2.0, 0.0], [9.0, 9.0]]), torch.tensor([3, 3, 5])
-    answers = nearest_centroid(points, labels, torch.tensor([[1.0, 1.0], [8.0, 8.0]]))
+    answers = nearest_centroid(points, labels, torch.tensor([[1.0, 1.0], [8.0, 8.0]]), 6)
     assert answers.argmax(dim=1).tolist() == [3, 5] and answers.sum(dim=1).tolist() == [1.0, 1.0]

@@ -50,7 +50,7 @@ def test_who_labels_with_the_whole_training_split_learns_from_it_too(count):
 
 def test_label_images_of_one_class_are_refused():
     same = ImageSet(DIGITS.train.images[:5], torch.full((5,), 3))
-    dataset = Dataset("toy", None, "", same, DIGITS.validation, DIGITS.test)
+    dataset = Dataset("toy", None, "", same, DIGITS.validation, DIGITS.test, DIGITS.classes)
     with pytest.raises(ConfigError, match="label_images must hold at least two classes, got 4 of class 3; raise it"):
         plan_images(dataset, 4, 0, "test")
 
@@ -282,9 +282,9 @@ def test_a_network_that_sees_one_pixel_for_each_class_is_read_perfectly_and_shuf
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PlasticityVectorEnv, "reset", tuned)
-        right = judged(ZeroRule(), config, ImagePlan(known, asked, 0), 1, 0)
+        right = judged(ZeroRule(), config, ImagePlan(known, asked, 0, 10), 1, 0)
         shuffled = known._replace(labels=known.labels[torch.from_numpy(rng.permutation(200))])
-        wrong = judged(ZeroRule(), config, ImagePlan(shuffled, asked, 0), 1, 0)
+        wrong = judged(ZeroRule(), config, ImagePlan(shuffled, asked, 0, 10), 1, 0)
     assert right.labels.tolist() == [list(range(10))]
     for name, figures in right.as_dict()["accuracy"].items():
         assert figures["mean"] == 1.0, name

@@ -330,7 +330,7 @@ BAD_NETWORK = [
         "num_groups must be a valid integer, greater than or equal to 1 and less than or equal to 64",
     ),
     ({"use_kind": "no"}, "use_kind must be a valid boolean, got 'no'"),
-    ({"extra_keys": ("my colour",)}, "extra_keys must be names of local scalars, each once, got ('colour',)"),
+    ({"extra_keys": ("my colour",)}, "extra_keys must be names of local scalars, each once, got ('my colour',)"),
     ({"extra_keys": ("layer", "layer")}, "extra_keys must be names of local scalars, each once"),
     ({"extra_keys": math.nan}, "extra_keys must be"),
     ({"sigma": 0.0}, "sigma must be greater than 0, got 0.0"),

@@ -509,7 +509,7 @@ def test_factors_restart_when_lifetimes_end(third_factor):
 )
 def test_the_mean_of_rewards_against_a_loop(calls, window):
     config = SemiConfig(third_factor="reward", reward_window=window, hidden_sizes=(3,))
-    populations, projections = classifier(config, 4)
+    populations, projections = classifier(config, 4, 10)
     cpu = torch.device("cpu")
     factor = FACTORS["reward"](config, populations, projections, 3, cpu)
     rewards = [[], [], []]

@@ -65,6 +65,14 @@ def test_answers_stand_beside_bptt(tmp_path):
     assert section.tables[0].head == ["a", "before", "after"]
 
 
+def test_chance_is_that_of_the_classes_of_the_runs():
+    few = grad_run("few")._replace(manifest={"dataset": {"name": "own", "classes": ["3", "7"]}})
+    assert (few.num_classes, grad_run("old").num_classes) == (2, 10)
+    accuracy, loss = gradient_section([Group("few", [few])], [], None).pictures[-1].figure.axes
+    for axes, level in ((accuracy, 50.0), (loss, np.log(2))):
+        assert [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == ":"] == [pytest.approx(level)]
+
+
 def test_the_ceiling_is_the_last_line_of_the_program(tmp_path):
     file = tmp_path / "ceiling.txt"
     file.write_text(" layer cosine\n 1 0.1\n" + json.dumps({**CEILING._asdict(), "images": 3}) + "\n")

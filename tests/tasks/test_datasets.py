@@ -1,5 +1,6 @@
 """Data sets: their form, their splits, what is refused, and how files come into the data directory."""
 
+import dataclasses
 import gzip
 import hashlib
 import logging
@@ -25,26 +26,32 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snn_plasticity_gym.tasks import datasets as data
+from snn_plasticity_gym.tasks import idx_files
 
 REAL_DATA = os.environ.get("SNN_PLASTICITY_DATA")
-REAL_DOWNLOAD = data._download
-FULL_SIZES = dict(data._FILES)
+REAL_DOWNLOAD = idx_files._download
+REAL_SUMS = dict(idx_files.PUBLISHED)
+FULL_SIZES = dict(idx_files.FILES)
 TINY_SIZES = {file: (shape[0] // 1_000, *shape[1:]) for file, shape in FULL_SIZES.items()}  # 60 and 10 images
 LABELS = "train-labels-idx1-ubyte"
 
 
 def idx_bytes(shape, fill=None):
     """An idx file of `shape`, its content random unless given."""
-    body = np.random.default_rng(prod(shape)).integers(10, size=shape) if fill is None else np.full(shape, fill)
+    body = (
+        np.random.default_rng(prod(shape)).integers(256 if len(shape) == 3 else 10, size=shape)
+        if fill is None
+        else np.full(shape, fill)
+    )
     return struct.pack(f">{1 + len(shape)}I", 0x0800 + len(shape), *shape) + body.astype(np.uint8).tobytes()
 
 
 def write_files(root, folder="MNIST", fill=None):
-    """Write the four files of a tiny data set as torchvision would; return their folder."""
+    """Write the four files of a tiny data set as torchvision would, images filled if asked; return their folder."""
     raw = Path(root) / folder / "raw"
     raw.mkdir(parents=True, exist_ok=True)
     for file, shape in TINY_SIZES.items():
-        (raw / file).write_bytes(idx_bytes(shape, fill))
+        (raw / file).write_bytes(idx_bytes(shape, fill if len(shape) == 3 else None))
     return raw
 
 
@@ -66,11 +73,11 @@ def isolated(monkeypatch):
 
     def forget():
         data._load_mnist_like.cache_clear()
-        data._load_digits.cache_clear()
         data._without_mnist.clear()
 
     monkeypatch.delenv("SNN_PLASTICITY_DATA", raising=False)
-    monkeypatch.setattr(data, "_download", no_network)
+    monkeypatch.setattr(idx_files, "_download", no_network)
+    monkeypatch.setattr(idx_files, "PUBLISHED", {})
     forget()
     yield
     forget()
@@ -79,7 +86,7 @@ def isolated(monkeypatch):
 @pytest.fixture
 def tiny(monkeypatch):
     """Let data sets have 50, 10 and 10 images."""
-    monkeypatch.setattr(data, "_FILES", TINY_SIZES)
+    monkeypatch.setattr(idx_files, "FILES", TINY_SIZES)
     monkeypatch.setattr(data, "_VALIDATION_SIZE", 10)
 
 
@@ -91,9 +98,9 @@ def downloads(monkeypatch):
     def download(name, root):
         calls.append(name)
         time.sleep(0.05)  # long enough for a second thread to come by
-        write_files(root, data._CLASSES[name])
+        write_files(root, idx_files.CLASSES[name])
 
-    monkeypatch.setattr(data, "_download", download)
+    monkeypatch.setattr(idx_files, "_download", download)
     return calls
 
 
@@ -147,7 +154,7 @@ def test_digits_neither_read_nor_move_global_generators():
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist"])
 def test_files_are_split_in_their_order(tiny, tmp_path, name):
     write_files(tmp_path, "Other")
-    raw = write_files(tmp_path, data._CLASSES[name])
+    raw = write_files(tmp_path, idx_files.CLASSES[name])
     dataset = data.load_dataset(name, tmp_path)
     check_contract(dataset, (50, 10, 10))
     assert (dataset.name, dataset.directory) == (name, str(tmp_path.resolve()))
@@ -163,7 +170,7 @@ def test_full_sizes_are_split_50000_10000_10000(tmp_path):
     raw.mkdir(parents=True)
     for file, shape in FULL_SIZES.items():
         header = idx_bytes(shape, 0)[: 4 * (1 + len(shape))]
-        (raw / file).write_bytes(header)
+        (raw / file).write_bytes(header + bytes([1, 255]))  # one image, or label, that is not all zeros
         os.truncate(raw / file, len(header) + prod(shape))
     check_contract(data.load_dataset("auto", tmp_path), (50_000, 10_000, 10_000))
 
@@ -208,7 +215,8 @@ def test_dataset_is_frozen_prints_short_and_pickles():
     with pytest.raises(AttributeError):
         dataset.name = "mnist"
     assert "tensor" not in repr(dataset)
-    copy = pickle.loads(pickle.dumps(dataset))
+    by_hand = dataclasses.replace(dataset, source=None)
+    copy = pickle.loads(pickle.dumps(by_hand))
     assert copy.checksum == data._checksum(copy.train, copy.validation, copy.test)
 
 
@@ -255,7 +263,7 @@ def test_sizes_that_do_not_divide_the_image_are_refused(size):
 
 
 def test_unknown_names_list_the_valid_ones():
-    with pytest.raises(ValueError, match="auto, mnist, fashion-mnist, kmnist, digits, got 'cifar'"):
+    with pytest.raises(ValueError, match=r"auto, mnist, fashion-mnist, kmnist, digits, .*got 'cifar'"):
         data.load_dataset("cifar")
     with pytest.raises(ValueError, match="train, validation, test, got 'eval'"):
         data.load_dataset("digits").split("eval")
@@ -273,11 +281,11 @@ def test_directory_is_argument_then_variable_then_cache(monkeypatch):
 
 
 def test_variable_is_where_loading_looks(tiny, tmp_path, monkeypatch):
-    write_files(tmp_path / "variable", fill=1)
-    write_files(tmp_path / "argument", fill=2)
+    write_files(tmp_path / "variable", fill=101)
+    write_files(tmp_path / "argument", fill=102)
     monkeypatch.setenv("SNN_PLASTICITY_DATA", str(tmp_path / "variable"))
-    assert data.load_dataset().train.labels[0] == 1
-    assert data.load_dataset(data_dir=tmp_path / "argument").train.labels[0] == 2
+    assert data.load_dataset().train.images[0, 0, 0] == 101
+    assert data.load_dataset(data_dir=tmp_path / "argument").train.images[0, 0, 0] == 102
 
 
 @pytest.mark.parametrize("error", [URLError("dead"), RuntimeError("dead\nand gone"), TimeoutError()])
@@ -288,7 +296,7 @@ def test_auto_falls_to_digits_with_one_warning(tmp_path, monkeypatch, caplog, er
         calls.append(name)
         raise error
 
-    monkeypatch.setattr(data, "_download", download)
+    monkeypatch.setattr(idx_files, "_download", download)
     assert data.load_dataset("auto", tmp_path).name == "digits"
     assert data.load_dataset("auto", tmp_path).name == "digits"
     (record,) = warnings_of(caplog)
@@ -304,14 +312,15 @@ def test_auto_finds_files_that_come_after_its_warning(tiny, tmp_path):
 
 def test_missing_mnist_names_the_folder_and_both_ways_out(tmp_path, downloads, monkeypatch):
     with monkeypatch.context() as offline:
-        offline.setattr(data, "_download", lambda name, root: (_ for _ in ()).throw(RuntimeError("Tried:\nnothing")))
+        failure = RuntimeError("Tried:\nnothing")
+        offline.setattr(idx_files, "_download", lambda name, root: (_ for _ in ()).throw(failure))
         with pytest.raises(FileNotFoundError) as raised:
             data.load_dataset("mnist", tmp_path)
     message = str(raised.value)
     for part in (str(tmp_path / "MNIST" / "raw"), "--data-dir", "SNN_PLASTICITY_DATA", "--dataset digits", "network"):
         assert part in message
     assert "\n" not in message and "Tried: nothing" in message
-    monkeypatch.setattr(data, "_FILES", TINY_SIZES)
+    monkeypatch.setattr(idx_files, "FILES", TINY_SIZES)
     assert data.load_dataset("mnist", tmp_path).name == "mnist"  # a failure is not remembered
 
 
@@ -391,11 +400,11 @@ def test_a_damaged_packed_file_is_an_error(tiny, tmp_path, name, content, compla
 
 
 def test_only_what_is_missing_is_put_in_place(tiny, tmp_path, downloads):
-    raw = write_files(tmp_path, fill=3)
+    raw = write_files(tmp_path, fill=103)
     (raw / LABELS).unlink()
     dataset = data.load_dataset("mnist", tmp_path)
     assert downloads == ["mnist"]
-    assert (dataset.train.images == 3).all() and not (dataset.train.labels == 3).all()
+    assert (dataset.train.images == 103).all() and len(dataset.train.labels.unique()) > 5
     assert [entry.name for entry in tmp_path.iterdir() if entry.is_dir()] == ["MNIST"]
 
 
@@ -407,7 +416,7 @@ def test_a_broken_download_leaves_nothing_behind(tiny, tmp_path, monkeypatch, er
         if error:
             raise error
 
-    monkeypatch.setattr(data, "_download", download)
+    monkeypatch.setattr(idx_files, "_download", download)
     with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else FileNotFoundError):
         data.load_dataset("mnist", tmp_path)
     assert [entry for entry in tmp_path.rglob("*") if entry.is_file() and entry.suffix != ".lock"] == []
@@ -447,5 +456,154 @@ def test_download_has_a_socket_timeout_and_takes_it_back(tmp_path, monkeypatch):
     before = socket.getdefaulttimeout()
     with pytest.raises(URLError):
         REAL_DOWNLOAD("kmnist", tmp_path)
-    assert seen == [(str(tmp_path), True, data._NETWORK_TIMEOUT)]
+    assert seen == [(str(tmp_path), True, idx_files._NETWORK_TIMEOUT)]
     assert socket.getdefaulttimeout() == before
+
+
+# Files that are there, in whatever form
+
+
+def pack(raw, suffix=".gz", dotted=False):
+    """Leave only packed files, or files of another spelling, in a folder."""
+    for file in TINY_SIZES:
+        content = (raw / file).read_bytes()
+        name = file.replace("-idx", ".idx") if dotted else file
+        (raw / file).unlink()
+        (raw / f"{name}{suffix}").write_bytes(gzip.compress(content, mtime=0) if suffix else content)
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto", "fashion-mnist", "kmnist"])
+@pytest.mark.parametrize(("suffix", "dotted"), [(".gz", False), (".gz", True), ("", True)])
+def test_nothing_is_written_where_all_files_are(tiny, tmp_path, downloads, monkeypatch, name, suffix, dotted):
+    raw = write_files(tmp_path, idx_files.CLASSES.get(name, "MNIST"))
+    expected = data.load_dataset(name, tmp_path)
+    data._load_mnist_like.cache_clear()
+    pack(raw, suffix, dotted)
+    before = sorted(tmp_path.rglob("*"))
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    for writer in ("mkdir", "write_bytes", "write_text"):
+        monkeypatch.setattr(Path, writer, refuse)
+    monkeypatch.setattr(os, "replace", refuse)
+    assert data.load_dataset(name, tmp_path).checksum == expected.checksum
+    assert sorted(tmp_path.rglob("*")) == before and downloads == []
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+def test_a_file_that_may_not_be_read_is_no_reason_to_train_on_digits(tiny, tmp_path, monkeypatch, caplog, name):
+    file = write_files(tmp_path) / LABELS
+    right = Path.read_bytes
+
+    def read_bytes(self):
+        if self == file:
+            raise PermissionError(13, "Permission denied", str(self))
+        return right(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with pytest.raises(ValueError, match=rf"{LABELS} cannot be read \(Permission denied\); change its rights") as error:
+        data.load_dataset(name, tmp_path)
+    assert "\n" not in str(error.value) and not warnings_of(caplog)
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+def test_a_folder_that_may_not_be_looked_into(tiny, tmp_path, monkeypatch, name):
+    write_files(tmp_path)
+
+    def is_file(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    with monkeypatch.context() as barred:
+        barred.setattr(idx_files.Path, "is_file", lambda self: "raw" in self.parts and is_file(self))
+        with pytest.raises(ValueError, match=r"MNIST/raw cannot be looked into \(Permission denied\)"):
+            data.load_dataset(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+def test_some_of_the_files_are_no_reason_to_train_on_digits(tiny, tmp_path, caplog, name):
+    (write_files(tmp_path) / LABELS).unlink()
+    with pytest.raises(
+        FileNotFoundError, match=rf"^{LABELS} of mnist is not in .*MNIST/raw, and it could not"
+    ) as error:
+        data.load_dataset(name, tmp_path)
+    assert "\n" not in str(error.value) and not warnings_of(caplog)
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+@pytest.mark.parametrize("folder", [".", "MNIST"])
+def test_files_in_another_folder_are_found_and_sent_home(tiny, tmp_path, name, folder):
+    raw = write_files(tmp_path / "other")
+    (tmp_path / folder).mkdir(exist_ok=True)
+    for file in TINY_SIZES:
+        os.replace(raw / file, tmp_path / folder / file.replace("-idx", ".idx"))
+    home = tmp_path / "MNIST" / "raw"
+    with pytest.raises(FileNotFoundError, match=rf"lie in {(tmp_path / folder).resolve()}: move them to {home}$"):
+        data.load_dataset(name, tmp_path)
+
+
+def test_the_four_names_are_in_the_message(tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        data.load_dataset("fashion-mnist", tmp_path)
+    for part in (*FULL_SIZES, ".gz", str(tmp_path / "FashionMNIST" / "raw")):
+        assert part in str(error.value)
+
+
+def test_files_that_are_not_the_published_ones_are_named_in_one_line(tiny, tmp_path, monkeypatch, caplog):
+    raw = write_files(tmp_path)
+    sums = [hashlib.md5((raw / file).read_bytes()).hexdigest() for file in TINY_SIZES]
+    monkeypatch.setattr(idx_files, "PUBLISHED", {"mnist": tuple(sums)})
+    data.load_dataset("mnist", tmp_path)
+    pack(raw)
+    data._load_mnist_like.cache_clear()
+    data.load_dataset("mnist", tmp_path)
+    assert not warnings_of(caplog)
+    content = bytearray(gzip.decompress((raw / f"{LABELS}.gz").read_bytes()))
+    content[-1] ^= 1
+    (raw / f"{LABELS}.gz").write_bytes(gzip.compress(bytes(content)))
+    data._load_mnist_like.cache_clear()
+    for _ in range(2):  # said once
+        data.load_dataset("mnist", tmp_path)
+    (record,) = warnings_of(caplog)
+    assert f"mnist in {raw} is not the published data set: the checksums of {LABELS}.gz differ" in record.getMessage()
+
+
+def test_packed_files_have_published_checksums_of_their_own(tiny, tmp_path, monkeypatch, caplog):
+    raw = write_files(tmp_path, "KMNIST")
+    pack(raw)
+    sums = [hashlib.md5((raw / f"{file}.gz").read_bytes()).hexdigest() for file in TINY_SIZES]
+    monkeypatch.setattr(idx_files, "PUBLISHED_PACKED", {"kmnist": tuple(sums)})
+    data.load_dataset("kmnist", tmp_path)
+    assert not warnings_of(caplog)
+    monkeypatch.setattr(idx_files, "PUBLISHED_PACKED", {"kmnist": ("0" * 32, *sums[1:])})
+    data._load_mnist_like.cache_clear()
+    data.load_dataset("kmnist", tmp_path)
+    assert "the checksums of train-images-idx3-ubyte.gz differ" in warnings_of(caplog)[0].getMessage()
+
+
+@pytest.mark.skipif(not REAL_DATA, reason="SNN_PLASTICITY_DATA is not set: no MNIST to read")
+def test_real_mnist_is_the_published_one(monkeypatch, caplog):
+    monkeypatch.setattr(idx_files, "PUBLISHED", REAL_SUMS)
+    assert data.load_dataset("mnist", REAL_DATA).num_classes == 10
+    assert not warnings_of(caplog)
+
+
+@pytest.mark.parametrize(("labels", "classes"), [(range(1, 27), 26), ((3, 8), 2), ((0, 1, 2, 3, 4, 5, 6, 8, 9), 9)])
+def test_files_may_have_other_classes_than_ten(tiny, tmp_path, labels, classes):
+    raw = write_files(tmp_path)
+    for part, count in (("train", 60), ("t10k", 10)):
+        content = idx_bytes((count,))[:8] + bytes(labels[place % len(labels)] for place in range(count))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(content)
+    dataset = data.load_dataset("mnist", tmp_path)
+    assert dataset.num_classes == classes and dataset.classes == tuple(map(str, labels))
+    assert dataset.test.labels.tolist() == [place % len(labels) for place in range(10)]
+
+
+def test_files_of_one_class_or_without_light_are_refused(tiny, tmp_path):
+    write_files(tmp_path / "dark", fill=0)
+    with pytest.raises(ValueError, match=r"all images of mnist in .*dark are black"):
+        data.load_dataset("auto", tmp_path / "dark")
+    raw = write_files(tmp_path / "one")
+    (raw / LABELS).write_bytes(idx_bytes((60,), 7))
+    with pytest.raises(ValueError, match=r"all labels of mnist in .*one are 7; give images of at least two classes"):
+        data.load_dataset("mnist", tmp_path / "one")

@@ -218,7 +218,9 @@ def test_help_is_quick_and_shows_the_flags_of_the_environment():
 def drawn(monkeypatch) -> dict:
     """What is given to the picture."""
     curves = {}
-    monkeypatch.setattr(evaluation_session, "draw_learning_curves", lambda given, path: curves.update(given))
+    monkeypatch.setattr(
+        evaluation_session, "draw_learning_curves", lambda given, path, num_classes: curves.update(given)
+    )
     return curves
 
 

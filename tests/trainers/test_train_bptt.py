@@ -77,10 +77,22 @@ def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path: Path) -> Non
     }
     assert not any(weight.requires_grad for weight in weights.values())
     again = SpikingClassifier(
-        BPTTConfig(hidden_sizes=(32, 16), num_steps=6), 784, np.random.default_rng(0), torch.device("cpu")
+        BPTTConfig(hidden_sizes=(32, 16), num_steps=6), 784, 10, np.random.default_rng(0), torch.device("cpu")
     )
     again.weights = list(weights.values())
     assert again.judge(load_dataset("digits").test, 50).accuracy == result["test_accuracy"]
+
+
+def test_images_and_classes_of_ones_own(tmp_path: Path) -> None:
+    labels = np.tile([3, 7, 8], 20)
+    images = np.random.default_rng(0).integers(0, 256, size=(60, 5, 4)).astype(np.uint8)
+    np.savez(tmp_path / "own.npz", images=images, labels=labels)
+    few = ["--hidden_sizes=6", "--num_steps=4", "--images=60", "--no-report", "--no-progress", "--wandb=disabled"]
+    folder = train([f"--dataset={tmp_path / 'own.npz'}", *few, f"--run_dir={tmp_path}"])
+    weights = torch.load(folder / "weights.pt", weights_only=True)
+    assert [tuple(weight.shape) for weight in weights.values()] == [(20, 6), (6, 3)]
+    told = json.loads((folder / "manifest.json").read_text())["dataset"]
+    assert told["name"] == "own.npz" and told["classes"] == ["3", "7", "8"] and "seed 0" in told["division"]
 
 
 def test_it_learns(tmp_path: Path) -> None:
@@ -123,7 +135,7 @@ def test_all_layers_fire_before_any_learning() -> None:
     """Silent deep layers would have no gradient under a narrow surrogate."""
     config = BPTTConfig()
     for seed in range(3):
-        model = SpikingClassifier(config, 784, np.random.default_rng(seed), torch.device("cpu"))
+        model = SpikingClassifier(config, 784, 10, np.random.default_rng(seed), torch.device("cpu"))
         rates = model.judge(load_dataset("digits").train, 100).rates
         assert len(rates) == 5 and all(0.01 < rate < 0.5 for rate in rates)
 
