@@ -25,11 +25,13 @@ class EnvironmentConfig:
         "Images to show; auto is MNIST where it can be had, else digits.",
         section="Data",
         choices=DATASETS,
+        basic=True,
     )
     data_dir: str | None = setting(
         None,
         "Folder of the data sets; without it the environment variable SNN_PLASTICITY_DATA, then the user's cache.",
         section="Data",
+        path=True,
     )
     split: str = setting("train", "Part of the data set that lifetimes draw from.", section="Data", choices=SPLITS)
     image_size: int = setting(
@@ -47,7 +49,9 @@ class EnvironmentConfig:
         section="Data",
         ge=0,
     )
-    num_steps: int = setting(100, "Time steps T for which an image is shown.", unit="steps", section="Simulation", ge=1)
+    num_steps: int = setting(
+        100, "Time steps T for which an image is shown.", unit="steps", section="Simulation", ge=1, basic=True
+    )
     history_length: int = setting(
         100,
         "Steps K of spike history that a synapse sees; at most num_steps.",
@@ -69,6 +73,7 @@ class EnvironmentConfig:
         unit="images",
         section="Simulation",
         ge=0,
+        basic=True,
     )
     plastic_episodes: int = setting(
         0,
@@ -114,6 +119,7 @@ class EnvironmentConfig:
         "all pre events of a step, then all post events, each kind with a policy head of its own.",
         section="Events",
         choices=EVENT_KINDS,
+        basic=True,
     )
     eta_decay: float = setting(
         0.0,
@@ -136,7 +142,7 @@ class EnvironmentConfig:
     reward_window: float = setting(
         100.0, "Time constant of the mean that reward is compared with.", unit="images", section="Plasticity", ge=1
     )
-    device: str = setting("cpu", "Torch device of the networks, e.g. cpu or cuda.", section="Machine")
+    device: str = setting("cpu", "Torch device of the networks, e.g. cpu or cuda.", section="Machine", basic=True)
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""
