@@ -30,16 +30,21 @@ if TYPE_CHECKING:
     from snn_plasticity_gym.learners.a2c import EventA2C
     from snn_plasticity_gym.learners.evolution import EventES
     from snn_plasticity_gym.learners.ppo import EventPPO
+    from snn_plasticity_gym.networks.decoder_registry import register_decoder
+    from snn_plasticity_gym.networks.encoder_registry import register_encoder
     from snn_plasticity_gym.networks.lif import LIFParams
     from snn_plasticity_gym.networks.network import NetworkActivity, Plasticity, Population, Projection
     from snn_plasticity_gym.plasticity.events import SynapseEvents
     from snn_plasticity_gym.plasticity.local_scalars import NeuronView, register_local_scalar
+    from snn_plasticity_gym.policies.head_registry import register_head
     from snn_plasticity_gym.policies.policy import PlasticityPolicy
     from snn_plasticity_gym.policies.rule_files import load_rule
     from snn_plasticity_gym.rewards.result import RewardResult
     from snn_plasticity_gym.rules.base import Rule
     from snn_plasticity_gym.rules.registry import make_rule, register_rule
     from snn_plasticity_gym.tasks.base import Outcome, Seed, StepInput, Task
+    from snn_plasticity_gym.tasks.control import ControlTask
+    from snn_plasticity_gym.tasks.datasets import register_dataset
     from snn_plasticity_gym.tasks.image_task import Episode, ImageTask, Verdict
     from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
@@ -49,16 +54,21 @@ _LATER = {  # public names by the module that has them, imported when asked for
     "learners.a2c": ("EventA2C",),
     "learners.evolution": ("EventES",),
     "learners.ppo": ("EventPPO",),
+    "networks.decoder_registry": ("register_decoder",),
+    "networks.encoder_registry": ("register_encoder",),
     "networks.lif": ("LIFParams",),
     "networks.network": ("NetworkActivity", "Plasticity", "Population", "Projection"),
     "plasticity.events": ("SynapseEvents",),
     "plasticity.local_scalars": ("NeuronView", "register_local_scalar"),
+    "policies.head_registry": ("register_head",),
     "policies.policy": ("PlasticityPolicy",),
     "policies.rule_files": ("load_rule",),
     "rewards.result": ("RewardResult",),
     "rules.base": ("Rule",),
     "rules.registry": ("make_rule", "register_rule"),
     "tasks.base": ("Outcome", "Seed", "StepInput", "Task"),
+    "tasks.control": ("ControlTask",),
+    "tasks.datasets": ("register_dataset",),
     "tasks.image_task": ("Episode", "ImageTask", "Verdict"),
     "wrappers.sb3": ("make_sb3_env",),
 }
@@ -68,6 +78,7 @@ __all__ = [
     "ENVIRONMENTS",
     "ConfigError",
     "ControlConfig",
+    "ControlTask",
     "EnvironmentConfig",
     "Episode",
     "EventA2C",
@@ -96,6 +107,10 @@ __all__ = [
     "load_rule",
     "make_rule",
     "make_sb3_env",
+    "register_dataset",
+    "register_decoder",
+    "register_encoder",
+    "register_head",
     "register_local_scalar",
     "register_rule",
     "register_task",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ import torch
 
 from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig, UnsupervisedConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
+from snn_plasticity_gym.config.plugins import import_plugins_of
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import LearningCurve, learning_curve
@@ -117,17 +119,19 @@ def rule_of(name: str, env_id: str, env_config: EnvironmentConfig, seed: int) ->
     if name.partition(":")[0] in RULES:
         return read_rule(name, dt=env_config.dt, scale=learning_rate(env_config), seed=seed)
     if name.startswith(DISTILLED):
-        rule = load_distilled(name.removeprefix(DISTILLED))
+        rule = load_distilled(os.path.expanduser(name.removeprefix(DISTILLED)))
         _check_fit(name, rule.extra_names, len(rule.heads), env_id, env_config)
         if rule.dt != env_config.dt:
             raise ConfigError(f"the formula of {name} is for time steps of {rule.dt:g} ms, got dt={env_config.dt:g}")
         return rule
-    if not Path(name).exists():
+    path = os.path.expanduser(name)
+    if not Path(path).exists():
         raise ConfigError(
             f"unknown rule {name!r}; valid: {', '.join(RULES)}, the folder of a training run, or {DISTILLED}FOLDER for "
             "the formula that the run's report has found"
         )
-    policy = load_learned(name, env_config.device)
+    import_plugins_of(path)
+    policy = load_learned(path, env_config.device)
     _check_fit(name, tuple(policy.extra_keys), policy.num_groups, env_id, env_config)
     return policy.frozen(env_config.history_length)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from snn_plasticity_gym.config.environments import EnvironmentConfig
+from snn_plasticity_gym.config.plugins import import_plugins_of
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.training import SearchConfig
 from snn_plasticity_gym.evaluation.event_sample import sample_events
@@ -32,6 +33,7 @@ def read_start(config: SearchConfig, env_config: EnvironmentConfig) -> Start | N
         ConfigError: There is no such policy or rule, or the rule is not for the environment as it is set.
     """
     if config.init_policy:
+        import_plugins_of(config.init_policy)
         return load_learned(config.init_policy, env_config.device)
     if not config.init_rule:
         return None

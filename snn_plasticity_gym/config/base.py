@@ -26,6 +26,7 @@ class EnvironmentConfig:
         unit="episodes",
         section="Simulation",
         ge=0,
+        basic=True,
     )
     plastic_episodes: int = setting(
         0,
@@ -52,6 +53,7 @@ class EnvironmentConfig:
         "all pre events of a step, then all post events, each kind with a policy head of its own.",
         section="Events",
         choices=EVENT_KINDS,
+        basic=True,
     )
     eta_decay: float = setting(
         0.0,
@@ -81,7 +83,7 @@ class EnvironmentConfig:
         "plasticity/local_scalars.py), or those of a plugin.",
         section="Plasticity",
     )
-    device: str = setting("cpu", "Torch device of the networks, e.g. cpu or cuda.", section="Machine")
+    device: str = setting("cpu", "Torch device of the networks, e.g. cpu or cuda.", section="Machine", basic=True)
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""

@@ -21,11 +21,13 @@ class BPTTConfig(RunConfig):
     resume: str = setting(
         "",
         "Folder of a run to go on with, as if it had never stopped; its settings hold, of which only checkpoint_every, "
-        "data_dir, progress, wandb, tensorboard and report may change.",
+        "data_dir, plugin, progress, wandb, tensorboard and report may change.",
         section="Run",
+        basic=True,
+        path=True,
     )
     checkpoint_every: int = 50_000
-    epochs: int = setting(15, "Passes over the training images.", unit="epochs", section="Run", ge=1)
+    epochs: int = setting(15, "Passes over the training images.", unit="epochs", section="Run", ge=1, basic=True)
     episodes: int = setting(
         0,
         "Episodes in all, an image each, instead of epochs; 0: epochs.",
@@ -33,6 +35,7 @@ class BPTTConfig(RunConfig):
         section="Run",
         ge=0,
         was=("images",),
+        basic=True,
     )
     eval_every: int = setting(
         50_000,
@@ -40,6 +43,7 @@ class BPTTConfig(RunConfig):
         unit="images",
         section="Run",
         ge=1,
+        basic=True,
     )
     eval_episodes: int = setting(
         0,
@@ -48,19 +52,23 @@ class BPTTConfig(RunConfig):
         section="Run",
         ge=0,
         was=("eval_images",),
+        basic=True,
     )
 
-    dataset: str = setting("auto", HELP, section="Data")
+    dataset: str = setting("auto", HELP, section="Data", basic=True)
     data_dir: str | None = setting(
         None,
         "Folder of the data sets; without it the environment variable SNN_PLASTICITY_DATA, then the user's cache.",
         section="Data",
+        path=True,
     )
 
     hidden_sizes: tuple[int, ...] = setting(
-        (256, 128, 64, 32), "Neurons of each hidden layer.", unit="neurons", section="Network", ge=1
+        (256, 128, 64, 32), "Neurons of each hidden layer.", unit="neurons", section="Network", ge=1, basic=True
     )
-    num_steps: int = setting(16, "Time steps T for which an image is shown.", unit="steps", section="Network", ge=1)
+    num_steps: int = setting(
+        16, "Time steps T for which an image is shown.", unit="steps", section="Network", ge=1, basic=True
+    )
     max_rate: float = setting(1.0, "Spike probability of a white pixel in one step.", section="Network", gt=0, le=1)
     dt: float = setting(1.0, "Length of a time step.", unit="ms", section="Network", gt=0)
     tau_mem: float = setting(2.0, "Membrane time constant.", unit="ms", section="Network", gt=0)
@@ -74,18 +82,22 @@ class BPTTConfig(RunConfig):
     )
 
     learning_rate: float = setting(
-        3e-3, "First learning rate (Adam); it falls linearly to 0 over the run.", section="BPTT", gt=0
+        3e-3, "First learning rate (Adam); it falls linearly to 0 over the run.", section="BPTT", gt=0, basic=True
     )
-    batch_size: int = setting(100, "Images of a minibatch.", unit="images", section="BPTT", ge=1)
+    batch_size: int = setting(100, "Images of a minibatch.", unit="images", section="BPTT", ge=1, basic=True)
     surrogate: str = setting(
-        "gaussian", "Curve in place of the spike function's derivative.", section="BPTT", choices=SURROGATE_NAMES
+        "gaussian",
+        "Curve in place of the spike function's derivative.",
+        section="BPTT",
+        choices=SURROGATE_NAMES,
+        basic=True,
     )
     surrogate_width: float = setting(0.5, "Width of that curve, in units of the potential.", section="BPTT", gt=0)
     alpha: float = setting(
         10.0, "Sharpness: the loss is the cross-entropy of softmax(alpha * rate).", section="BPTT", gt=0
     )
 
-    device: str = setting("cpu", "Torch device, e.g. cpu or cuda.", section="Machine")
+    device: str = setting("cpu", "Torch device, e.g. cpu or cuda.", section="Machine", basic=True)
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from snn_plasticity_gym.config.plugins import PluginSettings
 from snn_plasticity_gym.config.schema import config_class, setting
 
 
 @config_class
-class CeilingConfig:
+class CeilingConfig(PluginSettings):
     """Predict the gradient from local states, with supervision: the ceiling for rules learned by reward."""
 
     env: str = setting("SNNPlastic-Grad-v0", "Environment; only this one has gradients.", section="Run")
@@ -17,6 +18,7 @@ class CeilingConfig:
         section="Run",
         ge=1,
         was=("images",),
+        basic=True,
     )
     eval_episodes: int = setting(
         160,
@@ -25,8 +27,9 @@ class CeilingConfig:
         section="Run",
         ge=1,
         was=("eval_images",),
+        basic=True,
     )
-    num_envs: int = setting(16, "Fresh networks side by side.", unit="networks", section="Run", ge=1)
+    num_envs: int = setting(16, "Fresh networks side by side.", unit="networks", section="Run", ge=1, basic=True)
     episodes_per_network: int = setting(
         4, "Episodes of a network before a new one is grown.", section="Run", ge=1, was=("images_per_network",)
     )
@@ -35,9 +38,10 @@ class CeilingConfig:
         "Rules to measure on the same networks and images, named as in evaluate.py: by the name of a hand-written one, "
         "or by the folder of a training run.",
         section="Run",
+        basic=True,
     )
-    seed: int = setting(0, "Seed of everything.", section="Run", ge=0)
-    learning_rate: float = setting(1e-3, "Learning rate (Adam).", section="Learning", gt=0)
+    seed: int = setting(0, "Seed of everything.", section="Run", ge=0, basic=True)
+    learning_rate: float = setting(1e-3, "Learning rate (Adam).", section="Learning", gt=0, basic=True)
     events_per_episode: int = setting(
         4096, "Events learned from per episode; 0: all.", section="Learning", ge=0, was=("events_per_image",)
     )

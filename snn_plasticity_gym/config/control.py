@@ -25,6 +25,7 @@ class ControlConfig(EnvironmentConfig):
         "CartPole-v1",
         "Gymnasium id of the world: Box observations, Discrete or Box actions; module:Id imports the module first.",
         section="World",
+        basic=True,
     )
     world_kwargs: str = setting(
         "{}",
@@ -50,6 +51,7 @@ class ControlConfig(EnvironmentConfig):
         "How observations become input: one-hot, one-hot-normal, one-hot-measured, gaussian, rate (spikes), "
         "one-hot-current, gaussian-current, value-current (currents), or one that a plugin has registered.",
         section="Encoder",
+        basic=True,
     )
     encoder_kwargs: str = setting(
         '{"period": 10}',
@@ -62,6 +64,7 @@ class ControlConfig(EnvironmentConfig):
         "How motor spikes become an action: winner (the group that spikes most), softmax (drawn by spike counts), "
         "population (signed sums, for Box actions), or one that a plugin has registered.",
         section="Decoder",
+        basic=True,
     )
     decoder_kwargs: str = setting(
         '{"group_size": 20}',
@@ -70,7 +73,11 @@ class ControlConfig(EnvironmentConfig):
         json=True,
     )
     hidden_sizes: tuple[int, ...] = setting(
-        (64,), "Neurons of the hidden layers; none: no layer.", section="Network", ge=1
+        (64,),
+        "Neurons of the hidden layers; none: no layer.",
+        section="Network",
+        ge=1,
+        basic=True,
     )
     recurrent: bool = setting(False, "Hidden layers have plastic synapses among themselves.", section="Network")
     w_init_min: float = setting(0.0, "Smallest initial weight.", section="Network")
@@ -91,7 +98,7 @@ class ControlConfig(EnvironmentConfig):
     v_th: float = setting(1.0, "Threshold.", section="Neurons")
     resistance: float = setting(20.0, "Membrane resistance R.", section="Neurons", gt=0)
     refractory: float = setting(2.0, "Refractory period; 0: off.", unit="ms", section="Neurons", ge=0)
-    eta: float = setting(0.01, "Learning rate: weight change at delta_d = 1.", section="Plasticity", ge=0)
+    eta: float = setting(0.01, "Learning rate: weight change at delta_d = 1.", section="Plasticity", ge=0, basic=True)
     third_factor: str = setting(
         "none",
         "Scalar that an event sees beside spikes and weight. reward: what the world paid last, less its mean; rpe: the "
@@ -99,6 +106,7 @@ class ControlConfig(EnvironmentConfig):
         "opposite for those of the others.",
         section="Third factor",
         choices=WORLD_FACTORS,
+        basic=True,
     )
     rpe_baseline: str = setting(
         "critic",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from snn_plasticity_gym.config.plugins import PluginSettings
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting, setting_fields
 
 TEST_SPLITS = ("validation", "test")
@@ -12,19 +13,21 @@ TESTS_OF_CLASSIFIERS = 4  # where it is not said
 
 
 @config_class
-class EvaluateConfig:
+class EvaluateConfig(PluginSettings):
     """Let fresh networks learn by frozen rules, and test what they have learned on held-out images.
 
     Classifiers (Semi, Grad) answer themselves. Unsupervised networks (Unsup1, Unsup2) do so after their neurons got
     labels, anew for every test; the rule `zero` and classifiers of pixels join every comparison.
     """
 
-    env: str = setting("SNNPlastic-Semi-v0", "Environment to learn in.", section="Run")
+    env: str = setting("SNNPlastic-Semi-v0", "Environment to learn in.", section="Run", basic=True)
     preset: str = setting(
         "",
         "Settings to start from, by name or as a YAML file, e.g. a run's config.yaml; of a training, only those of the "
         "environment count. Other flags win over them.",
         section="Run",
+        basic=True,
+        path=True,
     )
     rules: tuple[str, ...] = setting(
         ("zero",),
@@ -32,8 +35,11 @@ class EvaluateConfig:
         "target-stdp:learning_rate=0.005:bounds=soft, by the folder of a training run, or by distilled:FOLDER, the "
         "formula that the run's report has found for it.",
         section="Run",
+        basic=True,
     )
-    networks: int = setting(3, "Networks for each rule, the same for all.", unit="networks", section="Run", ge=1)
+    networks: int = setting(
+        3, "Networks for each rule, the same for all.", unit="networks", section="Run", ge=1, basic=True
+    )
     train_episodes: int = setting(
         1000,
         "Episodes that each network learns from, an image of the training split each.",
@@ -41,6 +47,7 @@ class EvaluateConfig:
         section="Run",
         ge=0,
         was=("train_images",),
+        basic=True,
     )
     label_images: int = setting(
         1000,
@@ -49,6 +56,7 @@ class EvaluateConfig:
         unit="images",
         section="Run",
         ge=0,
+        basic=True,
     )
     tests: int | None = setting(
         None,
@@ -56,6 +64,7 @@ class EvaluateConfig:
         "Unsup only one when all is learned.",
         section="Run",
         ge=1,
+        basic=True,
     )
     test_episodes: int = setting(
         1000,
@@ -64,13 +73,22 @@ class EvaluateConfig:
         section="Run",
         ge=0,
         was=("test_images",),
+        basic=True,
     )
     test_split: str = setting(
-        "validation", "Where they come from; choose by validation, report test.", section="Run", choices=TEST_SPLITS
+        "validation",
+        "Where they come from; choose by validation, report test.",
+        section="Run",
+        choices=TEST_SPLITS,
+        basic=True,
     )
-    seed: int = setting(0, "Seed of networks, images and input spikes.", section="Run", ge=0)
-    bptt: str = setting("", "Semi, Grad: folder of a run of train_bptt, whose curve is drawn beside.", section="Output")
-    out: str = setting("", "Folder for results, tables and pictures; none is made if empty.", section="Output")
+    seed: int = setting(0, "Seed of networks, images and input spikes.", section="Run", ge=0, basic=True)
+    bptt: str = setting(
+        "", "Semi, Grad: folder of a run of train_bptt, whose curve is drawn beside.", section="Output", path=True
+    )
+    out: str = setting(
+        "", "Folder for results, tables and pictures; none is made if empty.", section="Output", basic=True, path=True
+    )
     json: bool = setting(False, "Print one line of JSON in place of the table.", section="Output")
     threads: int = setting(1, "CPU threads of torch; 0: as many as torch takes.", section="Machine", ge=0)
 

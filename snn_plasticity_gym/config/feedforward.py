@@ -19,7 +19,9 @@ class FeedforwardConfig(ImageConfig):
 
     num_steps: int = 16
     history_length: int = 16
-    hidden_sizes: tuple[int, ...] = setting((256, 128), "Neurons of the hidden layers.", section="Network", ge=1)
+    hidden_sizes: tuple[int, ...] = setting(
+        (256, 128), "Neurons of the hidden layers.", section="Network", ge=1, basic=True
+    )
     w_init: float = setting(
         4.0, "Initial weights are uniform in +-w_init / sqrt(inputs of the layer).", section="Network", gt=0
     )
@@ -30,7 +32,7 @@ class FeedforwardConfig(ImageConfig):
     v_reset: float = setting(0.0, "Potential after a spike.", section="Neurons")
     v_th: float = setting(1.0, "Threshold.", section="Neurons")
     resistance: float = setting(2.0, "Membrane resistance R.", section="Neurons", gt=0)
-    eta: float = setting(0.001, "Learning rate: weight change at delta_d = 1.", section="Plasticity", ge=0)
+    eta: float = setting(0.001, "Learning rate: weight change at delta_d = 1.", section="Plasticity", ge=0, basic=True)
     alpha_softmax: float = setting(
         10.0,
         "Sharpness alpha of softmax(alpha * rate), the network's answer, in Grad's loss and Semi's feedback.",
@@ -69,7 +71,9 @@ class GradConfig(FeedforwardConfig):
         choices=SURROGATE_NAMES,
     )
     surrogate_width: float = setting(1.0, "Width a of the surrogate.", section="Reward", gt=0)
-    penalty: float = setting(0.0, "Weight lambda of dw^2 in the reward -g dw - lambda dw^2.", section="Reward", ge=0)
+    penalty: float = setting(
+        0.0, "Weight lambda of dw^2 in the reward -g dw - lambda dw^2.", section="Reward", ge=0, basic=True
+    )
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""
@@ -94,6 +98,7 @@ class SemiConfig(FeedforwardConfig):
         "hidden neurons through fixed random weights.",
         section="Third factor",
         choices=THIRD_FACTORS,
+        basic=True,
     )
     factor_steps: int = setting(
         0,

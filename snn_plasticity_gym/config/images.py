@@ -15,11 +15,12 @@ ALWAYS_PLASTIC = {"plastic_episodes": 0, "heldout_pool": 0, "heldout_shift": 0} 
 class ImageConfig(EnvironmentConfig):
     """What environments that show images have in common; an episode is one image."""
 
-    dataset: str = setting("auto", HELP, section="Data")
+    dataset: str = setting("auto", HELP, section="Data", basic=True)
     data_dir: str | None = setting(
         None,
         "Folder of the data sets; without it the environment variable SNN_PLASTICITY_DATA, then the user's cache.",
         section="Data",
+        path=True,
     )
     split: str = setting("train", "Part of the data set that lifetimes draw from.", section="Data", choices=SPLITS)
     image_size: int | None = setting(
@@ -37,7 +38,9 @@ class ImageConfig(EnvironmentConfig):
         section="Data",
         ge=0,
     )
-    num_steps: int = setting(100, "Time steps T for which an image is shown.", unit="steps", section="Simulation", ge=1)
+    num_steps: int = setting(
+        100, "Time steps T for which an image is shown.", unit="steps", section="Simulation", ge=1, basic=True
+    )
     max_rate: float = setting(
         0.064,
         "Spike probability of a white pixel in one step (0.064 at 1 ms is 64 Hz).",

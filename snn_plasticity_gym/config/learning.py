@@ -29,6 +29,7 @@ class SearchOptions:
         unit="episodes",
         section="Credit",
         ge=1,
+        basic=True,
     )
     gamma_lifetime: float = setting(1.0, "Discount per episode in that sum.", section="Credit", gt=0, le=1)
     credit_from: int = setting(
@@ -73,6 +74,7 @@ class EventOptions(SearchOptions):
         "what is perturbed is learned.",
         section="Credit",
         choices=EXPLORATIONS,
+        basic=True,
     )
     perturb: str = setting(
         "last",
@@ -140,6 +142,7 @@ class EvolutionOptions(SearchOptions):
         "full, for hundreds.",
         section="Learning",
         choices=COVARIANCES,
+        basic=True,
     )
 
 
@@ -172,7 +175,7 @@ class GradientArguments:
 class ProximalArguments(GradientArguments):
     """Arguments of Stable-Baselines3's PPO, with the defaults of this project."""
 
-    clip_range: float = setting(0.2, "Clipping epsilon of the probability ratio.", section="PPO", gt=0)
+    clip_range: float = setting(0.2, "Clipping epsilon of the probability ratio.", section="PPO", gt=0, basic=True)
     n_epochs: int = setting(4, "Passes over the events of a rollout.", section="PPO", ge=1)
     batch_size: int = setting(512, "Events of a minibatch.", unit="events", section="PPO", ge=1)
     target_kl: float | None = setting(

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from snn_plasticity_gym.config.plugins import import_plugins, plugin_names
 from snn_plasticity_gym.config.schema import (
     ConfigError,
     build_configs,
@@ -74,6 +75,7 @@ def read_preset(
     trainer_type: type,
     environment_types: Mapping[str, type],
     foreign: Sequence[type] = (),
+    plugins: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Read a preset, each setting of which belongs to the trainer or to the environment, and has a value it may take.
 
@@ -84,11 +86,14 @@ def read_preset(
         environment_types: Configuration class of each environment, by id.
         foreign: Configuration classes of other programs: of a file with settings that only they have, all their
             settings are left aside, and only those of the environment count.
+        plugins: Those that are there in place of the preset's.
 
     Raises:
         ConfigError: The file cannot be read, or something in it is wrong; one line that names the file.
     """
     preset = _with_bases(path, trainer_type, *environment_types.values(), *foreign)
+    if not plugins:
+        import_plugins(plugin_names(preset.get("plugin")), named_by=str(path))
     trainer_infos = {info.name: info for info in setting_fields(trainer_type)}
     if "env" in preset:
         check_name(f"environment in {path}:", preset["env"], environment_types)
@@ -96,7 +101,7 @@ def read_preset(
     names = [*trainer_infos, *(info.name for info in setting_fields(environment_types[env_id]))]
     elsewhere = {info.name for other in foreign for info in setting_fields(other)}
     if (elsewhere - set(names)) & preset.keys():  # of another program: its seed and the like are no seed here
-        kept = {"env", *(info.name for info in setting_fields(environment_types[env_id]))}
+        kept = {"env", "plugin", *(info.name for info in setting_fields(environment_types[env_id]))}
         preset = {key: value for key, value in preset.items() if key in kept or key not in elsewhere}
     strays = [key for key in preset if key not in names]
     problems = [_stray(key, names, environment_types, env_id) for key in strays[:1]]

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from snn_plasticity_gym.config.plugins import PluginSettings
 from snn_plasticity_gym.config.schema import config_class, setting
 
 
 @config_class
-class ReportConfig:
+class ReportConfig(PluginSettings):
     """Show what runs have learned: one HTML page with pictures of the learning, of the rule and of its networks."""
 
     runs: tuple[str, ...] = setting(
-        (), "Folders of runs; they may also stand first, without a flag, separated by spaces.", section="Run"
+        (), "Folders of runs; they may also stand first, without a flag, separated by spaces.", section="Run", path=True
     )
     out: str = setting(
-        "", "Folder for report.html and its pictures; if empty that of the run, of several runs report.", section="Run"
+        "",
+        "Folder for report.html and its pictures; if empty that of the run, of several runs report.",
+        section="Run",
+        path=True,
     )
     ceiling: str = setting(
-        "", "Grad: file with what trainers/gradient_ceiling.py has printed for these networks.", section="Run"
+        "",
+        "Grad: file with what trainers/gradient_ceiling.py has printed for these networks.",
+        section="Run",
+        path=True,
     )
     sample_images: int = setting(8, "Images from which real events are drawn.", unit="images", section="Study", ge=1)
     sample_events: int = setting(8000, "Events drawn of each kind of synapses.", unit="events", section="Study", ge=100)

@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from snn_plasticity_gym.config.plugins import import_plugins, plugin_names
 from snn_plasticity_gym.config.schema import ConfigError, current_names, read_yaml, setting_fields, to_dict
 
-CHANGEABLE = ("episodes", "checkpoint_every", "data_dir", "progress", "wandb", "tensorboard", "report", "resume")
+CHANGEABLE = (
+    "episodes",
+    "checkpoint_every",
+    "data_dir",
+    "plugin",
+    "progress",
+    "wandb",
+    "tensorboard",
+    "report",
+    "resume",
+)
 
-ADDED: Mapping[str, Any] = {"nan_policy": "raise"}  # settings that earlier versions did not have, and what they did
+ADDED: Mapping[str, Any] = {
+    "nan_policy": "raise",
+    "plugin": (),
+}  # settings that earlier versions did not have, and what they did
 
 
-def read_run(folder: str | Path, trainer_type: type, environment_types: Mapping[str, type]) -> dict[str, Any]:
-    """Read the settings of a run of this program; there are no environment types if it has no environment.
+def read_run(
+    folder: str | Path, trainer_type: type, environment_types: Mapping[str, type], plugins: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Read the settings of a run of this program, and import its plugins.
+
+    Args:
+        folder: Of the run.
+        trainer_type: Configuration class of the program.
+        environment_types: Those of the environments, by id; none if the program has no environment.
+        plugins: Those that are there in place of the run's, whose files may have moved.
 
     Raises:
         ConfigError: There is no run, or it is one of another program or version.
     """
-    path = Path(folder) / "config.yaml"
+    path = Path(os.path.expanduser(folder)) / "config.yaml"
     if not path.is_file():
         raise ConfigError(f"no run to resume at {folder}; give a run's folder, which has a config.yaml")
     settings = read_yaml(path)
+    if not plugins:
+        import_plugins(plugin_names(settings.get("plugin")), named_by=str(path))
     types = [trainer_type]
     if environment_types:
         env_id = str(settings.get("env"))

@@ -11,6 +11,7 @@ from snn_plasticity_gym.config.learning import (
     ProximalArguments,
     SearchOptions,
 )
+from snn_plasticity_gym.config.plugins import PluginSettings
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 RULE_FORMS = ("network", "formula")
@@ -18,14 +19,19 @@ WANDB_MODES = ("auto", "online", "offline", "disabled")
 
 
 @config_class
-class RunConfig:
+class RunConfig(PluginSettings):
     """What all programs that make a run folder have in common."""
 
     seed: int = setting(
-        -1, "Seed of everything; -1 draws one, prints it and stores it.", section="Run", ge=-1, le=LARGEST_SEED
+        -1,
+        "Seed of everything; -1 draws one, prints it and stores it.",
+        section="Run",
+        ge=-1,
+        le=LARGEST_SEED,
+        basic=True,
     )
-    run_dir: str = setting("runs", "Folder of all runs; a run is run_dir/env/name.", section="Run")
-    run_name: str = setting("", "Name of this run; made from time and seed if empty.", section="Run")
+    run_dir: str = setting("runs", "Folder of all runs; a run is run_dir/env/name.", section="Run", path=True)
+    run_name: str = setting("", "Name of this run; made from time and seed if empty.", section="Run", basic=True)
     checkpoint_every: int = setting(
         200,
         "Episodes between checkpoints, of which the newest three stay; 0: none.",
@@ -39,6 +45,7 @@ class RunConfig:
         "Weights & Biases; auto is online if a key is set up, else offline.",
         section="Logging",
         choices=WANDB_MODES,
+        basic=True,
     )
     wandb_project: str = setting("snn-plasticity-gym", "Project on Weights & Biases.", section="Logging")
     tensorboard: bool = setting(False, "Write TensorBoard's files into the run's folder, too.", section="Logging")
@@ -55,11 +62,13 @@ class RunConfig:
 class TrainingConfig(RunConfig):
     """What trainers on environments have in common."""
 
-    env: str = setting("SNNPlastic-Unsup1-v0", "Environment to train on.", section="Run")
+    env: str = setting("SNNPlastic-Unsup1-v0", "Environment to train on.", section="Run", basic=True)
     preset: str = setting(
         "",
         "Settings to start from, by name or as a YAML file, e.g. a run's config.yaml; other flags win over them.",
         section="Run",
+        basic=True,
+        path=True,
     )
     episodes: int = setting(
         600,
@@ -68,8 +77,9 @@ class TrainingConfig(RunConfig):
         section="Run",
         ge=1,
         was=("images",),
+        basic=True,
     )
-    num_envs: int = setting(8, "Lifetimes simulated side by side.", unit="lifetimes", section="Run", ge=1)
+    num_envs: int = setting(8, "Lifetimes simulated side by side.", unit="lifetimes", section="Run", ge=1, basic=True)
     eval_episodes: int = setting(
         128,
         "Episodes of held-out data shown to fresh networks before and after, without exploration; 0: none.",
@@ -77,6 +87,7 @@ class TrainingConfig(RunConfig):
         section="Run",
         ge=0,
         was=("eval_images",),
+        basic=True,
     )
 
 
@@ -87,8 +98,10 @@ class SearchConfig(TrainingConfig, SearchOptions):
     resume: str = setting(
         "",
         "Folder of a run to go on with, as if it had never stopped; its settings hold, of which only episodes (more), "
-        "checkpoint_every, data_dir, progress, wandb, tensorboard and report may change.",
+        "checkpoint_every, data_dir, plugin, progress, wandb, tensorboard and report may change.",
         section="Run",
+        basic=True,
+        path=True,
     )
     episodes_per_update: int = setting(
         1,
@@ -97,6 +110,7 @@ class SearchConfig(TrainingConfig, SearchOptions):
         section="Learning",
         ge=1,
         was=("images_per_update",),
+        basic=True,
     )
     head_sizes: tuple[int, ...] = setting(
         (128, 128), "Neurons of the hidden layers of each policy head and of the critic.", section="Policy", ge=1
@@ -121,18 +135,21 @@ class SearchConfig(TrainingConfig, SearchOptions):
         "Policy to start from: a run's folder, or a Stable-Baselines3 zip that you trust. The front and what heads "
         "or formulas have in common is taken over.",
         section="Policy",
+        path=True,
     )
     init_rule: str = setting(
         "",
         "Hand-written rule to start from, e.g. stdp:learning_rate=0.1:alpha=0.3 as in evaluate.py: before the first "
         "update the heads learn to answer as it does, best where event_kinds is feature.",
         section="Policy",
+        basic=True,
     )
     sigma: float = setting(
         0.1,
         "Standard deviation sigma_policy of the weight changes around their mean, or of perturbed rules.",
         section="Learning",
         gt=0,
+        basic=True,
     )
 
     def check(self) -> None:
@@ -163,7 +180,7 @@ class LearnerConfig(SearchConfig, EventOptions, GradientArguments):
         gt=0,
     )
     learning_rate: float = setting(
-        3e-4, "Learning rate alpha_actor of front and heads (Adam).", section="Learning", gt=0
+        3e-4, "Learning rate alpha_actor of front and heads (Adam).", section="Learning", gt=0, basic=True
     )
     critic_learning_rate: float = setting(
         1e-3, "Learning rate alpha_critic of the critic (Adam).", section="Learning", gt=0

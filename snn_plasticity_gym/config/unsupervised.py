@@ -21,7 +21,9 @@ class UnsupervisedConfig(ImageConfig):
     uniform ones the neurons are so alike that bright images make hundreds of them fire in one step.
     """
 
-    n_exc: int = setting(400, "Excitatory neurons N_E; there are as many inhibitory ones.", section="Network", ge=1)
+    n_exc: int = setting(
+        400, "Excitatory neurons N_E; there are as many inhibitory ones.", section="Network", ge=1, basic=True
+    )
     gain_input_exc: float = setting(0.8, "Current of an input spike at weight 1.", section="Network", gt=0)
     gain_exc_inh: float = setting(22.5, "Current from an E neuron to its I neuron.", section="Network", ge=0)
     gain_inh_exc: float = setting(20.0, "Current of an I spike at weight -1.", section="Network", ge=0)
@@ -83,7 +85,7 @@ class UnsupervisedConfig(ImageConfig):
     inh_refractory: float = setting(0.0, "Refractory period; 0: off.", unit="ms", section="I neurons", ge=0)
 
     eta_exc: float = setting(
-        0.01, "Learning rate of input -> E: weight change at delta_d = 1.", section="Plasticity", ge=0
+        0.01, "Learning rate of input -> E: weight change at delta_d = 1.", section="Plasticity", ge=0, basic=True
     )
     eta_inh: float = setting(0.01, "Learning rate of I -> E: weight change at delta_d = 1.", section="Plasticity", ge=0)
     alpha_unsup: float = setting(1.0, "Factor on both learning rates.", section="Plasticity", ge=0)
@@ -94,6 +96,7 @@ class UnsupervisedConfig(ImageConfig):
         "less their entropy given the image, which an image_pool of few images that repeat makes known.",
         section="Reward",
         choices=REWARD_FORMS,
+        basic=True,
     )
     credit: str = setting(
         "global",

@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 _BOUNDS = {"ge": "greater than or equal to", "gt": "greater than", "le": "less than or equal to", "lt": "less than"}
+_PLURALS = {int: "integers", float: "numbers", str: "texts"}
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 _NONE_TEXTS = ("", "None", "none", "null")  # how a shell, a W&B sweep and YAML write "nothing"
 
@@ -133,7 +134,7 @@ def _describe(info: SettingInfo, given: Any, errors: ValidationError) -> str:
     else:
         allowed = error["msg"].removeprefix("Input should be ")
         if error["type"] == "tuple_type":
-            allowed = f"a list of {'integers' if get_args(info.kind)[0] is int else 'numbers'}"
+            allowed = f"a list of {_PLURALS[get_args(info.kind)[0]]}"
         allowed += f", {info.range}" if info.range and not place else ""
     none = " or None" if info.optional else ""
     value = error["input"] if place else given

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.config.environments import ENVIRONMENTS, EnvironmentConfig
+from snn_plasticity_gym.config.plugins import import_plugins, plugin_names
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, current_names, setting_fields
 from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.runs.folder import RunFolder
@@ -25,7 +26,7 @@ Array = NDArray[np.float64]
 
 OF_A_RUN = {
     *("seed", "run_dir", "run_name", "preset", "resume", "progress", "checkpoint_every"),
-    *("wandb", "wandb_project", "tensorboard", "report", "threads", "data_dir"),
+    *("plugin", "wandb", "wandb_project", "tensorboard", "report", "threads", "data_dir"),
 }
 """Settings in which runs may differ and still be repetitions of one training."""
 EPISODES = "time/episodes"
@@ -119,6 +120,7 @@ def _read(folder: Path, label: str) -> Run:
         raise ConfigError(f"{folder} is damaged: {reason}") from error
     if not isinstance(config, dict) or not isinstance(manifest, dict):
         raise ConfigError(f"{folder} is damaged: config.yaml and manifest.json must hold settings by name")
+    import_plugins(plugin_names(config.get("plugin")), named_by=str(files.config_yaml))
     config = current_names(config, _settings(config), f"{files.config_yaml}: ")
     names = [name for name in (rows[0] if rows else {}) if name is not None]
     metrics = {name: np.array([_number(row.get(name)) for row in rows]) for name in names}

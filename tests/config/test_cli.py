@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snn_plasticity_gym.config.cli import parse_configs
+from snn_plasticity_gym.config.environments import ENVIRONMENTS as REAL
+from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.schema import config_class, setting, setting_fields, to_dict
+from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
 
 UNSUP, GRAD = "SNNPlastic-Unsup1-v0", "SNNPlastic-Grad-v0"
 
@@ -206,6 +209,70 @@ def test_help_shows_the_flags_of_the_chosen_environment(capsys):
     text = help_text(capsys, "--help", "--env", GRAD)
     assert "--layer_scale" in text and "--v_rest" not in text
     assert "(default: 16 steps; >= 1)" in text
+
+
+@config_class
+class Large:
+    """Has more settings than anybody reads."""
+
+    env: str = setting(UNSUP, "Environment.", section="Run", basic=True)
+    rate: float = setting(0.5, "Rate, 50% of all.", section="Learning", basic=True)
+    hidden: float = setting(0.5, "Seldom asked for, in 5% of runs.", section="Learning")
+    buried: bool = setting(False, "Never asked for.", section="Depths")
+    __annotations__ |= {f"more_{number}": "int" for number in range(20)}
+    locals().update({f"more_{number}": setting(number, "One more.", section="Depths") for number in range(20)})
+
+
+def help_of_large(capsys, *argv: str) -> str:
+    with pytest.raises(SystemExit) as caught:
+        parse_configs(Large, ENVIRONMENTS, argv, prog="train")
+    assert caught.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["-h"], ["--rate=0.1", "--help"]])
+def test_help_shows_the_settings_that_matter_and_says_how_to_see_the_rest(capsys, argv):
+    text = help_of_large(capsys, *argv)
+    assert "--rate FLOAT" in text and "Rate, 50% of all." in text and "\nLearning:" in text
+    assert "--hidden" not in text and "--num_steps" not in text and "Depths:" not in text
+    assert text.splitlines()[-1] == "These are 2 of 28 settings; --help all shows the rest, too."
+
+
+@pytest.mark.parametrize("argv", [["--help", "all"], ["--help=all"], ["-h", "all"]])
+def test_help_all_shows_every_setting(capsys, argv):
+    text = help_of_large(capsys, *argv)
+    for info in [*setting_fields(Large), *setting_fields(Unsup)]:
+        assert f"--{info.name} " in text
+    assert "in 5% of runs. (default: 0.5)" in text and "\nDepths:" in text and "--help all shows" not in text
+
+
+def test_help_takes_nothing_else(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse_configs(Large, ENVIRONMENTS, ["--help", "some"], prog="train")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "train: error: --help takes nothing or all, got 'some'\n"
+
+
+PROGRAMS = [(kind, env_id) for kind in (A2CConfig, PPOConfig, ESConfig, EvaluateConfig) for env_id in REAL]
+
+
+@pytest.mark.parametrize(("kind", "env_id"), PROGRAMS, ids=[f"{kind.__name__}-{name}" for kind, name in PROGRAMS])
+def test_every_program_shows_about_twenty_settings(capsys, kind, env_id):
+    with pytest.raises(SystemExit):
+        parse_configs(kind, REAL, ["--help", f"--env={env_id}"], prog="train")
+    text = capsys.readouterr().out
+    assert 16 <= sum(line.startswith("  --") for line in text.splitlines()) <= 27
+    assert "--env " in text and "--preset " in text and "--plugin " in text
+    assert text.splitlines()[-1].endswith("--help all shows the rest, too.")
+
+
+def test_help_is_quick(tmp_path):
+    """No torch, no Stable-Baselines3: a person waits for it."""
+    command = [sys.executable, "-X", "importtime", "-m", "snn_plasticity_gym.trainers.train_a2c", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "snn_plasticity_gym.config.parser" in imported
+    assert not {"torch", "stable_baselines3", "matplotlib", "wandb", "numba"} & imported
 
 
 def test_shared_names_are_a_programming_error():

@@ -1,0 +1,128 @@
+"""The parser of a program's flags: its help, short or whole, and how it ends with a mistake in one line."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from snn_plasticity_gym.config.launch import let_first_speak
+from snn_plasticity_gym.config.presets import purpose, shipped_files
+from snn_plasticity_gym.config.resuming import refuse_changes
+from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, build_configs, setting_fields
+
+FEW = 20  # settings that are shown without being asked for, even if none is marked
+EVERYTHING = "all"  # what --help takes
+FIRST = ("env", "preset")  # of a program's help
+REPEATED = "plugin"  # a flag that may be given several times
+_METAVARS = {int: "INT", float: "FLOAT", str: "TEXT"}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that answers a mistake in one line: the list of all flags would bury it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {let_first_speak()}{message}\n")
+
+    def build(self, values: Mapping[str, Any], *types: type) -> tuple[Any, ...]:
+        """Build the configurations, or end the program with what is wrong with the values."""
+        try:
+            return build_configs(values, *types)
+        except ConfigError as error:
+            self.error(str(error))
+
+    def refuse_changes(self, before: Sequence[Any], after: Sequence[Any], longer: bool = True) -> None:
+        """End the program if settings contradict those of the run that goes on."""
+        try:
+            refuse_changes(before, after, longer)
+        except ConfigError as error:
+            self.error(str(error))
+
+
+class _Help(argparse.Action):
+    """Shows the settings that matter, or all of them, and ends the program."""
+
+    whole: Mapping[argparse.Action, str]  # help of the settings that are not always shown
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None) -> None:
+        if values not in (None, EVERYTHING):
+            parser.error(f"--help takes nothing or {EVERYTHING}, got {values!r}")
+        if values == EVERYTHING:
+            parser.epilog = None
+            for action, text in self.whole.items():
+                action.help = text
+        parser.print_help()
+        parser.exit()
+
+
+def flag_parser(infos: Sequence[SettingInfo], prog: str | None, description: str) -> Parser:
+    """Make a parser with a flag for every setting, in sections; what it reads stays text.
+
+    Args:
+        infos: The settings.
+        prog: Name of the program in help and errors.
+        description: What its help begins with.
+    """
+    infos = sorted(infos, key=lambda info: info.name not in FIRST)
+    formatter = functools.partial(argparse.RawDescriptionHelpFormatter, width=100, max_help_position=32)
+    parser = Parser(
+        prog=prog, usage="%(prog)s [--flag=value ...]", description=description, formatter_class=formatter,
+        allow_abbrev=False, argument_default=argparse.SUPPRESS, add_help=False,
+    )  # fmt: skip
+    groups = {
+        section: parser.add_argument_group(section or "General") for section in dict.fromkeys(i.section for i in infos)
+    }
+    show = next(iter(groups.values())).add_argument(
+        "--help", "-h", action=_Help, nargs="?", metavar=EVERYTHING, help=f"show this text, or {EVERYTHING} settings"
+    )
+    whole: dict[argparse.Action, str] = {}
+    for info in infos:
+        on: dict[str, Any] = {"nargs": "?", "const": "True"} if is_bool(info) else {}
+        on |= {"action": "append"} if info.name == REPEATED else {}
+        told = info.described.replace("%", "%%")  # argparse reads % as a placeholder
+        hidden = not info.basic and len(infos) > FEW
+        # a value stays text here, so that `values` alone decides what is a number or a truth
+        action = groups[info.section].add_argument(
+            f"--{info.name}", metavar=_metavar(info), help=argparse.SUPPRESS if hidden else told, **on
+        )
+        if hidden:
+            whole[action] = told
+    assert isinstance(show, _Help)
+    show.whole = whole
+    if whole:
+        shown = len(infos) - len(whole)
+        parser.epilog = f"These are {shown} of {len(infos)} settings; --help {EVERYTHING} shows the rest, too."
+    return parser
+
+
+def is_bool(info: SettingInfo | None) -> bool:
+    """Whether a setting is a switch."""
+    return info is not None and info.kind is bool
+
+
+def first_line(config_type: type) -> str:
+    """The summary of a configuration class."""
+    return (inspect.getdoc(config_type) or "").partition("\n")[0]
+
+
+def describe(trainer_type: type, environment_types: Mapping[str, type], env_id: str) -> str:
+    """What the help of a program with environments begins with: what it does, on which of them, from which presets."""
+    width = max(len(name) for name in environment_types)
+    lines = [f"  {name:<{width}}  {first_line(config)}".rstrip() for name, config in environment_types.items()]
+    head = [first_line(trainer_type), "", "environments (choose with --env):", *lines, ""]
+    if "preset" in {info.name for info in setting_fields(trainer_type)}:
+        lines = [f"  {path.stem:<{width}}  {purpose(path)}" for path in shipped_files("preset")]
+        head += ["presets, whose values become the defaults (choose with --preset):", *lines, ""]
+    tail = [
+        f"Flags are shown for {env_id}; other environments have their own: --env ID --help.",
+        "Dashes and underscores are the same; --no-NAME turns NAME off.",
+    ]
+    return "\n".join([*head, *tail])
+
+
+def _metavar(info: SettingInfo) -> str:
+    if info.kind is bool:
+        return "BOOL"
+    return _METAVARS.get(info.kind, "A,B,...") if not info.choices else "NAME"
