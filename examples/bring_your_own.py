@@ -48,7 +48,7 @@ def excitability(neurons: spg.NeuronView) -> torch.Tensor:
 
 @spg.config_class
 class FairShare:
-    """A synapse follows the third factor of its neuron: it grows where the neuron is to win more often, and else shrinks."""
+    """A synapse follows the third factor of its neuron: it grows where the neuron shall win more often, or shrinks."""
 
     rate: float = spg.setting(0.5, "Weight change per unit of the third factor, in units of eta.", section="Rule", gt=0)
 
