@@ -43,21 +43,47 @@ class Earnings:
         self._terms: dict[str, Tensor] = {}  # (B,) each
         self._info: dict[str, Tensor] = {}  # (B, ...) each
         self._payments: dict[int, Tensor] = {}  # (B,) by the number of time steps done
+        # The first outcome of an episode, if it was of all lifetimes at the same step; most often it is the only one.
+        self._first: tuple[Outcome, int] | None = None
+        self._untouched = True  # all sums are 0
         self._event_rewards: dict[tuple[int, ...], list[Tensor]] = {}  # by the lifetimes of an outcome
 
     def begin(self, rows: Sequence[int], index: Tensor) -> None:
         """Begin an episode in the lifetimes `rows`, `index` as a tensor."""
+        if len(rows) == len(self._reward):
+            self._first = None
+            if self._untouched:
+                return
+        self._sum_up()
         self._reward[index] = 0.0
         for values in [*self._terms.values(), *self._payments.values()]:
             values[index] = 0.0
         if len(rows) == len(self._reward):
             self._payments = {}
             self._event_rewards = {}
+            self._untouched = True
         for row in rows:
             self._event_rewards.pop((row,), None)
 
     def add(self, outcome: Outcome, steps: NDArray[np.int64]) -> None:
         """Add what a step was worth to lifetimes that have done so many steps (B,)."""
+        if self._first is None and self._untouched and len(outcome.rows) == len(steps):
+            step = int(steps[0])
+            if (steps == step).all():
+                self._first = outcome, step
+                return
+        self._sum_up()
+        self._sum(outcome, steps)
+
+    def _sum_up(self) -> None:
+        """Add the first outcome to the sums, since it is not the only one."""
+        if self._first is not None:
+            outcome, step = self._first
+            self._first = None
+            self._sum(outcome, np.full(len(self._reward), step))
+
+    def _sum(self, outcome: Outcome, steps: NDArray[np.int64]) -> None:
+        self._untouched = False
         rows = outcome.rows
         self._reward[rows] += outcome.reward
         self._truncated[rows] = outcome.truncated & ~outcome.terminated
@@ -80,6 +106,18 @@ class Earnings:
 
     def of(self, rows: Sequence[int], index: Tensor) -> Earned:
         """Return what the lifetimes `rows` have earned, `index` as a tensor."""
+        if self._first is not None and len(rows) == len(self._reward):
+            outcome, step = self._first
+            return Earned(
+                reward=outcome.reward,
+                truncated=outcome.truncated & ~outcome.terminated,
+                terms=dict(outcome.terms),
+                info=dict(outcome.info),
+                payments=outcome.reward.unsqueeze(1),
+                payment_steps=torch.tensor([step], device=self._device),
+                event_rewards=outcome.event_rewards,
+            )
+        self._sum_up()
         steps = sorted(self._payments)
         payments = [self._payments[step][index] for step in steps]
         own: list[Tensor] | None = None

@@ -24,7 +24,7 @@ from snn_plasticity_gym.plasticity.event_log import WrittenEvents
 from snn_plasticity_gym.plasticity.events import EventFinder, SynapseEvents, head_names, per_event
 from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
 from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
-from snn_plasticity_gym.plasticity.weight_changes import WeightChanges, learning_pace, weight_statistics
+from snn_plasticity_gym.plasticity.weight_changes import WeightChanges, learning_pace
 from snn_plasticity_gym.plasticity.weight_updates import WeightWriter
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.tasks.base import WEIGHTS, Outcome, Seed, Task
@@ -76,10 +76,12 @@ class Engine:
         self._eligibility: Eligibility | None = None
         if config.modulation != "none":
             self._eligibility = Eligibility(self.network, task.window, config.dt, config.tau_eligibility)
+        self._heeds_rewards = self._eligibility is not None or "reward" in self.scalars.names
         self.changes = WeightChanges(self.heads, device)
         self._write = WeightWriter(self.network, plastic, self._eligibility, self.changes)
         self._earnings = Earnings(num_lifetimes, device)
         self.steps = np.zeros(num_lifetimes, dtype=np.int64)  # time steps of the episode done so far
+        self._now = 0  # steps done by the lifetimes that were advanced last
         self.ended = np.zeros(num_lifetimes, dtype=np.bool_)  # whether the episode has come to its end
         self.ages = np.zeros(num_lifetimes, dtype=np.int64)  # episodes that this lifetime has gone through
         self.last_episodes: list[LastEpisode | None] = [None] * num_lifetimes  # of this lifetime; None: none so far
@@ -199,7 +201,10 @@ class Engine:
         """Put everything that does not outlive an episode to where it stands before the first step."""
         if self.task.open_loop:
             for name, spikes in self.task.whole_input(index).items():
-                self.raster[name][index] = spikes
+                if len(rows) == self.num_lifetimes:
+                    self.raster[name].copy_(spikes)
+                else:
+                    self.raster[name][index] = spikes
         self.network.rest(index)
         for windows in self._windows.values():
             windows[index] = 0
@@ -248,6 +253,7 @@ class Engine:
                 windows[name] = push(whole[index], activity.spikes[name], self.config.history_length)
                 whole[index] = windows[name]
         self.steps[slice(None) if rows is None else rows] += 1
+        self._now = int(self.steps[0] if rows is None else self.steps[rows[0]])
         events = self._find_events(self._of_plastic(activity, rows), windows, where)
         for phase in events.phases():
             self.num_events[some] += phase.lengths
@@ -290,7 +296,8 @@ class Engine:
         if self.config.eta_decay:
             of_lifetimes = learning_pace(self.ages, self.config.eta_decay).to(delta_d)  # (B,)
             pace = per_event(of_lifetimes, events.lengths) if row is None else of_lifetimes[row]  # (E,) or ()
-        step = int(self.steps.max() if row is None else self.steps[row]) - 1  # those whose episode is over have none
+        # Of all lifetimes, those whose episode is over have no events, and the others have done the same steps.
+        step = (self._now if row is None else int(self.steps[row])) - 1
         try:
             change = self._write(events, delta_d, step, pace)
         except NotFiniteError:
@@ -317,21 +324,21 @@ class Engine:
             return None
         check_outcome(outcome, self.task)
         which = outcome.rows
-        surprise = self._surprise(which, outcome.reward)  # (R,)
-        self.scalars.pay(which, surprise)
         self._earnings.add(outcome, self.steps)
         self.ended[which.tolist()] = (outcome.terminated | outcome.truncated).tolist()
-        if self._eligibility is not None:
-            self._release(outcome, surprise)
+        if self._heeds_rewards:
+            surprise = self._surprise(which, outcome.reward)  # (R,)
+            self.scalars.pay(which, surprise)
+            if self._eligibility is not None:
+                self._release(self._eligibility, outcome, surprise)
         return outcome
 
-    def _release(self, outcome: Outcome, surprise: Tensor) -> None:
+    def _release(self, eligibility: Eligibility, outcome: Outcome, surprise: Tensor) -> None:
         """Turn what was held back into weight changes."""
-        assert self._eligibility is not None
         modulator: Tensor | dict[str, Tensor] = surprise
         if self.config.modulation == "factor":
             modulator = {name: factor[outcome.rows] for name, factor in self.task.factors().items()}
-        for head, moved in self._eligibility.release(outcome.rows, modulator):
+        for head, moved in eligibility.release(outcome.rows, modulator):
             self.changes.add(torch.full_like(moved, head, dtype=torch.int64), moved)
 
     def run_episode(self, rule: Rule) -> bool:
@@ -390,7 +397,3 @@ class Engine:
     def plastic_weights(self, row: int) -> dict[str, Tensor]:
         """Return the weights of one lifetime's plastic projections, (n_pre, n_post) each."""
         return {p.name: self.network.weights_of(p.name)[row] for p in self._find_events.projections}
-
-    def weight_statistics(self) -> dict[str, float]:
-        """Return mean, spread and saturation of every plastic projection; see `weight_changes.weight_statistics`."""
-        return weight_statistics(self.network, self._find_events.projections)

@@ -140,10 +140,15 @@ class EventInterface:
             queues[row] = events
             self._answered[row] = 0
 
+    def _running(self) -> list[int] | None:
+        """Return the lifetimes whose episode goes on; None: all."""
+        ended = self.engine.ended
+        return np.flatnonzero(~ended).tolist() if ended.any() else None
+
     def _move_on_together(self) -> SynapseEvents | None:
         """Advance all lifetimes whose episode goes on by one time step; return their events, None if there are none."""
-        running = np.flatnonzero(~self.engine.ended).tolist()
-        if len(running) == len(self._everyone):
+        running = self._running()
+        if running is None:
             return self.engine.advance()
         if not running:
             return None
@@ -188,8 +193,7 @@ class EventInterface:
         self.engine.write(events, delta_d)
         self._pending, self._queues = self.engine.after(events), None
         if self._pending is None:
-            running = np.flatnonzero(~self.engine.ended).tolist()
-            self.engine.settle(None if len(running) == len(self._everyone) else running)
+            self.engine.settle(self._running())
             self._pending = self._move_on_together()
 
     def finish(self) -> EpisodeResult:

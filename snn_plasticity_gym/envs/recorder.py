@@ -72,16 +72,21 @@ class Recorder:
     def spikes(self, index: Tensor) -> dict[str, Tensor]:
         """Return the number of spikes of each population in the episode, int64 (R,) each."""
         if self._whole:
-            return {name: total_spikes(raster[index]) for name, raster in self.record.raster.items()}
+            return {name: total_spikes(self._of(raster, index)) for name, raster in self.record.raster.items()}
         return {name: counts[index].sum(dim=1) for name, counts in self._counts.items()}
 
     def rates(self, index: Tensor, steps: Tensor) -> Tensor:
         """Return the spikes per step of the answering population, (R, N), over so many steps (R,)."""
         if self._whole:
-            counts = count_spikes(self.record.raster[self._readout][index]).counts
+            counts = count_spikes(self._of(self.record.raster[self._readout], index)).counts
         else:
             counts = self._counts[self._readout][index]
         return counts / steps.unsqueeze(1)
+
+    @staticmethod
+    def _of(raster: Tensor, index: Tensor) -> Tensor:
+        """Return the rasters of some lifetimes, ascending; nothing is copied for all of them."""
+        return raster if len(index) == len(raster) else raster[index]
 
     def last(self, population: str, row: int, steps: int) -> NDArray[np.bool_]:
         """Return the last min(W, steps) time steps of a lifetime that has done `steps`, oldest first: (W', N)."""

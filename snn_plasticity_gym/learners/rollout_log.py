@@ -10,6 +10,7 @@ from stable_baselines3.common.logger import Logger
 from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.plasticity.weight_changes import weight_statistics
 from snn_plasticity_gym.utils.distributed import World
 
 
@@ -45,7 +46,7 @@ def record_rollout(
     for name in results[0].spikes:
         spikes = torch.cat([result.spikes[name] for result in results]).float()
         record(f"rollout/spikes_{name}", spikes.mean().item())
-    for name, value in face.engine.weight_statistics().items():
+    for name, value in weight_statistics(face.engine.network).items():
         record(f"weights/{name}", value)
     for name, value in face.engine.changes.take().items():
         record(f"delta_w/{name}", value)

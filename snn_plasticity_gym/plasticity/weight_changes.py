@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snn_plasticity_gym.networks.network import Network, Projection
+from snn_plasticity_gym.networks.network import Network
 
 
 def learning_pace(ages: NDArray[np.int64], eta_decay: float) -> Tensor:
@@ -66,11 +66,12 @@ class WeightChanges:
         return statistics
 
 
-def weight_statistics(network: Network, projections: Iterable[Projection]) -> dict[str, float]:
+def weight_statistics(network: Network) -> dict[str, float]:
     """Return mean, spread (standard deviation) and saturation (share at a clip) of every plastic projection."""
     statistics = {}
-    for projection in projections:
-        assert projection.plasticity is not None
+    for projection in network.projections:
+        if projection.plasticity is None:
+            continue
         weights = network.weights_of(projection.name)  # (B, n_pre, n_post)
         if not projection.autapses:  # self-connections do not exist
             there = ~torch.eye(*weights.shape[1:], dtype=torch.bool, device=weights.device)
