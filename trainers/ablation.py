@@ -13,7 +13,6 @@ import itertools
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -22,6 +21,7 @@ from snn_plasticity_gym.config.environments import ENVIRONMENTS, UnsupervisedCon
 from snn_plasticity_gym.config.evaluate import UNSUPERVISED, AblationConfig
 from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.trainers.program import run_program
+from snn_plasticity_gym.utils.files import make_output
 
 GRID: MappingProxyType[str, dict[str, dict[str, Any]]] = MappingProxyType(
     {
@@ -45,12 +45,12 @@ def ablate(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Go through the grid as the flags say; print a line for each combination and return them all."""
     environments = {name: ENVIRONMENTS[name] for name in UNSUPERVISED}
     config, env_config = parse_configs(AblationConfig, environments, argv, foreign=TRAINERS)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    folder = make_output(config.out, ("ablation.csv",)) if config.out else None
     names = [*GRID, "rule", *(title for column in COLUMNS for title in (column, f"{column}_sd")), "cpu_seconds"]
     file = None
-    if config.out:
-        Path(config.out).mkdir(parents=True, exist_ok=True)
-        file = (Path(config.out) / "ablation.csv").open("w", newline="", encoding="utf-8")
+    if folder is not None:
+        file = (folder / "ablation.csv").open("w", newline="", encoding="utf-8")
     writers = [csv.DictWriter(place, names) for place in (sys.stdout, file) if place is not None]
     for writer in writers:
         writer.writeheader()

@@ -28,7 +28,9 @@ from snn_plasticity_gym.rules.registry import RULES, read_rule
 from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.trainers.watching import ScreenWatcher
 from snn_plasticity_gym.utils.distributed import World
+from snn_plasticity_gym.utils.files import make_output
 
+RESULTS = ("results.*", "learning_curves.*", "comparison.png", "receptive_fields_*.png")  # files of an evaluation
 DISTILLED = "distilled:"  # before a run's folder: the formula of its report in the place of its policy
 
 
@@ -48,6 +50,7 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig, world:
         torch.set_num_threads(config.threads)
     rules = rules_of(config.rules, config.env, env_config, config.seed)
     beside = {"BPTT": bptt_curve(config.bptt)} if config.bptt else {}
+    folder = output_folder(config, world)
     labels = legend(config.rules)
     results: dict[str, Any] = {}
     curves: dict[str, Curve] = {}
@@ -82,15 +85,24 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig, world:
         return {}
     if config.json:
         print(json.dumps({"env": config.env, "networks": config.networks, "rules": results}))
-    if config.out:
-        folder = Path(config.out)
-        folder.mkdir(parents=True, exist_ok=True)
+    if folder is not None:
         classes = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size).classes
         record = {"settings": {**to_dict(config), **to_dict(env_config)}, "classes": list(classes), "rules": results}
         (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         write_curves(curves, config.seed, folder, len(classes), beside)
         print(f"results in {folder}", file=sys.stderr)
     return results
+
+
+def output_folder(config: EvaluateConfig, world: World) -> Path | None:
+    """Make the folder of an evaluation's results before it begins; None: nobody wants one, or another process writes.
+
+    Raises:
+        ConfigError: It cannot be made, or holds the results of another evaluation.
+    """
+    if not config.out or world.rank > 0:
+        return None
+    return make_output(config.out, RESULTS)
 
 
 def write_curves(

@@ -15,6 +15,7 @@ from stable_baselines3.common.logger import Image, Logger
 
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.report import ReportConfig
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.evaluation.event_sample import sample_events
 from snn_plasticity_gym.evaluation.explain import NETWORKS, distilled, explain
 from snn_plasticity_gym.evaluation.network_life import live_through
@@ -23,13 +24,14 @@ from snn_plasticity_gym.policies.saved import load_learned
 from snn_plasticity_gym.report.curves import learning_curves
 from snn_plasticity_gym.report.gradient_section import gradient_section, is_bptt, is_gradient, read_ceiling
 from snn_plasticity_gym.report.network_section import network_section
-from snn_plasticity_gym.report.page import Section, picture_file, write_report
+from snn_plasticity_gym.report.page import PICTURES, Section, picture_file, write_report
 from snn_plasticity_gym.report.rule_section import explanation_section, formula_section, kernel_section
 from snn_plasticity_gym.report.runs import Run, differing, flat, group_runs, outcome_rows, read_runs
 from snn_plasticity_gym.report.side_section import Study, side_sections
 from snn_plasticity_gym.rules.constant import ZeroRule
 from snn_plasticity_gym.runs.tables import Table
 from snn_plasticity_gym.trainers.evaluation_session import DISTILLED, learning_rate
+from snn_plasticity_gym.utils.files import make_output
 
 LIVES = 16  # networks over whose lives rewards are averaged where plasticity ends
 
@@ -49,7 +51,12 @@ def run_report(config: ReportConfig) -> Path:
     if config.threads:
         torch.set_num_threads(config.threads)
     runs = read_runs(config.runs)
-    folder = Path(config.out or (config.runs[0] if len(runs) == 1 else "report"))
+    folder = make_output(config.out or (config.runs[0] if len(runs) == 1 else "report"))
+    page = folder / "report.html"
+    if page.exists() and folder.resolve() not in [run.path.resolve() for run in runs]:
+        print(f"replacing {page}", file=sys.stderr)
+    elif not page.exists() and any((folder / PICTURES).glob("*.png")):
+        raise ConfigError(f"{folder / PICTURES} holds pictures of something else; choose another folder for out")
     title = runs[0].label if len(runs) == 1 else f"{len(runs)} runs: {', '.join(run.label for run in runs)}"
     page = write_report(folder, title, list(sections(runs, config)))
     print(f"report {page}", file=sys.stderr)

@@ -84,18 +84,12 @@ def _run(
     start = None if saved else read_start(config, env_config)
     env = make_sb3_env(config.env, num_own, **to_dict(env_config))
     model = algorithm("PlasticityPolicy", env, seed=seed, **_arguments(algorithm, config, env_config))
-    told = {} if start is None else begin(start, model.policy, world, config.env, env_config, seed)
-    if world.rank:
-        return _assist(world, model, config, saved)
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed, "resume": ""}
     task = plasticity_env(env).engine.task
-    if config.resume:
-        run = RunFolder.reopen(config.resume, settings)
-    else:
-        source = task.manifest()
-        run = RunFolder.create(
-            config.env, settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=source
-        )
+    run = None if world.rank else _open(config, settings, seed, task.manifest())
+    told = {} if start is None else begin(start, model.policy, world, config.env, env_config, seed)
+    if run is None:
+        return _assist(world, model, config, saved)
     world.broadcast(run.path)
     metrics = MetricsCSV(run.metrics_csv, saved["rows"] if saved else 0)
     writer = start_wandb(config.wandb, run, settings, config.wandb_project, resumed=bool(config.resume))
@@ -155,6 +149,13 @@ def _run(
             print(f"{head}: {format_formula(terms)}")
     print(_outcome(before, after, time.perf_counter() - began, run, page))
     return run.path
+
+
+def _open(config: SearchConfig, settings: dict[str, Any], seed: int, dataset: dict[str, Any]) -> RunFolder:
+    """Return the folder of the run, a new one if none goes on."""
+    if config.resume:
+        return RunFolder.reopen(config.resume, settings)
+    return RunFolder.create(config.env, settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=dataset)
 
 
 def _assist(world: World, model: EventLearner, config: SearchConfig, saved: dict[str, Any] | None) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import difflib
 import itertools
 import math
 import secrets
@@ -22,7 +23,8 @@ from typing import Any
 from snn_plasticity_gym.config.presets import shipped_file
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.trainers.program import run_program
-from snn_plasticity_gym.trainers.sweep_space import expand, grid, random_search, read_sweep
+from snn_plasticity_gym.trainers.sweep_space import check_metric, expand, find_program, grid, random_search, read_sweep
+from snn_plasticity_gym.utils.files import make_unique_folder
 
 PATIENCE = 30  # seconds that a run has for saving what it learned, after Ctrl-C
 
@@ -49,7 +51,7 @@ def run_one(command: Sequence[str], folder: Path, name: str, metric: str) -> dic
     else:
         value = _last_value(folder, name, metric)
         error = "" if value is not None else f"metrics.csv has no value of {metric}"
-    status = "failed" if error else "finished"
+    status = "failed" if process.returncode else "finished"
     return {"status": status, metric: value, "seconds": round(time.perf_counter() - began, 1), "error": error}
 
 
@@ -59,6 +61,16 @@ def _last_value(folder: Path, name: str, metric: str) -> float | None:
             cells = [row[metric] for row in csv.DictReader(file) if row.get(metric)]
         return float(cells[-1]) if cells else None
     return None
+
+
+def _check_column(metric: str, folder: Path, name: str) -> None:
+    """Stop a sweep whose first run has logged something that is nearly the metric, and not the metric."""
+    for path in folder.glob(f"*/{name}/metrics.csv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            columns = csv.DictReader(file).fieldnames or ()
+        near = difflib.get_close_matches(metric, columns, n=1, cutoff=0.85)
+        if metric not in columns and near:
+            raise ConfigError(f"{name} has logged no {metric}; did you mean {near[0]}? It is in {path.parent}")
 
 
 def ranked(rows: Sequence[dict[str, Any]], metric: str, goal: str) -> list[dict[str, Any]]:
@@ -113,19 +125,18 @@ def run_sweep(argv: Sequence[str] | None = None) -> Path:
     path = shipped_file("sweep", options.file)
     sweep = read_sweep(path)
     sweep["parameters"] |= settings
-    places = (place / sweep["program"] for place in (Path(), *path.resolve().parents))
-    program = next((place for place in places if place.is_file()), None)
-    if program is None:
-        raise ConfigError(f"{path}: there is no program {sweep['program']}; start at the root of the repository")
+    program = find_program(sweep["program"], path)
+    metric = sweep["metric"]["name"]
+    check_metric(metric, program)
     seed = options.seed if options.seed >= 0 else secrets.randbelow(2**31)
     count = options.count or sweep.get("run_cap")
     if not count and sweep["method"] != "grid":
         raise ConfigError("random search needs --count, the number of runs")
     search = grid(sweep["parameters"]) if sweep["method"] == "grid" else random_search(sweep["parameters"], seed)
     runs = list(itertools.islice(search, count))
-    folder = Path(options.run_dir) / f"sweep-{path.stem}-{datetime.now():%Y%m%d-%H%M%S}-seed{seed}"
+    folder = Path(options.run_dir).expanduser() / f"sweep-{path.stem}-{datetime.now():%Y%m%d-%H%M%S}-seed{seed}"
     try:
-        folder.mkdir(parents=True)
+        folder = make_unique_folder(folder)
     except OSError as error:
         raise ConfigError(f"cannot make the folder {folder}: {error.strerror}") from error
     if sweep["method"] == "bayes":
@@ -140,16 +151,21 @@ def run_sweep(argv: Sequence[str] | None = None) -> Path:
         for index, values in enumerate(runs, start=1):
             name = f"run-{index:0{len(str(len(runs)))}d}"
             own = {"run_dir": folder, "run_name": name, "wandb": options.wandb}
+            own |= {"plugin": ",".join(options.plugin)} if options.plugin else {}
             command = expand(sweep["command"], program, {"seed": seed} | values | own)
             print(f"{name} of {len(runs)}: {' '.join(f'{key}={_cell(values[key])}' for key in varied)}", flush=True)
-            row = run_one(command, folder, name, sweep["metric"]["name"])
+            row = run_one(command, folder, name, metric)
             rows.append({"run": name, **values, **row})
             text = write_results(folder, path.stem, sweep, rows)
+            if index == 1 and row["status"] == "finished" and row[metric] is None:
+                _check_column(metric, folder, name)
     finally:
         if rows:
             print(f"{text}\nsweep folder {folder}")
     if not any(row["status"] == "finished" for row in rows):
         raise ConfigError(f"no run finished; what they wrote is in {folder}")
+    if all(row[metric] is None for row in rows):
+        raise ConfigError(f"no run has logged {metric}; what they logged is in {folder}")
     return folder
 
 
@@ -165,6 +181,9 @@ def _options(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, dict[s
         "--seed", type=int, default=-1, help="of the search and of all runs; -1 draws one and prints it"
     )
     parser.add_argument("--run_dir", "--run-dir", default="runs", help="the sweep's folder is made there (%(default)s)")
+    parser.add_argument(
+        "--plugin", action="append", default=[], help="modules of your own for every run; may be given several times"
+    )
     parser.add_argument("--wandb", choices=("offline", "disabled"), default="disabled", help="(%(default)s)")
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     pairs = [flag.removeprefix("--").partition("=") for flag in arguments[cut + 1 :]]

@@ -5,6 +5,8 @@ Of W&B's distributions those of RANGES are known here, besides a value and a lis
 
 from __future__ import annotations
 
+import difflib
+import importlib.resources
 import itertools
 import math
 import sys
@@ -21,6 +23,25 @@ METHODS = ("grid", "random", "bayes")
 RANGES = ("uniform", "log_uniform_values", "int_uniform")
 KEYS = ("program", "method", "metric", "parameters", "command", "run_cap")
 OTHER_KEYS = ("name", "description", "project", "entity", "early_terminate")  # W&B's, without meaning here
+COMMANDS = "snn-"  # what the names of our commands begin with
+OPEN_GROUPS = ("eval_before", "eval_after", "rollout", "delta_w", "weights")  # to which tasks add names of their own
+_TERMS = ["reward", "sparsity", "diversity", "stability", "information", "alignment", "penalty"]
+_TERMS += ["accuracy", "margin", "output_rate"]
+_OF_RUNS = [f"{group}/{term}" for group in OPEN_GROUPS[:3] for term in _TERMS]
+_OF_RUNS += ["rollout/events_per_episode", "rollout/ep_rew_mean", "rollout/ep_len_mean", "train/n_updates"]
+_OF_RUNS += [f"time/{name}" for name in ("episodes", "events_per_second", "iterations", "fps", "time_elapsed")]
+_OF_RUNS += ["time/total_timesteps"]
+_OF_RULES = ["train/return", "train/rule_gradient", "train/rule_step", "train/approx_kl", "train/return_spread"]
+_OF_EVENTS = ["train/learning_rate", "train/explained_variance", "train/events", "train/policy_loss", "train/sigma"]
+_OF_EVENTS += ["train/value_loss", "train/entropy_loss", "train/gradient_norm", "train/mean_abs_delta"]
+_OF_PPO = ["train/clip_fraction", "train/clip_range", "train/epochs"]
+_OF_BPTT = ["eval/accuracy", "eval/loss", "test/accuracy", "test/loss", "train/accuracy", "train/loss"]
+METRICS = {  # by program
+    "train_a2c": ["eval_after/reward", *_OF_RUNS, *_OF_RULES, *_OF_EVENTS],
+    "train_ppo": ["eval_after/reward", *_OF_RUNS, *_OF_RULES, *_OF_EVENTS, *_OF_PPO],
+    "train_es": ["eval_after/reward", *_OF_RUNS, "train/return", "train/return_best", "train/sigma", "train/rule_step"],
+    "train_bptt": [*_OF_BPTT, "time/episodes", "time/seconds"],
+}
 COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 
 
@@ -79,6 +100,55 @@ def _parameter(name: str, given: Any) -> dict[str, Any]:
     if low > high or (kind == "log_uniform_values" and low <= 0) or (kind == "int_uniform" and not whole):
         raise ConfigError(f"{name} has no {kind} distribution between {low} and {high}")
     return {"distribution": kind, "min": low, "max": high}
+
+
+def find_program(name: str, sweep: Path) -> Path:
+    """Return the program that a sweep names: a file, seen from here or from a folder above the sweep, or one of ours.
+
+    Ours are known as `trainers/train_a2c.py`, as in the repository, wherever they are installed, and by the names of
+    their commands, `snn-train-a2c`.
+
+    Raises:
+        ConfigError: There is no such program.
+    """
+    ours = Path(str(importlib.resources.files("snn_plasticity_gym.trainers")))
+    path = Path(name).expanduser()
+    places = [place / path for place in (Path(), *sweep.resolve().parents)]
+    if path.parent == Path("trainers"):
+        places.append(ours / path.name)
+    if name.startswith(COMMANDS):
+        places.append(ours / f"{name.removeprefix(COMMANDS).replace('-', '_')}.py")
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        scripts = ", ".join(f"trainers/{path.name}" for path in sorted(ours.glob("train_*.py")))
+        raise ConfigError(f"{sweep}: there is no program {name}; give a path seen from here, or one of ours: {scripts}")
+    return found
+
+
+def check_metric(metric: str, program: Path) -> None:
+    """Refuse a metric that a training program of ours will not log, before any run.
+
+    Tasks name the terms of their rewards themselves, so of eval_before, eval_after and rollout only what is nearly a
+    known name is refused.
+
+    Raises:
+        ConfigError: In one line.
+    """
+    known = METRICS.get(program.stem) if program.resolve().parent.name == "trainers" else None
+    if known is None or metric in known:
+        return
+    groups = dict.fromkeys(name.partition("/")[0] for name in known)
+    group, slash, _ = metric.partition("/")
+    near = difflib.get_close_matches(metric, known, n=1, cutoff=0.85)
+    if near:
+        raise ConfigError(f"{program.name} logs no metric {metric!r}; did you mean {near[0]}?")
+    if group in OPEN_GROUPS and slash and program.stem != "train_bptt":  # which has no task
+        return
+    if not slash or group not in groups:
+        names = ", ".join(f"{name}/..." for name in groups)
+        raise ConfigError(f"{program.name} logs no metric {metric!r}; it logs {names}, e.g. {known[0]}")
+    names = ", ".join(name for name in known if name.startswith(f"{group}/"))
+    raise ConfigError(f"{program.name} logs no metric {metric!r}; of {group} it logs {names}")
 
 
 def grid(parameters: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

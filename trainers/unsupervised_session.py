@@ -6,7 +6,6 @@ import json
 import re
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,7 +29,7 @@ from snn_plasticity_gym.evaluation.unsupervised import (
     summary,
 )
 from snn_plasticity_gym.tasks.datasets import Dataset, load_dataset
-from snn_plasticity_gym.trainers.evaluation_session import legend, rules_of, write_curves
+from snn_plasticity_gym.trainers.evaluation_session import legend, output_folder, rules_of, write_curves
 from snn_plasticity_gym.trainers.watching import ScreenWatcher
 from snn_plasticity_gym.utils.distributed import World
 
@@ -63,6 +62,7 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
         print(
             "labels are taken from the whole training split, so from images that are learned from, too", file=sys.stderr
         )
+    folder = output_folder(config, world)
     shown = legend(names)
     facts = _facts(config, env_config, dataset, plan)
     results: dict[str, Any] = {}
@@ -107,9 +107,7 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
     rows = {shown[name]: results[name] for name in names} | {PIXELS: pixels}
     if not config.json:
         print(screen_table(rows), *_notes(config, facts), sep="\n")
-    if config.out:
-        folder = Path(config.out)
-        folder.mkdir(parents=True, exist_ok=True)
+    if folder is not None:
         settings = {**to_dict(config), **to_dict(env_config)}
         record = {"settings": settings, "images": facts, "rules": results, "pixels": pixels}
         (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

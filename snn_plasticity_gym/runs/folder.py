@@ -26,7 +26,7 @@ from stable_baselines3.common.logger import HumanOutputFormat, KVWriter, Logger,
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.runs.tables import Table
-from snn_plasticity_gym.utils.files import atomic_path
+from snn_plasticity_gym.utils.files import atomic_path, make_unique_folder
 
 PACKAGES = ("snn-plasticity-gym", "torch", "gymnasium", "stable-baselines3", "numpy", "wandb")
 
@@ -72,7 +72,7 @@ class RunFolder:
             raise ConfigError(f"the name of a run must be a plain folder name, got {name!r}")
         path = Path(root) / env.rpartition(":")[2] / (name or f"{datetime.now():%Y%m%d-%H%M%S}-seed{seed}")
         try:
-            path = _make_given_folder(path) if name else _make_unique_folder(path)
+            path = _make_given_folder(path) if name else make_unique_folder(path)
             run = cls(path)
             run.checkpoints.mkdir()
             run.write(run.config_yaml, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
@@ -151,19 +151,6 @@ def _make_given_folder(path: Path) -> Path:
     if any(path.iterdir()):
         raise ConfigError(f"the run folder {path} is not empty; choose another name or remove it")
     return path
-
-
-def _make_unique_folder(path: Path) -> Path:
-    """Make the folder or the first of path-2, path-3, ...; `mkdir` decides between processes of the same second."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    candidate, number = path, 1
-    while True:
-        try:
-            candidate.mkdir()
-            return candidate
-        except FileExistsError:
-            number += 1
-            candidate = path.with_name(f"{path.name}-{number}")
 
 
 def _manifest(seed: int, dataset: Mapping[str, Any] | None, command: Sequence[str]) -> dict[str, Any]:

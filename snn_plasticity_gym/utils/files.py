@@ -1,12 +1,15 @@
-"""Files that are written whole or not at all, whatever happens to the process or the machine."""
+"""Files that are written whole or not at all, and folders that are there before they are needed."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from snn_plasticity_gym.config.schema import ConfigError
 
 
 @contextlib.contextmanager
@@ -26,6 +29,42 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_output(path: str | Path, files: Iterable[str] = ()) -> Path:
+    """Make a folder for results, before the work whose results they are.
+
+    Args:
+        path: The folder; those above it are made, too.
+        files: Names or patterns of files that must not be in it, or the results would take their place.
+
+    Raises:
+        ConfigError: It cannot be made or written to, or holds such a file.
+    """
+    folder = Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"out must be a folder that can be written to, got {path}: {error.strerror}") from error
+    there = next((found for name in files for found in sorted(folder.glob(name))), None)
+    if there is not None:
+        raise ConfigError(f"{there} is there already; choose another folder for out, or remove it")
+    return folder
+
+
+def make_unique_folder(path: Path) -> Path:
+    """Make the folder or the first of path-2, path-3, ...; `mkdir` decides between processes of the same second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    candidate, number = path, 1
+    while True:
+        try:
+            candidate.mkdir()
+            return candidate
+        except FileExistsError:
+            number += 1
+            candidate = path.with_name(f"{path.name}-{number}")
 
 
 def sync_folder(folder: Path) -> None:

@@ -100,3 +100,25 @@ def test_its_flag_ends_the_program_with_one_line(name, config, info, capsys):
         line = capsys.readouterr().err
         assert error.value.code == 2 and line.count("\n") == 1, f"{text!r}: {line}"
         assert line.startswith(f"program: error: {info.name}"), f"{text!r}: {line}"
+
+
+PATHS = [(config, info) for config in CONFIGS.values() for info in setting_fields(config) if info.path]
+
+
+def test_every_setting_that_speaks_of_a_folder_or_file_is_a_path():
+    words = ("Folder", "folder", "file", "File")
+    speak = {info.name for _, info in EVERY if any(word in info.help for word in words)}
+    texts = {"report", "tensorboard"}  # switches
+    rules = {"rules"}  # names, parameters and folders: expanded where a rule is looked up
+    assert speak - texts - rules <= {info.name for _, info in PATHS}
+    assert {"run_dir", "out", "resume", "preset", "data_dir", "runs", "plugin", "init_policy"} <= speak
+
+
+@pytest.mark.parametrize(("config", "info"), PATHS, ids=[f"{c.__name__}-{info.name}" for c, info in PATHS])
+def test_a_home_is_expanded_in_every_path(config, info, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    several = get_origin(info.kind) is tuple
+    settings = {"out": "x"} if info.name == "bptt" else {}
+    made = config(**settings | {info.name: ("~/a", "b~", "/c") if several else "~/a"})
+    expected = ("/home/somebody/a", "b~", "/c") if several else "/home/somebody/a"
+    assert getattr(made, info.name) == expected

@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.trainers.ablation import GRID, ablate
 from snn_plasticity_gym.trainers.evaluate import evaluate
 
@@ -44,3 +45,10 @@ def test_what_has_no_meaning_is_refused(capsys, flag, message):
         ablate([flag])
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and message in err
+
+
+def test_an_earlier_ablation_is_not_overwritten(tmp_path):
+    (tmp_path / "ablation.csv").write_text("mine")
+    with pytest.raises(ConfigError, match=r"ablation\.csv is there already; choose another folder for out"):
+        ablate([*SHORT, *NETWORK, f"--out={tmp_path}"])
+    assert (tmp_path / "ablation.csv").read_text() == "mine"

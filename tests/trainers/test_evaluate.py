@@ -11,6 +11,7 @@ import pytest
 import yaml
 from matplotlib.image import imread
 
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.trainers import evaluate as program
 from snn_plasticity_gym.trainers import evaluation_session
 from snn_plasticity_gym.trainers.evaluate import evaluate
@@ -205,7 +206,7 @@ def test_wrong_flags_are_answered_in_one_line(capsys, flags, message):
 def test_help_is_quick_and_shows_the_flags_of_the_environment():
     code = (
         "import sys\nfrom snn_plasticity_gym.trainers.evaluate import evaluate\n"
-        "try:\n    evaluate(['--help', '--env=SNNPlastic-Grad-v0'])\n"
+        "try:\n    evaluate(['--help', 'all', '--env=SNNPlastic-Grad-v0'])\n"
         "except SystemExit as end:\n    sys.exit(10 * ('torch' in sys.modules) + end.code)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
@@ -243,3 +244,30 @@ def test_runs_of_the_same_name_are_all_drawn(runs, tmp_path, monkeypatch, capsys
     curves = drawn(monkeypatch)
     assert list(evaluate([*NETWORK, *SHORT, f"--rules={','.join(names)}", f"--out={tmp_path / 'out'}"])) == names
     assert len(curves) == 2
+
+
+@pytest.mark.parametrize("network", [NETWORK, ["--env=SNNPlastic-Unsup1-v0", "--dataset=digits", "--n_exc=4"]])
+def test_out_is_made_or_refused_before_any_network_learns(network, tmp_path, monkeypatch):
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("work began")
+
+    monkeypatch.setattr("snn_plasticity_gym.trainers.evaluation_session.learning_curve", never)
+    monkeypatch.setattr("snn_plasticity_gym.trainers.unsupervised_session.judge", never)
+    (tmp_path / "afile").write_text("")
+    with pytest.raises(ConfigError, match=r"out must be a folder that can be written to, got .*afile: File exists"):
+        evaluate([*network, f"--out={tmp_path / 'afile'}"])
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "results.json").write_text("mine")
+    with pytest.raises(ConfigError, match=r"old/results\.json is there already; choose another folder for out"):
+        evaluate([*network, f"--out={tmp_path / 'old'}"])
+    assert (tmp_path / "old" / "results.json").read_text() == "mine"
+    with pytest.raises(AssertionError, match="work began"):
+        evaluate([*network, f"--out={tmp_path / 'new' / 'deep'}"])
+    assert (tmp_path / "new" / "deep").is_dir()
+
+
+def test_homes_are_expanded_in_every_path(tmp_path, monkeypatch, runs):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run").symlink_to(runs["plain"])
+    results = evaluate([*NETWORK, *SHORT, "--rules=~/run", "--out=~/results"])
+    assert list(results) == ["~/run"] and (tmp_path / "results" / "results.json").is_file()

@@ -168,3 +168,23 @@ def test_bad_input_is_one_line(arguments, message, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode != 0 and message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+def test_the_folder_of_a_report_is_made_or_refused_before_work(runs, tmp_path, monkeypatch, capsys):
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("work began")
+
+    monkeypatch.setattr("snn_plasticity_gym.trainers.report_session.sections", never)
+    (tmp_path / "afile").write_text("")
+    with pytest.raises(ConfigError, match=r"out must be a folder that can be written to, got .*afile: File exists"):
+        report([str(runs["a"]), f"--out={tmp_path / 'afile'}"])
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "holiday.png").write_text("mine")
+    with pytest.raises(ConfigError, match=r"pictures holds pictures of something else; choose another folder for out$"):
+        report([str(runs["a"]), f"--out={tmp_path}"])
+    assert (tmp_path / "pictures" / "holiday.png").read_text() == "mine"
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "report.html").write_text("")
+    with pytest.raises(AssertionError, match="work began"):
+        report([str(runs["a"]), f"--out={tmp_path / 'old'}"])
+    assert f"replacing {tmp_path / 'old' / 'report.html'}" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
-from snn_plasticity_gym.config.presets import shipped_file, shipped_files
+from snn_plasticity_gym.config.presets import read_preset, shipped_file, shipped_files
 from snn_plasticity_gym.config.schema import ConfigError, build_configs, read_yaml
 from snn_plasticity_gym.config.training import A2CConfig, PPOConfig
+from snn_plasticity_gym.trainers import sweep as sweep_module
 from snn_plasticity_gym.trainers.sweep import ranked, run_sweep, table
-from snn_plasticity_gym.trainers.sweep_space import expand, grid, random_search, read_sweep
+from snn_plasticity_gym.trainers.sweep_space import check_metric, expand, grid, random_search, read_sweep
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["grad", "semi", "unsup1", "unsup2"]
@@ -95,8 +97,9 @@ def test_a_shipped_sweep_sets_only_what_its_trainer_and_environment_have(name: s
     raw = read_yaml(path)
     assert (ROOT / sweep["program"]).is_file() and sweep["metric"] == {"name": "eval_after/reward", "goal": "maximize"}
     assert set(raw) <= {"program", "name", "method", "metric", "parameters"}  # W&B knows them all
-    preset = read_yaml(shipped_file("preset", raw["parameters"]["preset"]["value"]))
-    types = (TRAINERS[sweep["program"]], ENVIRONMENTS[preset["env"]])
+    trainer = TRAINERS[sweep["program"]]
+    preset = read_preset(shipped_file("preset", raw["parameters"]["preset"]["value"]), None, trainer, ENVIRONMENTS)
+    types = (trainer, ENVIRONMENTS[preset["env"]])
     for parameter, space in sweep["parameters"].items():
         for value in space.get("values") or (space["min"], space["max"]):
             build_configs(preset | {parameter: value}, *types)  # raises if there is no such setting or value
@@ -112,7 +115,10 @@ def test_a_command_of_a_shipped_sweep_runs(name: str, tmp_path: Path):
     folder = program.train([*command[3:], *SMALL, *network, f"--run_dir={tmp_path}"])
     assert read_yaml(folder / "config.yaml")["preset"] == name
     with (folder / "metrics.csv").open() as file:
-        cells = [row[sweep["metric"]["name"]] for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    for column in rows[0].keys() - {"global_step"}:
+        check_metric(column, ROOT / sweep["program"])  # nothing that is logged is called misspelt
+    cells = [row[sweep["metric"]["name"]] for row in rows]
     assert math.isfinite(float(cells[-1]))
 
 
@@ -159,7 +165,8 @@ def test_what_has_no_number_stands_below_what_has_one(toy):
         ("4", ""),
         ("3", ""),
     ]
-    assert rows[3]["error"] == "metrics.csv has no value of eval/score" and rows[3]["status"] == "failed"
+    assert rows[3]["error"] == "metrics.csv has no value of eval/score" and rows[3]["status"] == "finished"
+    assert rows[4]["status"] == "failed"
 
 
 def test_a_count_and_settings_of_ones_own(toy):
@@ -224,7 +231,7 @@ def test_ctrl_c_keeps_what_there_is(toy, tmp_path):
         ({"parameters": {"x": {"min": 0.1, "max": 1}}}, "x needs values in a grid, got uniform"),
         ({"command": "python"}, "command must be a list"),
         ({"command": ["${arg}"]}, "unknown macro in command: '${arg}'"),
-        ({"program": "none.py"}, "there is no program none.py; start at the root of the repository"),
+        ({"program": "none.py"}, "there is no program none.py; give a path seen from here, or one of ours: trainers/"),
         ({"program": 3}, "program must be a path, got 3"),
         ({"run_cap": "many"}, "run_cap must be an integer of at least 1, got 'many'"),
         ({"method": "random"}, "random search needs --count"),
@@ -235,6 +242,45 @@ def test_a_bad_file_is_one_line_and_nothing_is_run(toy, changes, message):
         run_sweep([toy(**changes)])
     assert message in str(caught.value) and "\n" not in str(caught.value)
     assert not Path("runs").exists()
+
+
+def test_a_metric_that_the_first_run_spells_otherwise_ends_the_sweep(toy):
+    with pytest.raises(ConfigError, match=r"^run-1 has logged no eval/scores; did you mean eval/score\? It is in "):
+        run_sweep([toy(metric={"name": "eval/scores"}), "--run_dir=out"])
+    (folder,) = Path("out").iterdir()
+    assert [row["status"] for row in rows_of(folder)] == ["finished"]
+
+
+def test_a_metric_that_no_run_has_is_said_at_the_end(toy):
+    with pytest.raises(ConfigError, match="no run has logged other/thing; what they logged is in "):
+        run_sweep([toy(metric={"name": "other/thing"}), "--", "--x=1"])
+
+
+def test_two_sweeps_of_one_second_and_seed_have_folders_of_their_own(toy, monkeypatch):
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2026, 1, 2, 3, 4, 5)
+
+    monkeypatch.setattr(sweep_module, "datetime", Stopped)
+    folders = [run_sweep([toy(), "--seed=7", "--run_dir=out", "--", "--x=1"]) for _ in range(3)]
+    ends = [folder.name.removeprefix("sweep-toy-20260102-030405-seed7") for folder in folders]
+    assert ends == ["", "-2", "-3"]
+
+
+def test_a_home_is_expanded_and_a_folder_that_cannot_be_made_is_one_line(toy, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert run_sweep([toy(), "--run_dir=~/sweeps", "--", "--x=1"]).parent == tmp_path / "home" / "sweeps"
+    (tmp_path / "afile").write_text("")
+    with pytest.raises(ConfigError, match="cannot make the folder afile/sweep-toy"):
+        run_sweep([toy(), "--run_dir=afile", "--", "--x=1"])
+
+
+def test_plugins_are_handed_on_to_every_run(toy, tmp_path):
+    sweep = toy()
+    (tmp_path / "toy.py").write_text(TOY + 'print("plugins", flags["plugin"])\n')
+    folder = run_sweep([sweep, "--plugin=mine.py", "--plugin", "other", "--", "--x=1"])
+    assert "plugins mine.py,other" in (folder / "run-1.log").read_text()
 
 
 def test_bad_arguments(toy, capsys):
