@@ -80,8 +80,8 @@ class ControlConfig(EnvironmentConfig):
         basic=True,
     )
     recurrent: bool = setting(False, "Hidden layers have plastic synapses among themselves.", section="Network")
-    w_init_min: float = setting(0.0, "Smallest initial weight.", section="Network")
-    w_init_max: float = setting(0.3, "Largest initial weight.", section="Network")
+    w_init_min: float = setting(-0.5, "Smallest initial weight.", section="Network")
+    w_init_max: float = setting(0.5, "Largest initial weight.", section="Network")
     w_min: float = setting(-1.0, "Lower clip of the weights.", section="Network")
     w_max: float = setting(1.0, "Upper clip of the weights.", section="Network")
     inhibition: float = setting(

@@ -27,14 +27,15 @@ WEIGHTS, SHOWN, TASK, EPISODE = range(4)  # purposes of the random streams of a 
 class Seed(NamedTuple):
     """Where the random numbers of one episode of one lifetime come from.
 
-    Streams of different purposes are independent. What is drawn from them is a function of these four numbers, so it
-    does not depend on the other lifetimes.
+    Streams of different purposes are independent. What is drawn from them is a function of these numbers, so it does
+    not depend on the other lifetimes.
     """
 
     own: int  # seed of the lifetime
     shown: int  # seed of what it is shown: with `common_noise`, the same in all lifetimes
     generation: int  # how many lifetimes grew from the seed before this one
-    episode: int = 0  # how many episodes of the lifetime came before this one
+    episode: int = 0  # how many episodes of the lifetime came before this one, those left out that were given up
+    attempt: int = 0  # how often the episode was begun before, and given up
 
     def rng(self, purpose: int = TASK) -> np.random.Generator:
         """Return the lifetime's stream for a purpose: `WEIGHTS`, `SHOWN`, `TASK`, or a number from 4 on."""
@@ -43,7 +44,7 @@ class Seed(NamedTuple):
 
     def episode_rng(self) -> np.random.Generator:
         """Return the episode's stream, which lifetimes share with `common_noise`."""
-        key = (self.generation, EPISODE, self.episode)
+        key = (self.generation, EPISODE, self.episode, *([self.attempt] if self.attempt else []))
         return np.random.default_rng(np.random.SeedSequence(self.shown, spawn_key=key))
 
 

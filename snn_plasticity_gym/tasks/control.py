@@ -78,7 +78,7 @@ class ControlTask(Task):
         self._counts = torch.zeros(num_lifetimes, self.decoder.size, dtype=torch.int64, device=device)  # of the action
         self._noise = torch.zeros(num_lifetimes, self.window, self.decoder.size, device=device)
         self._actions_done = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)  # (B,) of the episode
-        self.last_action: Tensor | None = None  # (B,) or (B, A); None: none was taken yet
+        self.last_action: Tensor | None = None  # (B,) or (B, A), where one was taken; None: nowhere yet
 
     def network(self) -> tuple[list[Population], list[Projection]]:
         """Describe the network, from the population "input" to the population "motor"."""
@@ -175,11 +175,7 @@ class ControlTask(Task):
             rows = rows[(step + 1) % self.window == 0]
             if not len(rows):
                 return None
-        last = None if self.last_action is None else self.last_action[rows]
-        actions = self.decoder.decode(self._counts[rows], self.window, self._uniforms(rows), last)
-        if self.last_action is None:
-            self.last_action = actions.new_zeros(self.num_lifetimes, *actions.shape[1:])
-        self.last_action[rows] = actions
+        actions = self._decode(rows)
         before = self._observation[rows]
         told = self.worlds.step(rows, actions)
         self._observation[rows] = told.observation
@@ -190,6 +186,22 @@ class ControlTask(Task):
         self._pay(rows, before, actions, told.observation, reward, told.terminated)
         info = {"num_actions": self._actions_done[rows]}
         return Outcome(rows, reward, told.terminated, (told.truncated | late) & ~told.terminated, info=info)
+
+    def _decode(self, rows: Tensor) -> Tensor:
+        """Return the actions of the lifetimes `rows`; those that have acted in their episode know their last one."""
+        fresh = self._actions_done[rows] == 0  # bool (R,)
+        if self.last_action is None or fresh.all():
+            actions = self.decoder.decode(self._counts[rows], self.window, self._uniforms(rows))
+        elif not fresh.any():
+            last = self.last_action[rows]
+            actions = self.decoder.decode(self._counts[rows], self.window, self._uniforms(rows), last)
+        else:  # a row draws from a stream of its own, so it does not matter in how many calls
+            actions = self.last_action[rows]
+            actions[fresh], actions[~fresh] = self._decode(rows[fresh]), self._decode(rows[~fresh])
+        if self.last_action is None:
+            self.last_action = actions.new_zeros(self.num_lifetimes, *actions.shape[1:])
+        self.last_action[rows] = actions
+        return actions
 
     def reward(self, rows: Tensor, before: Tensor, actions: Tensor, after: Tensor, paid: Tensor) -> Tensor:
         """Return the reward of an action, float32 (R,): what the world has paid.
@@ -227,7 +239,6 @@ class ControlTask(Task):
         return {
             "worlds": self.worlds.state_dict(),
             "streams": [stream.bit_generator.state for stream in self._streams],
-            "last_action": self.last_action,
             **{f"factors_{name}": value for name, value in self._factors.state_dict().items()},
         }
 
@@ -237,7 +248,6 @@ class ControlTask(Task):
         for row, saved in enumerate(state["streams"]):
             self._streams[row] = np.random.default_rng(0)
             self._streams[row].bit_generator.state = saved
-        self.last_action = None if state["last_action"] is None else state["last_action"].clone()
         prefix = "factors_"
         self._factors.load_state_dict(
             {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -1,0 +1,109 @@
+"""Third factors of networks that act, against plain loops over payments."""
+
+import numpy as np
+import pytest
+import torch
+
+from snn_plasticity_gym.plasticity.reward_factors import Critic, Payment, RewardFactors
+
+B, N, F = 3, 4, 5
+SIZES = {"hidden": 2, "motor": N}
+
+
+def factors(kind: str, critic: bool, window: float = 4.0) -> RewardFactors:
+    one = Critic(B, F, rate=0.2, gamma=0.9, device=torch.device("cpu")) if critic else None
+    return RewardFactors(kind, SIZES, "motor", B, window, one, torch.device("cpu"))
+
+
+def payments(count: int, seed: int = 0):
+    """Random payments to random lifetimes."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        rows = np.flatnonzero(rng.random(B) < 0.7)
+        phi = rng.random((2, len(rows), F)) * (rng.random((2, len(rows), F)) < 0.6)
+        phi[0, :1] = 0.0  # nothing was active: nothing can be learned
+        yield Payment(
+            torch.from_numpy(rows),
+            torch.from_numpy(rng.normal(size=len(rows)).astype(np.float32)),
+            torch.from_numpy(rng.random(len(rows)) < 0.3),
+            *torch.from_numpy(phi.astype(np.float32)),
+            torch.from_numpy(rng.random((len(rows), N)) < 0.5),
+        )
+
+
+class ByHand:
+    """One lifetime."""
+
+    def __init__(self, kind: str, critic: bool, window: float = 4.0) -> None:
+        self.kind, self.critic, self.window = kind, critic and kind != "reward", window
+        self.mean, self.count, self.v = 0.0, 0, [0.0] * F
+        self.motor, self.hidden = [0.0] * N, [0.0] * 2
+
+    def pay(self, payment: Payment, place: int) -> None:
+        reward = float(payment.reward[place])
+        delta = reward - self.mean if self.count else 0.0
+        self.count += 1
+        self.mean += (reward - self.mean) / min(self.count, self.window)
+        if self.critic:
+            now, then = payment.before[place].tolist(), payment.after[place].tolist()
+            after = 0.0 if payment.terminated[place] else sum(v * x for v, x in zip(self.v, then, strict=True))
+            delta = reward + 0.9 * after - sum(v * x for v, x in zip(self.v, now, strict=True))
+            norm = sum(x * x for x in now)
+            self.v = [v + 0.2 * delta * x / norm if norm else v for v, x in zip(self.v, now, strict=True)]
+        self.hidden = [delta] * 2
+        acted = payment.acted[place].tolist()
+        self.motor = [delta if self.kind != "targeted" or mine else -delta for mine in acted]
+
+
+@pytest.mark.parametrize("critic", [False, True])
+@pytest.mark.parametrize("kind", ["reward", "rpe", "targeted"])
+def test_factors_are_those_of_plain_loops(kind, critic):
+    told, hands = factors(kind, critic), [ByHand(kind, critic) for _ in range(B)]
+    for payment in payments(60):
+        told.pay(payment)
+        for place, row in enumerate(payment.rows.tolist()):
+            hands[row].pay(payment, place)
+        for name in SIZES:
+            expected = [getattr(hand, name) for hand in hands]
+            np.testing.assert_allclose(told.values[name], expected, rtol=1e-4, atol=1e-5)
+    assert all(hand.count > 20 for hand in hands) and told.values["motor"].abs().min() > 1e-3
+
+
+def test_no_factor_tells_nothing():
+    told = factors("none", True)
+    for payment in payments(3):
+        told.pay(payment)
+    assert told.values == {}
+
+
+@pytest.mark.parametrize("critic", [False, True])
+def test_an_episode_begins_without_a_factor_and_a_lifetime_without_a_memory(critic):
+    told, fresh = factors("rpe", critic), factors("rpe", critic)
+    for payment in payments(20):
+        told.pay(payment)
+    told.begin(torch.tensor([0, 2]))
+    assert not told.values["motor"][[0, 2]].any() and told.values["motor"][1].all()
+    for row in range(B):
+        told.start_lifetime(row)
+    for payment in payments(20, seed=1):
+        told.pay(payment)
+        fresh.pay(payment)
+        assert torch.equal(told.values["motor"], fresh.values["motor"])
+
+
+@pytest.mark.parametrize("critic", [False, True])
+def test_a_state_holds_what_was_expected(critic):
+    told, other = factors("targeted", critic), factors("targeted", critic)
+    for payment in payments(20):
+        told.pay(payment)
+    other.load_state_dict({name: values.clone() for name, values in told.state_dict().items()})
+    for payment in payments(20, seed=1):
+        told.pay(payment)
+        other.pay(payment)
+    for row in range(B):
+        told.begin(torch.tensor([row]))
+        other.begin(torch.tensor([row]))
+    (last,) = payments(1, seed=2)
+    told.pay(last)
+    other.pay(last)
+    assert torch.equal(told.values["hidden"], other.values["hidden"])
