@@ -19,7 +19,7 @@ from typing import Any
 
 from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS, UnsupervisedConfig
-from snn_plasticity_gym.config.evaluate import UNSUPERVISED, AblationConfig
+from snn_plasticity_gym.config.evaluate import AblationConfig
 from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.trainers.program import run_program
 
@@ -43,7 +43,7 @@ COLUMNS = ("all_activity", "linear_probe", "spikes", "winner_entropy", "dead")  
 
 def ablate(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Go through the grid as the flags say; print a line for each combination and return them all."""
-    environments = {name: ENVIRONMENTS[name] for name in UNSUPERVISED}
+    environments = {name: kind for name, kind in ENVIRONMENTS.items() if issubclass(kind, UnsupervisedConfig)}
     config, env_config = parse_configs(AblationConfig, environments, argv, foreign=TRAINERS)
     rows = []
     names = [*GRID, "rule", *(title for column in COLUMNS for title in (column, f"{column}_sd")), "cpu_seconds"]

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from snn_plasticity_gym.config.schema import ConfigError, config_class, setting, setting_fields
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 TEST_SPLITS = ("validation", "test")
-UNSUPERVISED = ("SNNPlastic-Unsup1-v0", "SNNPlastic-Unsup2-v0")
-OF_CLASSIFIERS = ("bptt",)  # settings that mean nothing where nobody is told a label
-OF_UNSUPERVISED = ("label_images",)
-TESTS_OF_CLASSIFIERS = 4  # where it is not said
 
 
 @config_class
 class EvaluateConfig:
-    """Let fresh networks learn by frozen rules, and test what they have learned on held-out images.
+    """Let fresh networks learn by frozen rules, and test with frozen weights what they have learned.
 
-    Classifiers (Semi, Grad) answer themselves. Unsupervised networks (Unsup1, Unsup2) do so after their neurons got
-    labels, anew for every test; the rule `zero` and classifiers of pixels join every comparison.
+    The task says how. Most are judged by the return of fresh episodes, before learning and after it. Classifiers (Semi,
+    Grad) answer held-out images. Unsupervised networks (Unsup1, Unsup2) do so after their neurons got labels, anew for
+    every test; the rule `zero` and classifiers of pixels join every comparison.
     """
 
     env: str = setting("SNNPlastic-Semi-v0", "Environment to learn in.", section="Run")
@@ -29,13 +26,18 @@ class EvaluateConfig:
     rules: tuple[str, ...] = setting(
         ("zero",),
         "Rules to compare, each by the name of a hand-written one, with parameters as in "
-        "target-stdp:learning_rate=0.005:bounds=soft, by the folder of a training run, or by distilled:FOLDER, the "
-        "formula that the run's report has found for it.",
+        "target-stdp:learning_rate=0.005:bounds=soft, by the folder of a training run, by distilled:FOLDER, the "
+        "formula that the run's report has found for it, or one of your own, module:name or file.py:name, a function "
+        "of events or a class.",
         section="Run",
     )
     networks: int = setting(3, "Networks for each rule, the same for all.", unit="networks", section="Run", ge=1)
     train_episodes: int = setting(
-        1000, "Images of the training split that each network learns from.", unit="images", section="Run", ge=0
+        1000,
+        "Episodes that each network learns from; of images, those of the training split.",
+        unit="episodes",
+        section="Run",
+        ge=0,
     )
     label_images: int = setting(
         1000,
@@ -47,25 +49,29 @@ class EvaluateConfig:
     )
     tests: int | None = setting(
         None,
-        "Tests after one before learning, evenly spread, the last when all is learned; none: 4 for Semi and Grad, for "
-        "Unsup only one when all is learned.",
+        "Tests after one before learning, evenly spread, the last when all is learned; none: 4 for Semi and Grad, 1 "
+        "for what is judged by returns, for Unsup only one when all is learned.",
         section="Run",
         ge=1,
     )
-    test_episodes: int = setting(1000, "Held-out images of each test; 0: all.", unit="images", section="Run", ge=0)
-    test_split: str = setting(
-        "validation", "Where they come from; choose by validation, report test.", section="Run", choices=TEST_SPLITS
+    test_episodes: int = setting(
+        1000,
+        "Fresh episodes of each test, of images held-out ones; 0: all images.",
+        unit="episodes",
+        section="Run",
+        ge=0,
     )
-    seed: int = setting(0, "Seed of networks, images and input spikes.", section="Run", ge=0)
+    test_split: str = setting(
+        "validation",
+        "Where held-out images come from; choose by validation, report test.",
+        section="Run",
+        choices=TEST_SPLITS,
+    )
+    seed: int = setting(0, "Seed of networks, episodes and input spikes.", section="Run", ge=0)
     bptt: str = setting("", "Semi, Grad: folder of a run of train_bptt, whose curve is drawn beside.", section="Output")
     out: str = setting("", "Folder for results, tables and pictures; none is made if empty.", section="Output")
     json: bool = setting(False, "Print one line of JSON in place of the table.", section="Output")
     threads: int = setting(1, "CPU threads of torch; 0: as many as torch takes.", section="Machine", ge=0)
-
-    @property
-    def tests_on_the_way(self) -> int | None:
-        """Tests after one before learning; None: there is only one, when all is learned."""
-        return self.tests if self.tests or self.env in UNSUPERVISED else TESTS_OF_CLASSIFIERS
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""
@@ -73,11 +79,6 @@ class EvaluateConfig:
             raise ConfigError("rules must name at least one rule, got none")
         if self.bptt and not self.out:
             raise ConfigError("bptt is drawn into out/learning_curves.png; give out, too")
-        unsupervised = self.env in UNSUPERVISED
-        for name in OF_CLASSIFIERS if unsupervised else OF_UNSUPERVISED:
-            if getattr(self, name) != next(info.default for info in setting_fields(type(self)) if info.name == name):
-                others = "Semi and Grad" if unsupervised else "Unsup1 and Unsup2"
-                raise ConfigError(f"{name} is a setting for {others}, not for {self.env}; leave it out")
 
 
 @config_class

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig
+from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.images import ALWAYS_PLASTIC
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.engine import Engine
@@ -50,6 +50,7 @@ class Portrait(NamedTuple):
     stability: Array  # (M', M') cosine of the answers to image i (rows) and, with other input spikes, to image j
     labels: NDArray[np.int64]  # (M',) their classes, ascending
     confusion: Array  # (C, C) answers (columns) for each label (rows)
+    labelled: bool  # whether neurons got labels by which they answer; else output neurons stand for them
 
     @property
     def accuracy(self) -> float:
@@ -144,7 +145,8 @@ def portrait(engine: Engine, config: EnvironmentConfig, known: ImageSet, asked: 
         asked: Images to answer.
     """
     counts = responses(engine, asked.images, np.random.default_rng([TEST_SEED, 1]))[:1]  # (1, M, N)
-    if isinstance(config, FeedforwardConfig):
+    labelled = engine.task.judge_by != "classifier"
+    if not labelled:
         confusion = examine(engine, config, asked).confusion[0]
     else:
         told = responses(engine, known.images, np.random.default_rng([TEST_SEED, 0]))[0].cpu()  # (L, N)
@@ -161,6 +163,7 @@ def portrait(engine: Engine, config: EnvironmentConfig, known: ImageSet, asked: 
         stability=cosines(*twice).numpy(),
         labels=asked.labels[chosen].numpy(),
         confusion=confusion.cpu().numpy(),
+        labelled=labelled,
     )
 
 
