@@ -18,7 +18,7 @@ from typing import Any
 
 from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS, UnsupervisedConfig
-from snn_plasticity_gym.config.evaluate import UNSUPERVISED, AblationConfig
+from snn_plasticity_gym.config.evaluate import AblationConfig
 from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.trainers.program import run_program
 from snn_plasticity_gym.utils.files import make_output
@@ -43,7 +43,7 @@ COLUMNS = ("all_activity", "linear_probe", "spikes", "winner_entropy", "dead")  
 
 def ablate(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Go through the grid as the flags say; print a line for each combination and return them all."""
-    environments = {name: ENVIRONMENTS[name] for name in UNSUPERVISED}
+    environments = {name: kind for name, kind in ENVIRONMENTS.items() if issubclass(kind, UnsupervisedConfig)}
     config, env_config = parse_configs(AblationConfig, environments, argv, foreign=TRAINERS)
     rows: list[dict[str, Any]] = []
     folder = make_output(config.out, ("ablation.csv",)) if config.out else None

@@ -1,8 +1,9 @@
 """What rules teach networks: `python trainers/evaluate.py --help`.
 
-Every rule gets the same fresh networks, training images and input spikes. The networks learn by the frozen rule, then
-are tested with frozen weights and without third factor on images that they have not seen. Unsupervised networks get
-labels for their neurons first, from training images that they have not learned from.
+Every rule gets the same fresh networks, episodes and input spikes. The networks learn by the frozen rule, then are
+tested with frozen weights in fresh episodes, or on images that they have not seen. The task says what is measured: the
+return, answers of a classifier (without third factor), or answers of neurons that get labels first, from training
+images that they have not learned from.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from snn_plasticity_gym.config.cli import parse_configs
-from snn_plasticity_gym.config.environments import ENVIRONMENTS, UnsupervisedConfig
+from snn_plasticity_gym.config.environments import ENVIRONMENTS
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.trainers.program import run_program
@@ -26,13 +27,9 @@ def evaluate(argv: Sequence[str] | None = None) -> dict[str, Any]:
     from snn_plasticity_gym.utils.distributed import joined_processes
 
     with joined_processes(env_config.device) as world:
-        if isinstance(env_config, UnsupervisedConfig):
-            from snn_plasticity_gym.trainers.unsupervised_session import run_unsupervised
+        from snn_plasticity_gym.trainers.judges import run_judge
 
-            return run_unsupervised(config, env_config, world)
-        from snn_plasticity_gym.trainers.evaluation_session import run_evaluation
-
-        return run_evaluation(config, env_config, world)
+        return run_judge(config, env_config, world)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""An evaluation of classifiers from its first line on the screen to its last, and how rules are named."""
+"""An evaluation of classifiers from its first line on the screen to its last, how rules are named, and their turns."""
 
 from __future__ import annotations
 
@@ -7,30 +7,39 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig, UnsupervisedConfig
+from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.plugins import import_plugins_of
-from snn_plasticity_gym.config.schema import ConfigError, to_dict
+from snn_plasticity_gym.config.schema import ConfigError, setting_fields, to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import LearningCurve, learning_curve
 from snn_plasticity_gym.evaluation.figures import Curve, bptt_curve, curve_table, draw_learning_curves
+from snn_plasticity_gym.evaluation.task_facts import asked_task, learning_rate
 from snn_plasticity_gym.policies.saved import load_learned
 from snn_plasticity_gym.rules import Rule
 from snn_plasticity_gym.rules.distilled import load_distilled
+from snn_plasticity_gym.rules.own_rules import is_own_rule, own_rule
 from snn_plasticity_gym.rules.registry import RULES, read_rule
 from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.trainers.watching import ScreenWatcher
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.files import make_output
 
-RESULTS = ("results.*", "learning_curves.*", "comparison.png", "receptive_fields_*.png")  # files of an evaluation
+RESULTS = (
+    "results.*",
+    "learning_curves.*",
+    "comparison.png",
+    "returns.png",
+    "receptive_fields_*.png",
+)  # files of an evaluation
+TESTS = 4  # of a classifier, after one before learning, where it is not said
 DISTILLED = "distilled:"  # before a run's folder: the formula of its report in the place of its policy
 
 
@@ -49,33 +58,31 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig, world:
     if config.threads:
         torch.set_num_threads(config.threads)
     rules = rules_of(config.rules, config.env, env_config, config.seed)
-    beside = {"BPTT": bptt_curve(config.bptt)} if config.bptt else {}
     folder = output_folder(config, world)
     labels = legend(config.rules)
+    tests = config.tests or TESTS
+    beside = {"BPTT": bptt_curve(config.bptt)} if config.bptt else {}
     results: dict[str, Any] = {}
     curves: dict[str, Curve] = {}
-    num_own = world.share(config.networks, "networks")
-    for name, rule in rules.items():
-        began = time.perf_counter()
-        with ScreenWatcher(labels[name], config.train_episodes, silent=world.rank > 0) as watcher:
-            own = learning_curve(
-                rule,
-                config.env,
-                env_config,
-                num_own,
-                config.train_episodes,
-                config.tests_on_the_way,
-                config.test_episodes,
-                config.test_split,
-                config.seed + world.rank * num_own,
-                watcher,
-                common_seed=config.seed,
-            )
-        parts = world.collect(own)
-        if not parts:
-            continue
+
+    def judge_one(rule: Rule, turn: Turn) -> LearningCurve:
+        return learning_curve(
+            rule,
+            config.env,
+            env_config,
+            turn.num_networks,
+            config.train_episodes,
+            tests,
+            config.test_episodes,
+            config.test_split,
+            turn.first_seed,
+            turn.watcher,
+            common_seed=config.seed,
+        )
+
+    for name, parts, seconds in turns(rules, labels, judge_one, config, world):
         curve = LearningCurve.joined(parts)
-        results[name] = {**curve.as_dict(), "seconds": time.perf_counter() - began}
+        results[name] = {**curve.as_dict(), "seconds": seconds}
         curves[labels[name]] = Curve(
             curve.images, {"accuracy": curve.accuracy.cpu().numpy(), "loss": curve.loss.cpu().numpy()}
         )
@@ -105,6 +112,46 @@ def output_folder(config: EvaluateConfig, world: World) -> Path | None:
     return make_output(config.out, RESULTS)
 
 
+class Turn(NamedTuple):
+    """What a judge needs to know when it is a rule's turn."""
+
+    num_networks: int  # of this process
+    first_seed: int  # of the first of them; the others follow
+    watcher: ScreenWatcher
+
+
+def turns(
+    rules: Mapping[str, Rule],
+    labels: Mapping[str, str],
+    judge_one: Callable[[Rule, Turn], Any],
+    config: EvaluateConfig,
+    world: World,
+    **watched: Any,
+) -> Iterator[tuple[str, list[Any], float]]:
+    """Judge one rule after the other, each by networks that all processes share.
+
+    Args:
+        rules: By name.
+        labels: What the screen calls them.
+        judge_one: Judges a rule by the networks of this process.
+        config: Of the evaluation.
+        world: The processes.
+        watched: How progress is shown; see `ScreenWatcher`.
+
+    Yields:
+        Name, what `judge_one` found in every process, in the order of the networks, and seconds; in the first process
+        alone.
+    """
+    num_own = world.share(config.networks, "networks")
+    for name, rule in rules.items():
+        began = time.perf_counter()
+        with ScreenWatcher(labels[name], config.train_episodes, silent=world.rank > 0, **watched) as watcher:
+            own = judge_one(rule, Turn(num_own, config.seed + world.rank * num_own, watcher))
+        parts = world.collect(own)
+        if parts:
+            yield name, parts, time.perf_counter() - began
+
+
 def write_curves(
     curves: Mapping[str, Curve],
     first_seed: int,
@@ -123,13 +170,19 @@ def rules_of(names: Iterable[str], env_id: str, env_config: EnvironmentConfig, s
 
 
 def rule_of(name: str, env_id: str, env_config: EnvironmentConfig, seed: int) -> Rule:
-    """Return the rule that a user means by a name, a name with parameters, or a run's folder.
+    """Return the rule that a user means by a name, a name with parameters, a run's folder, or a place in Python.
 
     Raises:
         ConfigError: There is no such rule, a parameter is wrong, or a policy does not fit the environment.
     """
-    if name.partition(":")[0] in RULES:
-        return read_rule(name, dt=env_config.dt, scale=learning_rate(env_config), seed=seed)
+    known = {"dt": env_config.dt, "seed": seed}
+    kind = RULES.get(name.partition(":")[0])
+    if kind is not None:
+        if "scale" in {info.name for info in setting_fields(kind)}:
+            known["scale"] = scale_of(env_id, env_config)
+        return read_rule(name, **known)
+    if is_own_rule(name):
+        return own_rule(name, **known, scale=scale_of(env_id, env_config))
     if name.startswith(DISTILLED):
         rule = load_distilled(os.path.expanduser(name.removeprefix(DISTILLED)))
         _check_fit(name, rule.extra_names, len(rule.heads), env_id, env_config)
@@ -140,7 +193,7 @@ def rule_of(name: str, env_id: str, env_config: EnvironmentConfig, seed: int) ->
     if not Path(path).exists():
         raise ConfigError(
             f"unknown rule {name!r}; valid: {', '.join(RULES)}, the folder of a training run, or {DISTILLED}FOLDER for "
-            "the formula that the run's report has found"
+            "the formula that the run's report has found, or module:name or file.py:name of your own"
         )
     import_plugins_of(path)
     policy = load_learned(path, env_config.device)
@@ -148,18 +201,10 @@ def rule_of(name: str, env_id: str, env_config: EnvironmentConfig, seed: int) ->
     return policy.frozen(env_config.history_length)
 
 
-def learning_rate(env_config: EnvironmentConfig) -> float:
-    """Return the weight change of delta_d = 1. Where projections differ, that of input -> E, if it can change."""
-    if isinstance(env_config, FeedforwardConfig):
-        return env_config.eta
-    assert isinstance(env_config, UnsupervisedConfig)
-    rate = env_config.alpha_unsup * (env_config.eta_exc or env_config.eta_inh)
-    if rate == 0:
-        raise ConfigError(
-            f"no rule can change a weight with eta_exc={env_config.eta_exc}, eta_inh={env_config.eta_inh} and "
-            f"alpha_unsup={env_config.alpha_unsup}; raise them"
-        )
-    return rate
+def scale_of(env_id: str, env_config: EnvironmentConfig) -> float:
+    """Return the weight change of delta_d = 1 in an environment; see `learning_rate`."""
+    with asked_task(env_id, env_config) as task:
+        return learning_rate(task)
 
 
 def _check_fit(name: str, seen: tuple[str, ...], heads: int, env_id: str, env_config: EnvironmentConfig) -> None:
@@ -182,7 +227,7 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def legend(names: Sequence[str]) -> dict[str, str]:
     """Return each rule's name as a legend shows it: of a run, its folder, or the whole path if others share that."""
-    runs = [name for name in names if name.partition(":")[0] not in RULES]
+    runs = [name for name in names if name.partition(":")[0] not in RULES and not is_own_rule(name)]
     short = {}
     for name in runs:
         path = Path(name.removeprefix(DISTILLED)).resolve()

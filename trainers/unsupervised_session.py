@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import time
 from typing import Any
 
 import torch
@@ -28,9 +27,16 @@ from snn_plasticity_gym.evaluation.unsupervised import (
     plan_images,
     summary,
 )
+from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.tasks.datasets import Dataset, load_dataset
-from snn_plasticity_gym.trainers.evaluation_session import legend, output_folder, rules_of, write_curves
-from snn_plasticity_gym.trainers.watching import ScreenWatcher
+from snn_plasticity_gym.trainers.evaluation_session import (
+    Turn,
+    legend,
+    output_folder,
+    rules_of,
+    turns,
+    write_curves,
+)
 from snn_plasticity_gym.utils.distributed import World
 
 CONTROL = "zero"  # fresh networks as they are: what the structure alone is good for
@@ -67,34 +73,32 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
     facts = _facts(config, env_config, dataset, plan)
     results: dict[str, Any] = {}
     judged: dict[str, Judgement] = {}
-    num_own = world.share(config.networks, "networks")
-    first_seed = config.seed + world.rank * num_own
-    for name, rule in rules.items():
-        began = time.perf_counter()
-        with ScreenWatcher(shown[name], config.train_episodes, silent=world.rank > 0) as watcher:
-            judgement = judge(
-                rule,
-                config.env,
-                env_config,
-                plan,
-                num_own,
-                config.train_episodes,
-                first_seed,
-                config.tests_on_the_way,
-                watcher,
-                common_seed=config.seed,
-            )
-        rewards: dict[str, Tensor] = {}
-        if facts["held_out_images"]:
-            rewards = rewards_of_networks(rule, config.env, env_config, num_own, first_seed)
-        parts = world.collect((judgement, rewards))
-        if not parts:
-            continue
+
+    def judge_one(rule: Rule, turn: Turn) -> tuple[Judgement, dict[str, Tensor]]:
+        judgement = judge(
+            rule,
+            config.env,
+            env_config,
+            plan,
+            turn.num_networks,
+            config.train_episodes,
+            turn.first_seed,
+            config.tests,
+            turn.watcher,
+            common_seed=config.seed,
+        )
+        if not facts["held_out_images"]:
+            return judgement, {}
+        return judgement, rewards_of_networks(rule, config.env, env_config, turn.num_networks, turn.first_seed)
+
+    for name, parts, seconds in turns(rules, shown, judge_one, config, world):
         judged[name] = Judgement.joined([own for own, _ in parts])
         results[name] = judged[name].as_dict()
-        if rewards:
-            results[name]["held_out"] = {term: summary(torch.cat([own[term] for _, own in parts])) for term in rewards}
-        results[name]["seconds"] = time.perf_counter() - began
+        if parts[0][1]:
+            results[name]["held_out"] = {
+                term: summary(torch.cat([own[term] for _, own in parts])) for term in parts[0][1]
+            }
+        results[name]["seconds"] = seconds
     if world.rank > 0:
         return {}
     controls = judge_pixels(plan)
@@ -114,7 +118,7 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
         (folder / "results.csv").write_text(csv_table(rows), encoding="utf-8")
         (folder / "results.md").write_text(markdown_table(rows, _notes(config, facts)), encoding="utf-8")
         of_rules = {shown[name]: results[name] for name in names}
-        if config.tests_on_the_way:
+        if config.tests:
             curves = {shown[name]: _curve(judged[name]) for name in names}
             write_curves(curves, config.seed, folder, plan.num_classes)
         draw_comparison(of_rules, pixels, _caption(config, facts), folder / "comparison.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 from torch import Tensor
 from tqdm import tqdm
@@ -13,21 +14,37 @@ from snn_plasticity_gym.evaluation.curves import Watcher
 PATIENCE = 60.0  # seconds without a word
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
 class ScreenWatcher(Watcher):
     """Shows a bar on stderr if that is a terminal; if learning takes long, it says how tests on the way go.
 
     Args:
         name: Of the rule.
-        train_episodes: Images that it teaches.
+        train_episodes: Episodes that it teaches.
         silent: Whether nothing is shown.
+        unit: What an episode is called.
+        spoken: Says the mean of what networks have reached in a test.
     """
 
-    def __init__(self, name: str, train_episodes: int, silent: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        train_episodes: int,
+        silent: bool = False,
+        *,
+        unit: str = "images",
+        spoken: Callable[[float], str] = _percent,
+    ) -> None:
         self._name = name
         self._silent = silent
-        self._train_images = train_episodes
+        self._total = train_episodes
+        self._unit = unit
+        self._spoken = spoken
         self._spoke = time.monotonic()
-        self._bar = tqdm(total=train_episodes, desc=name, unit=" images", leave=False, disable=silent or None)
+        self._bar = tqdm(total=train_episodes, desc=name, unit=f" {unit}", leave=False, disable=silent or None)
 
     def __enter__(self) -> ScreenWatcher:
         return self
@@ -39,9 +56,9 @@ class ScreenWatcher(Watcher):
         """Move the bar."""
         self._bar.update()
 
-    def tested(self, images: int, accuracy: Tensor) -> None:
+    def tested(self, episodes: int, score: Tensor) -> None:
         """Say how a test on the way went; the last one is the result."""
-        if not self._silent and 0 < images < self._train_images and time.monotonic() - self._spoke > PATIENCE:
+        if not self._silent and 0 < episodes < self._total and time.monotonic() - self._spoke > PATIENCE:
             self._spoke = time.monotonic()
-            mean = 100 * accuracy.mean().item()
-            tqdm.write(f"{self._name}: {mean:.1f} % after {images:,} of {self._train_images:,} images", file=sys.stderr)
+            mean = self._spoken(score.mean().item())
+            tqdm.write(f"{self._name}: {mean} after {episodes:,} of {self._total:,} {self._unit}", file=sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 EVENT_KINDS = ("merged", "feature", "split")
@@ -84,6 +86,18 @@ class EnvironmentConfig:
         section="Plasticity",
     )
     device: str = setting("cpu", "Torch device of the networks, e.g. cpu or cuda.", section="Machine", basic=True)
+
+    def learning(self) -> dict[str, Any]:
+        """Return the settings under which a judge lets a network learn: one life, plastic for as long as it takes."""
+        return {"lifetime_length": 0, "plastic_episodes": 0}
+
+    def held_out(self, split: str) -> dict[str, Any]:
+        """Return the settings that show what nobody learns from; a world has fresh episodes anyway.
+
+        Args:
+            split: "validation", by which one chooses, or "test", which one reports.
+        """
+        return {}
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""

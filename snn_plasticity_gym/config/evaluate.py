@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from snn_plasticity_gym.config.plugins import PluginSettings
-from snn_plasticity_gym.config.schema import ConfigError, config_class, setting, setting_fields
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 TEST_SPLITS = ("validation", "test")
-UNSUPERVISED = ("SNNPlastic-Unsup1-v0", "SNNPlastic-Unsup2-v0")
-OF_CLASSIFIERS = ("bptt",)  # settings that mean nothing where nobody is told a label
-OF_UNSUPERVISED = ("label_images",)
-TESTS_OF_CLASSIFIERS = 4  # where it is not said
 
 
 @config_class
 class EvaluateConfig(PluginSettings):
-    """Let fresh networks learn by frozen rules, and test what they have learned on held-out images.
+    """Let fresh networks learn by frozen rules, and test with frozen weights what they have learned.
 
-    Classifiers (Semi, Grad) answer themselves. Unsupervised networks (Unsup1, Unsup2) do so after their neurons got
-    labels, anew for every test; the rule `zero` and classifiers of pixels join every comparison.
+    The task says how. Most are judged by the return of fresh episodes, before learning and after it. Classifiers (Semi,
+    Grad) answer held-out images. Unsupervised networks (Unsup1, Unsup2) do so after their neurons got labels, anew for
+    every test; the rule `zero` and classifiers of pixels join every comparison.
     """
 
     env: str = setting("SNNPlastic-Semi-v0", "Environment to learn in.", section="Run", basic=True)
@@ -32,8 +29,9 @@ class EvaluateConfig(PluginSettings):
     rules: tuple[str, ...] = setting(
         ("zero",),
         "Rules to compare, each by the name of a hand-written one, with parameters as in "
-        "target-stdp:learning_rate=0.005:bounds=soft, by the folder of a training run, or by distilled:FOLDER, the "
-        "formula that the run's report has found for it.",
+        "target-stdp:learning_rate=0.005:bounds=soft, by the folder of a training run, by distilled:FOLDER, the "
+        "formula that the run's report has found for it, or one of your own, module:name or file.py:name, a function "
+        "of events or a class.",
         section="Run",
         basic=True,
     )
@@ -42,7 +40,7 @@ class EvaluateConfig(PluginSettings):
     )
     train_episodes: int = setting(
         1000,
-        "Episodes that each network learns from, an image of the training split each.",
+        "Episodes that each network learns from; of images, those of the training split.",
         unit="episodes",
         section="Run",
         ge=0,
@@ -60,15 +58,15 @@ class EvaluateConfig(PluginSettings):
     )
     tests: int | None = setting(
         None,
-        "Tests after one before learning, evenly spread, the last when all is learned; none: 4 for Semi and Grad, for "
-        "Unsup only one when all is learned.",
+        "Tests after one before learning, evenly spread, the last when all is learned; none: 4 for Semi and Grad, 1 "
+        "for what is judged by returns, for Unsup only one when all is learned.",
         section="Run",
         ge=1,
         basic=True,
     )
     test_episodes: int = setting(
         1000,
-        "Episodes of each test, a held-out image each; 0: all.",
+        "Fresh episodes of each test, of images held-out ones; 0: all images.",
         unit="episodes",
         section="Run",
         ge=0,
@@ -77,12 +75,12 @@ class EvaluateConfig(PluginSettings):
     )
     test_split: str = setting(
         "validation",
-        "Where they come from; choose by validation, report test.",
+        "Where held-out images come from; choose by validation, report test.",
         section="Run",
         choices=TEST_SPLITS,
         basic=True,
     )
-    seed: int = setting(0, "Seed of networks, images and input spikes.", section="Run", ge=0, basic=True)
+    seed: int = setting(0, "Seed of networks, episodes and input spikes.", section="Run", ge=0, basic=True)
     bptt: str = setting(
         "", "Semi, Grad: folder of a run of train_bptt, whose curve is drawn beside.", section="Output", path=True
     )
@@ -92,22 +90,12 @@ class EvaluateConfig(PluginSettings):
     json: bool = setting(False, "Print one line of JSON in place of the table.", section="Output")
     threads: int = setting(1, "CPU threads of torch; 0: as many as torch takes.", section="Machine", ge=0)
 
-    @property
-    def tests_on_the_way(self) -> int | None:
-        """Tests after one before learning; None: there is only one, when all is learned."""
-        return self.tests if self.tests or self.env in UNSUPERVISED else TESTS_OF_CLASSIFIERS
-
     def check(self) -> None:
         """Refuse settings that contradict each other."""
         if not self.rules:
             raise ConfigError("rules must name at least one rule, got none")
         if self.bptt and not self.out:
             raise ConfigError("bptt is drawn into out/learning_curves.png; give out, too")
-        unsupervised = self.env in UNSUPERVISED
-        for name in OF_CLASSIFIERS if unsupervised else OF_UNSUPERVISED:
-            if getattr(self, name) != next(info.default for info in setting_fields(type(self)) if info.name == name):
-                others = "Semi and Grad" if unsupervised else "Unsup1 and Unsup2"
-                raise ConfigError(f"{name} is a setting for {others}, not for {self.env}; leave it out")
 
 
 @config_class

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.data_names import DATASETS, HELP, check_dataset_name
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
@@ -67,6 +69,14 @@ class ImageConfig(EnvironmentConfig):
         le=27,
         was=("judged_shift",),
     )
+
+    def learning(self) -> dict[str, Any]:
+        """Return what the base class returns, and the training split."""
+        return super().learning() | {"split": "train"} | ALWAYS_PLASTIC
+
+    def held_out(self, split: str) -> dict[str, Any]:
+        """Return the settings that show a held-out split."""
+        return {"split": split}
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""

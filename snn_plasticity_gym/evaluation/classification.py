@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,15 +13,16 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.environments import FeedforwardConfig
 from snn_plasticity_gym.config.images import ALWAYS_PLASTIC
-from snn_plasticity_gym.config.schema import to_dict
+from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.curves import Watcher, test_times
 from snn_plasticity_gym.evaluation.labels import accuracy, confusion_matrix, shared_answers
 from snn_plasticity_gym.networks.differentiable import forward
 from snn_plasticity_gym.networks.encoders import poisson_encode
-from snn_plasticity_gym.networks.feedforward import lif_params
+from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.rules.base import Rule, modulation_of
+from snn_plasticity_gym.tasks.base import Task
 from snn_plasticity_gym.tasks.datasets import ImageSet
 from snn_plasticity_gym.tasks.image_task import image_task
 
@@ -141,7 +143,7 @@ def examine(engine: Engine, config: FeedforwardConfig, part: ImageSet, num_image
     """
     rng = np.random.default_rng(TEST_SEED)
     num_images = min(num_images or len(part.labels), len(part.labels))
-    projections = engine.task.projections
+    projections, params = engine.task.projections, _layer_params(engine.task)
     layers = [engine.network.weights_of(projection.name) for projection in projections]  # (B, n_pre, n_post) each
     gains = [projection.gain for projection in projections]
     num_classes = engine.network.populations[engine.task.readout].size
@@ -155,12 +157,32 @@ def examine(engine: Engine, config: FeedforwardConfig, part: ImageSet, num_image
         inputs = spikes.view(config.num_steps, len(labels), -1).to(engine.device, torch.float32)
         for row in range(engine.num_lifetimes):
             weights = [layer[row] for layer in layers]
-            activity = forward(weights, inputs, lif_params(config), config.dt, gains, _step_function)
+            activity = forward(weights, inputs, params, config.dt, gains, _step_function)
             counts = activity.spikes[-1].sum(dim=0)  # (images, C)
             confusion[row] += confusion_matrix(labels, shared_answers(counts))
             logits = config.alpha_softmax / config.num_steps * counts
             loss[row] += F.cross_entropy(logits, labels, reduction="sum") / num_images
     return Examination(confusion, loss)
+
+
+def _layer_params(task: Task) -> LIFParams:
+    """Return the constants that all layers of a feed-forward classifier share.
+
+    Raises:
+        ConfigError: The network is something else, or its layers differ.
+    """
+    sizes = {population.name: population.size for population in task.populations}
+    params = [population.lif for population in task.populations if population.lif is not None]
+    names = [population.name for population in task.populations]
+    ends = [(p.source, p.target) for p in task.projections]
+    plain = not any(p.one_to_one or p.recurrent or not p.autapses for p in task.projections)
+    if not plain or ends != list(pairwise(names)) or len(set(params)) != 1 or names[-1] != task.readout:
+        raise ConfigError(
+            f"the judge classifier tests layers of equal neurons, all to all from each to the next, "
+            f"{type(task).__name__} has {', '.join(f'{name} ({size})' for name, size in sizes.items())} joined by "
+            f"{', '.join(p.name for p in task.projections)}; let it say judge_by = 'returns'"
+        )
+    return params[0]
 
 
 def _step_function(x: Tensor) -> Tensor:

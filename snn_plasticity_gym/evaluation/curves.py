@@ -6,10 +6,10 @@ from torch import Tensor
 
 
 def test_times(train_episodes: int, tests: int | None) -> list[int]:
-    """Return after how many training images to test: before the first, then `tests` times, evenly spread.
+    """Return after how many training episodes to test: before the first, then `tests` times, evenly spread.
 
     Args:
-        train_episodes: Images to learn from.
+        train_episodes: Episodes to learn from.
         tests: Tests after the first; None: one alone, at the end.
     """
     if tests is None:
@@ -21,12 +21,12 @@ class Watcher:
     """Is told of a learner's progress. This one does nothing with it."""
 
     def shown(self) -> None:
-        """Hear that every network has learned from one more image."""
+        """Hear that every network has learned from one more episode."""
 
-    def tested(self, images: int, accuracy: Tensor) -> None:
+    def tested(self, episodes: int, score: Tensor) -> None:
         """Hear how a test went.
 
         Args:
-            images: Training images seen.
-            accuracy: Share of right answers of each network, (B,).
+            episodes: Training episodes so far.
+            score: Of each network, (B,): its share of right answers, or its mean return.
         """

@@ -90,17 +90,18 @@ def draw_learning_curves(curves: Mapping[str, Curve], path: Path, num_classes: i
     figure.savefig(path, dpi=120)
 
 
-def curve_table(curves: Mapping[str, Curve], first_seed: int) -> str:
+def curve_table(curves: Mapping[str, Curve], first_seed: int, counted: str = "images") -> str:
     """Return curves as CSV, a row for each test of each network.
 
     Args:
         curves: By rule; all of the same measures.
         first_seed: Of the first network; the others follow.
+        counted: What a network has learned from.
     """
     measures = list(next(iter(curves.values())).values)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["rule", "seed", "images", *measures])
+    writer.writerow(["rule", "seed", counted, *measures])
     for name, curve in curves.items():
         for network in range(curve.values[measures[0]].shape[1]):
             for place, images in enumerate(curve.images):

@@ -5,7 +5,7 @@ Axes: I images lived through, M test images, N answering neurons, H, W pixels, C
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class Portrait(NamedTuple):
     stability: Array  # (M', M') cosine of the answers to image i (rows) and, with other input spikes, to image j
     labels: NDArray[np.int64]  # (M',) their classes, ascending
     confusion: Array  # (C, C) answers (columns) for each label (rows)
+    labelled: bool  # whether neurons got labels by which they answer; else output neurons stand for them
 
     @property
     def accuracy(self) -> float:
@@ -145,8 +146,9 @@ def portrait(engine: Engine, config: EnvironmentConfig, known: ImageSet, asked: 
         asked: Images to answer.
     """
     counts = responses(engine, asked.images, np.random.default_rng([TEST_SEED, 1]))[:1]  # (1, M, N)
-    if isinstance(config, FeedforwardConfig):
-        confusion = examine(engine, config, asked).confusion[0]
+    labelled = engine.task.judge_by != "classifier"
+    if not labelled:
+        confusion = examine(engine, cast(FeedforwardConfig, config), asked).confusion[0]
     else:
         told = responses(engine, known.images, np.random.default_rng([TEST_SEED, 0]))[0].cpu()  # (L, N)
         num_classes = image_task(engine.task).dataset.num_classes
@@ -163,6 +165,7 @@ def portrait(engine: Engine, config: EnvironmentConfig, known: ImageSet, asked: 
         stability=cosines(*twice).numpy(),
         labels=asked.labels[chosen].numpy(),
         confusion=confusion.cpu().numpy(),
+        labelled=labelled,
     )
 
 

@@ -17,11 +17,11 @@ JUDGE_SEED = 1_000_000_007  # of the networks and images that rules are judged o
 
 
 class RewardReport(NamedTuple):
-    """Means over all images that count."""
+    """Means over all episodes that count."""
 
     reward: float
-    terms: dict[str, float]  # over the images for which a term has a value
-    spikes: dict[str, float]  # per image and population
+    terms: dict[str, float]  # over the episodes for which a term has a value
+    spikes: dict[str, float]  # per episode and population
     num_images: int
 
     def as_dict(self) -> dict[str, Any]:
@@ -35,18 +35,18 @@ def reward_of(
 ) -> RewardReport:
     """Let fresh networks live by a rule, plasticity on, and return the reward they earn.
 
-    Where plasticity ends after `plastic_episodes`, only the images that follow count: they show what was learned.
+    Where plasticity ends after `plastic_episodes`, only the episodes that follow count: they show what was learned.
 
     Args:
         rule: Answers events; called without gradient.
         env_id: Environment.
-        config: Its settings; the validation split is shown whatever `split` says.
+        config: Its settings; of images, those of the validation split are shown whatever `split` says.
         num_lifetimes: Networks side by side, with seeds seed, seed + 1, ...
-        num_images: Images in all, rounded up to the same number for each network.
-        seed: Of networks, images and input spikes. The same seed gives every rule the same ones.
+        num_images: Episodes in all, rounded up to the same number for each network.
+        seed: Of networks, episodes and input spikes. The same seed gives every rule the same ones.
 
     Raises:
-        ConfigError: None of the images counts.
+        ConfigError: None of the episodes counts.
     """
     check_images(config, num_lifetimes, num_images)
     results = run_episodes(rule, env_id, config, num_lifetimes, -(-num_images // num_lifetimes), seed)
@@ -79,13 +79,13 @@ def check_images(config: EnvironmentConfig, num_lifetimes: int, num_images: int,
 def run_episodes(
     rule: Rule, env_id: str, config: EnvironmentConfig, num_lifetimes: int, images_each: int, seed: int
 ) -> list[EpisodeResult]:
-    """Let fresh networks live by a rule on the validation split; return how the images went that count.
+    """Let fresh networks live by a rule on what is held out for validation; return how the episodes went that count.
 
     Args:
         rule, env_id, config, num_lifetimes, seed: As in `reward_of`.
-        images_each: Images shown to each network.
+        images_each: Episodes of each network.
     """
-    env = PlasticityVectorEnv(env_id, num_envs=num_lifetimes, **(to_dict(config) | {"split": "validation"}))
+    env = PlasticityVectorEnv(env_id, num_envs=num_lifetimes, **(to_dict(config) | config.held_out("validation")))
     env.reset(seed=seed)
     results = []
     for _ in range(images_each):

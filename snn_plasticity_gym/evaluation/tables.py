@@ -47,30 +47,33 @@ def cell(results: Mapping[str, Any], column: Column) -> tuple[float | None, floa
     return tuple(None if value is None else value * column.factor for value in (mean, spread))  # type: ignore[return-value]
 
 
-def csv_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+def csv_table(results: Mapping[str, Mapping[str, Any]], columns: Sequence[Column] = COLUMNS) -> str:
     """Return the table as CSV, with mean and standard deviation in columns of their own.
 
     Args:
         results: By the name of the row; see `Judgement.as_dict`.
+        columns: What is shown, in order.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    titles = [_csv_title(column) for column in COLUMNS]
+    titles = [_csv_title(column) for column in columns]
     writer.writerow(["rule", *(name for title in titles for name in (title, f"{title}_sd"))])
     for name, figures in results.items():
-        values = [value for column in COLUMNS for value in cell(figures, column)]
+        values = [value for column in columns for value in cell(figures, column)]
         writer.writerow([name, *("" if value is None else f"{value:.6g}" for value in values)])
     return text.getvalue()
 
 
 def _csv_title(column: Column) -> str:
-    prefix = f"{column.group}_" if column.group in ("learning", "held_out") else ""
+    prefix = f"{column.group}_" if column.group not in ("accuracy", "activity") else ""
     return prefix + column.key + ("_percent" if column.factor == 100 else "")
 
 
-def markdown_table(results: Mapping[str, Mapping[str, Any]], notes: Sequence[str]) -> str:
+def markdown_table(
+    results: Mapping[str, Mapping[str, Any]], notes: Sequence[str], columns: Sequence[Column] = COLUMNS
+) -> str:
     """Return the table as Markdown, mean ± standard deviation over networks, with notes below it."""
-    used = _used(results)
+    used = _used(results, columns)
     lines = ["| " + " | ".join(["rule", *(column.title for column in used)]) + " |", "|---" * (len(used) + 1) + "|"]
     for name, figures in results.items():
         said = name.replace("|", "\\|")
@@ -78,13 +81,13 @@ def markdown_table(results: Mapping[str, Mapping[str, Any]], notes: Sequence[str
     return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"
 
 
-def screen_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+def screen_table(results: Mapping[str, Mapping[str, Any]], columns: Sequence[Column] = COLUMNS) -> str:
     """Return the table as aligned lines; a name too long for its column stands on a line of its own."""
-    used = _used(results)
+    used = _used(results, columns)
     rows = [["rule", *(column.short for column in used)]]
     rows += [[name, *(_said(figures, column) for column in used)] for name, figures in results.items()]
-    names, *columns = zip(*rows, strict=True)
-    widths = [max(len(name) for name in names if len(name) <= WIDEST), *(max(map(len, texts)) for texts in columns)]
+    names, *cells = zip(*rows, strict=True)
+    widths = [max(len(name) for name in names if len(name) <= WIDEST), *(max(map(len, texts)) for texts in cells)]
     lines = []
     for name, *texts in rows:
         if len(name) > WIDEST:
@@ -95,9 +98,9 @@ def screen_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _used(results: Mapping[str, Mapping[str, Any]]) -> list[Column]:
+def _used(results: Mapping[str, Mapping[str, Any]], columns: Sequence[Column]) -> list[Column]:
     """Return the columns in which any row has a value."""
-    return [column for column in COLUMNS if any(cell(figures, column)[0] is not None for figures in results.values())]
+    return [column for column in columns if any(cell(figures, column)[0] is not None for figures in results.values())]
 
 
 def _said(results: Mapping[str, Any], column: Column) -> str:

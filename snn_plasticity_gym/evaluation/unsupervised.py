@@ -32,7 +32,6 @@ from snn_plasticity_gym.evaluation.labels import (
     shared_answers,
 )
 from snn_plasticity_gym.evaluation.responses import responses
-from snn_plasticity_gym.networks.diehl_cook import EXC, INPUT_TO_EXC
 from snn_plasticity_gym.rewards.unsupervised import diversity
 from snn_plasticity_gym.rules.base import Rule, modulation_of
 from snn_plasticity_gym.tasks.datasets import Dataset, ImageSet
@@ -225,7 +224,7 @@ def _live(env: PlasticityVectorEnv, rule: Rule, plan: ImagePlan) -> dict[str, Te
     result = env.run_episode(rule)
     if image_task(env.engine.task).config.split != "train" or int(result.info["image"].max()) >= allowed:
         raise RuntimeError("a network was shown an image before its time; learning must keep to the training split")
-    return {"reward": result.reward, **result.terms, "spikes": result.spikes[EXC]}
+    return {"reward": result.reward, **result.terms, "spikes": result.spikes[env.engine.task.readout]}
 
 
 def read_out(
@@ -284,8 +283,20 @@ def activity_of(counts: Tensor) -> dict[str, Tensor]:
 
 
 def _receptive_fields(engine: Engine, shape: torch.Size) -> Tensor:
-    """Return the input weights of the first network's E neurons as pictures, (N, H, W)."""
-    return engine.network.weights_of(INPUT_TO_EXC)[0].T.reshape(-1, *shape).clone().cpu()
+    """Return the input weights of the first network's answering neurons as pictures, (N, H, W).
+
+    Raises:
+        ConfigError: The input does not lead to them.
+    """
+    task = image_task(engine.task)
+    ends = [(p.source, p.target) for p in engine.network.projections]
+    if (task.input_name, task.readout) not in ends:
+        raise ConfigError(
+            f"the judge labels shows weights from {task.input_name!r} to {task.readout!r}, and {type(task).__name__} "
+            "has no such projection; let the task say judge_by = 'returns'"
+        )
+    field = engine.network.projections[ends.index((task.input_name, task.readout))]
+    return engine.network.weights_of(field.name)[0].T.reshape(-1, *shape).clone().cpu()
 
 
 def judge_pixels(plan: ImagePlan) -> dict[str, Tensor]:

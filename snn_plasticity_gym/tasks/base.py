@@ -124,6 +124,10 @@ class Task(ABC):
     render_mode: str | None = None  # of the environment; set by whoever makes the task, before the first episode
     scalars: Sequence[str] = ()  # scalars that its events always show beside those of the setting `local_state`
     layer_scalars: Sequence[float] = ()  # of each plastic projection, if `scalars` has "layer"
+    judge_by: ClassVar[str] = (
+        "returns"  # how rules are judged in it: returns, classifier or labels (trainers/judges.py)
+    )
+    portrait: ClassVar[str] = "episodes"  # what a report shows of a network: episodes or images (report/portraits.py)
     open_loop: ClassVar[bool] = False  # the input of an episode is known when it begins; see `whole_input`
     needs_potentials = False  # membrane potentials are recorded
     rewards_events = False  # each event has a reward of its own
@@ -170,6 +174,17 @@ class Task(ABC):
 
     def factors(self) -> dict[str, Tensor]:
         """Return the third factor of the neurons of each population that has one, (B, N) each, as of now."""
+        return {}
+
+    def trace(self, row: int) -> dict[str, Tensor]:
+        """Return what a curve over an episode of lifetime `row` shows beside spikes, as of the payment just made.
+
+        Numbers or vectors by name, e.g. the last action, () or (A,).
+        """
+        return {}
+
+    def answer_groups(self) -> dict[str, Tensor]:
+        """Return the groups of answering neurons by what they stand for, indices int64 each; empty: there are none."""
         return {}
 
     def manifest(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from snn_plasticity_gym.config.control import ControlConfig
@@ -229,6 +229,28 @@ class ControlTask(Task):
     def factors(self) -> dict[str, Tensor]:
         """Return the third factor of the neurons of each population, (B, N)."""
         return self._factors.values
+
+    def trace(self, row: int) -> dict[str, Tensor]:
+        """Return the last action of a lifetime, () or (A,)."""
+        return {} if self.last_action is None else {"action": self.last_action[row]}
+
+    def answer_groups(self) -> dict[str, Tensor]:
+        """Return the motor neurons of each action, or of each direction of an action that has bounds."""
+        space, device = self.worlds.action_space, self.device
+        if isinstance(space, Discrete):
+            names = [f"action {action}" for action in range(int(space.n))]
+            actions = torch.arange(int(space.n), device=device)  # (n,)
+        elif isinstance(space, Box) and np.isfinite([space.low, space.high]).all():
+            low, high = (torch.as_tensor(end.reshape(-1), device=device) for end in (space.low, space.high))  # (A,)
+            middle = torch.lerp(low, high, 0.5)
+            ends = [torch.where(torch.arange(len(low), device=device) == axis, end, middle)
+                    for axis in range(len(low)) for end in (high, low)]  # fmt: skip
+            names = [f"action {axis} {sign}" for axis in range(len(low)) for sign in ("up", "down")]
+            actions = torch.stack(ends)  # (2 A, A)
+        else:
+            return {}
+        chosen = self.decoder.groups(actions)  # bool (n, N)
+        return {name: row.nonzero().flatten() for name, row in zip(names, chosen, strict=True)}
 
     def manifest(self) -> dict[str, Any]:
         """Return the world and its arguments."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,7 @@ class GradientTask(ImageTask):
         device: Where tensors live.
     """
 
+    judge_by: ClassVar[str] = "classifier"
     input_name = INPUT
     readout = OUTPUT
     scalars = ("layer",)

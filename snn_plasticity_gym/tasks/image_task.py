@@ -58,6 +58,7 @@ class ImageTask(Task):
 
     input_name: str  # population that shows the image
     open_loop: ClassVar[bool] = True
+    portrait: ClassVar[str] = "images"
 
     def __init__(self, config: ImageConfig, num_lifetimes: int, device: torch.device) -> None:
         self.config = config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ class UnsupervisedTask(ImageTask):
         device: Where tensors live.
     """
 
+    judge_by: ClassVar[str] = "labels"
     input_name = INPUT
     readout = EXC
 

@@ -239,7 +239,7 @@ def test_stable_baselines_sees_ends_and_cuts():
     env.reset()
     ends, cuts = 0, 0
     for _ in range(700):
-        observations, _, dones, infos = env.step(np.zeros((2, 16), np.float32))
+        _, _, dones, infos = env.step(np.zeros((2, 16), np.float32))
         for row in np.flatnonzero(dones):
             assert infos[row]["terminal_observation"]["mask"].sum() == 0
             cut, late = infos[row]["TimeLimit.truncated"], infos[row]["num_actions"] == 12

@@ -469,7 +469,7 @@ def test_a_critic_needs_an_encoder_that_tells_its_activation(monkeypatch):
 
     monkeypatch.setitem(ENCODERS, "mute", lambda space, device: Mute())
     mute = {"encoder": "mute", "third_factor": "rpe", "max_actions": 2}
-    with pytest.raises(ConfigError, match="needs an encoder with activation.*set rpe_baseline to mean"):
+    with pytest.raises(ConfigError, match=r"needs an encoder with activation.*set rpe_baseline to mean"):
         toy(**mute)
     live(toy(**mute, rpe_baseline="mean"))
 

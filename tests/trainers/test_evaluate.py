@@ -171,7 +171,7 @@ def test_mistakes_with_rules_are_answered_in_one_line(monkeypatch, capsys, runs,
 
     assert "unknown rule 'stpd'; valid: zero, random, stdp," in line("--rules=zero,stpd")
     assert "the folder of a training run, or distilled:FOLDER" in line("--rules=nowhere/run")
-    assert "the delta rule needs a third factor; set third_factor to" in line("--rules=delta")
+    assert "the rule needs the local scalar factor, its events show none" in line("--rules=delta")
     assert f"no policy at {tmp_path / 'final.zip'}" in line(f"--rules={tmp_path}")
     factor = line(f"--rules={runs['factor']}")
     assert "sees factor beside spikes and weight, the environment offers nothing" in factor
@@ -190,7 +190,7 @@ def test_mistakes_with_rules_are_answered_in_one_line(monkeypatch, capsys, runs,
         (["--rule=zero"], "did you mean '--rules'"),
         (["--rules="], "rules must name at least one rule, got none"),
         (["--bptt=somewhere"], "bptt is drawn into out/learning_curves.png; give out, too"),
-        (["--env=SNNPlastic-Unsup1-v0"], "--hidden_sizes is a flag of SNNPlastic-Grad-v0, SNNPlastic-Semi-v0, not of"),
+        (["--env=SNNPlastic-Unsup1-v0"], "--hidden_sizes is a flag of SNNPlastic-Grad-v0, SNNPlastic-Semi-v0"),
         (["--test_split=train"], "test_split must be one of validation, test, got 'train'"),
         (["--networks=0"], "networks must be greater than or equal to 1, got 0"),
         (["--learning_rate=1"], "unknown flag '--learning_rate'"),

@@ -1,0 +1,177 @@
+"""What a rule teaches networks of any task: the return of an episode before, while and after they learn by it.
+
+Axes: B networks, K tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.schema import to_dict
+from snn_plasticity_gym.envs.episode import EpisodeResult
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.evaluation.classification import TEST_SEED
+from snn_plasticity_gym.evaluation.curves import Watcher, test_times
+from snn_plasticity_gym.evaluation.unsupervised import Means, summary
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.rules.base import Rule, modulation_of
+from snn_plasticity_gym.rules.constant import ZeroRule
+
+RETURN, LENGTH = "return", "steps"  # of an episode: all that it paid, and its time steps
+TERM = "terms/"  # before the name of a term of the reward
+
+
+class ReturnCurve(NamedTuple):
+    """How B networks did that learned by one rule; means over episodes, float64, NaN where there is no value."""
+
+    episodes: list[int]  # lived through at each of K tests, the first before learning, the last after it
+    tests: dict[str, Tensor]  # (K, B) each: `RETURN`, `LENGTH` and the terms of the reward, with frozen weights
+    learning: dict[str, Tensor]  # (B,) each: the same of the episodes learned from; empty if there were none
+
+    @classmethod
+    def joined(cls, parts: Sequence[ReturnCurve]) -> ReturnCurve:
+        """Return the curve of all networks from those of some each, in the order of the networks."""
+        first = parts[0]
+        return cls(
+            first.episodes,
+            {name: torch.cat([part.tests[name] for part in parts], dim=1) for name in first.tests},
+            {name: torch.cat([part.learning[name] for part in parts]) for name in first.learning},
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all numbers as plain ones; see `summary`. `gain` is after less before, network by network."""
+        moments: dict[str, Mapping[str, Tensor]] = {
+            "before": {name: curve[0] for name, curve in self.tests.items()},
+            "after": {name: curve[-1] for name, curve in self.tests.items()},
+            "gain": {name: curve[-1] - curve[0] for name, curve in self.tests.items()},
+            "learning": self.learning,
+        }
+        return {
+            **{moment: {name: summary(own) for name, own in figures.items()} for moment, figures in moments.items()},
+            "networks": self.tests[RETURN].shape[1],
+            "curves": {
+                "episodes": self.episodes,
+                **{
+                    name: [[None if value != value else value for value in row] for row in curve.T.tolist()]
+                    for name, curve in self.tests.items()
+                },
+            },
+        }
+
+
+@torch.no_grad()
+def return_curve(
+    rule: Rule,
+    env_id: str,
+    config: EnvironmentConfig,
+    num_networks: int,
+    train_episodes: int,
+    test_episodes: int,
+    tests: int | None,
+    test_split: str,
+    seed: int,
+    watcher: Watcher | None = None,
+    common_seed: int | None = None,
+) -> ReturnCurve:
+    """Let fresh networks live by a rule, and test them with frozen weights before, on the way and after.
+
+    They live, and are plastic, as long as it takes, whatever `lifetime_length` and `plastic_episodes` say; of images,
+    they learn from the training split. Nothing explores: the rule is as it is.
+
+    Args:
+        rule: Answers events.
+        env_id: Any environment.
+        config: Its settings.
+        num_networks: B, with seeds seed, seed + 1, ...
+        train_episodes: Episodes that each network learns from.
+        test_episodes: Episodes of each network in each test, at least 1; see `Examiner`.
+        tests: Tests after the one before learning, evenly spread; None: one, when all is learned.
+        test_split: "validation" or "test", where the environment has held-out data.
+        seed: Of networks, episodes and input spikes. The same seed gives every rule the same ones.
+        watcher: Is told of progress, by returns.
+        common_seed: Of what `common_noise` shares; None: `seed`.
+    """
+    settings = to_dict(config) | config.learning()
+    settings["modulation"] = modulation_of(rule) or config.modulation
+    env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
+    env.engine.common_seed = common_seed
+    env.reset(seed=seed)
+    examine = Examiner(env_id, config, num_networks, test_episodes, test_split, seed, common_seed)
+    times, watcher, learning = test_times(train_episodes, tests or 1), watcher or Watcher(), Means()
+    taken: list[dict[str, Tensor]] = []
+    lived = 0
+    for episodes in times:
+        while lived < episodes:
+            learning.add(figures_of(env.run_episode(rule)))
+            lived += 1
+            watcher.shown()
+        taken.append(examine(env.engine.network))
+        watcher.tested(episodes, taken[-1][RETURN])
+    env.engine.task.close()
+    examine.close()
+    return ReturnCurve(
+        times, {name: torch.stack([test[name] for test in taken]) for name in taken[0]}, learning.values()
+    )
+
+
+class Examiner:
+    """Tests networks with frozen weights and thresholds, each in episodes of its own, the same in every test.
+
+    What was learned is what is in a network: a test begins a lifetime anew with it, in which nothing is plastic. The
+    networks that learn notice nothing of it.
+
+    Args:
+        env_id: Any environment.
+        config: Its settings.
+        num_networks: B.
+        episodes: Of each network in a test.
+        test_split: "validation" or "test", where the environment has held-out data.
+        seed: Of the first network; the episodes of a test are far from those that it learns from.
+        common_seed: As in `return_curve`.
+    """
+
+    def __init__(
+        self,
+        env_id: str,
+        config: EnvironmentConfig,
+        num_networks: int,
+        episodes: int,
+        test_split: str,
+        seed: int,
+        common_seed: int | None = None,
+    ) -> None:
+        settings = to_dict(config) | config.learning() | config.held_out(test_split) | {"modulation": "none"}
+        self._env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
+        self._env.engine.common_seed = TEST_SEED + (seed if common_seed is None else common_seed)
+        self._env.reset(seed=TEST_SEED + seed)
+        self._seeds = [TEST_SEED + seed + row for row in range(num_networks)]
+        self._episodes = episodes
+
+    def __call__(self, network: Network) -> dict[str, Tensor]:
+        """Return means over the episodes of a test of the networks as they are, (B,) each."""
+        engine = self._env.engine
+        everyone = range(engine.num_lifetimes)
+        engine.start_lifetimes(everyone, self._seeds)
+        engine.network.load_state_dict(network.state_dict())
+        engine.network.non_plastic.fill_(True)
+        for row in everyone:
+            engine.task.end_plasticity(row)
+        self._env.reset()
+        means = Means()
+        for _ in range(self._episodes):
+            means.add(figures_of(self._env.run_episode(ZeroRule())))
+        return means.values()
+
+    def close(self) -> None:
+        """Free what the task of the tests holds."""
+        self._env.engine.task.close()
+
+
+def figures_of(result: EpisodeResult) -> dict[str, Tensor]:
+    """Return return, length and terms of an episode of each network, (B,) each."""
+    return {RETURN: result.reward, LENGTH: result.length, **{TERM + name: own for name, own in result.terms.items()}}

@@ -1,0 +1,70 @@
+"""Judges by name: how what rules have taught is measured. A task names its own as `judge_by`.
+
+returns     any task: return of fresh episodes with frozen weights, before learning and after it
+classifier  output neuron k stands for label k: share of right answers on held-out images
+labels      neurons get labels from images that nobody learns from, and answer held-out ones by them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.evaluate import EvaluateConfig
+from snn_plasticity_gym.config.schema import ConfigError, setting_fields, unknown
+from snn_plasticity_gym.evaluation.task_facts import judge_of
+from snn_plasticity_gym.trainers.evaluation_session import run_evaluation
+from snn_plasticity_gym.trainers.returns_session import run_returns
+from snn_plasticity_gym.trainers.unsupervised_session import run_unsupervised
+from snn_plasticity_gym.utils.distributed import World
+
+
+class Judge(NamedTuple):
+    """One way to judge rules."""
+
+    run: Callable[[EvaluateConfig, Any, World], dict[str, Any]]  # judges, prints, writes; returns results by rule
+    settings: tuple[str, ...] = ()  # of `EvaluateConfig` that mean something to it, though not to all judges
+    needs: tuple[str, ...] = ()  # settings that the environment must have
+
+
+JUDGES = {
+    "returns": Judge(run_returns),
+    "classifier": Judge(run_evaluation, ("bptt", "test_split"), ("alpha_softmax", "num_steps", "max_rate", "dataset")),
+    "labels": Judge(run_unsupervised, ("label_images", "test_split"), ("num_steps", "max_rate", "dataset")),
+}
+OWN = {name for judge in JUDGES.values() for name in judge.settings}
+
+
+def run_judge(config: EvaluateConfig, env_config: EnvironmentConfig, world: World) -> dict[str, Any]:
+    """Judge rules as the environment's task wants it; print and write what was asked for.
+
+    Args:
+        config: What to judge.
+        env_config: Settings of the environment.
+        world: The processes that share the networks; the first prints, writes and returns what all have found.
+
+    Raises:
+        ConfigError: A rule is unknown or does not fit, or a setting means nothing to the judge.
+        FileNotFoundError: A data set cannot be had.
+    """
+    kind = judge_of(config.env, env_config)
+    if kind not in JUDGES:
+        raise ConfigError(f"{unknown('judge', kind, JUDGES)}; the task of {config.env} names it as judge_by")
+    judge = JUDGES[kind]
+    offered = {info.name for info in setting_fields(type(env_config))}
+    missing = [needed for needed in judge.needs if needed not in offered]
+    if missing:
+        raise ConfigError(
+            f"the judge {kind} needs an environment with the settings {', '.join(missing)}, {config.env} has none; let "
+            "its task say judge_by = 'returns'"
+        )
+    known = {*judge.settings, *(("test_split",) if env_config.held_out(config.test_split) else ())}
+    for info in setting_fields(type(config)):
+        if info.name in OWN - known and getattr(config, info.name) != info.default:
+            owners = [one for one, other in JUDGES.items() if info.name in other.settings]
+            raise ConfigError(
+                f"{info.name} is a setting for what is judged by {' or '.join(owners)}, not for {config.env}, which is "
+                f"judged by {kind}; leave it out"
+            )
+    return judge.run(config, env_config, world)

@@ -1,0 +1,126 @@
+"""An evaluation by returns, which any task has, from its first line on the screen to its last."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.evaluate import EvaluateConfig
+from snn_plasticity_gym.config.schema import ConfigError, to_dict
+from snn_plasticity_gym.evaluation.figures import Curve, curve_table
+from snn_plasticity_gym.evaluation.return_figures import draw_returns
+from snn_plasticity_gym.evaluation.returns import LENGTH, RETURN, TERM, ReturnCurve, return_curve
+from snn_plasticity_gym.evaluation.tables import Column, csv_table, markdown_table, screen_table
+from snn_plasticity_gym.rules.base import Rule
+from snn_plasticity_gym.trainers.evaluation_session import Turn, legend, output_folder, rules_of, turns
+from snn_plasticity_gym.utils.distributed import World
+
+MOMENTS = {"before": "before learning", "after": "after learning", "gain": "gain", "learning": "while learning"}
+
+
+def run_returns(config: EvaluateConfig, env_config: EnvironmentConfig, world: World) -> dict[str, Any]:
+    """Judge every rule by returns, print a table or a line of JSON, and write what was asked for.
+
+    Args:
+        config: What to judge.
+        env_config: Settings of the environment.
+        world: The processes that share the networks; the first prints, writes and returns what all have found.
+
+    Returns:
+        Results by rule; see `ReturnCurve.as_dict`.
+
+    Raises:
+        ConfigError: A rule is unknown, a policy does not fit the environment, or there are no episodes to test by.
+    """
+    if not config.test_episodes:
+        raise ConfigError(f"test_episodes must be at least 1 for {config.env}, whose fresh episodes have no end, got 0")
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    rules = rules_of(config.rules, config.env, env_config, config.seed)
+    folder = output_folder(config, world)
+    labels = legend(config.rules)
+    results: dict[str, Any] = {}
+    found: dict[str, ReturnCurve] = {}
+
+    def judge_one(rule: Rule, turn: Turn) -> ReturnCurve:
+        return return_curve(
+            rule,
+            config.env,
+            env_config,
+            turn.num_networks,
+            config.train_episodes,
+            config.test_episodes,
+            config.tests,
+            config.test_split,
+            turn.first_seed,
+            turn.watcher,
+            common_seed=config.seed,
+        )
+
+    watched: dict[str, Any] = {"unit": "episodes", "spoken": "return {:.4g}".format}
+    for name, parts, seconds in turns(rules, labels, judge_one, config, world, **watched):
+        found[name] = ReturnCurve.joined(parts)
+        results[name] = {**found[name].as_dict(), "seconds": seconds}
+    if world.rank > 0:
+        return {}
+    rows = {labels[name]: one for name, one in results.items()}
+    notes = _notes(config, env_config)
+    if config.json:
+        print(json.dumps({"env": config.env, "networks": config.networks, "rules": results}))
+    else:
+        print(screen_table(rows, columns_of(rows)), *notes, sep="\n")
+    if folder is not None:
+        record = {"settings": {**to_dict(config), **to_dict(env_config)}, "rules": results}
+        _write(folder, record, rows, notes, {labels[name]: curve for name, curve in found.items()}, config)
+        print(f"results in {folder}", file=sys.stderr)
+    return results
+
+
+def columns_of(rows: Mapping[str, Mapping[str, Any]]) -> list[Column]:
+    """Return the columns of the table: returns at every moment, length and terms of the reward after learning."""
+    columns = [Column(moment, RETURN, f"return {title}", moment, digits=2) for moment, title in MOMENTS.items()]
+    columns.append(Column("after", LENGTH, "time steps of an episode after learning", LENGTH, digits=0))
+    terms = dict.fromkeys(name for one in rows.values() for name in one["after"] if name.startswith(TERM))
+    for name in terms:
+        short = name.removeprefix(TERM)
+        columns.append(Column("after", name, f"{short} after learning", short, digits=3))
+    return columns
+
+
+def _write(
+    folder: Path,
+    record: Mapping[str, Any],
+    rows: Mapping[str, Mapping[str, Any]],
+    notes: list[str],
+    found: Mapping[str, ReturnCurve],
+    config: EvaluateConfig,
+) -> None:
+    """Write results as JSON, tables and pictures."""
+    (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (folder / "results.csv").write_text(csv_table(rows, columns_of(rows)), encoding="utf-8")
+    (folder / "results.md").write_text(markdown_table(rows, notes, columns_of(rows)), encoding="utf-8")
+    curves = {
+        name: Curve(curve.episodes, {key: values.numpy() for key, values in curve.tests.items()})
+        for name, curve in found.items()
+    }
+    (folder / "learning_curves.csv").write_text(curve_table(curves, config.seed, "episodes"), encoding="utf-8")
+    draw_returns(found, notes[0], folder / "returns.png")
+
+
+def _notes(config: EvaluateConfig, env_config: EnvironmentConfig) -> list[str]:
+    """Say how the numbers of a table were made."""
+    last = config.seed + config.networks - 1
+    shown = f" of the {config.test_split} split" if env_config.held_out(config.test_split) else ""
+    return [
+        f"{config.env}: mean ± standard deviation of {config.networks} networks, seeds {config.seed} to {last}, that "
+        f"learned in {config.train_episodes:,} episodes each; the same networks, episodes and input spikes for every "
+        "rule.",
+        f"Before and after learning: mean return of {config.test_episodes:,} fresh episodes{shown} for each network, "
+        "weights and thresholds frozen, the same before and after. Gain: after less before, network by network.",
+    ]
