@@ -27,8 +27,14 @@ def env_id(request):
     return request.param
 
 
+WORLDS = ("SNNPlastic-Control-v0", "SNNPlastic-CartPole-v0", "SNNPlastic-MountainCar-v0")
+ACTING = {"steps_per_action": 5, "max_actions": 3, "history_length": 5, "events_per_step": 64, "hidden_sizes": (4,)}
+
+
 def small(env_id):
     """Settings of little work."""
+    if env_id in WORLDS:
+        return ACTING
     return COMMON | NETWORKS.get(env_id, {"n_exc": 4})
 
 
@@ -111,8 +117,8 @@ def test_make_vec_of_single_environments(env_id, mode):
 
 def test_wrong_settings_are_refused_by_make_in_one_line(env_id):
     for maker in (gymnasium.make, gymnasium.make_vec):
-        with pytest.raises(ValueError, match=r"^unknown argument 'num_step'; did you mean 'num_steps'\?$"):
-            maker(env_id, num_step=3)
+        with pytest.raises(ValueError, match=r"^unknown argument 'history_lenth'; did you mean 'history_length'\?$"):
+            maker(env_id, history_lenth=3)
 
 
 def test_the_package_is_found_through_the_id(env_id):

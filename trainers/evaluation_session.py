@@ -58,10 +58,10 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig, world:
     if config.threads:
         torch.set_num_threads(config.threads)
     rules = rules_of(config.rules, config.env, env_config, config.seed)
+    beside = {"BPTT": bptt_curve(config.bptt)} if config.bptt else {}
     folder = output_folder(config, world)
     labels = legend(config.rules)
     tests = config.tests or TESTS
-    beside = {"BPTT": bptt_curve(config.bptt)} if config.bptt else {}
     results: dict[str, Any] = {}
     curves: dict[str, Curve] = {}
 

@@ -22,7 +22,7 @@ class ControlConfig(EnvironmentConfig):
 
     history_length: int = 20
     world: str = setting(
-        "CartPole-v1",
+        "MountainCar-v0",
         "Gymnasium id of the world: Box observations, Discrete or Box actions; module:Id imports the module first.",
         section="World",
         basic=True,
@@ -142,6 +142,7 @@ class ControlConfig(EnvironmentConfig):
 class CartPoleConfig(ControlConfig):
     """A spiking network balances the pole of CartPole-v1; fields as in Hasegan et al. (2022)."""
 
+    world: str = "CartPole-v1"
     encoder: str = "one-hot-normal"
     encoder_kwargs: str = (
         '{"fields": 20, "mean": [-0.00646, -0.03634, 0.00529, 0.04752], "period": 10, '
@@ -153,7 +154,6 @@ class CartPoleConfig(ControlConfig):
 class MountainCarConfig(ControlConfig):
     """A spiking network drives the car of MountainCar-v0; 30 + 30 fields as in Yegenoglu et al. (2022)."""
 
-    world: str = "MountainCar-v0"
     encoder_kwargs: str = '{"fields": 30, "period": 2}'
     decoder_kwargs: str = '{"group_size": 1, "tie": "none", "tie_action": 1}'
     hidden_sizes: tuple[int, ...] = (5,)

@@ -77,7 +77,7 @@ def learning_curves(groups: Sequence[Group]) -> list[Picture]:
         rows = -(-len(used) // columns)
         figure, axes = figure_of(3.4 * columns, 2.5 * rows + 0.3 * (len(groups) > 1), rows, columns)
         for one, (key, title, unit) in zip(axes, used, strict=False):
-            say(one, title, "images shown", unit)
+            say(one, title, "episodes, of all lifetimes", unit)
             _draw(one, groups, key)
         for one in axes[len(used) :]:
             one.set_axis_off()

@@ -23,8 +23,8 @@ def drawn(groups):
 
 
 def test_each_quantity_has_a_panel_and_each_group_a_line():
-    one = run_of("a", time__images=IMAGES, rollout__reward=[1, 2, 3], train__value_loss=[3, 2, 1])
-    two = run_of("b", time__images=IMAGES, rollout__reward=[3, 3, 3], rollout__spikes_hidden_2=[0.1, 0.2, 0.3])
+    one = run_of("a", time__episodes=IMAGES, rollout__reward=[1, 2, 3], train__value_loss=[3, 2, 1])
+    two = run_of("b", time__episodes=IMAGES, rollout__reward=[3, 3, 3], rollout__spikes_hidden_2=[0.1, 0.2, 0.3])
     axes = drawn([Group("a", [one]), Group("b", [two])])
     assert set(axes) == {
         ("curves_reward", "reward"),
@@ -34,11 +34,11 @@ def test_each_quantity_has_a_panel_and_each_group_a_line():
     lines = {line.get_label(): line for line in axes["curves_reward", "reward"].lines}
     assert lines["a"].get_xydata().tolist() == [[8, 1], [16, 2], [24, 3]]
     assert lines["b"].get_ydata().tolist() == [3, 3, 3] and lines["a"].get_color() != lines["b"].get_color()
-    assert all("images" in one.get_xlabel() and one.get_ylabel() for one in axes.values())
+    assert all("episodes" in one.get_xlabel() and one.get_ylabel() for one in axes.values())
 
 
 def test_seeds_are_a_band_of_one_standard_deviation():
-    runs = [run_of(str(k), time__images=IMAGES, rollout__reward=[k, 2 * k, 4 * k]) for k in range(3)]
+    runs = [run_of(str(k), time__episodes=IMAGES, rollout__reward=[k, 2 * k, 4 * k]) for k in range(3)]
     (axes,) = drawn([Group("all", runs)]).values()
     (line,) = [line for line in axes.lines if line.get_label() == "all"]
     np.testing.assert_allclose(line.get_ydata(), [1, 2, 4])
@@ -50,7 +50,7 @@ def test_seeds_are_a_band_of_one_standard_deviation():
 
 def test_a_long_curve_is_drawn_with_its_running_mean():
     values = np.random.default_rng(0).normal(size=SMOOTHED_FROM + 20)
-    run = run_of("a", time__images=np.arange(len(values)), rollout__reward=values)
+    run = run_of("a", time__episodes=np.arange(len(values)), rollout__reward=values)
     (axes,) = drawn([Group("a", [run])]).values()
     raw, smooth = (line.get_ydata() for line in axes.lines[:2])
     np.testing.assert_array_equal(raw, values)
@@ -63,4 +63,4 @@ def test_running_means_at_the_ends_are_of_fewer_values():
 
 
 def test_runs_that_logged_nothing_have_no_pictures():
-    assert learning_curves([Group("a", [run_of("a", time__images=[])])]) == []
+    assert learning_curves([Group("a", [run_of("a", time__episodes=[])])]) == []

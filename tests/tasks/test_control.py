@@ -601,7 +601,7 @@ def test_worlds_are_closed_with_the_task():
 def test_default_networks_are_alive_and_not_saturated(env_id):
     """Motor neurons fire, and their groups differ in most actions."""
     config = environment_config(env_id)
-    given = {} if env_id != CONTROL else {"encoder_kwargs": {"period": 10, "low": [-2.4] * 4, "high": [2.4] * 4}}
+    given: dict = {}
     env = PlasticityVectorEnv(env_id, 4, **({"max_actions": 60} | given))
     env.reset(seed=0)
     votes, decode = [], env.engine.task.decoder.decode

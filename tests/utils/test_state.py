@@ -71,7 +71,7 @@ def test_an_environment_goes_on_as_if_it_had_never_stopped(name, before):
 def test_there_is_no_state_within_an_image():
     env = make("unsup1")
     env.reset(seed=0)
-    with pytest.raises(RuntimeError, match="between two images only"):
+    with pytest.raises(RuntimeError, match="between two episodes only"):
         env.state_dict()
 
 
