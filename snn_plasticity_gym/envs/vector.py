@@ -16,13 +16,12 @@ from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.event_interface import (
     EventInterface,
     Observation,
-    action_space,
     episode_info,
-    observation_space,
 )
 from snn_plasticity_gym.envs.flat_batches import FlatBatches
 from snn_plasticity_gym.envs.making import make_engine
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
+from snn_plasticity_gym.envs.spaces import action_space, observation_space
 
 
 class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):

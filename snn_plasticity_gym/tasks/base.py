@@ -123,6 +123,7 @@ class Task(ABC):
     render_mode: str | None = None  # of the environment; set by whoever makes the task, before the first episode
     scalars: Sequence[str] = ()  # scalars that its events always show beside those of the setting `local_state`
     layer_scalars: Sequence[float] = ()  # of each plastic projection, if `scalars` has "layer"
+    scalar_bounds: Mapping[str, tuple[float, float]] = MappingProxyType({})  # of scalars, where they are known
     open_loop: ClassVar[bool] = False  # the input of an episode is known when it begins; see `whole_input`
     needs_potentials = False  # membrane potentials are recorded
     rewards_events = False  # each event has a reward of its own
