@@ -16,7 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.type_aliases import MaybeCallback
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from typing_extensions import Self
@@ -26,7 +26,7 @@ from snn_plasticity_gym.config.schema import current_names, setting_fields
 from snn_plasticity_gym.config.training import SearchConfig
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
-from snn_plasticity_gym.learners.environment import not_finite, plasticity_env
+from snn_plasticity_gym.learners.environment import check_vector_form, not_finite, plasticity_env
 from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer
 from snn_plasticity_gym.learners.exploration import Exploration, IndependentNoise, PerturbedRules, RuleNoise
 from snn_plasticity_gym.learners.gradient_steps import GradientSteps
@@ -110,6 +110,18 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
         found = kept | {name: self.__dict__.pop(name) for name in names & self.__dict__.keys()}
         if found:
             self.options = dataclasses.replace(self.options, **current_names(found, settings))
+
+    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
+        """Learn from another environment of the same spaces from now on.
+
+        Raises:
+            ConfigError: It is in Gymnasium's vector form.
+            TypeError: A wrapper around it would be passed by; see `plasticity_env`.
+            ValueError: Its spaces or its number of lifetimes differ.
+        """
+        check_vector_form(env)
+        plasticity_env(self._wrap_env(env, verbose=0))
+        super().set_env(env, force_reset)
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed everything; the lifetimes of this process get the seeds that they would have in one with all."""
