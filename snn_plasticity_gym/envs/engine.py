@@ -80,6 +80,7 @@ class Engine:
         self.changes = WeightChanges(self.heads, device)
         self._write = WeightWriter(self.network, plastic, self._eligibility, self.changes)
         self._earnings = Earnings(num_lifetimes, device)
+        self.last_outcome: Outcome | None = None  # of the last `settle`
         self.steps = np.zeros(num_lifetimes, dtype=np.int64)  # time steps of the episode done so far
         self._now = 0  # steps done by the lifetimes that were advanced last
         self.ended = np.zeros(num_lifetimes, dtype=np.bool_)  # whether the episode has come to its end
@@ -107,6 +108,11 @@ class Engine:
     def raster(self) -> dict[str, Tensor]:
         """Spikes of every population, bool (B, W, N); see `EpisodeRecord`."""
         return self.recorder.record.raster
+
+    @property
+    def earned(self) -> Tensor:
+        """Rewards of the episodes under way so far, (B,)."""
+        return self._earnings.so_far
 
     def weight_range(self) -> tuple[float, float]:
         """Return the smallest and the largest weight that a plastic synapse can have."""
@@ -324,7 +330,7 @@ class Engine:
             ConfigError: The task gives an outcome that cannot be.
         """
         where, done = self._place(rows)
-        outcome = self.task.outcome(where, done - 1)
+        outcome = self.last_outcome = self.task.outcome(where, done - 1)
         if outcome is None:
             return None
         check_outcome(outcome, self.task)

@@ -23,39 +23,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 
-from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
-from snn_plasticity_gym.plasticity.events import NUM_KINDS, SynapseEvents
+from snn_plasticity_gym.envs.spaces import EMPTY
+from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.rules.base import Rule, checked_answer, modulation_of
 from snn_plasticity_gym.utils.state import State
 
 Observation = dict[str, NDArray[Any]]
-
-
-def observation_space(config: EnvironmentConfig, engine: Engine) -> spaces.Dict:
-    """Return the space of one lifetime's observations; see `PlasticityEnv` for what they mean."""
-    slots, length = config.events_per_step, config.history_length
-    low, high = engine.weight_range()
-    extras = {name: spaces.Box(-np.inf, np.inf, (slots,), np.float32) for name in engine.scalars.names}
-    return spaces.Dict(
-        {
-            "history": spaces.Box(0, 1, (slots, 2, length), np.uint8),
-            "weight": spaces.Box(low, high, (slots,), np.float32),
-            "group": spaces.MultiDiscrete([len(engine.heads)] * slots),
-            "kind": spaces.MultiDiscrete([NUM_KINDS] * slots),
-            "mask": spaces.Box(0, 1, (slots,), np.uint8),
-            **extras,
-        }
-    )
-
-
-def action_space(config: EnvironmentConfig) -> spaces.Box:
-    """Return the space of one lifetime's actions: one normalised weight change per slot."""
-    return spaces.Box(-1.0, 1.0, (config.events_per_step,), np.float32)
 
 
 class Answered(NamedTuple):
@@ -242,10 +219,10 @@ class EventInterface:
         return observation
 
     def blank(self, batch: int) -> Observation:
-        """Return observations without any event: every slot 0 and masked out."""
+        """Return observations without any event: every slot 0, its group and kind -1, and masked out."""
         names = ("weight", *self.engine.scalars.names)
         numbers = {name: np.zeros((batch, self.slots), dtype=np.float32) for name in names}
-        labels = {name: np.zeros((batch, self.slots), dtype=np.int64) for name in ("group", "kind")}
+        labels = {name: np.full((batch, self.slots), EMPTY, dtype=np.int64) for name in ("group", "kind")}
         return {
             "history": np.zeros((batch, self.slots, 2, self._history_length), dtype=np.uint8),
             **numbers,

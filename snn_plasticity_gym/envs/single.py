@@ -13,13 +13,12 @@ from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.event_interface import (
     EventInterface,
     Observation,
-    action_space,
     episode_info,
-    observation_space,
 )
 from snn_plasticity_gym.envs.flat_batches import FlatBatches
 from snn_plasticity_gym.envs.making import make_engine
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
+from snn_plasticity_gym.envs.spaces import action_space, observation_space
 
 
 class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -38,11 +37,15 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
         |---|---|---|---|
         | `history` | (E, 2, K) | uint8, 0 or 1 | last K steps of the pre and the post neuron, oldest first |
         | `weight` | (E,) | float32 | the synapse's weight, dimensionless |
-        | `group` | (E,) | uint8 | which policy head answers the event |
-        | `kind` | (E,) | uint8 | who fired: 0 the pre neuron, 1 the post neuron, 2 both |
+        | `group` | (E,) | int64 | which policy head answers the event; -1 in a slot without an event |
+        | `kind` | (E,) | int64 | who fired: 0 the pre neuron, 1 the post neuron, 2 both; -1 without an event |
         | `mask` | (E,) | uint8, 0 or 1 | 1 where the slot holds an event |
         | `layer` | (E,) | float32 | `Grad` only: scalar that tells the synapse its layer |
-        | `factor` | (E,) | float32 | `Semi` with a `third_factor` only: what the task tells the post neuron |
+        | `factor` | (E,) | float32 | with a `third_factor` only: what the task tells the post neuron |
+        | others | (E,) | float32 | those of `local_state`, under their names |
+
+        Bounds are finite but for local scalars that have none: `potential`, `theta` and `reward` of `local_state`, and
+        a `factor` other than `teaching`.
 
         A time step with more than E events is presented over several steps, while the network waits. A time step
         without events is one step with every slot masked out.

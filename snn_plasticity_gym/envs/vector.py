@@ -16,13 +16,12 @@ from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.event_interface import (
     EventInterface,
     Observation,
-    action_space,
     episode_info,
-    observation_space,
 )
 from snn_plasticity_gym.envs.flat_batches import FlatBatches
 from snn_plasticity_gym.envs.making import make_engine
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
+from snn_plasticity_gym.envs.spaces import action_space, observation_space
 
 
 class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
@@ -66,7 +65,7 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
         self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
         self.config = environment_config(env_id, **settings)
         self.num_envs = num_envs
-        self._max_episode_steps = max_episode_steps
+        self.max_episode_steps = max_episode_steps
         self._interface = EventInterface(make_engine(env_id, self.config, num_envs, self.render_mode))
         self.single_observation_space = observation_space(self.config, self.engine)
         self.single_action_space = action_space(self.config)
@@ -140,8 +139,8 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
             terminations[row] = not truncations[row]
             blank = {name: values[0] for name, values in self._interface.blank(1).items()}
             infos = self._add_info(infos, {"final_obs": blank, "final_info": episode_info(result)}, row)
-        if self._max_episode_steps is not None:
-            late = (self._elapsed >= self._max_episode_steps) & ~terminations & ~truncations
+        if self.max_episode_steps is not None:
+            late = (self._elapsed >= self.max_episode_steps) & ~terminations & ~truncations
             truncations |= late
             if late.any():
                 cut = self._interface.observe()

@@ -25,6 +25,7 @@ from snn_plasticity_gym.config.learning import (
 )
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, current_names, setting_fields, unknown
 from snn_plasticity_gym.config.training import SearchConfig
+from snn_plasticity_gym.learners.environment import check_vector_form
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.utils.device import torch_device
 from snn_plasticity_gym.utils.distributed import World
@@ -125,5 +126,6 @@ def _check(config_type: type[SearchConfig], given: Mapping[str, Any]) -> None:
     if given.get("_init_setup_model", True):  # else it is being loaded, and its own settings come later
         if env is None:
             raise ConfigError("env must be an environment or its id, got None")
+        check_vector_form(env)
         settings["num_envs"] = env.num_envs * World().size if isinstance(env, VecEnv) else 1
     check_arguments(config_type, settings, NAMES)

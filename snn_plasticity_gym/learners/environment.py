@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium
+from gymnasium.vector import VectorEnv
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import (
@@ -11,24 +14,39 @@ from stable_baselines3.common.vec_env import (
     VecEnv,
     VecEnvWrapper,
     VecMonitor,
-    VecVideoRecorder,
 )
 
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 
-# Wrappers that change neither rewards nor observations nor actions nor the ends of episodes.
-ONLOOKERS = (VecMonitor, VecCheckNan, VecVideoRecorder)
+# Wrappers that change neither rewards nor observations nor actions nor the ends of episodes, and whose work learners do
+# themselves: statistics of episodes, and a guard about numbers that are not finite. A recorder would see no step.
+ONLOOKERS = (VecMonitor, VecCheckNan)
 SINGLE_ONLOOKERS = (Monitor, OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics)
+
+
+def check_vector_form(env: Any) -> None:
+    """Refuse Gymnasium's vector environments, which Stable-Baselines3 would call an old Gym environment.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    if isinstance(env, VectorEnv):
+        raise ConfigError(
+            f"env must be in the vector form of Stable-Baselines3, got {type(env).__name__} of gymnasium.make_vec; give "
+            "make_sb3_env(id, num_envs=B, ...), or PlasticityVecEnv(env) of snn_plasticity_gym.wrappers.sb3"
+        )
 
 
 def plasticity_env(env: VecEnv) -> PlasticityVectorEnv | PlasticityEnv:
     """Return the plasticity environment under wrappers, none of which event learners would pass by in silence.
 
     Raises:
-        TypeError: There is none, there are several single ones, or a wrapper changes what is learned from.
+        TypeError: There is none, there are several single ones, a wrapper changes what is learned from, or a limit would
+            cut off episodes of steps in slots.
     """
     around: VecEnv = env
     while isinstance(around, VecEnvWrapper):
@@ -47,6 +65,11 @@ def plasticity_env(env: VecEnv) -> PlasticityVectorEnv | PlasticityEnv:
         raise TypeError(
             "events are learned from one plasticity environment, not from copies side by side; got "
             f"{type(around).__name__}; give make_sb3_env(id, num_envs=B) or one gymnasium.make(id)"
+        )
+    if isinstance(plasticity, PlasticityVectorEnv) and plasticity.max_episode_steps is not None:
+        raise TypeError(
+            f"event learners live through whole episodes, max_episode_steps={plasticity.max_episode_steps} would cut off "
+            "none; leave it out, and set num_steps or max_actions of the environment"
         )
     return plasticity
 

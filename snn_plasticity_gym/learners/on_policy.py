@@ -16,7 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.type_aliases import MaybeCallback
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from typing_extensions import Self
@@ -26,13 +26,14 @@ from snn_plasticity_gym.config.schema import current_names, setting_fields
 from snn_plasticity_gym.config.training import SearchConfig
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
-from snn_plasticity_gym.learners.environment import not_finite, plasticity_env
+from snn_plasticity_gym.learners.environment import check_vector_form, not_finite, plasticity_env
 from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer
 from snn_plasticity_gym.learners.exploration import Exploration, IndependentNoise, PerturbedRules, RuleNoise
 from snn_plasticity_gym.learners.gradient_steps import GradientSteps
 from snn_plasticity_gym.learners.head_noise import HeadNoise
 from snn_plasticity_gym.learners.rollout_log import record_rollout
 from snn_plasticity_gym.learners.rule_search import ascend, ranks
+from snn_plasticity_gym.learners.step_locals import StepLocals, episode_infos
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.nonfinite import Guard, NotFiniteError
@@ -109,6 +110,18 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
         found = kept | {name: self.__dict__.pop(name) for name in names & self.__dict__.keys()}
         if found:
             self.options = dataclasses.replace(self.options, **current_names(found, settings))
+
+    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
+        """Learn from another environment of the same spaces from now on.
+
+        Raises:
+            ConfigError: It is in Gymnasium's vector form.
+            TypeError: A wrapper around it would be passed by; see `plasticity_env`.
+            ValueError: Its spaces or its number of lifetimes differ.
+        """
+        check_vector_form(env)
+        plasticity_env(self._wrap_env(env, verbose=0))
+        super().set_env(env, force_reset)
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed everything; the lifetimes of this process get the seeds that they would have in one with all."""
@@ -240,7 +253,8 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
     ) -> bool:
         """Let every lifetime live through `n_rollout_steps` episodes, and fill the buffer with the events.
 
-        Lifetimes whose episode is over wait until those of all are; only steps that were taken count.
+        Lifetimes whose episode is over wait until those of all are; only steps that were taken count. `StepLocals`
+        says what callbacks find in their `locals`.
 
         Returns:
             False if the callback stopped the rollout; the episode that it stopped in is then left out.
@@ -260,6 +274,7 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
         began, before = time.perf_counter(), self.num_timesteps
         rule = self.policy.frozen(plasticity.config.history_length)
         self._explore.begin_rollout()
+        steps = StepLocals(env.num_envs, self.start_time / 1e9)
         whole = True
         for episode in range(n_rollout_steps):
             if episode % self.options.credit_horizon == 0:
@@ -269,7 +284,7 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
                 result = plasticity.run_episode(rule)
                 for step in range(int(result.length.max())):
                     taken = int((result.length > step).sum())
-                    if not self._count_step(taken, env, callback, locals()):
+                    if not self._count_step(taken, callback, locals() | steps.of_episode(result, step)):
                         return False
             else:
                 while (events := plasticity.events()) is not None:
@@ -280,14 +295,16 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
                     if log_probs is not None:
                         buffer.add(events, actions, log_probs, step)
                     plasticity.apply(actions)
-                    # Unless the time step goes on.
-                    if events.then is None and not self._count_step(taken, env, callback, locals()):
+                    if events.then is not None:  # the time step goes on
+                        continue
+                    seen = steps.answered(engine, events, actions, log_probs, plasticity.events())
+                    if not self._count_step(taken, callback, locals() | seen):
                         return False
                 result = plasticity.finish()
             whole &= self._check_episode(engine, result)
             buffer.end_episode(result, fresh)
             results.append(result)
-            self._update_info_buffer(_episode_infos(result, time.time() - self.start_time / 1e9))
+            self._update_info_buffer(episode_infos(result, time.time() - self.start_time / 1e9))
         # Episodes of other processes may have been shorter or longer than those of this one.
         own = torch.stack([result.length for result in results]).sum().double()
         self.num_timesteps = before + int(self._world.all_sum(own.reshape(1)))
@@ -323,7 +340,7 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
             self.guard.meet(f"{problem} (at {self.num_timesteps} steps of the run)", "the rollout is not learned from")
         return not problem
 
-    def _count_step(self, taken: int, env: VecEnv, callback: BaseCallback, values: dict[str, Any]) -> bool:
+    def _count_step(self, taken: int, callback: BaseCallback, values: dict[str, Any]) -> bool:
         """Note that `taken` networks have made a time step; return False if the callback stops the rollout."""
         self.num_timesteps += taken * self._world.size
         callback.update_locals(values)
@@ -363,9 +380,3 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
         record("train/return_spread", (returns - returns.mean(dim=1, keepdim=True)).std().item())
         if clip_range is not None:
             record("train/clip_fraction", ascent.clipped)
-
-
-def _episode_infos(result: EpisodeResult, seconds: float) -> list[dict[str, Any]]:
-    """Return infos in the form of Stable-Baselines3's Monitor, from which it makes its own statistics."""
-    pairs = zip(result.reward.tolist(), result.length.tolist(), strict=True)
-    return [{"episode": {"r": reward, "l": length, "t": seconds}} for reward, length in pairs]

@@ -19,6 +19,7 @@ Axes: B lifetimes, R lifetimes of one call, N neurons.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,6 +44,7 @@ class ThirdFactor:
     """
 
     tells = False  # whether there is a factor
+    bounds = (-math.inf, math.inf)  # of its values
 
     def __init__(
         self,
@@ -134,6 +136,7 @@ class TeachingFactor(ThirdFactor):
     """A current that drives the output neurons towards the label, and that their synapses see."""
 
     tells = True
+    bounds = (-1.0, 1.0)
 
     def __init__(
         self,

@@ -149,9 +149,7 @@ class PlasticityPolicy(ActorCriticPolicy):
         self.formula_terms = None if formula_terms is None else tuple(formula_terms)
         self.dt = dt
         self.head = head
-        group_space = observation_space["group"]
-        assert isinstance(group_space, spaces.MultiDiscrete)
-        self.num_groups = int(group_space.nvec.max())
+        self.num_groups = _number_of_groups(observation_space["group"])
         self.extra_keys = sorted(key for key in observation_space.spaces if key not in SLOT_KEYS)
         head_name, self._own_head = resolve_head(head)
         self._shape = Architecture(
@@ -286,6 +284,15 @@ class PlasticityPolicy(ActorCriticPolicy):
         """K of the environment."""
         space = cast(spaces.Dict, self.observation_space)["history"]
         return int(space.shape[-1])  # type: ignore[index]
+
+
+def _number_of_groups(space: spaces.Space) -> int:
+    """Return how many heads a slot's `group` counts; environments before had a MultiDiscrete."""
+    if isinstance(space, spaces.MultiDiscrete):
+        return int(space.nvec.max())
+    if not isinstance(space, spaces.Box):
+        raise ConfigError(f"group of the observation_space must be a Box of whole numbers, got {space}")
+    return int(space.high.max()) + 1
 
 
 def _refuse(arguments: Mapping[str, Any]) -> None:

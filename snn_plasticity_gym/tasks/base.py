@@ -124,10 +124,9 @@ class Task(ABC):
     render_mode: str | None = None  # of the environment; set by whoever makes the task, before the first episode
     scalars: Sequence[str] = ()  # scalars that its events always show beside those of the setting `local_state`
     layer_scalars: Sequence[float] = ()  # of each plastic projection, if `scalars` has "layer"
-    judge_by: ClassVar[str] = (
-        "returns"  # how rules are judged in it: returns, classifier or labels (trainers/judges.py)
-    )
-    portrait: ClassVar[str] = "episodes"  # what a report shows of a network: episodes or images (report/portraits.py)
+    scalar_bounds: Mapping[str, tuple[float, float]] = MappingProxyType({})  # of scalars, where they are known
+    judge_by: ClassVar[str] = "returns"  # how rules are judged in it: returns, classifier or labels
+    portrait: ClassVar[str] = "episodes"  # what a report shows of a network: episodes or images
     open_loop: ClassVar[bool] = False  # the input of an episode is known when it begins; see `whole_input`
     needs_potentials = False  # membrane potentials are recorded
     rewards_events = False  # each event has a reward of its own

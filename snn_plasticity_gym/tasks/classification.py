@@ -42,6 +42,7 @@ class ClassificationTask(ImageTask):
         self.populations, self.projections = classifier(config, self.n_input, self.dataset.num_classes)
         self._factor = FACTORS[config.third_factor](config, self.populations, self.projections, num_lifetimes, device)
         self.scalars = ("factor",) if self._factor.tells else ()
+        self.scalar_bounds = {"factor": self._factor.bounds}
         self.follows_steps = self._factor.tells
         self._reward = ClassificationReward(config)
         self._judged = config.num_steps - config.factor_steps
