@@ -51,7 +51,7 @@ class Earnings:
     @property
     def so_far(self) -> Tensor:
         """Rewards of the episodes under way, (B,)."""
-        return self._reward
+        return self._reward if self._first is None else self._first[0].reward
 
     def begin(self, rows: Sequence[int], index: Tensor) -> None:
         """Begin an episode in the lifetimes `rows`, `index` as a tensor."""
