@@ -34,7 +34,7 @@ def test_each_quantity_has_a_panel_and_each_group_a_line():
     lines = {line.get_label(): line for line in axes["curves_reward", "reward"].lines}
     assert lines["a"].get_xydata().tolist() == [[8, 1], [16, 2], [24, 3]]
     assert lines["b"].get_ydata().tolist() == [3, 3, 3] and lines["a"].get_color() != lines["b"].get_color()
-    assert all("images" in one.get_xlabel() and one.get_ylabel() for one in axes.values())
+    assert all("episodes" in one.get_xlabel() and one.get_ylabel() for one in axes.values())
 
 
 def test_seeds_are_a_band_of_one_standard_deviation():
