@@ -133,7 +133,11 @@ def _conditions(run: Run) -> list[tuple[str, str]]:
     git: dict[str, Any] = manifest.get("git") or {}
     commit = str(git.get("commit", "unknown")) + (" with local changes" if git.get("dirty") else "")
     data = manifest.get("dataset") or {}
-    told = {name: value for name, value in data.items() if name not in ("name", "directory") and value}
+    told = {
+        name: value
+        for name, value in data.items()
+        if name not in ("name", "directory") and value not in (None, "", "{}")
+    }
     if "checksum" in told:
         told["checksum"] = str(told["checksum"])[:12]
     packages = manifest.get("packages") or {}

@@ -181,7 +181,8 @@ def explanation_section(
         f"{prefix}formula_reward",
         ["rule", "reward"],
         [[name, f"{reward:.4g}".replace("-", "−")] for name, reward in rewards.items()],
-        "Mean reward on the same fresh networks and held-out images; after plasticity where that ends.",
+        "Mean reward of the same fresh networks on held-out images, or in fresh episodes; after plasticity where that "
+        "ends.",
     )
     return Section("What explains it", "", [draw_explanations(f"{prefix}explained", explanations)], [table, earned])
 
