@@ -18,21 +18,22 @@ from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.evaluation.event_sample import sample_events
 from snn_plasticity_gym.evaluation.explain import NETWORKS, distilled, explain
-from snn_plasticity_gym.evaluation.network_life import live_through
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, reward_of
+from snn_plasticity_gym.evaluation.task_facts import asked_task, learning_rate
 from snn_plasticity_gym.policies.saved import load_learned
 from snn_plasticity_gym.report.curves import learning_curves
 from snn_plasticity_gym.report.gradient_section import gradient_section, is_bptt, is_gradient, read_ceiling
-from snn_plasticity_gym.report.network_section import network_section
 from snn_plasticity_gym.report.page import PICTURES, Section, picture_file, write_report
+from snn_plasticity_gym.report.portraits import portray
 from snn_plasticity_gym.report.rule_section import explanation_section, formula_section, kernel_section
 from snn_plasticity_gym.report.runs import Run, differing, flat, group_runs, outcome_rows, read_runs
 from snn_plasticity_gym.report.side_section import Study, side_sections
 from snn_plasticity_gym.rules.constant import ZeroRule
 from snn_plasticity_gym.runs.tables import Table
-from snn_plasticity_gym.trainers.evaluation_session import DISTILLED, learning_rate
+from snn_plasticity_gym.trainers.evaluation_session import DISTILLED
 from snn_plasticity_gym.utils.files import make_output
 
+MOST_STEPS = 40_000  # time steps that a network lives through, at most, to compare rules by reward
 LIVES = 16  # networks over whose lives rewards are averaged where plasticity ends
 
 _logger = logging.getLogger("snn_plasticity_gym")
@@ -138,12 +139,19 @@ def _conditions(run: Run) -> list[tuple[str, str]]:
     git: dict[str, Any] = manifest.get("git") or {}
     commit = str(git.get("commit", "unknown")) + (" with local changes" if git.get("dirty") else "")
     data = manifest.get("dataset") or {}
+    told = {
+        name: value
+        for name, value in data.items()
+        if name not in ("name", "directory") and value not in (None, "", "{}")
+    }
+    if "checksum" in told:
+        told["checksum"] = str(told["checksum"])[:12]
     packages = manifest.get("packages") or {}
     return [
         ("environment", run.env or "none"),
         ("seed", str(manifest.get("seed"))),
         ("episodes", str(run.config.get("episodes"))),
-        ("data", f"{data.get('name')}, checksum {str(data.get('checksum'))[:12]}"),
+        ("data", ", ".join([str(data.get("name")), *(f"{name} {value}" for name, value in told.items())])),
         ("begun", str(manifest.get("created"))),
         ("commit", commit),
         ("command", " ".join(map(str, manifest.get("command", ())))),
@@ -155,7 +163,7 @@ def _outcome(run: Run, several: bool) -> Table:
     rows = [
         [name, *("–" if value is None else f"{value:.4g}" for value in values)] for name, *values in outcome_rows(run)
     ]
-    caption = "Held-out images, fresh networks, plasticity on, no exploration."
+    caption = "Held-out images or fresh episodes, fresh networks, plasticity on, no exploration."
     return Table(
         f"outcome_{run.label}" if several else "outcome",
         [run.label if several else "judged", "before", "after"],
@@ -169,6 +177,8 @@ def _study(run: Run, config: ReportConfig, several: bool) -> tuple[Study, list[S
     env_config = run.environment()
     assert run.env is not None and run.rule_file is not None
     rule = load_learned(run.path).frozen(env_config.history_length)
+    with asked_task(run.env, env_config) as task:
+        scale, portrait, num_steps = learning_rate(task), task.portrait, task.num_steps
     images = -(-config.sample_images // NETWORKS)
     sample = sample_events(rule, run.env, env_config, NETWORKS, images, config.sample_events, config.seed)
     prefix = f"{run.label.replace('/', '_')}_" if several else ""
@@ -176,28 +186,34 @@ def _study(run: Run, config: ReportConfig, several: bool) -> tuple[Study, list[S
     parts = [kernel_section(rule, env_config, sample, prefix)]
     if rule.network.architecture.is_formula:
         parts.insert(0, formula_section(sample.heads, rule.network.formulas(), prefix))
-    explanations = explain(sample, learning_rate(env_config))
+    explanations = explain(sample, scale)
     if explanations:
         formula = distilled(explanations, sample)
         formula.save(run.path)
-        networks, shown = _lifetimes(env_config, config.reward_images)
+        networks, shown = _lifetimes(env_config, config.reward_images, num_steps)
         rewards = {
             label: reward_of(one, run.env, env_config, networks, shown, JUDGE_SEED).reward
             for label, one in (("the rule", rule), ("its formula", formula), ("no plasticity", ZeroRule()))
         }
         parts.append(explanation_section(explanations, rewards, prefix, f"{DISTILLED}{run.path}"))
-    life = live_through(rule, run.env, env_config, config.life_images, config.seed)
-    parts.append(network_section(life, env_config, prefix))
+    life, section = portray(portrait, rule, run.env, env_config, config.life_images, config.seed, prefix)
+    parts.append(section)
     return Study(run.label, rule, sample, life), [part._replace(title=part.title + suffix) for part in parts]
 
 
-def _lifetimes(config: EnvironmentConfig, images: int) -> tuple[int, int]:
-    """Return by how many networks, and on how many images in all, rules are compared, of which at least `images` count.
+def _lifetimes(config: EnvironmentConfig, episodes: int, num_steps: int) -> tuple[int, int]:
+    """Return by how many networks, and in how many episodes in all, rules are compared, of which `episodes` count.
 
-    Where plasticity ends, what follows counts, to the end of the lifetime: some rewards have a value only there.
+    Where plasticity ends, what follows counts, to the end of the lifetime: some rewards have a value only there. Where
+    it does not, long episodes are fewer.
+
+    Args:
+        config: Settings of the environment.
+        episodes: That are to count, at least.
+        num_steps: Most time steps of one of them.
     """
     if not config.plastic_episodes:
-        return NETWORKS, images
-    after = config.lifetime_length - config.plastic_episodes if config.lifetime_length else images
-    networks = max(LIVES, -(-images // after))
+        return NETWORKS, min(episodes, NETWORKS * max(1, MOST_STEPS // num_steps))
+    after = config.lifetime_length - config.plastic_episodes if config.lifetime_length else episodes
+    networks = max(LIVES, -(-episodes // after))
     return networks, networks * (config.plastic_episodes + after)

@@ -17,6 +17,8 @@ from snn_plasticity_gym.evaluation.probes import Site
 from snn_plasticity_gym.plasticity.events import SynapseEvents, per_event
 from snn_plasticity_gym.rules.base import Rule
 
+MOST_STEPS = 20_000  # time steps, after which no further episode begins
+
 
 class EventSample(NamedTuple):
     """Events of B networks, and what a rule answered."""
@@ -66,14 +68,16 @@ def sample_events(
 ) -> EventSample:
     """Let fresh networks live by a rule, and keep a uniform sample of the events of every projection.
 
+    No episode begins after `MOST_STEPS` time steps.
+
     Args:
         rule: Answers events.
         env_id: Environment.
         config: Its settings; networks are renewed as these say.
         num_networks: B.
-        images: Images that each network sees.
+        images: Episodes of each network.
         size: Events to keep of each projection, or all if there are fewer.
-        seed: Of networks, images, input spikes and the sample.
+        seed: Of networks, episodes, input spikes and the sample.
     """
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **to_dict(config))
     env.reset(seed=seed)
@@ -81,7 +85,10 @@ def sample_events(
     sites = sites_of(env)
     kept: list[_Kept | None] = [None] * len(sites)
     total = torch.zeros(len(sites), dtype=torch.int64)
+    steps = 0
     for _ in range(images):
+        if steps >= MOST_STEPS:
+            break
         while (events := env.events()) is not None:
             delta_d = rule(events).to(events.weight.dtype)
             keys = torch.rand(len(delta_d), generator=generator)
@@ -95,7 +102,8 @@ def sample_events(
                 joined = new if before is None else _Kept(*map(torch.cat, zip(before, new, strict=True)))
                 kept[place] = joined.smallest(size)
             env.apply(delta_d)
-        env.finish()
+        steps += int(env.finish().length.max())
+    env.engine.task.close()
     sampled = _joined([one for one in kept if one is not None], config, env.engine.scalars.names)
     return EventSample(*sampled, sites, env.engine.heads, total, env.engine.task.max_rate)
 

@@ -17,11 +17,12 @@ import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import orthogonal_mp
 
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.evaluation.event_sample import EventSample
 from snn_plasticity_gym.evaluation.stdp_fit import r_squared
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.distilled import DistilledRule, Factors, FactorTable, Term
-from snn_plasticity_gym.rules.registry import RULES, make_rule, read_rule
+from snn_plasticity_gym.rules.registry import RULES, read_rule
 
 Array = NDArray[np.float64]
 
@@ -72,9 +73,8 @@ def explain(sample: EventSample, scale: float) -> list[Explanation]:
         formula = DistilledRule([[]] * head + [terms], site.dt, site.extra_names)
         said = formula(parts[2].events).clamp(-1.0, 1.0).double().numpy()
         told = parts[2].delta_d.double().numpy()
-        compared = _compared(site.dt, scale, site.extra_names)
         known = sample.take((sample.events.group == head).nonzero().squeeze(1))
-        rules = {label: _affine(rule, known) for label, rule in compared.items()}
+        rules = _explained_by(known, scale)
         explanations.append(Explanation(name, rules, terms, r_squared(told, said), told, said))
     return explanations
 
@@ -137,9 +137,17 @@ def _first_of_equals(unit: Array) -> Array:
     return np.sort(first)
 
 
-def _compared(dt: float, scale: float, extra_names: Sequence[str]) -> dict[str, Rule]:
-    names = [name for name in RULES if name not in NOT_COMPARED and (name != "delta" or "factor" in extra_names)]
-    return {name: make_rule(name) if name == "delta" else read_rule(name, dt=dt, scale=scale) for name in names}
+def _explained_by(sample: EventSample, scale: float) -> dict[str, float]:
+    """Return R^2 of every hand-written rule, without those that need a scalar which the events do not show."""
+    found = {}
+    for name in RULES:
+        if name in NOT_COMPARED:
+            continue
+        try:
+            found[name] = _affine(read_rule(name, dt=sample.sites[0].dt, scale=scale), sample)
+        except ConfigError:
+            continue
+    return found
 
 
 def _affine(rule: Rule, sample: EventSample) -> float:

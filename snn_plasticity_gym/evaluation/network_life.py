@@ -5,6 +5,7 @@ Axes: I images lived through, M test images, N answering neurons, H, W pixels, C
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -69,11 +70,23 @@ class Portrait(NamedTuple):
         return float((self.stability.sum() - self.stability.trace()) / (count * (count - 1)))
 
 
+FACTS: dict[str, Callable[[Portrait], float]] = {
+    "accuracy (%)": lambda portrait: 100 * portrait.accuracy,
+    "spikes for an image": lambda portrait: portrait.activity["spikes"],
+    "neurons active for an image (%)": lambda portrait: 100 * portrait.activity["active"],
+    "entropy of winners (1: all win alike)": lambda portrait: portrait.activity["winner_entropy"],
+    "neurons that never fire": lambda portrait: portrait.activity["dead"],
+    "cosine of answers to one image": lambda portrait: portrait.same_image,
+    "cosine of answers to different images": lambda portrait: portrait.other_images,
+}
+"""What is told of a network at one moment, by name."""
+
+
 class Life(NamedTuple):
     """A network's life by a rule."""
 
     ages: list[int]  # images seen at each snapshot
-    weights: list[dict[str, NDArray[np.float32]]]  # at each snapshot, by plastic projection; see `_weights`
+    weights: list[dict[str, NDArray[np.float32]]]  # at each snapshot, by plastic projection; see `plastic_weights`
     before: Portrait
     after: Portrait
     rewards: Array  # (I,)
@@ -85,6 +98,16 @@ class Life(NamedTuple):
     shape: tuple[int, int]  # H, W
     field_projection: str  # whose weights, seen from its target neurons, are pictures
     step_length: float  # ms
+
+    @property
+    def facts(self) -> dict[str, tuple[float, float]]:
+        """What the network was like before and after."""
+        return {name: (value(self.before), value(self.after)) for name, value in FACTS.items()}
+
+    @property
+    def wins(self) -> Array | None:
+        """Shares of the test images that neurons win after learning, (N,)."""
+        return self.after.wins
 
     def fields(self, snapshot: int) -> NDArray[np.float32]:
         """Return the input weights of the neurons that the input feeds, (neurons, H, W)."""
@@ -116,7 +139,7 @@ def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int
     image_task(engine.task).reserve_images(labelling)
     env.reset(seed=seed)
     times = test_times(images, SNAPSHOTS - 1)
-    snapshots = [_weights(engine)]
+    snapshots = [plastic_weights(engine)]
     before = portrait(engine, config, known, asked)
     rewards, winners, active = np.zeros(images), np.zeros(images, dtype=np.int64), np.zeros(images)
     for image in range(images):
@@ -128,7 +151,7 @@ def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int
         rewards[image], winners[image] = float(result.reward[0]), int(result.info["winner"][0])
         active[image] = float((result.rates[0] > 0).float().mean())
         if image + 1 in times:
-            snapshots.append(_weights(engine))
+            snapshots.append(plastic_weights(engine))
     shape = train.images.shape[1:]
     field = next(p.name for p in engine.network.projections if p.source == image_task(engine.task).input_name)
     after = portrait(engine, config, known, asked)
@@ -214,7 +237,7 @@ def _some_of_each(labels: Tensor, count: int) -> Tensor:
     return torch.cat([(labels == label).nonzero().squeeze(1)[:count] for label in labels.unique()])
 
 
-def _weights(engine: Engine) -> dict[str, NDArray[np.float32]]:
+def plastic_weights(engine: Engine) -> dict[str, NDArray[np.float32]]:
     """Return copies of the first network's plastic weights, (n_pre, n_post); NaN where there is no synapse."""
     found = {name: weights.clone().cpu().numpy() for name, weights in engine.plastic_weights(0).items()}
     for projection in engine.network.projections:

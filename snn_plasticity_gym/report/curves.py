@@ -1,4 +1,4 @@
-"""Learning curves: what was logged against images shown, with the spread over seeds as a band."""
+"""Learning curves: what was logged against episodes, with the spread over seeds as a band."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ class Panel(NamedTuple):
     key: str  # in metrics.csv, a whole regular expression
     title: str
     unit: str  # label of the y axis
+    changing: bool = False  # left out if all its values are the same
 
 
 PANELS = {
     "reward": (
-        Panel("rollout/reward", "reward", "reward of an image"),
+        Panel("rollout/reward", "reward", "reward of an episode"),
+        Panel("rollout/episode_steps", "length of episodes", "time steps", changing=True),
         Panel("rollout/sparsity", "sparsity of E responses", "in [0, 1]"),
         Panel("rollout/diversity", "diversity of winners", "in [0, 1]"),
         Panel("rollout/stability", "stability of responses", "in [0, 1]"),
@@ -50,12 +52,14 @@ PANELS = {
         Panel("train/approx_kl", "change of the policy", "KL divergence (nats)"),
         Panel("train/clip_fraction", "clipped ratios", "share of events"),
         Panel("time/events_per_second", "speed", "events per second"),
-        Panel("rollout/events_per_episode", "events", "events per image"),
-        Panel(r"rollout/spikes_(.+)", "spikes of {}", "spikes per image"),
+        Panel("rollout/events_per_episode", "events", "events per episode"),
+        Panel(r"rollout/spikes_(.+)", "spikes of {}", "spikes per episode"),
         Panel(r"delta_w/(.+)_spread", "weight change by {}", "standard deviation"),
     ),
 }
 """What is drawn, by picture; whatever a run has not logged is left out."""
+TERM = Panel(r"rollout/(?!ep_)(?!.*_\d+$)(.+)", "{}", "mean of an episode")
+"""Term of the reward of anybody's task; neither those of a layer, nor what Stable-Baselines3 itself logs."""
 CAPTIONS = {
     "reward": "Reward and its terms, as logged while learning: with exploration, on networks of every age.",
     "learning": "The learning itself: losses, how well returns are foretold, speed, activity.",
@@ -69,15 +73,18 @@ def learning_curves(groups: Sequence[Group]) -> list[Picture]:
     the seeds. A single long curve is drawn thin, with its running mean.
     """
     pictures = []
+    known = {key for panels in PANELS.values() for panel in panels for key, _ in _keys(groups, panel)}
+    terms = [(key, title, TERM.unit) for key, title in _keys(groups, TERM) if key not in known]
     for name, panels in PANELS.items():
         used = [(key, title, panel.unit) for panel in panels for key, title in _keys(groups, panel)]
+        used += terms if name == "reward" else []
         if not used:
             continue
         columns = min(COLUMNS, len(used))
         rows = -(-len(used) // columns)
         figure, axes = figure_of(3.4 * columns, 2.5 * rows + 0.3 * (len(groups) > 1), rows, columns)
         for one, (key, title, unit) in zip(axes, used, strict=False):
-            say(one, title, "episodes, of all lifetimes", unit)
+            say(one, title, "episodes", unit)
             _draw(one, groups, key)
         for one in axes[len(used) :]:
             one.set_axis_off()
@@ -95,7 +102,8 @@ def _keys(groups: Sequence[Group], panel: Panel) -> list[tuple[str, str]]:
     found = []
     for key in logged:
         match = re.fullmatch(panel.key, key)
-        if match and any(len(run.curve(key)[0]) for group in groups for run in group.runs):
+        values = np.concatenate([run.curve(key)[1] for group in groups for run in group.runs])
+        if match and len(values) and not (panel.changing and np.ptp(values) == 0):
             found.append((key, panel.title.format(*(part.replace("_", " ") for part in match.groups()))))
     return sorted(found)
 

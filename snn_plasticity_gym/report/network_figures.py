@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.evaluation.comparison_figures import field_grid
+from snn_plasticity_gym.evaluation.episode_life import EpisodeLife
 from snn_plasticity_gym.evaluation.network_life import Life, Portrait, sign_index, winner_entropy
 from snn_plasticity_gym.report.style import (
     COLORS,
@@ -58,8 +59,14 @@ def _fields(axes: Axes, fields: NDArray[np.float32], label: str, signed: bool) -
     color_bar(drawn, axes, label, fraction=0.04, pad=0.01, extend=beyond)
 
 
-def draw_weights(name: str, life: Life) -> Picture:
-    """Draw histograms of the weights of every plastic projection, a line for each snapshot."""
+def draw_weights(name: str, life: Life | EpisodeLife, unit: str = "images seen") -> Picture:
+    """Draw histograms of the weights of every plastic projection, a line for each snapshot.
+
+    Args:
+        name: Of the picture.
+        life: A network's.
+        unit: What its age is counted in.
+    """
     names = list(life.weights[0])
     figure, axes = figure_of(max(4.0 * len(names), 5.5), 3.2, 1, len(names))
     for one, projection in zip(axes, names, strict=True):
@@ -71,12 +78,12 @@ def draw_weights(name: str, life: Life) -> Picture:
             one.stairs(share, edges, color=color, linewidth=1.4, label=f"{age}")
         one.set_yscale("log")
         one.xaxis.set_major_locator(MaxNLocator(4))
-        say(one, f"{spoken(projection)}, images seen:", "weight (no unit)", "share of synapses")
+        say(one, f"{spoken(projection)}, {unit}:", "weight (no unit)", "share of synapses")
         legend_above(one)
     return Picture(name, figure, f"Weights before learning, on the way and after, in bins of 1/{BINS} of the range.")
 
 
-def draw_signs(name: str, life: Life) -> Picture:
+def draw_signs(name: str, life: Life | EpisodeLife) -> Picture:
     """Draw, for every plastic projection, the balance of each pre neuron's outgoing weights, in order of size."""
     figure = balances([("before", QUIET, life.weights[0]), ("after", COLORS[0], life.weights[-1])])
     caption = (
@@ -151,7 +158,7 @@ def draw_stability(name: str, life: Life) -> Picture:
     return Picture(name, figure, caption)
 
 
-def draw_confusion(name: str, life: Life, unsupervised: bool) -> Picture:
+def draw_confusion(name: str, life: Life) -> Picture:
     """Draw what is answered to each label, before and after."""
     figure, axes = figure_of(9.4, 4.4, 1, 2)
     drawn = None
@@ -162,7 +169,7 @@ def draw_confusion(name: str, life: Life, unsupervised: bool) -> Picture:
     color_bar(drawn, axes, "share of the label's images", fraction=0.025, pad=0.01)
     how = (
         "neurons got labels from other training images and answer by all-activity"
-        if unsupervised
+        if life.after.labelled
         else "the output answers"
     )
     numbers = " Numbers: percent, from 10 on." if len(life.classes) <= MOST_NUMBERED else ""
@@ -196,7 +203,7 @@ def draw_raster(name: str, life: Life) -> Picture:
     figure = Figure(figsize=(9.0, 1.5 + 1.7 * len(sizes)), layout="constrained", facecolor="white")
     axes = figure.subplots(len(sizes), 1, sharex=True, squeeze=False)[:, 0]
     for one, color, (population, spikes) in zip(axes[::-1], COLORS, life.raster.items(), strict=False):
-        _spikes(one, spikes, color)
+        spikes_of(one, spikes, color)
         one.spines[["top", "right"]].set_visible(False)
         one.tick_params(labelsize=8, length=3)
         say(one, f"{spoken(population)}: {int(spikes.sum())} spikes of {spikes.shape[1]} neurons", "", "neuron")
@@ -206,16 +213,24 @@ def draw_raster(name: str, life: Life) -> Picture:
     return Picture(name, figure, caption)
 
 
-def _spikes(axes: Axes, spikes: NDArray[np.bool_], color: str) -> None:
+def spikes_of(axes: Axes, spikes: NDArray[np.bool_], color: str, first: int = 0) -> None:
+    """Draw a mark for each spike.
+
+    Args:
+        axes: Where.
+        spikes: (T, N).
+        color: Of the marks.
+        first: Time steps that came before.
+    """
     step, neuron = spikes.nonzero()
     size = float(np.clip(40 / np.sqrt(len(step) + 1), 2, 4))  # points; few spikes are to be seen, many not to touch
-    axes.plot(step + 1, neuron, "s", markersize=size, color=color, markeredgewidth=0)
-    axes.set_xlim(0.5, len(spikes) + 0.5)
+    axes.plot(first + step + 1, neuron, "s", markersize=size, color=color, markeredgewidth=0)
+    axes.set_xlim(first + 0.5, first + len(spikes) + 0.5)
     axes.set_ylim(-0.5, spikes.shape[1] - 0.5)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
 
 
-def network_pictures(life: Life, unsupervised: bool, prefix: str) -> Sequence[Picture]:
+def network_pictures(life: Life, prefix: str) -> Sequence[Picture]:
     """Return all pictures of a network's life, in the order in which they are looked at."""
     return [
         draw_fields(f"{prefix}network_fields", life),
@@ -224,7 +239,7 @@ def network_pictures(life: Life, unsupervised: bool, prefix: str) -> Sequence[Pi
         draw_winners(f"{prefix}network_winners", life),
         draw_stability(f"{prefix}network_stability", life),
         draw_raster(f"{prefix}network_raster", life),
-        draw_confusion(f"{prefix}network_confusion", life, unsupervised),
+        draw_confusion(f"{prefix}network_confusion", life),
     ]
 
 

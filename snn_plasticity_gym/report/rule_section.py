@@ -29,6 +29,8 @@ LEGEND = (
     "pre, post: 1 where that neuron fires now, else 0. x20, y20: trace of the earlier spikes of the pre, the post "
     "neuron, 20 ms; xn, yn: their number. w: weight."
 )
+TITLE = "The rule as a kernel"
+LEAST_HISTORY = 3  # steps, with which there are two delays on each side
 LEAST_RATE = 100.0  # Hz, to which bursts go at least
 
 
@@ -97,6 +99,10 @@ def kernel_section(rule: Rule, config: EnvironmentConfig, sample: EventSample, p
         prefix: Of the names of pictures and tables.
     """
     studies = [SiteStudy(rule, sample, place) for place in range(len(sample.sites)) if len(sample.of(place))]
+    if not studies:
+        return Section(TITLE, "No synapse had an event: nothing fires in fresh networks.")
+    if sample.sites[0].history_length < LEAST_HISTORY:
+        return Section(TITLE, f"A history of fewer than {LEAST_HISTORY} steps has no window of delays.")
     titles = [spoken(study.site.name) for study in studies]
     windows = [study.windows(study.weights) for study in studies]
     fits = [fit_window(window.delays, window.interaction[len(window.change) // 2]) for window in windows]
@@ -138,7 +144,7 @@ def kernel_section(rule: Rule, config: EnvironmentConfig, sample: EventSample, p
         "spikes alone; delta_d in units of the learning rate. A time constant in brackets is at the end of its range: "
         "the side is flat, or ends within a step.",
     )
-    return Section("The rule as a kernel", _remark(windows, fits), pictures, [table])
+    return Section(TITLE, _remark(windows, fits), pictures, [table])
 
 
 def formula_section(heads: Sequence[str], formulas: Sequence[Sequence[Term]], prefix: str) -> Section:
@@ -175,7 +181,8 @@ def explanation_section(
         f"{prefix}formula_reward",
         ["rule", "reward"],
         [[name, f"{reward:.4g}".replace("-", "−")] for name, reward in rewards.items()],
-        "Mean reward on the same fresh networks and held-out images; after plasticity where that ends.",
+        "Mean reward of the same fresh networks on held-out images, or in fresh episodes; after plasticity where that "
+        "ends.",
     )
     return Section("What explains it", "", [draw_explanations(f"{prefix}explained", explanations)], [table, earned])
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from snn_plasticity_gym.evaluation.episode_life import EpisodeLife
 from snn_plasticity_gym.evaluation.event_sample import EventSample
 from snn_plasticity_gym.evaluation.kernels import PairWindow, pair_window
 from snn_plasticity_gym.evaluation.network_life import Life
@@ -14,6 +15,7 @@ from snn_plasticity_gym.evaluation.probes import Site
 from snn_plasticity_gym.report.kernel_figures import DELAY, branches
 from snn_plasticity_gym.report.network_figures import balances, spoken
 from snn_plasticity_gym.report.page import Section
+from snn_plasticity_gym.report.runs import Array
 from snn_plasticity_gym.report.style import COLORS, FAINT, Picture, figure_of, legend_above, number, say
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.runs.tables import Table
@@ -25,7 +27,7 @@ class Study(NamedTuple):
     label: str
     rule: Rule
     sample: EventSample
-    life: Life
+    life: Life | EpisodeLife
 
     @property
     def sites(self) -> dict[str, Site]:
@@ -53,8 +55,11 @@ def _compare(studies: Sequence[Study], prefix: str) -> Section:
     pictures = [
         _draw_kernels(f"{prefix}kernels", studies, names, weights, windows),
         _draw_signs(f"{prefix}signs", studies),
-        _draw_winners(f"{prefix}winners", studies),
     ]
+    wins = [study.life.wins for study in studies]
+    shares = [won for won in wins if won is not None]
+    if len(shares) == len(studies):
+        pictures.append(_draw_winners(f"{prefix}winners", [study.label for study in studies], shares))
     return Section("Side by side", "", pictures, [_table(f"{prefix}networks", studies, names, windows)])
 
 
@@ -90,11 +95,11 @@ def _draw_signs(name: str, studies: Sequence[Study]) -> Picture:
     return Picture(name, figure, "Outgoing weights by neuron after learning: 1 only excites, −1 only inhibits.")
 
 
-def _draw_winners(name: str, studies: Sequence[Study]) -> Picture:
+def _draw_winners(name: str, labels: Sequence[str], wins: Sequence[Array]) -> Picture:
     figure, (axes,) = figure_of(6.0, 3.3)
-    for study, color in zip(studies, COLORS, strict=False):
-        shares = np.sort(study.life.after.wins)[::-1]
-        axes.plot(np.linspace(0, 1, len(shares)), shares * len(shares), color=color, linewidth=1.6, label=study.label)
+    for label, color, won in zip(labels, COLORS, wins, strict=False):
+        shares = np.sort(won)[::-1]
+        axes.plot(np.linspace(0, 1, len(shares)), shares * len(shares), color=color, linewidth=1.6, label=label)
     axes.axhline(1.0, color=FAINT, linestyle="--", linewidth=1, zorder=0)
     axes.set_ylim(0, None)
     say(axes, "winners on held-out images, after learning", "neurons by rank (share)", "images won / fair share")
@@ -103,12 +108,9 @@ def _draw_winners(name: str, studies: Sequence[Study]) -> Picture:
 
 
 def _table(name: str, studies: Sequence[Study], names: Sequence[str], windows: Sequence[Sequence[PairWindow]]) -> Table:
-    rows = [
-        ["entropy of winners", *(number(study.life.after.activity["winner_entropy"]) for study in studies)],
-        ["accuracy (%)", *(number(100 * study.life.after.accuracy) for study in studies)],
-        ["cosine of answers to one image", *(number(study.life.after.same_image) for study in studies)],
-        ["spikes for an image", *(number(study.life.after.activity["spikes"]) for study in studies)],
-    ]
+    facts = [study.life.facts for study in studies]
+    shared = [name for name in facts[0] if all(name in others for others in facts)]
+    rows = [[name, *(number(own[name][-1]) for own in facts)] for name in shared]
     for projection, own in zip(names, windows, strict=True):
         rows.append([f"Δd of a pre spike alone, {spoken(projection)}", *(number(w.pre_alone[0]) for w in own)])
         rows.append([f"Δd of a post spike alone, {spoken(projection)}", *(number(w.post_alone[0]) for w in own)])

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from snn_plasticity_gym.config.environments import environment_config
+from snn_plasticity_gym.evaluation import explain as explaining
 from snn_plasticity_gym.evaluation.event_sample import EventSample, sample_events
 from snn_plasticity_gym.evaluation.explain import NETWORKS, candidates, distilled, explain
 from snn_plasticity_gym.evaluation.stdp_fit import r_squared
@@ -111,3 +112,12 @@ def test_r_squared_of_known_numbers():
     told = np.array([1.0, 2.0, 3.0])
     assert r_squared(told, told) == 1.0 and r_squared(told, np.full(3, 2.0)) == 0.0
     assert r_squared(told, np.array([1.0, 2.0, 2.0])) == 0.5 and math.isnan(r_squared(np.ones(3), told))
+
+
+def test_rules_that_need_a_scalar_which_events_do_not_show_are_left_out(sample, monkeypatch):
+    answered = answered_by(sample, make_rule("stdp"))
+    assert "delta" not in explain(answered, 0.01)[0].rules
+    monkeypatch.setattr(explaining, "RULES", {"stdp": None, "mine": None})
+    mine = {"mine": lambda events: events.scalar("factor"), "stdp": make_rule("stdp")}
+    monkeypatch.setattr(explaining, "read_rule", lambda name, **_: mine[name])
+    assert list(explain(answered, 0.01)[0].rules) == ["stdp"]

@@ -28,7 +28,7 @@ def life() -> Life:
 
 @pytest.fixture(scope="module")
 def figures(life) -> dict:
-    return {picture.name: picture.figure for picture in network_pictures(life, True, "p_")}
+    return {picture.name: picture.figure for picture in network_pictures(life, "p_")}
 
 
 def test_there_is_every_picture(figures):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from quick import small_pngs
+from toys_tasks import QUOTA, registered
+from toys_worlds import CORRIDOR
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.rules.distilled import DistilledRule, load_distilled
@@ -140,6 +142,36 @@ def test_grad_is_shown_under_its_ceiling_and_beside_bptt(runs, tmp_path):
     page = report([str(folder), str(runs["bptt"]), *QUICK, f"--ceiling={ceiling}", f"--out={tmp_path / 'out'}"])
     assert {"gradient_alignment", "gradient_loss"} <= pictures(page)
     assert "after / ceiling" in page.read_text()
+
+
+CORRIDOR_WORLD = [f"--world={CORRIDOR}", "--max_actions=12", "--steps_per_action=9", "--history_length=6",
+                  "--hidden_sizes=5", '--encoder_kwargs={"fields": 2, "period": 3}',
+                  '--decoder_kwargs={"group_size": 3}']  # fmt: skip
+ANY = ["--images=4", "--num_envs=2", "--eval_episodes=2", "--wandb=disabled", "--no-progress", "--head_sizes=8,8"]
+LIFE = {"network_episodes", "network_matrices", "network_weights", "network_signs", "network_raster"}
+
+
+def test_a_training_in_a_world_ends_with_its_report(tmp_path, caplog):
+    flags = ["--env=SNNPlastic-Control-v0", *CORRIDOR_WORLD, "--third_factor=reward", "--w_init_min=0.4"]
+    page = train([*ANY, *flags, "--w_init_max=1", "--seed=1", f"--run_dir={tmp_path}"]) / "report.html"
+    assert not caplog.text
+    assert pictures(page) >= {"curves_reward", "kernel_factor", "network_groups", *KERNEL, *LIFE}
+    text = page.read_text()
+    assert CORRIDOR in text and "lives through 60 episodes" in text and "rate of motor (Hz)" in text
+    assert "images" not in text.split("What it does to a network")[-1]
+
+
+def test_reports_on_a_task_of_ones_own_stand_side_by_side(tmp_path):
+    with registered():
+        for name in ("one", "two"):
+            flags = [f"--env={QUOTA}", "--no-report", f"--quota={len(name) + (name == 'two')}"]
+            train([*ANY, *flags, "--seed=1", f"--run_dir={tmp_path}", f"--run_name={name}"])
+        runs = [str(tmp_path / QUOTA / name) for name in ("one", "two")]
+        page = report([*runs, *QUICK, f"--out={tmp_path / 'out'}"])
+    names = pictures(page)
+    own = {f"{run}_{name}" for run in ("one", "two") for name in (*KERNEL, *LIFE)}
+    assert {"curves_reward", "side_kernels", "side_signs", *own} <= names and "side_winners" not in names
+    assert "return of an episode" in page.read_text().split("Side by side")[1]
 
 
 def test_a_report_that_cannot_be_written_costs_a_warning_not_the_run(tmp_path, monkeypatch, caplog):

@@ -107,13 +107,15 @@ UNSUPERVISED = ["--env=SNNPlastic-Unsup1-v0", "--n_exc=8", "--gain_input_exc=20"
 JUDGED = {
     "unsupervised": [*UNSUPERVISED, "--rules=stdp", "--lifetime_length=4", "--plastic_episodes=2", "--common_noise"],
     "classifiers": ["--env=SNNPlastic-Semi-v0", "--third_factor=feedback", "--rules=delta,zero", "--hidden_sizes=6"],
+    "returns": ["--env=SNNPlastic-CartPole-v0", "--rules=stdp,zero", "--eta=0.05", "--common_noise"],
 }
+IMAGES = ["--dataset=digits", "--num_steps=10", "--history_length=10", "--max_rate=0.2", "--test_episodes=20"]
 
 
 @pytest.mark.parametrize("kind", JUDGED)
 def test_an_evaluation_is_that_of_one_process(kind, tmp_path):
-    flags = ["--dataset=digits", "--num_steps=10", "--history_length=10", "--max_rate=0.2", "--networks=4"]
-    flags += ["--train_episodes=4", "--tests=2", "--test_episodes=20", "--seed=7", *JUDGED[kind]]
+    flags = ["--networks=4", "--train_episodes=4", "--tests=2", "--seed=7", *JUDGED[kind]]
+    flags += ["--test_episodes=2"] if kind == "returns" else IMAGES
     wanted = evaluate.evaluate([*flags, f"--out={tmp_path}/one"])
     assert spread(evaluate, [*flags, f"--out={tmp_path}/two"], tmp_path) == [0, 0]
     assert said(tmp_path, 1) == ""

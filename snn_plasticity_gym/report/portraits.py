@@ -1,0 +1,62 @@
+"""What a rule does to a network, by the kind of portrait that a task names as `portrait`.
+
+images      a network that is shown images: receptive fields, winners, stability, answers to held-out images
+episodes    a network of any task: its episodes, weights, and the last episode as it went
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.schema import ConfigError, unknown
+from snn_plasticity_gym.evaluation.episode_life import EpisodeLife, live_episodes
+from snn_plasticity_gym.evaluation.network_life import Life, live_through
+from snn_plasticity_gym.report.episode_section import episode_section
+from snn_plasticity_gym.report.network_section import network_section
+from snn_plasticity_gym.report.page import Section
+from snn_plasticity_gym.rules.base import Rule
+
+Lived = Life | EpisodeLife
+
+
+def _images(
+    rule: Rule, env_id: str, config: EnvironmentConfig, episodes: int, seed: int, prefix: str
+) -> tuple[Lived, Section]:
+    life = live_through(rule, env_id, config, episodes, seed)
+    return life, network_section(life, prefix)
+
+
+def _episodes(
+    rule: Rule, env_id: str, config: EnvironmentConfig, episodes: int, seed: int, prefix: str
+) -> tuple[Lived, Section]:
+    life = live_episodes(rule, env_id, config, episodes, seed)
+    return life, episode_section(life, prefix)
+
+
+PORTRAITS: dict[str, Callable[[Rule, str, EnvironmentConfig, int, int, str], tuple[Lived, Section]]] = {
+    "images": _images,
+    "episodes": _episodes,
+}
+
+
+def portray(
+    kind: str, rule: Rule, env_id: str, config: EnvironmentConfig, episodes: int, seed: int, prefix: str
+) -> tuple[Lived, Section]:
+    """Let one fresh network live by a rule; return its life, and the section that shows it.
+
+    Args:
+        kind: A key of `PORTRAITS`.
+        rule: Answers events.
+        env_id: Environment.
+        config: Its settings.
+        episodes: That the network lives through.
+        seed: Of the network and its episodes.
+        prefix: Of the names of pictures and tables.
+
+    Raises:
+        ConfigError: There is no such kind.
+    """
+    if kind not in PORTRAITS:
+        raise ConfigError(f"{unknown('portrait', kind, PORTRAITS)}; the task of {env_id} names it")
+    return PORTRAITS[kind](rule, env_id, config, episodes, seed, prefix)
