@@ -110,8 +110,8 @@ def test_make_vec_of_single_environments(env_id, mode):
 
 
 def test_wrong_settings_are_refused_by_make_in_one_line(env_id):
-    for maker in (gymnasium.make, gymnasium.make_vec):
-        with pytest.raises(ValueError, match=r"^unknown argument 'num_step'; did you mean 'num_steps'\?$"):
+    for maker in (gymnasium.make, gymnasium.make_vec):  # the first adds to errors of type where they were raised
+        with pytest.raises(ValueError, match=r"^unexpected keyword argument 'num_step'; did you mean 'num_st[^\n]*$"):
             maker(env_id, num_step=3)
 
 

@@ -45,11 +45,6 @@ class Earnings:
         self._payments: dict[int, Tensor] = {}  # (B,) by the number of time steps done
         self._event_rewards: dict[tuple[int, ...], list[Tensor]] = {}  # by the lifetimes of an outcome
 
-    @property
-    def so_far(self) -> Tensor:
-        """Rewards of the episodes under way, (B,)."""
-        return self._reward
-
     def begin(self, rows: Sequence[int], index: Tensor) -> None:
         """Begin an episode in the lifetimes `rows`, `index` as a tensor."""
         self._reward[index] = 0.0

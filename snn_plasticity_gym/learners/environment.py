@@ -36,8 +36,8 @@ def check_vector_form(env: Any) -> None:
     """
     if isinstance(env, VectorEnv):
         raise ConfigError(
-            f"env must be in the vector form of Stable-Baselines3, got {type(env).__name__} of gymnasium.make_vec; give "
-            "make_sb3_env(id, num_envs=B, ...), or PlasticityVecEnv(env) of snn_plasticity_gym.wrappers.sb3"
+            f"env must be in the vector form of Stable-Baselines3, got {type(env).__name__} of gymnasium.make_vec; "
+            "give make_sb3_env(id, num_envs=B, ...), or PlasticityVecEnv(env) of snn_plasticity_gym.wrappers.sb3"
         )
 
 
@@ -45,8 +45,8 @@ def plasticity_env(env: VecEnv) -> PlasticityVectorEnv | PlasticityEnv:
     """Return the plasticity environment under wrappers, none of which event learners would pass by in silence.
 
     Raises:
-        TypeError: There is none, there are several single ones, a wrapper changes what is learned from, or a limit would
-            cut off episodes of steps in slots.
+        TypeError: There is none, there are several single ones, a wrapper changes what is learned from, or a limit of
+            steps would cut off episodes in slots only.
     """
     around: VecEnv = env
     while isinstance(around, VecEnvWrapper):
@@ -68,8 +68,8 @@ def plasticity_env(env: VecEnv) -> PlasticityVectorEnv | PlasticityEnv:
         )
     if isinstance(plasticity, PlasticityVectorEnv) and plasticity.max_episode_steps is not None:
         raise TypeError(
-            f"event learners live through whole episodes, max_episode_steps={plasticity.max_episode_steps} would cut off "
-            "none; leave it out, and set num_steps or max_actions of the environment"
+            f"event learners live through whole episodes, max_episode_steps={plasticity.max_episode_steps} would cut "
+            "off none; leave it out, and set num_steps or max_actions of the environment"
         )
     return plasticity
 
