@@ -116,8 +116,9 @@ def test_make_vec_of_single_environments(env_id, mode):
 
 
 def test_wrong_settings_are_refused_by_make_in_one_line(env_id):
-    for maker in (gymnasium.make, gymnasium.make_vec):
-        with pytest.raises(ValueError, match=r"^unknown argument 'history_lenth'; did you mean 'history_length'\?$"):
+    for maker in (gymnasium.make, gymnasium.make_vec):  # the first adds to errors of type where they were raised
+        message = r"^unexpected keyword argument 'history_lenth'; did you mean 'history_length'[^\n]*$"
+        with pytest.raises(ValueError, match=message):
             maker(env_id, history_lenth=3)
 
 

@@ -48,11 +48,6 @@ class Earnings:
         self._untouched = True  # all sums are 0
         self._event_rewards: dict[tuple[int, ...], list[Tensor]] = {}  # by the lifetimes of an outcome
 
-    @property
-    def so_far(self) -> Tensor:
-        """Rewards of the episodes under way, (B,)."""
-        return self._reward if self._first is None else self._first[0].reward
-
     def begin(self, rows: Sequence[int], index: Tensor) -> None:
         """Begin an episode in the lifetimes `rows`, `index` as a tensor."""
         if len(rows) == len(self._reward):

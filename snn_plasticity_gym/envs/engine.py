@@ -109,11 +109,6 @@ class Engine:
         """Spikes of every population, bool (B, W, N); see `EpisodeRecord`."""
         return self.recorder.record.raster
 
-    @property
-    def earned(self) -> Tensor:
-        """Rewards of the episodes under way so far, (B,)."""
-        return self._earnings.so_far
-
     def weight_range(self) -> tuple[float, float]:
         """Return the smallest and the largest weight that a plastic synapse can have."""
         return self._write.weight_range

@@ -72,7 +72,7 @@ class EventInterface:
         self._over[rows] = False
         if len(rows) == len(self._everyone):
             self._wait()
-        else:
+        elif not self._fresh:  # else their first step is taken with that of the others
             self._move_on(rows)
 
     def _wait(self) -> None:
@@ -236,17 +236,18 @@ class EventInterface:
         count = min(len(queue.weight) - done, self.slots)
         return queue.narrow(done, count, queue.lengths)
 
-    def answer(self, actions: NDArray[Any]) -> Answered:
+    def answer(self, actions: NDArray[Any], idle: Sequence[int] = ()) -> Answered:
         """Answer the slots of all lifetimes; those that have answered all go on to the next phase or time step.
 
         Args:
             actions: Normalised weight changes, (B, E); what stands in masked slots is ignored.
+            idle: Lifetimes that wait for `begin`; what stands in their slots is ignored.
 
         Raises:
             RuntimeError: No episode is under way.
             ValueError: Wrong shape, or a used slot is not finite; nothing has changed then.
         """
-        if self._over.any():
+        if self._over.sum() > self._over[list(idle)].sum():
             raise RuntimeError("the episode is over; call reset() for the next one")
         queues = self._split()
         actions = np.asarray(actions, dtype=np.float32)
@@ -254,12 +255,13 @@ class EventInterface:
             raise ValueError(
                 f"actions must have shape {(len(queues), self.slots)}, lifetimes by event slots, got {actions.shape}"
             )
-        parts = [self._presented(row, queue) for row, queue in enumerate(queues)]
-        for row, part in enumerate(parts):
+        parts = {row: self._presented(row, queue) for row, queue in enumerate(queues) if row not in idle}
+        for row, part in parts.items():
             if not np.isfinite(actions[row, : len(part.weight)]).all():
                 raise ValueError(f"actions must be finite where mask is 1, got NaN or infinity in lifetime {row}")
         done: list[int] = []  # lifetimes that have answered all events of their time step
-        for row, (queue, part) in enumerate(zip(queues, parts, strict=True)):
+        for row, part in parts.items():
+            queue = queues[row]
             self.engine.write(part, torch.from_numpy(actions[row, : len(part.weight)]).to(self.engine.device), row)
             self._answered[row] += len(part.weight)
             if self._answered[row] < len(queue.weight):

@@ -1,11 +1,45 @@
-"""From an environment's id to its engine."""
+"""From an environment's id to its engine, and what `reset` may be told."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
 from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.environments import ENVIRONMENTS, environment_config
+from snn_plasticity_gym.config.schema import ConfigError, setting_fields, unknown
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.tasks.registry import make_task
 from snn_plasticity_gym.utils.device import torch_device
+
+
+class UnexpectedKeywordError(ConfigError, TypeError):
+    """A constructor has no such argument: a `TypeError`, as Python itself raises, that says in one line what there is.
+
+    TorchRL, among others, tries arguments and goes by "unexpected keyword argument" in a `TypeError`.
+    """
+
+
+def read_config(env_id: str, settings: Mapping[str, Any]) -> EnvironmentConfig:
+    """Return the configuration that the keyword arguments of an environment's constructor make.
+
+    Raises:
+        UnexpectedKeywordError: There is no such argument; other mistakes are named, too.
+        ConfigError: No such environment, or a setting is out of range or contradicts another.
+    """
+    infos = setting_fields(ENVIRONMENTS[env_id]) if env_id in ENVIRONMENTS else []
+    known = [info.name for info in infos]
+    taken = {*known, *(old for info in infos for old in info.was)}
+    problems = [f"unexpected keyword {unknown('argument', name, known)[8:]}" for name in settings if name not in taken]
+    if not infos or not problems:
+        return environment_config(env_id, **settings)
+    try:
+        environment_config(env_id, **{name: value for name, value in settings.items() if name in taken})
+    except ConfigError as error:
+        problems.append(str(error))
+    raise UnexpectedKeywordError("; ".join(problems))
 
 
 def make_engine(env_id: str, config: EnvironmentConfig, num_lifetimes: int, render_mode: str | None = None) -> Engine:
@@ -25,3 +59,22 @@ def make_engine(env_id: str, config: EnvironmentConfig, num_lifetimes: int, rend
     task = make_task(env_id, config, num_lifetimes, device)
     task.render_mode = render_mode
     return Engine(task, config, num_lifetimes, device)
+
+
+def read_options(options: Mapping[str, Any] | None, known: Sequence[str]) -> Mapping[str, Any]:
+    """Return the options of `reset`; those that are None count as left out.
+
+    Raises:
+        ConfigError: There is no such option, or one has a value that it cannot have.
+    """
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"options must be a dict with {', '.join(known)}, got {options!r}")
+    for name in options:
+        if name not in known:
+            raise ConfigError(unknown("option of reset", name, known))
+    new = options.get("new_lifetime")
+    if new is not None and not isinstance(new, bool | np.bool_):
+        raise ConfigError(f"new_lifetime must be True or False, got {new!r}")
+    return options

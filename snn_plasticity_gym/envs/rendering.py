@@ -56,7 +56,11 @@ class Frame(NamedTuple):
 def check_render_mode(render_mode: str | None, allowed: Sequence[str]) -> str | None:
     """Return `render_mode`; raise ValueError if it is neither None nor one of `allowed`."""
     if render_mode is not None and render_mode not in allowed:
-        raise ValueError(f"render_mode must be one of {', '.join(allowed)} or None, got {render_mode!r}")
+        window = "; for a window give render_mode='human' to gymnasium.make, which needs pygame"
+        raise ValueError(
+            f"render_mode must be one of {', '.join(allowed)} or None, got {render_mode!r}"
+            + (window if render_mode == "human" else "")
+        )
     return render_mode
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.event_interface import (
     EventInterface,
@@ -16,7 +16,7 @@ from snn_plasticity_gym.envs.event_interface import (
     episode_info,
 )
 from snn_plasticity_gym.envs.flat_batches import FlatBatches
-from snn_plasticity_gym.envs.making import make_engine
+from snn_plasticity_gym.envs.making import make_engine, read_config, read_options
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
 from snn_plasticity_gym.envs.spaces import action_space, observation_space
 
@@ -76,7 +76,8 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
         settings: Fields of the environment's configuration class, e.g. `n_exc=100`.
 
     Raises:
-        ValueError: A setting is unknown, out of range or contradicts another.
+        ConfigError: An argument is out of range or contradicts another.
+        UnexpectedKeywordError: There is no argument of that name; it is a TypeError, too.
 
     Version history:
         v0: first version.
@@ -86,7 +87,7 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
 
     def __init__(self, env_id: str, render_mode: str | None = None, **settings: Any) -> None:
         self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
-        self.config = environment_config(env_id, **settings)
+        self.config = read_config(env_id, settings)
         self._interface = EventInterface(make_engine(env_id, self.config, 1, self.render_mode))
         self.observation_space = observation_space(self.config, self.engine)  # type: ignore[assignment]
         self.action_space = action_space(self.config)  # type: ignore[assignment]
@@ -108,11 +109,16 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
 
         Returns:
             Observation of the first time step, and an empty info.
+
+        Raises:
+            ConfigError: There is no such option.
         """
+        new = read_options(options, ("new_lifetime",)).get("new_lifetime")
+        seed = None if seed is None else operator.index(seed)  # Gymnasium takes no numbers of NumPy
         super().reset(seed=seed)
         if seed is None and not self._started:
             seed = int(self.np_random.integers(2**31))
-        if seed is not None or (options and options.get("new_lifetime")):
+        if seed is not None or new:
             self._interface.start_lifetimes([seed])
         self._started = True
         self._interface.begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from snn_plasticity_gym.config.environments import environment_config
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.event_interface import (
     EventInterface,
@@ -19,7 +20,7 @@ from snn_plasticity_gym.envs.event_interface import (
     episode_info,
 )
 from snn_plasticity_gym.envs.flat_batches import FlatBatches
-from snn_plasticity_gym.envs.making import make_engine
+from snn_plasticity_gym.envs.making import make_engine, read_config, read_options
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
 from snn_plasticity_gym.envs.spaces import action_space, observation_space
 
@@ -27,9 +28,15 @@ from snn_plasticity_gym.envs.spaces import action_space, observation_space
 class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
     """B independent networks whose synapses ask for weight changes; `PlasticityEnv` explains spaces and reward.
 
-    All lifetimes are simulated in one batch of torch tensors. They reset themselves in the step that ends an episode
-    (`AutoresetMode.SAME_STEP`): the terminal step's infos stand under `final_info`, its observation under `final_obs`.
-    Row i does what `PlasticityEnv` does with seed s + i, whatever `num_envs` is.
+    All lifetimes are simulated in one batch of torch tensors. Row i does what `PlasticityEnv` does with seed s + i,
+    whatever `num_envs` is.
+
+    `autoreset_mode` says how the next episode begins, the same one in each mode:
+
+    - SAME_STEP: in the step that ends the one before, whose infos stand under `final_info` and whose observation under
+      `final_obs`. Stable-Baselines3 needs this one.
+    - NEXT_STEP: in the step after, which ignores the row's action and pays nothing.
+    - DISABLED: by `reset(options={"reset_mask": ...})`, which is due before the next step.
 
     Trainers use the flat interface (`events`, `apply`, `finish`): torch batches of any size, without padding.
 
@@ -38,10 +45,12 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
         num_envs: Number of lifetimes B.
         render_mode: "rgb_array" or None.
         max_episode_steps: Steps after which an episode is cut off without a reward; None: never.
+        autoreset_mode: One of `gymnasium.vector.AutoresetMode`, or its name or value.
         settings: Fields of the environment's configuration class.
 
     Raises:
-        ValueError: A setting is unknown, out of range or contradicts another.
+        ConfigError: An argument is out of range or contradicts another.
+        UnexpectedKeywordError: There is no argument of that name; it is a TypeError, too.
     """
 
     metadata = {  # noqa: RUF012 - Gymnasium's own form
@@ -56,6 +65,7 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
         num_envs: int = 1,
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         **settings: Any,
     ) -> None:
         if num_envs < 1:
@@ -63,7 +73,9 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
         if max_episode_steps is not None and max_episode_steps < 1:
             raise ValueError(f"max_episode_steps must be at least 1 or None, got {max_episode_steps}")
         self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
-        self.config = environment_config(env_id, **settings)
+        self._autoreset = _autoreset_mode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self._autoreset}
+        self.config = read_config(env_id, settings)
         self.num_envs = num_envs
         self.max_episode_steps = max_episode_steps
         self._interface = EventInterface(make_engine(env_id, self.config, num_envs, self.render_mode))
@@ -72,6 +84,7 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._elapsed = np.zeros(num_envs, dtype=np.int64)  # steps of each row's episode
+        self._done = np.zeros(num_envs, dtype=bool)  # rows whose episode is over, and the next not begun
         self._started = False
 
     @property
@@ -88,26 +101,50 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
             seed: Starts new lifetimes with seeds seed, seed + 1, ...; or one seed (or None) per lifetime. Everything
                 that follows is a function of it.
             options: {"new_lifetime": True} starts new lifetimes too, the next ones that the present seeds lead to.
+                {"reset_mask": mask} leaves alone those rows where the mask, bool (B,), is False.
 
         Returns:
-            Observations of the first time step, and an empty info.
+            Observations of the first time step (of rows left alone, their present ones), and an empty info.
+
+        Raises:
+            ConfigError: There is no such option, or the mask is none.
+            RuntimeError: Some rows are left alone in the first reset of all.
         """
+        wanted = read_options(options, ("new_lifetime", "reset_mask"))
+        rows = self._rows_of(wanted.get("reset_mask"))
         seeds = self._seeds(seed)
-        if options and options.get("new_lifetime"):
-            self._interface.start_lifetimes(seeds)
-        else:
-            fresh = [row for row, one in enumerate(seeds) if one is not None]
-            self.engine.start_lifetimes(fresh, [seeds[row] for row in fresh])
+        fresh = [row for row in rows if wanted.get("new_lifetime") or seeds[row] is not None]
+        self.engine.start_lifetimes(fresh, [seeds[row] for row in fresh])
         self._started = True
-        self._elapsed[:] = 0
-        self._interface.begin()
+        self._begin(rows)
         return self._interface.observe(), {}
 
+    def _rows_of(self, mask: Any) -> list[int]:
+        """Return the rows that a reset is about."""
+        if mask is None:
+            return list(range(self.num_envs))
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
+            got = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else repr(mask)
+            raise ConfigError(f"reset_mask must be an array of bool with num_envs={self.num_envs} entries, got {got}")
+        if not self._started and not mask.all():
+            raise RuntimeError("no episode is under way; the first reset() must be of all rows, without a reset_mask")
+        return [int(row) for row in np.flatnonzero(mask)]
+
+    def _begin(self, rows: list[int]) -> None:
+        if rows:
+            self._interface.begin(rows)
+            self._elapsed[rows] = 0
+            self._done[rows] = False
+
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
-        if isinstance(seed, int | np.integer):
-            super().reset(seed=int(seed))
-            return [int(seed) + row for row in range(self.num_envs)]
-        seeds: list[int | None] = [None] * self.num_envs if seed is None else list(seed)
+        """Return the seed of each row; without any, the first ones are drawn."""
+        seeds: list[int | None] = [None] * self.num_envs
+        if seed is not None and np.ndim(seed) == 0:  # type: ignore[arg-type]
+            first = operator.index(seed)  # type: ignore[arg-type]
+            super().reset(seed=first)
+            seeds = [first + row for row in range(self.num_envs)]
+        elif seed is not None:
+            seeds = [None if one is None else operator.index(one) for one in seed]  # type: ignore[union-attr]
         if len(seeds) != self.num_envs:
             raise ValueError(f"seed must be one number or num_envs={self.num_envs} of them, got {len(seeds)}")
         if self._started:
@@ -126,10 +163,18 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
             Observations, rewards, terminations, truncations, and infos in Gymnasium's vector form.
 
         Raises:
+            RuntimeError: An episode is over, and there was no reset (DISABLED only).
             ValueError: Wrong shape, or a used slot is not finite.
         """
-        rewards, ended = self._interface.answer(actions)
+        same_step = self._autoreset is AutoresetMode.SAME_STEP
+        idle = np.flatnonzero(self._done).tolist()
+        if idle and self._autoreset is AutoresetMode.DISABLED:
+            raise RuntimeError(
+                f"the episodes of rows {idle} are over; call reset(options={{'reset_mask': mask}}), True where one is"
+            )
+        rewards, ended = self._interface.answer(actions, idle)
         self._elapsed += 1
+        self._begin(idle)  # NEXT_STEP
         terminations = np.zeros(self.num_envs, dtype=bool)
         truncations = np.zeros(self.num_envs, dtype=bool)
         infos: dict[str, Any] = {}
@@ -137,20 +182,22 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
             result = self.engine.finish([row])
             truncations[row] = bool(result.truncated[0])
             terminations[row] = not truncations[row]
-            blank = {name: values[0] for name, values in self._interface.blank(1).items()}
-            infos = self._add_info(infos, {"final_obs": blank, "final_info": episode_info(result)}, row)
+            info = episode_info(result)
+            if same_step:
+                blank = {name: values[0] for name, values in self._interface.blank(1).items()}
+                info = {"final_obs": blank, "final_info": info}
+            infos = self._add_info(infos, info, row)
         if self.max_episode_steps is not None:
             late = (self._elapsed >= self.max_episode_steps) & ~terminations & ~truncations
             truncations |= late
-            if late.any():
+            if same_step and late.any():
                 cut = self._interface.observe()
                 for row in np.flatnonzero(late).tolist():
                     final = {"final_obs": {name: values[row] for name, values in cut.items()}, "final_info": {}}
                     infos = self._add_info(infos, final, row)
-        over = np.flatnonzero(terminations | truncations).tolist()
-        if over:
-            self._elapsed[over] = 0
-            self._interface.begin(over)
+        self._done = terminations | truncations
+        if same_step:
+            self._begin(np.flatnonzero(self._done).tolist())
         return self._interface.observe(), rewards, terminations, truncations, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
@@ -159,3 +206,11 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
             gymnasium.logger.warn("render() needs render_mode='rgb_array' at construction")
             return None
         return tuple(render_frame(self.engine, row) for row in range(self.num_envs))
+
+
+def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    """Return a mode by itself, its name or its value."""
+    for known in AutoresetMode:
+        if mode in (known, known.name, known.value):
+            return known
+    raise ConfigError(f"autoreset_mode must be one of {', '.join(known.name for known in AutoresetMode)}, got {mode!r}")

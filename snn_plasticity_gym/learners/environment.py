@@ -45,8 +45,8 @@ def plasticity_env(env: VecEnv) -> PlasticityVectorEnv | PlasticityEnv:
     """Return the plasticity environment under wrappers, none of which event learners would pass by in silence.
 
     Raises:
-        TypeError: There is none, there are several single ones, a wrapper changes what is learned from, or a limit
-            would cut off episodes of steps in slots.
+        TypeError: There is none, there are several single ones, a wrapper changes what is learned from, or a limit of
+            steps would cut off episodes in slots only.
     """
     around: VecEnv = env
     while isinstance(around, VecEnvWrapper):

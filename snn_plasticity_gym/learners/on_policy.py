@@ -279,6 +279,7 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
         for episode in range(n_rollout_steps):
             if episode % self.options.credit_horizon == 0:
                 self._explore.perturb(env.num_envs)
+            steps.begin_episode()
             fresh = torch.from_numpy(engine.ages == 0).to(self.device)  # (B,)
             if engine.network.non_plastic.all():  # there is nothing to answer
                 result = plasticity.run_episode(rule)

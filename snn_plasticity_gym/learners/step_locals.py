@@ -39,7 +39,12 @@ class StepLocals:
         self._nothing_paid = np.zeros(num_lifetimes, dtype=np.float32)
         self._nobody = np.zeros(num_lifetimes, dtype=np.bool_)
         self._nothing_paid.flags.writeable = self._nobody.flags.writeable = False
+        self._earned = np.zeros(num_lifetimes, dtype=np.float32)  # in the episodes under way
         self.n_steps = 0
+
+    def begin_episode(self) -> None:
+        """Begin an episode of all lifetimes."""
+        self._earned[:] = 0.0
 
     def answered(
         self,
@@ -57,10 +62,11 @@ class StepLocals:
         rows = paid.rows.cpu().numpy()
         rewards, dones = self._nothing_paid.copy(), self._nobody.copy()
         rewards[rows] = paid.reward.cpu().numpy()
+        self._earned += rewards
         dones[rows] = (paid.terminated | paid.truncated).cpu().numpy()
         cut = self._nobody.copy()
         cut[rows] = (paid.truncated & ~paid.terminated).cpu().numpy()
-        return seen | self._step(rewards, dones, self._infos(dones, cut, engine.earned.cpu().numpy(), engine.steps))
+        return seen | self._step(rewards, dones, self._infos(dones, cut, self._earned, engine.steps))
 
     def of_episode(self, result: EpisodeResult, step: int) -> dict[str, Any]:
         """Return the values of a time step, from 0, of an episode that nobody had to answer."""

@@ -359,7 +359,7 @@ def test_render_modes():
     assert make("rgb_array").render_mode == "rgb_array"
     assert PlasticityEnv.metadata["render_modes"] == ["rgb_array"]
     for wrong in ("human", "ansi", "", "RGB_ARRAY"):
-        with pytest.raises(ValueError, match=rf"^render_mode must be one of rgb_array or None, got '{wrong}'$"):
+        with pytest.raises(ValueError, match=rf"^render_mode must be one of rgb_array or None, got '{wrong}'[^\n]*$"):
             make(wrong)
     env = make()
     env.reset(seed=5)
@@ -376,7 +376,7 @@ def test_there_is_nothing_to_render_before_the_first_reset():
     ("settings", "message"),
     [
         ({"n_exc": 0}, "n_exc must be greater than or equal to 1, got 0"),
-        ({"n_ext": 4}, "unknown argument 'n_ext'; did you mean 'n_exc'?"),
+        ({"n_ext": 4}, "unexpected keyword argument 'n_ext'; did you mean 'n_exc'?"),
         ({"num_steps": 5}, "history_length must be at most num_steps, got history_length=20 and num_steps=5"),
         ({"dataset": "mnits"}, "dataset must be one of"),
         ({"device": "nonsense"}, "device must be one of cpu"),
