@@ -29,6 +29,7 @@ from snn_plasticity_gym.plasticity.weight_updates import WeightWriter
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.tasks.base import WEIGHTS, Outcome, Seed, Task
 from snn_plasticity_gym.tasks.checks import check_input, check_outcome
+from snn_plasticity_gym.tasks.scene import Moment
 from snn_plasticity_gym.utils.nonfinite import NotFiniteError
 from snn_plasticity_gym.utils.state import State, clone_state
 
@@ -112,6 +113,19 @@ class Engine:
     def has_begun(self, row: int) -> bool:
         """Whether lifetime `row` has begun an episode."""
         return bool(self._begun[row])
+
+    def moment(self, row: int) -> Moment:
+        """Return where the episode of lifetime `row` stands."""
+        last = self.last_episodes[row]
+        finished = last is not None and self._attempts[row] == 0
+        index = torch.tensor([row], device=self.device)
+        return Moment(
+            steps=int(self.steps[row]),
+            number=int(self.ages[row]) + (not finished),
+            reward=float(self._earnings.of([row], index).reward),
+            finished=bool(finished),
+            last=None if last is None else last.info,
+        )
 
     def _seed(self, row: int) -> Seed:
         common = self._seeds[0] if self.common_seed is None else self.common_seed

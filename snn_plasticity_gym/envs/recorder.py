@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.networks.network import Network, NetworkActivity
@@ -82,10 +80,3 @@ class Recorder:
         else:
             counts = self._counts[self._readout][index]
         return counts / steps.unsqueeze(1)
-
-    def last(self, population: str, row: int, steps: int) -> NDArray[np.bool_]:
-        """Return the last min(W, steps) time steps of a lifetime that has done `steps`, oldest first: (W', N)."""
-        raster = self.record.raster[population][row].cpu().numpy()
-        if steps <= len(raster):
-            return raster[:steps].copy()
-        return np.roll(raster, -(steps % len(raster)), axis=0)
