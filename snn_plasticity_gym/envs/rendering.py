@@ -40,6 +40,19 @@ def check_render_mode(render_mode: str | None, allowed: Sequence[str]) -> str | 
     return render_mode
 
 
+def moment_of(engine: Engine, row: int) -> Moment:
+    """Return where the episode of lifetime `row` stands."""
+    last = engine.last_episodes[row]
+    finished = last is not None and engine.attempts[row] == 0
+    return Moment(
+        steps=int(engine.steps[row]),
+        number=int(engine.ages[row]) + (not finished),
+        reward=float(engine.earnings.of([row], torch.tensor([row], device=engine.device)).reward),
+        finished=bool(finished),
+        last=None if last is None else last.info,
+    )
+
+
 def scene_of(engine: Engine, row: int) -> Scene:
     """Return what a picture of lifetime `row` shows at its present moment; nothing is changed.
 
@@ -50,7 +63,7 @@ def scene_of(engine: Engine, row: int) -> Scene:
     """
     if not engine.has_begun(row):
         raise RuntimeError("there is nothing to render yet; call reset() first")
-    moment = engine.moment(row)
+    moment = moment_of(engine, row)
     scene = engine.task.scene(row, moment)
     panels = list(scene.panels)[:MOST_PANELS]
     if len(panels) < MOST_PANELS:

@@ -13,7 +13,15 @@ import torch
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.making import make_engine
-from snn_plasticity_gym.envs.rendering import HEIGHT, WIDTH, bars_of, check_render_mode, render_frame, scene_of
+from snn_plasticity_gym.envs.rendering import (
+    HEIGHT,
+    WIDTH,
+    bars_of,
+    check_render_mode,
+    moment_of,
+    render_frame,
+    scene_of,
+)
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.tasks.image_task import image_task
@@ -45,7 +53,7 @@ def one_thread():
 
 def frame_of(engine, row):
     """What the scene of an image task shows, by name."""
-    scene, moment = scene_of(engine, row), engine.moment(row)
+    scene, moment = scene_of(engine, row), moment_of(engine, row)
     image, counts, field, worth = scene.panels
     words = re.fullmatch(
         r"label (\d+)   \|   image (\d+) of this lifetime   \|   step (\d+)/20   \|   ([\d,]+) exc spikes?   \|   "

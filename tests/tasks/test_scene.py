@@ -9,7 +9,7 @@ import pytest
 import torch
 from toys_worlds import CORRIDOR
 
-from snn_plasticity_gym.envs.rendering import scene_of
+from snn_plasticity_gym.envs.rendering import moment_of, scene_of
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.tasks.base import EpisodeRecord, Task
@@ -121,7 +121,7 @@ def test_what_is_shown_of_a_network_that_acts():
     engine, task = env.engine, env.engine.task
     actions = [int(action) for action in task.worlds.actions(0)]
     scene = scene_of(engine, 0)
-    reward = engine.moment(0).reward
+    reward = moment_of(engine, 0).reward
     assert len(actions) == 11 and reward == pytest.approx(-0.11, abs=1e-5)
     assert scene.title.startswith(
         f"{CORRIDOR}   |   episode 1   |   11 of 20 actions   |   reward -0.11   |   step 47/80   |   "
@@ -278,10 +278,10 @@ def test_an_episode_that_is_over_is_still_shown():
         over = cut = False
         while not (over or cut):
             _, _, over, cut, _ = env.step(np.zeros(env.action_space.shape, np.float32))
-        moment = env.engine.moment(0)
+        moment = moment_of(env.engine, 0)
         assert moment.finished and "2 of 2 actions" in scene_of(env.engine, 0).title
         env.reset()
-        assert not env.engine.moment(0).finished
+        assert not moment_of(env.engine, 0).finished
     assert moment.number == 2
 
 
@@ -290,5 +290,5 @@ def test_an_episode_that_is_over_but_not_finished_keeps_its_number():
     for number in (1, 2):
         while env.events() is not None:
             advance(env, 1)
-        assert env.engine.moment(0).number == number and not env.engine.moment(0).finished
+        assert moment_of(env.engine, 0).number == number and not moment_of(env.engine, 0).finished
         env.finish()
