@@ -79,7 +79,7 @@ class Engine:
         self._heeds_rewards = self._eligibility is not None or "reward" in self.scalars.names
         self.changes = WeightChanges(self.heads, device)
         self._write = WeightWriter(self.network, plastic, self._eligibility, self.changes)
-        self._earnings = Earnings(num_lifetimes, device)
+        self.earnings = Earnings(num_lifetimes, device)
         self.last_outcome: Outcome | None = None  # of the last `settle`
         self.steps = np.zeros(num_lifetimes, dtype=np.int64)  # time steps of the episode done so far
         self._now = 0  # steps done by the lifetimes that were advanced last
@@ -87,7 +87,7 @@ class Engine:
         self.ages = np.zeros(num_lifetimes, dtype=np.int64)  # episodes that this lifetime has gone through
         self.last_episodes: list[LastEpisode | None] = [None] * num_lifetimes  # of this lifetime; None: none so far
         self._begun = np.zeros(num_lifetimes, dtype=np.bool_)
-        self._attempts = np.zeros(num_lifetimes, dtype=np.int64)  # how often the next episode was begun so far
+        self.attempts = np.zeros(num_lifetimes, dtype=np.int64)  # how often the next episode was begun so far
         self._seeds = [0] * num_lifetimes
         self.common_seed: int | None = None  # of what `common_noise` shares; None: that of the first lifetime
         self._generations = np.zeros(num_lifetimes, dtype=np.int64)  # lifetimes that grew from the seed so far
@@ -121,7 +121,7 @@ class Engine:
         common = self._seeds[0] if self.common_seed is None else self.common_seed
         own = self._seeds[row]
         shown = common if self.config.common_noise else own
-        begun_before = max(int(self._attempts[row]) - 1, 0)
+        begun_before = max(int(self.attempts[row]) - 1, 0)
         return Seed(own, shown, int(self._generations[row]), int(self.ages[row]), begun_before)
 
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[int | None]) -> None:
@@ -137,7 +137,7 @@ class Engine:
             else:
                 self._seeds[row], self._generations[row] = seed, 0
         for row in rows:
-            self.ages[row] = self._attempts[row] = 0
+            self.ages[row] = self.attempts[row] = 0
             self.network.grow(row, self._seed(row).rng(WEIGHTS))
             self.last_episodes[row] = None
             self._surprise.forget(row)
@@ -163,7 +163,7 @@ class Engine:
                 "seeds": list(self._seeds),
                 "generations": self._generations.tolist(),
                 "ages": self.ages.tolist(),
-                "attempts": self._attempts.tolist(),
+                "attempts": self.attempts.tolist(),
             }
         )
 
@@ -179,7 +179,7 @@ class Engine:
         self._seeds = list(state["seeds"])
         self._generations[:] = state["generations"]
         self.ages[:] = state["ages"]
-        self._attempts[:] = state["attempts"]
+        self.attempts[:] = state["attempts"]
         self.task.load_state_dict(state["task"])
         self._begin_steps(list(range(self.num_lifetimes)), self._everyone)
 
@@ -197,7 +197,7 @@ class Engine:
             if 0 < self.config.plastic_episodes == self.ages[row]:
                 self.network.non_plastic[row] = True
                 self.task.end_plasticity(row)
-        self._attempts[rows] += 1
+        self.attempts[rows] += 1
         index = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
         self.task.reset(index, [self._seed(row) for row in rows])
         self.network.normalise(index)
@@ -217,7 +217,7 @@ class Engine:
         if self._eligibility is not None:
             self._eligibility.begin(index)
         self.recorder.begin(rows, index)
-        self._earnings.begin(rows, index)
+        self.earnings.begin(rows, index)
         self.num_events[index] = 0
         self.steps[rows] = 0
         self.ended[rows] = False
@@ -330,7 +330,7 @@ class Engine:
             return None
         check_outcome(outcome, self.task)
         which = outcome.rows
-        self._earnings.add(outcome, self.steps)
+        self.earnings.add(outcome, self.steps)
         self.ended[which.tolist()] = (outcome.terminated | outcome.truncated).tolist()
         if self._heeds_rewards:
             surprise = self._surprise(which, outcome.reward)  # (R,)
@@ -378,9 +378,9 @@ class Engine:
         index = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
         assert self.ended[rows].all(), "settle() comes first"
         length = torch.as_tensor(self.steps[rows], device=self.device)
-        earned = self._earnings.of(rows, index)
+        earned = self.earnings.of(rows, index)
         self.ages[rows] += 1
-        self._attempts[rows] = 0
+        self.attempts[rows] = 0
         rewards = earned.reward.tolist()
         terms = {name: values.tolist() for name, values in earned.terms.items()}
         for place, row in enumerate(rows):

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.networks.network import Network, NetworkActivity
@@ -87,10 +85,3 @@ class Recorder:
     def _of(raster: Tensor, index: Tensor) -> Tensor:
         """Return the rasters of some lifetimes, ascending; nothing is copied for all of them."""
         return raster if len(index) == len(raster) else raster[index]
-
-    def last(self, population: str, row: int, steps: int) -> NDArray[np.bool_]:
-        """Return the last min(W, steps) time steps of a lifetime that has done `steps`, oldest first: (W', N)."""
-        raster = self.record.raster[population][row].cpu().numpy()
-        if steps <= len(raster):
-            return raster[:steps].copy()
-        return np.roll(raster, -(steps % len(raster)), axis=0)

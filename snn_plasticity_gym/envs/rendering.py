@@ -1,13 +1,13 @@
-"""A picture of one lifetime: what it sees, who fires, what the leading neuron looks for, what that was worth.
+"""A picture of one lifetime: what its task wants to be seen of it, who fires, what the last episode was worth.
 
-Axes: H, W height and width of an image, T steps, N neurons of the answering population.
+Axes: H, W height and width of a panel, T time steps of the raster, N neurons of the answering population.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import LastEpisode
-from snn_plasticity_gym.networks.spike_counts import count_spikes
 from snn_plasticity_gym.rewards.unsupervised import STABILITY
-from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
-from snn_plasticity_gym.tasks.image_task import image_task
+from snn_plasticity_gym.tasks.scene import MOST_PANELS, Bars, Moment, Panel, Raster, Scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,26 +29,8 @@ _DARK, _QUIET, _ACCENT = "#1a1a1a", "#6e6e6e", "#d55e00"
 _TERM_COLORS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00")  # Okabe & Ito (2008), told apart by colour-blind eyes
 _SMALL, _NORMAL, _LARGE = 9, 10, 12  # points
 _MOST_TERMS = 4  # of the reward that the picture has room for
-
-
-class Frame(NamedTuple):
-    """The numbers in a picture; everything is a copy."""
-
-    image: NDArray[np.uint8]  # (H, W)
-    label: int
-    number: int  # of the image in its lifetime, from 1
-    steps: int  # done so far
-    step_length: float  # ms
-    num_events: int  # so far
-    input_counts: NDArray[np.int64]  # (H, W) spikes of each input neuron so far
-    readout: str  # name of the answering population
-    raster: NDArray[np.bool_]  # (T, N) spikes of the answering population; False where the future is
-    leader: int  # neuron that would win now, NO_WINNER before the first spike
-    field_neuron: int  # whose input weights are shown: the leader, else the last winner, else NO_WINNER
-    field: NDArray[np.float32] | None  # (H, W) its input weights; None without such a neuron or such weights
-    field_range: tuple[float, float]  # weights that the projection can have
-    last: LastEpisode | None  # how the last judged episode of this lifetime went
-    judged: bool  # whether that is the episode shown
+_SIDE, _TOP, _WIDEST = 146, 75, 194  # pixels: of a panel, of its upper edge, of a panel with a wide picture
+_TITLE_SIZES = (_LARGE, 11, _NORMAL, _SMALL, 8)  # points, of which the first is taken that fits
 
 
 def check_render_mode(render_mode: str | None, allowed: Sequence[str]) -> str | None:
@@ -64,55 +44,57 @@ def check_render_mode(render_mode: str | None, allowed: Sequence[str]) -> str | 
     return render_mode
 
 
-def frame_of(engine: Engine, row: int) -> Frame:
-    """Read off what a picture of lifetime `row` shows at its present moment; nothing is changed.
-
-    Raises:
-        RuntimeError: No image has been shown yet.
-    """
-    if not engine.has_begun(row):
-        raise RuntimeError("there is nothing to render yet; call reset() first")
-    steps = int(engine.steps[row])
-    task, last = image_task(engine.task), engine.last_episodes[row]
-    shown = task.shown(row)
-    image = task.dataset.split(task.config.split).images[shown.image].numpy().copy()  # (H, W)
-    input_counts = engine.raster[task.input_name][row, :steps].sum(dim=0)  # (H * W,)
-    raster = engine.raster[task.readout][row].clone()  # (T, N)
-    raster[steps:] = False
-    leader = int(winner(count_spikes(raster[None]))[0])
-    judged = last is not None and bool(engine.ended[row])
-    field_neuron = int(last.info["winner"]) if leader == NO_WINNER and last is not None else leader
-    field, field_range = _receptive_field(engine, row, field_neuron)
-    return Frame(
-        image=image,
-        label=shown.label,
-        number=int(engine.ages[row]) + (not judged),
-        steps=steps,
-        step_length=engine.config.dt,
-        num_events=int(engine.num_events[row]),
-        input_counts=input_counts.cpu().numpy().reshape(image.shape),
-        readout=task.readout,
-        raster=raster.cpu().numpy(),
-        leader=leader,
-        field_neuron=field_neuron,
-        field=None if field is None else field.reshape(image.shape),
-        field_range=field_range,
-        last=last,
-        judged=judged,
+def moment_of(engine: Engine, row: int) -> Moment:
+    """Return where the episode of lifetime `row` stands."""
+    last = engine.last_episodes[row]
+    finished = last is not None and engine.attempts[row] == 0
+    return Moment(
+        steps=int(engine.steps[row]),
+        number=int(engine.ages[row]) + (not finished),
+        reward=float(engine.earnings.of([row], torch.tensor([row], device=engine.device)).reward),
+        finished=bool(finished),
+        last=None if last is None else last.info,
     )
 
 
-def _receptive_field(engine: Engine, row: int, neuron: int) -> tuple[NDArray[np.float32] | None, tuple[float, float]]:
-    """Return the weights from the input to one answering neuron, (H * W,), and the range of such weights."""
-    task, network = image_task(engine.task), engine.network
-    ends = (task.input_name, task.readout)
-    direct = [p for p in network.projections if (p.source, p.target) == ends and not p.one_to_one]
-    if neuron == NO_WINNER or not direct:
-        return None, (0.0, 1.0)
-    plasticity = direct[0].plasticity
-    weights = network.weights_of(direct[0].name)[row, :, neuron]  # (H * W,)
-    limits = (plasticity.w_min, plasticity.w_max) if plasticity else (float(weights.min()), float(weights.max()))
-    return weights.to(device="cpu", dtype=torch.float32, copy=True).numpy(), limits
+def scene_of(engine: Engine, row: int) -> Scene:
+    """Return what a picture of lifetime `row` shows at its present moment; nothing is changed.
+
+    The title says where its episode stands; where the task leaves room, the last panel is what an episode was worth.
+
+    Raises:
+        RuntimeError: No episode has begun.
+    """
+    if not engine.has_begun(row):
+        raise RuntimeError("there is nothing to render yet; call reset() first")
+    moment = moment_of(engine, row)
+    scene = engine.task.scene(row, moment)
+    panels = list(scene.panels)[:MOST_PANELS]
+    if len(panels) < MOST_PANELS:
+        panels.append(_worth(engine.last_episodes[row], moment, scene.noun))
+    return scene._replace(title=f"{scene.title}   |   {_progress(engine, row, moment, scene.raster)}", panels=panels)
+
+
+def _progress(engine: Engine, row: int, moment: Moment, raster: Raster) -> str:
+    if raster.first:
+        spikes = int(engine.recorder.spikes(torch.tensor([row], device=engine.device))[raster.population])
+    else:
+        spikes = int(raster.spikes.sum())
+    return (
+        f"step {moment.steps}/{engine.num_steps}   |   {_count(spikes, f'{raster.population} spike')}   |   "
+        f"{_count(int(engine.num_events[row]), 'event')}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _worth(last: LastEpisode | None, moment: Moment, noun: str) -> Bars:
+    if last is None:
+        return Bars("last reward", {}, f"no {noun} finished yet")
+    number = moment.number - (not moment.finished)
+    return Bars(f"reward of {noun} {number}", bars_of(last), accent="reward", notes={STABILITY: "first presentation"})
 
 
 def bars_of(last: LastEpisode) -> dict[str, float]:
@@ -123,39 +105,31 @@ def bars_of(last: LastEpisode) -> dict[str, float]:
 def render_frame(engine: Engine, row: int) -> NDArray[np.uint8]:
     """Draw lifetime `row` at its present moment, uint8 (520, 900, 3); nothing is changed.
 
-    Above: the image, its input spikes so far, the input weights of the neuron that leads, the terms of the last reward.
-    Below: the spikes of the answering population over the steps of the episode, the leading neuron in orange.
+    Above: the panels of its task's `Scene`, and the terms of the last reward where there is room. Below: the spikes of
+    the answering population over the last steps of the episode, those that the task lets stand out in orange.
 
     Raises:
-        RuntimeError: No image has been shown yet.
+        RuntimeError: No episode has begun.
     """
     # Here, since importing environments should not import matplotlib. No pyplot: it keeps figures and picks a backend.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    frame = frame_of(engine, row)
+    scene = scene_of(engine, row)
     figure = Figure(figsize=(WIDTH / _DPI, HEIGHT / _DPI), dpi=_DPI, facecolor="white")
     figure.set_layout_engine("none")
     canvas = FigureCanvasAgg(figure)
-    figure.text(0.5, 0.955, _title(frame), ha="center", va="center", fontsize=_LARGE, color=_DARK)
-    _draw_image(figure, frame)
-    _draw_input_spikes(figure, frame)
-    _draw_field(figure, frame)
-    _draw_reward(figure, frame)
-    _draw_raster(figure, frame)
+    title = figure.text(0.5, 0.955, scene.title, ha="center", va="center", color=_DARK)
+    for size in _TITLE_SIZES:
+        title.set_fontsize(size)
+        if title.get_window_extent(canvas.get_renderer()).width < WIDTH - 20:
+            break
+    left = 30
+    for panel in scene.panels:
+        left = _draw_bars(figure, panel, left) if isinstance(panel, Bars) else _draw_panel(figure, panel, left)
+    _draw_raster(figure, scene.raster, engine.config.dt)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def _title(frame: Frame) -> str:
-    return (
-        f"label {frame.label}   |   image {frame.number} of this lifetime   |   step {frame.steps}/{len(frame.raster)}"
-        f"   |   {_count(int(frame.raster.sum()), f'{frame.readout} spike')}   |   {_count(frame.num_events, 'event')}"
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
@@ -167,106 +141,117 @@ def _axes(figure: Figure, left: float, top: float, width: float, height: float) 
     return axes
 
 
-def _draw_image(figure: Figure, frame: Frame) -> None:
-    axes = _picture_axes(figure, 30, "image")
-    axes.imshow(frame.image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    height, width = frame.image.shape
-    axes.set_xlabel(f"{height} x {width} pixels", fontsize=_SMALL, color=_QUIET)
-
-
-def _draw_input_spikes(figure: Figure, frame: Frame) -> None:
-    axes = _picture_axes(figure, 216, "input spikes so far")
-    most = max(1, int(frame.input_counts.max()))
-    drawn = axes.imshow(frame.input_counts, cmap="cividis", vmin=0, vmax=most, interpolation="nearest")
-    _color_bar(figure, 368, drawn, (0, most))
-    axes.set_xlabel("spikes per pixel", fontsize=_SMALL, color=_QUIET)
-
-
-def _draw_field(figure: Figure, frame: Frame) -> None:
-    if frame.field is None:
-        axes = _picture_axes(figure, 434, "receptive field")
-        _say(axes, "no spike yet" if frame.field_neuron == NO_WINNER else "no direct\ninput weights")
-        return
-    standing = "won" if frame.judged else "leads" if frame.leader != NO_WINNER else "won last"
-    axes = _picture_axes(figure, 434, f"{frame.readout} neuron {frame.field_neuron} {standing}")
-    low, high = frame.field_range
-    drawn = axes.imshow(frame.field, cmap="cividis", vmin=low, vmax=high, interpolation="nearest")
-    _color_bar(figure, 586, drawn, (low, high))
-    axes.set_xlabel("input weights, no unit", fontsize=_SMALL, color=_QUIET)
-
-
-def _picture_axes(figure: Figure, left: float, title: str) -> Axes:
-    axes = _axes(figure, left, 75, 146, 146)
-    axes.set_title(title, fontsize=_NORMAL, color=_DARK)
+def _draw_panel(figure: Figure, panel: Panel, left: int) -> int:
+    """Draw a panel; return where the next one begins, in pixels."""
+    pixels = panel.pixels
+    width = _SIDE
+    if pixels is not None and pixels.ndim == 3:
+        width = round(min(max(_SIDE, _SIDE * pixels.shape[1] / pixels.shape[0]), _WIDEST))
+    axes = _axes(figure, left, _TOP, width, _SIDE)
+    axes.set_title(panel.title, fontsize=_NORMAL, color=_DARK)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set(visible=True, color=_QUIET)
-    return axes
+    if pixels is None:
+        _say(axes, panel.caption)
+    elif pixels.ndim == 3:
+        axes.imshow(pixels)
+        axes.set_anchor("N")  # its title stands beside the others
+    elif panel.limits is None:
+        axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    else:
+        low, high = panel.limits
+        drawn = axes.imshow(pixels, cmap="cividis", vmin=low, vmax=high, interpolation="nearest")
+        if not panel.square:
+            axes.set_aspect("auto")
+        _color_bar(figure, left + width + 6, drawn, (low, high))
+    if pixels is not None:
+        axes.set_xlabel(panel.caption, fontsize=_SMALL, color=_QUIET)
+    return left + width + (72 if pixels is None or panel.limits is not None else 40)
 
 
 def _color_bar(figure: Figure, left: float, drawn: ScalarMappable, ends: tuple[float, float]) -> None:
-    bar = figure.colorbar(drawn, cax=_axes(figure, left, 75, 8, 146), ticks=list(ends))
-    bar.set_ticklabels([f"{end:g}" for end in ends])
+    bar = figure.colorbar(drawn, cax=_axes(figure, left, _TOP, 8, _SIDE), ticks=list(ends))
+    bar.set_ticklabels([f"{end:.3g}" for end in ends])
     bar.ax.tick_params(labelsize=_SMALL, length=2)
     bar.outline.set_edgecolor(_QUIET)
 
 
-def _draw_reward(figure: Figure, frame: Frame) -> None:
-    axes = _axes(figure, 712, 75, 126, 146)
-    if frame.last is None:
-        axes.set_title("last reward", fontsize=_NORMAL, color=_DARK)
+def _draw_bars(figure: Figure, bars: Bars, left: int) -> int:
+    """Draw bars with their names to the left; return where the next panel begins, in pixels."""
+    longest = max((len(name) for name in bars.values), default=4)
+    start = left + (60 if longest > 3 else 36)
+    axes = _axes(figure, start, _TOP, min(126, WIDTH - 62 - start), _SIDE)
+    axes.set_title(bars.title, fontsize=_NORMAL, color=_DARK)
+    if not bars.values:
         axes.set_axis_off()
-        _say(axes, "no image finished yet")
-        return
-    axes.set_title(f"reward of image {frame.number - (not frame.judged)}", fontsize=_NORMAL, color=_DARK)
-    values = bars_of(frame.last)
-    known = [value for value in values.values() if math.isfinite(value)]
-    low, high = min(0.0, *known), max(1.0, *known)
-    for place, (name, value) in enumerate(values.items()):
+        _say(axes, bars.caption)
+        return WIDTH
+    known = [value for value in bars.values.values() if math.isfinite(value)]
+    low, high = bars.limits or (min(0.0, *known), max(1.0, *known))
+    for place, (name, value) in enumerate(bars.values.items()):
         if math.isfinite(value):
-            color = _ACCENT if name == "reward" else _TERM_COLORS[place % len(_TERM_COLORS)]
+            color = _ACCENT if name == bars.accent else _TERM_COLORS[place % len(_TERM_COLORS)]
             axes.barh(place, value, color=color, height=0.62)
             said = f"{value:.2f}" if value == 0 or 0.005 <= abs(value) < 1000 else f"{value:.0e}"
+            said = f"{value:.0f}" if bars.counts else said
             axes.text(high + 0.05 * (high - low), place, said, va="center", fontsize=_SMALL, color=_DARK)
         else:
-            why = "first presentation" if name == STABILITY else "no value"
-            axes.text(low, place, f" {why}", va="center", fontsize=_SMALL, color=_QUIET)
-    axes.set_yticks(range(len(values)), list(values))
+            axes.text(low, place, f" {bars.notes.get(name, 'no value')}", va="center", fontsize=_SMALL, color=_QUIET)
+    axes.set_yticks(range(len(bars.values)), list(bars.values))
     axes.set_xticks((low, high), labels=[f"{end:.3g}" for end in (low, high)])
     if low < 0:
         axes.axvline(0.0, color=_QUIET, linewidth=0.8)
     axes.set_xlim(low, high)
-    axes.set_ylim(len(values) - 0.4, -0.6)
-    axes.set_xlabel("no unit", fontsize=_SMALL, color=_QUIET)
+    axes.set_ylim(len(bars.values) - 0.4, -0.6)
+    axes.set_xlabel(bars.caption, fontsize=_SMALL, color=_QUIET)
+    return WIDTH
 
 
-def _draw_raster(figure: Figure, frame: Frame) -> None:
+def _draw_raster(figure: Figure, raster: Raster, dt: float) -> None:
     from matplotlib.ticker import MaxNLocator
 
     left, top, width, height = 70, 298, 808, 174  # pixels
     axes = _axes(figure, left, top, width, height)
-    num_steps, num_neurons = frame.raster.shape
-    axes.axvspan(frame.steps + 0.5, num_steps + 0.5, color="#eeeeee", linewidth=0)
+    num_steps, num_neurons = raster.spikes.shape
+    start = raster.first + 0.5
+    axes.axvspan(start + raster.steps, start + num_steps, color="#eeeeee", linewidth=0)
+    for boundary in raster.boundaries:
+        axes.axvline(boundary + 0.5, color="#c8c8c8", linewidth=0.8, zorder=0.5)
     cell = min(width / num_steps, height / num_neurons)  # pixels
     size = float(np.clip(0.8 * cell, 3.0, 9.0)) * 72 / _DPI  # points
-    step, neuron = frame.raster.nonzero()
-    leading = neuron == frame.leader
-    for some, color, scale in ((~leading, _DARK, 1.0), (leading, _ACCENT, 1.6)):
+    step, neuron = raster.spikes.nonzero()
+    accent = np.zeros(len(step), dtype=bool) if raster.accent is None else raster.accent[step, neuron]
+    for some, color, scale in ((~accent, _DARK, 1.0), (accent, _ACCENT, 1.6)):
         axes.plot(
-            step[some] + 1, neuron[some], "s", markersize=scale * size, color=color, markeredgewidth=0, clip_on=False
+            step[some] + raster.first + 1,
+            neuron[some],
+            "s",
+            markersize=scale * size,
+            color=color,
+            markeredgewidth=0,
+            clip_on=False,
         )
     if not len(step):
         _say(axes, "no spike yet")
-    elif frame.leader != NO_WINNER:
-        said = f"{frame.readout} neuron {frame.leader}: {_count(int(leading.sum()), 'spike')}"
-        axes.text(1.0, 1.03, said, transform=axes.transAxes, ha="right", va="bottom", fontsize=_NORMAL, color=_ACCENT)
-    axes.set_title(f"spikes of the {frame.readout} neurons", loc="left", fontsize=_NORMAL, color=_DARK)
-    axes.set_xlim(0.5, num_steps + 0.5)
+    elif raster.caption:
+        axes.text(
+            1.0,
+            1.03,
+            raster.caption,
+            transform=axes.transAxes,
+            ha="right",
+            va="bottom",
+            fontsize=_NORMAL,
+            color=_ACCENT,
+        )
+    axes.set_title(f"spikes of the {raster.population} neurons", loc="left", fontsize=_NORMAL, color=_DARK)
+    axes.set_xlim(start, start + num_steps)
     axes.set_ylim(-0.5, num_neurons - 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(10, steps=(1, 2, 5, 10), integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10), integer=True, min_n_ticks=1))
-    axes.set_xlabel(f"time step of {frame.step_length:g} ms", fontsize=_NORMAL, color=_DARK)
+    axes.set_xlabel(f"time step of {dt:g} ms", fontsize=_NORMAL, color=_DARK)
     axes.set_ylabel("neuron", fontsize=_NORMAL, color=_DARK)
 
 

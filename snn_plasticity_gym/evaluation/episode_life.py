@@ -20,6 +20,7 @@ from snn_plasticity_gym.evaluation.curves import test_times
 from snn_plasticity_gym.evaluation.network_life import SNAPSHOTS, plastic_weights
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.rules.base import Rule, modulation_of
+from snn_plasticity_gym.tasks.scene import recent_spikes
 
 Array = NDArray[np.float64]
 
@@ -107,7 +108,7 @@ def live_episodes(rule: Rule, env_id: str, config: EnvironmentConfig, episodes: 
         rates={
             name: np.array([_rate(result, name, size, config.dt) for result in results]) for name, size in sizes.items()
         },
-        raster={name: engine.recorder.last(name, 0, steps) for name in sizes},
+        raster={name: _kept(engine, name, steps) for name in sizes},
         payments=last.payments[0].double().cpu().numpy(),
         payment_steps=last.payment_steps.double().cpu().numpy(),
         traces={name: np.stack([trace[name] for trace in traces if name in trace]) for name in traces[-1]},
@@ -132,6 +133,12 @@ def _live(engine: Engine, rule: Rule) -> list[dict[str, NDArray[np.float64]]]:
             told = engine.task.trace(0)
             traces.append({name: value.double().cpu().numpy() for name, value in told.items()})
     return traces
+
+
+def _kept(engine: Engine, population: str, steps: int) -> NDArray[np.bool_]:
+    """Return the last spikes of the first lifetime that were kept of an episode of so many steps, (T, N)."""
+    raster = recent_spikes(engine.recorder.record, population, 0, steps)
+    return raster.spikes[: raster.steps]
 
 
 def _rate(result: EpisodeResult, population: str, size: int, dt: float) -> float:

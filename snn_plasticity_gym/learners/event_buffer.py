@@ -18,6 +18,7 @@ from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.training import LearnerConfig
 from snn_plasticity_gym.envs.episode import EpisodeResult
+from snn_plasticity_gym.learners.credit import Pay, mean_ahead, returns_ahead
 from snn_plasticity_gym.plasticity.events import LocalState, SynapseEvents, per_event
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
@@ -78,35 +79,6 @@ class _Step(NamedTuple):
     keys: Tensor  # (E,) random, by which the sample is drawn
 
 
-class _Pay(NamedTuple):
-    """What an episode was worth."""
-
-    rewards: Tensor  # (B,)
-    fresh: Tensor  # bool (B,), first of its lifetime
-    payments: Tensor  # (B, P) what was paid when
-    payment_steps: Tensor  # (P,) number of time steps done then, ascending
-    event_rewards: Tensor | None  # (events of the episode,), where events have their own
-
-    @property
-    def num_steps(self) -> int:
-        """Time steps of the episode that was the longest."""
-        return int(self.payment_steps[-1])
-
-    def ahead(self, gamma: float, end: Tensor) -> Tensor:
-        """Return what is earned from each payment on, discounted to that step: (B, P).
-
-        Args:
-            gamma: Discount per time step.
-            end: What is earned from the last payment on, (B,).
-        """
-        total = torch.zeros_like(self.payments)
-        total[:, -1] = end
-        gaps = self.payment_steps.diff().tolist()
-        for place in reversed(range(len(gaps))):
-            total[:, place] = self.payments[:, place] + gamma ** gaps[place] * total[:, place + 1]
-        return total
-
-
 class EventRolloutBuffer:
     """Collects whole episodes of all lifetimes, and keeps a uniform sample of the events of each.
 
@@ -121,7 +93,7 @@ class EventRolloutBuffer:
         device: Where the samples live.
         gae_lambda: Not used; part of Stable-Baselines3's call.
         gamma: Discount per time step: an event at step t has the return sum_s gamma^(s - t) r_s of what is paid at
-            steps s >= t, and what later episodes add is paid at the episode's last step.
+            steps s >= t, and what later episodes add is paid at the last step of the lifetime's own episode.
         n_envs: Number of lifetimes B.
         options: `events_per_episode` are kept of each episode, 0 keeps all; `credit_horizon` is the number H of
             episodes that an episode's return G looks at, this one and those of the same lifetime that follow in the
@@ -178,7 +150,7 @@ class EventRolloutBuffer:
         """Forget all episodes."""
         self.pos = 0
         self._episodes: list[_Step | None] = []  # None: no event
-        self._paid: list[_Pay] = []
+        self._paid: list[Pay] = []
         self._begin_episode()
 
     def _begin_episode(self) -> None:
@@ -254,7 +226,8 @@ class EventRolloutBuffer:
             assert len(own) == self._added, "every event has a reward, and no other has"
         rewards, payments = result.reward.to(self.device), result.payments.to(self.device)
         fresh = torch.zeros_like(rewards, dtype=torch.bool) if fresh is None else fresh
-        self._paid.append(_Pay(rewards, fresh, payments, result.payment_steps.to(self.device), own))
+        steps, length = result.payment_steps.to(self.device), result.length.to(self.device)
+        self._paid.append(Pay(rewards, fresh, payments, steps, length, own))
         self._episodes.append(_join(self._steps) if self._steps else None)
         self.pos += 1
         self._begin_episode()
@@ -306,8 +279,10 @@ class EventRolloutBuffer:
             step=torch.cat(numbers),
         )
 
-    def _discounted(self, episode: _Step, pay: _Pay, total: Tensor) -> tuple[Tensor, Tensor]:
+    def _discounted(self, episode: _Step, pay: Pay, total: Tensor) -> tuple[Tensor, Tensor]:
         """Return what each event's lifetime earns from its step on, and by how much that is above the mean, (E,) both.
+
+        The mean is over the lifetimes whose episode goes on at that step.
 
         Args:
             episode: The events.
@@ -315,10 +290,9 @@ class EventRolloutBuffer:
             total: What it and later episodes were worth to each lifetime, (B,); see `lifetime_returns`.
         """
         if self.options.credit_from:  # the episode's own payments do not count
-            pay = pay._replace(payments=torch.zeros_like(pay.payments), rewards=torch.zeros_like(pay.rewards))
-        end = total - (pay.rewards - pay.payments[:, -1])  # (B,)
-        ahead = pay.ahead(self.gamma, end)  # (B, P)
-        mean = self._world.all_sum(ahead.mean(dim=0)) / self._world.size  # (P,) over all lifetimes
+            pay = pay.unpaid()
+        ahead = returns_ahead(pay, total, self.gamma)  # (B, P)
+        mean = mean_ahead(pay, ahead, self.gamma, self._world)  # (P,)
         place = torch.searchsorted(pay.payment_steps, episode.time)  # (E,) first payment from the event's step on
         discount = self.gamma ** (pay.payment_steps[place] - episode.time).to(total.dtype)  # (E,)
         return discount * ahead[episode.lifetime, place], discount * (ahead - mean)[episode.lifetime, place]

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.networks.network import Network, NetworkActivity, Population, Projection
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents
+from snn_plasticity_gym.tasks.scene import Moment, Scene, plain_panels, recent_spikes
 from snn_plasticity_gym.utils.state import State, restore_all
 
 WEIGHTS, SHOWN, TASK, EPISODE = range(4)  # purposes of the random streams of a lifetime
@@ -189,6 +190,15 @@ class Task(ABC):
     def manifest(self) -> dict[str, Any]:
         """Return what a run's folder keeps of where episodes come from: plain values."""
         return {"name": self.source}
+
+    def scene(self, row: int, moment: Moment) -> Scene:
+        """Return what a picture of lifetime `row` shows now; nothing is changed by it.
+
+        Here: the input spikes so far, the weights of the first plastic projection, the spikes of the readout.
+        """
+        panels = plain_panels(self.populations, self.projections, self.record, row, moment.steps)
+        raster = recent_spikes(self.record, self.readout, row, moment.steps)
+        return Scene(f"{self.source}   |   episode {moment.number} of this lifetime", panels, raster)
 
     def state_dict(self) -> State:
         """Return what the task carries from episode to episode, right after `reset` of all lifetimes."""

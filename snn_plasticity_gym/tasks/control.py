@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.control import ControlConfig
@@ -28,6 +29,8 @@ from snn_plasticity_gym.networks.observation_encoders import CurrentInput, Encod
 from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR, between_groups, controller
 from snn_plasticity_gym.plasticity.reward_factors import Critic, Payment, RewardFactors
 from snn_plasticity_gym.tasks.base import Outcome, Seed, StepInput, Task
+from snn_plasticity_gym.tasks.control_scene import control_scene
+from snn_plasticity_gym.tasks.scene import Moment, Scene
 from snn_plasticity_gym.tasks.worlds import Worlds
 from snn_plasticity_gym.utils.row_streams import RowUniforms
 from snn_plasticity_gym.utils.state import State
@@ -124,6 +127,8 @@ class ControlTask(Task):
 
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:
         """Begin lifetimes anew: what was expected is forgotten."""
+        if self.render_mode is not None:
+            self.worlds.allow_pictures()
         for row in rows:
             self._factors.start_lifetime(row)
 
@@ -251,6 +256,14 @@ class ControlTask(Task):
             return {}
         chosen = self.decoder.groups(actions)  # bool (n, N)
         return {name: row.nonzero().flatten() for name, row in zip(names, chosen, strict=True)}
+
+    def observation(self, row: int) -> NDArray[np.float32]:
+        """Return a copy of what lifetime `row` has observed last, (D,)."""
+        return self._observation[row].cpu().numpy().copy()
+
+    def scene(self, row: int, moment: Moment) -> Scene:
+        """Return the world, how it is encoded, the weights into the motor neurons, and what was done."""
+        return control_scene(self, row, moment)
 
     def manifest(self) -> dict[str, Any]:
         """Return the world and its arguments."""

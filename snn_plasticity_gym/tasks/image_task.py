@@ -15,11 +15,14 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.networks.spike_counts import count_spikes
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents
 from snn_plasticity_gym.rewards.result import RewardResult
+from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
 from snn_plasticity_gym.tasks.base import SHOWN, Outcome, Seed, Task
 from snn_plasticity_gym.tasks.datasets import ImageSet, load_dataset
 from snn_plasticity_gym.tasks.images import Stimuli, Stimulus, draw, largest_pool
+from snn_plasticity_gym.tasks.scene import Moment, Panel, Scene, count_panel, recent_spikes, weight_panel
 from snn_plasticity_gym.utils.state import State
 
 
@@ -166,6 +169,40 @@ class ImageTask(Task):
         }
         result = verdict.result
         return Outcome(rows, result.reward, ended, ~ended, result.terms, info, result.event_rewards)
+
+    def scene(self, row: int, moment: Moment) -> Scene:
+        """Return the image, its spikes, and what the neuron that leads (else the last winner) looks for."""
+        shown = self.shown(row)
+        image = self.dataset.split(self.config.split).images[shown.image].numpy().copy()  # (H, W)
+        height, width = image.shape
+        counts = recent_spikes(self.record, self.input_name, row, moment.steps).spikes.sum(axis=0)  # (P,)
+        raster = recent_spikes(self.record, self.readout, row, moment.steps)
+        leader = int(winner(count_spikes(torch.from_numpy(raster.spikes)[None]))[0])
+        if leader != NO_WINNER:
+            accent = raster.spikes & (np.arange(raster.spikes.shape[1]) == leader)  # (T, N)
+            total = int(accent.sum())
+            said = f"{self.readout} neuron {leader}: {total:,} spike{'' if total == 1 else 's'}"
+            raster = raster._replace(accent=accent, caption=said)
+        panels = [
+            Panel("image", image, f"{height} x {width} pixels"),
+            count_panel("input spikes so far", counts.reshape(image.shape), "spikes per pixel"),
+            self._receptive_field(row, leader, moment, image.shape),
+        ]
+        return Scene(f"label {shown.label}   |   image {moment.number} of this lifetime", panels, raster, "image")
+
+    def _receptive_field(self, row: int, leader: int, moment: Moment, shape: tuple[int, ...]) -> Panel:
+        """Return the weights from the input to the leader, or to the last winner before anybody leads, (H, W)."""
+        neuron = int(moment.last["winner"]) if leader == NO_WINNER and moment.last is not None else leader
+        ends = (self.input_name, self.readout)
+        network = self.record.network
+        direct = [p for p in network.projections if (p.source, p.target) == ends and not p.one_to_one]
+        if neuron == NO_WINNER or not direct:
+            return Panel("receptive field", None, "no spike yet" if neuron == NO_WINNER else "no direct\ninput weights")
+        standing = "won" if moment.finished else "leads" if leader != NO_WINNER else "won last"
+        whole = weight_panel(network, direct[0], row)
+        assert whole.pixels is not None
+        field = whole.pixels[:, neuron].reshape(shape).copy()
+        return Panel(f"{self.readout} neuron {neuron} {standing}", field, "input weights, no unit", whole.limits)
 
     @abstractmethod
     def judge(self, episode: Episode) -> Verdict:

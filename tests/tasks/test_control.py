@@ -8,7 +8,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from scipy.stats import norm
-from toys_worlds import CORRIDOR
+from toys_worlds import BANDIT, CORRIDOR
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.config.schema import ConfigError
@@ -379,17 +379,14 @@ WALK = {"world_kwargs": {"cells": 6}, "max_actions": 12, "w_init_min": 0.2, "w_i
 
 def observed_walk(env: PlasticityVectorEnv):
     """Pay by cell and action, and note what happens to the one lifetime."""
-    steps, task, pay = [], env.engine.task, env.engine.task._factors.pay
+    steps = []
 
     def reward(rows, before, actions, after, paid):
-        return 0.3 * after.argmax(dim=1) + 0.5 * actions - 0.4
+        paid = 0.3 * after.argmax(dim=1) + 0.5 * actions - 0.4
+        steps.append((before[0], int(actions[0]), after[0], float(paid[0]), bool(after[0, -1] == 1)))
+        return paid
 
-    def noted(payment):
-        reward, terminated = float(payment.reward[0]), bool(payment.terminated[0])
-        steps.append((payment.before[0], int(task.last_action[0]), payment.after[0], reward, terminated))
-        pay(payment)
-
-    task.reward, task._factors.pay = reward, noted
+    env.engine.task.reward = reward
     return steps
 
 
@@ -515,6 +512,26 @@ def test_a_fresh_episode_has_no_trace_of_the_one_before():
     assert not env.engine._eligibility.traces.any()
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_lifetime_learns_the_bandit_by_targeted_reward(sign):
+    """What fires and acts is strengthened where the reward was better than expected; turned round, the worst wins."""
+    env = toy(
+        16,
+        BANDIT,
+        third_factor="targeted",
+        modulation="factor",
+        max_actions=1,
+        steps_per_action=10,
+        decoder_kwargs={"group_size": 2},
+        w_init_min=0.2,
+        w_init_max=0.4,
+        eta=0.05,
+        noise=0.3,
+    )
+    first, *_, last = [live(env, sign).reward.mean() for _ in range(40)]
+    assert abs(first) < 0.6 and sign * last > 0.9
+
+
 # Random starts
 
 
@@ -559,6 +576,17 @@ def test_an_episode_that_is_given_up_is_not_begun_again():
     assert starts(env) == seen[0]
     env.reset()
     assert starts(env) == seen[1]
+
+
+def test_an_episode_that_is_given_up_within_an_action_leaves_nothing():
+    """The next action is decided by the spikes of its own time steps alone."""
+    env = small(8, seed=3)
+    task = env.engine.task
+    for _ in range(4):
+        env.apply(torch.zeros(len(env.events().weight)))
+    assert task._counts.sum() > env.engine.raster["motor"][:, 4].sum()
+    env.reset()
+    assert torch.equal(task._counts > 0, env.engine.raster["motor"][:, 0]) and not task._actions_done.any()
 
 
 def test_a_new_lifetime_sees_other_starts_than_the_one_before():

@@ -430,3 +430,26 @@ def test_the_corridor_may_begin_anywhere_but_at_the_end():
     worlds = Worlds(CORRIDOR, 40, world_kwargs={"random_start": True})
     starts = worlds.reset(range(40), list(range(40))).argmax(dim=1)
     assert sorted(set(starts.tolist())) == [0, 1, 2, 3]
+
+
+def test_pictures_may_be_allowed_later_in_the_middle_of_an_episode():
+    worlds = Worlds(CORRIDOR, 2)
+    worlds.reset([0, 1], [0, 0])
+    for action in (1, 1, 0):
+        worlds.step([1], torch.tensor([action]))
+    worlds.allow_pictures()
+    assert worlds.frame(0)[0, :, 0].argmax() == 0 and worlds.frame(1)[0, :, 0].argmax() == 4
+    before = worlds._envs[1]
+    worlds.allow_pictures()
+    assert worlds._envs[1] is before  # nothing is made anew twice
+
+
+def test_actions_so_far():
+    worlds = Worlds("Pendulum-v1", 2)
+    worlds.reset([0, 1], [0, 0])
+    worlds.step([1], torch.tensor([[0.5]]))
+    taken = worlds.actions(1)
+    taken[0][:] = 2.0
+    assert worlds.actions(0) == [] and [action.tolist() for action in worlds.actions(1)] == [[0.5]]
+    with pytest.raises(WorldError, match="no episode has begun"):
+        Worlds(CORRIDOR, 1).actions(0)
