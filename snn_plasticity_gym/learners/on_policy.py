@@ -22,7 +22,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from snn_plasticity_gym.config.learning import EventOptions, GradientArguments
-from snn_plasticity_gym.config.schema import current_names, setting_fields
+from snn_plasticity_gym.config.schema import ConfigError, current_names, setting_fields
 from snn_plasticity_gym.config.training import SearchConfig
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
@@ -40,6 +40,7 @@ from snn_plasticity_gym.utils.nonfinite import Guard, NotFiniteError
 from snn_plasticity_gym.utils.state import State, global_generators, set_global_generators
 
 MOMENTUM = 0.8  # of the steps that exploration "rule" makes
+LARGEST_RATE = 1e30  # far beyond sense, and within single precision after all that optimisers divide it by
 COUNTERS = ("num_timesteps", "num_episodes", "_num_rollouts", "_n_updates", "_episode_num")
 
 
@@ -148,10 +149,19 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
         ]
 
     def _update_learning_rate(self, optimizers: Any) -> None:
-        """Set the learning rates from the schedule, each parameter group by its own scale."""
+        """Set the learning rates from the schedule, each parameter group by its own scale.
+
+        Raises:
+            ConfigError: One of them is beyond what single precision holds.
+        """
         super()._update_learning_rate(optimizers)
         for group in self.policy.optimizer.param_groups:
             group["lr"] *= group["lr_scale"]
+            if not abs(group["lr"]) <= LARGEST_RATE:
+                raise ConfigError(
+                    f"learning_rate must be at most {LARGEST_RATE:g}, times critic_lr_scale, too, got {group['lr']:g} "
+                    f"after {self._n_updates} updates"
+                )
 
     def state_dict(self) -> State:
         """Return all that decides what follows, between two rollouts; learning goes on from it bit for bit.

@@ -28,6 +28,7 @@ from snn_plasticity_gym.policies.learned_rule import LearnedRule
 from snn_plasticity_gym.policies.network import new_network
 from snn_plasticity_gym.policies.rule_description import describe
 from snn_plasticity_gym.policies.rule_files import save_rule
+from snn_plasticity_gym.utils.nonfinite import NotFiniteError
 
 SLOT_KEYS = ("history", "weight", "group", "kind", "mask")
 OWN = (
@@ -223,8 +224,9 @@ class PlasticityPolicy(ActorCriticPolicy):
         mask = obs["mask"] > 0  # (B, E)
         state = _used_slots(obs, mask, self.extra_keys)
         features = self.rule.features(state)
-        mean = torch.zeros(mask.shape, device=mask.device)  # (B, E)
-        mean = mean.masked_scatter(mask, self.rule.mean(features, state))
+        means = self.rule.mean(features, state)  # of the used slots
+        _check_means(means)
+        mean = torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, means)  # (B, E)
         value = torch.zeros_like(mean).masked_scatter(mask, self.rule.value(features, state))
         values = value.sum(dim=1, keepdim=True) / mask.sum(dim=1, keepdim=True).clamp(min=1)  # (B, 1)
         assert isinstance(self.action_dist, MaskedGaussian)
@@ -238,8 +240,13 @@ class PlasticityPolicy(ActorCriticPolicy):
         return self.rule.mean(features, state), self.rule.value(features, state)
 
     def log_prob(self, mean: Tensor, actions: Tensor) -> Tensor:
-        """Return log N(action; mean, sigma^2) of each event, of the sample before clipping: (E,)."""
-        return torch.distributions.Normal(mean, self.sigma).log_prob(actions)
+        """Return log N(action; mean, sigma^2) of each event, of the sample before clipping: (E,).
+
+        Raises:
+            NotFiniteError: A mean is not finite.
+        """
+        _check_means(mean)
+        return torch.distributions.Normal(mean, self.sigma, validate_args=False).log_prob(actions)
 
     @property
     def entropy(self) -> float:
@@ -284,6 +291,14 @@ class PlasticityPolicy(ActorCriticPolicy):
         """K of the environment."""
         space = cast(spaces.Dict, self.observation_space)["history"]
         return int(space.shape[-1])  # type: ignore[index]
+
+
+def _check_means(means: Tensor) -> None:
+    """Refuse means that torch's `Normal` would refuse with a page of them."""
+    if not means.isfinite().all():
+        raise NotFiniteError(
+            "the policy's weight changes are not finite: its parameters have grown without bound; lower learning_rate"
+        )
 
 
 def _number_of_groups(space: spaces.Space) -> int:

@@ -1,10 +1,12 @@
 """Numbers that are not finite stop a run, which names them, or are left out."""
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import A2C
 from toys import SMALL
 
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -12,10 +14,11 @@ from snn_plasticity_gym.learners import on_policy
 from snn_plasticity_gym.learners.a2c import EventA2C
 from snn_plasticity_gym.learners.evolution import EventES
 from snn_plasticity_gym.learners.ppo import EventPPO
+from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.trainers import train_a2c
 from snn_plasticity_gym.utils.nonfinite import NotFiniteError
-from snn_plasticity_gym.wrappers.sb3 import PlasticityVecEnv
+from snn_plasticity_gym.wrappers.sb3 import PlasticityVecEnv, make_sb3_env
 
 ALGORITHMS = [EventA2C, EventPPO]
 RULE = {"exploration": "rule", "n_steps": 2}
@@ -163,3 +166,26 @@ def test_a_run_that_breaks_says_so_in_one_line_and_leaves_the_checkpoints_before
     newest = Checkpoints(run / "checkpoints").newest()
     assert newest["episodes"] == 6
     assert all(values.isfinite().all() for values in newest["learner"]["policy"].values())
+
+
+@pytest.mark.parametrize("nan_policy", ["raise", "skip"])
+@pytest.mark.parametrize(("algorithm", "arguments"), [(EventA2C, {}), (EventPPO, {"batch_size": 64})])
+@pytest.mark.parametrize(
+    ("rate", "message"),
+    [
+        (1e20, "the policy's weight changes are not finite: its parameters have grown without bound; lower learning_r"),
+        (1e38, "learning_rate must be at most 1e+30, times critic_lr_scale, too, got 1e+38 after 0 updates"),
+    ],
+)
+def test_a_huge_learning_rate_ends_in_one_line(algorithm, arguments, rate, message, nan_policy):
+    env = make_sb3_env("SNNPlastic-Unsup1-v0", 2, **SMALL)
+    model = algorithm("PlasticityPolicy", env, learning_rate=rate, nan_policy=nan_policy, seed=0, **arguments)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}[^\n]*$"):
+        model.learn(4 * 2 * SMALL["num_steps"])
+
+
+def test_a_huge_learning_rate_of_a_stock_algorithm_ends_in_one_line():
+    env = make_sb3_env("SNNPlastic-Unsup1-v0", 2, **SMALL)
+    model = A2C(PlasticityPolicy, env, learning_rate=1e30, seed=0)
+    with pytest.raises(NotFiniteError, match=r"^the policy's weight changes are not finite[^\n]*lower learning_rate$"):
+        model.learn(100)
