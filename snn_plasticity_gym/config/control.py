@@ -119,6 +119,12 @@ class ControlConfig(EnvironmentConfig):
         section="Third factor", gt=0,
     )  # fmt: skip
     critic_gamma: float = setting(0.95, "Discount of that critic, per action.", section="Third factor", ge=0, lt=1)
+    critic_start: float = setting(
+        0.0,
+        "What that critic predicts before it has learned; where each action is paid r, r / (1 - critic_gamma) makes "
+        "what goes on as usual no surprise.",
+        section="Third factor",
+    )
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""

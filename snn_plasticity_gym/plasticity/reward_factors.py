@@ -4,10 +4,11 @@
     rpe         delta = r - mean of those before, or, with a critic, delta = r + gamma V(s') - V(s)
     targeted    delta for the motor neurons of the action taken, -delta for those of the others; delta elsewhere
 
-The critic is linear in the input's activation phi, V(s) = v . phi(s), and learns by TD(0) with a normalised step,
-v <- v + rate * delta * phi(s) / |phi(s)|^2 (Sutton & Barto, Reinforcement learning, 2018, section 9.3). A factor that
-tells the neurons of the chosen action apart is that of Hasegan et al. (Training spiking neuronal networks to perform
-motor control using reinforcement and evolutionary learning, 2022), there called targeted reinforcement.
+The critic is linear in the input's activation phi, V(s) = V_0 + v . phi(s) with v = 0 at first, and learns by TD(0)
+with a normalised step, v <- v + rate * delta * phi(s) / |phi(s)|^2 (Sutton & Barto, Reinforcement learning, 2018,
+section 9.3). A factor that tells the neurons of the chosen action apart is that of Hasegan et al. (Training spiking
+neuronal networks to perform motor control using reinforcement and evolutionary learning, 2022), there called targeted
+reinforcement.
 
 Axes: B lifetimes, R lifetimes of one call, N neurons, F inputs.
 """
@@ -43,11 +44,14 @@ class Critic:
         size: F.
         rate: Learning rate, over the squared norm of the input.
         gamma: Discount per action.
+        start: V_0, what is predicted before anything was learned.
         device: Where tensors live.
     """
 
-    def __init__(self, num_lifetimes: int, size: int, rate: float, gamma: float, device: torch.device) -> None:
-        self._rate, self._gamma = rate, gamma
+    def __init__(
+        self, num_lifetimes: int, size: int, rate: float, gamma: float, start: float, device: torch.device
+    ) -> None:
+        self._rate, self._gamma, self._start = rate, gamma, start
         self.weights = torch.zeros(num_lifetimes, size, device=device)  # v, (B, F)
 
     def forget(self, row: int) -> None:
@@ -57,7 +61,7 @@ class Critic:
     def __call__(self, payment: Payment) -> Tensor:
         """Return delta of each lifetime, (R,), and learn from it."""
         weights = self.weights[payment.rows]  # (R, F)
-        now, then = (weights * payment.before).sum(dim=1), (weights * payment.after).sum(dim=1)  # (R,)
+        now, then = (self._start + (weights * phi).sum(dim=1) for phi in (payment.before, payment.after))  # (R,) both
         delta = payment.reward + self._gamma * then.masked_fill(payment.terminated, 0.0) - now
         norm = payment.before.square().sum(dim=1).clamp(min=1e-12)  # (R,)
         self.weights[payment.rows] = weights + (self._rate * delta / norm).unsqueeze(1) * payment.before

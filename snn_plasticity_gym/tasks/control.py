@@ -118,7 +118,8 @@ class ControlTask(Task):
                     "set rpe_baseline to mean"
                 )
             size = self.encoder.size
-            critic = Critic(self.num_lifetimes, size, config.critic_rate, config.critic_gamma, self.device)
+            constants = config.critic_rate, config.critic_gamma, config.critic_start
+            critic = Critic(self.num_lifetimes, size, *constants, self.device)
         targets = {projection.target for projection in self.projections}
         sizes = {population.name: population.size for population in self.populations if population.name in targets}
         return RewardFactors(

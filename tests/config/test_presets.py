@@ -25,7 +25,8 @@ TRAINING = ["grad", "semi", "unsup1", "unsup1-learn", "unsup1-small", "unsup2"]
 EVOLVING = ["unsup1-es", "unsup1-formula"]
 PROXIMAL = ["grad-ppo"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta"]
-NAMES = sorted(TRAINING + EVOLVING + PROXIMAL + JUDGING)
+ACTING = ["cartpole-rstdp"]  # of the judge, too
+NAMES = sorted(TRAINING + EVOLVING + PROXIMAL + JUDGING + ACTING)
 
 
 def parse(*argv: str, trainer: type = A2CConfig):
@@ -70,7 +71,7 @@ def test_these_are_shipped():
     [(trainer, name) for trainer in (A2CConfig, PPOConfig) for name in TRAINING]
     + [(ESConfig, name) for name in EVOLVING]
     + [(PPOConfig, name) for name in PROXIMAL]
-    + [(EvaluateConfig, name) for name in JUDGING],
+    + [(EvaluateConfig, name) for name in JUDGING + ACTING],
 )
 def test_a_shipped_preset_says_what_it_is_for_and_all_its_values_arrive(trainer: type, name: str):
     path = shipped_file("preset", name)

@@ -11,7 +11,7 @@ SIZES = {"hidden": 2, "motor": N}
 
 
 def factors(kind: str, critic: bool, window: float = 4.0) -> RewardFactors:
-    one = Critic(B, F, rate=0.2, gamma=0.9, device=torch.device("cpu")) if critic else None
+    one = Critic(B, F, rate=0.2, gamma=0.9, start=0.7, device=torch.device("cpu")) if critic else None
     return RewardFactors(kind, SIZES, "motor", B, window, one, torch.device("cpu"))
 
 
@@ -46,8 +46,8 @@ class ByHand:
         self.mean += (reward - self.mean) / min(self.count, self.window)
         if self.critic:
             now, then = payment.before[place].tolist(), payment.after[place].tolist()
-            after = 0.0 if payment.terminated[place] else sum(v * x for v, x in zip(self.v, then, strict=True))
-            delta = reward + 0.9 * after - sum(v * x for v, x in zip(self.v, now, strict=True))
+            value = [0.7 + sum(v * x for v, x in zip(self.v, phi, strict=True)) for phi in (now, then)]
+            delta = reward + (0.0 if payment.terminated[place] else 0.9 * value[1]) - value[0]
             norm = sum(x * x for x in now)
             self.v = [v + 0.2 * delta * x / norm if norm else v for v, x in zip(self.v, now, strict=True)]
         self.hidden = [delta] * 2
