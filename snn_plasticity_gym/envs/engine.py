@@ -22,7 +22,7 @@ from snn_plasticity_gym.networks.spike_history import empty_windows, push
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents
 from snn_plasticity_gym.plasticity.events import EventFinder, SynapseEvents, head_names, per_event
-from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
+from snn_plasticity_gym.plasticity.local_scalars import LocalScalars, shown_scalars
 from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.plasticity.weight_changes import WeightChanges, learning_pace, weight_statistics
 from snn_plasticity_gym.plasticity.weight_updates import WeightWriter
@@ -48,7 +48,7 @@ class Engine:
         device: Where everything lives.
 
     Raises:
-        ConfigError: There is no local scalar that `config.local_state` names.
+        ConfigError: A local scalar that `config.local_state` names is not to be had here.
     """
 
     def __init__(self, task: Task, config: EnvironmentConfig, num_lifetimes: int, device: torch.device) -> None:
@@ -69,8 +69,8 @@ class Engine:
         }
         self.recorder = Recorder(task, self.network)
         task.record = self.recorder.record
-        # In the order in which Gymnasium keeps the keys of a Dict, so that policies find it in the observation space.
-        names = sorted({*task.scalars, *config.local_state})
+        has_factor = "factor" in task.scalars or bool(task.factors())
+        names = shown_scalars(config.local_state, task.scalars, has_factor, len(plastic), task.layer_scalars)
         self.scalars = LocalScalars(names, self.network, plastic, task.layer_scalars)
         self._surprise = RewardSurprise(num_lifetimes, config.reward_window, device)
         self._eligibility: Eligibility | None = None

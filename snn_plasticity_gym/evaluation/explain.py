@@ -19,9 +19,9 @@ from sklearn.linear_model import orthogonal_mp
 
 from snn_plasticity_gym.evaluation.event_sample import EventSample
 from snn_plasticity_gym.evaluation.stdp_fit import r_squared
-from snn_plasticity_gym.rules.base import Rule
+from snn_plasticity_gym.rules.base import Rule, needed_scalars
 from snn_plasticity_gym.rules.distilled import DistilledRule, Factors, FactorTable, Term
-from snn_plasticity_gym.rules.registry import RULES, make_rule, read_rule
+from snn_plasticity_gym.rules.registry import RULES, read_rule
 
 Array = NDArray[np.float64]
 
@@ -138,8 +138,8 @@ def _first_of_equals(unit: Array) -> Array:
 
 
 def _compared(dt: float, scale: float, extra_names: Sequence[str]) -> dict[str, Rule]:
-    names = [name for name in RULES if name not in NOT_COMPARED and (name != "delta" or "factor" in extra_names)]
-    return {name: make_rule(name) if name == "delta" else read_rule(name, dt=dt, scale=scale) for name in names}
+    names = [name for name, rule in RULES.items() if set(needed_scalars(rule)) <= set(extra_names)]
+    return {name: read_rule(name, dt=dt, scale=scale) for name in names if name not in NOT_COMPARED}
 
 
 def _affine(rule: Rule, sample: EventSample) -> float:
