@@ -22,7 +22,7 @@ from snn_plasticity_gym.networks.spike_history import empty_windows, push
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents
 from snn_plasticity_gym.plasticity.events import EventFinder, SynapseEvents, head_names, per_event
-from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
+from snn_plasticity_gym.plasticity.local_scalars import LocalScalars, shown_scalars
 from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.plasticity.weight_changes import WeightChanges, learning_pace
 from snn_plasticity_gym.plasticity.weight_updates import WeightWriter
@@ -38,8 +38,8 @@ class Engine:
 
     The order of calls is `start_lifetimes`, then for each episode `begin`, then for each time step `advance` and
     `write` (and, until it returns None, `after` and `write`) and `settle`, and when that has ended an episode `finish`.
-    Every call takes the lifetimes it is about, so that they need not be at the same step. What happens in a lifetime
-    is a function of its seed and of the weight changes written to it; the other lifetimes have no influence.
+    Every call takes the lifetimes it is about, which need not be at the same step. What happens in a lifetime is a
+    function of its seed and of the weight changes written to it.
 
     Args:
         task: The network, what it is shown and what it earns; the engine becomes its only caller.
@@ -48,7 +48,7 @@ class Engine:
         device: Where everything lives.
 
     Raises:
-        ConfigError: There is no local scalar that `config.local_state` names.
+        ConfigError: A local scalar that `config.local_state` names is not to be had here.
     """
 
     def __init__(self, task: Task, config: EnvironmentConfig, num_lifetimes: int, device: torch.device) -> None:
@@ -69,8 +69,8 @@ class Engine:
         }
         self.recorder = Recorder(task, self.network)
         task.record = self.recorder.record
-        # In the order in which Gymnasium keeps the keys of a Dict, so that policies find it in the observation space.
-        names = sorted({*task.scalars, *config.local_state})
+        has_factor = "factor" in task.scalars or bool(task.factors())
+        names = shown_scalars(config.local_state, task.scalars, has_factor, len(plastic), task.layer_scalars)
         self.scalars = LocalScalars(names, self.network, plastic, task.layer_scalars)
         self._surprise = RewardSurprise(num_lifetimes, config.reward_window, device)
         self._eligibility: Eligibility | None = None
@@ -146,8 +146,6 @@ class Engine:
 
     def state_dict(self) -> State:
         """Return a copy of all that decides what follows, between `begin` and the episode's first step.
-
-        Only pictures of the last episode (`last_episodes`, rasters) are left out.
 
         Raises:
             RuntimeError: An episode is under way.
@@ -320,9 +318,6 @@ class Engine:
 
         Returns:
             What it was worth; None: nothing was paid, and nothing has ended.
-
-        Raises:
-            ConfigError: The task gives an outcome that cannot be.
         """
         where, done = self._place(rows)
         outcome = self.last_outcome = self.task.outcome(where, done - 1)
@@ -350,9 +345,8 @@ class Engine:
     def run_episode(self, rule: Rule) -> bool:
         """Let all lifetimes live by a rule through the episode that `begin` has begun, if that can be compiled.
 
-        That takes an open loop and a rule in closed form (`closed_form_of`), or lifetimes that all have ceased to be
-        plastic, whatever the rule; spikes and weights are those that `advance` and `write` lead to. What matters no
-        more after an episode (membranes, histories) is left as it was.
+        That takes an open loop and a rule in closed form (`closed_form_of`), or lifetimes that are no longer plastic.
+        Spikes and weights are those of `advance` and `write`; membranes and histories are left as they were.
 
         Returns:
             False: nothing was done, the rule has to answer events.

@@ -27,14 +27,18 @@ def closed_form_of(rule: Rule, config: EnvironmentConfig, task: Task) -> ClosedF
     """Return the rule's closed form if images can be shown by it alone, else None.
 
     That takes an open loop, a rule that has one, networks in the CPU's memory, all events of a step presented together,
-    no reward event by event, histories that never forget (K = T), and a third factor if the rule follows one.
+    no reward event by event, histories that never forget (K = T), and the scalars that the rule follows.
     """
     if not isinstance(rule, HasClosedForm) or config.device != "cpu" or task.rewards_events:
         return None
     if config.event_kinds == "split" or config.history_length < task.num_steps:
         return None
     form = rule.closed_form()
-    return None if form.g != 0 and not task.factors() else form
+    if form.g != 0 and not task.factors():
+        return None
+    if form.factor_surrogate and "surrogate" not in config.local_state:
+        return None
+    return form
 
 
 class CompiledImages:
@@ -56,7 +60,7 @@ class CompiledImages:
         self._connections = _connections(network)
         num_neurons = int(self._populations.size.sum())
         shape, num_steps = (network.num_networks, num_neurons), task.num_steps
-        single = ("v", "refractory", "theta", "current", "factor")
+        single = ("v", "refractory", "theta", "current", "factor", "surrogate")
         states: dict[str, NDArray[Any]] = {
             name: np.zeros(shape, dtype=np.float32 if name in single else np.float64) for name in Neurons._fields
         }
@@ -188,6 +192,7 @@ def _populations(network: Network) -> tuple[Populations, dict[str, slice]]:
         "v_rest": [p.v_rest for p in params],
         "v_reset": [p.v_reset for p in params],
         "v_th": [p.v_th for p in params],
+        "distance": [p.v_th - p.v_rest for p in params],
         "v_min": [p.v_min for p in params],
         "resistance": [p.resistance for p in params],
         "silent_steps": [p.silent_steps(network.dt) for p in params],

@@ -74,7 +74,8 @@ def advance(
     for b in range(num_lifetimes):
         for t in range(first, last):
             if simulate:
-                _simulate(b, t, populations, connections, neurons, weights, raster, fired, sums, currents)
+                told = rule.factor_surrogate
+                _simulate(b, t, populations, connections, neurons, weights, raster, sums, currents, told)
             if learn:
                 _list_spikes(b, t, populations, raster, fired, counts)
                 _decay_traces(b, rule, neurons)
@@ -86,8 +87,8 @@ def advance(
 
 
 @compiled()
-def _simulate(b, t, populations, connections, neurons, weights, raster, fired, sums, currents):
-    """Compute the spikes of step `t` of lifetime `b`, population after population."""
+def _simulate(b, t, populations, connections, neurons, weights, raster, sums, currents, told):
+    """Compute the spikes of step `t` of lifetime `b`, population after population, and surrogates if `told`."""
     for p in range(len(populations.start)):
         if not populations.computed[p]:
             continue
@@ -97,7 +98,7 @@ def _simulate(b, t, populations, connections, neurons, weights, raster, fired, s
         for c in range(len(connections.source)):
             if connections.target[c] == p:
                 _propagate(b, t, c, populations, connections, weights, raster, sums, currents)
-        _fire(b, t, p, start, size, populations, neurons, raster, currents)
+        _fire(b, t, p, start, size, populations, neurons, raster, currents, told)
 
 
 @compiled()
@@ -133,8 +134,11 @@ def _propagate(b, t, c, populations, connections, weights, raster, sums, current
 
 
 @compiled()
-def _fire(b, t, p, start, size, populations, neurons, raster, currents):
-    """Integrate, compare with the threshold, reset: `lif_step`, in its order of operations."""
+def _fire(b, t, p, start, size, populations, neurons, raster, currents, told):
+    """Integrate, compare with the threshold, reset: `lif_step`, in its order of operations.
+
+    Where `told`, note the surrogate of each neuron before the reset, as `local_scalars.surrogate` has it.
+    """
     leak, rest, reset = populations.leak[p], populations.v_rest[p], populations.v_reset[p]
     threshold, lowest, resistance = populations.v_th[p], populations.v_min[p], populations.resistance[p]
     silent, plus, decay = populations.silent_steps[p], populations.theta_plus[p], populations.theta_decay[p]
@@ -148,6 +152,10 @@ def _fire(b, t, p, start, size, populations, neurons, raster, currents):
         v = neurons.v[b, n]
         v = max(v + leak * (rest - v + drive), lowest)
         excess = v - threshold - neurons.theta[b, n]
+        if told:
+            lacks = (threshold + neurons.theta[b, n] - v) / populations.distance[p]
+            slope = np.float32(1.0) + np.float32(2.0) * abs(lacks)
+            neurons.surrogate[b, n] = np.float32(1.0) / (slope * slope)
         spike = excess > 0 and not resting
         if spike and populations.one_spike[p]:
             if furthest < 0 or excess > best:
@@ -244,9 +252,14 @@ def _learn_step(b, t, constants, neurons, weights, raster, pace, held, keep, fir
         pre_fired, post_fired = fired[pre : pre + num_pre], fired[post : post + num_post]
         sources, targets = slice(pre, pre + n_pre), slice(post, post + n_post)
         moved = (0.0, 0.0, 0)
-        if rule.signed and num_pre:
-            assert not loops, "third factors are for feed-forward networks"
-            moved = _follow_factor(pre_fired, neurons.factor[b, targets], matrix, store, hold, rule, limits, scratch)
+        if rule.signed:
+            told = neurons.factor[b, targets]
+            if rule.factor_trace or rule.factor_surrogate or rule.factor_at_post or loops:
+                before = (pre_fired, raster[b, t, sources], neurons.pre_fast[b, sources])
+                after = (post_fired, told, neurons.surrogate[b, targets])
+                moved = _follow_product(before, after, matrix, store, hold, rule, loops, limits, scratch)
+            elif num_pre:
+                moved = _follow_factor(pre_fired, told, matrix, store, hold, rule, limits, scratch)
         elif (at_pre and num_pre) or (at_post and num_post):
             before = (pre_fired, raster[b, t, sources], neurons.pre_fast[b, sources], neurons.pre_slow[b, sources])
             traces = (neurons.post_fast[b, targets], neurons.post_slow[b, targets], neurons.threshold[b, targets])
@@ -277,6 +290,62 @@ def _follow_factor(pre_fired, factor, matrix, store, hold, rule, limits, steps):
         for j in range(n_post):
             before = row[j]
             after = min(max(before + steps[j], low), high)
+            row[j] = after
+            change = after - before
+            total += change
+            squares += change * change
+            rises += change > 0
+    return float(total), float(squares), rises
+
+
+@compiled(fast_sums=True)
+def _follow_product(sources, targets, matrix, store, hold, rule, loops, limits, told):
+    """Spikes of a rule that follows factor, pre trace and surrogate; return sum, squares and rises of the changes."""
+    pre_fired, pre_now, pre_fast = sources
+    post_fired, factor, surrogate = targets
+    n_pre, n_post = matrix.shape
+    for j in range(n_post):
+        told[j] = surrogate[j] * factor[j] if rule.factor_surrogate else factor[j]
+    total, squares, rises = 0.0, 0.0, 0
+    for i in pre_fired:
+        x = 1.0
+        if rule.factor_trace and not rule.nearest:
+            x += pre_fast[i]
+        drive = np.float32(rule.g) * np.float32(x)
+        end = i if loops else n_post  # neuron k to neuron k does not exist
+        for first, last in ((0, end), (end + 1, n_post)):
+            moved = _move_row(i, first, last, drive, matrix, store, hold, rule, limits, told)
+            total += moved[0]
+            squares += moved[1]
+            rises += moved[2]
+    if rule.factor_at_post:
+        for j in post_fired:
+            for i in range(n_pre):
+                x = pre_fast[i] if rule.factor_trace else 1.0
+                if pre_now[i] or x == 0.0 or (loops and i == j):
+                    continue
+                change = np.float32(rule.g) * np.float32(x) * told[j] / rule.scale
+                step = limits[0] * np.float32(min(max(change, -1.0), 1.0))
+                moved = _move(i, j, step, matrix, store, hold, limits)
+                total += moved
+                squares += moved * moved
+                rises += moved > 0
+    return total, squares, rises
+
+
+@compiled(fast_sums=True)
+def _move_row(i, first, last, drive, matrix, store, hold, rule, limits, told):
+    """Move the weights `first` to `last` - 1 of pre neuron `i` by `drive` times what their targets are told."""
+    scale, low, high = limits
+    total, squares, rises = np.float32(0.0), np.float32(0.0), 0
+    row, held = matrix[i], store[i]
+    for j in range(first, last):
+        step = scale * np.float32(min(max(drive * told[j] / rule.scale, -1.0), 1.0))
+        if hold[0]:
+            held[j] += hold[1] * step
+        else:
+            before = row[j]
+            after = min(max(before + step, low), high)
             row[j] = after
             change = after - before
             total += change

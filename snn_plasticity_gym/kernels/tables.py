@@ -26,6 +26,7 @@ class Populations(NamedTuple):
     v_rest: Float32  # mV
     v_reset: Float32  # mV
     v_th: Float32  # mV
+    distance: Float32  # mV, v_th - v_rest
     v_min: Float32  # mV
     resistance: Float32  # mV per unit of current
     silent_steps: Float32  # refractory period
@@ -59,6 +60,7 @@ class Neurons(NamedTuple):
     theta: Float32  # mV
     current: Float32  # from outside
     factor: Float32  # third factor
+    surrogate: Float32  # pseudo-derivative of the spike, where the rule needs it; see `plasticity.local_scalars`
     pre_fast: Float64  # traces: x, X, y, Y and theta of `ClosedForm`
     pre_slow: Float64
     post_fast: Float64
@@ -88,6 +90,9 @@ class ClosedForm(NamedTuple):
     s: float = 0.0
     s_slow: float = 0.0
     g: float = 0.0
+    factor_trace: bool = False  # the factor acts times x, the pre trace
+    factor_surrogate: bool = False  # and times the post neuron's surrogate
+    factor_at_post: bool = False  # at post spikes, too
     mu_plus: float = 0.0
     mu_minus: float = 0.0
     bounded: bool = False

@@ -17,6 +17,7 @@ Axes: B lifetimes, R lifetimes of one call, N neurons, E events, X scalars.
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.utils.state import State, restore_all
 
 LAYER = "layer"
+TAKEN = ("pre", "post", "history", "group", "kind", "mask")  # by formulas and observations
 
 
 class NeuronView(NamedTuple):
@@ -78,39 +80,61 @@ def register_local_scalar(name: str, scalar: LocalScalar) -> None:
     Raises:
         ConfigError: The name is taken or no identifier, or the scalar cannot be called.
     """
-    if name in LOCAL_SCALARS or name == LAYER:
+    if LOCAL_SCALARS.get(name, scalar) is not scalar or name == LAYER:
         raise ConfigError(f"there is a local scalar {name!r} already; choose another name")
-    if not name.isidentifier() or name[0] in "xyw" or name in ("pre", "post"):
+    if not name.isidentifier() or keyword.iskeyword(name) or name[0] in "xyw" or name in TAKEN:
         raise ConfigError(
             "the name of a local scalar must be an identifier that does not begin with x, y or w, as traces and "
-            f"weight do in formulas, and is not pre or post, got {name!r}"
+            f"weight do in formulas, and is none of {', '.join(TAKEN)}, got {name!r}"
         )
     if not callable(scalar):
         raise ConfigError(f"the local scalar {name!r} must be callable, got {scalar!r}")
     LOCAL_SCALARS[name] = scalar
 
 
+def shown_scalars(
+    asked: Sequence[str], always: Sequence[str], has_factor: bool, num_plastic: int, layer: Sequence[float]
+) -> tuple[str, ...]:
+    """Return the scalars that events show, in the order in which Gymnasium keeps the keys of a `Dict`.
+
+    Args:
+        asked: The setting `local_state`.
+        always: What the task shows beside them.
+        has_factor: Whether it has a third factor.
+        num_plastic: Number of plastic projections.
+        layer: The constant of each of them, if the task has one.
+
+    Raises:
+        ConfigError: There is no such scalar, not in this task, or one stands twice.
+    """
+    for name in (*asked, *always):
+        if name not in LOCAL_SCALARS and name != LAYER:
+            raise ConfigError(unknown("local scalar", name, LOCAL_SCALARS))
+        if list(asked).count(name) > 1:
+            raise ConfigError(f"local_state names {name} twice; leave one out")
+    if "factor" in asked and not has_factor:
+        raise ConfigError(
+            "local_state names factor, and this environment has no third factor; set third_factor where there is such "
+            "a setting, or leave factor out"
+        )
+    if LAYER in asked and len(layer) != num_plastic:
+        raise ConfigError("local_state names layer, which this environment does not give; leave it out")
+    return tuple(sorted({*asked, *always}))
+
+
 class LocalScalars:
     """The local scalars of all synapses of B lifetimes, looked up for the events of a step.
 
     Args:
-        names: Which ones, in the order of the columns of `SynapseEvents.extras`.
+        names: Which ones, as `shown_scalars` returns them: the columns of `SynapseEvents.extras`.
         network: The networks.
         plastic: The plastic projections, in the order that `SynapseEvents.projection` counts.
         layer: The constant of each of them, if `names` has "layer".
-
-    Raises:
-        ConfigError: There is no such scalar, or one stands twice.
     """
 
     def __init__(
         self, names: Sequence[str], network: Network, plastic: Sequence[Projection], layer: Sequence[float] = ()
     ) -> None:
-        for name in names:
-            if name not in LOCAL_SCALARS and name != LAYER:
-                raise ConfigError(unknown("local scalar", name, LOCAL_SCALARS))
-            if list(names).count(name) > 1:
-                raise ConfigError(f"local_state names {name} twice; leave one out")
         self.names = tuple(names)
         self._network = network
         device = network.device

@@ -24,7 +24,8 @@ SMALLEST = 1e-6  # of `scale`: beyond what rounding w + scale * delta_d in singl
 class Rule(Protocol):
     """One call signature for policies, hand-written rules and constants.
 
-    A rule that needs a certain `modulation` of the environment has an attribute of that name (see `modulation_of`).
+    A rule that needs a certain `modulation` of the environment has an attribute of that name (see `modulation_of`); one
+    that needs local scalars names them in `needs`.
     """
 
     def __call__(self, events: SynapseEvents) -> Tensor:
@@ -34,6 +35,11 @@ class Rule(Protocol):
 def modulation_of(rule: Rule) -> str | None:
     """Return the setting `modulation` of the environment that a rule needs; None: any."""
     return getattr(rule, "modulation", None)
+
+
+def needed_scalars(rule: Any) -> tuple[str, ...]:
+    """Return the local scalars that a rule, or a class of rules, says that its events must show, in `needs`."""
+    return tuple(getattr(rule, "needs", ()))
 
 
 def checked_answer(answer: Any, num_events: int, device: torch.device | str) -> Tensor:

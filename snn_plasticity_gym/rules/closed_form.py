@@ -7,7 +7,9 @@ synapse from pre neuron i to post neuron j:
     post spike: u <- u + shape(d, u),   d = x_i P_j - q - r y_j |w|
                                         P_j = p + p_fast y_j + p_slow Y_j - p_theta theta_j
     pre spike:  u <- u - u^mu_minus S_i y_j,   S_i = s + s_slow X_i
-                or, for a rule that follows a third factor f_j and knows no sign of synapses,  w <- w + g f_j
+                or, for a rule that follows a third factor f_j and knows no sign of synapses,  w <- w + g f_j, with
+                the trace x_i (that counts the spike of now) and the post neuron's surrogate psi_j as further factors
+                where `factor_trace` and `factor_surrogate`; at post spikes, too, where `factor_at_post`
 
 x, X are the fast and slow trace of the pre neuron, y, Y those of the post neuron, all of strictly earlier spikes, but x
 counts the spike of now where `coincident`; theta is the running mean of y^2. Where both neurons fire, the post spike

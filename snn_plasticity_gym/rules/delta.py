@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import config_class, setting
@@ -18,6 +20,8 @@ class DeltaRule:
     takes the derivative of the hidden neurons for 1. In `SNNPlastic-Semi-v0` it is the hand-written rule that a
     learned one has to be compared with. It answers with delta_d = gain * f_j, so eta is its learning rate.
     """
+
+    needs: ClassVar[tuple[str, ...]] = ("factor",)  # local scalars
 
     gain: float = setting(1.0, "Weight change per unit of the factor, in units of eta.", section="Delta", gt=0)
 

@@ -9,6 +9,7 @@ from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.bcm import BCM
 from snn_plasticity_gym.rules.constant import SeededRandomRule, ZeroRule
 from snn_plasticity_gym.rules.delta import DeltaRule
+from snn_plasticity_gym.rules.feedback_surrogate import FeedbackSurrogate
 from snn_plasticity_gym.rules.oja import Oja
 from snn_plasticity_gym.rules.stdp import MultiplicativeSTDP, PairSTDP, RewardSTDP
 from snn_plasticity_gym.rules.target_stdp import TargetSTDP
@@ -25,6 +26,7 @@ RULES: dict[str, type[Any]] = {
     "oja": Oja,
     "bcm": BCM,
     "delta": DeltaRule,
+    "feedback-surrogate": FeedbackSurrogate,
 }
 """Classes of the rules. Each is a configuration class: `setting_fields` lists its parameters, `to_dict` its values."""
 

@@ -8,8 +8,9 @@ import torch
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.rules import RULES, make_rule, read_rule
+from snn_plasticity_gym.rules.base import needed_scalars
 
-ALONE = [name for name in RULES if name != "delta"]  # that need nothing but spikes and weight
+ALONE = [name for name, rule in RULES.items() if not needed_scalars(rule)]  # that need nothing but spikes and weight
 LOCAL = [name for name in ALONE if name != "random"]
 ENVIRONMENTS = {
     "SNNPlastic-Unsup1-v0": {"n_exc": 10, "num_steps": 30, "history_length": 30, "gain_input_exc": 10.0},
