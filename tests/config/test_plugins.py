@@ -12,7 +12,7 @@ import yaml
 
 from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.config.cli import parse_config, parse_configs
-from snn_plasticity_gym.config.environments import ENVIRONMENTS
+from snn_plasticity_gym.config.environments import ENVIRONMENTS, TASKS
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.plugins import import_plugins, import_plugins_of, plugin_names
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
@@ -22,9 +22,7 @@ from snn_plasticity_gym.trainers.report import report
 from snn_plasticity_gym.trainers.train_a2c import train
 
 TEXT = """
-import gymnasium
-
-from snn_plasticity_gym.config.environments import ENVIRONMENTS
+from snn_plasticity_gym import register_task
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.config.unsupervised import Unsup1Config
 
@@ -40,13 +38,7 @@ class MineConfig(Unsup1Config):
     mine: int = setting(1, "A setting of mine.", section="Data", ge=1)
 
 
-ENVIRONMENTS["Mine-v0"] = MineConfig
-gymnasium.register(
-    id="Mine-v0",
-    entry_point="snn_plasticity_gym.envs.single:PlasticityEnv",
-    vector_entry_point="snn_plasticity_gym.envs.vector:PlasticityVectorEnv",
-    kwargs={"env_id": "Mine-v0"},
-)
+register_task("Mine-v0", task="snn_plasticity_gym.tasks.unsupervised:UnsupervisedTask", config=MineConfig)
 """
 
 
@@ -66,6 +58,7 @@ def forget(modules: set[str], environments: dict[str, type]) -> None:
         if name not in modules:
             sys.modules.pop(name, None)
     gymnasium.registry.pop("Mine-v0", None)
+    TASKS.pop("Mine-v0", None)
     ENVIRONMENTS.clear()
     ENVIRONMENTS.update(environments)
 
