@@ -18,7 +18,7 @@ def space(env_id, **settings):
 @pytest.mark.parametrize("env_id", [name for name in ENVIRONMENTS if name.startswith("SNNPlastic-")])
 def test_all_bounds_of_default_spaces_are_finite(env_id):
     fields = {"fields": 3, "low": [None, -1, None, -1], "high": [None, 1, None, 1], "period": 2}
-    needed = {"encoder_kwargs": fields} if "Control" in env_id else {}
+    needed = {"world": "CartPole-v1", "encoder_kwargs": fields} if "Control" in env_id else {}
     if "Control" not in env_id and "CartPole" not in env_id and "Car" not in env_id:
         needed = {"dataset": "digits"}
     for part in space(env_id, **needed).values():
