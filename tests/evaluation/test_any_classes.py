@@ -59,7 +59,7 @@ def test_pictures_name_the_classes_as_their_author_did(env_id, num_classes):
     config = environment_config(env_id, dataset="own", **(SIZES if env_id == UNSUP else {"hidden_sizes": (6,)}))
     life = live_through(make_rule("zero"), env_id, config, 2, seed=0)
     assert life.classes == dataset.classes and life.after.confusion.shape == (num_classes, num_classes)
-    pictures = {picture.name: picture for picture in network_pictures(life, env_id == UNSUP, "")}
+    pictures = {picture.name: picture for picture in network_pictures(life, "")}
     axes = pictures["network_confusion"].figure.axes[0]
     places, names = axes.get_xticks(), [label.get_text() for label in axes.get_xticklabels()]
     assert names == [str(int(place) + 1) for place in places] and 20 < len(names) <= 32
