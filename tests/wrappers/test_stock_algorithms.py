@@ -18,7 +18,7 @@ SETTINGS = {  # little work
     "SNNPlastic-Unsup2-v0": {**IMAGES, "n_exc": 6},
     "SNNPlastic-Grad-v0": {**IMAGES, "hidden_sizes": (8,), "layer_scalars": (0.5, 1.0)},
     "SNNPlastic-Semi-v0": {**IMAGES, "hidden_sizes": (8,)},
-    "SNNPlastic-Control-v0": {**WORLDS, "encoder_kwargs": FIELDS},
+    "SNNPlastic-Control-v0": {**WORLDS, "world": "CartPole-v1", "encoder_kwargs": FIELDS},
     "SNNPlastic-CartPole-v0": WORLDS,
     "SNNPlastic-MountainCar-v0": WORLDS,
 }
