@@ -25,7 +25,7 @@ from snn_plasticity_gym.runs.folder import RunFolder, make_logger, require_tenso
 from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.runs.tables import Table
 from snn_plasticity_gym.runs.wandb_writer import WandbWriter, start_wandb
-from snn_plasticity_gym.utils.files import atomic_path
+from snn_plasticity_gym.utils.files import atomic_path, make_unique_folder
 
 ENV = "SNNPlastic-Unsup1-v0"
 CONFIG = {"env": ENV, "images": 100, "learning_rate": 1e-05, "terms": [1.0, 0.5], "max_grad": None, "anneal": False}
@@ -79,7 +79,7 @@ def test_default_names_hold_time_and_seed_and_never_meet(tmp_path, monkeypatch):
 def test_runs_that_start_at_the_same_moment_get_folders_of_their_own(tmp_path):
     path = tmp_path / "env" / "20240506-070809-seed0"
     with ThreadPoolExecutor(8) as pool:  # to the file system, threads compete just as processes do
-        paths = list(pool.map(tracking._make_unique_folder, [path] * 40))
+        paths = list(pool.map(make_unique_folder, [path] * 40))
     assert len(set(paths)) == 40
 
 

@@ -147,7 +147,7 @@ def test_grad_is_shown_under_its_ceiling_and_beside_bptt(runs, tmp_path):
 CORRIDOR_WORLD = [f"--world={CORRIDOR}", "--max_actions=12", "--steps_per_action=9", "--history_length=6",
                   "--hidden_sizes=5", '--encoder_kwargs={"fields": 2, "period": 3}',
                   '--decoder_kwargs={"group_size": 3}']  # fmt: skip
-ANY = ["--images=4", "--num_envs=2", "--eval_episodes=2", "--wandb=disabled", "--no-progress", "--head_sizes=8,8"]
+ANY = ["--episodes=4", "--num_envs=2", "--eval_episodes=2", "--wandb=disabled", "--no-progress", "--head_sizes=8,8"]
 LIFE = {"network_episodes", "network_matrices", "network_weights", "network_signs", "network_raster"}
 
 
