@@ -107,6 +107,7 @@ def output_folder(config: EvaluateConfig, world: World) -> Path | None:
     Raises:
         ConfigError: It cannot be made, or holds the results of another evaluation.
     """
+    world.share(config.networks, "networks")  # refused before a folder is left behind
     if not config.out or world.rank > 0:
         return None
     return make_output(config.out, RESULTS)

@@ -210,11 +210,11 @@ def test_the_folder_of_a_report_is_made_or_refused_before_work(runs, tmp_path, m
     (tmp_path / "afile").write_text("")
     with pytest.raises(ConfigError, match=r"out must be a folder that can be written to, got .*afile: File exists"):
         report([str(runs["a"]), f"--out={tmp_path / 'afile'}"])
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "holiday.png").write_text("mine")
-    with pytest.raises(ConfigError, match=r"pictures holds pictures of something else; choose another folder for out$"):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "holiday.png").write_text("mine")
+    with pytest.raises(ConfigError, match=r"report holds pictures of something else; choose another folder for out$"):
         report([str(runs["a"]), f"--out={tmp_path}"])
-    assert (tmp_path / "pictures" / "holiday.png").read_text() == "mine"
+    assert (tmp_path / "report" / "holiday.png").read_text() == "mine"
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "report.html").write_text("")
     with pytest.raises(AssertionError, match="work began"):
