@@ -112,13 +112,13 @@ def test_the_delta_rule_under_every_third_factor(factor, factor_steps):
 
 @pytest.mark.parametrize("modulation", ["none", "reward"])
 @pytest.mark.parametrize("factor", ["reward", "feedback"])
-@pytest.mark.parametrize("parameters", [{}, {"answered": "pre"}, {"gain": 30.0, "tau_pre": 5.0}], ids=str)
+@pytest.mark.parametrize("parameters", [{}, {"answered": "pre"}, {"gain": 0.5, "tau_pre": 5.0}], ids=str)
 def test_feedback_with_the_derivative(parameters, factor, modulation):
     config = {**FEEDFORWARD, "third_factor": factor, "local_state": ["surrogate"], "modulation": modulation}
     rule = make_rule("feedback-surrogate", **parameters)
-    rounding = 1e-6 if factor == "feedback" and "gain" not in parameters else 1e-5  # grows with the changes themselves
+    rounding = 1e-6 if factor == "feedback" else 3e-6  # grows with the changes themselves
     moved, spikes = assert_same_lives(SEMI, rule, config, images=20, rounding=rounding)
-    assert moved and spikes["hidden_1"] > 0  # a large gain silences the output
+    assert moved and min(spikes.values()) > 0
 
 
 @pytest.mark.parametrize("modulation", ["none", "reward"])
