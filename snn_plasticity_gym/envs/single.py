@@ -152,3 +152,7 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
             gymnasium.logger.warn("render() needs render_mode='rgb_array' at construction")
             return None
         return render_frame(self.engine, 0)
+
+    def close(self) -> None:
+        """Free what the task holds, e.g. the worlds that networks act in."""
+        self.engine.task.close()

@@ -207,6 +207,10 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
             return None
         return tuple(render_frame(self.engine, row) for row in range(self.num_envs))
 
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free what the task holds, e.g. the worlds that networks act in; `close` calls it once."""
+        self.engine.task.close()
+
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
     """Return a mode by itself, its name or its value."""

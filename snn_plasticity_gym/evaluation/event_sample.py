@@ -103,7 +103,7 @@ def sample_events(
                 kept[place] = joined.smallest(size)
             env.apply(delta_d)
         steps += int(env.finish().length.max())
-    env.engine.task.close()
+    env.close()
     sampled = _joined([one for one in kept if one is not None], config, env.engine.scalars.names)
     return EventSample(*sampled, sites, env.engine.heads, total, env.engine.task.max_rate)
 

@@ -112,7 +112,7 @@ def return_curve(
             watcher.shown()
         taken.append(examine(env.engine.network))
         watcher.tested(episodes, taken[-1][RETURN])
-    env.engine.task.close()
+    env.close()
     examine.close()
     return ReturnCurve(
         times, {name: torch.stack([test[name] for test in taken]) for name in taken[0]}, learning.values()
@@ -169,7 +169,7 @@ class Examiner:
 
     def close(self) -> None:
         """Free what the task of the tests holds."""
-        self._env.engine.task.close()
+        self._env.close()
 
 
 def figures_of(result: EpisodeResult) -> dict[str, Tensor]:

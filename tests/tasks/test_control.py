@@ -8,7 +8,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from scipy.stats import norm
-from toys_worlds import BANDIT, CORRIDOR
+from toys_worlds import BANDIT, CORRIDOR, Corridor
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.config.schema import ConfigError
@@ -623,6 +623,17 @@ def test_worlds_are_closed_with_the_task():
     env = toy(1, max_actions=3)
     env.engine.task.close()
     assert env.engine.task.worlds._envs == [None]
+
+
+@pytest.mark.parametrize("make", [gymnasium.make, gymnasium.make_vec])
+def test_an_environment_closes_its_worlds(make, monkeypatch):
+    closed = []
+    monkeypatch.setattr(Corridor, "close", lambda world: closed.append(world))
+    env = make(CONTROL, **TOY, world=CORRIDOR, max_actions=3)
+    env.reset(seed=0)
+    (world,) = env.unwrapped.engine.task.worlds._envs
+    env.close()
+    assert closed == [world.unwrapped]
 
 
 @pytest.mark.parametrize("env_id", [CARTPOLE, "SNNPlastic-MountainCar-v0", CONTROL])
