@@ -19,7 +19,7 @@ NETWORKS = {
     "SNNPlastic-Grad-v0": {"hidden_sizes": (4,), "layer_scalars": (0.5, 1.0)},
     "SNNPlastic-Semi-v0": {"hidden_sizes": (4,), "third_factor": "feedback"},
 }
-ENV_IDS = [name for name in snn_plasticity_gym.ENVIRONMENTS if name.startswith("SNNPlastic-")]
+ENV_IDS = list(snn_plasticity_gym.ENVIRONMENTS)
 
 
 @pytest.fixture(params=ENV_IDS)

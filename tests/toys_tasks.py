@@ -81,9 +81,11 @@ class QuotaTask(Task):
 
 
 @contextlib.contextmanager
-def registered(env_id: str = QUOTA, task: type[Task] = QuotaTask) -> Iterator[str]:
+def registered(
+    env_id: str = QUOTA, task: type[Task] = QuotaTask, config: type[EnvironmentConfig] = QuotaConfig
+) -> Iterator[str]:
     """Make a task known for a while: tests that go through all environments are about those of the package."""
-    register_task(env_id, task, QuotaConfig)
+    register_task(env_id, task, config)
     try:
         yield env_id
     finally:

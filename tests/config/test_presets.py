@@ -125,7 +125,7 @@ def test_a_preset_of_nothing_changes_nothing(write):
         ("episodes: 0\nn_ex: 3", [], "did you mean 'n_exc'?; episodes must be greater"),
         ("episodes: 0", ["--episodes=3"], "mine.yaml: episodes must be"),
         ("history_length: 200", [], "mine.yaml: history_length must be at most num_steps"),
-        ("env: SNNPlastic-Grd-v0", [], "mine.yaml: 'SNNPlastic-Grd-v0'; valid: SNNPlastic-Unsup1-v0, "),
+        ("env: SNNPlastic-Grd-v0", [], f"mine.yaml: 'SNNPlastic-Grd-v0'; valid: {', '.join(ENVIRONMENTS)}; did you"),
         ("env: [1]", ["--env", GRAD], "mine.yaml: [1]; valid:"),
         ("preset: grad", [], "mine.yaml: a preset starts from another one by `base: NAME`, not by preset"),
         ("- episodes", [], "mine.yaml must hold lines of the form `name: value`"),

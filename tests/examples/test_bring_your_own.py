@@ -8,9 +8,11 @@ import gymnasium
 import pytest
 import torch
 from quick import small_pngs
+from toys_tasks import registered
 
 import snn_plasticity_gym
 from snn_plasticity_gym import ConfigError, register_rule, register_task
+from snn_plasticity_gym.config.environments import ENVIRONMENTS, TASKS
 from snn_plasticity_gym.config.plugins import import_plugins
 from snn_plasticity_gym.learners.a2c import EventA2C
 from snn_plasticity_gym.trainers.evaluate import evaluate
@@ -29,7 +31,9 @@ FEW = [PLUGIN, "--episodes=8", "--num_envs=4", "--eval_episodes=4", "--seed=0"]
 def own():
     """What the example registers."""
     import_plugins([EXAMPLE])
-    return sys.modules
+    yield
+    for env_id in ("Bars-v0", "Tracker-v0"):
+        del ENVIRONMENTS[env_id], TASKS[env_id], gymnasium.registry[env_id]
 
 
 @pytest.mark.parametrize("env_id", ["Bars-v0", "Tracker-v0"])
@@ -108,8 +112,7 @@ def test_a_mistake_in_a_task_is_named_in_one_line(change, message):
             for name, value in change.items():
                 setattr(self, name, value)
 
-    env_id = f"Wrong{len(gymnasium.registry)}-v0"
-    register_task(env_id, task=Wrong, config=bars.BarsConfig)
-    with pytest.raises(ConfigError, match=message) as error:
+    env_id = "Wrong-v0"
+    with registered(env_id, Wrong, bars.BarsConfig), pytest.raises(ConfigError, match=message) as error:
         gymnasium.make(env_id)
     assert "\n" not in str(error.value) and str(error.value).startswith(f"the task of {env_id}: ")

@@ -4,9 +4,10 @@ import functools
 
 import pytest
 import torch
+from toys_tasks import registered
 from toys_worlds import BANDIT, CORRIDOR
 
-from snn_plasticity_gym import ControlConfig, EventA2C, EventES, make_sb3_env, register_task
+from snn_plasticity_gym import ControlConfig, EventA2C, EventES, make_sb3_env
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.learners import on_policy
 from snn_plasticity_gym.tasks.control import ControlTask
@@ -27,7 +28,11 @@ class SidedTask(ControlTask):
         return {"motor": self._sides}
 
 
-register_task(SIDED, SidedTask, ControlConfig)
+@pytest.fixture(scope="module", autouse=True)
+def sided():
+    with registered(SIDED, SidedTask, ControlConfig):
+        yield
+
 
 WORLDS = {BANDIT: {}, CORRIDOR: {"cells": 4}}
 BEST = {BANDIT: 1.0, CORRIDOR: 0.97}
@@ -72,15 +77,6 @@ def learned(learner, world: str, sign: int) -> float:
     model.learn(10**9, episodes=32 * UPDATES[world])
     assert model.num_episodes == 32 * UPDATES[world]
     return earned(world, model.policy.frozen(on_policy.plasticity_env(env).config.history_length))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("world", WORLDS)

@@ -13,7 +13,7 @@ from snn_plasticity_gym.policies.rule_files import load_rule
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.trainers import train_a2c, train_es
 
-COMMON = ["--num_envs=4", "--head_sizes=8", "--images=40", "--checkpoint_every=4", "--eval_episodes=0", "--seed=1"]
+COMMON = ["--num_envs=4", "--head_sizes=8", "--episodes=40", "--checkpoint_every=4", "--eval_episodes=0", "--seed=1"]
 COMMON += ["--wandb=disabled", "--no-report", "--steps_per_action=5", "--history_length=5", "--hidden_sizes=6"]
 COMMON += ["--noise=0.2"]
 FIELDS = '{"fields": 4, "period": 2, "mean": [0, 0, 0, 0], "std": [0.05, 0.5, 0.05, 0.8]}'
