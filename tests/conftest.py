@@ -1,5 +1,17 @@
 """What all tests share: one thread, so that tests running side by side do not fight for cores."""
 
+from collections.abc import Iterator
+
+import pytest
 import torch
 
-torch.set_num_threads(1)
+torch.set_num_threads(1)  # also while tests are collected
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors of tests are small: threads would only wait for each other, and speed guards measure one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -46,15 +46,6 @@ VARIANTS = {
 BY_CHANCE = {"encoder": "gaussian", "encoder_kwargs": {"fields": 3, "low": [-0.2] * 4, "high": [0.2] * 4}}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make(num_envs: int = 3, **settings) -> PlasticityVectorEnv:
     return PlasticityVectorEnv(CARTPOLE, num_envs, **{**SMALL, **settings})
 

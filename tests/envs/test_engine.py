@@ -25,15 +25,6 @@ SMALL = {  # a lively network of little work: some twelve E spikes and 10,000 ev
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def engine_of(num_lifetimes=2, **settings):
     return make_engine(ENV_ID, environment_config(ENV_ID, **{**SMALL, **settings}), num_lifetimes)
 

@@ -31,15 +31,6 @@ ALL = 784 * 16 + 16 * 15  # slots for every synapse of the small network
 SEED = 11
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def rule(history, weight, kind):
     """Weight changes in [-1.2, 1.2], a function of what each event shows; in integers, so the same in any batch."""
     place = np.arange(1, 2 * history.shape[-1] + 1, dtype=np.uint64).reshape(2, -1)

@@ -42,15 +42,6 @@ SMALL = {  # a lively network of little work: some twelve E spikes and 10,000 ev
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def frame_of(engine, row):
     """What the scene of an image task shows, by name."""
     scene, moment = scene_of(engine, row), moment_of(engine, row)

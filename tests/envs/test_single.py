@@ -52,15 +52,6 @@ ALLOWED_OF_SB3 = (  # what Stable-Baselines3's checker may warn about, and why t
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make(render_mode=None, **settings):
     return PlasticityEnv(ENV_ID, render_mode, **{**SMALL, **settings})
 

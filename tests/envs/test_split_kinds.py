@@ -20,15 +20,6 @@ WORLDS = {  # settings, and the heads by name
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make(env_id, num_envs=2, **settings):
     env = gymnasium.make_vec(env_id, num_envs=num_envs, **(SPLIT | WORLDS[env_id][0] | settings))
     env.reset(seed=5)

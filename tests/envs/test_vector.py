@@ -33,15 +33,6 @@ SMALL = {  # a lively network of little work: some twelve E spikes and 10,000 ev
 ALL = 784 * 16 + 16 * 15  # slots for every synapse: one step is one time step
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make(num_envs=3, max_episode_steps=None, render_mode=None, **settings):
     return PlasticityVectorEnv(ENV_ID, num_envs, render_mode, max_episode_steps, **{**SMALL, **settings})
 

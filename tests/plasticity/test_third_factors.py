@@ -49,15 +49,6 @@ ALLOWED_OF_GYMNASIUM = (  # what its checker may warn about, and why that is no 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=["-".join(str(v) for v in kind.values()) for kind in KINDS])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make(num_envs=3, **settings):
     return PlasticityVectorEnv(SEMI, num_envs, **(SMALL | settings))
 

@@ -21,15 +21,6 @@ GRADIENT_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 DTYPES = list(TOLERANCE)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """For the speed guard, and because threads only wait for each other on tensors this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def random_front(seed: int, kernel_sizes=(5, 5), dtype=torch.float64, bias=1.0, channels=(16, 32)) -> SpikeFront:
     """A front with random weights and biases of standard deviation `bias`."""
     generator = torch.Generator().manual_seed(seed)

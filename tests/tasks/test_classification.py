@@ -29,15 +29,6 @@ JUDGED = [("none", 0), ("reward", 0), ("teaching", 0), ("teaching", 4), ("feedba
 every_factor = pytest.mark.parametrize(("third_factor", "factor_steps"), JUDGED)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def slow_verdict(raster, label, taught, config):
     """Winner, reward and terms from the output spikes [step][output], without the last `taught` steps."""
     judged = raster[: len(raster) - taught]
@@ -114,7 +105,8 @@ def test_the_last_step_tells_the_verdict(third_factor, factor_steps):
         assert info["returns"] == [reward] * seen  # every event's return is the image's reward
         assert info["rates"].shape == (10,)
         assert info["spikes"].keys() == {"input", "hidden_1", "hidden_2", "output"}
-        assert not any(observation[name].any() for name in observation if name not in ("group", "kind"))  # -1 there
+        assert all((observation.pop(name) == -1).all() for name in ("group", "kind"))
+        assert not any(values.any() for values in observation.values())
         env.reset()
 
 
