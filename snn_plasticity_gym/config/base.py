@@ -10,6 +10,24 @@ EVENT_KINDS = ("merged", "feature", "split")
 MODULATIONS = ("none", "reward", "factor")
 
 
+def check_neurons(config: Any, prefix: str = "") -> None:
+    """Refuse constants of neurons that would always fire, or whose membranes would overshoot.
+
+    Args:
+        config: Has dt, and v_th, v_reset, v_rest and tau_mem, each after the prefix.
+        prefix: Of the population, e.g. "exc_".
+    """
+    threshold, reset, rest, tau = (getattr(config, prefix + name) for name in ("v_th", "v_reset", "v_rest", "tau_mem"))
+    if threshold <= max(reset, rest):
+        raise ConfigError(
+            f"{prefix}v_th must be above {prefix}v_reset={reset} and {prefix}v_rest={rest}, got {threshold}"
+        )
+    if config.dt > tau:
+        raise ConfigError(
+            f"dt must be at most {prefix}tau_mem={tau} ms, beyond which forward Euler overshoots, got {config.dt}"
+        )
+
+
 @config_class
 class EnvironmentConfig:
     """What all environments have in common."""

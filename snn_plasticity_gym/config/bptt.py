@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from snn_plasticity_gym.config.base import check_neurons
 from snn_plasticity_gym.config.data_names import HELP, check_dataset_name
 from snn_plasticity_gym.config.feedforward import SURROGATE_NAMES
-from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.config.training import RunConfig
 
 
@@ -102,9 +103,4 @@ class BPTTConfig(RunConfig):
     def check(self) -> None:
         """Refuse settings that contradict each other."""
         check_dataset_name(self.dataset)
-        if self.v_th <= max(self.v_rest, self.v_reset):
-            raise ConfigError(f"v_th must be above v_reset={self.v_reset} and v_rest={self.v_rest}, got {self.v_th}")
-        if self.dt > self.tau_mem:
-            raise ConfigError(
-                f"dt must be at most tau_mem={self.tau_mem} ms, beyond which forward Euler overshoots, got {self.dt}"
-            )
+        check_neurons(self)

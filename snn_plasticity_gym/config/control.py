@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.base import EnvironmentConfig, check_neurons
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 WORLD_FACTORS = ("none", "reward", "rpe", "targeted")
@@ -129,19 +129,12 @@ class ControlConfig(EnvironmentConfig):
     def check(self) -> None:
         """Refuse settings that contradict each other."""
         super().check()
-        if self.v_th <= max(self.v_reset, self.v_rest):
-            raise ConfigError(f"v_th must be above v_reset={self.v_reset} and v_rest={self.v_rest}, got {self.v_th}")
-        if self.dt > self.tau_mem:
-            raise ConfigError(
-                f"dt must be at most tau_mem={self.tau_mem} ms, beyond which forward Euler overshoots, got {self.dt}"
-            )
+        check_neurons(self)
         if not self.w_min <= self.w_init_min <= self.w_init_max <= self.w_max or self.w_min == self.w_max:
             raise ConfigError(
                 f"weights need w_min <= w_init_min <= w_init_max <= w_max, got {self.w_min}, {self.w_init_min}, "
                 f"{self.w_init_max} and {self.w_max}"
             )
-        if self.modulation == "factor" and self.third_factor == "none":
-            raise ConfigError("modulation factor needs a third_factor (reward, rpe or targeted), got none")
 
 
 @config_class

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from snn_plasticity_gym.config.base import check_neurons
 from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
@@ -45,12 +46,7 @@ class FeedforwardConfig(ImageConfig):
         super().check()
         if not self.hidden_sizes:
             raise ConfigError("hidden_sizes must have at least one entry, got none")
-        if self.v_th <= max(self.v_reset, self.v_rest):
-            raise ConfigError(f"v_th must be above v_reset={self.v_reset} and v_rest={self.v_rest}, got {self.v_th}")
-        if self.dt > self.tau_mem:
-            raise ConfigError(
-                f"dt must be at most tau_mem={self.tau_mem} ms, beyond which forward Euler overshoots, got {self.dt}"
-            )
+        check_neurons(self)
 
 
 @config_class

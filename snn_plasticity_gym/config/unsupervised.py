@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from snn_plasticity_gym.config.base import check_neurons
 from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
@@ -138,17 +139,8 @@ class UnsupervisedConfig(ImageConfig):
                 f"initial weights I -> E must lie in [w_inh_min={self.w_inh_min}, 0], "
                 f"got [{self.w_inh_init_min}, {self.w_inh_init_max}]"
             )
-        for name in ("exc", "inh"):
-            reset, threshold = getattr(self, f"{name}_v_reset"), getattr(self, f"{name}_v_th")
-            rest, tau = getattr(self, f"{name}_v_rest"), getattr(self, f"{name}_tau_mem")
-            if threshold <= max(reset, rest):
-                raise ConfigError(
-                    f"{name}_v_th must be above {name}_v_reset={reset} and {name}_v_rest={rest}, got {threshold}"
-                )
-            if self.dt > tau:
-                raise ConfigError(
-                    f"dt must be at most {name}_tau_mem={tau} ms, beyond which forward Euler overshoots, got {self.dt}"
-                )
+        for prefix in ("exc_", "inh_"):
+            check_neurons(self, prefix)
         if self.exc_v_min is not None and self.exc_v_min > min(self.exc_v_rest, self.exc_v_reset):
             raise ConfigError(
                 f"exc_v_min must be at most exc_v_rest={self.exc_v_rest} and exc_v_reset={self.exc_v_reset}, "

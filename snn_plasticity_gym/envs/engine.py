@@ -28,7 +28,7 @@ from snn_plasticity_gym.plasticity.weight_changes import WeightChanges, learning
 from snn_plasticity_gym.plasticity.weight_updates import WeightWriter
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.tasks.base import WEIGHTS, Outcome, Seed, Task
-from snn_plasticity_gym.tasks.checks import check_input, check_outcome
+from snn_plasticity_gym.tasks.checks import check_input, check_outcome, has_factor
 from snn_plasticity_gym.utils.nonfinite import NotFiniteError
 from snn_plasticity_gym.utils.state import State, clone_state
 
@@ -69,14 +69,14 @@ class Engine:
         }
         self.recorder = Recorder(task, self.network)
         task.record = self.recorder.record
-        has_factor = "factor" in task.scalars or bool(task.factors())
-        names = shown_scalars(config.local_state, task.scalars, has_factor, len(plastic), task.layer_scalars)
+        told = has_factor(task, config.modulation)
+        names = shown_scalars(config.local_state, task.scalars, told, len(plastic), task.layer_scalars)
         self.scalars = LocalScalars(names, self.network, plastic, task.layer_scalars)
         self._surprise = RewardSurprise(num_lifetimes, config.reward_window, device)
         self._eligibility: Eligibility | None = None
         if config.modulation != "none":
             self._eligibility = Eligibility(self.network, task.window, config.dt, config.tau_eligibility)
-        self._heeds_rewards = self._eligibility is not None or "reward" in self.scalars.names
+        self._heeds_rewards = self._eligibility is not None or self.scalars.of_neurons
         self.changes = WeightChanges(self.heads, device)
         self._write = WeightWriter(self.network, plastic, self._eligibility, self.changes)
         self.earnings = Earnings(num_lifetimes, device)
@@ -248,7 +248,7 @@ class Engine:
         activity = self.network.advance(given.spikes, index, given.currents)
         self.task.observe(where, step, activity)
         self.recorder.write(some, step, activity, tuple(given.spikes) if self.task.open_loop else ())
-        self.scalars.update(where, activity, self.task.factors() if "factor" in self.scalars.names else {})
+        self.scalars.update(where, activity, self.task.factors() if self.scalars.of_neurons else {})
         windows = {}
         for name, whole in self._windows.items():
             if index is None:

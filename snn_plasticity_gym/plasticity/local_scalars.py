@@ -82,7 +82,8 @@ def register_local_scalar(name: str, scalar: LocalScalar) -> None:
     """
     if LOCAL_SCALARS.get(name, scalar) is not scalar or name == LAYER:
         raise ConfigError(f"there is a local scalar {name!r} already; choose another name")
-    if not name.isidentifier() or keyword.iskeyword(name) or name[0] in "xyw" or name in TAKEN:
+    identifier = isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
+    if not identifier or name[0] in "xyw" or name in TAKEN:
         raise ConfigError(
             "the name of a local scalar must be an identifier that does not begin with x, y or w, as traces and "
             f"weight do in formulas, and is none of {', '.join(TAKEN)}, got {name!r}"
@@ -159,6 +160,11 @@ class LocalScalars:
         }  # of every neuron, target by target
         self._reward = torch.zeros(network.num_networks, 1, device=device)
 
+    @property
+    def of_neurons(self) -> bool:
+        """Whether there are scalars that are made of a `NeuronView`."""
+        return bool(self._own)
+
     def start_lifetime(self, row: int) -> None:
         """Forget what was paid to the lifetime before."""
         self._reward[row] = 0.0
@@ -175,7 +181,7 @@ class LocalScalars:
             activity: What happened in them.
             factors: Third factor of each population that has one, (B, N).
         """
-        if not self._own:
+        if not self.of_neurons:
             return
         everyone = len(rows) == self._network.num_networks
         for name, (start, size) in self._blocks.items():

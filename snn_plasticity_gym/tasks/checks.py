@@ -108,6 +108,21 @@ def _wrong_ends(projection: Projection, known: dict[str, Population], order: lis
     return ""
 
 
+def has_factor(task: Task, modulation: str) -> bool:
+    """Whether a task has a third factor.
+
+    Raises:
+        ConfigError: It has none, and weight changes are to wait for it.
+    """
+    told = bool(task.factors())
+    if modulation == "factor" and not told:
+        raise ConfigError(
+            "modulation factor needs a third_factor, and this environment has none; set third_factor where there is "
+            "such a setting, or another modulation"
+        )
+    return told or "factor" in task.scalars
+
+
 def check_input(given: Any, task: Task, num_rows: int) -> StepInput:
     """Return what `Task.input` has given, if it is spikes of every input population and currents into others.
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.rules import make_rule
 
@@ -85,3 +86,10 @@ def test_a_rule_that_needs_the_reward_says_so():
     env.reset(seed=0)
     with pytest.raises(ValueError, match="the rule needs an environment with modulation='reward', this one has 'none'"):
         env.run_episode(make_rule("reward-stdp"))
+
+
+@pytest.mark.parametrize("env_id", [ID, "SNNPlastic-Grad-v0", "SNNPlastic-Semi-v0", "SNNPlastic-CartPole-v0"])
+def test_changes_that_would_wait_for_a_factor_in_vain_are_refused(env_id):
+    settings = {} if "CartPole" in env_id else {"dataset": "digits"}
+    with pytest.raises(ConfigError, match=r"^modulation factor needs a third_factor, and this environment has none"):
+        PlasticityVectorEnv(env_id, num_envs=1, modulation="factor", **settings)

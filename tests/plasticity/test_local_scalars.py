@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from toys_tasks import QUOTA, QuotaTask, registered
 
 from snn_plasticity_gym import make_sb3_env, register_local_scalar
 from snn_plasticity_gym.config.schema import ConfigError
@@ -284,6 +285,37 @@ def test_a_scalar_of_ones_own_is_seen_by_environment_formula_and_policy(doubled)
         )  # fmt: skip
         model.learn(2 * 12)
         assert list(model.policy.extra_keys) == [doubled, "potential"]
+
+
+class Told(QuotaTask):
+    """Tells each neuron of the readout its number."""
+
+    def factors(self):
+        return {"out": torch.arange(1.0, 1.0 + self.populations[-1].size).repeat(self.record.network.num_networks, 1)}
+
+
+def seen_of(env_id, name, episodes, **settings):
+    """What events show of a scalar, all of some episodes in a row."""
+    env = PlasticityVectorEnv(env_id, 2, **settings, local_state=(name,))
+    env.reset(seed=1)
+    seen = []
+    for _ in range(episodes):
+        while (events := env.events()) is not None:
+            seen.append(events.scalar(name).clone())
+            env.apply(torch.full_like(events.weight, 0.5))
+        env.finish()
+    return torch.cat(seen)
+
+
+def test_a_scalar_of_ones_own_is_told_factor_and_reward(monkeypatch):
+    monkeypatch.setattr(local_scalars, "LOCAL_SCALARS", dict(local_scalars.LOCAL_SCALARS))
+    register_local_scalar("paid", lambda view: view.reward)
+    register_local_scalar("told", lambda view: view.factor)
+    with registered(task=Told):
+        for own, known in (("paid", "reward"), ("told", "factor")):
+            values = seen_of(QUOTA, own, 4)
+            torch.testing.assert_close(values, seen_of(QUOTA, known, 4), rtol=0, atol=0)
+            assert values.any()
 
 
 def test_the_same_scalar_may_be_registered_again_and_another_not(doubled):
