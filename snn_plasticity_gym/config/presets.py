@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from snn_plasticity_gym.config.plugins import import_plugins, plugin_names
+from snn_plasticity_gym.config.resuming import ADDED
 from snn_plasticity_gym.config.schema import (
     ConfigError,
     build_configs,
@@ -107,7 +108,8 @@ def read_preset(
     problems = [_stray(key, names, environment_types, env_id) for key in strays[:1]]
     if len(strays) > 1:
         problems.append(f"as wrong: {', '.join(strays[1:4])}{', ...' if len(strays) > 4 else ''}")
-    if "preset" in preset and len(preset) < len(names):  # a run's config.yaml is complete, whatever it began from
+    whole = preset.keys() | ADDED.keys() >= set(names)  # as a run's config.yaml is, whatever it began from
+    if "preset" in preset and not whole:
         problems.append("a preset starts from another one by `base: NAME`, not by preset")
     try:
         known = {key: value for key, value in preset.items() if key in names}

@@ -23,8 +23,9 @@ CHANGEABLE = (
 )
 
 ADDED: Mapping[str, Any] = {
+    "local_state": [],
     "nan_policy": "raise",
-    "plugin": (),
+    "plugin": [],
 }  # settings that earlier versions did not have, and what they did
 
 

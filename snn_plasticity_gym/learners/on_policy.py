@@ -34,6 +34,7 @@ from snn_plasticity_gym.learners.head_noise import HeadNoise
 from snn_plasticity_gym.learners.rollout_log import record_rollout
 from snn_plasticity_gym.learners.rule_search import ascend, ranks
 from snn_plasticity_gym.learners.step_locals import StepLocals, episode_infos
+from snn_plasticity_gym.policies.former_modules import former_modules
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.nonfinite import Guard, NotFiniteError
@@ -55,7 +56,7 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
     config_type: ClassVar[type[SearchConfig]]
     options_type: ClassVar[type[EventOptions]] = EventOptions
     arguments_type: ClassVar[type[GradientArguments]] = GradientArguments
-    keywords: ClassVar[tuple[type, ...]] = ()
+    keywords: ClassVar[tuple[type, ...]] = ()  # what it takes, where that is not the two above
     fixed: ClassVar[Mapping[str, Any]] = {}
     options: EventOptions  # how events are explored and learned from
     guard: Guard  # about numbers that are not finite
@@ -65,6 +66,12 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
     normalize_advantage: bool
     policy: PlasticityPolicy
     rollout_buffer: EventRolloutBuffer  # type: ignore[assignment]
+
+    @classmethod
+    def load(cls, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
+        """Load a saved learner; arguments as in Stable-Baselines3. Zips of version 0.1 are read, too."""
+        with former_modules():
+            return super().load(*args, **kwargs)
 
     def _setup_model(self) -> None:
         self._read_loaded()
@@ -192,8 +199,8 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
         """
         self.policy.load_state_dict(state["policy"])
         self.policy.optimizer.load_state_dict(state["optimizer"])
-        face = plasticity_env(self._vec_env())
-        face.load_state_dict(state["env"])
+        env = plasticity_env(self._vec_env())
+        env.load_state_dict(state["env"])
         self.rollout_buffer.load_state_dict(state["buffer"])
         self._explore.load_state_dict(state["exploration"])
         self._velocity = 0.0 if state["velocity"] is None else state["velocity"].to(self.device)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import snn_plasticity_gym
+from snn_plasticity_gym.config.learning import EventOptions
+from snn_plasticity_gym.learners.a2c import EventA2C
 from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer
 from snn_plasticity_gym.policies.former_modules import former_modules
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
@@ -44,6 +46,16 @@ def test_zips_of_before_answer_as_they_did(name):
     assert rule.description.architecture == files.description.architecture
     policy = load_policy(SAVED / name)
     assert policy.rule.state_dict().keys() == files.rule.state_dict().keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_learners_of_before_are_loaded(name):
+    model = EventA2C.load(SAVED / name / "final.zip")
+    parameters, expected = model.policy.state_dict(), load_policy(SAVED / name).state_dict()
+    assert parameters.keys() == expected.keys()
+    for key, value in parameters.items():
+        np.testing.assert_array_equal(value.numpy(), expected[key].numpy())
+    assert model.options == EventOptions()
 
 
 @pytest.mark.parametrize("name", NAMES)
