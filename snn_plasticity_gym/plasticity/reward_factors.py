@@ -31,7 +31,7 @@ class Payment(NamedTuple):
     rows: Tensor  # int64 (R,)
     reward: Tensor  # (R,)
     terminated: Tensor  # bool (R,)
-    before: Tensor  # (R, F) activation of the input in which the action was chosen
+    before: Tensor  # (R, F) activation of the input in which the action was chosen; only a critic reads it
     after: Tensor  # (R, F) activation that it led to
     acted: Tensor  # bool (R, N) motor neurons of the action
 
@@ -96,6 +96,11 @@ class RewardFactors:
         self._critic = critic if kind in ("rpe", "targeted") else None
         told = {} if kind == "none" else sizes
         self.values = {name: torch.zeros(num_lifetimes, size, device=device) for name, size in told.items()}  # (B, N)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether a critic reads the activations of payments."""
+        return self._critic is not None
 
     def start_lifetime(self, row: int) -> None:
         """Begin lifetime `row` anew."""

@@ -226,10 +226,10 @@ class ControlTask(Task):
     ) -> None:
         if not self._factors.values:
             return
-        nothing = before.new_zeros(len(rows), 0)
-        code: Any = self.encoder
-        critical = hasattr(code, "activation")
-        phi, then = (code.activation(before), code.activation(after)) if critical else (nothing, nothing)  # (R, F)
+        phi = then = before.new_zeros(len(rows), 0)  # (R, F)
+        if self._factors.predicts:
+            code: Any = self.encoder
+            phi, then = code.activation(before), code.activation(after)
         self._factors.pay(Payment(rows, reward, terminated, phi, then, self.decoder.groups(actions)))
 
     def factors(self) -> dict[str, Tensor]:
@@ -275,7 +275,7 @@ class ControlTask(Task):
         return {
             "worlds": self.worlds.state_dict(),
             "streams": [stream.bit_generator.state for stream in self._streams],
-            **{f"factors_{name}": value for name, value in self._factors.state_dict().items()},
+            "factors": self._factors.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -284,10 +284,7 @@ class ControlTask(Task):
         for row, saved in enumerate(state["streams"]):
             self._streams[row] = np.random.default_rng(0)
             self._streams[row].bit_generator.state = saved
-        prefix = "factors_"
-        self._factors.load_state_dict(
-            {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        )
+        self._factors.load_state_dict(state["factors"])
         everyone = torch.arange(self.num_lifetimes, device=self.device)
         self._observation[:] = self.worlds.observations(everyone)
         self._counts.zero_()
