@@ -22,6 +22,7 @@ from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, check
 from snn_plasticity_gym.learners.arguments import keyword_settings
 from snn_plasticity_gym.learners.environment import plasticity_env
 from snn_plasticity_gym.learners.on_policy import EventLearner
+from snn_plasticity_gym.policies.rule_description import describe
 from snn_plasticity_gym.policies.rule_files import DESCRIPTION, read_description, save_rule
 from snn_plasticity_gym.rules.distilled import format_formula
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
@@ -130,13 +131,15 @@ def _run(
     save_rule(
         run.path,
         model.policy.rule,
-        model.policy.architecture,
-        groups=plasticity_env(env).engine.heads,
-        history_length=env_config.history_length,
-        images=episodes,
-        config=settings,
-        metrics=reports,
-        versions=package_versions(),
+        describe(
+            model.policy.architecture,
+            groups=plasticity_env(env).engine.heads,
+            history_length=env_config.history_length,
+            images=episodes,
+            config=settings,
+            metrics=reports,
+            versions=package_versions(),
+        ),
     )
     for name, numbers in reports.items():
         for key, number in numbers.items():
@@ -147,7 +150,8 @@ def _run(
     if model.policy.architecture.is_formula:
         for head, terms in zip(plasticity_env(env).engine.heads, model.policy.rule.formulas(), strict=True):
             print(f"{head}: {format_formula(terms)}")
-    print(_outcome(before, after, time.perf_counter() - began, run, page))
+    judged_by = "held-out images" if env_config.held_out("validation") else "fresh episodes"
+    print(_outcome(before, after, judged_by, time.perf_counter() - began, run, page))
     return run.path
 
 
@@ -277,12 +281,17 @@ def _plan(
 
 
 def _outcome(
-    before: RewardReport | None, after: RewardReport | None, seconds: float, run: RunFolder, page: Path | None
+    before: RewardReport | None,
+    after: RewardReport | None,
+    judged_by: str,
+    seconds: float,
+    run: RunFolder,
+    page: Path | None,
 ) -> str:
     lines = []
     if before and after:
         names = list(dict.fromkeys([*before.terms, *after.terms]))
-        lines.append(f"reward on {after.num_images} held-out images, fresh networks, no exploration:")
+        lines.append(f"reward on {after.num_images} {judged_by}, fresh networks, no exploration:")
         lines.append(f"  {'':20}{'before':>12}{'after':>12}")
         lines.append(f"  {'reward':20}{before.reward:12.4g}{after.reward:12.4g}")
         for name in names:

@@ -151,10 +151,10 @@ ANY = ["--episodes=4", "--num_envs=2", "--eval_episodes=2", "--wandb=disabled", 
 LIFE = {"network_episodes", "network_matrices", "network_weights", "network_signs", "network_raster"}
 
 
-def test_a_training_in_a_world_ends_with_its_report(tmp_path, caplog):
+def test_a_training_in_a_world_ends_with_its_report(tmp_path, caplog, capsys):
     flags = ["--env=SNNPlastic-Control-v0", *CORRIDOR_WORLD, "--third_factor=reward", "--w_init_min=0.4"]
     page = train([*ANY, *flags, "--w_init_max=1", "--seed=1", f"--run_dir={tmp_path}"]) / "report.html"
-    assert not caplog.text
+    assert not caplog.text and "reward on 2 fresh episodes, fresh networks" in capsys.readouterr().out
     assert pictures(page) >= {"curves_reward", "kernel_factor", "network_groups", *KERNEL, *LIFE}
     text = page.read_text()
     assert CORRIDOR in text and "lives through 60 episodes" in text and "rate of motor (Hz)" in text
