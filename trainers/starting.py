@@ -12,8 +12,8 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.training import SearchConfig
 from snn_plasticity_gym.evaluation.event_sample import sample_events
 from snn_plasticity_gym.learners.imitation import imitate
+from snn_plasticity_gym.policies.learned_rule import LearnedRule
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
-from snn_plasticity_gym.policies.rule_files import LearnedRule
 from snn_plasticity_gym.policies.saved import load_learned, transfer
 from snn_plasticity_gym.rules.base import Rule, modulation_of
 from snn_plasticity_gym.rules.registry import read_rule
@@ -23,7 +23,7 @@ from snn_plasticity_gym.utils.distributed import World
 NETWORKS, IMAGES = 8, 40  # that live by the rule, and images that each of them sees at most
 EVENTS = 50_000  # of every projection: as many to learn from, and as many to tell how well it was learned
 
-Start = LearnedRule | PlasticityPolicy | Rule
+Start = LearnedRule | Rule
 
 
 def read_start(config: SearchConfig, env_config: EnvironmentConfig) -> Start | None:

@@ -118,7 +118,7 @@ def _read(parser: Parser, argv: Sequence[str], stray: Callable[[str], str]) -> d
 
 
 def _present(argv: Sequence[str], infos: Sequence[SettingInfo], prog: str | None) -> list[str]:
-    """Write flags as `_normalise` does, and say which names are old; one that is given twice ends the program."""
+    """Write flags as `_normalise` does, and say which names are old; one that is given under two ends the program."""
     tokens, given = _normalise(argv, {info.name: info for info in infos})
     try:
         current_names(given, infos)

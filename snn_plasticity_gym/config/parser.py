@@ -97,9 +97,9 @@ def flag_parser(infos: Sequence[SettingInfo], prog: str | None, description: str
     return parser
 
 
-def is_bool(info: SettingInfo | None) -> bool:
+def is_bool(info: SettingInfo) -> bool:
     """Whether a setting is a switch."""
-    return info is not None and info.kind is bool
+    return info.kind is bool
 
 
 def first_line(config_type: type) -> str:
@@ -123,6 +123,6 @@ def describe(trainer_type: type, environment_types: Mapping[str, type], env_id: 
 
 
 def _metavar(info: SettingInfo) -> str:
-    if info.kind is bool:
+    if is_bool(info):
         return "BOOL"
     return _METAVARS.get(info.kind, "A,B,...") if not info.choices else "NAME"

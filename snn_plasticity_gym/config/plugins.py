@@ -79,14 +79,14 @@ def _import_file(name: str) -> None:
     path = Path(name).resolve()
     module_name = path.stem
     known = sys.modules.get(module_name)
-    if known is not None and _file_of(known) == path:
+    if known is not None and file_of(known) == path:
         return
     if not path.is_file():
         raise ConfigError(f"there is no plugin {name}; give a Python file, seen from {Path.cwd()}, or a module's name")
     if not module_name.isidentifier():
         raise ConfigError(f"a plugin's file is named as a module, letters, digits and _ and .py at the end, got {name}")
     other = known or importlib.util.find_spec(module_name)
-    if other is not None and _file_of(other) != path:
+    if other is not None and file_of(other) != path:
         raise ConfigError(f"the plugin {name} would hide the module {module_name}; give its file another name")
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
@@ -119,7 +119,7 @@ def _import_module(name: str) -> None:
         raise _broken(name, error, spec.origin or "") from error
 
 
-def _file_of(module: Any) -> Path | None:
+def file_of(module: Any) -> Path | None:
     """Return the file of a module, or of what would be imported."""
     file = getattr(module, "__file__", None) if isinstance(module, ModuleType) else module.origin
     return Path(file).resolve() if file and file not in ("built-in", "frozen") else None

@@ -37,9 +37,7 @@ class EventSample(NamedTuple):
 
     def take(self, part: Tensor) -> EventSample:
         """Return some of the events."""
-        events = self.events.narrow(0, len(self.delta_d), torch.tensor([len(part)]))
-        columns = ("pair", "synapse", "weight", "projection", "group", "kind", "extras")
-        events = events._replace(**{name: getattr(events, name)[part] for name in columns})
+        events = self.events.take(part, torch.tensor([len(part)]))
         return self._replace(events=events, delta_d=self.delta_d[part], network=self.network[part])
 
 

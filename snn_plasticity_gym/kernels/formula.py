@@ -35,7 +35,7 @@ class TraceProducts(NamedTuple):
 
 
 class EventColumns(NamedTuple):
-    """What the loop needs of `SynapseEvents`."""
+    """What the loop needs of `LocalState`, and whose the events are."""
 
     pair_pre: Array  # (P,)
     pair_post: Array  # (P,)

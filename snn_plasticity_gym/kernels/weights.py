@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 @compiled()
 def push_bits(windows: Array, spikes: Array, length: int) -> None:
-    """Move int64 windows (N, W) on by one step whose spikes, bool (N,), are given; see `history.push`."""
+    """Move int64 windows (N, W) on by one step whose spikes, bool (N,), are given; see `spike_history.push`."""
     words = windows.shape[1]
     rest = length & 63
     last = (1 << rest) - 1 if rest else -1

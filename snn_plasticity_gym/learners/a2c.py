@@ -8,7 +8,6 @@ from stable_baselines3 import A2C
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
-from snn_plasticity_gym.config.learning import EventOptions, GradientArguments
 from snn_plasticity_gym.config.training import A2CConfig, SearchConfig
 from snn_plasticity_gym.learners.arguments import read_arguments, with_options
 from snn_plasticity_gym.learners.event_buffer import EventSamples
@@ -47,7 +46,6 @@ class EventA2C(EventLearner, A2C):
     """
 
     config_type: ClassVar[type[SearchConfig]] = A2CConfig
-    keywords: ClassVar[tuple[type, ...]] = (EventOptions, GradientArguments)
 
     def __init__(
         self,

@@ -55,7 +55,8 @@ LearnerType = TypeVar("LearnerType", bound=type)
 
 def keyword_settings(learner: Any) -> dict[str, SettingInfo]:
     """Return what a learner takes by keyword, beside its first arguments and those of `PASSED_ON`."""
-    return {info.name: info for kind in learner.keywords for info in setting_fields(kind)}
+    kinds = learner.keywords or (learner.options_type, learner.arguments_type)
+    return {info.name: info for kind in kinds for info in setting_fields(kind)}
 
 
 def with_options(learner: LearnerType) -> LearnerType:

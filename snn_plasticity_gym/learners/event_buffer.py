@@ -36,15 +36,7 @@ class EventSamples(NamedTuple):
 
     def take(self, part: slice | Tensor) -> EventSamples:
         """Return some of the events; the tables of pairs and histories stay whole."""
-        state = self.state
-        state = state._replace(
-            pair=state.pair[part],
-            weight=state.weight[part],
-            group=state.group[part],
-            kind=state.kind[part],
-            extras=state.extras[part],
-        )
-        return EventSamples(state, *(column[part] for column in self[1:]))
+        return EventSamples(self.state.take(part), *(column[part] for column in self[1:]))
 
     def chunks(self, size: int) -> Iterator[EventSamples]:
         """Cut the events into chunks; the tables of pairs and histories stay whole."""

@@ -58,7 +58,6 @@ class EventPPO(EventLearner):
     config_type = PPOConfig
     options_type = PPOOptions
     arguments_type = ProximalArguments
-    keywords = (PPOOptions, ProximalArguments)
     options: PPOOptions
     clip_range: float | Schedule
     n_epochs: int

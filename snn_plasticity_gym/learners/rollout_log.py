@@ -16,7 +16,7 @@ from snn_plasticity_gym.utils.distributed import World
 
 def record_rollout(
     logger: Logger,
-    face: PlasticityVectorEnv | PlasticityEnv,
+    env: PlasticityVectorEnv | PlasticityEnv,
     results: Sequence[EpisodeResult],
     num_episodes: int,
     seconds: float,
@@ -26,8 +26,8 @@ def record_rollout(
 
     Args:
         logger: Where to.
-        face: The environment.
-        results: How the images of the rollout went.
+        env: The environment.
+        results: How the episodes of the rollout went.
         num_episodes: Of all lifetimes since the run's beginning.
         seconds: That the rollout took.
         world: The processes; rewards, events and spikes are those of all, weights and their changes the first one's.
@@ -46,11 +46,11 @@ def record_rollout(
     for name in results[0].spikes:
         spikes = torch.cat([result.spikes[name] for result in results]).float()
         record(f"rollout/spikes_{name}", spikes.mean().item())
-    for name, value in weight_statistics(face.engine.network).items():
+    for name, value in weight_statistics(env.engine.network).items():
         record(f"weights/{name}", value)
-    for name, value in face.engine.changes.take().items():
+    for name, value in env.engine.changes.take().items():
         record(f"delta_w/{name}", value)
-    for name, weights in face.engine.plastic_weights(row=0).items():
+    for name, weights in env.engine.plastic_weights(row=0).items():
         record(f"weights/{name}_histogram", weights.flatten(), exclude=("stdout", "log", "csv", "json"))
     record("time/episodes", num_episodes)
     record("rollout/episode_steps", torch.cat([result.length for result in results]).float().mean().item())

@@ -105,7 +105,10 @@ def measured_quantiles(observations: ArrayLike, fields: int) -> NDArray[np.float
     Raises:
         ConfigError: There are none, or one is not finite, or there is no field.
     """
-    measured = np.asarray(observations, dtype=np.float64)
+    try:
+        measured = np.asarray(observations, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"observations must be numbers of shape (n, D), got {observations!r:.80}") from error
     if measured.ndim != 2 or not measured.size or not np.isfinite(measured).all():
         raise ConfigError(f"observations must be finite numbers of shape (n, D), got shape {measured.shape}")
     inner = np.arange(1, whole("fields", fields, least=1)) / fields  # (F - 1,)

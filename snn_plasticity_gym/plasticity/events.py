@@ -40,7 +40,7 @@ def head_names(groups: Sequence[str], split_kinds: bool) -> list[str]:
 class LocalState(NamedTuple):
     """What a rule may look at: the local state of E synapses."""
 
-    histories: Tensor  # (H, W) int64 bit windows (see history.py)
+    histories: Tensor  # (H, W) int64 bit windows (see spike_history.py)
     history_length: int  # K
     pair_pre: Tensor  # (P,) int64, row of `histories`
     pair_post: Tensor  # (P,) int64, row of `histories`
@@ -55,11 +55,21 @@ class LocalState(NamedTuple):
         """Return a local scalar of each event, (E,); see `scalar_of`."""
         return scalar_of(self, name)
 
+    def take(self, part: slice | Tensor) -> LocalState:
+        """Return some of the events; the tables of pairs and histories stay whole."""
+        return self._replace(
+            pair=self.pair[part],
+            weight=self.weight[part],
+            group=self.group[part],
+            kind=self.kind[part],
+            extras=self.extras[part],
+        )
+
 
 class SynapseEvents(NamedTuple):
     """Events of one time step that are presented together, by network, projection, pre before post fans, neuron."""
 
-    histories: Tensor  # (H, W) int64 bit windows (see history.py); row 0 is silent
+    histories: Tensor  # (H, W) int64 bit windows (see spike_history.py); row 0 is silent
     pair_pre: Tensor  # (P,) int64, row of `histories`
     pair_post: Tensor  # (P,) int64, row of `histories`
     pair: Tensor  # (E,) int64, which pair of histories the synapse's neurons have
@@ -105,15 +115,18 @@ class SynapseEvents(NamedTuple):
 
     def narrow(self, start: int, length: int, lengths: Tensor) -> SynapseEvents:
         """Return `length` events from `start` on, whose networks have the given `lengths`."""
-        cut = slice(start, start + length)
+        return self.take(slice(start, start + length), lengths)
+
+    def take(self, part: slice | Tensor, lengths: Tensor) -> SynapseEvents:
+        """Return some events, whose networks have the given `lengths`; the tables of pairs and histories stay whole."""
         return self._replace(
-            pair=self.pair[cut],
-            synapse=self.synapse[cut],
-            weight=self.weight[cut],
-            projection=self.projection[cut],
-            group=self.group[cut],
-            kind=self.kind[cut],
-            extras=self.extras[cut],
+            pair=self.pair[part],
+            synapse=self.synapse[part],
+            weight=self.weight[part],
+            projection=self.projection[part],
+            group=self.group[part],
+            kind=self.kind[part],
+            extras=self.extras[part],
             lengths=lengths,
         )
 

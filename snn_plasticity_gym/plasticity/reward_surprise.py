@@ -1,4 +1,4 @@
-"""How much better than usual an image went."""
+"""How much better than usual a reward was."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from snn_plasticity_gym.utils.state import State, restore_all
 
 
 class RewardSurprise:
-    """R' - mean of the lifetime's R before it; 0 for its first image.
+    """R' - mean of the lifetime's R before it; 0 for its first reward.
 
     The mean is a plain one at first, later exponentially weighted. Reward that is compared with its mean: Fremaux,
     Sprekeler & Gerstner, Functional requirements for reward-modulated spike-timing-dependent plasticity (2010), eq. 6.
 
     Args:
         num_lifetimes: B.
-        window: Time constant of the mean, in images.
+        window: Time constant of the mean, in rewards.
         device: Where the means live.
     """
 
     def __init__(self, num_lifetimes: int, window: float, device: torch.device) -> None:
         self._window = window
         self._mean = torch.zeros(num_lifetimes, device=device)  # of the lifetime's rewards
-        self._count = torch.zeros(num_lifetimes, device=device)  # of its images
+        self._count = torch.zeros(num_lifetimes, device=device)  # of them
 
     def forget(self, row: int) -> None:
         """Begin lifetime `row` anew."""

@@ -19,8 +19,8 @@ def learning_pace(ages: NDArray[np.int64], eta_decay: float) -> Tensor:
     converge (Robbins & Monro, A stochastic approximation method, 1951, eq. 4 and 5).
 
     Args:
-        ages: Images that each lifetime has seen, (B,).
-        eta_decay: Images after which one half is left; 0: learning rates do not fall.
+        ages: Episodes that each lifetime has gone through, (B,).
+        eta_decay: Episodes after which one half is left; 0: learning rates do not fall.
 
     Returns:
         float32 (B,).

@@ -59,7 +59,7 @@ class WeightWriter:
         Args:
             events: Whose weights they are.
             delta_d: Normalised weight changes, (E,).
-            step: Time step of the image.
+            step: Time step of the episode.
             pace: Share of the learning rates that is left, (E,) or (); None: all of them.
 
         Returns:

@@ -47,7 +47,7 @@ class DenseRule(nn.Module):
         self.traces = sorted(names)
         for number, name in enumerate(self.traces):
             tau = time_constant(name)
-            kernel = exponential_kernel(history_length, 0.0 if math.isinf(tau) else self.shape.dt / tau).float()
+            kernel = exponential_kernel(history_length, self.shape.dt / tau).float()
             kernel[0] = 0.0  # age 0: the present step is not among the earlier ones
             self.register_buffer(f"kernel_{number}", kernel.flip(0))  # (K,) oldest step first
 

@@ -133,8 +133,7 @@ class TermInputs:
 
     def rows(self, some: slice) -> Tensor:
         """Return the terms of some events, (M, K)."""
-        columns = ("pair", "weight", "group", "kind", "extras")
-        return self._terms.dense(self._state._replace(**{name: getattr(self._state, name)[some] for name in columns}))
+        return self._terms.dense(self._state.take(some))
 
     def by_lifetime(self, heads: Sequence[Sequence[OwnLayer]], lengths: Tensor) -> Tensor:
         """Answer each event by the formula of its group and lifetime, whose events stand together: (E,), in [-1, 1]."""

@@ -266,7 +266,7 @@ class PlasticityPolicy(ActorCriticPolicy):
             groups: Names of the heads; None: numbers.
         """
         known = describe(self.architecture, groups=groups, history_length=self._history_length)
-        return LearnedRule(known, copy.deepcopy(self.rule).requires_grad_(False))
+        return LearnedRule(known, copy.deepcopy(self.rule))
 
     def save_rule(self, folder: str | Path, **known: Any) -> Path:
         """Write rule.safetensors and rule.json, which `load_rule` reads and which cannot run code.
@@ -283,7 +283,7 @@ class PlasticityPolicy(ActorCriticPolicy):
         """
         folder = Path(folder).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
-        save_rule(folder, self.rule, self.architecture, history_length=self._history_length, **known)
+        save_rule(folder, self.rule, describe(self.architecture, history_length=self._history_length, **known))
         return folder
 
     @property

@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -22,52 +21,26 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.learned_rule import LearnedRule
 from snn_plasticity_gym.policies.network import RuleNetwork, new_network
-from snn_plasticity_gym.policies.rule_description import Description, describe
+from snn_plasticity_gym.policies.rule_description import Description
 from snn_plasticity_gym.utils.files import atomic_path
 
 NUMBERS, DESCRIPTION = "rule.safetensors", "rule.json"
 LARGEST = {NUMBERS: 1 << 30, DESCRIPTION: 1 << 24}  # bytes; nothing larger is read
 
 
-def save_rule(
-    folder: Path,
-    rule: RuleNetwork,
-    architecture: Architecture,
-    *,
-    groups: Sequence[str] | None = None,
-    history_length: int,
-    images: int = 0,
-    config: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, Mapping[str, Any]] | None = None,
-    versions: Mapping[str, Any] | None = None,
-) -> None:
+def save_rule(folder: Path, rule: RuleNetwork, description: Description) -> None:
     """Write rule.safetensors and rule.json, the latter last, so that it speaks of what is there.
 
     Args:
         folder: Where to.
         rule: Front, heads and critic.
-        architecture: Its shape.
-        groups: Names of the heads; None: numbers.
-        history_length: K.
-        images: Images that the rule was learned from.
-        config: Settings of the training.
-        metrics: What the rule earned, before and after.
-        versions: Of the packages.
+        description: What is known of it; the checksum is filled in.
 
     Raises:
         OSError: The files cannot be written.
     """
     numbers = safetensors.torch.save({name: value.contiguous().cpu() for name, value in rule.state_dict().items()})
-    known = describe(
-        architecture,
-        groups=groups,
-        history_length=history_length,
-        images=images,
-        config=config,
-        metrics=metrics,
-        versions=versions,
-    )
-    description = known.model_copy(update={"checksum": hashlib.sha256(numbers).hexdigest()})
+    description = description.model_copy(update={"checksum": hashlib.sha256(numbers).hexdigest()})
     with atomic_path(folder / NUMBERS) as temporary:
         temporary.write_bytes(numbers)
     with atomic_path(folder / DESCRIPTION) as temporary:

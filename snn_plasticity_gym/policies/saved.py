@@ -17,9 +17,10 @@ from snn_plasticity_gym.policies.former_modules import former_modules
 from snn_plasticity_gym.policies.formula import FormulaHead
 from snn_plasticity_gym.policies.head_registry import OwnHead
 from snn_plasticity_gym.policies.heads import Head
+from snn_plasticity_gym.policies.learned_rule import LearnedRule
 from snn_plasticity_gym.policies.network import RuleNetwork
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
-from snn_plasticity_gym.policies.rule_files import DESCRIPTION, NUMBERS, LearnedRule, load_rule
+from snn_plasticity_gym.policies.rule_files import DESCRIPTION, NUMBERS, load_rule
 
 _NEEDED = ("observation_space", "action_space", "policy_kwargs")  # all that is unpickled of a zip, beside tensors
 _UNREADABLE = (  # what Stable-Baselines3, torch and pickle raise for files that are something else or damaged
@@ -66,7 +67,7 @@ def _left_out(file: Path) -> dict[str, Any]:
         return dict.fromkeys(set(json.loads(archive.read("data"))).difference(_NEEDED))
 
 
-def load_learned(path: str | Path, device: torch.device | str = "cpu") -> LearnedRule | PlasticityPolicy:
+def load_learned(path: str | Path, device: torch.device | str = "cpu") -> LearnedRule:
     """Load the rule of a training: from its rule files, which cannot run code, or from a zip that was asked for.
 
     Args:
@@ -79,7 +80,7 @@ def load_learned(path: str | Path, device: torch.device | str = "cpu") -> Learne
     path = Path(path)
     if path.name in (NUMBERS, DESCRIPTION) or (path / DESCRIPTION).exists():
         return load_rule(path, device)
-    return load_policy(path, device)
+    return load_policy(path, device).as_rule()
 
 
 @torch.no_grad()

@@ -16,9 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from snn_plasticity_gym.config.plugins import file_of
 from snn_plasticity_gym.config.schema import ConfigError, build_configs, setting_fields, unknown
 from snn_plasticity_gym.rules.base import Rule
-from snn_plasticity_gym.rules.registry import RULES
+from snn_plasticity_gym.rules.registry import RULES, read_parameters
 
 WRITTEN = "a rule of your own is written module:name or file.py:name"
 NO_RULES = ("distilled",)  # what else may stand before a colon
@@ -49,7 +50,7 @@ def own_rule(text: str, **environment: Any) -> Rule:
         public = [own for own in vars(module) if not own.startswith("_")]
         raise ConfigError(f"rule {text}: {unknown('name', name, public)} in {place}")
     rule = getattr(module, name)
-    given = dict(_assigned(text, assignment) for assignment in assignments)
+    given = read_parameters(text, assignments)
     if inspect.isclass(rule):
         rule = _made(rule, text, given, environment)
     elif given:
@@ -57,13 +58,6 @@ def own_rule(text: str, **environment: Any) -> Rule:
     if not callable(rule):
         raise ConfigError(f"rule {text}: {name} must be called with events, got a {type(rule).__name__}")
     return rule
-
-
-def _assigned(text: str, assignment: str) -> tuple[str, str]:
-    key, equals, value = assignment.partition("=")
-    if not (key and equals and value):
-        raise ConfigError(f"parameters of a rule are written name:key=value:key=value, got {text!r}")
-    return key, value
 
 
 def _made(kind: type[Any], text: str, given: dict[str, str], environment: dict[str, Any]) -> Any:
@@ -99,11 +93,12 @@ def _file(name: str) -> ModuleType:
     """Import a file as the module of its name, once."""
     path = Path(name).expanduser().resolve()
     known = sys.modules.get(path.stem)
-    if known is not None and getattr(known, "__file__", None) and Path(str(known.__file__)).resolve() == path:
+    if known is not None and file_of(known) == path:
         return known
     if not path.is_file():
         raise ConfigError(f"there is no file {name}; {WRITTEN}")
-    if known is not None or importlib.util.find_spec(path.stem) is not None:
+    other = known or (importlib.util.find_spec(path.stem) if path.stem.isidentifier() else None)
+    if other is not None and file_of(other) != path:
         raise ConfigError(f"the file {name} would hide the module {path.stem}; give it another name")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from snn_plasticity_gym.config.schema import ConfigError, build_configs, setting_fields, unknown
@@ -44,7 +45,7 @@ def register_rule(name: str, rule: type[Any]) -> None:
     """
     if RULES.get(name, rule) is not rule:
         raise ConfigError(f"there is a rule {name!r} already; choose another name")
-    if not name or ":" in name or "/" in name:
+    if not isinstance(name, str) or not name or ":" in name or "/" in name:
         raise ConfigError(f"the name of a rule must hold neither colon nor slash, got {name!r}")
     if not isinstance(rule, type) or not {"__settings__", "__call__"} <= set(dir(rule)):
         raise ConfigError(f"the rule {name!r} must be a @config_class with a method __call__(events), got {rule!r}")
@@ -67,6 +68,21 @@ def make_rule(name: str, **parameters: Any) -> Rule:
         raise ConfigError(f"rule {name}: {error}") from error
 
 
+def read_parameters(text: str, assignments: Iterable[str]) -> dict[str, str]:
+    """Return the parameters that stand behind a rule's name in `text`.
+
+    Raises:
+        ConfigError: One is not written as key=value.
+    """
+    parameters = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not (key and equals and value):
+            raise ConfigError(f"parameters of a rule are written name:key=value:key=value, got {text!r}")
+        parameters[key] = value
+    return parameters
+
+
 def read_rule(text: str, **environment: Any) -> Rule:
     """Return the rule that a text names: its name, and parameters after it, as in "target-stdp:mu=1:bounds=soft".
 
@@ -79,12 +95,7 @@ def read_rule(text: str, **environment: Any) -> Rule:
         ConfigError: As `make_rule`, or a parameter is not written as key=value.
     """
     name, *assignments = text.split(":")
-    parameters: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not (key and equals and value):
-            raise ConfigError(f"parameters of a rule are written name:key=value:key=value, got {text!r}")
-        parameters[key] = value
+    parameters: dict[str, Any] = {**read_parameters(text, assignments)}
     if name in RULES:
         known = {info.name for info in setting_fields(RULES[name])}
         parameters = {key: value for key, value in environment.items() if key in known} | parameters

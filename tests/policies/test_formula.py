@@ -24,6 +24,7 @@ from snn_plasticity_gym.policies.head_inputs import DenseInputs, OwnLayer
 from snn_plasticity_gym.policies.heads import Head, Readout
 from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
+from snn_plasticity_gym.policies.rule_description import describe
 from snn_plasticity_gym.policies.rule_files import load_rule, save_rule
 from snn_plasticity_gym.policies.saved import load_policy, transfer
 from snn_plasticity_gym.rules.distilled import DistilledRule, written_out
@@ -196,7 +197,7 @@ def policy_of(formula_terms, **arguments) -> PlasticityPolicy:
 
 def test_a_formula_comes_back_from_its_files_and_from_a_zip(tmp_path):
     policy, batch = policy_of(("post*x20", "w"), dt=0.5), events(groups=1)._replace(extras=torch.empty(40, 0))
-    save_rule(tmp_path, policy.rule, policy.architecture, groups=["all"], history_length=K)
+    save_rule(tmp_path, policy.rule, describe(policy.architecture, groups=["all"], history_length=K))
     rule = load_rule(tmp_path)
     assert torch.equal(rule(batch), policy.frozen(K)(batch)) and rule.formula_terms == ("post*x20", "w")
     assert rule.description.architecture.dt == 0.5

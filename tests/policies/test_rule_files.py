@@ -21,6 +21,7 @@ import snn_plasticity_gym
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
+from snn_plasticity_gym.policies.rule_description import describe
 from snn_plasticity_gym.policies.rule_files import DESCRIPTION, LARGEST, NUMBERS, load_rule, save_rule
 from snn_plasticity_gym.policies.saved import load_learned, transfer
 from snn_plasticity_gym.trainers import evaluate, train_a2c
@@ -53,10 +54,11 @@ def random_policy(**settings_: Any) -> PlasticityPolicy:
 
 def save(folder: Path, policy: PlasticityPolicy) -> None:
     metrics = {"after": {"reward": 0.5, "stability": float("nan")}}
-    save_rule(
-        folder, policy.rule, policy.architecture, groups=["semi"], history_length=K, images=7, config=SETTINGS,
-        metrics=metrics, versions={"torch": torch.__version__},
+    description = describe(
+        policy.architecture, groups=["semi"], history_length=K, images=7, config=SETTINGS, metrics=metrics,
+        versions={"torch": torch.__version__},
     )  # fmt: skip
+    save_rule(folder, policy.rule, description)
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,11 @@ def test_functions_are_rules_and_classes_are_made(mine):
     assert (plain.dt, plain.seed, plain.modulation) == (0.5, 7, "reward")
 
 
+def test_a_file_does_not_hide_itself(mine, tmp_path):
+    sys.path.append(str(tmp_path))  # as a plugin or a module of the same folder has left it
+    assert callable(own_rule(f"{mine}:hebb", **KNOWN))
+
+
 def test_what_is_written_like_a_rule_of_ones_own(mine, tmp_path):
     assert is_own_rule("mine.py:hebb") and is_own_rule("a.b:Rule") and is_own_rule("mine:Rule:rate=1")
     assert (

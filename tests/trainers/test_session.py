@@ -6,6 +6,7 @@ from snn_plasticity_gym.config.environments import Unsup1Config
 from snn_plasticity_gym.config.schema import setting_fields
 from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
 from snn_plasticity_gym.learners.a2c import EventA2C
+from snn_plasticity_gym.learners.arguments import keyword_settings
 from snn_plasticity_gym.learners.evolution import EventES
 from snn_plasticity_gym.learners.ppo import EventPPO
 from snn_plasticity_gym.trainers.session import _arguments
@@ -25,7 +26,7 @@ OTHER = {  # a value of each option that is not its default
     ("learner", "config_type"), [(EventA2C, A2CConfig), (EventPPO, PPOConfig), (EventES, ESConfig)]
 )
 def test_every_option_of_a_learner_is_a_setting_that_arrives(learner, config_type):
-    names = {info.name for kind in learner.keywords for info in setting_fields(kind)}
+    names = set(keyword_settings(learner))
     assert names <= OTHER.keys()
     given = {name: value for name, value in OTHER.items() if name in names}
     config = config_type(episodes_per_update=4, num_envs=4, sigma=0.25, head_sizes=(8, 8), **given)
