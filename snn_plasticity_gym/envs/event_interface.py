@@ -58,18 +58,12 @@ class EventInterface:
         self._queues: list[SynapseEvents] | None = None
         self._answered = np.zeros(engine.num_lifetimes, dtype=np.int64)  # events of each queue that step() has answered
         self._fresh = False  # an episode was begun, and none of its time steps taken
-        self._over = np.zeros(engine.num_lifetimes, dtype=bool)  # lifetimes whose episode step() has brought to its end
         self._everyone = list(range(engine.num_lifetimes))
-
-    def start_lifetimes(self, seeds: Sequence[int | None]) -> None:
-        """Begin all lifetimes anew; see `Engine.start_lifetimes`."""
-        self.engine.start_lifetimes(self._everyone, seeds)
 
     def begin(self, rows: Sequence[int] | None = None) -> None:
         """Begin the next episode of the lifetimes `rows` (all if None)."""
         rows = self._everyone if rows is None else rows
         self.engine.begin(rows)
-        self._over[rows] = False
         if len(rows) == len(self._everyone):
             self._wait()
         elif not self._fresh:  # else their first step is taken with that of the others
@@ -79,7 +73,6 @@ class EventInterface:
         """Forget the events of the episode before; the first step waits: `run_episode` may not need its events."""
         self._pending, self._queues, self._fresh = None, None, True
         self._answered[:] = 0
-        self._over[:] = False
 
     def state_dict(self) -> State:
         """Return all that decides what follows, after `finish` and before `events` are asked for.
@@ -148,7 +141,7 @@ class EventInterface:
             RuntimeError: `step` has begun to answer them slot by slot, or there was no `reset`.
         """
         self._start()
-        if self._answered.any() or self._over.any() or (self._pending is None and self._queues is not None):
+        if self._answered.any() or (self._pending is None and self._queues is not None):
             raise RuntimeError("step() has answered some events of this episode; go on with step(), or call reset()")
         if self._pending is None and self.engine.steps[0] == 0:
             raise RuntimeError("no episode is under way; call reset() first")
@@ -247,9 +240,10 @@ class EventInterface:
             RuntimeError: No episode is under way.
             ValueError: Wrong shape, or a used slot is not finite; nothing has changed then.
         """
-        if self._over.sum() > self._over[list(idle)].sum():
-            raise RuntimeError("the episode is over; call reset() for the next one")
         queues = self._split()
+        ended = self.engine.ended
+        if ended.sum() > ended[list(idle)].sum():
+            raise RuntimeError("the episode is over; call reset() for the next one")
         actions = np.asarray(actions, dtype=np.float32)
         if actions.shape != (len(queues), self.slots):
             raise ValueError(
@@ -259,6 +253,7 @@ class EventInterface:
         for row, part in parts.items():
             if not np.isfinite(actions[row, : len(part.weight)]).all():
                 raise ValueError(f"actions must be finite where mask is 1, got NaN or infinity in lifetime {row}")
+        self._pending = None  # it holds events that are answered now
         done: list[int] = []  # lifetimes that have answered all events of their time step
         for row, part in parts.items():
             queue = queues[row]
@@ -269,7 +264,6 @@ class EventInterface:
             then = self.engine.after(queue)
             if then is not None:
                 queues[row], self._answered[row] = then, 0
-                self._pending = None  # it holds events that were answered
             else:
                 done.append(row)
         return self._settle(done)
@@ -284,7 +278,6 @@ class EventInterface:
             if outcome is not None:
                 rewards[outcome.rows.tolist()] = outcome.reward.tolist()
         ended = [row for row in done if self.engine.ended[row]]
-        self._over[ended] = True
         moving = [row for row in done if not self.engine.ended[row]]
         if moving:
             self._move_on(moving)

@@ -27,9 +27,9 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
     Description:
         A network is shown an image as input spikes for T time steps. Whenever the pre or the post neuron of a plastic
         synapse fires, that synapse has an event: it shows its local state and is given a normalised weight change,
-        w <- clip(w + eta * alpha * delta_d, w_min, w_max), at once. An episode is one image. The network lives on over
-        episodes: `reset()` shows it the next image, `reset(seed=...)` and `reset(options={"new_lifetime": True})` grow
-        a new one.
+        w <- clip(w + eta * alpha * delta_d, w_min, w_max), at once. An episode is one image; where the network acts in
+        a world, it is one of the world's. The network lives on over episodes: `reset()` begins the next one,
+        `reset(seed=...)` and `reset(options={"new_lifetime": True})` grow a new network.
 
     Observation, a Dict with E = `events_per_step` slots:
 
@@ -63,12 +63,15 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
         `SNNPlastic-Grad-v0`: mean over events of -g dw - lambda dw^2, where g is the gradient of the classification
         loss (see `GradientTask`); `returns` of the terminal info holds each event's own. `SNNPlastic-Semi-v0`: 1 for
         the right answer, -1 for any other, plus alpha_margin times the margin, less alpha_spike times the mean output
-        rate (see `ClassificationReward`).
+        rate (see `ClassificationReward`). Where the network acts: what the world pays, in the step that ends an action.
 
     Episode end:
         Terminates when all events of the last time step were answered. Its info then holds `reward_terms`, `returns`
         (of every event, in order), `winner` (-1: none), `rates` (spikes per step of each E neuron), `spikes` by
         population, `num_events`, `image` (index in its split) and `label`. A term without a value is NaN.
+
+        In a world: terminates when the world says so, and is truncated when it says so or after `max_actions`; the info
+        has `num_actions` in the place of `winner`, `image` and `label`.
 
     Args:
         env_id: Which environment, e.g. "SNNPlastic-Unsup1-v0"; `gymnasium.make` gives it.
@@ -119,7 +122,7 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
         if seed is None and not self._started:
             seed = int(self.np_random.integers(2**31))
         if seed is not None or new:
-            self._interface.start_lifetimes([seed])
+            self.engine.start_lifetimes([0], [seed])
         self._started = True
         self._interface.begin()
         return self._observe(), {}
