@@ -97,9 +97,9 @@ class SynapseEvents(NamedTuple):
 
     def history(self) -> Tensor:
         """Return what each event sees of its neurons: (E, 2, K) uint8, pre row and post row, oldest step first."""
-        bits = unpack(self.histories, self.history_length)  # (H, K)
         rows = torch.stack([self.pair_pre[self.pair], self.pair_post[self.pair]], dim=1)  # (E, 2)
-        return bits[rows]
+        seen, place = rows.unique(return_inverse=True)  # the table may hold those of other networks, too
+        return unpack(self.histories[seen], self.history_length)[place]
 
     def local_state(self) -> LocalState:
         """Return the part of the events that a rule may look at."""
