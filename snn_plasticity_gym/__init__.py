@@ -142,6 +142,9 @@ def register_task(env_id: str, task: str | Callable[..., Any], config: type[Envi
     Raises:
         ConfigError: The id is taken, or task or settings are not what they must be.
     """
+    spec = gymnasium.registry.get(env_id)
+    if spec is not None and spec.kwargs.get("env_id") != env_id:  # somebody else's
+        raise ConfigError(f"there is an environment {env_id!r} already; choose another id")
     add_environment(env_id, task, config)
     _register(env_id)
 

@@ -212,6 +212,7 @@ def _check_fit(name: str, seen: tuple[str, ...], heads: int, env_id: str, env_co
     """Refuse a rule that was trained on other scalars, or with other heads, than the environment has."""
     env = PlasticityVectorEnv(env_id, num_envs=1, **to_dict(env_config))
     offered, needed = env.engine.scalars.names, len(env.engine.heads)
+    env.close()
     if seen != offered:
         folder = name.removeprefix(DISTILLED)
         raise ConfigError(

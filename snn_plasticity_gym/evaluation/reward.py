@@ -93,6 +93,7 @@ def run_episodes(
         result = env.run_episode(rule)
         if counts:
             results.append(result)
+    env.close()
     return results
 
 

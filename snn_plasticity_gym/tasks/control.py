@@ -128,10 +128,13 @@ class ControlTask(Task):
 
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:
         """Begin lifetimes anew: what was expected is forgotten."""
-        if self.render_mode is not None:
-            self.worlds.allow_pictures()
+        self._allow_pictures()
         for row in rows:
             self._factors.start_lifetime(row)
+
+    def _allow_pictures(self) -> None:
+        if self.render_mode is not None:
+            self.worlds.allow_pictures()
 
     def reset(self, rows: Tensor, seeds: Sequence[Seed]) -> None:
         """Begin an episode of the world in the lifetimes `rows`."""
@@ -280,6 +283,7 @@ class ControlTask(Task):
 
     def load_state_dict(self, state: State) -> None:
         """Take over a state of `state_dict`."""
+        self._allow_pictures()
         self.worlds.load_state_dict(state["worlds"])
         for row, saved in enumerate(state["streams"]):
             self._streams[row] = np.random.default_rng(0)

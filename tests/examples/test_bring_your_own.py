@@ -83,6 +83,7 @@ def test_names_that_are_taken_are_refused_in_one_line():
     bars = sys.modules[type(gymnasium.make("Bars-v0").unwrapped.engine.task).__module__]
     for register in (
         lambda: register_task("Bars-v0", task=bars.BarsTask, config=bars.TrackerConfig),
+        lambda: register_task("CartPole-v1", task=bars.BarsTask, config=bars.BarsConfig),
         lambda: register_task("SNNPlastic-Semi-v0", task=bars.BarsTask, config=bars.BarsConfig),
         lambda: register_rule("stdp", bars.FairShare),
         lambda: snn_plasticity_gym.register_local_scalar("surrogate", bars.excitability),

@@ -625,6 +625,29 @@ def test_worlds_are_closed_with_the_task():
     assert env.engine.task.worlds._envs == [None]
 
 
+def test_an_environment_that_takes_over_a_state_can_be_drawn():
+    before = toy(1, max_actions=3)
+    live(before)
+    env = gymnasium.make(CONTROL, render_mode="rgb_array", **TOY, world=CORRIDOR, max_actions=3)
+    env.unwrapped.load_state_dict(before.state_dict())
+    env.reset()
+    assert env.render().std() > 0
+
+
+def test_an_episode_that_apply_has_ended_is_not_paid_again_by_step():
+    """Worlds end at different steps; `step` may not settle those that were over before it."""
+    env = toy(4, max_actions=12, world_kwargs={"cells": 8, "random_start": True})
+    ended = env.engine.ended
+    while not ended.any():
+        env.apply(torch.zeros(len(env.events().weight)))
+    assert not ended.all()
+    before = env.engine.task._actions_done[torch.from_numpy(ended)].clone()
+    over = ended.copy()
+    with pytest.raises(RuntimeError, match="the episode is over; call reset"):
+        env.step(np.zeros(env.action_space.shape, np.float32))
+    assert torch.equal(env.engine.task._actions_done[torch.from_numpy(over)], before)
+
+
 @pytest.mark.parametrize("make", [gymnasium.make, gymnasium.make_vec])
 def test_an_environment_closes_its_worlds(make, monkeypatch):
     closed = []
