@@ -18,7 +18,7 @@ class FlatBatches:
     _started: bool  # whether there are networks
 
     def events(self) -> SynapseEvents | None:
-        """Return the events of all lifetimes that wait for an answer, or None when the image has been shown."""
+        """Return the events of all lifetimes that wait for an answer, or None when all episodes are over."""
         return self._interface.events()
 
     def apply(self, delta_d: Tensor) -> None:
@@ -26,18 +26,18 @@ class FlatBatches:
         self._interface.apply(delta_d)
 
     def finish(self) -> EpisodeResult:
-        """Return how the episode went, and show the next image to every lifetime."""
+        """Return how the episodes went, and begin the next one of every lifetime."""
         return self._interface.finish()
 
     def run_episode(self, rule: Rule) -> EpisodeResult:
-        """Return `finish` after a rule has answered all events of the image."""
+        """Return `finish` after a rule has answered all events of the episode."""
         return self._interface.run_episode(rule)
 
     def state_dict(self) -> State:
-        """Return all that decides what follows, between two images.
+        """Return all that decides what follows, between two episodes.
 
         Raises:
-            RuntimeError: An image is being shown.
+            RuntimeError: An episode is under way.
         """
         return self._interface.state_dict()
 

@@ -44,7 +44,7 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
         env_id: Which environment, e.g. "SNNPlastic-Unsup1-v0"; `gymnasium.make_vec` gives it.
         num_envs: Number of lifetimes B.
         render_mode: "rgb_array" or None.
-        max_episode_steps: Steps after which an episode is cut off without a reward; None: never.
+        max_episode_steps: Steps after which an episode is cut off, without what its end would have paid; None: never.
         autoreset_mode: One of `gymnasium.vector.AutoresetMode`, or its name or value.
         settings: Fields of the environment's configuration class.
 

@@ -68,7 +68,7 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
     rollout_buffer: EventRolloutBuffer  # type: ignore[assignment]
 
     @classmethod
-    def load(cls, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
+    def load(cls, *args: Any, **kwargs: Any) -> Self:
         """Load a saved learner; arguments as in Stable-Baselines3. Zips of version 0.1 are read, too."""
         with former_modules():
             return super().load(*args, **kwargs)

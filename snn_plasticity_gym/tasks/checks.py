@@ -1,4 +1,4 @@
-"""What a task must be, checked before the first step: mistakes in somebody's task are named in one line."""
+"""What a task must be, checked when it is made, and what it gives, checked as it goes: mistakes are one line each."""
 
 from __future__ import annotations
 

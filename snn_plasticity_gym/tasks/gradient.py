@@ -34,6 +34,7 @@ class GradientTask(ImageTask):
         device: Where tensors live.
     """
 
+    config: GradConfig
     judge_by: ClassVar[str] = "classifier"
     input_name = INPUT
     readout = OUTPUT
@@ -43,14 +44,13 @@ class GradientTask(ImageTask):
     def __init__(self, config: GradConfig, num_lifetimes: int, device: torch.device) -> None:
         super().__init__(config, num_lifetimes, device)
         self.groups = ["grad"]
-        self._config = config
         self._params = lif_params(config)
         self.populations, self.projections = classifier(config, self.n_input, self.dataset.num_classes)
         self.layer_scalars = config.layer_scalars
 
     def judge(self, episode: Episode) -> Verdict:
         """Walk the episode backwards with the teacher, and reward every event."""
-        config, written, network = self._config, episode.written, self.record.network
+        config, written, network = self.config, episode.written, self.record.network
         num_lifetimes, num_layers = len(episode.rows), len(self.projections)
         spikes = {name: raster.to(network.weights.dtype) for name, raster in episode.raster.items()}  # (R, T, N)
         counts = spikes[OUTPUT].sum(dim=1)  # (R, C)

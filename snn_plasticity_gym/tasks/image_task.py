@@ -77,7 +77,6 @@ class ImageTask(Task):
         self._stimuli: list[Stimuli | None] = [None] * num_lifetimes
         self._shown: list[Stimulus | None] = [None] * num_lifetimes
         self._ending: set[int] = set()  # lifetimes whose plasticity ends with the next image
-        self._labels = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)  # (B,)
 
     def shown(self, row: int) -> Stimulus:
         """Return what lifetime `row` is looking at."""
@@ -127,8 +126,7 @@ class ImageTask(Task):
         self._ending.difference_update(which)
         for row, stimulus in zip(which, drawn, strict=True):
             self._shown[row] = stimulus
-        self._labels[rows] = torch.tensor([stimulus.label for stimulus in drawn], device=self.device)
-        self.begin(rows, self._labels[rows])
+        self.begin(rows, torch.tensor([stimulus.label for stimulus in drawn], device=self.device))
 
     def begin(self, rows: Tensor, labels: Tensor) -> None:
         """See the labels (R,) of the images that the lifetimes `rows` are now shown."""
@@ -153,7 +151,7 @@ class ImageTask(Task):
         episode = Episode(
             rows=rows,
             places=torch.tensor([stimulus.place for stimulus in shown], device=self.device),
-            labels=self._labels[rows],
+            labels=torch.tensor([stimulus.label for stimulus in shown], device=self.device),
             raster=record.raster if everyone else {name: spikes[rows] for name, spikes in record.raster.items()},
             potentials=record.potentials
             if everyone
@@ -221,7 +219,6 @@ class ImageTask(Task):
             stimuli = Stimuli(self._images, self.config, np.random.default_rng(0))
             stimuli.load_state_dict(stream)
             self._stimuli[row], self._shown[row] = stimuli, Stimulus(**shown)
-            self._labels[row] = shown["label"]
 
 
 def image_task(task: Task) -> ImageTask:
