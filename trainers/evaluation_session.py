@@ -12,8 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import torch
-
 from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.plugins import import_plugins_of
@@ -55,8 +53,6 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig, world:
         ConfigError: A rule is unknown, or a policy does not fit the environment.
         FileNotFoundError: The data set cannot be had.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
     rules = rules_of(config.rules, config.env, env_config, config.seed)
     beside = {"BPTT": bptt_curve(config.bptt)} if config.bptt else {}
     folder = output_folder(config, world)
@@ -94,8 +90,7 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig, world:
         print(json.dumps({"env": config.env, "networks": config.networks, "rules": results}))
     if folder is not None:
         classes = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size).classes
-        record = {"settings": {**to_dict(config), **to_dict(env_config)}, "classes": list(classes), "rules": results}
-        (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_record(folder, config, env_config, classes=list(classes), rules=results)
         write_curves(curves, config.seed, folder, len(classes), beside)
         print(f"results in {folder}", file=sys.stderr)
     return results
@@ -107,7 +102,6 @@ def output_folder(config: EvaluateConfig, world: World) -> Path | None:
     Raises:
         ConfigError: It cannot be made, or holds the results of another evaluation.
     """
-    world.share(config.networks, "networks")  # refused before a folder is left behind
     if not config.out or world.rank > 0:
         return None
     return make_output(config.out, RESULTS)
@@ -151,6 +145,12 @@ def turns(
         parts = world.collect(own)
         if parts:
             yield name, parts, time.perf_counter() - began
+
+
+def write_record(folder: Path, config: EvaluateConfig, env_config: EnvironmentConfig, **found: Any) -> None:
+    """Write the settings and what was found as results.json."""
+    record = {"settings": {**to_dict(config), **to_dict(env_config)}, **found}
+    (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def write_curves(

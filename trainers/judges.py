@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
+
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.schema import ConfigError, setting_fields, unknown
@@ -67,4 +69,7 @@ def run_judge(config: EvaluateConfig, env_config: EnvironmentConfig, world: Worl
                 f"{info.name} is a setting for what is judged by {' or '.join(owners)}, not for {config.env}, which is "
                 f"judged by {kind}; leave it out"
             )
+    world.share(config.networks, "networks")  # refused before anything is read or made
+    if config.threads:
+        torch.set_num_threads(config.threads)
     return judge.run(config, env_config, world)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
-from snn_plasticity_gym.config.schema import ConfigError, to_dict
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.evaluation.figures import Curve, curve_table
 from snn_plasticity_gym.evaluation.return_figures import draw_returns
 from snn_plasticity_gym.evaluation.returns import LENGTH, RETURN, TERM, ReturnCurve, return_curve
 from snn_plasticity_gym.evaluation.tables import Column, csv_table, markdown_table, screen_table
 from snn_plasticity_gym.rules.base import Rule
-from snn_plasticity_gym.trainers.evaluation_session import Turn, legend, output_folder, rules_of, turns
+from snn_plasticity_gym.trainers.evaluation_session import Turn, legend, output_folder, rules_of, turns, write_record
 from snn_plasticity_gym.utils.distributed import World
 
 MOMENTS = {"before": "before learning", "after": "after learning", "gain": "gain", "learning": "while learning"}
@@ -40,8 +38,6 @@ def run_returns(config: EvaluateConfig, env_config: EnvironmentConfig, world: Wo
     """
     if not config.test_episodes:
         raise ConfigError(f"test_episodes must be at least 1 for {config.env}, whose fresh episodes have no end, got 0")
-    if config.threads:
-        torch.set_num_threads(config.threads)
     rules = rules_of(config.rules, config.env, env_config, config.seed)
     folder = output_folder(config, world)
     labels = legend(config.rules)
@@ -63,21 +59,22 @@ def run_returns(config: EvaluateConfig, env_config: EnvironmentConfig, world: Wo
             common_seed=config.seed,
         )
 
-    watched: dict[str, Any] = {"unit": "episodes", "spoken": "return {:.4g}".format}
-    for name, parts, seconds in turns(rules, labels, judge_one, config, world, **watched):
+    turned = turns(rules, labels, judge_one, config, world, unit="episodes", spoken="return {:.4g}".format)
+    for name, parts, seconds in turned:
         found[name] = ReturnCurve.joined(parts)
         results[name] = {**found[name].as_dict(), "seconds": seconds}
     if world.rank > 0:
         return {}
     rows = {labels[name]: one for name, one in results.items()}
+    columns = columns_of(rows)
     notes = _notes(config, env_config)
     if config.json:
         print(json.dumps({"env": config.env, "networks": config.networks, "rules": results}))
     else:
-        print(screen_table(rows, columns_of(rows)), *notes, sep="\n")
+        print(screen_table(rows, columns), *notes, sep="\n")
     if folder is not None:
-        record = {"settings": {**to_dict(config), **to_dict(env_config)}, "rules": results}
-        _write(folder, record, rows, notes, {labels[name]: curve for name, curve in found.items()}, config)
+        write_record(folder, config, env_config, rules=results)
+        _write(folder, rows, columns, notes, {labels[name]: curve for name, curve in found.items()}, config)
         print(f"results in {folder}", file=sys.stderr)
     return results
 
@@ -95,16 +92,15 @@ def columns_of(rows: Mapping[str, Mapping[str, Any]]) -> list[Column]:
 
 def _write(
     folder: Path,
-    record: Mapping[str, Any],
     rows: Mapping[str, Mapping[str, Any]],
+    columns: Sequence[Column],
     notes: list[str],
     found: Mapping[str, ReturnCurve],
     config: EvaluateConfig,
 ) -> None:
-    """Write results as JSON, tables and pictures."""
-    (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    (folder / "results.csv").write_text(csv_table(rows, columns_of(rows)), encoding="utf-8")
-    (folder / "results.md").write_text(markdown_table(rows, notes, columns_of(rows)), encoding="utf-8")
+    """Write results as tables and pictures."""
+    (folder / "results.csv").write_text(csv_table(rows, columns), encoding="utf-8")
+    (folder / "results.md").write_text(markdown_table(rows, notes, columns), encoding="utf-8")
     curves = {
         name: Curve(curve.episodes, {key: values.numpy() for key, values in curve.tests.items()})
         for name, curve in found.items()

@@ -150,6 +150,7 @@ def _run(
     if model.policy.architecture.is_formula:
         for head, terms in zip(plasticity_env(env).engine.heads, model.policy.rule.formulas(), strict=True):
             print(f"{head}: {format_formula(terms)}")
+    env.close()
     judged_by = "held-out images" if env_config.held_out("validation") else "fresh episodes"
     print(_outcome(before, after, judged_by, time.perf_counter() - began, run, page))
     return run.path

@@ -9,6 +9,7 @@ import difflib
 import importlib.resources
 import itertools
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,6 +43,7 @@ METRICS = {  # by program
     "train_es": ["eval_after/reward", *_OF_RUNS, "train/return", "train/return_best", "train/sigma", "train/rule_step"],
     "train_bptt": [*_OF_BPTT, "time/episodes", "time/seconds"],
 }
+RATE = r"eval/rate_\d+"  # of a layer, of which a setting says how many there are
 COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 
 
@@ -128,14 +130,13 @@ def find_program(name: str, sweep: Path) -> Path:
 def check_metric(metric: str, program: Path) -> None:
     """Refuse a metric that a training program of ours will not log, before any run.
 
-    Tasks name the terms of their rewards themselves, so of eval_before, eval_after and rollout only what is nearly a
-    known name is refused.
+    Tasks name the terms of their rewards themselves, so of `OPEN_GROUPS` only what is nearly a known name is refused.
 
     Raises:
         ConfigError: In one line.
     """
     known = METRICS.get(program.stem) if program.resolve().parent.name == "trainers" else None
-    if known is None or metric in known:
+    if known is None or metric in known or (known is METRICS["train_bptt"] and re.fullmatch(RATE, metric)):
         return
     groups = dict.fromkeys(name.partition("/")[0] for name in known)
     group, slash, _ = metric.partition("/")

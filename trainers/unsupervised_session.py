@@ -12,7 +12,6 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
-from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.evaluation.comparison_figures import draw_comparison, draw_receptive_fields
 from snn_plasticity_gym.evaluation.figures import Curve
 from snn_plasticity_gym.evaluation.labels import accuracy
@@ -36,6 +35,7 @@ from snn_plasticity_gym.trainers.evaluation_session import (
     rules_of,
     turns,
     write_curves,
+    write_record,
 )
 from snn_plasticity_gym.utils.distributed import World
 
@@ -58,8 +58,6 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
         ConfigError: A rule is unknown, or a policy does not fit the environment.
         FileNotFoundError: The data set cannot be had.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
     names = tuple(dict.fromkeys(config.rules if CONTROL in config.rules else (CONTROL, *config.rules)))
     rules = rules_of(names, config.env, env_config, config.seed)
     dataset = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size)
@@ -112,9 +110,7 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
     if not config.json:
         print(screen_table(rows), *_notes(config, facts), sep="\n")
     if folder is not None:
-        settings = {**to_dict(config), **to_dict(env_config)}
-        record = {"settings": settings, "images": facts, "rules": results, "pixels": pixels}
-        (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_record(folder, config, env_config, images=facts, rules=results, pixels=pixels)
         (folder / "results.csv").write_text(csv_table(rows), encoding="utf-8")
         (folder / "results.md").write_text(markdown_table(rows, _notes(config, facts)), encoding="utf-8")
         of_rules = {shown[name]: results[name] for name in names}

@@ -10,7 +10,6 @@ from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 SPLITS = ("train", "validation", "test")
 IMAGE_SIZE = 28  # pixels of a side, as data sets come (`tasks.datasets` imports torch, and settings must not)
-ALWAYS_PLASTIC = {"plastic_episodes": 0, "heldout_pool": 0, "heldout_shift": 0}  # without a judged phase
 
 
 @config_class
@@ -72,7 +71,7 @@ class ImageConfig(EnvironmentConfig):
 
     def learning(self) -> dict[str, Any]:
         """Return what the base class returns, and the training split."""
-        return super().learning() | {"split": "train"} | ALWAYS_PLASTIC
+        return super().learning() | {"split": "train", "plastic_episodes": 0, "heldout_pool": 0, "heldout_shift": 0}
 
     def held_out(self, split: str) -> dict[str, Any]:
         """Return the settings that show a held-out split."""

@@ -12,16 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import FeedforwardConfig
-from snn_plasticity_gym.config.images import ALWAYS_PLASTIC
-from snn_plasticity_gym.config.schema import ConfigError, to_dict
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.curves import Watcher, test_times
 from snn_plasticity_gym.evaluation.labels import accuracy, confusion_matrix, shared_answers
+from snn_plasticity_gym.evaluation.task_facts import learning_settings
 from snn_plasticity_gym.networks.differentiable import forward
 from snn_plasticity_gym.networks.encoders import poisson_encode
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.rules.base import Rule, modulation_of
+from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.tasks.base import Task
 from snn_plasticity_gym.tasks.datasets import ImageSet
 from snn_plasticity_gym.tasks.image_task import image_task
@@ -108,8 +108,7 @@ def learning_curve(
         watcher: Is told of progress.
         common_seed: Of what `common_noise` shares; None: `seed`.
     """
-    settings = to_dict(config) | {"split": "train", "lifetime_length": 0} | ALWAYS_PLASTIC
-    settings["modulation"] = modulation_of(rule) or config.modulation
+    settings = learning_settings(rule, config)
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
     held_out = image_task(env.engine.task).dataset.split(test_split)
     env.engine.common_seed = common_seed
@@ -125,6 +124,7 @@ def learning_curve(
             watcher.shown()
         examinations.append(examine(env.engine, config, held_out, test_episodes))
         watcher.tested(images, examinations[-1].accuracy)
+    env.close()
     return LearningCurve(times, examinations)
 
 

@@ -59,7 +59,7 @@ def draw_comparison(
     handles.append(Line2D([], [], color="0.2", linestyle="--", linewidth=1, label=bar))
     handles.append(Line2D([], [], color="0.6", linestyle=":", linewidth=1, label="chance"))
     figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=8)
-    axes.set_xticks(range(len(names)), [_broken(name) for name in names], fontsize=9)
+    axes.set_xticks(range(len(names)), [broken(name) for name in names], fontsize=9)
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_ylim(0, 108)
     axes.set_yticks(range(0, 101, 20))
@@ -70,11 +70,11 @@ def draw_comparison(
     figure.savefig(path, dpi=130)
 
 
-def _broken(name: str) -> str:
+def broken(name: str, longest: int = _LONGEST) -> str:
     """Break a long name into lines, after a separator if there is one."""
     lines = [""]
     for part in name.replace(":", ":\n").replace("/", "/\n").split("\n"):
-        if lines[-1] and len(lines[-1] + part) > _LONGEST:
+        if lines[-1] and len(lines[-1] + part) > longest:
             lines.append("")
         lines[-1] += part
     return "\n".join(lines)

@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
-from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.making import make_engine
 from snn_plasticity_gym.evaluation.curves import test_times
 from snn_plasticity_gym.evaluation.network_life import SNAPSHOTS, plastic_weights
+from snn_plasticity_gym.evaluation.task_facts import learning_settings
 from snn_plasticity_gym.plasticity.events import SynapseEvents
-from snn_plasticity_gym.rules.base import Rule, modulation_of
+from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.tasks.scene import recent_spikes
 
 Array = NDArray[np.float64]
@@ -78,8 +78,7 @@ def live_episodes(rule: Rule, env_id: str, config: EnvironmentConfig, episodes: 
         episodes: I, at least 1.
         seed: Of the network, its episodes and their spikes.
     """
-    settings = to_dict(config) | config.learning()
-    settings["modulation"] = modulation_of(rule) or config.modulation
+    settings = learning_settings(rule, config)
     engine = make_engine(env_id, type(config)(**settings), 1)
     task = engine.task
     engine.start_lifetimes([0], [seed])

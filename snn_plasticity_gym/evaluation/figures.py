@@ -20,8 +20,8 @@ from snn_plasticity_gym.runs.metrics import read_metrics
 class Curve(NamedTuple):
     """How networks did while they learned."""
 
-    images: Sequence[float]  # training images seen, at each of K tests
-    values: Mapping[str, NDArray[np.float64]]  # by a key of `MEASURES`, (K, networks) each
+    images: Sequence[float]  # training images, or episodes, seen at each of K tests
+    values: Mapping[str, NDArray[np.float64]]  # by measure, (K, networks) each; those of `MEASURES` can be drawn
 
 
 MEASURES = {  # what a curve may show: title of its axis, factor from the value to its unit, whether it is a share

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import EnvironmentConfig, FeedforwardConfig
-from snn_plasticity_gym.config.images import ALWAYS_PLASTIC
-from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import TEST_SEED, examine
@@ -29,9 +27,10 @@ from snn_plasticity_gym.evaluation.labels import (
     shared_answers,
 )
 from snn_plasticity_gym.evaluation.responses import responses
+from snn_plasticity_gym.evaluation.task_facts import learning_settings
 from snn_plasticity_gym.evaluation.unsupervised import activity_of
 from snn_plasticity_gym.rewards.winner import NO_WINNER
-from snn_plasticity_gym.rules.base import Rule, modulation_of
+from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.tasks.datasets import ImageSet
 from snn_plasticity_gym.tasks.image_task import image_task
 
@@ -128,8 +127,7 @@ def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int
         images: I, at least 1.
         seed: Of the network, its images and their spikes.
     """
-    settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0} | ALWAYS_PLASTIC
-    settings["modulation"] = modulation_of(rule) or config.modulation
+    settings = learning_settings(rule, config) | {"image_pool": 0}
     env = PlasticityVectorEnv(env_id, num_envs=1, **settings)
     engine = env.engine
     train = image_task(engine.task).dataset.train
@@ -155,6 +153,7 @@ def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int
     shape = train.images.shape[1:]
     field = next(p.name for p in engine.network.projections if p.source == image_task(engine.task).input_name)
     after = portrait(engine, config, known, asked)
+    env.close()
     return Life(times, snapshots, before, after, rewards, winners, active, raster, label,
                 image_task(engine.task).dataset.classes, (int(shape[0]), int(shape[1])), field, config.dt)  # fmt: skip
 

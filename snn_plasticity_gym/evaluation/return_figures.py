@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from snn_plasticity_gym.evaluation.comparison_figures import broken
 from snn_plasticity_gym.evaluation.returns import RETURN, ReturnCurve
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito (2008)
@@ -47,7 +48,7 @@ def _draw_networks(axes: Axes, curves: Mapping[str, ReturnCurve]) -> None:
         x = np.array([place - _HALF, place + _HALF])
         axes.plot(x, np.stack([before, after]), color=color, linewidth=0.8, alpha=0.5, marker="o", markersize=3)
         axes.hlines([before.mean(), after.mean()], x - 0.1, x + 0.1, color=color, linewidth=3)
-    names = ["\n".join(textwrap.wrap(name.replace("/", "/ ").replace(":", ": "), _LONGEST)) for name in curves]
+    names = [broken(name, _LONGEST) for name in curves]
     axes.set_xticks(range(len(names)), names, fontsize=8)
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylabel("return of an episode, weights frozen", fontsize=9)

@@ -17,9 +17,10 @@ from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import TEST_SEED
 from snn_plasticity_gym.evaluation.curves import Watcher, test_times
+from snn_plasticity_gym.evaluation.task_facts import learning_settings
 from snn_plasticity_gym.evaluation.unsupervised import Means, summary
 from snn_plasticity_gym.networks.network import Network
-from snn_plasticity_gym.rules.base import Rule, modulation_of
+from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.constant import ZeroRule
 
 RETURN, LENGTH = "return", "steps"  # of an episode: all that it paid, and its time steps
@@ -96,8 +97,7 @@ def return_curve(
         watcher: Is told of progress, by returns.
         common_seed: Of what `common_noise` shares; None: `seed`.
     """
-    settings = to_dict(config) | config.learning()
-    settings["modulation"] = modulation_of(rule) or config.modulation
+    settings = learning_settings(rule, config)
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
     env.engine.common_seed = common_seed
     env.reset(seed=seed)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
-from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.config.schema import ConfigError, to_dict
+from snn_plasticity_gym.rules.base import Rule, modulation_of
 from snn_plasticity_gym.tasks.base import Task
 from snn_plasticity_gym.tasks.registry import make_task, task_class
 from snn_plasticity_gym.utils.device import torch_device
@@ -38,6 +40,11 @@ def judge_of(env_id: str, config: EnvironmentConfig) -> str:
         return kind.judge_by
     with asked_task(env_id, config) as task:
         return task.judge_by
+
+
+def learning_settings(rule: Rule, config: EnvironmentConfig) -> dict[str, Any]:
+    """Return the settings under which networks learn by a rule to be judged: `config.learning`, and its modulation."""
+    return to_dict(config) | config.learning() | {"modulation": modulation_of(rule) or config.modulation}
 
 
 def learning_rate(task: Task) -> float:

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
-from snn_plasticity_gym.config.images import ALWAYS_PLASTIC
-from snn_plasticity_gym.config.schema import ConfigError, to_dict
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import TEST_SEED
@@ -32,8 +31,9 @@ from snn_plasticity_gym.evaluation.labels import (
     shared_answers,
 )
 from snn_plasticity_gym.evaluation.responses import responses
+from snn_plasticity_gym.evaluation.task_facts import learning_settings
 from snn_plasticity_gym.rewards.unsupervised import diversity
-from snn_plasticity_gym.rules.base import Rule, modulation_of
+from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.tasks.datasets import Dataset, ImageSet
 from snn_plasticity_gym.tasks.image_task import image_task
 
@@ -163,8 +163,7 @@ def judge(
         watcher: Is told of progress, of accuracy by all-activity.
         common_seed: Of what `common_noise` shares; None: `seed`.
     """
-    settings = to_dict(config) | {"split": "train", "image_pool": 0, "lifetime_length": 0} | ALWAYS_PLASTIC
-    settings["modulation"] = modulation_of(rule) or config.modulation
+    settings = learning_settings(rule, config) | {"image_pool": 0}
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
     image_task(env.engine.task).reserve_images(plan.held_back)
     env.engine.common_seed = common_seed
@@ -184,6 +183,8 @@ def judge(
             right[name].append(accuracy(matrix))
         watcher.tested(images, right[ALL_ACTIVITY][-1])
     means = [class_responses(own, plan.labelling.labels, plan.num_classes) for own in label_counts.cpu()]  # (C, N)
+    fields = _receptive_fields(env.engine, plan.labelling.images.shape[1:])
+    env.close()
     return Judgement(
         images=times,
         curves={name: torch.stack(shares) for name, shares in right.items()},
@@ -191,7 +192,7 @@ def judge(
         activity=activity_of(counts),
         learning=learning.values(),
         labels=torch.stack([assign_labels(own) for own in means]),
-        fields=_receptive_fields(env.engine, plan.labelling.images.shape[1:]),
+        fields=fields,
     )
 
 

@@ -73,8 +73,12 @@ def learning_curves(groups: Sequence[Group]) -> list[Picture]:
     the seeds. A single long curve is drawn thin, with its running mean.
     """
     pictures = []
-    known = {key for panels in PANELS.values() for panel in panels for key, _ in _keys(groups, panel)}
-    terms = [(key, title, TERM.unit) for key, title in _keys(groups, TERM) if key not in known]
+    named = [panel.key for panels in PANELS.values() for panel in panels]
+    terms = [
+        (key, title, TERM.unit)
+        for key, title in _keys(groups, TERM)
+        if not any(re.fullmatch(pattern, key) for pattern in named)
+    ]
     for name, panels in PANELS.items():
         used = [(key, title, panel.unit) for panel in panels for key, title in _keys(groups, panel)]
         used += terms if name == "reward" else []

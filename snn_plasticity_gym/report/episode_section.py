@@ -19,7 +19,7 @@ def episode_section(life: EpisodeLife, prefix: str) -> Section:
         life: The network's.
         prefix: Of the names of pictures and tables.
     """
-    rows = [[name, *("–" if np.isnan(value) else number(value) for value in ends)] for name, ends in life.facts.items()]
+    rows = [[name, *map(number, ends)] for name, ends in life.facts.items()]
     for projection in life.weights[0]:
         for what, measure in (("mean weight", np.nanmean), ("spread of weights", np.nanstd)):
             ends = [float(measure(snapshot[projection])) for snapshot in (life.weights[0], life.weights[-1])]

@@ -7,6 +7,7 @@ episodes    a network of any task: its episodes, weights, and the last episode a
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError, unknown
@@ -20,24 +21,11 @@ from snn_plasticity_gym.rules.base import Rule
 Lived = Life | EpisodeLife
 
 
-def _images(
-    rule: Rule, env_id: str, config: EnvironmentConfig, episodes: int, seed: int, prefix: str
-) -> tuple[Lived, Section]:
-    life = live_through(rule, env_id, config, episodes, seed)
-    return life, network_section(life, prefix)
-
-
-def _episodes(
-    rule: Rule, env_id: str, config: EnvironmentConfig, episodes: int, seed: int, prefix: str
-) -> tuple[Lived, Section]:
-    life = live_episodes(rule, env_id, config, episodes, seed)
-    return life, episode_section(life, prefix)
-
-
-PORTRAITS: dict[str, Callable[[Rule, str, EnvironmentConfig, int, int, str], tuple[Lived, Section]]] = {
-    "images": _images,
-    "episodes": _episodes,
+PORTRAITS: dict[str, tuple[Callable[[Rule, str, EnvironmentConfig, int, int], Any], Callable[[Any, str], Section]]] = {
+    "images": (live_through, network_section),
+    "episodes": (live_episodes, episode_section),
 }
+"""How a network lives, and what shows its life."""
 
 
 def portray(
@@ -59,4 +47,6 @@ def portray(
     """
     if kind not in PORTRAITS:
         raise ConfigError(f"{unknown('portrait', kind, PORTRAITS)}; the task of {env_id} names it")
-    return PORTRAITS[kind](rule, env_id, config, episodes, seed, prefix)
+    live, show = PORTRAITS[kind]
+    life = live(rule, env_id, config, episodes, seed)
+    return life, show(life, prefix)

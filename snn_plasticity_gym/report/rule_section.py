@@ -195,7 +195,7 @@ def _row(title: str, study: SiteStudy, window: PairWindow, fit: WindowFit) -> li
     ]
     alone = [number(values[middle]) for values in (window.pre_alone, window.post_alone)]
     return [title, number(study.middle), *alone, number(fit.a_plus), taus[0], number(fit.a_minus), taus[1],
-            "–" if np.isnan(fit.r_squared) else number(fit.r_squared)]  # fmt: skip
+            number(fit.r_squared)]  # fmt: skip
 
 
 def _remark(windows: list[PairWindow], fits: list[WindowFit]) -> str:

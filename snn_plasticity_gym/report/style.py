@@ -77,8 +77,8 @@ def band(axes: Axes, x: Values, mean: Values, spread: Values, color: str) -> Non
 
 
 def number(value: float) -> str:
-    """Return three digits of a number, with a minus that is one."""
-    return f"{value:.3g}".replace("-", "−")
+    """Return three digits of a number, with a minus that is one; a dash where there is none."""
+    return "–" if np.isnan(value) else f"{value:.3g}".replace("-", "−")
 
 
 def shades(count: int) -> list[tuple[float, float, float, float]]:

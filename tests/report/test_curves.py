@@ -62,5 +62,12 @@ def test_running_means_at_the_ends_are_of_fewer_values():
     np.testing.assert_allclose(running_mean(np.array([1.0, 2.0]), 0), [1.0, 2.0])
 
 
+def test_lengths_of_episodes_are_drawn_where_they_differ():
+    columns = {"time__episodes": IMAGES, "rollout__reward": [1, 2, 3]}
+    same, other = (run_of("a", **columns, rollout__episode_steps=steps) for steps in ([20, 20, 20], [20, 21, 20]))
+    assert set(drawn([Group("a", [same])])) == {("curves_reward", "reward")}
+    assert set(drawn([Group("a", [other])])) == {("curves_reward", "reward"), ("curves_reward", "length of episodes")}
+
+
 def test_runs_that_logged_nothing_have_no_pictures():
     assert learning_curves([Group("a", [run_of("a", time__episodes=[])])]) == []

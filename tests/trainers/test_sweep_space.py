@@ -37,6 +37,7 @@ def test_a_misspelt_metric_is_found_before_the_first_run(program, metric, messag
 def test_metrics_of_other_programs_and_terms_of_other_tasks_are_let_through():
     check_metric("anything", ROOT / "mine.py")
     check_metric("eval_after/steps_to_goal", ROOT / "trainers" / "train_a2c.py")
+    check_metric("eval/rate_2", ROOT / "trainers" / "train_bptt.py")  # of a layer
 
 
 @pytest.mark.parametrize("name", ["trainers/train_es.py", "snn-train-es"])
