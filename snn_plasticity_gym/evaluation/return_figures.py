@@ -28,7 +28,7 @@ def draw_returns(curves: Mapping[str, ReturnCurve], caption: str, path: Path) ->
         caption: Says how the numbers were made.
         path: PNG file.
     """
-    wide = max(3.6, 1.2 + 0.95 * len(curves))
+    wide = max(3.6, 1.2 + 1.3 * len(curves))
     figure = Figure(figsize=(wide + 4.8, 4.4), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2, width_ratios=(wide, 4.4))
     _draw_networks(left, curves)
