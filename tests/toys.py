@@ -8,6 +8,8 @@ import torch
 
 from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.learners.environment import plasticity_env
+from snn_plasticity_gym.learners.on_policy import EventLearner
 from snn_plasticity_gym.plasticity.events import per_event
 from snn_plasticity_gym.wrappers.sb3 import PlasticityVecEnv
 
@@ -68,3 +70,14 @@ class BanditEnv(PlasticityVectorEnv):
 def bandit(num_envs: int, **settings: Any) -> PlasticityVecEnv:
     """The bandit as Stable-Baselines3 wants it."""
     return PlasticityVecEnv(BanditEnv(num_envs, **settings))
+
+
+def bandit_answers(model: EventLearner) -> torch.Tensor:
+    """What the rule without exploration answers in an image of the bandit."""
+    env, answers = plasticity_env(model.env), []
+    env.reset(seed=5)
+    rule = model.policy.frozen(env.config.history_length)
+    while (events := env.events()) is not None:
+        answers.append(rule(events))
+        env.apply(answers[-1])
+    return torch.cat(answers)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
+from states import assert_same
 from toys_worlds import CORRIDOR
 
 import snn_plasticity_gym  # noqa: F401 - registers the environments
@@ -274,22 +275,6 @@ def test_a_state_decides_all_that_follows(variant, where):
         assert [told(one, row) for row in range(3)] == [told(two, row) for row in range(3)]
         assert torch.equal(weights(env), weights(other))
     assert_same(env.state_dict(), other.state_dict())
-
-
-def assert_same(one, other, place: str = "") -> None:
-    assert type(one) is type(other), place
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), place
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), place
-        for name in one:
-            assert_same(one[name], other[name], f"{place}/{name}")
-    elif isinstance(one, list):
-        assert len(one) == len(other), place
-        for index, (a, b) in enumerate(zip(one, other, strict=True)):
-            assert_same(a, b, f"{place}/{index}")
-    else:
-        assert one == other, place
 
 
 def test_a_state_is_taken_up_by_slots_too():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
-from toys import SMALL, BanditEnv, bandit
+from toys import SMALL, BanditEnv, bandit, bandit_answers
 
 import snn_plasticity_gym  # noqa: F401
 from snn_plasticity_gym.config.learning import EventOptions
@@ -50,17 +50,6 @@ def bandit_means(**arguments) -> torch.Tensor:
     )
     model.learn(64 * 4 * 40)
     return bandit_answers(model)
-
-
-def bandit_answers(model: EventA2C) -> torch.Tensor:
-    """What the rule without exploration answers in an image of the bandit."""
-    env, answers = on_policy.plasticity_env(model.env), []
-    env.reset(seed=5)
-    rule = model.policy.frozen(env.config.history_length)
-    while (events := env.events()) is not None:
-        answers.append(rule(events))
-        env.apply(answers[-1])
-    return torch.cat(answers)
 
 
 WHOLE_RULES = {"exploration": "rule", "mirrored": True, "baseline": "lifetimes"}

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 from batches import K, events_of, generator, network_of, repeated
-from toys import BanditEnv, bandit
+from toys import BanditEnv, bandit, bandit_answers
 
 from snn_plasticity_gym.config.learning import WholeRuleOptions
-from snn_plasticity_gym.learners import on_policy
 from snn_plasticity_gym.learners.evolution import EventES, EvolvedHeads
 from snn_plasticity_gym.policies.policy import FrozenRule
 
@@ -21,13 +20,7 @@ def bandit_model(**arguments) -> EventES:
 
 def error(model: EventES) -> float:
     """Distance of the mean rule's answers in an image of the bandit from the best one; 0.5 before learning."""
-    env, answers = on_policy.plasticity_env(model.env), []
-    env.reset(seed=5)
-    rule = model.policy.frozen(env.config.history_length)
-    while (events := env.events()) is not None:
-        answers.append(rule(events))
-        env.apply(answers[-1])
-    return float((torch.cat(answers) - BanditEnv.target).abs().mean())
+    return (bandit_answers(model) - BanditEnv.target).abs().mean().item()
 
 
 @pytest.mark.parametrize("arguments", [{}, {"covariance": "full", "seed": 1}, {"n_steps": 2}])

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from toys import SMALL, BanditEnv, bandit
+from toys import SMALL, BanditEnv, bandit, bandit_answers
 
 from snn_plasticity_gym.config.learning import PPOOptions
 from snn_plasticity_gym.learners import on_policy
@@ -48,13 +48,7 @@ def bandit_model(updates: int = 40, **arguments) -> EventPPO:
 
 def bandit_error(model: EventPPO) -> float:
     """Mean distance from the target of what the rule without exploration answers in an image."""
-    env, answers = on_policy.plasticity_env(model.env), []
-    env.reset(seed=5)
-    rule = model.policy.frozen(env.config.history_length)
-    while (events := env.events()) is not None:
-        answers.append(rule(events))
-        env.apply(answers[-1])
-    return (torch.cat(answers) - BanditEnv.target).abs().mean().item()
+    return (bandit_answers(model) - BanditEnv.target).abs().mean().item()
 
 
 WHOLE_RULES = {"exploration": "rule", "mirrored": True, "baseline": "lifetimes"}

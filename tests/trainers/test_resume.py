@@ -14,9 +14,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from processes import kill, start
+from states import assert_same
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.policies.saved import load_policy
@@ -86,21 +86,6 @@ def timeless(state):
     if isinstance(state, dict):
         return {key: timeless(value) for key, value in state.items() if key not in ("seconds", "t")}
     return [timeless(value) for value in state] if isinstance(state, list | tuple) else state
-
-
-def assert_same(one, other, place: str = "") -> None:
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), place
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), place
-        for key in one:
-            assert_same(one[key], other[key], f"{place}/{key}")
-    elif isinstance(one, list):
-        assert len(one) == len(other), place
-        for index, (a, b) in enumerate(zip(one, other, strict=True)):
-            assert_same(a, b, f"{place}/{index}")
-    else:
-        assert one == other, place
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:
