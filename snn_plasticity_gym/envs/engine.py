@@ -87,6 +87,7 @@ class Engine:
         self.ages = np.zeros(num_lifetimes, dtype=np.int64)  # episodes that this lifetime has gone through
         self.last_episodes: list[LastEpisode | None] = [None] * num_lifetimes  # of this lifetime; None: none so far
         self._begun = np.zeros(num_lifetimes, dtype=np.bool_)
+        self._unshown = np.zeros(num_lifetimes, dtype=np.bool_)  # whose input of an open loop stands nowhere yet
         self.attempts = np.zeros(num_lifetimes, dtype=np.int64)  # how often the next episode was begun so far
         self._seeds = [0] * num_lifetimes
         self.common_seed: int | None = None  # of what `common_noise` shares; None: that of the first lifetime
@@ -97,7 +98,7 @@ class Engine:
     @functools.cached_property
     def compiled(self) -> CompiledImages:
         """The compiled way through the episodes of an open loop."""
-        return CompiledImages(self.network, self.task, self._eligibility)
+        return CompiledImages(self.network, self.task, self._eligibility, self.recorder, self.config.history_length)
 
     @property
     def num_steps(self) -> int:
@@ -107,6 +108,7 @@ class Engine:
     @property
     def raster(self) -> dict[str, Tensor]:
         """Spikes of every population, bool (B, W, N); see `EpisodeRecord`."""
+        self._show_input()
         return self.recorder.record.raster
 
     def weight_range(self) -> tuple[float, float]:
@@ -203,12 +205,6 @@ class Engine:
 
     def _begin_steps(self, rows: Sequence[int], index: Tensor) -> None:
         """Put everything that does not outlive an episode to where it stands before the first step."""
-        if self.task.open_loop:
-            for name, spikes in self.task.whole_input(index).items():
-                if len(rows) == self.num_lifetimes:
-                    self.raster[name].copy_(spikes)
-                else:
-                    self.raster[name][index] = spikes
         self.network.rest(index)
         for windows in self._windows.values():
             windows[index] = 0
@@ -220,6 +216,16 @@ class Engine:
         self.steps[rows] = 0
         self.ended[rows] = False
         self._begun[rows] = True
+        self._unshown[rows] = self.task.open_loop
+
+    def _show_input(self) -> None:
+        """Write the input spikes of episodes that have just begun to where steps look for them."""
+        if not self._unshown.any():
+            return
+        index = torch.as_tensor(np.flatnonzero(self._unshown), device=self.device)
+        for name, spikes in self.task.whole_input(index).items():
+            self.recorder.record.raster[name][index] = spikes
+        self._unshown[:] = False
 
     def _place(self, rows: Sequence[int] | None) -> tuple[Tensor, int | Tensor]:
         """Return the lifetimes of a call, int64 (R,), and how many steps they have done: the same, or (R,)."""
@@ -240,6 +246,7 @@ class Engine:
         where, step = self._place(rows)
         index = None if rows is None else where
         some: slice | Tensor = slice(None) if rows is None else where  # a slice costs less than a list of all
+        self._show_input()
         given = self.task.input(where, step)
         if not self.task.open_loop:
             check_input(given, self.task, len(where))
@@ -362,7 +369,8 @@ class Engine:
             if form is None or still.any():
                 return False
         pace = learning_pace(self.ages, self.config.eta_decay)
-        self.num_events[:] = self.compiled.show(form, self.raster, pace, self.changes.sums)
+        self.num_events[:] = self.compiled.show(form, pace, self.changes.sums)
+        self._unshown[:] = False
         self.steps[:] = self.task.num_steps
         self.settle()
         return True

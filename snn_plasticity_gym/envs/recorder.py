@@ -27,12 +27,12 @@ class Recorder:
         shape, device = (network.num_networks, task.record_steps), network.device
         self._readout = task.readout
         self._whole = task.record_steps >= task.num_steps  # the raster holds a whole episode, from which one counts
+        sizes = [population.size for population in task.populations]
+        self.whole = torch.zeros(*shape, sum(sizes), dtype=torch.bool, device=device)  # (B, W, all neurons)
+        names = [population.name for population in task.populations]
         self.record = EpisodeRecord(
             network,
-            raster={
-                population.name: torch.zeros(*shape, population.size, dtype=torch.bool, device=device)
-                for population in task.populations
-            },
+            raster=dict(zip(names, self.whole.split(sizes, dim=2), strict=True)),
             potentials={
                 population.name: torch.zeros(*shape, population.size, device=device)
                 for population in task.populations
@@ -69,13 +69,17 @@ class Recorder:
 
     def spikes(self, index: Tensor) -> dict[str, Tensor]:
         """Return the number of spikes of each population in the episode, int64 (R,) each."""
+        if self.record.counted:
+            return {name: counted.counts[index].sum(dim=1) for name, counted in self.record.counted.items()}
         if self._whole:
             return {name: total_spikes(self._of(raster, index)) for name, raster in self.record.raster.items()}
         return {name: counts[index].sum(dim=1) for name, counts in self._counts.items()}
 
     def rates(self, index: Tensor, steps: Tensor) -> Tensor:
         """Return the spikes per step of the answering population, (R, N), over so many steps (R,)."""
-        if self._whole:
+        if self.record.counted:
+            counts = self.record.counted[self._readout].counts[index]
+        elif self._whole:
             counts = count_spikes(self._of(self.record.raster[self._readout], index)).counts
         else:
             counts = self._counts[self._readout][index]

@@ -1,7 +1,9 @@
-"""Whole images under a rule in closed form: from the engine's torch tensors to the compiled loop and back."""
+"""Whole images by compiled loops: from the engine's torch tensors to NumPy's views of them, and back."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,171 +12,209 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
-from snn_plasticity_gym.kernels.images import advance
-from snn_plasticity_gym.kernels.tables import Connections, Neurons, Populations
+from snn_plasticity_gym.envs.recorder import Recorder
+from snn_plasticity_gym.kernels.closed_form import Decays
+from snn_plasticity_gym.kernels.images import respond, show_closed_form, show_frozen
+from snn_plasticity_gym.kernels.tables import (
+    Connections,
+    InputSpikes,
+    Learning,
+    Neurons,
+    Populations,
+    Shown,
+    StepFactor,
+)
+from snn_plasticity_gym.networks.encoders import SpikeTrain
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Network, NetworkActivity
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.closed_form import ClosedForm, HasClosedForm
 from snn_plasticity_gym.tasks.base import Task
-from snn_plasticity_gym.tasks.image_task import image_task
+from snn_plasticity_gym.utils.threads import spread
 
 NOTHING = np.zeros(0, dtype=np.float32)
+
+
+def can_be_whole(config: EnvironmentConfig, task: Task) -> bool:
+    """Whether lifetimes can live through whole episodes of a task in compiled loops, if their rule allows it.
+
+    That takes an open loop, of which every step is kept, networks in the CPU's memory, all events of a step presented
+    together, and no reward event by event.
+    """
+    if not task.open_loop or config.device != "cpu" or task.rewards_events or config.event_kinds == "split":
+        return False
+    return task.record_steps == task.num_steps and not (task.follows_steps and task.step_factor() is None)
 
 
 def closed_form_of(rule: Rule, config: EnvironmentConfig, task: Task) -> ClosedForm | None:
     """Return the rule's closed form if images can be shown by it alone, else None.
 
-    That takes an open loop, a rule that has one, networks in the CPU's memory, all events of a step presented together,
-    no reward event by event, histories that never forget (K = T), and the scalars that the rule follows.
+    That takes, beyond what `can_be_whole` asks for, a rule that has one, and the scalars that it follows.
     """
-    if not isinstance(rule, HasClosedForm) or config.device != "cpu" or task.rewards_events:
-        return None
-    if config.event_kinds == "split" or config.history_length < task.num_steps:
+    if not isinstance(rule, HasClosedForm) or not can_be_whole(config, task):
         return None
     form = rule.closed_form()
     if form.g != 0 and not task.factors():
         return None
     if form.factor_surrogate and "surrogate" not in config.local_state:
         return None
+    if form.tau_theta > 0 and config.history_length < task.num_steps:
+        return None  # what has been forgotten is in the running mean
     return form
 
 
 class CompiledImages:
-    """Shows images to all lifetimes of an engine, which live by a rule in closed form.
+    """Shows images to all lifetimes of an engine, spread over threads.
 
     Args:
         network: The networks.
         task: What they are in.
         eligibility: Where changes are held back; None: they act at once.
+        recorder: Where spikes are kept.
+        history_length: K.
     """
 
-    def __init__(self, network: Network, task: Task, eligibility: Eligibility | None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        eligibility: Eligibility | None,
+        recorder: Recorder,
+        history_length: int,
+    ) -> None:
         self._network = network
         self._task = task
         self._eligibility = eligibility
+        self._recorder = recorder
+        self._history_length = history_length
         self._populations, self._places = _populations(network)
         # Without a rise there is no adaptive threshold to update, see `fire`: theta stays as it is.
         self._frozen = self._populations._replace(theta_plus=np.zeros_like(self._populations.theta_plus))
         self._connections = _connections(network)
-        num_neurons = int(self._populations.size.sum())
-        shape, num_steps = (network.num_networks, num_neurons), task.num_steps
-        single = ("v", "refractory", "theta", "current", "factor", "surrogate")
+        self._shape = network.num_networks, len(self._populations.of_neuron)
         states: dict[str, NDArray[Any]] = {
-            name: np.zeros(shape, dtype=np.float32 if name in single else np.float64) for name in Neurons._fields
+            name: np.zeros(self._shape, dtype=np.float64 if name == "threshold" else np.float32)
+            for name in Neurons._fields
         }
         self._neurons = Neurons(**states)
-        self._raster = np.zeros((network.num_networks, num_steps, num_neurons), dtype=np.bool_)
-        rest = np.zeros(num_neurons, dtype=np.float32)
-        for p, place in enumerate(self._places.values()):
-            rest[place] = self._populations.v_rest[p]
-        self._rest = rest  # (N,) mV
+        self._computed = [name for name, population in network.populations.items() if population.lif is not None]
 
-    def show(self, form: ClosedForm | None, raster: dict[str, Tensor], pace: Tensor, changes: Tensor) -> Tensor:
+    def show(self, form: ClosedForm | None, pace: Tensor, changes: Tensor) -> Tensor:
         """Go through an image from its first step to its last; weights and adaptive thresholds are changed in place.
 
         Args:
             form: The rule; None: weights and adaptive thresholds stay as they are, and there are no events.
-            raster: Spikes of every population, bool (B, T, N); those of the input are given, the others filled in.
             pace: Share of the learning rates that the age of each lifetime leaves, float32 (B,).
             changes: Statistics of weight changes to add to, float64 (4, heads); see `WeightChanges`.
 
         Returns:
             Number of events of each lifetime, int64 (B,).
         """
-        num_steps = self._raster.shape[1]
-        for name, place in self._places.items():
-            if self._network.populations[name].lif is None:
-                self._raster[:, :, place] = raster[name].numpy()
-        self._rest_all()
-        num_events = np.zeros(self._network.num_networks, dtype=np.int64)
-        weights = self._network.weights.numpy()
-        held, keep = NOTHING, np.ones(num_steps, dtype=np.float32)
-        if self._eligibility is not None and form is not None:
-            held, keep = self._eligibility.traces.numpy(), self._eligibility.keep.numpy()
-
-        def run(first: int, last: int, simulate: bool, learn: bool) -> None:
-            advance(
-                first,
-                last,
-                simulate,
-                learn and form is not None,
-                self._populations if form is not None else self._frozen,
-                self._connections,
-                self._neurons,
-                weights,
-                self._raster,
-                form or ClosedForm(),
-                pace.numpy(),
-                held,
-                keep,
-                num_events,
-                changes.numpy(),
-            )
-
-        if self._task.follows_steps:
-            everyone = torch.arange(self._network.num_networks)
-            for step in range(num_steps):
-                for name, current in self._task.currents(everyone, step).items():
-                    self._neurons.current[:, self._places[name]] = current.numpy()
-                run(step, step + 1, True, False)
-                self._task.observe(everyone, step, self._activity(step))
-                for name, factor in self._task.factors().items():
-                    self._neurons.factor[:, self._places[name]] = factor.numpy()
-                run(step, step + 1, False, True)
+        num_lifetimes, num_steps = self._shape[0], self._task.num_steps
+        counts, first = np.empty((2, *self._shape), dtype=np.int64)
+        shown = Shown(
+            raster=self._recorder.whole.numpy(),
+            counts=counts,
+            first=first,
+            num_events=np.empty(num_lifetimes, dtype=np.int64),
+            changes=np.zeros((num_lifetimes, *changes.shape)),
+        )
+        told = self._task.factors()
+        for name, values in told.items():
+            self._neurons.factor[:, self._places[name]] = values.numpy()
+        factor = (self._task.step_factor() if self._task.follows_steps else None) or _nothing_told(num_lifetimes)
+        if factor.target >= 0:
+            self._neurons.current.fill(0)
+        self._take_thresholds()
+        common = (self._connections, self._neurons, self._network.weights.numpy(), self._inputs(), factor)
+        if form is None:
+            spread(lambda begin, end: show_frozen(begin, end, self._frozen, *common, shown), num_lifetimes)
         else:
-            run(0, num_steps, True, True)
-        for name, place in self._places.items():
-            if name in self._network.states:
-                raster[name].numpy()[:] = self._raster[:, :, place]
-                self._network.states[name].theta.numpy()[:] = self._neurons.theta[:, place]
-        return torch.from_numpy(num_events)
+            rule = (form, _decays(form, num_steps), self._learning(pace))
+            spread(
+                lambda begin, end: show_closed_form(begin, end, self._populations, *common, *rule, shown),
+                num_lifetimes,
+            )
+        changes += torch.from_numpy(shown.changes.sum(axis=0))
+        for name in self._computed:
+            self._network.states[name].theta.numpy()[:] = self._neurons.theta[:, self._places[name]]
+        if factor.target >= 0:
+            for name, values in told.items():
+                values.numpy()[:] = self._neurons.factor[:, self._places[name]]
+        whole = SpikeCounts(torch.from_numpy(counts), torch.from_numpy(first))
+        self._recorder.record.counted = {
+            name: SpikeCounts(*(part[:, place] for part in whole)) for name, place in self._places.items()
+        }
+        return torch.from_numpy(shown.num_events)
 
-    def respond(self, spikes: Tensor) -> Tensor:
-        """Show an image to all networks as they are: no plasticity, adaptive thresholds frozen, no third factor.
+    def respond(self, trains: Sequence[SpikeTrain]) -> Tensor:
+        """Show images to all networks as they are: no plasticity, adaptive thresholds frozen, no third factor.
 
         Args:
-            spikes: Input spikes, the same for all networks, bool (T, n_input).
+            trains: Input spikes of M images, the same for all networks.
 
         Returns:
-            Spikes of each neuron of the task's readout, int64 (B, N).
+            Spikes of each neuron of the task's readout, int64 (B, M, N).
         """
-        self._raster[:, :, self._places[image_task(self._task).input_name]] = spikes.numpy()
-        self._rest_all()
-        advance(
-            0,
-            self._raster.shape[1],
-            True,
-            False,
-            self._frozen,
-            self._connections,
-            self._neurons,
-            self._network.weights.numpy(),
-            self._raster,
-            ClosedForm(),
-            NOTHING,
-            NOTHING,
-            NOTHING,
-            np.zeros(self._network.num_networks, dtype=np.int64),
-            np.zeros((4, 1)),
-        )
-        readout = self._raster[:, :, self._places[self._task.readout]]  # (B, T, N)
-        return torch.from_numpy(readout.sum(axis=1, dtype=np.int64))
+        place = self._places[self._task.readout]
+        counts = np.empty((self._shape[0], len(trains), place.stop - place.start), dtype=np.int64)
+        self._take_thresholds()
+        self._neurons.current.fill(0)
+        weights, inputs = self._network.weights.numpy(), self._listed(trains, np.arange(len(trains)))
+        common = (self._frozen, self._connections, self._neurons, weights, inputs, place.start, counts)
+        spread(lambda begin, end: respond(begin, end, *common), len(counts))
+        return torch.from_numpy(counts)
 
-    def _rest_all(self) -> None:
-        """Begin an image: everything at rest but the adaptive thresholds, which are the networks'."""
-        for state in self._neurons:
-            state.fill(0)
-        self._neurons.v[:] = self._rest
-        for name, place in self._places.items():
-            if name in self._network.states:
-                self._neurons.theta[:, place] = self._network.states[name].theta.numpy()
+    def _take_thresholds(self) -> None:
+        for name in self._computed:
+            self._neurons.theta[:, self._places[name]] = self._network.states[name].theta.numpy()
 
-    def _activity(self, step: int) -> NetworkActivity:
-        """Return the spikes of a step, without the lists that only the search for events needs."""
-        spikes = {name: torch.from_numpy(self._raster[:, step, place]) for name, place in self._places.items()}
-        return NetworkActivity(spikes, {}, {})
+    def _learning(self, pace: Tensor) -> Learning:
+        if self._eligibility is None:
+            held, keep = NOTHING, np.ones(self._task.num_steps, dtype=np.float32)
+        else:
+            held, keep = self._eligibility.traces.numpy(), self._eligibility.keep.numpy()
+        return Learning(self._history_length, pace.numpy(), held, keep)
+
+    def _inputs(self) -> InputSpikes:
+        """List the input spikes of the episodes that have begun."""
+        trains = self._task.whole_trains()
+        if trains is None:
+            given = self._task.whole_input(torch.arange(self._shape[0]))
+            dense = np.zeros((self._shape[0], self._task.num_steps, self._shape[1]), dtype=np.bool_)
+            for name, spikes in given.items():
+                dense[:, :, self._places[name]] = spikes.numpy()
+            return self._listed([SpikeTrain.of(torch.from_numpy(spikes)) for spikes in dense], np.arange(len(dense)))
+        places = {id(train): train for train in trains}
+        order = {key: number for number, key in enumerate(places)}
+        stimulus = np.array([order[id(train)] for train in trains])
+        return self._listed(list(places.values()), stimulus)
+
+    def _listed(self, trains: Sequence[SpikeTrain], stimulus: NDArray[np.int64]) -> InputSpikes:
+        """Put distinct trains one behind the other."""
+        ends = np.cumsum([0, *(len(train.neuron) for train in trains)])
+        start = np.stack([train.start + end for train, end in zip(trains, ends[:-1], strict=True)])  # (S, T + 1)
+        neuron = trains[0].neuron if len(trains) == 1 else np.concatenate([train.neuron for train in trains])
+        inputs = [name for name in self._places if name not in self._computed]
+        shift = self._places[inputs[0]].start if len(inputs) == 1 else 0  # with several, trains count all neurons
+        return InputSpikes(stimulus, start, neuron + shift if shift else neuron)
+
+
+@functools.lru_cache(maxsize=64)
+def _decays(form: ClosedForm, num_steps: int) -> Decays:
+    """Return what spikes add to the traces of a rule, by age; without a time constant, every spike counts alike."""
+    ages = np.arange(num_steps + 1)
+    taus = (form.tau_pre_fast, form.tau_pre_slow, form.tau_post_fast, form.tau_post_slow)
+    return Decays(*(np.exp(-ages * form.dt / tau) if tau > 0 else np.ones(len(ages)) for tau in taus))
+
+
+@functools.lru_cache(maxsize=8)
+def _nothing_told(num_lifetimes: int) -> StepFactor:
+    """Return a factor that does not change within an image."""
+    nothing = np.zeros(0, dtype=np.int64)
+    return StepFactor(0, -1, np.zeros((num_lifetimes, 0), np.float32), 0.0, False, 0.0, nothing, nothing, NOTHING)
 
 
 def _populations(network: Network) -> tuple[Populations, dict[str, slice]]:
@@ -204,6 +244,7 @@ def _populations(network: Network) -> tuple[Populations, dict[str, slice]]:
         size=sizes,
         computed=np.array([population.lif is not None for population in network.populations.values()]),
         one_spike=np.array([p.one_spike for p in params]),
+        of_neuron=np.repeat(np.arange(len(sizes)), sizes),
         **{name: np.array(values, dtype=np.float32) for name, values in single.items()},
     )
     return constants, places

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.envs.engine import Engine
-from snn_plasticity_gym.networks.encoders import poisson_encode
+from snn_plasticity_gym.networks.encoders import poisson_encode, poisson_train
 from snn_plasticity_gym.networks.lif import LIFState, fire, integrate
 from snn_plasticity_gym.networks.network import Network, Population, Projection
 from snn_plasticity_gym.tasks.image_task import image_task
@@ -37,10 +37,11 @@ def responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tenso
     if engine.device.type != "cpu":
         return batched_responses(engine, images, rng)
     config, size = image_task(engine.task).config, engine.network.populations[engine.task.readout].size
-    counts = torch.zeros(engine.num_lifetimes, len(images), size, dtype=torch.int64)
-    for place, image in enumerate(images):
-        spikes = poisson_encode(image.flatten() / 255.0, config.num_steps, config.max_rate, rng)
-        counts[:, place] = engine.compiled.respond(spikes)
+    counts = torch.empty(engine.num_lifetimes, len(images), size, dtype=torch.int64)
+    for start in range(0, len(images), BATCH):
+        part = images[start : start + BATCH].flatten(1) / 255.0  # (I, P)
+        trains = [poisson_train(image, config.num_steps, config.max_rate, rng) for image in part]
+        counts[:, start : start + BATCH] = engine.compiled.respond(trains)
     return counts
 
 

@@ -4,33 +4,43 @@ A torch operation costs some microseconds however little it works on, and a time
 where tensors live on the CPU the inner loops are functions compiled by numba, on NumPy views of the same memory; on
 a GPU the torch code runs, which is also what the tests compare them with. Machine code is kept in `__pycache__`
 beside the module, or in the folder `NUMBA_CACHE_DIR`, or, where the package lies in a read-only place, in the user's
-cache; so a machine compiles once.
+cache; so a machine compiles once. numba looks at the file of a function alone, and not at those of the functions that
+it calls; so what is kept is thrown away as soon as any file of this folder has changed.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import os
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
 
 Function = Callable[..., Any]
 
+MARK = "loops.sha256"  # beside machine code: of which sources it was made
 
-def compiled(fast_sums: bool = False) -> Callable[[Function], Function]:
+
+def compiled(fast_sums: bool = False, bare: bool = False) -> Callable[[Function], Function]:
     """Compile a function on its first call.
 
     Args:
         fast_sums: Floating-point sums may be taken in any order and with fused multiplications, so that they use the
             processor's vectors. Without, results are those of the same steps in torch, bit by bit.
+        bare: It makes no arrays, and calls nothing that does. Then nobody has to count who holds an array, which costs
+            more than the work where a function is called for every spike and handed structures of many arrays.
     """
     fast = {"reassoc", "contract", "nsz"} if fast_sums else False
 
     def decorate(function: Function) -> Function:
-        options: dict[str, Any] = {"error_model": "numpy", "fastmath": fast, "nogil": True}
+        options: dict[str, Any] = {"error_model": "numpy", "fastmath": fast, "nogil": True, "_nrt": not bare}
         try:
             compiled_function: Function = numba.njit(cache=True, **options)(function)
+            forget_stale(Path(compiled_function.stats.cache_path))  # type: ignore[attr-defined]
             return compiled_function
         except RuntimeError:  # numba's "no locator": neither beside the module nor at home can a file be written
             warnings.warn(
@@ -43,3 +53,28 @@ def compiled(fast_sums: bool = False) -> Callable[[Function], Function]:
             return uncached
 
     return decorate
+
+
+@functools.cache
+def forget_stale(folder: Path) -> None:
+    """Throw away the machine code kept in a folder if it was made of other sources than the present ones."""
+    mark, present = folder / MARK, sources()
+    try:
+        if mark.read_text(encoding="ascii") == present:
+            return
+    except (OSError, UnicodeDecodeError):  # nothing was kept yet, or by an older version
+        pass
+    for kept in [*folder.glob("*.nbi"), *folder.glob("*.nbc")]:
+        kept.unlink(missing_ok=True)
+    fresh = mark.with_name(f"{MARK}.{os.getpid()}")
+    fresh.write_text(present, encoding="ascii")
+    os.replace(fresh, mark)
+
+
+@functools.cache
+def sources() -> str:
+    """Return a checksum of all files of this folder."""
+    checksum = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        checksum.update(file.name.encode() + file.read_bytes())
+    return checksum.hexdigest()

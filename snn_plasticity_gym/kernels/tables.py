@@ -33,6 +33,7 @@ class Populations(NamedTuple):
     theta_plus: Float32  # mV
     theta_decay: Float32  # factor per step
     one_spike: Bool
+    of_neuron: Int64  # (N,) the population of each neuron
 
 
 class Connections(NamedTuple):
@@ -53,19 +54,57 @@ class Connections(NamedTuple):
 
 
 class Neurons(NamedTuple):
-    """State of all neurons, (B, N) each."""
+    """State of all neurons, (B, N) each; what does not outlive an image is set when one begins."""
 
     v: Float32  # mV
     refractory: Float32  # steps left
-    theta: Float32  # mV
-    current: Float32  # from outside
+    theta: Float32  # mV, outlives the image
+    compared: Float32  # mV, theta with which the potential was compared in this step
+    potential: Float32  # mV, before the reset
+    current: Float32  # from outside, during the step
     factor: Float32  # third factor
-    surrogate: Float32  # pseudo-derivative of the spike, where the rule needs it; see `plasticity.local_scalars`
-    pre_fast: Float64  # traces: x, X, y, Y and theta of `ClosedForm`
-    pre_slow: Float64
-    post_fast: Float64
-    post_slow: Float64
-    threshold: Float64
+    threshold: Float64  # theta of `ClosedForm`
+
+
+class InputSpikes(NamedTuple):
+    """Spikes of the inputs for S distinct stimuli."""
+
+    stimulus: Int64  # (B,) which of them each lifetime is shown
+    start: Int64  # (S, T + 1) where those of each step begin in `neuron`
+    neuron: Int64  # place among N, ascending within a step
+
+
+class StepFactor(NamedTuple):
+    """Third factors that change from step to step; see `plasticity.third_factors`."""
+
+    begin: int  # step from which on they are there
+    target: int  # population that is taught, or whose error is sent back; -1: nothing changes within an image
+    wanted: Float32  # (B, C) what its neurons are taught, or should answer
+    teaching: float  # current per unit of `wanted`
+    sends: bool  # the error is sent back
+    alpha: float  # of the softmax, times rates per step
+    reaches: Int64  # (L,) populations that the error is sent to
+    offset: Int64  # (L,) where the weights of each begin
+    weights: Float32  # fixed random ones, (B, C, N) of each population, one after the other
+
+
+class Shown(NamedTuple):
+    """What is kept of an image."""
+
+    raster: Bool  # (B, T, N)
+    counts: Int64  # (B, N) spikes
+    first: Int64  # (B, N) step of the first one, 0 where there is none
+    num_events: Int64  # (B,)
+    changes: Float64  # (B, 4, heads) number, sum, squares and rises of weight changes; see `WeightChanges`
+
+
+class Learning(NamedTuple):
+    """How weights follow what a rule answers."""
+
+    window: int  # steps that a history goes back
+    pace: Float32  # (B,) share of the learning rates that the age of each lifetime leaves
+    held: Float32  # eligibility, one per weight, to which changes are added; without entries they change the weights
+    keep: Float32  # (T,) share of a change of each step that is left of it at the image's end
 
 
 class ClosedForm(NamedTuple):

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from snn_plasticity_gym.kernels.compile import compiled
+
+
+class SpikeTrain(NamedTuple):
+    """Spikes of N neurons in T steps as a list."""
+
+    start: NDArray[np.int64]  # (T + 1,) where those of each step begin
+    neuron: NDArray[np.int64]  # who fires, ascending within a step
+    size: int  # N
+
+    @classmethod
+    def of(cls, spikes: Tensor) -> SpikeTrain:
+        """List the spikes of a bool tensor (T, N)."""
+        step, neuron = np.nonzero(spikes.numpy())
+        return cls(np.searchsorted(step, np.arange(len(spikes) + 1)), neuron, spikes.shape[1])
+
+    def dense(self) -> Tensor:
+        """Return the spikes as bool (T, N)."""
+        spikes = torch.zeros(len(self.start) - 1, self.size, dtype=torch.bool)
+        spikes.numpy()[np.repeat(np.arange(len(spikes)), np.diff(self.start)), self.neuron] = True
+        return spikes
 
 
 def poisson_encode(image: Tensor, num_steps: int, max_rate: float, rng: np.random.Generator) -> Tensor:
+    """Do what `poisson_train` does, and return the spikes as bool (T, N)."""
+    return poisson_train(image, num_steps, max_rate, rng).dense()
+
+
+def poisson_train(image: Tensor, num_steps: int, max_rate: float, rng: np.random.Generator) -> SpikeTrain:
     """Draw independent Bernoulli spikes whose probability per step is intensity * max_rate.
 
     The discrete form of a Poisson spike train (Diehl & Cook 2015, section 2.4: 63.75 Hz for a white pixel).
@@ -17,12 +47,26 @@ def poisson_encode(image: Tensor, num_steps: int, max_rate: float, rng: np.rando
         num_steps: Length T of the train.
         max_rate: Spike probability per step of a white pixel, in [0, 1].
         rng: Source of randomness; NumPy's, so that a seed means the same spikes on every device.
-
-    Returns:
-        Spikes, bool (T, N).
     """
-    spikes = torch.zeros(num_steps, image.numel(), dtype=torch.bool)
-    lit = image.nonzero().squeeze(1)  # (L,) black pixels never fire: no random numbers are spent on them
-    chance = torch.from_numpy(rng.random((num_steps, lit.numel()), dtype=np.float32))  # (T, L)
-    spikes[:, lit] = chance < image[lit] * max_rate
-    return spikes
+    pixels = image.numpy()
+    lit = pixels.nonzero()[0]  # (L,) black pixels never fire: no random numbers are spent on them
+    threshold = pixels[lit] * np.asarray(max_rate, pixels.dtype)  # (L,)
+    chance = rng.random((num_steps, len(lit)), dtype=np.float32)  # (T, L)
+    start, neuron = np.empty(num_steps + 1, np.int64), np.empty(chance.size, np.int64)
+    count = _list_below(chance, threshold, lit, start, neuron)
+    return SpikeTrain(start, neuron[:count].copy(), len(pixels))
+
+
+@compiled()
+def _list_below(
+    chance: NDArray[Any], threshold: NDArray[Any], lit: NDArray[Any], start: NDArray[Any], neuron: NDArray[Any]
+) -> int:
+    """List who of `lit` is below its threshold in each step; return how many there are in all."""
+    count = 0
+    for step in range(len(chance)):
+        start[step] = count
+        for place in range(len(lit)):
+            neuron[count] = lit[place]
+            count += chance[step, place] < threshold[place]
+    start[len(chance)] = count
+    return count

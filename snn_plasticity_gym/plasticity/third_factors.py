@@ -21,12 +21,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.feedforward import SemiConfig
+from snn_plasticity_gym.kernels.tables import StepFactor
 from snn_plasticity_gym.networks.network import NetworkActivity, Population, Projection
 from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.utils.state import State, restore_all
@@ -58,6 +60,7 @@ class ThirdFactor:
         self._device = device
         self._output = projections[-1].target
         sizes = {population.name: population.size for population in populations}
+        self._places = {population.name: place for place, population in enumerate(populations)}
         self._targets = [projection.target for projection in projections]
         self._sizes = [sizes[target] for target in self._targets]
         self._factors = [torch.zeros(num_lifetimes, size, device=device) for size in self._sizes]  # (B, N) each
@@ -91,6 +94,22 @@ class ThirdFactor:
     def by_population(self) -> dict[str, Tensor]:
         """Return the factors of the neurons of each population that is told something, (B, N) each."""
         return dict(zip(self._targets, self._factors, strict=True)) if self.tells else {}
+
+    def tables(self) -> StepFactor:
+        """Return the factor for compiled loops; here nothing changes within an image."""
+        return self._tables(-1, torch.zeros(len(self._factors[0]), 0))
+
+    def _tables(self, target: int, wanted: Tensor, **others: Any) -> StepFactor:
+        steps = self._config.factor_steps or self._config.num_steps
+        plain: dict[str, Any] = {
+            "teaching": 0.0,
+            "sends": False,
+            "alpha": 0.0,
+            "reaches": np.zeros(0, dtype=np.int64),
+            "offset": np.zeros(0, dtype=np.int64),
+            "weights": np.zeros(0, dtype=np.float32),
+        }
+        return StepFactor(self._config.num_steps - steps, target, wanted.numpy(), **plain | others)
 
     def _on(self, step: int | Tensor) -> Tensor:
         """Return whether the factor is on in a step: 1.0 or 0.0, () or (R, 1)."""
@@ -162,6 +181,10 @@ class TeachingFactor(ThirdFactor):
         self._factors[-1][rows] = self._teaching[rows] * self._on(step)
         return {self._output: self._config.teaching_current * self._factors[-1][rows]}
 
+    def tables(self) -> StepFactor:
+        """Return the factor for compiled loops."""
+        return self._tables(self._places[self._output], self._teaching, teaching=self._config.teaching_current)
+
 
 class FeedbackFactor(ThirdFactor):
     """The error of the output, and in hidden layers what fixed random weights make of it."""
@@ -178,8 +201,11 @@ class FeedbackFactor(ThirdFactor):
     ) -> None:
         super().__init__(config, populations, projections, num_lifetimes, device)
         num_outputs = self._sizes[-1]
-        self._weights = [  # B of each hidden layer
-            torch.zeros(num_lifetimes, num_outputs, size, device=device) for size in self._sizes[:-1]
+        numbers = [num_lifetimes * num_outputs * size for size in self._sizes[:-1]]
+        self._all_weights = torch.zeros(sum(numbers), device=device)
+        self._offsets = np.cumsum([0, *numbers])[:-1].astype(np.int64)
+        self._weights = [  # B of each hidden layer, (B, 10, N)
+            part.view(num_lifetimes, num_outputs, -1) for part in self._all_weights.split(numbers)
         ]
         self._wanted = torch.zeros(num_lifetimes, num_outputs, device=device)  # (B, 10)
         self._counts = torch.zeros(num_lifetimes, num_outputs, device=device)  # (B, 10) output spikes of the image
@@ -211,6 +237,18 @@ class FeedbackFactor(ThirdFactor):
         for factor, weights in zip(self._factors, self._weights, strict=False):
             factor[rows] = torch.bmm(error.unsqueeze(1), weights[rows]).squeeze(1)
         self._factors[-1][rows] = error
+
+    def tables(self) -> StepFactor:
+        """Return the factor for compiled loops."""
+        return self._tables(
+            self._places[self._output],
+            self._wanted,
+            sends=True,
+            alpha=self._config.alpha_softmax,
+            reaches=np.array([self._places[name] for name in self._targets[:-1]], dtype=np.int64),
+            offset=self._offsets,
+            weights=self._all_weights.numpy(),
+        )
 
 
 def _one_hot(labels: Tensor, num_classes: int) -> Tensor:

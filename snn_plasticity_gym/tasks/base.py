@@ -17,7 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.kernels.tables import StepFactor
+from snn_plasticity_gym.networks.encoders import SpikeTrain
 from snn_plasticity_gym.networks.network import Network, NetworkActivity, Population, Projection
+from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents
 from snn_plasticity_gym.tasks.scene import Moment, Scene, plain_panels, recent_spikes
 from snn_plasticity_gym.utils.state import State, restore_all
@@ -80,6 +83,7 @@ class EpisodeRecord:
     network: Network
     raster: dict[str, Tensor]  # bool (B, W, N), spikes of every population; step t stands at t modulo W
     potentials: dict[str, Tensor]  # (B, W, N) before the reset, if the task `needs_potentials`
+    counted: dict[str, SpikeCounts] = field(default_factory=dict)  # (B, N) of episodes that were lived as a whole
     written: list[WrittenEvents] = field(default_factory=list)  # changes in order, if the task `rewards_events`
 
     def spikes_at(self, population: str, rows: Tensor, step: int | Tensor) -> Tensor:
@@ -97,6 +101,7 @@ class EpisodeRecord:
 
     def forget(self, rows: Sequence[int]) -> None:
         """Drop the changes in the lifetimes `rows`; of all of them, everything."""
+        self.counted = {}
         everyone = len(rows) == self.network.num_networks
         self.written = [] if everyone else [entry for entry in self.written if entry.row not in rows]
 
@@ -131,7 +136,7 @@ class Task(ABC):
     open_loop: ClassVar[bool] = False  # the input of an episode is known when it begins; see `whole_input`
     needs_potentials = False  # membrane potentials are recorded
     rewards_events = False  # each event has a reward of its own
-    follows_steps = False  # an open loop in which `observe` or currents matter: steps are taken one by one
+    follows_steps = False  # an open loop in which `observe` or currents matter; see `step_factor`
 
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:  # noqa: B027 - a default
         """Begin lifetimes anew: forget those before, draw what lasts as long as they do."""
@@ -164,6 +169,21 @@ class Task(ABC):
         Only open loops have it.
         """
         raise NotImplementedError(f"{type(self).__name__} is no open loop")
+
+    def whole_trains(self) -> list[SpikeTrain] | None:
+        """Return what `whole_input` does of every lifetime as lists, if there is one input population; None: as there.
+
+        Lists are what whole episodes are quickest with. Lifetimes that share their input share the list, too.
+        """
+        return None
+
+    def step_factor(self) -> StepFactor | None:
+        """Return, where an open loop `follows_steps`, what comes of it as tables.
+
+        Lifetimes then live through whole episodes in compiled loops; None: only `observe` and `currents` can tell, and
+        every step is taken by itself.
+        """
+        return None
 
     def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:  # noqa: B027
         """See what fired in a step."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.feedforward import SemiConfig
+from snn_plasticity_gym.kernels.tables import StepFactor
 from snn_plasticity_gym.networks.feedforward import INPUT, OUTPUT, classifier
 from snn_plasticity_gym.networks.network import NetworkActivity
 from snn_plasticity_gym.networks.spike_counts import count_spikes
@@ -78,11 +79,16 @@ class ClassificationTask(ImageTask):
         """Return the third factor of the neurons of each layer, (B, N) each."""
         return self._factor.by_population()
 
+    def step_factor(self) -> StepFactor:
+        """Return the third factor as tables."""
+        return self._factor.tables()
+
     def judge(self, episode: Episode) -> Verdict:
         """Judge the output spikes of the steps before a passing factor came on."""
-        spikes = episode.raster[OUTPUT][:, : self._judged]  # (R, T', C)
-        counted = count_spikes(spikes)
+        counted = episode.spikes_of(OUTPUT)  # (R, C)
+        if self._judged < self.num_steps:
+            counted = count_spikes(episode.raster[OUTPUT][:, : self._judged])
         winners = winner(counted)
-        result = self._reward(counted.counts, winners, episode.labels, spikes.shape[1])
+        result = self._reward(counted.counts, winners, episode.labels, self._judged)
         self._factor.end(episode.rows, result.reward)
         return Verdict(result, winners)

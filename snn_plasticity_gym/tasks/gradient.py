@@ -11,7 +11,6 @@ from torch import Tensor
 from snn_plasticity_gym.config.environments import GradConfig
 from snn_plasticity_gym.networks.feedforward import INPUT, OUTPUT, classifier, lif_params
 from snn_plasticity_gym.networks.network import Network, Projection
-from snn_plasticity_gym.networks.spike_counts import count_spikes
 from snn_plasticity_gym.networks.surrogate import derivative
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents, by_projection, rewind
 from snn_plasticity_gym.rewards.gradient import Adjoint, alignment_reward, loss_and_output_gradient
@@ -80,7 +79,7 @@ class GradientTask(ImageTask):
             **_active(written, network, self.projections, episode.rows),
         }
         result = RewardResult(terms["alignment"] - terms["penalty"], terms, rewards)
-        return Verdict(result, winner(count_spikes(episode.raster[OUTPUT])))
+        return Verdict(result, winner(episode.spikes_of(OUTPUT)))
 
     def _gradients(
         self, events: WrittenEvents, network: Network, place: Tensor, spikes: dict[str, Tensor], deltas: list[Tensor]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -15,7 +16,8 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.networks.spike_counts import count_spikes
+from snn_plasticity_gym.networks.encoders import SpikeTrain
+from snn_plasticity_gym.networks.spike_counts import SpikeCounts, count_spikes
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents
 from snn_plasticity_gym.rewards.result import RewardResult
 from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
@@ -35,6 +37,12 @@ class Episode(NamedTuple):
     raster: Mapping[str, Tensor]  # bool (R, T, N), spikes of each population
     potentials: Mapping[str, Tensor]  # (R, T, N) before the reset; empty unless the task needs them
     written: Sequence[WrittenEvents]  # what was done to the weights, in order; empty unless the task rewards events
+    counted: Mapping[str, SpikeCounts] = MappingProxyType({})  # (R, N) each, where spikes are counted already
+
+    def spikes_of(self, population: str) -> SpikeCounts:
+        """Return the spikes of each neuron of a population, (R, N)."""
+        found = self.counted.get(population)
+        return count_spikes(self.raster[population]) if found is None else found
 
 
 class Verdict(NamedTuple):
@@ -135,6 +143,10 @@ class ImageTask(Task):
         """Return the input spikes of the images, bool (R, T, P)."""
         return {self.input_name: torch.stack([self.shown(row).spikes for row in rows.tolist()]).to(self.device)}
 
+    def whole_trains(self) -> list[SpikeTrain]:
+        """Return the input spikes of the image of every lifetime; those that are shown the same have the same one."""
+        return [self.shown(row).train for row in range(self.num_lifetimes)]
+
     def outcome(self, rows: Tensor, step: int | Tensor) -> Outcome | None:
         """Judge the lifetimes that have been shown their whole image."""
         if isinstance(step, int):
@@ -157,6 +169,7 @@ class ImageTask(Task):
             if everyone
             else {name: values[rows] for name, values in record.potentials.items()},
             written=record.of(which),
+            counted=record.counted if everyone else {},
         )
         verdict = self.judge(episode)
         ended = torch.ones(len(which), dtype=torch.bool, device=self.device)
@@ -210,7 +223,10 @@ class ImageTask(Task):
         """Return the streams of images, and what is shown."""
         return {
             "stimuli": [stimuli.state_dict() for stimuli in self._stimuli if stimuli is not None],
-            "shown": [self.shown(row)._asdict() for row in range(self.num_lifetimes)],
+            "shown": [
+                {"place": shown.place, "image": shown.image, "label": shown.label, "spikes": shown.spikes}
+                for shown in map(self.shown, range(self.num_lifetimes))
+            ],
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -218,7 +234,9 @@ class ImageTask(Task):
         for row, (stream, shown) in enumerate(zip(state["stimuli"], state["shown"], strict=True)):
             stimuli = Stimuli(self._images, self.config, np.random.default_rng(0))
             stimuli.load_state_dict(stream)
-            self._stimuli[row], self._shown[row] = stimuli, Stimulus(**shown)
+            self._stimuli[row] = stimuli
+            train = SpikeTrain.of(shown["spikes"].cpu())
+            self._shown[row] = Stimulus(shown["place"], shown["image"], shown["label"], train)
 
 
 def image_task(task: Task) -> ImageTask:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.networks.encoders import poisson_encode
+from snn_plasticity_gym.networks.encoders import SpikeTrain, poisson_train
 from snn_plasticity_gym.tasks.datasets import ImageSet
 from snn_plasticity_gym.utils.state import State
 
@@ -24,7 +24,12 @@ class Stimulus(NamedTuple):
     place: int  # in the lifetime's pool
     image: int  # in the split
     label: int
-    spikes: Tensor  # bool (T, n_input), on the CPU
+    train: SpikeTrain  # input spikes
+
+    @property
+    def spikes(self) -> Tensor:
+        """Input spikes, bool (T, n_input), on the CPU."""
+        return self.train.dense()
 
 
 class Stimuli:
@@ -84,8 +89,8 @@ class Stimuli:
             across, down = self._rng.integers(-self._shift, self._shift + 1, size=2).tolist()
             picture = moved(picture, across, down)
         pixels = picture.flatten().to(torch.float32) / 255.0  # (n_input,)
-        spikes = poisson_encode(pixels, self._config.num_steps, self._config.max_rate, self._rng)
-        return Stimulus(place, image, int(self._images.labels[image]), spikes)
+        train = poisson_train(pixels, self._config.num_steps, self._config.max_rate, self._rng)
+        return Stimulus(place, image, int(self._images.labels[image]), train)
 
 
 def draw(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.environments import Unsup2Config, UnsupervisedConfig
 from snn_plasticity_gym.networks.diehl_cook import EXC, INPUT, diehl_cook
-from snn_plasticity_gym.networks.spike_counts import SpikeCounts, count_spikes
+from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.plasticity.event_log import by_projection
 from snn_plasticity_gym.rewards.unsupervised import UnsupervisedReward
 from snn_plasticity_gym.rewards.winner import winner
@@ -62,7 +62,7 @@ class UnsupervisedTask(ImageTask):
 
     def judge(self, episode: Episode) -> Verdict:
         """Judge the E neurons' response."""
-        spikes = count_spikes(episode.raster[self.readout])
+        spikes = episode.spikes_of(self.readout)
         winners = winner(spikes)
         events = self._credit(episode, spikes, winners) if self.rewards_events else None
         result = self._reward(episode.rows, episode.places, spikes.counts, winners)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.envs.whole_images import closed_form_of
+from snn_plasticity_gym.networks.encoders import SpikeTrain
 from snn_plasticity_gym.rules import RULES, make_rule
 from snn_plasticity_gym.rules.triplet_stdp import TRIPLET_FITS
 from snn_plasticity_gym.tasks.unsupervised import UnsupervisedTask
@@ -126,7 +127,6 @@ def test_feedback_with_the_derivative(parameters, factor, modulation):
 def test_factors_in_recurrent_networks_with_adaptive_thresholds(name, modulation, monkeypatch):
     """As of a task of one's own: lateral inhibition has no self-connections, and thresholds are part of surrogates."""
     monkeypatch.setattr(UnsupervisedTask, "scalars", ("factor",))
-    monkeypatch.setattr(UnsupervisedTask, "follows_steps", True)
     factors = {"exc": torch.linspace(-0.4, 0.5, 24).view(2, 12)}
     monkeypatch.setattr(UnsupervisedTask, "factors", lambda _: factors)
     config = {**DIEHL_COOK, **HOMEOSTASIS, "local_state": ["surrogate"], "modulation": modulation}
@@ -179,7 +179,7 @@ def test_networks_of_any_shape(name, num_envs, n_exc, num_steps, gain, seed):
     ("env_id", "name", "config"),
     [
         (UNSUP, "random", DIEHL_COOK),
-        (UNSUP, "stdp", {**DIEHL_COOK, "history_length": 10}),
+        (UNSUP, "bcm", {**DIEHL_COOK, "history_length": 10}),
         (UNSUP, "stdp", {**DIEHL_COOK, "event_kinds": "split"}),
         ("SNNPlastic-Grad-v0", "stdp", {**FEEDFORWARD, "layer_scalars": [0.3, 0.6, 1.0]}),
         (SEMI, "delta", FEEDFORWARD),
@@ -190,6 +190,20 @@ def test_networks_of_any_shape(name, num_envs, n_exc, num_steps, gain, seed):
 def test_what_has_to_go_by_events(env_id, name, config):
     env = PlasticityVectorEnv(env_id, num_envs=1, **config)
     assert closed_form_of(make_rule(name), env.config, env.engine.task) is None
+
+
+def test_a_task_that_follows_steps_without_tables_goes_by_events(monkeypatch):
+    env = PlasticityVectorEnv(UNSUP, num_envs=1, **DIEHL_COOK)
+    assert closed_form_of(make_rule("stdp"), env.config, env.engine.task) is not None
+    monkeypatch.setattr(UnsupervisedTask, "follows_steps", True)
+    assert closed_form_of(make_rule("stdp"), env.config, env.engine.task) is None
+
+
+@pytest.mark.parametrize("name", ["stdp", "target-stdp", "triplet-stdp"])
+def test_histories_that_forget(name):
+    config = {**DIEHL_COOK, "history_length": 6}
+    moved, spikes = assert_same_lives(UNSUP, make_rule(name), config, images=8, rounding=1e-6)
+    assert moved and min(spikes.values()) > 0
 
 
 def test_an_image_whose_events_were_asked_for_is_ended_by_events():
@@ -216,7 +230,8 @@ def test_responses_are_those_of_frozen_networks():
     engine = env.engine
     before = pickle.dumps((engine.network, engine.raster, engine.task))
     spikes = torch.rand(25, 784, generator=torch.Generator().manual_seed(0)) < 0.05
-    counts = engine.compiled.respond(spikes)
+    counts = engine.compiled.respond([SpikeTrain.of(spikes), SpikeTrain.of(spikes.flip(0))])
+    assert not torch.equal(counts[:, 0], counts[:, 1])
     assert pickle.dumps((engine.network, engine.raster, engine.task)) == before
 
     network = pickle.loads(pickle.dumps(engine.network))
@@ -227,8 +242,8 @@ def test_responses_are_those_of_frozen_networks():
             network.populations[name] = dataclasses.replace(population, lif=frozen)
     network.rest(torch.arange(3))
     expected = sum(network.advance({"input": step.expand(3, -1)}).spikes["exc"].long() for step in spikes)  # (B, N)
-    assert torch.equal(counts, expected) and counts.sum() > 0
-    assert len({tuple(row) for row in counts.tolist()}) == 3  # three networks, one input
+    assert torch.equal(counts[:, 0], expected) and counts.sum() > 0
+    assert len({tuple(row) for row in counts[:, 0].tolist()}) == 3  # three networks, one input
 
 
 def test_it_is_much_faster():

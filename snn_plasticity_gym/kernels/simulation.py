@@ -1,0 +1,297 @@
+"""What fires in a time step of one lifetime: spikes are lists, and only the rows of neurons that fired are read.
+
+Sums run in the order and precision of `Network.advance`, which gives the same spikes bit by bit. Loops over the neurons
+of a population have no branch, so that they become vector instructions; who fired is looked for only where somebody
+did. A population that nothing has reached yet costs nothing.
+
+Axes: B lifetimes, T steps, N neurons of all populations one after the other, P populations, C connections.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.tables import Bool, Float32, Int64
+
+
+class Spikes(NamedTuple):
+    """Spikes of the image under way in one lifetime; lists of population p begin at its first neuron's place."""
+
+    now: Int64  # (N,) who fired in this step, counted within the population
+    num_now: Int64  # (P,)
+    before: Int64  # (N,) who fired in the step before
+    num_before: Int64  # (P,)
+    ever: Int64  # (N,) who has fired in this image
+    num_ever: Int64  # (P,)
+    fires: Bool  # (N,) whether a neuron fired in this step
+    times: Int64  # (N, T) steps of the spikes of each neuron
+    num_times: Int64  # (N,)
+    awake: Bool  # (P,) whether anything has moved potentials from where they rest
+    currents: Float32  # (N,) room
+    sums: Float32  # (N,) room
+
+
+@compiled()
+def room_for_spikes(num_populations, num_neurons, num_steps):
+    """Return room for `Spikes`."""
+    return Spikes(
+        np.zeros(num_neurons, np.int64),
+        np.zeros(num_populations, np.int64),
+        np.zeros(num_neurons, np.int64),
+        np.zeros(num_populations, np.int64),
+        np.zeros(num_neurons, np.int64),
+        np.zeros(num_populations, np.int64),
+        np.zeros(num_neurons, np.bool_),
+        np.empty((num_neurons, num_steps), np.int64),
+        np.zeros(num_neurons, np.int64),
+        np.zeros(num_populations, np.bool_),
+        np.empty(num_neurons, np.float32),
+        np.empty(num_neurons, np.float32),
+    )
+
+
+@compiled(bare=True)
+def begin_image(b, populations, neurons, spikes, raster):
+    """Put everything of lifetime `b` to where it stands before the first step, `raster` (T, N) too; theta stays."""
+    raster[:] = False
+    spikes.num_now[:] = 0
+    spikes.num_ever[:] = 0
+    spikes.fires[:] = False
+    spikes.num_times[:] = 0
+    neurons.refractory[b] = 0.0
+    neurons.threshold[b] = 0.0
+    for p in range(len(populations.start)):
+        start, end = populations.start[p], populations.start[p] + populations.size[p]
+        rest, threshold = populations.v_rest[p], populations.v_th[p]
+        neurons.v[b, start:end] = rest
+        neurons.potential[b, start:end] = rest
+        _copy(neurons.compared[b, start:end], neurons.theta[b, start:end])
+        above = populations.v_min[p] > rest
+        for n in range(start, end):
+            above |= rest - threshold - neurons.theta[b, n] > 0 or neurons.current[b, n] != 0
+        spikes.awake[p] = above
+
+
+@compiled(bare=True)
+def end_image(b, spikes, shown):
+    """Count the spikes of lifetime `b`."""
+    shown.first[b] = 0
+    for n in range(len(spikes.num_times)):
+        shown.counts[b, n] = spikes.num_times[n]
+        if spikes.num_times[n] > 0:
+            shown.first[b, n] = spikes.times[n, 0]
+
+
+@compiled(bare=True)
+def simulate(b, t, stimulus, populations, connections, neurons, weights, inputs, spikes, raster):
+    """Find out who fires in step `t` of lifetime `b`, population after population, and note it in `raster` (T, N)."""
+    _turn_to_next_step(populations, spikes)
+    for at in range(inputs.start[stimulus, t], inputs.start[stimulus, t + 1]):
+        n = inputs.neuron[at]
+        _note(t, populations.of_neuron[n], n, populations, spikes, raster)
+    for p in range(len(populations.start)):
+        if not populations.computed[p]:
+            continue
+        reached, rises = spikes.awake[p], populations.theta_plus[p] > 0
+        for c in range(len(connections.source)):
+            if connections.target[c] == p and _sends(c, connections, spikes):
+                reached = True
+        if not reached and not rises:
+            continue
+        start, size = populations.start[p], populations.size[p]
+        currents, theta = spikes.currents[:size], neurons.theta[b, start : start + size]
+        if rises:
+            _copy(neurons.compared[b, start : start + size], theta)
+        if reached:
+            spikes.awake[p] = True
+            _clear(currents)
+            for c in range(len(connections.source)):
+                if connections.target[c] == p:
+                    _propagate(b, c, populations, connections, weights, spikes, currents)
+            _fire(b, t, p, populations, neurons, spikes, currents, raster)
+        elif rises:
+            _decay(theta, populations.theta_decay[p])
+
+
+@compiled(bare=True)
+def _turn_to_next_step(populations, spikes):
+    for p in range(len(populations.start)):
+        start, count = populations.start[p], spikes.num_now[p]
+        for place in range(start, start + count):
+            spikes.before[place] = spikes.now[place]
+            spikes.fires[start + spikes.now[place]] = False
+        spikes.num_before[p] = count
+        spikes.num_now[p] = 0
+
+
+@compiled(bare=True)
+def _note(t, p, n, populations, spikes, raster):
+    """Write down that neuron `n` of population `p` fires in step `t`."""
+    start = populations.start[p]
+    spikes.now[start + spikes.num_now[p]] = n - start
+    spikes.num_now[p] += 1
+    if spikes.num_times[n] == 0:
+        spikes.ever[start + spikes.num_ever[p]] = n - start
+        spikes.num_ever[p] += 1
+    spikes.times[n, spikes.num_times[n]] = t
+    spikes.num_times[n] += 1
+    spikes.fires[n] = True
+    raster[t, n] = True
+
+
+@compiled(bare=True)
+def _sends(c, connections, spikes):
+    """Whether connection `c` carries any spike in this step."""
+    source = connections.source[c]
+    return (spikes.num_before[source] if connections.recurrent[c] else spikes.num_now[source]) > 0
+
+
+@compiled(bare=True)
+def _propagate(b, c, populations, connections, weights, spikes, currents):
+    """Add to `currents` what connection `c` carries in this step."""
+    source = connections.source[c]
+    n_pre, n_post = populations.size[source], len(currents)
+    start = populations.start[source]
+    count, listed = spikes.num_now[source], spikes.now
+    if connections.recurrent[c]:
+        count, listed = spikes.num_before[source], spikes.before
+    gain = connections.gain[c]
+    if connections.one_to_one[c]:
+        for place in range(start, start + count):
+            currents[listed[place]] += gain
+        return
+    base = connections.offset[c] + b * n_pre * n_post
+    sums = spikes.sums[:n_post]
+    for place in range(count):
+        first = base + listed[start + place] * n_post
+        row = weights[first : first + n_post]
+        if place == 0:
+            _copy(sums, row)
+        else:
+            _add(sums, row)
+    if count > 0:
+        for j in range(n_post):
+            currents[j] += gain * sums[j]
+
+
+@compiled(bare=True)
+def _clear(values):
+    for k in range(len(values)):
+        values[k] = 0.0
+
+
+@compiled(bare=True)
+def _copy(target, source):
+    for k in range(len(target)):
+        target[k] = source[k]
+
+
+@compiled(bare=True)
+def _add(sums, row):
+    for j in range(len(sums)):
+        sums[j] += row[j]
+
+
+@compiled(bare=True)
+def _decay(values, factor):
+    for k in range(len(values)):
+        values[k] *= factor
+
+
+@compiled(bare=True)
+def _fire(b, t, p, populations, neurons, spikes, currents, raster):
+    """Integrate, compare with the threshold, reset: `lif_step`, in its order of operations."""
+    start, size = populations.start[p], populations.size[p]
+    places = slice(start, start + size)
+    v, theta, outside = neurons.v[b, places], neurons.theta[b, places], neurons.current[b, places]
+    refractory, potential = neurons.refractory[b, places], neurons.potential[b, places]
+    leak, rest, resistance = populations.leak[p], populations.v_rest[p], populations.resistance[p]
+    threshold, lowest, silent = populations.v_th[p], populations.v_min[p], populations.silent_steps[p]
+    constants = (leak, rest, resistance, lowest, threshold)
+    if silent > 0:
+        above = _integrate_free(v, potential, currents, outside, theta, refractory, constants)
+    else:
+        above = _integrate(v, potential, currents, outside, theta, constants)
+    plus = populations.theta_plus[p]
+    best, furthest = np.float32(0.0), -1
+    first = spikes.num_now[p]
+    if above > 0:
+        for k in range(size):
+            excess = v[k] - threshold - theta[k]
+            if excess > 0 and not (silent > 0 and refractory[k] > 0):
+                if populations.one_spike[p]:
+                    if furthest < 0 or excess > best:
+                        best, furthest = excess, k
+                else:
+                    _note(t, p, start + k, populations, spikes, raster)
+        if furthest >= 0:
+            _note(t, p, start + furthest, populations, spikes, raster)
+    if silent > 0:
+        for k in range(size):
+            left = refractory[k] - np.float32(1.0)
+            refractory[k] = left if left > 0 else np.float32(0.0)
+    if plus > 0:
+        _decay(theta, populations.theta_decay[p])
+    for place in range(start + first, start + spikes.num_now[p]):
+        k = spikes.now[place]
+        v[k] = populations.v_reset[p]
+        if silent > 0:
+            refractory[k] = silent
+        if plus > 0:
+            theta[k] += plus
+
+
+@compiled(bare=True)
+def _integrate(v, potential, currents, outside, theta, constants):
+    """Move potentials by a step; return how many are above their threshold."""
+    leak, rest, resistance, lowest, threshold = constants
+    above = 0
+    for k in range(len(v)):
+        drive = resistance * (currents[k] + outside[k])
+        moved = v[k] + leak * (rest - v[k] + drive)
+        moved = lowest if moved < lowest else moved
+        v[k] = potential[k] = moved
+        above += moved - threshold - theta[k] > 0
+    return above
+
+
+@compiled(bare=True)
+def _integrate_free(v, potential, currents, outside, theta, refractory, constants):
+    """Do what `_integrate` does, where refractory neurons take no current and do not fire."""
+    leak, rest, resistance, lowest, threshold = constants
+    above = 0
+    for k in range(len(v)):
+        resting = refractory[k] > 0
+        drive = np.float32(0.0) if resting else resistance * (currents[k] + outside[k])
+        moved = v[k] + leak * (rest - v[k] + drive)
+        moved = lowest if moved < lowest else moved
+        v[k] = potential[k] = moved
+        above += (moved - threshold - theta[k] > 0) & (not resting)
+    return above
+
+
+@compiled(bare=True)
+def trace(spikes, n, now, window, decay, nearest):
+    """Return the trace of a neuron's earlier spikes: the sum of `decay`, (T + 1,), over their ages, or the youngest's.
+
+    Args:
+        spikes: Of the image.
+        n: Neuron.
+        now: Step.
+        window: Ages from which on spikes are forgotten.
+        decay: What a spike of each age adds, (T + 1,).
+        nearest: Only the youngest counts.
+    """
+    total = 0.0
+    for at in range(spikes.num_times[n] - 1, -1, -1):
+        age = now - spikes.times[n, at]
+        if age >= window:
+            break
+        if age > 0:
+            total += decay[age]
+            if nearest:
+                break
+    return total
