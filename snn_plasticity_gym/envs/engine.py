@@ -16,7 +16,7 @@ from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.earnings import Earnings
 from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
 from snn_plasticity_gym.envs.recorder import Recorder
-from snn_plasticity_gym.envs.whole_images import CompiledImages, closed_form_of
+from snn_plasticity_gym.envs.whole_images import CompiledImages, can_be_whole, closed_form_of, formula_of
 from snn_plasticity_gym.networks.network import Network, NetworkActivity, SpikeList
 from snn_plasticity_gym.networks.spike_history import empty_windows, push
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
@@ -98,7 +98,9 @@ class Engine:
     @functools.cached_property
     def compiled(self) -> CompiledImages:
         """The compiled way through the episodes of an open loop."""
-        return CompiledImages(self.network, self.task, self._eligibility, self.recorder, self.config.history_length)
+        return CompiledImages(
+            self.network, self.task, self._eligibility, self.recorder, self.scalars, self.config.history_length
+        )
 
     @property
     def num_steps(self) -> int:
@@ -352,7 +354,8 @@ class Engine:
     def run_episode(self, rule: Rule) -> bool:
         """Let all lifetimes live by a rule through the episode that `begin` has begun, if that can be compiled.
 
-        That takes an open loop and a rule in closed form (`closed_form_of`), or lifetimes that are no longer plastic.
+        That takes an open loop and a rule in closed form (`closed_form_of`) or a formula (`formula_of`), or lifetimes
+        that are no longer plastic.
         Spikes and weights are those of `advance` and `write`; membranes and histories are left as they were.
 
         Returns:
@@ -360,14 +363,14 @@ class Engine:
         """
         assert not self.steps.any(), "begin() comes first"
         still = self.network.non_plastic
-        if not self.task.open_loop or self.config.modulation == "factor":
+        form = None
+        if not still.all():
+            task, config = self.task, self.config
+            form = closed_form_of(rule, config, task) or formula_of(rule, config, task, self.scalars.names)
+        if still.any() and not (still.all() and can_be_whole(self.config, self.task)):
             return False
-        if still.all() and self.device.type == "cpu" and not self.task.rewards_events:
-            form = None
-        else:
-            form = closed_form_of(rule, self.config, self.task)
-            if form is None or still.any():
-                return False
+        if form is None and not still.any():
+            return False
         pace = learning_pace(self.ages, self.config.eta_decay)
         self.num_events[:] = self.compiled.show(form, pace, self.changes.sums)
         self._unshown[:] = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from torch import Tensor
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.kernels.closed_form import Decays
-from snn_plasticity_gym.kernels.images import respond, show_closed_form, show_frozen
+from snn_plasticity_gym.kernels.formula_images import FormulaRule, Surroundings
+from snn_plasticity_gym.kernels.images import respond, show_closed_form, show_formula, show_frozen
 from snn_plasticity_gym.kernels.tables import (
     Connections,
     InputSpikes,
@@ -29,9 +30,12 @@ from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
+from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.closed_form import ClosedForm, HasClosedForm
+from snn_plasticity_gym.rules.whole_formula import HasFormula
 from snn_plasticity_gym.tasks.base import Task
+from snn_plasticity_gym.utils.nonfinite import NotFiniteError
 from snn_plasticity_gym.utils.threads import spread
 
 NOTHING = np.zeros(0, dtype=np.float32)
@@ -65,6 +69,25 @@ def closed_form_of(rule: Rule, config: EnvironmentConfig, task: Task) -> ClosedF
     return form
 
 
+def formula_of(rule: Rule, config: EnvironmentConfig, task: Task, scalars: Sequence[str]) -> FormulaRule | None:
+    """Return the rule's formula if episodes can be lived by it alone, else None.
+
+    That takes, beyond what `can_be_whole` asks for, a rule that has one, of the scalars that events show.
+
+    Args:
+        rule: Answers events.
+        config: Of the environment.
+        task: What it is about.
+        scalars: What its events show.
+    """
+    if not isinstance(rule, HasFormula) or not can_be_whole(config, task):
+        return None
+    formula = rule.whole_formula()
+    if formula is None or formula.extra_names != tuple(scalars):
+        return None
+    return formula.tables(task.num_steps)
+
+
 class CompiledImages:
     """Shows images to all lifetimes of an engine, spread over threads.
 
@@ -73,6 +96,7 @@ class CompiledImages:
         task: What they are in.
         eligibility: Where changes are held back; None: they act at once.
         recorder: Where spikes are kept.
+        scalars: What synapses may know beside spikes and weight.
         history_length: K.
     """
 
@@ -82,12 +106,18 @@ class CompiledImages:
         task: Task,
         eligibility: Eligibility | None,
         recorder: Recorder,
+        scalars: LocalScalars,
         history_length: int,
     ) -> None:
         self._network = network
         self._task = task
         self._eligibility = eligibility
         self._recorder = recorder
+        self._scalars = scalars
+        constants = iter(task.layer_scalars)
+        self._layer = np.array(  # (C,)
+            [next(constants, 0.0) if p.plasticity else 0.0 for p in network.projections], dtype=np.float32
+        )
         self._history_length = history_length
         self._populations, self._places = _populations(network)
         # Without a rise there is no adaptive threshold to update, see `fire`: theta stays as it is.
@@ -101,7 +131,7 @@ class CompiledImages:
         self._neurons = Neurons(**states)
         self._computed = [name for name, population in network.populations.items() if population.lif is not None]
 
-    def show(self, form: ClosedForm | None, pace: Tensor, changes: Tensor) -> Tensor:
+    def show(self, form: ClosedForm | FormulaRule | None, pace: Tensor, changes: Tensor) -> Tensor:
         """Go through an image from its first step to its last; weights and adaptive thresholds are changed in place.
 
         Args:
@@ -112,7 +142,7 @@ class CompiledImages:
         Returns:
             Number of events of each lifetime, int64 (B,).
         """
-        num_lifetimes, num_steps = self._shape[0], self._task.num_steps
+        num_lifetimes = self._shape[0]
         counts, first = np.empty((2, *self._shape), dtype=np.int64)
         shown = Shown(
             raster=self._recorder.whole.numpy(),
@@ -132,11 +162,12 @@ class CompiledImages:
         if form is None:
             spread(lambda begin, end: show_frozen(begin, end, self._frozen, *common, shown), num_lifetimes)
         else:
-            rule = (form, _decays(form, num_steps), self._learning(pace))
-            spread(
-                lambda begin, end: show_closed_form(begin, end, self._populations, *common, *rule, shown),
-                num_lifetimes,
-            )
+            show, others = self._loop(form)
+            given = (self._populations, *common, form, others, self._learning(pace), shown)
+            spread(lambda begin, end: show(begin, end, *given), num_lifetimes)
+            if np.isnan(shown.changes).any():
+                lifetime = int(np.isnan(shown.changes).any(axis=(1, 2)).argmax())
+                raise NotFiniteError(f"delta_d must be finite, got NaN in lifetime {lifetime}; look at the rule")
         changes += torch.from_numpy(shown.changes.sum(axis=0))
         for name in self._computed:
             self._network.states[name].theta.numpy()[:] = self._neurons.theta[:, self._places[name]]
@@ -166,6 +197,12 @@ class CompiledImages:
         common = (self._frozen, self._connections, self._neurons, weights, inputs, place.start, counts)
         spread(lambda begin, end: respond(begin, end, *common), len(counts))
         return torch.from_numpy(counts)
+
+    def _loop(self, form: ClosedForm | FormulaRule) -> tuple[Callable[..., None], Decays | Surroundings]:
+        """Return the loop for a rule, and what it takes beside the rule's numbers."""
+        if isinstance(form, ClosedForm):
+            return show_closed_form, _decays(form, self._task.num_steps)
+        return show_formula, Surroundings(self._scalars.reward.numpy(), self._layer)
 
     def _take_thresholds(self) -> None:
         for name in self._computed:

@@ -21,7 +21,8 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.evaluation.event_sample import EventSample
 from snn_plasticity_gym.evaluation.stdp_fit import r_squared
 from snn_plasticity_gym.rules.base import Rule
-from snn_plasticity_gym.rules.distilled import DistilledRule, Factors, FactorTable, Term
+from snn_plasticity_gym.rules.distilled import DistilledRule, FactorTable, Term
+from snn_plasticity_gym.rules.factors import Factors
 from snn_plasticity_gym.rules.registry import RULES, read_rule
 
 Array = NDArray[np.float64]

@@ -13,6 +13,7 @@ import numpy as np
 
 from snn_plasticity_gym.kernels.closed_form import learn_closed_form, room_for_traces
 from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.formula_images import learn_formula, room_for_formula
 from snn_plasticity_gym.kernels.simulation import begin_image, end_image, room_for_spikes, simulate
 
 
@@ -78,6 +79,52 @@ def _show_closed_form(
         simulate(b, t, stimulus, populations, connections, neurons, weights, inputs, spikes, raster)
         _send_back(b, t, populations, neurons, factor, spikes, error)
         learn_closed_form(b, t, populations, connections, neurons, weights, rule, decays, learning, spikes, room, shown)
+    end_image(b, spikes, shown)
+
+
+@compiled()
+def show_formula(
+    first, last, populations, connections, neurons, weights, inputs, factor, rule, around, learning, shown
+):
+    """Show an image to the lifetimes `first` to `last` - 1, which live by formulas; all in place.
+
+    Args:
+        first: Lifetime to begin with.
+        last: Lifetime to end before.
+        populations: Constants.
+        connections: Constants.
+        neurons: State.
+        weights: Of all synapses of all lifetimes.
+        inputs: What is shown.
+        factor: Third factors that change from step to step.
+        rule: The formulas.
+        around: What their scalars are made of beside neurons.
+        learning: How weights follow them.
+        shown: Filled in; `changes` is added to.
+    """
+    num_steps, num_neurons = shown.raster.shape[1:]
+    spikes = room_for_spikes(len(populations.start), num_neurons, num_steps)
+    room = room_for_formula(rule, num_neurons)
+    error = np.empty(factor.wanted.shape[1], np.float32)
+    for b in range(first, last):
+        _show_formula(
+            b, populations, connections, neurons, weights, inputs, factor, rule, around, learning, spikes, room, error,
+            shown,
+        )  # fmt: skip
+
+
+@compiled(bare=True)
+def _show_formula(
+    b, populations, connections, neurons, weights, inputs, factor, rule, around, learning, spikes, room, error, shown
+):
+    raster, stimulus = shown.raster[b], inputs.stimulus[b]
+    begin_image(b, populations, neurons, spikes, raster)
+    shown.num_events[b] = 0
+    for t in range(len(raster)):
+        _teach(b, t, populations, neurons, factor, spikes)
+        simulate(b, t, stimulus, populations, connections, neurons, weights, inputs, spikes, raster)
+        _send_back(b, t, populations, neurons, factor, spikes, error)
+        learn_formula(b, t, populations, connections, neurons, weights, rule, around, learning, spikes, room, shown)
     end_image(b, spikes, shown)
 
 

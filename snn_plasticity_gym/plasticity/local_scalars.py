@@ -161,6 +161,11 @@ class LocalScalars:
         self._reward = torch.zeros(network.num_networks, 1, device=device)
 
     @property
+    def reward(self) -> Tensor:
+        """What was last paid to each lifetime less the mean of what was paid before, (B,)."""
+        return self._reward.squeeze(1)
+
+    @property
     def of_neurons(self) -> bool:
         """Whether there are scalars that are made of a `NeuronView`."""
         return bool(self._own)

@@ -21,7 +21,7 @@ from snn_plasticity_gym.policies.formula import read_term
 from snn_plasticity_gym.policies.head_registry import OwnHead
 from snn_plasticity_gym.policies.heads import RuleHead
 from snn_plasticity_gym.policies.network import RuleNetwork
-from snn_plasticity_gym.rules.distilled import time_constant
+from snn_plasticity_gym.rules.factors import time_constant
 from snn_plasticity_gym.rules.traces import exponential_kernel
 from snn_plasticity_gym.utils.files import atomic_path
 

@@ -23,7 +23,7 @@ from snn_plasticity_gym.config.arguments import check_argument
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.policies.formula_terms import TermView
 from snn_plasticity_gym.policies.head_inputs import Rows
-from snn_plasticity_gym.rules.distilled import Factors, check_factors
+from snn_plasticity_gym.rules.factors import Factors, check_factors
 
 MAX_TERMS = 256
 

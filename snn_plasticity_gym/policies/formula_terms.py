@@ -17,8 +17,10 @@ from torch import Tensor
 from snn_plasticity_gym.kernels.formula import EventColumns, FormulaTables, TraceProducts, sum_terms
 from snn_plasticity_gym.plasticity.events import KIND_POST, KIND_PRE, NUM_KINDS, LocalState
 from snn_plasticity_gym.policies.head_inputs import DenseInputs, HeadInputs, OwnLayer
-from snn_plasticity_gym.rules.distilled import Factors, FactorTable, time_constant
+from snn_plasticity_gym.rules.distilled import FactorTable
+from snn_plasticity_gym.rules.factors import Factors, time_constant
 from snn_plasticity_gym.rules.traces import Traces
+from snn_plasticity_gym.rules.whole_formula import WholeFormula
 
 Array = NDArray[Any]
 
@@ -69,6 +71,10 @@ class FormulaTerms:
         for place, factors in enumerate(self.terms):
             values[:, place] = table(factors)
         return values
+
+    def whole_formula(self, coefficients: Array) -> WholeFormula:
+        """Return the formula with coefficients as in `sums`, for whole episodes."""
+        return WholeFormula(tuple(self.terms), coefficients, self.dt, tuple(self.extra_names), squashed=True)
 
     def sums(self, coefficients: Array, state: LocalState, lengths: Tensor) -> Tensor:
         """Return the formula's sum of each event by a compiled loop, (E,).

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from snn_plasticity_gym.policies.head_inputs import HeadInputs
 from snn_plasticity_gym.policies.heads import Readout
 from snn_plasticity_gym.policies.network import FrozenFeatures, RuleNetwork
 from snn_plasticity_gym.policies.spike_features import FrozenSpikeFeatures
+from snn_plasticity_gym.rules.whole_formula import WholeFormula
 
 
 class Acting(Protocol):
@@ -71,8 +73,7 @@ class SummedTerms:
 
     def __init__(self, heads: list[FormulaHead], features: FrozenTerms) -> None:
         self._terms = features.terms
-        rows = [torch.cat([head.coefficients.weight[0], head.coefficients.bias]) for head in heads]  # (K + 1,) each
-        self._coefficients = torch.stack(rows).unsqueeze(0).detach().double().numpy()  # (1, G, K + 1)
+        self._coefficients = coefficients_of(heads)
 
     def __call__(self, state: LocalState) -> Tensor:
         """Return the mean weight change of each event, (E,)."""
@@ -128,6 +129,13 @@ class FrozenRule:
         answer = self._act(state).float()
         return answer if isinstance(history, Tensor) else answer.cpu().numpy()
 
+    def whole_formula(self) -> WholeFormula | None:
+        """Return the formula that this rule is; None: it is none."""
+        if not isinstance(self._features, FrozenTerms):
+            return None
+        heads = cast(list[FormulaHead], list(self.network.heads))
+        return self._features.terms.whole_formula(coefficients_of(heads))
+
     def inputs(self, state: LocalState) -> HeadInputs:
         """Return what the heads see of each event."""
         return self._features.inputs(state)
@@ -152,6 +160,12 @@ class FrozenRule:
                 f"this rule sees {len(shape.extra_keys)} scalars beside the weight ({names}), the events have "
                 f"{state.extras.shape[1]}; make the environment with the settings that the rule was trained with"
             )
+
+
+def coefficients_of(heads: list[FormulaHead]) -> np.ndarray:
+    """Return c of each group, c_0 last, float64 (1, G, K + 1)."""
+    rows = [torch.cat([head.coefficients.weight[0], head.coefficients.bias]) for head in heads]  # (K + 1,) each
+    return torch.stack(rows).unsqueeze(0).detach().double().cpu().numpy()
 
 
 def quickest_way(network: RuleNetwork, features: FrozenFeatures) -> Acting:

@@ -2,37 +2,28 @@
 
     delta_d = sum over terms k of c_k * product of the term's factors
 
-A factor is one of
-
-    pre, post     1 where that neuron fires now, else 0
-    x5, y5        trace of the pre, of the post neuron: sum over earlier spikes of exp(-age / 5 ms); any number will do
-    xn, yn        number of their earlier spikes within the history
-    w             the weight
-    layer, factor, ...  further scalars of the environment, by name
-
-Earlier means: not in the present step. Axes: E events, H distinct histories.
+with factors as in `rules.factors`. Axes: E events, H distinct histories.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.plasticity.events import KIND_POST, KIND_PRE, LocalState, SynapseEvents
+from snn_plasticity_gym.rules.factors import Factors, check_factors, time_constant
 from snn_plasticity_gym.rules.traces import Traces, of_post, of_pre
+from snn_plasticity_gym.rules.whole_formula import WholeFormula
 
 FILE = "distilled.json"  # of a run's folder
-_TRACE = re.compile(r"([xy])(n|\d+(?:\.\d+)?)")
-
-Factors = tuple[str, ...]
 
 
 class Term(NamedTuple):
@@ -109,43 +100,21 @@ class DistilledRule:
             answer = torch.where(events.group == head, total, answer)
         return answer
 
+    def whole_formula(self) -> WholeFormula:
+        """Return all heads' terms, with a coefficient of 0 where a head has not got one."""
+        terms = list(dict.fromkeys(factors for heads in self.heads for _, factors in heads))
+        coefficients = np.zeros((1, len(self.heads), len(terms) + 1))
+        for head, own in enumerate(self.heads):
+            for coefficient, factors in own:
+                coefficients[0, head, terms.index(factors)] += coefficient
+        return WholeFormula(tuple(terms), coefficients, self.dt, self.extra_names, squashed=False)
+
     def save(self, folder: Path) -> Path:
         """Write the formula into a run's folder, and return the file."""
         heads = [[{"coefficient": c, "factors": list(factors)} for c, factors in terms] for terms in self.heads]
         text = json.dumps({"dt": self.dt, "extra_names": list(self.extra_names), "heads": heads}, indent=1)
         (folder / FILE).write_text(text + "\n", encoding="utf-8")
         return folder / FILE
-
-
-def time_constant(name: str) -> float:
-    """Return that of a factor that is a trace, ms; of a number of spikes infinity."""
-    match = _TRACE.fullmatch(name)
-    assert match is not None, "factors were checked when the rule was made"
-    return math.inf if match.group(2) == "n" else float(match.group(2))
-
-
-def check_factors(factors: Factors, extra_names: Sequence[str]) -> None:
-    """Refuse factors that there are not.
-
-    Args:
-        factors: Of a term.
-        extra_names: Further scalars of the environment's events.
-
-    Raises:
-        ConfigError: In one line, with those that there are.
-    """
-    for name in factors:
-        if name not in ("pre", "post", "w", *extra_names) and not is_trace(name):
-            raise ConfigError(
-                f"unknown factor {name!r} in a formula; valid: pre, post, w, xn, yn, x and y with a time constant "
-                f"in ms as in x20, and further scalars of the environment ({', '.join(extra_names) or 'none'})"
-            )
-
-
-def is_trace(name: str) -> bool:
-    """Return whether a factor is a trace or a number of spikes."""
-    match = _TRACE.fullmatch(name)
-    return match is not None and (match.group(2) == "n" or float(match.group(2)) > 0)
 
 
 def load_distilled(folder: str | Path) -> DistilledRule:

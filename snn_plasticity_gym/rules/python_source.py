@@ -6,7 +6,8 @@ import keyword
 import re
 from collections.abc import Mapping, Sequence
 
-from snn_plasticity_gym.rules.distilled import Term, is_trace, time_constant
+from snn_plasticity_gym.rules.distilled import Term
+from snn_plasticity_gym.rules.factors import is_trace, time_constant
 
 
 def python_source(formulas: Mapping[str, Sequence[Term]], dt: float, bounded: bool) -> str:
