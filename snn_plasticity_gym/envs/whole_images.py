@@ -13,7 +13,7 @@ from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.kernels.images import advance
 from snn_plasticity_gym.kernels.tables import Connections, Neurons, Populations
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Network, NetworkActivity
+from snn_plasticity_gym.networks.network import Network, NetworkActivity, pulse
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.closed_form import ClosedForm, HasClosedForm
@@ -214,7 +214,7 @@ def _connections(network: Network) -> Connections:
     index = {name: place for place, name in enumerate(network.populations)}
     projections = network.projections
     single = {
-        "gain": [p.gain for p in projections],
+        "gain": [pulse(p.gain, network.dt) for p in projections],
         "scale": [p.plasticity.scale if p.plasticity else 0.0 for p in projections],
         "low": [p.plasticity.w_min if p.plasticity else 0.0 for p in projections],
         "high": [p.plasticity.w_max if p.plasticity else 0.0 for p in projections],

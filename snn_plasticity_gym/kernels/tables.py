@@ -41,7 +41,7 @@ class Connections(NamedTuple):
     source: Int64  # population
     target: Int64
     offset: Int64  # address of the first weight in `Network.weights`
-    gain: Float32
+    gain: Float32  # current of a spike at weight 1 during its step; see `network.pulse`
     one_to_one: Bool
     autapses: Bool
     recurrent: Bool
@@ -58,7 +58,7 @@ class Neurons(NamedTuple):
     v: Float32  # mV
     refractory: Float32  # steps left
     theta: Float32  # mV
-    current: Float32  # from outside
+    current: Float32  # from outside, during the step
     factor: Float32  # third factor
     surrogate: Float32  # pseudo-derivative of the spike, where the rule needs it; see `plasticity.local_scalars`
     pre_fast: Float64  # traces: x, X, y, Y and theta of `ClosedForm`

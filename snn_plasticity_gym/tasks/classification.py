@@ -78,11 +78,15 @@ class ClassificationTask(ImageTask):
         """Return the third factor of the neurons of each layer, (B, N) each."""
         return self._factor.by_population()
 
+    def remedy(self, population: str) -> str:
+        """Return what helps where a population is silent."""
+        return super().remedy(population) if population == INPUT else "raise w_init, max_rate or num_steps"
+
     def judge(self, episode: Episode) -> Verdict:
         """Judge the output spikes of the steps before a passing factor came on."""
         spikes = episode.raster[OUTPUT][:, : self._judged]  # (R, T', C)
         counted = count_spikes(spikes)
         winners = winner(counted)
-        result = self._reward(counted.counts, winners, episode.labels, spikes.shape[1])
+        result = self._reward(counted.counts, winners, episode.labels, spikes.shape[1] * self.config.dt)
         self._factor.end(episode.rows, result.reward)
         return Verdict(result, winners)
