@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.networks.decoder_registry import make_decoder
 from snn_plasticity_gym.networks.differentiable import forward
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import Network, Population, Projection, pulse
 from snn_plasticity_gym.rules import make_rule
+from snn_plasticity_gym.utils.row_streams import RowUniforms
 
 CPU = torch.device("cpu")
 STEPS = (1.0, 0.5, 0.25)  # ms
@@ -68,7 +72,7 @@ def test_the_membrane_converges_to_its_exact_course_in_first_order() -> None:
         for step in range(round(end / dt) + 1):
             one.advance({"in": torch.tensor([[step * dt in times]])})
         errors.append(abs(one.states["e"].v.item() + 65.0 - exact))
-    ratios = [after / before for before, after in zip(errors, errors[1:], strict=False)]
+    ratios = [after / before for before, after in itertools.pairwise(errors)]
     assert errors[0] > 0.05 and all(0.45 < ratio < 0.55 for ratio in ratios)
 
 
@@ -138,3 +142,67 @@ def test_rates_of_an_episode_are_per_ms() -> None:
     result = env.run_episode(make_rule("zero"))
     assert result.spikes["exc"].sum() > 0
     torch.testing.assert_close(result.rates.sum(dim=1), result.spikes["exc"] / 100.0)  # 200 steps of 0.5 ms
+
+
+def test_the_reward_of_a_classifier_and_its_feedback_are_of_rates_per_ms() -> None:
+    """Recomputed from the raster, in 24 steps of 0.5 ms."""
+    sizes = {"num_steps": 24, "history_length": 4, "hidden_sizes": (20,), "max_rate": 0.8, "w_init": 8.0}
+    env = PlasticityVectorEnv(
+        "SNNPlastic-Semi-v0", num_envs=6, dataset="digits", dt=0.5, third_factor="feedback", alpha_softmax=5.0, **sizes
+    )
+    env.reset(seed=0)
+    labels = torch.tensor([env.engine.task.shown(row).label for row in range(6)])
+    factors: list[torch.Tensor] = []
+
+    def rule(events):
+        if not factors or not torch.equal(factors[-1], env.engine.task.factors()["output"]):
+            factors.append(env.engine.task.factors()["output"].clone())
+        return 0.0 * events.weight
+
+    result = env.run_episode(rule)
+    counts = env.engine.raster["output"].sum(dim=1).float()  # (R, C)
+    rates = counts / 12.0
+    assert rates.sum() > 0.5
+    torch.testing.assert_close(result.terms["output_rate"], rates.mean(dim=1))
+    others = rates.masked_fill(torch.nn.functional.one_hot(labels, 10).bool(), -math.inf).amax(dim=1)
+    torch.testing.assert_close(result.terms["margin"], rates.gather(1, labels[:, None]).squeeze(1) - others)
+    error = torch.nn.functional.one_hot(labels, 10) - torch.softmax(5.0 * rates, dim=1)
+    torch.testing.assert_close(factors[-1], error)
+
+
+def test_the_loss_of_the_gradient_task_is_of_rates_per_ms() -> None:
+    env = PlasticityVectorEnv(
+        "SNNPlastic-Grad-v0", num_envs=4, dataset="digits", dt=0.5, num_steps=20, history_length=4, w_init=8.0,
+        hidden_sizes=(20,), layer_scalars=(0.5, 1.0), alpha_softmax=3.0,
+    )  # fmt: skip
+    env.reset(seed=0)
+    labels = torch.tensor([env.engine.task.shown(row).label for row in range(4)])
+    result = env.run_episode(lambda events: 0.0 * events.weight)
+    counts = env.engine.raster["output"].sum(dim=1).float()
+    assert counts.sum() > 4
+    expected = torch.nn.functional.cross_entropy(3.0 * counts / 10.0, labels, reduction="none")
+    torch.testing.assert_close(result.terms["loss"], expected)
+
+
+@pytest.mark.parametrize("dt", [1.0, 0.25])
+def test_noise_moves_a_motor_neuron_as_far_whatever_the_step(dt: float) -> None:
+    """After 8 ms, without leak, its deviation is resistance / tau_mem * noise * sqrt(8)."""
+    env = PlasticityVectorEnv(
+        "SNNPlastic-CartPole-v0", num_envs=40, dt=dt, steps_per_action=round(8 / dt), history_length=2,
+        hidden_sizes=(), w_init_min=0.0, w_init_max=0.0, noise=0.5, v_th=1e6, tau_mem=1e5, resistance=2e5,
+    )  # fmt: skip
+    env.reset(seed=0)
+    engine = env.engine
+    engine.network.weights.fill_(0.0)
+    engine.begin(range(40))
+    for _ in range(round(8 / dt)):
+        engine.advance()
+    deviation = engine.network.states["motor"].v.std().item()  # of 40 x 40 neurons
+    assert deviation == pytest.approx(2.0 * 0.5 * math.sqrt(8.0), rel=0.06)
+
+
+def test_a_population_decoder_reads_rates_per_ms() -> None:
+    decoder = make_decoder("population", Box(-1.0, 1.0, (1,)), group_size=2)
+    counts = torch.tensor([[5, 1]])
+    (action,) = decoder.decode(counts, 10.0, RowUniforms([]))[0].tolist()
+    assert action == pytest.approx(0.4)  # (5 - 1) / 10 ms, however many steps they were
