@@ -12,8 +12,10 @@ from gymnasium.spaces import Box
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.evaluation.classification import TEST_SEED, examine
 from snn_plasticity_gym.networks.decoder_registry import make_decoder
 from snn_plasticity_gym.networks.differentiable import forward
+from snn_plasticity_gym.networks.encoders import poisson_encode
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import Network, Population, Projection, pulse
 from snn_plasticity_gym.rules import make_rule
@@ -206,3 +208,36 @@ def test_a_population_decoder_reads_rates_per_ms() -> None:
     counts = torch.tensor([[5, 1]])
     (action,) = decoder.decode(counts, 10.0, RowUniforms([]))[0].tolist()
     assert action == pytest.approx(0.4)  # (5 - 1) / 10 ms, however many steps they were
+
+
+def test_a_judge_of_classifiers_counts_time_in_ms() -> None:
+    """Its loss is that of the same weights, run here on the same input spikes."""
+    sizes = {"num_steps": 20, "history_length": 4, "hidden_sizes": (20,), "layer_scalars": (0.5, 1.0), "w_init": 8.0}
+    env = PlasticityVectorEnv("SNNPlastic-Grad-v0", num_envs=1, dataset="digits", dt=0.5, alpha_softmax=3.0, **sizes)
+    env.reset(seed=0)
+    part = env.engine.task.dataset.validation
+    judged = examine(env.engine, env.config, part, 12)
+    pixels = part.images[:12].reshape(-1) / 255.0
+    spikes = poisson_encode(pixels, 20, 0.5, np.random.default_rng(TEST_SEED)).view(20, 12, -1)  # max_rate is 1 per ms
+    layers = [env.engine.network.weights_of(p.name)[0] for p in env.engine.network.projections]
+    lif = LIFParams(2.0, 0.0, 0.0, 1.0, 2.0)
+    counts = forward(layers, spikes.float(), lif, 0.5, [1.0, 1.0], lambda x: (x > 0).float()).spikes[-1].sum(dim=0)
+    assert counts.sum() > 10
+    expected = torch.nn.functional.cross_entropy(3.0 * counts / 10.0, part.labels[:12])
+    assert judged.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("dt", [1.0, 0.5])
+def test_a_world_is_encoded_and_decoded_in_ms(dt: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CartPole, 40 ms an action, fields that fire every 10 ms: four volleys whatever the step."""
+    env = PlasticityVectorEnv(
+        "SNNPlastic-CartPole-v0", num_envs=3, dt=dt, steps_per_action=round(40 / dt), history_length=2, max_actions=1
+    )
+    durations, decode = [], env.engine.task.decoder.decode
+    monkeypatch.setattr(
+        env.engine.task.decoder, "decode", lambda counts, *rest: durations.append(rest[0]) or decode(counts, *rest)
+    )
+    env.reset(seed=0)
+    spikes = env.run_episode(make_rule("zero")).spikes["input"]
+    assert spikes.tolist() == [4 * 4] * 3  # an active neuron for each of four observations
+    assert durations == [40.0]
