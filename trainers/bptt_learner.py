@@ -66,14 +66,15 @@ class SpikingClassifier:
     def show(self, images: Tensor, rng: np.random.Generator) -> Activity:
         """Show images, uint8 (B, height, width), with input spikes drawn from `rng`."""
         intensity = images.reshape(-1) / 255.0  # (B * pixels,)
-        spikes = poisson_encode(intensity, self._config.num_steps, self._config.max_rate, rng)  # (T, B * pixels)
+        chance = self._config.max_rate * self._config.dt
+        spikes = poisson_encode(intensity, self._config.num_steps, chance, rng)  # (T, B * pixels)
         inputs = spikes.view(self._config.num_steps, len(images), -1).to(self._device, torch.float32)
         gains = [self._config.gain] * len(self.weights)
         return forward(self.weights, inputs, self._params, self._config.dt, gains, self._spike)
 
     def logits(self, activity: Activity) -> Tensor:
-        """alpha * output rate, (B, classes)."""
-        return self._config.alpha * activity.spikes[-1].mean(dim=0)
+        """alpha * output rate per ms, (B, classes)."""
+        return self._config.alpha / self._config.dt * activity.spikes[-1].mean(dim=0)
 
     @torch.no_grad()
     def judge(self, part: ImageSet, num_images: int) -> Judgement:
@@ -88,7 +89,9 @@ class SpikingClassifier:
             logits = self.logits(activity)
             right += int((logits.argmax(dim=1) == labels).sum())
             loss += F.cross_entropy(logits, labels, reduction="sum").item()
-            rates = [r + s.mean().item() * len(labels) for r, s in zip(rates, activity.spikes, strict=True)]
+            rates = [
+                r + s.mean().item() / self._config.dt * len(labels) for r, s in zip(rates, activity.spikes, strict=True)
+            ]
         return Judgement(right / count, loss / count, [rate / count for rate in rates])
 
     def save(self, path: Path) -> None:

@@ -28,6 +28,19 @@ def check_neurons(config: Any, prefix: str = "") -> None:
         )
 
 
+def check_rate(config: Any) -> None:
+    """Refuse a spike rate of more than one spike a step.
+
+    Args:
+        config: Has max_rate, in spikes per ms, and dt, in ms.
+    """
+    if config.max_rate * config.dt > 1:
+        raise ConfigError(
+            f"max_rate must be at most 1 / dt = {1 / config.dt:g} spikes per ms, one spike a step, got "
+            f"{config.max_rate:g}; lower max_rate or dt"
+        )
+
+
 @config_class
 class EnvironmentConfig:
     """What all environments have in common."""
@@ -39,7 +52,14 @@ class EnvironmentConfig:
         section="Simulation",
         ge=1,
     )
-    dt: float = setting(1.0, "Length of a time step.", unit="ms", section="Simulation", gt=0)
+    dt: float = setting(
+        1.0,
+        "Length of a time step, by which the network is integrated. It changes no rate, no time constant and no charge "
+        "of a spike; what is counted in steps (num_steps, steps_per_action, history_length) lasts longer or shorter.",
+        unit="ms",
+        section="Simulation",
+        gt=0,
+    )
     lifetime_length: int = setting(
         0,
         "Episodes after which a lifetime ends and a fresh network begins; 0: never.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snn_plasticity_gym.config.base import check_neurons
+from snn_plasticity_gym.config.base import check_neurons, check_rate
 from snn_plasticity_gym.config.data_names import HELP, check_dataset_name
 from snn_plasticity_gym.config.feedforward import SURROGATE_NAMES
 from snn_plasticity_gym.config.schema import config_class, setting
@@ -13,10 +13,10 @@ from snn_plasticity_gym.config.training import RunConfig
 class BPTTConfig(RunConfig):
     """Train a feed-forward spiking network with backpropagation through time: the baseline of the Grad task.
 
-    Potentials are dimensionless: rest 0, threshold 1. With resistance * dt = tau_mem one unit of current, held for
-    one step, raises the potential by 1, a whole threshold. Initial weights are normal with standard deviation
-    `initial_scale` / sqrt(n_pre): the default is where, on MNIST, every layer fires in 3 to 13 % of the steps before
-    any learning. At scale 1 the deep layers are silent, and narrow surrogates then have no gradient at all.
+    Potentials are dimensionless: rest 0, threshold 1. With resistance = tau_mem a spike of gain 1 at weight 1 raises
+    the potential by 1, a whole threshold, whatever the length of a step. Initial weights are normal with standard
+    deviation `initial_scale` / sqrt(n_pre): the default is where, on MNIST, every layer fires in 3 to 13 % of the steps
+    before any learning. At scale 1 the deep layers are silent, and narrow surrogates then have no gradient at all.
     """
 
     resume: str = setting(
@@ -70,14 +70,26 @@ class BPTTConfig(RunConfig):
     num_steps: int = setting(
         16, "Time steps T for which an image is shown.", unit="steps", section="Network", ge=1, basic=True
     )
-    max_rate: float = setting(1.0, "Spike probability of a white pixel in one step.", section="Network", gt=0, le=1)
-    dt: float = setting(1.0, "Length of a time step.", unit="ms", section="Network", gt=0)
+    max_rate: float = setting(
+        1.0,
+        "Spike rate of a white pixel; max_rate * dt is its chance of a spike in one step.",
+        unit="spikes per ms",
+        section="Network",
+        gt=0,
+    )
+    dt: float = setting(
+        1.0,
+        "Length of a time step; it changes no rate, no time constant and no charge of a spike.",
+        unit="ms",
+        section="Network",
+        gt=0,
+    )
     tau_mem: float = setting(2.0, "Membrane time constant.", unit="ms", section="Network", gt=0)
     v_rest: float = setting(0.0, "Resting potential, where an image begins.", section="Network")
     v_reset: float = setting(0.0, "Potential after a spike.", section="Network")
     v_th: float = setting(1.0, "Threshold.", section="Network")
     resistance: float = setting(2.0, "Membrane resistance R, potential per unit of current.", section="Network", gt=0)
-    gain: float = setting(1.0, "Current of a spike at weight 1.", section="Network", gt=0)
+    gain: float = setting(1.0, "Charge (current times ms) of a spike at weight 1.", section="Network", gt=0)
     initial_scale: float = setting(
         2.0, "Standard deviation of initial weights times sqrt(n_pre).", section="Network", gt=0
     )
@@ -95,7 +107,11 @@ class BPTTConfig(RunConfig):
     )
     surrogate_width: float = setting(0.5, "Width of that curve, in units of the potential.", section="BPTT", gt=0)
     alpha: float = setting(
-        10.0, "Sharpness: the loss is the cross-entropy of softmax(alpha * rate).", section="BPTT", gt=0
+        10.0,
+        "Sharpness: the loss is the cross-entropy of softmax(alpha * rate), with rates in spikes per ms.",
+        unit="ms",
+        section="BPTT",
+        gt=0,
     )
 
     device: str = setting("cpu", "Torch device, e.g. cpu or cuda.", section="Machine", basic=True)
@@ -104,3 +120,4 @@ class BPTTConfig(RunConfig):
         """Refuse settings that contradict each other."""
         check_dataset_name(self.dataset)
         check_neurons(self)
+        check_rate(self)

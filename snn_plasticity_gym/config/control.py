@@ -16,8 +16,8 @@ class ControlConfig(EnvironmentConfig):
     One action: observe, encode, simulate `steps_per_action` time steps (synapses answer their events in each), decode,
     step the world, pay its reward, update the third factors.
 
-    Potentials are dimensionless: with the default constants one unit of current, held for one step of 1 ms, raises a
-    membrane by 1, its distance to the threshold.
+    Potentials are dimensionless: with the default constants a spike at weight 1 raises a membrane by 1, its distance to
+    the threshold, whatever the length of a step; so does one unit of current, held for 1 ms.
     """
 
     history_length: int = 20
@@ -55,7 +55,8 @@ class ControlConfig(EnvironmentConfig):
     )
     encoder_kwargs: str = setting(
         '{"period": 10}',
-        'Its settings, a mapping or JSON, e.g. {"fields": 20, "low": [-1], "high": [1], "period": 10}.',
+        'Its settings, a mapping or JSON, e.g. {"fields": 20, "low": [-1], "high": [1], "period": 10}. Periods are in '
+        "ms, rates in spikes per ms.",
         section="Encoder",
         json=True,
     )
@@ -85,12 +86,17 @@ class ControlConfig(EnvironmentConfig):
     w_min: float = setting(-1.0, "Lower clip of the weights.", section="Network")
     w_max: float = setting(1.0, "Upper clip of the weights.", section="Network")
     inhibition: float = setting(
-        0.0, "Current by which a motor spike of one action inhibits the motor neurons of the others.",
+        0.0,
+        "Charge (current times ms) by which a motor spike of one action inhibits the motor neurons of the others.",
         section="Network", ge=0,
     )  # fmt: skip
     plastic_hidden: bool = setting(True, "Synapses into hidden layers are plastic; else they stay.", section="Network")
     noise: float = setting(
-        0.0, "Standard deviation of the noise current into motor neurons, of each step.", section="Network", ge=0
+        0.0,
+        "Standard deviation of the noise that motor neurons get in 1 ms, as charge (current times ms): in each step a "
+        "current of its own, of deviation noise / sqrt(dt).",
+        section="Network",
+        ge=0,
     )
     tau_mem: float = setting(20.0, "Membrane time constant.", unit="ms", section="Neurons", gt=0)
     v_rest: float = setting(0.0, "Resting potential.", section="Neurons")

@@ -14,8 +14,8 @@ THIRD_FACTORS = ("none", "reward", "teaching", "feedback")
 class FeedforwardConfig(ImageConfig):
     """A feed-forward network with one output neuron for each class, all of whose synapses share one policy.
 
-    Time constants and potentials are dimensionless where a step is 1: with the default constants a membrane halves in
-    a step and one unit of current raises it by 1, its distance to the threshold.
+    Potentials are dimensionless: with the default constants a membrane halves in a step of 1 ms, and a spike at weight
+    1 raises it by 1, its distance to the threshold, whatever the length of a step.
     """
 
     num_steps: int = 16
@@ -24,7 +24,10 @@ class FeedforwardConfig(ImageConfig):
         (256, 128), "Neurons of the hidden layers.", section="Network", ge=1, basic=True
     )
     w_init: float = setting(
-        4.0, "Initial weights are uniform in +-w_init / sqrt(inputs of the layer).", section="Network", gt=0
+        4.0,
+        "Initial weights are uniform in +-w_init / sqrt(inputs of the layer), cut off at w_min and w_max.",
+        section="Network",
+        gt=0,
     )
     w_min: float = setting(-1.0, "Lower clip of the weights.", section="Network", lt=0)
     w_max: float = setting(1.0, "Upper clip of the weights.", section="Network", gt=0)
@@ -36,7 +39,9 @@ class FeedforwardConfig(ImageConfig):
     eta: float = setting(0.001, "Learning rate: weight change at delta_d = 1.", section="Plasticity", ge=0, basic=True)
     alpha_softmax: float = setting(
         10.0,
-        "Sharpness alpha of softmax(alpha * rate), the network's answer, in Grad's loss and Semi's feedback.",
+        "Sharpness alpha of softmax(alpha * rate), the network's answer, in Grad's loss and Semi's feedback; rates are "
+        "in spikes per ms.",
+        unit="ms",
         section="Reward",
         gt=0,
     )
@@ -116,10 +121,10 @@ class SemiConfig(FeedforwardConfig):
         0.3, "Standard deviation of the fixed random weights of feedback.", section="Third factor", gt=0
     )
     alpha_margin: float = setting(
-        1.0, "Weight alpha_margin of the margin r_y - max r_k between rates.", section="Reward", ge=0
+        1.0, "Weight alpha_margin of the margin r_y - max r_k between rates, in spikes per ms.", section="Reward", ge=0
     )
     alpha_spike: float = setting(
-        0.1, "Weight alpha_spike of output spikes, which cost the mean output rate.", section="Reward", ge=0
+        0.1, "Weight alpha_spike of the mean output rate, in spikes per ms, which is a cost.", section="Reward", ge=0
     )
 
     def check(self) -> None:

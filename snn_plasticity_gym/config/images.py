@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.base import EnvironmentConfig, check_rate
 from snn_plasticity_gym.config.data_names import DATASETS, HELP, check_dataset_name
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
@@ -40,14 +40,19 @@ class ImageConfig(EnvironmentConfig):
         ge=0,
     )
     num_steps: int = setting(
-        100, "Time steps T for which an image is shown.", unit="steps", section="Simulation", ge=1, basic=True
+        100,
+        "Time steps T, of dt each, for which an image is shown.",
+        unit="steps",
+        section="Simulation",
+        ge=1,
+        basic=True,
     )
     max_rate: float = setting(
         0.064,
-        "Spike probability of a white pixel in one step (0.064 at 1 ms is 64 Hz).",
+        "Spike rate of a white pixel (0.064 is 64 Hz); max_rate * dt is its chance of a spike in one step.",
+        unit="spikes per ms",
         section="Simulation",
         ge=0,
-        le=1,
     )
     heldout_pool: int = setting(
         0,
@@ -69,6 +74,21 @@ class ImageConfig(EnvironmentConfig):
         was=("judged_shift",),
     )
 
+    @property
+    def image_side(self) -> int | None:
+        """Pixels of a side of the square images of a shipped data set; None: that is known with the images."""
+        return (self.image_size or IMAGE_SIZE) if self.dataset in DATASETS else None
+
+    @property
+    def spike_chance(self) -> float:
+        """Chance that a white pixel spikes in one step."""
+        return self.max_rate * self.dt
+
+    @property
+    def duration(self) -> float:
+        """Time for which an image is shown, ms."""
+        return self.num_steps * self.dt
+
     def learning(self) -> dict[str, Any]:
         """Return what the base class returns, and the training split."""
         return super().learning() | {"split": "train", "plastic_episodes": 0, "heldout_pool": 0, "heldout_shift": 0}
@@ -81,7 +101,8 @@ class ImageConfig(EnvironmentConfig):
         """Refuse settings that contradict each other."""
         super().check()
         check_dataset_name(self.dataset)
-        size = self.image_size or (IMAGE_SIZE if self.dataset in DATASETS else None)  # None: known with the images
+        check_rate(self)
+        size = self.image_size or self.image_side
         if size is not None and self.dataset in DATASETS and IMAGE_SIZE % size:
             raise ConfigError(f"image_size must divide {IMAGE_SIZE} (28, 14, 7, 4, 2), got {size}")
         if self.history_length > self.num_steps:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from snn_plasticity_gym.config.base import check_neurons
 from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
@@ -15,19 +17,25 @@ CREDITS = ("global", "neuron")
 class UnsupervisedConfig(ImageConfig):
     """A Diehl-Cook network rewarded for sparse, diverse and stable responses.
 
-    Weights are dimensionless; a gain turns a weight into current, and resistance * dt / tau_mem turns current into
-    mV, which is 1 mV per unit with the default constants of both populations. Neuron constants: Diehl & Cook (2015),
-    section 2.1 and the authors' code, with their options (refractory period, adaptive threshold, weight
-    normalisation, one spike a step) off. Initial weights are skewed, as they are in cortex (Song et al. 2005): with
-    uniform ones the neurons are so alike that bright images make hundreds of them fire in one step.
+    Weights are dimensionless; a gain turns a weight into the charge of a spike (current times ms), and resistance /
+    tau_mem turns charge into mV, which is 1 mV per unit with the default constants of both populations. Neuron
+    constants: Diehl & Cook (2015), section 2.1 and the authors' code, with their options (refractory period, adaptive
+    threshold, weight normalisation, one spike a step) off. Initial weights are skewed, as they are in cortex (Song et
+    al. 2005): with uniform ones the neurons are so alike that bright images make hundreds of them fire in one step.
     """
 
     n_exc: int = setting(
         400, "Excitatory neurons N_E; there are as many inhibitory ones.", section="Network", ge=1, basic=True
     )
-    gain_input_exc: float = setting(0.8, "Current of an input spike at weight 1.", section="Network", gt=0)
-    gain_exc_inh: float = setting(22.5, "Current from an E neuron to its I neuron.", section="Network", ge=0)
-    gain_inh_exc: float = setting(20.0, "Current of an I spike at weight -1.", section="Network", ge=0)
+    gain_input_exc: float | None = setting(
+        None,
+        "Charge (current times ms) of an input spike at weight 1; none: 0.8 times 784 over the number of inputs, so "
+        "that smaller images drive E neurons as much as those of 28 x 28 pixels.",
+        section="Network",
+        gt=0,
+    )
+    gain_exc_inh: float = setting(22.5, "Charge of an E spike to its I neuron.", section="Network", ge=0)
+    gain_inh_exc: float = setting(20.0, "Charge of an I spike at weight -1.", section="Network", ge=0)
     w_exc_init_min: float = setting(0.0, "Smallest initial weight input -> E.", section="Network")
     w_exc_init_max: float = setting(0.6, "Largest initial weight input -> E.", section="Network")
     w_exc_init_power: float = setting(
@@ -134,6 +142,13 @@ class UnsupervisedConfig(ImageConfig):
                 f"initial weights input -> E must lie in [0, w_exc_max={self.w_exc_max}], "
                 f"got [{self.w_exc_init_min}, {self.w_exc_init_max}]"
             )
+        if self.w_exc_sum and not self.w_exc_init_max:
+            raise ConfigError(
+                f"w_exc_sum={self.w_exc_sum:g} needs initial weights that can be scaled to it, got w_exc_init_max=0; "
+                "raise w_exc_init_max, or set w_exc_sum to 0"
+            )
+        if self.image_side is not None:
+            check_norm(self, self.image_side**2)
         if not (self.w_inh_min <= self.w_inh_init_min and self.w_inh_init_max <= 0):
             raise ConfigError(
                 f"initial weights I -> E must lie in [w_inh_min={self.w_inh_min}, 0], "
@@ -151,6 +166,22 @@ class UnsupervisedConfig(ImageConfig):
                 "c_sparsity + c_diversity must be greater than 0, since stability has no value on a first "
                 f"presentation, got {self.c_sparsity} + {self.c_diversity}"
             )
+
+
+def check_norm(config: UnsupervisedConfig, n_input: int) -> None:
+    """Refuse a norm of input weights that a neuron with so many inputs cannot have.
+
+    Raises:
+        ConfigError: It is more than that of weights which are all at their clip.
+    """
+    root = config.exc_norm == "l2"
+    most = config.w_exc_max * (math.sqrt(n_input) if root else n_input)
+    if config.w_exc_sum > most:
+        limit = f"{'the root of ' if root else ''}{n_input} inputs times w_exc_max={config.w_exc_max:g}"
+        raise ConfigError(
+            f"w_exc_sum must be at most {most:g} with exc_norm={config.exc_norm}, {limit}, got {config.w_exc_sum:g}; "
+            "lower w_exc_sum, or raise w_exc_max or image_size"
+        )
 
 
 def _check_interval(low_name: str, low: float, high_name: str, high: float) -> None:

@@ -16,6 +16,7 @@ from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.earnings import Earnings
 from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
 from snn_plasticity_gym.envs.recorder import Recorder
+from snn_plasticity_gym.envs.silence import SilenceWatch
 from snn_plasticity_gym.envs.whole_images import CompiledImages, can_be_whole, closed_form_of, formula_of
 from snn_plasticity_gym.networks.network import Network, NetworkActivity, SpikeList
 from snn_plasticity_gym.networks.spike_history import empty_windows, push
@@ -80,6 +81,7 @@ class Engine:
         self.changes = WeightChanges(self.heads, device)
         self._write = WeightWriter(self.network, plastic, self._eligibility, self.changes)
         self.earnings = Earnings(num_lifetimes, device)
+        self._silence = SilenceWatch(task)
         self.last_outcome: Outcome | None = None  # of the last `settle`
         self.steps = np.zeros(num_lifetimes, dtype=np.int64)  # time steps of the episode done so far
         self._now = 0  # steps done by the lifetimes that were advanced last
@@ -225,8 +227,7 @@ class Engine:
         if not self._unshown.any():
             return
         index = torch.as_tensor(np.flatnonzero(self._unshown), device=self.device)
-        for name, spikes in self.task.whole_input(index).items():
-            self.recorder.record.raster[name][index] = spikes
+        self.recorder.give(index, self.task.whole_input(index))
         self._unshown[:] = False
 
     def _place(self, rows: Sequence[int] | None) -> tuple[Tensor, int | Tensor]:
@@ -392,11 +393,13 @@ class Engine:
             of_row = {name: values[place] for name, values in terms.items()}
             info = {name: values[place] for name, values in earned.info.items()}
             self.last_episodes[row] = LastEpisode(rewards[place], of_row, info)
+        spikes = self.recorder.spikes(index)
+        self._silence.see(spikes)
         return EpisodeResult(
             reward=earned.reward,
             terms=earned.terms,
             info=earned.info,
-            spikes=self.recorder.spikes(index),
+            spikes=spikes,
             rates=self.recorder.rates(index, length),
             num_events=self.num_events[index],
             length=length,

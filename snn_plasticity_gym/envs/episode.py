@@ -18,7 +18,7 @@ class EpisodeResult(NamedTuple):
     terms: dict[str, Tensor]  # (R,) each, the reward's parts; NaN where a part has no value
     info: dict[str, Tensor]  # (R, ...) each, what the task tells of the episode, e.g. winner, image and label
     spikes: dict[str, Tensor]  # (R,) int64 each, spikes of every population in the episode
-    rates: Tensor  # (R, N) spikes per step of the answering population
+    rates: Tensor  # (R, N) spikes per ms of the answering population
     num_events: Tensor  # (R,) int64
     length: Tensor  # (R,) int64, time steps
     truncated: Tensor  # bool (R,): cut off, not ended

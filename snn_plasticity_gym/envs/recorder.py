@@ -5,7 +5,7 @@ Axes: B lifetimes, R lifetimes of one call, W kept time steps, N neurons.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -44,6 +44,15 @@ class Recorder:
             for population in ([] if self._whole else task.populations)
         }
 
+    def give(self, index: Tensor, spikes: Mapping[str, Tensor]) -> None:
+        """Keep the input spikes of a whole episode, bool (R, T, N) each, in the lifetimes `index`, ascending."""
+        for name, given in spikes.items():
+            raster = self.record.raster[name]
+            if len(index) == len(raster):
+                raster.copy_(given)
+            else:
+                raster[index] = given
+
     def begin(self, rows: Sequence[int], index: Tensor) -> None:
         """Begin an episode in the lifetimes `rows`, `index` as a tensor."""
         self.record.forget(rows)
@@ -76,14 +85,14 @@ class Recorder:
         return {name: counts[index].sum(dim=1) for name, counts in self._counts.items()}
 
     def rates(self, index: Tensor, steps: Tensor) -> Tensor:
-        """Return the spikes per step of the answering population, (R, N), over so many steps (R,)."""
+        """Return the spikes per ms of the answering population, (R, N), over so many steps (R,)."""
         if self.record.counted:
             counts = self.record.counted[self._readout].counts[index]
         elif self._whole:
             counts = count_spikes(self._of(self.record.raster[self._readout], index)).counts
         else:
             counts = self._counts[self._readout][index]
-        return counts / steps.unsqueeze(1)
+        return counts / (steps * self.record.network.dt).unsqueeze(1)
 
     @staticmethod
     def _of(raster: Tensor, index: Tensor) -> Tensor:

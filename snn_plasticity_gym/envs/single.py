@@ -67,7 +67,7 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
 
     Episode end:
         Terminates when all events of the last time step were answered. Its info then holds `reward_terms`, `returns`
-        (of every event, in order), `winner` (-1: none), `rates` (spikes per step of each E neuron), `spikes` by
+        (of every event, in order), `winner` (-1: none), `rates` (spikes per ms of each E neuron), `spikes` by
         population, `num_events`, `image` (index in its split) and `label`. A term without a value is NaN.
 
         In a world: terminates when the world says so, and is truncated when it says so or after `max_actions`; the info

@@ -27,7 +27,7 @@ from snn_plasticity_gym.kernels.tables import (
 )
 from snn_plasticity_gym.networks.encoders import SpikeTrain
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.network import Network, pulse
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
@@ -251,7 +251,7 @@ def _decays(form: ClosedForm, num_steps: int) -> Decays:
 def _nothing_told(num_lifetimes: int) -> StepFactor:
     """Return a factor that does not change within an image."""
     nothing = np.zeros(0, dtype=np.int64)
-    return StepFactor(0, -1, np.zeros((num_lifetimes, 0), np.float32), 0.0, False, 0.0, nothing, nothing, NOTHING)
+    return StepFactor(0, -1, np.zeros((num_lifetimes, 0), np.float32), 0.0, False, 0.0, 1.0, nothing, nothing, NOTHING)
 
 
 def _populations(network: Network) -> tuple[Populations, dict[str, slice]]:
@@ -292,7 +292,7 @@ def _connections(network: Network) -> Connections:
     index = {name: place for place, name in enumerate(network.populations)}
     projections = network.projections
     single = {
-        "gain": [p.gain for p in projections],
+        "gain": [pulse(p.gain, network.dt) for p in projections],
         "scale": [p.plasticity.scale if p.plasticity else 0.0 for p in projections],
         "low": [p.plasticity.w_min if p.plasticity else 0.0 for p in projections],
         "high": [p.plasticity.w_max if p.plasticity else 0.0 for p in projections],

@@ -153,14 +153,14 @@ def examine(engine: Engine, config: FeedforwardConfig, part: ImageSet, num_image
         here = slice(start, min(start + TEST_BATCH, num_images))
         labels = part.labels[here].to(engine.device)
         intensity = part.images[here].reshape(-1) / 255.0
-        spikes = poisson_encode(intensity, config.num_steps, config.max_rate, rng)  # (T, images * pixels)
+        spikes = poisson_encode(intensity, config.num_steps, config.spike_chance, rng)  # (T, images * pixels)
         inputs = spikes.view(config.num_steps, len(labels), -1).to(engine.device, torch.float32)
         for row in range(engine.num_lifetimes):
             weights = [layer[row] for layer in layers]
             activity = forward(weights, inputs, params, config.dt, gains, _step_function)
             counts = activity.spikes[-1].sum(dim=0)  # (images, C)
             confusion[row] += confusion_matrix(labels, shared_answers(counts))
-            logits = config.alpha_softmax / config.num_steps * counts
+            logits = config.alpha_softmax / config.duration * counts
             loss[row] += F.cross_entropy(logits, labels, reduction="sum") / num_images
     return Examination(confusion, loss)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.networks.encoders import poisson_encode, poisson_train
 from snn_plasticity_gym.networks.lif import LIFState, fire, integrate
-from snn_plasticity_gym.networks.network import Network, Population, Projection
+from snn_plasticity_gym.networks.network import Network, Population, Projection, pulse
 from snn_plasticity_gym.tasks.image_task import image_task
 
 BATCH = 64  # images at a time: some 40 MB for 784 inputs, 400 neurons and 100 steps
@@ -40,7 +40,7 @@ def responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tenso
     counts = torch.empty(engine.num_lifetimes, len(images), size, dtype=torch.int64)
     for start in range(0, len(images), BATCH):
         part = images[start : start + BATCH].flatten(1) / 255.0  # (I, P)
-        trains = [poisson_train(image, config.num_steps, config.max_rate, rng) for image in part]
+        trains = [poisson_train(image, config.num_steps, config.spike_chance, rng) for image in part]
         counts[:, start : start + BATCH] = engine.compiled.respond(trains)
     return counts
 
@@ -54,7 +54,7 @@ def batched_responses(engine: Engine, images: Tensor, rng: np.random.Generator) 
     counts = torch.zeros(engine.num_lifetimes, len(images), size, dtype=torch.int64, device=engine.device)
     for start in range(0, len(images), BATCH):
         part = images[start : start + BATCH].flatten(1) / 255.0  # (I, P)
-        drawn = [poisson_encode(image.cpu(), config.num_steps, config.max_rate, rng) for image in part]
+        drawn = [poisson_encode(image.cpu(), config.num_steps, config.spike_chance, rng) for image in part]
         inputs = torch.stack(drawn).to(engine.device)  # bool (I, T, P)
         for row in range(engine.num_lifetimes):
             counts[row, start : start + BATCH] = _counts(network, row, task.input_name, task.readout, inputs)
@@ -70,7 +70,7 @@ def _counts(network: Network, row: int, input_name: str, readout: str, inputs: T
     weights = {p.name: network.weights_of(p.name)[row] for p in network.projections if not p.one_to_one}
     # What the input sends does not depend on anything that happens: one product for the whole image.
     sent = {
-        p.name: p.gain
+        p.name: pulse(p.gain, network.dt)
         * (inputs.flatten(0, 1).to(network.weights.dtype) @ weights[p.name]).unflatten(0, (-1, num_steps))
         for p in network.projections
         if p.source == input_name and not p.one_to_one and not p.recurrent
@@ -94,7 +94,7 @@ def _counts(network: Network, row: int, input_name: str, readout: str, inputs: T
                     current += sent[projection.name][:, step]
                 else:
                     source = last[projection.source] if projection.recurrent else spikes[projection.source]
-                    _add_current(current, projection, source, weights)
+                    _add_current(current, projection, pulse(projection.gain, network.dt), source, weights)
             spikes[name], states[name] = _step(current, states[name], population, network.dt)
         for name in last:
             last[name] = spikes[name]
@@ -110,14 +110,16 @@ def _at_rest(network: Network, name: str, row: int, num_images: int) -> LIFState
     return LIFState(zeros + lif.v_rest, zeros.clone(), state.theta[row].expand_as(zeros))
 
 
-def _add_current(current: Tensor, projection: Projection, source: Tensor, weights: dict[str, Tensor]) -> None:
-    """Add to `current` (I, N) what the source's spikes, bool (I, N'), send through a projection."""
+def _add_current(
+    current: Tensor, projection: Projection, gain: float, source: Tensor, weights: dict[str, Tensor]
+) -> None:
+    """Add to `current` (I, N) what the source's spikes, bool (I, N'), send through a projection, at weight 1 `gain`."""
     if projection.one_to_one:
-        current += projection.gain * source
+        current += gain * source
         return
     active = source.any(dim=1).nonzero().squeeze(1)  # most images have a silent source in most steps
     if len(active):
-        current[active] += projection.gain * (source[active].to(current.dtype) @ weights[projection.name])
+        current[active] += gain * (source[active].to(current.dtype) @ weights[projection.name])
 
 
 def _step(current: Tensor, state: LIFState, population: Population, dt: float) -> tuple[Tensor, LIFState]:

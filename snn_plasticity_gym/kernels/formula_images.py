@@ -1,7 +1,7 @@
 """Plasticity by a formula: the rows and columns of the synapses whose neurons fire, without a list of events.
 
-In a row all but the weight, and scalars of the post neuron, is the same for every post neuron that has not fired lately:
-so the formula is one polynomial of the weight for the whole row, in vector instructions, and only the few others are
+In a row all but the weight, and scalars of the post neuron, is the same for every post neuron that has not fired: so
+the formula is one polynomial of the weight for the whole row, in vector instructions, and only the few others are
 summed up one by one. In a column the traces of the pre neurons are factors beside it.
 
 Axes: L lifetimes with formulas of their own, G groups, K terms, Q products of traces, M products of scalars, S scalars,
@@ -245,10 +245,10 @@ def _sum_row(i, row, own, rule, room, n_post):
 
 @compiled(bare=True)
 def _vanishes(polynomial):
+    used = False
     for power in range(len(polynomial)):
-        if polynomial[power] != 0.0:
-            return False
-    return True
+        used |= polynomial[power] != 0.0
+    return not used
 
 
 @compiled(fast_sums=True, bare=True)
@@ -279,14 +279,14 @@ def _as_steps(values, count, squashed, scale):
 @compiled(fast_sums=True, bare=True)
 def _move_all(weights, steps, count, low, high, changes):
     """Move weights by `steps` within their limits, and count the changes."""
-    total, squares, rises = np.float32(0.0), np.float32(0.0), 0
+    total, squares, rises = 0.0, 0.0, 0
     for j in range(count):
         before = weights[j]
         after = before + steps[j]
         after = low if after < low else after
         after = high if after > high else after
         weights[j] = after
-        change = after - before
+        change = np.float64(after - before)
         total += change
         squares += change * change
         rises += change > 0

@@ -42,7 +42,7 @@ class Connections(NamedTuple):
     source: Int64  # population
     target: Int64
     offset: Int64  # address of the first weight in `Network.weights`
-    gain: Float32
+    gain: Float32  # current of a spike at weight 1 during its step; see `network.pulse`
     one_to_one: Bool
     autapses: Bool
     recurrent: Bool
@@ -82,7 +82,8 @@ class StepFactor(NamedTuple):
     wanted: Float32  # (B, C) what its neurons are taught, or should answer
     teaching: float  # current per unit of `wanted`
     sends: bool  # the error is sent back
-    alpha: float  # of the softmax, times rates per step
+    alpha: float  # of the softmax, times rates per ms
+    dt: float  # ms
     reaches: Int64  # (L,) populations that the error is sent to
     offset: Int64  # (L,) where the weights of each begin
     weights: Float32  # fixed random ones, (B, C, N) of each population, one after the other

@@ -26,12 +26,12 @@ class Decoder(Protocol):
 
     size: int  # motor neurons, N
 
-    def decode(self, counts: Tensor, num_steps: int, uniform: Uniform, last: Tensor | None = None) -> Tensor:
+    def decode(self, counts: Tensor, duration: float, uniform: Uniform, last: Tensor | None = None) -> Tensor:
         """Return the action of each lifetime.
 
         Args:
             counts: How often each motor neuron fired in the window, (R, N).
-            num_steps: Time steps of the window, T.
+            duration: Length of the window, ms.
             uniform: Gives random numbers row by row (`RowUniforms`); a decoder without chance does not call it.
             last: The actions before these, as they were returned; None where there are none yet. Only those whose
                 ties repeat the last action read it.
@@ -78,7 +78,7 @@ class WinnerDecoder:
         """Return where several groups fired most, bool (R,), by counts (R, N)."""
         return self._most(counts).sum(dim=1) > 1
 
-    def decode(self, counts: Tensor, num_steps: int, uniform: Uniform, last: Tensor | None = None) -> Tensor:
+    def decode(self, counts: Tensor, duration: float, uniform: Uniform, last: Tensor | None = None) -> Tensor:
         """Return the winners, int64 (R,); see `Decoder`."""
         most = self._most(counts)  # (R, n)
         if self._tie == "random":
@@ -117,7 +117,7 @@ class SoftmaxDecoder:
         votes = group_counts(counts, self.num_actions).to(torch.float64)  # (R, n)
         return torch.softmax(self._beta * votes, dim=1)
 
-    def decode(self, counts: Tensor, num_steps: int, uniform: Uniform, last: Tensor | None = None) -> Tensor:
+    def decode(self, counts: Tensor, duration: float, uniform: Uniform, last: Tensor | None = None) -> Tensor:
         """Return the actions drawn, int64 (R,), with one random number each; see `Decoder`."""
         passed = self.chances(counts).cumsum(dim=1) <= uniform(1)  # (R, n) the draw lies beyond the action's share
         return passed.sum(dim=1).clamp(max=self.num_actions - 1)  # rounding may leave the last sum below 1
@@ -149,10 +149,10 @@ class LevelsDecoder:
         self._choice = choice
         self._levels = torch.from_numpy(table).to(device, torch.float32)  # (n, A)
 
-    def decode(self, counts: Tensor, num_steps: int, uniform: Uniform, last: Tensor | None = None) -> Tensor:
+    def decode(self, counts: Tensor, duration: float, uniform: Uniform, last: Tensor | None = None) -> Tensor:
         """Return the chosen levels, float32 (R, A); see `Decoder`."""
         before = None if last is None else self._index(last)  # (R,)
-        return self._levels[self._choice.decode(counts, num_steps, uniform, before)]
+        return self._levels[self._choice.decode(counts, duration, uniform, before)]
 
     def groups(self, action: Tensor) -> Tensor:
         """Return the group of each level (R, A), bool (R, N)."""
@@ -166,16 +166,16 @@ class LevelsDecoder:
 class PopulationDecoder:
     """Each dimension of a Box action from the signed sum of a population's spikes.
 
-    a = gain / T * sum_n w_n S_n / (N_d / 2), with w = 1 for the first half of the N_d neurons of a dimension and -1 for
-    the second, cut to [-1, 1] and mapped affinely to [low, high]; S_n are the spikes of neuron n in T steps.
-    Schmidgall et al. (2021), supplement, action code: gain = 1, by which all of one half have to fire in every step to
+    a = gain / D * sum_n w_n S_n / (N_d / 2), with w = 1 for the first half of the N_d neurons of a dimension and -1 for
+    the second, cut to [-1, 1] and mapped affinely to [low, high]; S_n are the spikes of neuron n in D ms.
+    Schmidgall et al. (2021), supplement, action code: gain = 1, by which all of one half have to fire once a ms to
     reach an end.
 
     Args:
         low: Action at a = -1, shape (A,).
         high: Action at a = 1.
         group_size: N_d, neurons of a dimension; even.
-        gain: Slope; with g the ends are reached at 1/g of the highest rate.
+        gain: Slope, ms; with g the ends are reached at a mean rate of 1/g spikes per ms.
         device: Where tensors live.
 
     Raises:
@@ -200,11 +200,11 @@ class PopulationDecoder:
         self._high = torch.from_numpy(upper).to(device, torch.float32)
         self._positive = torch.arange(self.group_size, device=device) < self.group_size // 2  # bool (N_d,)
 
-    def decode(self, counts: Tensor, num_steps: int, uniform: Uniform, last: Tensor | None = None) -> Tensor:
+    def decode(self, counts: Tensor, duration: float, uniform: Uniform, last: Tensor | None = None) -> Tensor:
         """Return the actions, float32 (R, A); see `Decoder`."""
         halves = counts.unflatten(1, (self._dimensions, 2, -1)).sum(dim=3)  # (R, A, 2)
         surplus = (halves[:, :, 0] - halves[:, :, 1]).to(torch.float32)  # (R, A)
-        signed = (self._gain / (num_steps * self.group_size / 2) * surplus).clamp(-1, 1)
+        signed = (self._gain / (duration * self.group_size / 2) * surplus).clamp(-1, 1)
         return torch.lerp(self._low, self._high, (signed + 1) / 2)  # exact at both ends
 
     def groups(self, action: Tensor) -> Tensor:

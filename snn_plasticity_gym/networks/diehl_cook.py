@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
+from snn_plasticity_gym.config.unsupervised import check_norm
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
 
 INPUT, EXC, INH = "input", "exc", "inh"
 NORM_ORDERS = {"l1": 1, "l2": 2}
 INPUT_TO_EXC, EXC_TO_INH, INH_TO_EXC = "input_to_exc", "exc_to_inh", "inh_to_exc"
+
+
+PLAIN_GAIN, PLAIN_INPUTS = 0.8, 784  # at which a network of the default constants fires sparsely
+
+
+def input_gain(config: UnsupervisedConfig, n_input: int) -> float:
+    """Return the gain of input -> E: as set, or so that all inputs together send the same, however many they are."""
+    return PLAIN_GAIN * (PLAIN_INPUTS / n_input) if config.gain_input_exc is None else config.gain_input_exc
 
 
 def diehl_cook(
@@ -22,7 +31,11 @@ def diehl_cook(
         config: Sizes, neuron constants, weights and learning rates.
         n_input: Number of input neurons.
         groups: Policy head of the input -> E and of the I -> E synapses.
+
+    Raises:
+        ConfigError: The input weights of a neuron cannot have the norm that is asked for.
     """
+    check_norm(config, n_input)
     populations = [
         Population(INPUT, n_input),
         Population(
@@ -59,7 +72,7 @@ def diehl_cook(
             INPUT_TO_EXC,
             INPUT,
             EXC,
-            gain=config.gain_input_exc,
+            gain=input_gain(config, n_input),
             initial=(config.w_exc_init_min, config.w_exc_init_max),
             initial_power=config.w_exc_init_power,
             weight_norm=config.w_exc_sum,

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.networks.lif import LIFParams
+from snn_plasticity_gym.networks.network import pulse
 
 SpikeFunction = Callable[[Tensor], Tensor]
 """x = u - v_th (mV) to spikes, differentiable, element by element."""
@@ -44,7 +45,7 @@ def forward(
 ) -> Activity:
     """Run the network from rest for T steps; for layer l = 1 .. L in every step t
 
-        I_l(t) = gain_l * sum_i w_l,ij s_l-1,i(t)
+        I_l(t) = gain_l / dt * sum_i w_l,ij s_l-1,i(t)
         u_l(t) = v_l(t-1) + dt / tau_mem * (v_rest - v_l(t-1) + resistance * I_l(t)),  v_l(0) = v_rest
         s_l(t) = spike_fn(u_l(t) - v_th)
         v_l(t) = v_reset where u_l(t) > v_th, else u_l(t)
@@ -58,7 +59,7 @@ def forward(
         input_spikes: s_0, shape (T, B, n_in), in the dtype of the weights.
         params: Constants of all layers; the options of `LIFParams` must be off.
         dt: Step in ms.
-        gains: Current of a spike at weight 1, one per layer.
+        gains: Charge of a spike at weight 1 (current times ms), one per layer.
         spike_fn: The spike function with the derivative that backward passes shall use.
 
     Returns:
@@ -73,7 +74,7 @@ def forward(
     spikes, potentials = [], []
     activity = input_spikes  # (T, B, n_pre) spikes of the layer before
     for weight, gain in zip(weights, gains, strict=True):
-        membrane = integrate(gain * propagate(activity, weight), params, dt)  # (T, B, N)
+        membrane = integrate(pulse(gain, dt) * propagate(activity, weight), params, dt)  # (T, B, N)
         activity = spike_fn(membrane - params.v_th)
         potentials.append(membrane)
         spikes.append(activity)

@@ -5,7 +5,9 @@ A factory is a function
     def factory(space: Box, device: torch.device | str, *, setting: type = default, ...) -> Encoder | CurrentInput
 
 given the observations of a world as a space of shape (D,). Its keyword-only parameters are the settings that users
-choose; those without a default must be given. `low` and `high` are ranges as in `observation_ranges`.
+choose; those without a default must be given. `low` and `high` are ranges as in `observation_ranges`. A factory with a
+keyword-only parameter `dt` is given the length of a time step, ms, which users cannot choose here. Here periods are in
+ms and rates in spikes per ms; `observation_encoders` counts in steps.
 """
 
 from __future__ import annotations
@@ -34,10 +36,23 @@ from snn_plasticity_gym.networks.receptive_fields import (
     observation_ranges,
 )
 from snn_plasticity_gym.utils.factories import build, check_product, register, settings_of
-from snn_plasticity_gym.utils.numbers_given import numbers
+from snn_plasticity_gym.utils.numbers_given import number, numbers
 
 Device = torch.device | str
 EncoderFactory = Callable[..., Encoder | CurrentInput]
+
+
+def _chance(name: str, rate: float, dt: float) -> float:
+    """Return the chance of a spike in a step of `dt` ms, of a rate in spikes per ms."""
+    return number(name, rate, least=0, most=1 / dt) * dt
+
+
+def _firing(period: float | None, rate: float | None, dt: float) -> dict[str, float | None]:
+    """Return how the active neuron fires, in steps of `dt` ms, of a period in ms or a rate in spikes per ms."""
+    return {
+        "period": None if period is None else number("period", period, least=dt) / dt,
+        "rate": None if rate is None else _chance("rate", rate, dt),
+    }
 
 
 def _one_hot(
@@ -49,10 +64,11 @@ def _one_hot(
     high: Limits = None,
     period: float | None = None,
     rate: float | None = None,
+    dt: float = 1.0,
 ) -> OneHotFields:
     """Fields of equal width."""
     ranges = observation_ranges(space, low, high)
-    return OneHotFields(equal_edges(ranges.low, ranges.high, fields), period=period, rate=rate, device=device)
+    return OneHotFields(equal_edges(ranges.low, ranges.high, fields), **_firing(period, rate, dt), device=device)
 
 
 def _one_hot_normal(
@@ -64,10 +80,11 @@ def _one_hot_normal(
     fields: int = 20,
     period: float | None = None,
     rate: float | None = None,
+    dt: float = 1.0,
 ) -> OneHotFields:
     """Fields that normal observations visit equally often; these need no bounds."""
     centre, width = numbers("mean", mean, space.shape), numbers("std", std, space.shape)  # (D,) both
-    return OneHotFields(normal_edges(centre, width, fields), period=period, rate=rate, device=device)
+    return OneHotFields(normal_edges(centre, width, fields), **_firing(period, rate, dt), device=device)
 
 
 def _one_hot_measured(
@@ -78,12 +95,13 @@ def _one_hot_measured(
     fields: int = 20,
     period: float | None = None,
     rate: float | None = None,
+    dt: float = 1.0,
 ) -> OneHotFields:
     """Fields that the given observations (n, D) visit equally often; these need no bounds."""
     edges = measured_quantiles(observations, fields)  # (D, F - 1)
     if len(edges) != space.shape[0]:
         raise ConfigError(f"observations must have {space.shape[0]} columns, got {len(edges)}")
-    return OneHotFields(edges, period=period, rate=rate, device=device)
+    return OneHotFields(edges, **_firing(period, rate, dt), device=device)
 
 
 def _gaussian(
@@ -97,11 +115,18 @@ def _gaussian(
     sharpness: ArrayLike | None = None,
     floor: float = 0.0,
     max_rate: float = 1.0,
+    dt: float = 1.0,
 ) -> GaussianPopulation:
     """Bells over each observation."""
     ranges = observation_ranges(space, low, high)
     return GaussianPopulation(
-        *ranges, fields, width=width, sharpness=sharpness, floor=floor, max_rate=max_rate, device=device
+        *ranges,
+        fields,
+        width=width,
+        sharpness=sharpness,
+        floor=floor,
+        max_rate=_chance("max_rate", max_rate, dt),
+        device=device,
     )
 
 
@@ -113,9 +138,12 @@ def _rate(
     high: Limits = None,
     signed: bool = False,
     max_rate: float = 1.0,
+    dt: float = 1.0,
 ) -> RateEncoder:
     """Observations as firing rates."""
-    return RateEncoder(*observation_ranges(space, low, high), signed=signed, max_rate=max_rate, device=device)
+    return RateEncoder(
+        *observation_ranges(space, low, high), signed=signed, max_rate=_chance("max_rate", max_rate, dt), device=device
+    )
 
 
 def _one_hot_current(
@@ -193,22 +221,25 @@ def encoder_settings(name: str) -> tuple[str, ...]:
     Raises:
         ConfigError: There is no encoder of that name.
     """
-    return settings_of(ENCODERS, "encoder", name)
+    return settings_of(ENCODERS, "encoder", name, environment=("dt",))
 
 
-def make_encoder(name: str, space: Box, device: Device = "cpu", **settings: Any) -> Encoder | CurrentInput:
+def make_encoder(
+    name: str, space: Box, device: Device = "cpu", dt: float = 1.0, /, **settings: Any
+) -> Encoder | CurrentInput:
     """Build an encoder of the observations of a world.
 
     Args:
         name: One of `ENCODERS`.
         space: The observations, shape (D,).
         device: Where tensors live.
+        dt: Length of a time step, ms; positional, as are those before it.
         settings: Those of the encoder.
 
     Raises:
         ConfigError: No such encoder or setting, a setting is missing or not allowed, or what the factory made has
             neither `spikes` nor `currents`.
     """
-    encoder = build(ENCODERS, "encoder", name, space, device, **settings)
+    encoder = build(ENCODERS, "encoder", name, space, device, environment={"dt": dt}, **settings)
     check_product(encoder, "encoder", name, () if isinstance(encoder, CurrentInput) else ("spikes",))
     return encoder

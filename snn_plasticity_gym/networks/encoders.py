@@ -32,41 +32,41 @@ class SpikeTrain(NamedTuple):
         return spikes
 
 
-def poisson_encode(image: Tensor, num_steps: int, max_rate: float, rng: np.random.Generator) -> Tensor:
+def poisson_encode(image: Tensor, num_steps: int, chance: float, rng: np.random.Generator) -> Tensor:
     """Do what `poisson_train` does, and return the spikes as bool (T, N)."""
-    return poisson_train(image, num_steps, max_rate, rng).dense()
+    return poisson_train(image, num_steps, chance, rng).dense()
 
 
-def poisson_train(image: Tensor, num_steps: int, max_rate: float, rng: np.random.Generator) -> SpikeTrain:
-    """Draw independent Bernoulli spikes whose probability per step is intensity * max_rate.
+def poisson_train(image: Tensor, num_steps: int, chance: float, rng: np.random.Generator) -> SpikeTrain:
+    """Draw independent Bernoulli spikes whose probability per step is intensity * chance.
 
     The discrete form of a Poisson spike train (Diehl & Cook 2015, section 2.4: 63.75 Hz for a white pixel).
 
     Args:
         image: Pixel intensities in [0, 1], shape (N,), on the CPU.
         num_steps: Length T of the train.
-        max_rate: Spike probability per step of a white pixel, in [0, 1].
+        chance: Spike probability per step of a white pixel, in [0, 1]: its rate times the length of a step.
         rng: Source of randomness; NumPy's, so that a seed means the same spikes on every device.
     """
     pixels = image.numpy()
     lit = pixels.nonzero()[0]  # (L,) black pixels never fire: no random numbers are spent on them
-    threshold = pixels[lit] * np.asarray(max_rate, pixels.dtype)  # (L,)
-    chance = rng.random((num_steps, len(lit)), dtype=np.float32)  # (T, L)
-    start, neuron = np.empty(num_steps + 1, np.int64), np.empty(chance.size, np.int64)
-    count = _list_below(chance, threshold, lit, start, neuron)
+    threshold = pixels[lit] * np.asarray(chance, pixels.dtype)  # (L,)
+    uniform = rng.random((num_steps, len(lit)), dtype=np.float32)  # (T, L)
+    start, neuron = np.empty(num_steps + 1, np.int64), np.empty(uniform.size, np.int64)
+    count = _list_below(uniform, threshold, lit, start, neuron)
     return SpikeTrain(start, neuron[:count].copy(), len(pixels))
 
 
 @compiled()
 def _list_below(
-    chance: NDArray[Any], threshold: NDArray[Any], lit: NDArray[Any], start: NDArray[Any], neuron: NDArray[Any]
+    uniform: NDArray[Any], threshold: NDArray[Any], lit: NDArray[Any], start: NDArray[Any], neuron: NDArray[Any]
 ) -> int:
     """List who of `lit` is below its threshold in each step; return how many there are in all."""
     count = 0
-    for step in range(len(chance)):
+    for step in range(len(uniform)):
         start[step] = count
         for place in range(len(lit)):
             neuron[count] = lit[place]
-            count += chance[step, place] < threshold[place]
-    start[len(chance)] = count
+            count += uniform[step, place] < threshold[place]
+    start[len(uniform)] = count
     return count

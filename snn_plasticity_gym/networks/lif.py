@@ -15,9 +15,9 @@ from torch import Tensor
 class LIFParams(NamedTuple):
     """Constants of a population; defaults: excitatory cell of Diehl & Cook (2015), without its options.
 
-    `resistance` = 100 with `tau_mem` = 100 ms makes one unit of current, held for one step of 1 ms, raise the
-    membrane potential by 1 mV. The options (refractory period, adaptive threshold, lowest potential, one spike a step)
-    are off.
+    `resistance` = 100 with `tau_mem` = 100 ms makes one unit of charge, a current of 1 held for 1 ms, raise the
+    membrane potential by 1 mV: a spike of gain 1 at weight 1, whatever the length of a step. The options (refractory
+    period, adaptive threshold, lowest potential, one spike a step) are off.
     """
 
     tau_mem: float = 100.0  # ms

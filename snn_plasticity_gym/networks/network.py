@@ -47,9 +47,11 @@ class Population:
 class Projection:
     """Synapses from one population to another.
 
-    Weights are dimensionless; `gain` turns a weight into current. A `one_to_one` projection has the fixed weight 1
-    and joins neuron k to neuron k; any other is all to all, without self-connections if `autapses` is false.
-    A `recurrent` projection carries the spikes of the step before; the others propagate within the step.
+    Weights are dimensionless; `gain` turns a weight into the charge of a spike, in units of current times ms: one spike
+    moves the potential by resistance / tau_mem * gain * weight, in mV, whatever the length of a step (`pulse`). A
+    `one_to_one` projection has the fixed weight 1 and joins neuron k to neuron k; any other is all to all, without
+    self-connections if `autapses` is false. A `recurrent` projection carries the spikes of the step before; the others
+    propagate within the step.
     """
 
     name: str
@@ -64,6 +66,14 @@ class Projection:
     weight_norm: float = 0.0  # weights into each target neuron are scaled to this norm before an episode; 0: left alone
     norm_order: int = 1  # 1: the norm is the sum of |w|; 2: the root of the sum of w^2
     plasticity: Plasticity | None = None
+
+
+def pulse(gain: float, dt: float) -> float:
+    """Return the current that carries the charge `gain` of a spike at weight 1 within one step of `dt` ms.
+
+    Currents from outside are currents, and need no such thing: they flow for as long as they are given.
+    """
+    return gain / dt
 
 
 class SpikeList(NamedTuple):
@@ -250,7 +260,7 @@ class Network:
         Args:
             input_spikes: Spikes of each input population, bool (R, N).
             rows: Indices of networks, int64 (R,), ascending; the others stand still.
-            currents: Current from outside into some of the other populations, (R, N) each.
+            currents: Current from outside into some of the other populations, (R, N) each; it flows for this step.
 
         Returns:
             What fired, for the R networks in the order of `rows`.
@@ -306,7 +316,7 @@ class Network:
                 fired = _take(self.last_spikes[projection.source], rows)
             else:
                 fired = lists.spikes[projection.source].contiguous()
-            gain = total.dtype.type(projection.gain)
+            gain = total.dtype.type(pulse(projection.gain, self.dt))
             if projection.one_to_one:
                 add_own(fired.numpy(), gain, number)
             else:
@@ -321,7 +331,7 @@ class Network:
         return spikes, potential, LIFState(v, refractory, theta)
 
     def _current(self, target: str, lists: SpikeLists, rows: Tensor | None, like: Tensor) -> Tensor:
-        """Sum the synaptic input of population `target` in this step, (R, N), shaped like `like`."""
+        """Sum the synaptic current into population `target` in this step, (R, N), shaped like `like`."""
         current = torch.zeros_like(like)
         for projection in self.projections:
             if projection.target != target:
@@ -330,10 +340,11 @@ class Network:
                 spiking = SpikeList.of(_take(self.last_spikes[projection.source], rows))
             else:
                 spiking = lists[projection.source]
+            gain = pulse(projection.gain, self.dt)
             if projection.one_to_one:
-                current[spiking.row, spiking.neuron] += projection.gain
+                current[spiking.row, spiking.neuron] += gain
             else:
-                current += projection.gain * self._propagate(projection, spiking, rows)
+                current += gain * self._propagate(projection, spiking, rows)
         return current
 
     def _propagate(self, projection: Projection, spiking: SpikeList, rows: Tensor | None) -> Tensor:

@@ -81,7 +81,7 @@ def between_groups(groups: NDArray[np.bool_], strength: float) -> NDArray[np.flo
 
     Args:
         groups: Which neurons belong to each group, (groups, N).
-        strength: Current by which a spike inhibits, at least 0.
+        strength: Charge (current times ms) by which a spike inhibits, at least 0.
     """
     together = groups.T.astype(np.int64) @ groups.astype(np.int64) > 0  # (N, N)
     return np.where(together, 0.0, -strength).astype(np.float32)

@@ -7,7 +7,7 @@ known of the label is known to output neurons k = 0 ... 9, of which k stands for
     teaching   f_k = [k = y] - 1/10, 0 in hidden layers; a current of f_k times `teaching_current` flows into output
                neuron k. Factors of an image sum to 0: with -1 for every wrong output, a rule that follows the factor
                silences all of them
-    feedback   f_k = e_k = [k = y] - softmax_k(alpha r), r_k the spikes of output k so far per step so far;
+    feedback   f_k = e_k = [k = y] - softmax_k(alpha r), r_k the spikes of output k so far per ms so far;
                f_j = sum_k B_kj e_k in hidden layers, B_kj ~ N(0, feedback_scale^2) fixed for the lifetime
 
 Feedback through fixed random weights: Nokland, Direct feedback alignment provides learning in deep neural networks
@@ -105,6 +105,7 @@ class ThirdFactor:
             "teaching": 0.0,
             "sends": False,
             "alpha": 0.0,
+            "dt": self._config.dt,
             "reaches": np.zeros(0, dtype=np.int64),
             "offset": np.zeros(0, dtype=np.int64),
             "weights": np.zeros(0, dtype=np.float32),
@@ -230,8 +231,8 @@ class FeedbackFactor(ThirdFactor):
     def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:
         """Compare the output so far with the label, and send the error back."""
         self._counts[rows] += activity.spikes[self._output].float()
-        steps = torch.as_tensor(step, device=self._device) + 1
-        rates = self._counts[rows] / (steps.unsqueeze(1) if steps.ndim else steps)  # (R, 10)
+        elapsed = (torch.as_tensor(step, device=self._device) + 1) * self._config.dt  # ms
+        rates = self._counts[rows] / (elapsed.unsqueeze(1) if elapsed.ndim else elapsed)  # (R, 10)
         error = self._wanted[rows] - torch.softmax(self._config.alpha_softmax * rates, dim=1)  # (R, 10)
         error *= self._on(step)
         for factor, weights in zip(self._factors, self._weights, strict=False):

@@ -14,7 +14,7 @@ class ClassificationReward:
 
         R = (1 if answer = y else -1) + alpha_margin (r_y - max_{k != y} r_k) - alpha_spike mean_k r_k
 
-    with rates r_k = spikes of output neuron k per step. A silent output has no answer, hence is wrong.
+    with rates r_k = spikes of output neuron k per ms. A silent output has no answer, hence is wrong.
 
     Args:
         config: Weights alpha_margin and alpha_spike.
@@ -24,19 +24,19 @@ class ClassificationReward:
         self._alpha_margin = config.alpha_margin
         self._alpha_spike = config.alpha_spike
 
-    def __call__(self, counts: Tensor, winners: Tensor, labels: Tensor, num_steps: int) -> RewardResult:
+    def __call__(self, counts: Tensor, winners: Tensor, labels: Tensor, duration: float) -> RewardResult:
         """Judge the outputs of R lifetimes.
 
         Args:
             counts: Output spikes in the judged steps, (R, C).
             winners: The network's answers, int64 (R,), -1 where there is none.
             labels: Right answers, int64 (R,).
-            num_steps: Number of judged steps.
+            duration: Length of the judged steps, ms.
 
         Returns:
             Rewards (R,) and the terms accuracy (0 or 1), margin and output_rate, before their weights, (R,) each.
         """
-        rates = counts.float() / num_steps  # (R, C)
+        rates = counts.float() / duration  # (R, C)
         right = rates.gather(1, labels.unsqueeze(1)).squeeze(1)  # (R,)
         others = rates.scatter(1, labels.unsqueeze(1), -torch.inf)  # (R, C)
         terms = {

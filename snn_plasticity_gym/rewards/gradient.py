@@ -1,6 +1,6 @@
 """The gradient teacher: what every weight of every lifetime ought to do at every step, from one backward pass.
 
-The loss of a lifetime is the cross-entropy of softmax(alpha * rate), rate = output spikes / T. The teacher wants
+The loss of a lifetime is the cross-entropy of softmax(alpha * rate), rate = output spikes / ms. The teacher wants
 g_ij(t) = dL/dw_ij(t), where the weights of each step count as variables of their own and, for everything else, as
 constants. For the network of `networks/differentiable.py`
 (there stands the forward pass; k = dt / tau_mem) and a surrogate h for
@@ -9,7 +9,7 @@ the derivative of the spike function, the chain rule from the last step to the f
     e_L(t)    = dL/ds_L, the same in every step                          (`loss_and_output_gradient`)
     e_l,i(t)  = sum_j w_l+1,ij(t) delta_l+1,j(t)                         for l < L
     mu_l(t)   = e_l(t) h(u_l(t) - v_th) + lambda_l(t) [u_l(t) <= v_th]   dL/du; no gradient through the reset
-    delta_l(t) = gain_l k resistance mu_l(t)                             dL/dI times gain
+    delta_l(t) = gain_l / tau_mem resistance mu_l(t)                     dL/dI times current of a spike
     lambda_l(t-1) = (1 - k) mu_l(t)                                      dL/dv, lambda_l(T) = 0
     g_l,ij(t) = s_l-1,i(t) delta_l,j(t)
 
@@ -18,7 +18,7 @@ cheap: g is known wherever it is asked for, an event's is delta[row, post] if it
 else 0, and no tensor of the size of the weights is ever built. Per step a layer costs one product of its weights
 with a vector per lifetime.
 
-    loss, output_gradient = loss_and_output_gradient(counts, labels, alpha, num_steps)
+    loss, output_gradient = loss_and_output_gradient(counts, labels, alpha, num_steps * dt)
     adjoint = Adjoint(params, dt, gains, derivative("rectangular", width=1.0))
     for t in reversed(range(num_steps)):
         deltas = adjoint.step(potentials_at[t], weights_at[t], output_gradient)
@@ -38,29 +38,30 @@ from torch import Tensor
 
 from snn_plasticity_gym.networks.differentiable import require_plain
 from snn_plasticity_gym.networks.lif import LIFParams
+from snn_plasticity_gym.networks.network import pulse
 from snn_plasticity_gym.networks.surrogate import Curve
 
 
-def loss_and_output_gradient(counts: Tensor, labels: Tensor, alpha: float, num_steps: int) -> tuple[Tensor, Tensor]:
+def loss_and_output_gradient(counts: Tensor, labels: Tensor, alpha: float, duration: float) -> tuple[Tensor, Tensor]:
     """Cross-entropy of the output rates, and its derivative by an output spike, whichever step it falls into.
 
-        p = softmax(alpha * counts / T),  L = -log p_label,  dL/ds_k(t) = alpha / T (p_k - [k = label])
+        p = softmax(alpha * counts / D),  L = -log p_label,  dL/ds_k(t) = alpha / D (p_k - [k = label])
 
     Args:
         counts: Spikes of each output neuron in the episode, (B, N), any dtype; integers become float32.
         labels: Right classes, int64 (B,).
-        alpha: Sharpness of the softmax; dimensionless, as rates are spikes per step.
-        num_steps: T.
+        alpha: Sharpness of the softmax, ms, as rates are spikes per ms.
+        duration: D, length of the episode, ms.
 
     Returns:
         Loss of each lifetime (B,), and dL/ds (B, N), the same in each of the T steps.
     """
     counts = counts if counts.is_floating_point() else counts.float()
-    logits = alpha / num_steps * counts  # (B, N)
+    logits = alpha / duration * counts  # (B, N)
     loss = F.cross_entropy(logits, labels, reduction="none")  # (B,)
     error = logits.softmax(dim=1)  # (B, N) p - [k = label]
     error[torch.arange(len(labels), device=labels.device), labels] -= 1.0
-    return loss, alpha / num_steps * error
+    return loss, alpha / duration * error
 
 
 def alignment_reward(gradient: Tensor, weight_change: Tensor, penalty: float) -> Tensor:
@@ -90,7 +91,7 @@ class Adjoint:
     Args:
         params: Constants of all layers; the options of `LIFParams` must be off.
         dt: Step in ms.
-        gains: Current of a spike at weight 1, for the projection into each layer.
+        gains: Charge of a spike at weight 1 (current times ms), for the projection into each layer.
         curve: ds/dx of x = u - v_th, from `surrogate.derivative`.
 
     Raises:
@@ -102,7 +103,7 @@ class Adjoint:
         leak = dt / params.tau_mem
         self._v_th = params.v_th
         self._keep = 1.0 - leak
-        self._scales = [gain * leak * params.resistance for gain in gains]  # mV per spike at weight 1
+        self._scales = [pulse(gain, dt) * leak * params.resistance for gain in gains]  # mV per spike at weight 1
         self._curve = curve
         self._by_membrane: list[Tensor] | None = None  # lambda: (B, N) per layer, 1/mV
 

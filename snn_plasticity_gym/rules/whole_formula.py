@@ -1,4 +1,4 @@
-"""Formulas as tables, by which lifetimes live through whole episodes in compiled loops (`kernels/formula_images.py`)."""
+"""Formulas as tables, by which lifetimes live whole episodes in compiled loops (`kernels/formula_images.py`)."""
 
 from __future__ import annotations
 

@@ -207,6 +207,13 @@ class Task(ABC):
         """Return the groups of answering neurons by what they stand for, indices int64 each; empty: there are none."""
         return {}
 
+    def remedy(self, population: str) -> str:
+        """Return what a user can do where no neuron of a population ever fires, e.g. "raise max_rate"."""
+        leading = [projection.name for projection in self.projections if projection.target == population]
+        if not leading:
+            return "raise the rates of the input, or the number of time steps"
+        return f"raise the gain or the initial weights of {' or '.join(leading)}, or the rates of the input"
+
     def manifest(self) -> dict[str, Any]:
         """Return what a run's folder keeps of where episodes come from: plain values."""
         return {"name": self.source}

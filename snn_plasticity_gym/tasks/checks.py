@@ -9,7 +9,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.networks.network import Population, Projection
+from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
 from snn_plasticity_gym.tasks.base import Outcome, StepInput, Task
 
 NEEDED = ("populations", "projections", "groups", "readout", "num_steps", "record_steps", "window", "source")
@@ -81,8 +81,25 @@ def _wrong_projection(task: Task, known: dict[str, Population]) -> str:
                     f"projection {projection.name!r} must have w_min < w_max, got {plasticity.w_min} and "
                     f"{plasticity.w_max}"
                 )
+            problem = _beyond_clips(projection, plasticity, known[projection.source].size)
+            if problem:
+                return problem
     if all(projection.plasticity is None for projection in task.projections):
         return "no projection has a plasticity, so there is nothing to learn; give at least one a Plasticity"
+    return ""
+
+
+def _beyond_clips(projection: Projection, plasticity: Plasticity, n_pre: int) -> str:
+    """Return which weights are asked for that its clips do not allow."""
+    name, low, high = projection.name, plasticity.w_min, plasticity.w_max
+    if not callable(projection.initial) and not low <= projection.initial[0] <= projection.initial[1] <= high:
+        return f"initial weights of projection {name!r} must lie in [{low:g}, {high:g}], got {projection.initial}"
+    most = max(abs(low), abs(high)) * (n_pre - (not projection.autapses)) ** (1.0 / projection.norm_order)
+    if projection.weight_norm > most:
+        return (
+            f"weight_norm of projection {name!r} must be at most {most:g}, that of {n_pre} weights at their clips, got "
+            f"{projection.weight_norm:g}; lower it, or widen w_min and w_max"
+        )
     return ""
 
 

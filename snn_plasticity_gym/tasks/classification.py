@@ -83,12 +83,16 @@ class ClassificationTask(ImageTask):
         """Return the third factor as tables."""
         return self._factor.tables()
 
+    def remedy(self, population: str) -> str:
+        """Return what helps where a population is silent."""
+        return super().remedy(population) if population == INPUT else "raise w_init, max_rate or num_steps"
+
     def judge(self, episode: Episode) -> Verdict:
         """Judge the output spikes of the steps before a passing factor came on."""
         counted = episode.spikes_of(OUTPUT)  # (R, C)
         if self._judged < self.num_steps:
             counted = count_spikes(episode.raster[OUTPUT][:, : self._judged])
         winners = winner(counted)
-        result = self._reward(counted.counts, winners, episode.labels, self._judged)
+        result = self._reward(counted.counts, winners, episode.labels, self._judged * self.config.dt)
         self._factor.end(episode.rows, result.reward)
         return Verdict(result, winners)

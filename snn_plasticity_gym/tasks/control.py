@@ -9,6 +9,7 @@ Axes: B lifetimes, R lifetimes of one call, D observations, N neurons.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,7 +69,7 @@ class ControlTask(Task):
         self.record_steps = self.window * min(self.max_actions, PICTURE_ACTIONS)
         observations, actions = self.worlds.observation_space, self.worlds.action_space
         self.encoder: Encoder | CurrentInput = make_encoder(
-            config.encoder, observations, device, **json.loads(config.encoder_kwargs)
+            config.encoder, observations, device, config.dt, **json.loads(config.encoder_kwargs)
         )
         self.decoder: Decoder = make_decoder(config.decoder, actions, device, **json.loads(config.decoder_kwargs))
         self.groups = ["control"]
@@ -169,7 +170,7 @@ class ControlTask(Task):
         """Draw the noise of the whole action that begins in the lifetimes `rows`."""
         for row in rows.tolist():
             normal = self._streams[row].standard_normal(self._noise.shape[1:], dtype=np.float32)
-            self._noise[row] = self.config.noise * torch.from_numpy(normal)
+            self._noise[row] = self.config.noise / math.sqrt(self.config.dt) * torch.from_numpy(normal)
 
     def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:
         """Count the motor spikes."""
@@ -198,12 +199,13 @@ class ControlTask(Task):
 
     def _decode(self, rows: Tensor) -> Tensor:
         """Return the actions of the lifetimes `rows`; those that have acted in their episode know their last one."""
+        duration = self.window * self.config.dt  # ms
         fresh = self._actions_done[rows] == 0  # bool (R,)
         if self.last_action is None or fresh.all():
-            actions = self.decoder.decode(self._counts[rows], self.window, self._uniforms(rows))
+            actions = self.decoder.decode(self._counts[rows], duration, self._uniforms(rows))
         elif not fresh.any():
             last = self.last_action[rows]
-            actions = self.decoder.decode(self._counts[rows], self.window, self._uniforms(rows), last)
+            actions = self.decoder.decode(self._counts[rows], duration, self._uniforms(rows), last)
         else:  # a row draws from a stream of its own, so it does not matter in how many calls
             actions = self.last_action[rows]
             actions[fresh], actions[~fresh] = self._decode(rows[fresh]), self._decode(rows[~fresh])
@@ -260,6 +262,12 @@ class ControlTask(Task):
             return {}
         chosen = self.decoder.groups(actions)  # bool (n, N)
         return {name: row.nonzero().flatten() for name, row in zip(names, chosen, strict=True)}
+
+    def remedy(self, population: str) -> str:
+        """Return what helps where a population is silent."""
+        if population == INPUT:
+            return "let encoder_kwargs give it higher rates or currents, or raise steps_per_action"
+        return "raise w_init_max, steps_per_action, or the rates in encoder_kwargs"
 
     def observation(self, row: int) -> NDArray[np.float32]:
         """Return a copy of what lifetime `row` has observed last, (D,)."""

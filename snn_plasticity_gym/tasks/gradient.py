@@ -47,13 +47,17 @@ class GradientTask(ImageTask):
         self.populations, self.projections = classifier(config, self.n_input, self.dataset.num_classes)
         self.layer_scalars = config.layer_scalars
 
+    def remedy(self, population: str) -> str:
+        """Return what helps where a population is silent."""
+        return super().remedy(population) if population == INPUT else "raise w_init, max_rate or num_steps"
+
     def judge(self, episode: Episode) -> Verdict:
         """Walk the episode backwards with the teacher, and reward every event."""
         config, written, network = self.config, episode.written, self.record.network
         num_lifetimes, num_layers = len(episode.rows), len(self.projections)
         spikes = {name: raster.to(network.weights.dtype) for name, raster in episode.raster.items()}  # (R, T, N)
         counts = spikes[OUTPUT].sum(dim=1)  # (R, C)
-        loss, output_gradient = loss_and_output_gradient(counts, episode.labels, config.alpha_softmax, config.num_steps)
+        loss, output_gradient = loss_and_output_gradient(counts, episode.labels, config.alpha_softmax, config.duration)
         curve = derivative(config.surrogate, config.surrogate_width)
         adjoint = Adjoint(self._params, config.dt, [p.gain for p in self.projections], curve)
         place = places_of(episode.rows, self.num_lifetimes)

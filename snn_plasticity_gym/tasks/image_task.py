@@ -78,7 +78,7 @@ class ImageTask(Task):
         self.num_steps = self.record_steps = self.window = config.num_steps
         self.dataset = load_dataset(config.dataset, config.data_dir, config.image_size)
         self.source = self.dataset.name
-        self.max_rate = config.max_rate
+        self.max_rate = config.spike_chance
         self._images = self.dataset.split(config.split)
         self.n_input = self._images.images[0].numel()  # P
         self.largest_pool = largest_pool(self._images, config)  # images in a lifetime's pool, at most
@@ -95,6 +95,12 @@ class ImageTask(Task):
     def manifest(self) -> dict[str, Any]:
         """Return name and checksum of the data set, and the split that is shown."""
         return self.dataset.manifest(self.config.split)
+
+    def remedy(self, population: str) -> str:
+        """Return what helps where a population is silent."""
+        if population == self.input_name:
+            return "raise max_rate or num_steps, or look at the images"
+        return super().remedy(population)
 
     def reserve_images(self, count: int) -> None:
         """Keep the last `count` images of the split from all lifetimes that begin from now on.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import Unsup2Config, UnsupervisedConfig
-from snn_plasticity_gym.networks.diehl_cook import EXC, INPUT, diehl_cook
+from snn_plasticity_gym.networks.diehl_cook import EXC, INH, INPUT, diehl_cook
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.plasticity.event_log import by_projection
 from snn_plasticity_gym.rewards.unsupervised import UnsupervisedReward
@@ -39,6 +39,15 @@ class UnsupervisedTask(ImageTask):
         self.populations, self.projections = diehl_cook(config, self.n_input, groups=(0, int(apart)))
         self._reward = UnsupervisedReward(config, num_lifetimes, self.largest_pool, device)
         self.rewards_events = config.credit == "neuron"
+
+    def remedy(self, population: str) -> str:
+        """Return what helps where a population is silent."""
+        gains = {projection.target: projection.gain for projection in self.projections if not projection.recurrent}
+        if population == EXC:
+            return f"raise gain_input_exc ({gains[EXC]:g}), w_exc_init_max, max_rate or num_steps"
+        if population == INH:
+            return f"raise gain_exc_inh ({gains[INH]:g}), or lower inh_v_th"
+        return super().remedy(population)
 
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:
         """Begin lifetimes anew: winners and responses of those before are forgotten."""

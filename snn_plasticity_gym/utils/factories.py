@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import Any
 
 from snn_plasticity_gym.config.schema import ConfigError, unknown
 
 Factory = Callable[..., Any]
 Table = MutableMapping[str, Factory]
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def register(table: Table, kind: str, name: str, factory: Factory) -> None:
@@ -33,16 +35,24 @@ def register(table: Table, kind: str, name: str, factory: Factory) -> None:
     table[name] = factory
 
 
-def settings_of(table: Table, kind: str, name: str) -> tuple[str, ...]:
+def settings_of(table: Table, kind: str, name: str, environment: Collection[str] = ()) -> tuple[str, ...]:
     """Return the names of the settings that a factory takes, without the values that every one is given.
+
+    Args:
+        table: Factories by name.
+        kind: What they make, for messages.
+        name: Which of them.
+        environment: Names of what follows from the environment and is no setting of users.
 
     Raises:
         ConfigError: The table has no such name.
     """
-    return tuple(_settings(_find(table, kind, name)))
+    return tuple(key for key in _settings(_find(table, kind, name)) if key not in environment)
 
 
-def build(table: Table, kind: str, name: str, *given: Any, **settings: Any) -> Any:
+def build(
+    table: Table, kind: str, name: str, *given: Any, environment: Mapping[str, Any] = NOTHING, **settings: Any
+) -> Any:
     """Call a factory.
 
     Args:
@@ -50,22 +60,25 @@ def build(table: Table, kind: str, name: str, *given: Any, **settings: Any) -> A
         kind: What they make, for messages.
         name: Which of them.
         given: What every factory of the table is given, by position.
+        environment: What follows from the environment, by keyword; a factory without such a parameter does without it.
         settings: What users may choose, by keyword.
 
     Raises:
         ConfigError: There is no such name, it has no such setting, or lacks one; or the factory raises a ValueError.
     """
     factory = _find(table, kind, name)
-    known = _settings(factory)
+    parameters = _settings(factory)
+    known = {key: p for key, p in parameters.items() if key not in environment}
     takes_all = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(factory).parameters.values())
     for setting in settings:
-        if setting not in known and not takes_all:
+        if setting in environment or (setting not in known and not takes_all):
             raise ConfigError(f"{kind} {name}: {unknown('setting', setting, known)}")
     missing = [key for key, p in known.items() if p.default is p.empty and key not in settings]
     if missing:
         raise ConfigError(f"{kind} {name} needs {', '.join(missing)}; its settings are {', '.join(known)}")
     try:
-        return factory(*given, **settings)
+        follows = {key: value for key, value in environment.items() if key in parameters}
+        return factory(*given, **follows, **settings)
     except ValueError as error:
         raise ConfigError(f"{kind} {name}: {' '.join(str(error).split())}") from error
 

@@ -111,6 +111,22 @@ def test_the_delta_rule_under_every_third_factor(factor, factor_steps):
     assert moved and min(spikes.values()) > 0
 
 
+@pytest.mark.parametrize("options", [{}, HOMEOSTASIS], ids=["plain", "homeostasis"])
+@pytest.mark.parametrize("dt", [0.5, 0.2, 2.0])
+def test_steps_of_any_length(dt, options):
+    config = {**DIEHL_COOK, "n_exc": 10, "dt": dt}
+    moved, spikes = assert_same_lives(UNSUP, make_rule("stdp", scale=0.05, dt=dt), {**config, **options})
+    assert moved and spikes["exc"] > 0
+
+
+@pytest.mark.parametrize("dt", [0.5, 0.2, 2.0])
+def test_steps_of_any_length_with_feedback(dt):
+    moved, spikes = assert_same_lives(
+        SEMI, make_rule("delta", gain=0.7), {**FEEDFORWARD, "third_factor": "feedback", "dt": dt}
+    )
+    assert moved and min(spikes.values()) > 0
+
+
 @pytest.mark.parametrize("modulation", ["none", "reward"])
 @pytest.mark.parametrize("factor", ["reward", "feedback"])
 @pytest.mark.parametrize("parameters", [{}, {"answered": "pre"}, {"gain": 0.5, "tau_pre": 5.0}], ids=str)

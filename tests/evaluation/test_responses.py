@@ -17,8 +17,8 @@ from snn_plasticity_gym.tasks.datasets import load_dataset
 
 IMAGES = load_dataset("digits").validation.images
 ALL_OPTIONS = Unsup1Config(
-    dataset="digits", n_exc=9, num_steps=50, history_length=8, max_rate=0.05, dt=0.5,
-    gain_input_exc=6.0, gain_inh_exc=24.0, gain_exc_inh=50.0, w_inh_init_min=-0.75, w_inh_init_max=-0.25,
+    dataset="digits", n_exc=9, num_steps=50, history_length=8, max_rate=0.1, dt=0.5,
+    gain_input_exc=3.0, gain_inh_exc=12.0, gain_exc_inh=25.0, w_inh_init_min=-0.75, w_inh_init_max=-0.25,
     exc_refractory=3.0, inh_refractory=9.0, exc_theta_plus=0.6, exc_tau_theta=200.0, exc_one_spike=True,
     exc_v_reset=-66.0,
 )  # fmt: skip
@@ -44,7 +44,7 @@ def by_a_plain_loop(engine: Engine, images: torch.Tensor, rng: np.random.Generat
     thetas = {name: state.theta.clone() for name, state in network.states.items()}
     counts = []
     for image in images:
-        spikes = poisson_encode(image.flatten() / 255.0, config.num_steps, config.max_rate, rng)
+        spikes = poisson_encode(image.flatten() / 255.0, config.num_steps, config.spike_chance, rng)
         network.rest(torch.arange(network.num_networks))
         total = torch.zeros(network.num_networks, network.populations[task.readout].size, dtype=torch.int64)
         for step in spikes:
@@ -61,7 +61,7 @@ def by_a_plain_loop(engine: Engine, images: torch.Tensor, rng: np.random.Generat
 
 VARIANTS = {
     "all options": ALL_OPTIONS,
-    "many spikes a step": dataclasses.replace(ALL_OPTIONS, exc_one_spike=False, gain_input_exc=8.0),
+    "many spikes a step": dataclasses.replace(ALL_OPTIONS, exc_one_spike=False, gain_input_exc=4.0),
     "plain": Unsup1Config(dataset="digits", n_exc=7, num_steps=25, history_length=5, gain_input_exc=3.0),
     "feed-forward": SemiConfig(dataset="digits", hidden_sizes=(14, 11), num_steps=8, history_length=6, w_init=8.0),
 }

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from snn_plasticity_gym.config.environments import Unsup1Config
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.making import make_engine
-from snn_plasticity_gym.networks.diehl_cook import diehl_cook
+from snn_plasticity_gym.networks.diehl_cook import diehl_cook, input_gain
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import Network, Plasticity, Population, Projection
 
@@ -27,7 +28,7 @@ def test_every_setting_reaches_its_place() -> None:
         w_exc_init_max=0.12,
         w_exc_init_power=2.5,
         w_exc_max=0.9,
-        w_exc_sum=2.1,
+        w_exc_sum=1.9,
         exc_norm="l2",
         w_inh_init_min=-0.22,
         w_inh_init_max=-0.21,
@@ -62,7 +63,7 @@ def test_every_setting_reaches_its_place() -> None:
         gain=1.1,
         initial=(0.11, 0.12),
         initial_power=2.5,
-        weight_norm=2.1,
+        weight_norm=1.9,
         norm_order=2,
         plasticity=Plasticity(4, 0.02 * 0.5, 0.0, 0.9),
     )
@@ -81,10 +82,30 @@ def test_every_setting_reaches_its_place() -> None:
     assert {field.name for field in fields(Projection)} == set(vars(forward))  # all were compared
 
 
+@pytest.mark.parametrize(("n_input", "gain"), [(784, 0.8), (196, 3.2), (49, 12.8), (1568, 0.4)])
+def test_the_gain_follows_the_number_of_inputs_unless_it_is_set(n_input: int, gain: float) -> None:
+    _, projections = diehl_cook(Unsup1Config(n_exc=2), n_input, groups=(0, 0))
+    assert projections[0].gain == pytest.approx(gain, rel=1e-15)
+    _, projections = diehl_cook(Unsup1Config(n_exc=2, gain_input_exc=1.5), n_input, groups=(0, 0))
+    assert projections[0].gain == 1.5
+
+
+def test_with_784_inputs_the_gain_is_what_it_was_to_the_last_bit() -> None:
+    assert input_gain(Unsup1Config(), 784) == 0.8
+
+
+def test_a_sum_of_weights_that_so_many_inputs_cannot_have_is_refused() -> None:
+    """Of images whose size is known with their data set only."""
+    config = Unsup1Config(n_exc=2, dataset="mine.npz", w_exc_sum=30.0)
+    with pytest.raises(ConfigError, match=r"w_exc_sum must be at most 25 .* 25 inputs .* got 30"):
+        diehl_cook(config, 25, groups=(0, 0))
+    assert diehl_cook(config, 30, groups=(0, 0))
+
+
 @pytest.fixture
 def three() -> Network:
     """Three E neurons with default constants; two inputs."""
-    populations, projections = diehl_cook(Unsup1Config(n_exc=3), n_input=2, groups=(0, 0))
+    populations, projections = diehl_cook(Unsup1Config(n_exc=3, gain_input_exc=0.8), n_input=2, groups=(0, 0))
     network = Network(populations, projections, 1, 1.0, CPU)
     network.grow(0, np.random.default_rng(0))
     network.rest(torch.tensor([0]))
@@ -113,7 +134,7 @@ def test_an_input_spike_charges_e_in_the_same_step(three: Network) -> None:
     three.advance({"input": torch.tensor([[False, True]])})
     weights = three.weights_of("input_to_exc")[0, 1].tolist()
     per_unit = config.exc_resistance / config.exc_tau_mem
-    expected = [-65.0 + per_unit * config.gain_input_exc * weight for weight in weights]
+    expected = [-65.0 + per_unit * 0.8 * weight for weight in weights]
     assert three.states["exc"].v[0].tolist() == pytest.approx(expected)
 
 

@@ -18,7 +18,7 @@ from snn_plasticity_gym.networks.surrogate import spike
 CPU = torch.device("cpu")
 PARAMS = LIFParams(tau_mem=4.0, v_rest=-65.0, v_reset=-67.0, v_th=-52.0, resistance=10.0)
 SIZES = [6, 5, 4, 3]
-GAINS = [3.0, 7.0, 9.0]
+GAINS = [1.5, 3.5, 4.5]
 STEPS, BATCH = 9, 4
 SPIKE = partial(spike, surrogate="polynomial", width=8.0)
 
@@ -43,7 +43,7 @@ def test_dynamics_are_those_of_lif_step(axes: int) -> None:
         spikes = inputs[t]
         for layer, weight in enumerate(weights):
             now = weight[t] if axes == 4 else weight.expand(BATCH, -1, -1)  # (B, n_pre, n_post)
-            current = GAINS[layer] * torch.stack([spikes[b] @ now[b] for b in range(BATCH)])
+            current = GAINS[layer] / 0.5 * torch.stack([spikes[b] @ now[b] for b in range(BATCH)])
             fires, states[layer] = lif_step(current, states[layer], PARAMS, 0.5)
             assert torch.equal(activity.spikes[layer][t], fires.double())
             silent = ~fires

@@ -96,3 +96,37 @@ def test_third_parties_add_theirs(monkeypatch):
     register_encoder("nothing", lambda space, device: object())
     with pytest.raises(ConfigError, match="encoder nothing: its `size` must be a positive number of neurons"):
         make_encoder("nothing", CARTPOLE)
+
+
+def test_periods_are_in_ms_and_rates_per_ms():
+    """At dt = 0.5 the active field of a period of 4 ms fires in every eighth step."""
+    observation = torch.tensor([[0.0, 0.0]])
+    coarse, fine = (make_encoder("one-hot", MOUNTAIN_CAR, "cpu", dt, fields=3, period=4) for dt in (1.0, 0.5))
+    times = [
+        [step * dt for step in range(int(20 / dt)) if encoder.spikes(observation, step, RowUniforms([])).any()]
+        for encoder, dt in ((coarse, 1.0), (fine, 0.5))
+    ]
+    assert times[0] == times[1] == [0, 4, 8, 12, 16]
+    draw = RowUniforms([np.random.default_rng(0)])
+    for name, settings in (("one-hot", {"rate": 0.4}), ("rate", {"max_rate": 0.8}), ("gaussian", {"max_rate": 0.8})):
+        made = {dt: make_encoder(name, MOUNTAIN_CAR, "cpu", dt, **settings) for dt in (1.0, 0.25)}
+        per_ms = {
+            dt: sum(int(encoder.spikes(observation, step, draw).sum()) for step in range(4000)) / (4000 * dt)
+            for dt, encoder in made.items()
+        }
+        assert per_ms[0.25] == pytest.approx(per_ms[1.0], rel=0.1), name
+
+
+@pytest.mark.parametrize(
+    ("dt", "settings", "message"),
+    [
+        (2.0, {"period": 1.5}, "encoder one-hot: period must be at least 2, got 1.5"),
+        (2.0, {"rate": 0.6}, "encoder one-hot: rate must be in [0, 0.5], got 0.6"),
+        (1.0, {"rate": 0.5, "dt": 3.0}, "encoder one-hot: unknown setting 'dt'"),
+    ],
+)
+def test_what_a_time_step_does_not_allow_is_refused(dt, settings, message):
+    with pytest.raises(ConfigError) as caught:
+        make_encoder("one-hot", MOUNTAIN_CAR, "cpu", dt, **settings)
+    assert str(caught.value).startswith(message)
+    assert "dt" not in encoder_settings("one-hot")

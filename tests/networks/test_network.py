@@ -78,9 +78,9 @@ class SlowNetwork:
             source = self.before[projection.source][row] if projection.recurrent else now[projection.source]
             for pre, fired in enumerate(source):
                 if fired and projection.one_to_one:
-                    total += projection.gain * (1.0 if pre == post else 0.0)
+                    total += projection.gain / self.dt * (1.0 if pre == post else 0.0)
                 elif fired and (projection.autapses or pre != post):
-                    total += projection.gain * self.weights[projection.name][row][pre][post]
+                    total += projection.gain / self.dt * self.weights[projection.name][row][pre][post]
         return total
 
     def charge(self, row: int, name: str, k: int, lif: LIFParams, current: float) -> float:
@@ -123,17 +123,17 @@ def random_network(
         Population("out", sizes[3], lif),
     ]
     projections = [
-        Projection("in_e", "in", "e", gain=1.5),
-        Projection("cue_e", "cue", "e", gain=0.7, recurrent=True),
-        Projection("e_i", "e", "i", gain=0.8, one_to_one=True),
-        Projection("in_i", "in", "i", gain=0.3),
-        Projection("i_e", "i", "e", gain=2.0, autapses=False, recurrent=True, initial=(-0.7, -0.1)),
-        Projection("e_e", "e", "e", gain=0.5, autapses=False, recurrent=True),
-        Projection("i_i", "i", "i", gain=-0.6, one_to_one=True, recurrent=True),
-        Projection("e_out", "e", "out", gain=4.0),
-        Projection("i_out", "i", "out", initial=(-0.3, 0.9)),
-        Projection("out_out", "out", "out", gain=-0.3, recurrent=True),
-        Projection("out_e", "out", "e", gain=0.9, recurrent=True),
+        Projection("in_e", "in", "e", gain=0.75),
+        Projection("cue_e", "cue", "e", gain=0.35, recurrent=True),
+        Projection("e_i", "e", "i", gain=0.4, one_to_one=True),
+        Projection("in_i", "in", "i", gain=0.15),
+        Projection("i_e", "i", "e", gain=1.0, autapses=False, recurrent=True, initial=(-0.7, -0.1)),
+        Projection("e_e", "e", "e", gain=0.25, autapses=False, recurrent=True),
+        Projection("i_i", "i", "i", gain=-0.3, one_to_one=True, recurrent=True),
+        Projection("e_out", "e", "out", gain=2.0),
+        Projection("i_out", "i", "out", gain=0.5, initial=(-0.3, 0.9)),
+        Projection("out_out", "out", "out", gain=-0.15, recurrent=True),
+        Projection("out_e", "out", "e", gain=0.45, recurrent=True),
     ]
     order = rng.permutation(len(projections))
     network = Network(populations, [projections[k] for k in order], num_networks, 0.5, CPU, dtype, loops)

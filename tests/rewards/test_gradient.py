@@ -20,7 +20,7 @@ from snn_plasticity_gym.rewards.gradient import Adjoint, alignment_reward, loss_
 
 PARAMS = LIFParams(tau_mem=4.0, v_rest=-65.0, v_reset=-67.0, v_th=-52.0, resistance=10.0)
 SIZES = [7, 6, 5, 4]
-GAINS = [3.0, 7.0, 9.0]
+GAINS = [1.5, 3.5, 4.5]
 STEPS, BATCH, DT, ALPHA = 10, 4, 0.5, 6.0
 
 

@@ -245,3 +245,13 @@ def test_small_images_and_the_reward_after_plasticity(capsys):
     # Learning goes on for all of its images: were it to end after 2, thresholds and weights would be those of 2.
     short = evaluate([*NETWORK, *lifetime, *SHORT, "--train_episodes=2", "--rules=stdp"])
     assert short["stdp"]["activity"]["spikes"]["values"] != results["stdp"]["activity"]["spikes"]["values"]
+
+
+def test_a_sum_of_weights_that_small_images_cannot_have_is_refused_before_anything_is_made(capsys, tmp_path):
+    """Issue: 49 weights of at most 1 had to sum to 78.4, and every rule ended at chance."""
+    flags = ["--preset=fast-wta", "--dataset=digits", "--image_size=7", f"--out={tmp_path / 'out'}"]
+    with pytest.raises(SystemExit) as caught:
+        evaluate(flags)
+    assert caught.value.code == 2 and not list(tmp_path.iterdir())
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "w_exc_sum must be at most 49 with exc_norm=l1, 49 inputs times w_exc_max=1, got 78.4; lower" in told

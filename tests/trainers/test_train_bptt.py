@@ -165,3 +165,15 @@ def test_bad_input_is_one_line_before_anything_is_computed(flags: list[str], mes
 def test_contradictions_are_refused_by_the_class_too() -> None:
     with pytest.raises(ConfigError, match="v_th must be above"):
         BPTTConfig(v_rest=2.0)
+
+
+@pytest.mark.parametrize("dt", [1.0, 0.5])
+def test_answers_are_of_rates_per_ms(dt: float) -> None:
+    """The same time in steps of another length: logits of rates per ms."""
+    config = BPTTConfig(dt=dt, num_steps=round(400 / dt), max_rate=0.4, hidden_sizes=(20,), alpha=3.0)
+    model = SpikingClassifier(config, 9, 4, np.random.default_rng(0), torch.device("cpu"))
+    images = torch.full((2, 3, 3), 255, dtype=torch.uint8)
+    activity = model.show(images, np.random.default_rng(1))
+    counts = activity.spikes[-1].sum(dim=0)  # (B, C) in 400 ms
+    assert counts.sum() > 100
+    torch.testing.assert_close(model.logits(activity), 3.0 * counts / 400.0)
