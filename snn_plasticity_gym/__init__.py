@@ -149,6 +149,12 @@ def register_task(env_id: str, task: str | Callable[..., Any], config: type[Envi
     _register(env_id)
 
 
+_SOLVED = {  # the returns at which Gymnasium calls the worlds solved; they are paid in full
+    "SNNPlastic-CartPole-v0": 475.0,
+    "SNNPlastic-MountainCar-v0": -110.0,
+}
+
+
 def _register(env_id: str) -> None:
     if env_id in gymnasium.registry:
         return
@@ -156,6 +162,8 @@ def _register(env_id: str) -> None:
         id=env_id,
         entry_point="snn_plasticity_gym.envs.single:PlasticityEnv",
         vector_entry_point="snn_plasticity_gym.envs.vector:PlasticityVectorEnv",
+        reward_threshold=_SOLVED.get(env_id),
+        max_episode_steps=None,  # a TimeLimit would cut off images with many events before their reward
         kwargs={"env_id": env_id},
     )
 

@@ -66,9 +66,11 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
         rate (see `ClassificationReward`). Where the network acts: what the world pays, in the step that ends an action.
 
     Episode end:
-        Terminates when all events of the last time step were answered. Its info then holds `reward_terms`, `returns`
-        (of every event, in order), `winner` (-1: none), `rates` (spikes per step of each E neuron), `spikes` by
-        population, `num_events`, `image` (index in its split) and `label`. A term without a value is NaN.
+        Terminates when all events of the last time step were answered: after `num_steps` steps or more, some 290 in
+        `SNNPlastic-Unsup1-v0` with MNIST. No `TimeLimit` cuts it off unless `max_episode_steps` is given. Its info
+        then holds `reward_terms`, `returns` (of every event, in order), `winner` (-1: none), `rates` (spikes per step
+        of each E neuron), `spikes` by population, `num_events`, `image` (index in its split) and `label`. A term
+        without a value is NaN.
 
         In a world: terminates when the world says so, and is truncated when it says so or after `max_actions`; the info
         has `num_actions` in the place of `winner`, `image` and `label`.
