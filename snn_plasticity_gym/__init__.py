@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
+from gymnasium.envs.registration import parse_env_id
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.control import ControlConfig
@@ -140,8 +141,12 @@ def register_task(env_id: str, task: str | Callable[..., Any], config: type[Envi
         config: Its settings, a `@config_class` derived from `EnvironmentConfig`.
 
     Raises:
-        ConfigError: The id is taken, or task or settings are not what they must be.
+        ConfigError: The id is taken or has another form, or task or settings are not what they must be.
     """
+    try:
+        parse_env_id(env_id)
+    except (TypeError, gymnasium.error.Error) as error:
+        raise ConfigError(f"env_id must be a text of the form 'Name-v0', got {env_id!r}") from error
     spec = gymnasium.registry.get(env_id)
     if spec is not None and spec.kwargs.get("env_id") != env_id:  # somebody else's
         raise ConfigError(f"there is an environment {env_id!r} already; choose another id")

@@ -68,7 +68,7 @@ class RunFolder:
         Raises:
             ConfigError: The folder holds something already, its name is no folder name, or it cannot be written.
         """
-        if name and (name in (".", "..") or Path(name).name != name):
+        if name and (name in (".", "..") or Path(name).name != name or not name.isprintable()):
             raise ConfigError(f"the name of a run must be a plain folder name, got {name!r}")
         path = Path(root) / env.rpartition(":")[2] / (name or f"{datetime.now():%Y%m%d-%H%M%S}-seed{seed}")
         try:
