@@ -35,6 +35,8 @@ from snn_plasticity_gym.utils.state import State
 
 Observation = dict[str, NDArray[Any]]
 
+STATE = ("network", "task", "surprise", "scalars", "seeds", "generations", "ages", "attempts")  # of `Engine.state_dict`
+
 
 class Answered(NamedTuple):
     """What came of the answers to the slots."""
@@ -106,8 +108,14 @@ class EventInterface:
         """Take over a state of `state_dict`, of an environment with the same settings.
 
         Raises:
-            ValueError: The settings differ.
+            ValueError: It is none, or the settings differ; nothing has changed in the first case.
         """
+        own = set(STATE)
+        if not isinstance(state, dict) or not own <= state.keys():
+            lacks = f"one without {', '.join(sorted(own - state.keys()))}" if isinstance(state, dict) else show(state)
+            raise ValueError(
+                f"a state must be what state_dict() of an environment with these settings gave, got {lacks}"
+            )
         self.engine.load_state_dict(state)
         self._wait()
 

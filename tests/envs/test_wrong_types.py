@@ -7,9 +7,11 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from states import assert_same
 
 from snn_plasticity_gym import ConfigError, ControlConfig, EventA2C, load_rule, make_rule, make_sb3_env, register_task
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
+from snn_plasticity_gym.envs.event_interface import STATE
 
 ENV_ID = "SNNPlastic-Unsup1-v0"
 SMALL = {"dataset": "digits", "n_exc": 4, "num_steps": 6, "history_length": 4, "events_per_step": 8}
@@ -135,3 +137,32 @@ def test_ids_of_tasks_have_gymnasiums_form(given):
     wanted = "env_id must be a text of the form 'Name-v0', got"
     refused(wanted, lambda: register_task(given, "module:Class", ControlConfig), ConfigError)
     assert known == ENVIRONMENTS
+
+
+def test_states_are_those_of_state_dict(env):
+    """What is none is refused before anything has changed."""
+    env.reset(seed=0)
+    env.run_episode(make_rule("stdp"))
+    state = env.state_dict()
+    wrong = [None, [], "x", 5, {}, {name: value for name, value in state.items() if name != "ages"}]
+    for given in wrong:
+        refused("a state must be what state_dict() of an environment", functools.partial(env.load_state_dict, given))
+    assert_same(env.state_dict(), state)
+    env.load_state_dict(state)
+
+
+def test_the_parts_of_a_state_are_known():
+    env = gymnasium.make(ENV_ID, **SMALL).unwrapped
+    env.reset(seed=0)
+    env.run_episode(make_rule("zero"))
+    assert set(env.state_dict()) == set(STATE)
+
+
+def test_rules_are_saved_into_folders(model, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    save = functools.partial(model.policy.save_rule, tmp_path / "file")
+    told = refused("the folder of a rule must be a folder that can be written to, got", save, ConfigError)
+    assert (tmp_path / "file").read_text() == "mine" and str(tmp_path / "file") in told
+    for given in (None, 5, b"x"):
+        refused("folder must be a path, got", functools.partial(model.policy.save_rule, given), ConfigError)
+    assert (model.policy.save_rule(tmp_path / "a" / "b") / "rule.json").is_file()
