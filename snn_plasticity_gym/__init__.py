@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
+from gymnasium.envs.registration import parse_env_id
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.control import ControlConfig
@@ -140,13 +141,23 @@ def register_task(env_id: str, task: str | Callable[..., Any], config: type[Envi
         config: Its settings, a `@config_class` derived from `EnvironmentConfig`.
 
     Raises:
-        ConfigError: The id is taken, or task or settings are not what they must be.
+        ConfigError: The id is taken or has another form, or task or settings are not what they must be.
     """
+    try:
+        parse_env_id(env_id)
+    except (TypeError, gymnasium.error.Error) as error:
+        raise ConfigError(f"env_id must be a text of the form 'Name-v0', got {env_id!r}") from error
     spec = gymnasium.registry.get(env_id)
     if spec is not None and spec.kwargs.get("env_id") != env_id:  # somebody else's
         raise ConfigError(f"there is an environment {env_id!r} already; choose another id")
     add_environment(env_id, task, config)
     _register(env_id)
+
+
+_SOLVED = {  # the returns at which Gymnasium calls the worlds solved; they are paid in full
+    "SNNPlastic-CartPole-v0": 475.0,
+    "SNNPlastic-MountainCar-v0": -110.0,
+}
 
 
 def _register(env_id: str) -> None:
@@ -156,6 +167,8 @@ def _register(env_id: str) -> None:
         id=env_id,
         entry_point="snn_plasticity_gym.envs.single:PlasticityEnv",
         vector_entry_point="snn_plasticity_gym.envs.vector:PlasticityVectorEnv",
+        reward_threshold=_SOLVED.get(env_id),
+        max_episode_steps=None,  # a TimeLimit would cut off images with many events before their reward
         kwargs={"env_id": env_id},
     )
 

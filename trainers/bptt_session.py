@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import sys
@@ -17,7 +18,7 @@ from stable_baselines3.common.logger import Logger
 from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
-from snn_plasticity_gym.runs.folder import RunFolder, make_logger, require_tensorboard, tensorboard_writer
+from snn_plasticity_gym.runs.folder import RunFolder, claimed, make_logger, require_tensorboard, tensorboard_writer
 from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.runs.wandb_writer import start_wandb
 from snn_plasticity_gym.tasks.datasets import ImageSet, load_dataset
@@ -41,11 +42,18 @@ def run_bptt(config: BPTTConfig) -> Path:
         ValueError: The data are damaged, or the device does not exist.
         FileNotFoundError: The data set cannot be had.
     """
+    with contextlib.ExitStack() as held:
+        return _run(config, held)
+
+
+def _run(config: BPTTConfig, held: contextlib.ExitStack) -> Path:
     began = time.perf_counter()
     require_tensorboard(config.tensorboard)
     seed = config.seed if config.seed >= 0 else secrets.randbelow(2**31)
     if config.threads:
         torch.set_num_threads(config.threads)
+    if config.resume:
+        held.enter_context(claimed(config.resume))
     saved = _newest(config.resume) if config.resume else None
     device = torch_device(config.device)
     data = load_dataset(config.dataset, config.data_dir)
@@ -56,6 +64,7 @@ def run_bptt(config: BPTTConfig) -> Path:
         run = RunFolder.create(
             "BPTT", settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=data.manifest("train")
         )
+        held.enter_context(claimed(run.path))
     metrics = MetricsCSV(run.metrics_csv, saved["rows"] if saved else 0)
     logger = make_logger(
         run,

@@ -1,7 +1,8 @@
-"""Ctrl-C and SIGTERM: the update under way is finished, so that nothing is lost."""
+"""Ctrl-C, SIGTERM and a terminal that is closed: the update under way is finished, so that nothing is lost."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -10,7 +11,9 @@ from typing import Any
 
 
 class StopRequest:
-    """Notes a first Ctrl-C or SIGTERM; a second one ends the program at once. Signals are caught within `with`.
+    """Notes a first Ctrl-C, SIGTERM or SIGHUP; a second one ends the program at once. Signals are caught within `with`.
+
+    SIGHUP comes when a terminal is closed; under `nohup`, which has it ignored, it stays so.
 
     Args:
         silent: Whether nothing is said.
@@ -23,7 +26,10 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
-            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+            caught = [signal.SIGINT, signal.SIGTERM]
+            if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+                caught.append(signal.SIGHUP)
+            self._before = {number: signal.signal(number, self._note) for number in caught}
         return self
 
     def __exit__(
@@ -39,4 +45,5 @@ class StopRequest:
         if self._silent:
             return
         # not print(): the signal may have come within one
-        os.write(2, b"\nstopping at the end of this update; Ctrl-C again stops at once, at the last checkpoint\n")
+        with contextlib.suppress(OSError):  # the terminal may have gone
+            os.write(2, b"\nstopping at the end of this update; Ctrl-C again stops at once, at the last checkpoint\n")

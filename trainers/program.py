@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from snn_plasticity_gym.config.launch import launched_rank, launched_size, let_first_speak
+from snn_plasticity_gym.trainers.streams import keep_streams
 
 
 def run_program(main: Callable[[], Any], *, spreads: bool = False) -> int:
@@ -21,6 +22,7 @@ def run_program(main: Callable[[], Any], *, spreads: bool = False) -> int:
     Returns:
         The exit status: 0, 1 after such an error, 130 after Ctrl-C.
     """
+    keep_streams()
     where = f"process {launched_rank()} of {launched_size()}: " if launched_rank() else ""
     logging.basicConfig(format=f"{where}%(message)s", level=logging.WARNING)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import secrets
 import sys
@@ -28,6 +29,7 @@ from snn_plasticity_gym.rules.distilled import format_formula
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.runs.folder import (
     RunFolder,
+    claimed,
     make_logger,
     package_versions,
     require_tensorboard,
@@ -63,8 +65,8 @@ def run_training(config: SearchConfig, env_config: EnvironmentConfig, algorithm:
         FileNotFoundError: The data set cannot be had.
         LostProcessError: Another process of the run has ended.
     """
-    with joined_processes(env_config.device) as world:
-        return _run(world, config, env_config, algorithm)
+    with joined_processes(env_config.device) as world, contextlib.ExitStack() as held:
+        return _run(world, config, env_config, algorithm, held)
 
 
 def _run(
@@ -72,6 +74,7 @@ def _run(
     config: SearchConfig,
     env_config: EnvironmentConfig,
     algorithm: type[EventLearner],
+    held: contextlib.ExitStack,
 ) -> Path:
     began = time.perf_counter()
     num_own = world.share(config.num_envs)
@@ -81,6 +84,8 @@ def _run(
         torch.set_num_threads(config.threads)
     if config.eval_episodes:
         check_images(env_config, config.num_envs, config.eval_episodes, "eval_episodes")
+    if config.resume and not world.rank:
+        held.enter_context(claimed(config.resume))
     saved = _checkpoint(config, world) if config.resume else None
     start = None if saved else read_start(config, env_config)
     env = make_sb3_env(config.env, num_own, **to_dict(env_config))
@@ -91,6 +96,8 @@ def _run(
     told = {} if start is None else begin(start, model.policy, world, config.env, env_config, seed)
     if run is None:
         return _assist(world, model, config, saved)
+    if not config.resume:
+        held.enter_context(claimed(run.path))
     world.broadcast(run.path)
     metrics = MetricsCSV(run.metrics_csv, saved["rows"] if saved else 0)
     writer = start_wandb(config.wandb, run, settings, config.wandb_project, resumed=bool(config.resume))
@@ -193,9 +200,15 @@ def _newest(config: SearchConfig) -> dict[str, Any] | None:
     checkpoints = Checkpoints(run.checkpoints)
     checkpoints.tidy()
     saved = checkpoints.newest()
-    if saved and (run.path / DESCRIPTION).exists() and read_description(run.path).images >= config.episodes:
-        done = saved["episodes"]
-        raise ConfigError(f"{run.path} has had its {done} episodes; go on with --episodes of more than that")
+    if (run.path / DESCRIPTION).exists():
+        done = read_description(run.path).images
+        if done >= config.episodes:
+            raise ConfigError(f"{run.path} has had its {done} episodes; go on with --episodes of more than that")
+        if saved is None:
+            raise ConfigError(
+                f"{run.path} has learned a rule in {done} episodes and has no checkpoint to go on from; to begin anew "
+                f"would overwrite it: start another run, with --init_policy={run.path} to go on from its rule"
+            )
     return saved
 
 

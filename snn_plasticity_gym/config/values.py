@@ -168,9 +168,13 @@ def _kind(type_: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy scalars and arrays as Python values, sequences as tuples."""
+    """NumPy scalars and arrays as Python values, paths and torch devices as texts, sequences as tuples."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
+    elif isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif type(value).__module__ == "torch" and type(value).__name__ == "device":  # torch is not imported here
+        value = str(value)
     return tuple(_plain(element) for element in value) if isinstance(value, list | tuple) else value
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from snn_plasticity_gym.config.values import show
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.spaces import EMPTY
@@ -34,12 +35,33 @@ from snn_plasticity_gym.utils.state import State
 
 Observation = dict[str, NDArray[Any]]
 
+STATE = ("network", "task", "surprise", "scalars", "seeds", "generations", "ages", "attempts")  # of `Engine.state_dict`
+
 
 class Answered(NamedTuple):
     """What came of the answers to the slots."""
 
     reward: NDArray[np.float64]  # (B,) paid in this step
     ended: list[int]  # lifetimes whose episode is over; they wait for `begin`
+
+
+def read_actions(given: Any) -> NDArray[np.float32]:
+    """Return weight changes as an array: those of a tensor without its gradient, of numbers of any kind.
+
+    Raises:
+        ValueError: They are no numbers.
+    """
+    if isinstance(given, torch.Tensor) and not given.is_complex():
+        given = given.detach().to("cpu", torch.float32)
+    problem = ""
+    try:
+        array = np.asarray(given)
+        if array.dtype.kind in "biufO":
+            return array.astype(np.float32)
+        problem = f"an array of {array.dtype}"
+    except (TypeError, ValueError, RuntimeError):
+        problem = show(given)
+    raise ValueError(f"actions must be numbers, a weight change in [-1, 1] for each event slot, got {problem}")
 
 
 class EventInterface:
@@ -86,8 +108,14 @@ class EventInterface:
         """Take over a state of `state_dict`, of an environment with the same settings.
 
         Raises:
-            ValueError: The settings differ.
+            ValueError: It is none, or the settings differ; nothing has changed in the first case.
         """
+        own = set(STATE)
+        if not isinstance(state, dict) or not own <= state.keys():
+            lacks = f"one without {', '.join(sorted(own - state.keys()))}" if isinstance(state, dict) else show(state)
+            raise ValueError(
+                f"a state must be what state_dict() of an environment with these settings gave, got {lacks}"
+            )
         self.engine.load_state_dict(state)
         self._wait()
 
@@ -186,8 +214,13 @@ class EventInterface:
 
         Raises:
             RuntimeError: As in `events`.
-            ValueError: The rule answers with something that `apply` refuses, or needs another `modulation`.
+            ValueError: It is no rule, answers with something that `apply` refuses, or needs another `modulation`.
         """
+        if not callable(rule) or isinstance(rule, type):
+            raise ValueError(
+                "a rule must be called with events and return a weight change for each, as make_rule('stdp') and "
+                f"load_rule(folder) do, got {show(rule)}"
+            )
         needed, given = modulation_of(rule), self.engine.config.modulation
         if needed not in (None, given):
             raise ValueError(f"the rule needs an environment with modulation={needed!r}, this one has {given!r}")
@@ -238,13 +271,13 @@ class EventInterface:
 
         Raises:
             RuntimeError: No episode is under way.
-            ValueError: Wrong shape, or a used slot is not finite; nothing has changed then.
+            ValueError: No numbers, wrong shape, or a used slot is not finite; nothing has changed then.
         """
         queues = self._split()
         ended = self.engine.ended
         if ended.sum() > ended[list(idle)].sum():
             raise RuntimeError("the episode is over; call reset() for the next one")
-        actions = np.asarray(actions, dtype=np.float32)
+        actions = read_actions(actions)
         if actions.shape != (len(queues), self.slots):
             raise ValueError(
                 f"actions must have shape {(len(queues), self.slots)}, lifetimes by event slots, got {actions.shape}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.environments import ENVIRONMENTS, environment_config
 from snn_plasticity_gym.config.schema import ConfigError, setting_fields, unknown
+from snn_plasticity_gym.config.values import one_line
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.tasks.registry import make_task
 from snn_plasticity_gym.utils.device import torch_device
@@ -52,13 +55,37 @@ def make_engine(env_id: str, config: EnvironmentConfig, num_lifetimes: int, rend
         render_mode: Of the environment; a world is drawn only where it is asked for.
 
     Raises:
-        ConfigError: There is no such environment, or its network cannot be.
+        ConfigError: There is no such environment, or its network cannot be, or does not fit into memory.
         ValueError: The device does not exist.
     """
     device = torch_device(config.device)
-    task = make_task(env_id, config, num_lifetimes, device)
-    task.render_mode = render_mode
-    return Engine(task, config, num_lifetimes, device)
+    try:
+        task = make_task(env_id, config, num_lifetimes, device)
+        task.render_mode = render_mode
+        return Engine(task, config, num_lifetimes, device)
+    except (MemoryError, RuntimeError, TypeError, OverflowError) as error:
+        if not isinstance(error, MemoryError) and not re.search("allocate|overflow", str(error), re.IGNORECASE):
+            raise
+        told = one_line((str(error).splitlines() or ["no memory"])[0])
+        raise ConfigError(
+            f"{num_lifetimes} such networks do not fit into the memory of {config.device}: make num_envs, the number "
+            f"of neurons or the images smaller ({told})"
+        ) from error
+
+
+def read_seed(seed: Any) -> int:
+    """Return a seed as Python's own whole number, which is what Gymnasium takes.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ConfigError(f"seed must be a whole number of at least 0, or None, got {seed!r}")
+    return number
 
 
 def read_options(options: Mapping[str, Any] | None, known: Sequence[str]) -> Mapping[str, Any]:

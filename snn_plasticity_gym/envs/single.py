@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import gymnasium
@@ -14,9 +13,10 @@ from snn_plasticity_gym.envs.event_interface import (
     EventInterface,
     Observation,
     episode_info,
+    read_actions,
 )
 from snn_plasticity_gym.envs.flat_batches import FlatBatches
-from snn_plasticity_gym.envs.making import make_engine, read_config, read_options
+from snn_plasticity_gym.envs.making import make_engine, read_config, read_options, read_seed
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
 from snn_plasticity_gym.envs.spaces import action_space, observation_space
 
@@ -66,9 +66,11 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
         rate (see `ClassificationReward`). Where the network acts: what the world pays, in the step that ends an action.
 
     Episode end:
-        Terminates when all events of the last time step were answered. Its info then holds `reward_terms`, `returns`
-        (of every event, in order), `winner` (-1: none), `rates` (spikes per ms of each E neuron), `spikes` by
-        population, `num_events`, `image` (index in its split) and `label`. A term without a value is NaN.
+        Terminates when all events of the last time step were answered: after `num_steps` steps or more, some 290 in
+        `SNNPlastic-Unsup1-v0` with MNIST. No `TimeLimit` cuts it off unless `max_episode_steps` is given. Its info
+        then holds `reward_terms`, `returns` (of every event, in order), `winner` (-1: none), `rates` (spikes per ms
+        of each E neuron), `spikes` by population, `num_events`, `image` (index in its split) and `label`. A term
+        without a value is NaN.
 
         In a world: terminates when the world says so, and is truncated when it says so or after `max_actions`; the info
         has `num_actions` in the place of `winner`, `image` and `label`.
@@ -114,10 +116,10 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
             Observation of the first time step, and an empty info.
 
         Raises:
-            ConfigError: There is no such option.
+            ConfigError: There is no such option, or the seed is none.
         """
         new = read_options(options, ("new_lifetime",)).get("new_lifetime")
-        seed = None if seed is None else operator.index(seed)  # Gymnasium takes no numbers of NumPy
+        seed = None if seed is None else read_seed(seed)
         super().reset(seed=seed)
         if seed is None and not self._started:
             seed = int(self.np_random.integers(2**31))
@@ -137,7 +139,7 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
             RuntimeError: The episode is over.
             ValueError: Wrong shape, or a used slot is not finite.
         """
-        answered = self._interface.answer(np.asarray(action)[np.newaxis])
+        answered = self._interface.answer(read_actions(action)[np.newaxis])
         reward = float(answered.reward[0])
         if not answered.ended:
             return self._observe(), reward, False, False, {}

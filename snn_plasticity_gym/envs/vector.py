@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from snn_plasticity_gym.config.arguments import check_argument
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.event_interface import (
@@ -20,7 +20,7 @@ from snn_plasticity_gym.envs.event_interface import (
     episode_info,
 )
 from snn_plasticity_gym.envs.flat_batches import FlatBatches
-from snn_plasticity_gym.envs.making import make_engine, read_config, read_options
+from snn_plasticity_gym.envs.making import make_engine, read_config, read_options, read_seed
 from snn_plasticity_gym.envs.rendering import check_render_mode, render_frame
 from snn_plasticity_gym.envs.spaces import action_space, observation_space
 
@@ -68,10 +68,8 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         **settings: Any,
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
-        if max_episode_steps is not None and max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps must be at least 1 or None, got {max_episode_steps}")
+        num_envs = check_argument("num_envs", num_envs, int, ge=1)
+        max_episode_steps = check_argument("max_episode_steps", max_episode_steps, int | None, ge=1)
         self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
         self._autoreset = _autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self._autoreset}
@@ -107,7 +105,7 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
             Observations of the first time step (of rows left alone, their present ones), and an empty info.
 
         Raises:
-            ConfigError: There is no such option, or the mask is none.
+            ConfigError: There is no such option, or a seed or the mask is none.
             RuntimeError: Some rows are left alone in the first reset of all.
         """
         wanted = read_options(options, ("new_lifetime", "reset_mask"))
@@ -139,12 +137,12 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         """Return the seed of each row; without any, the first ones are drawn."""
         seeds: list[int | None] = [None] * self.num_envs
-        if seed is not None and np.ndim(seed) == 0:  # type: ignore[arg-type]
-            first = operator.index(seed)  # type: ignore[arg-type]
+        if seed is not None and (isinstance(seed, str | bytes) or np.ndim(seed) == 0):  # type: ignore[arg-type]
+            first = read_seed(seed)
             super().reset(seed=first)
             seeds = [first + row for row in range(self.num_envs)]
         elif seed is not None:
-            seeds = [None if one is None else operator.index(one) for one in seed]  # type: ignore[union-attr]
+            seeds = [None if one is None else read_seed(one) for one in seed]  # type: ignore[union-attr]
         if len(seeds) != self.num_envs:
             raise ValueError(f"seed must be one number or num_envs={self.num_envs} of them, got {len(seeds)}")
         if self._started:

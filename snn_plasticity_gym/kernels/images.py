@@ -182,9 +182,8 @@ def _send_back(b, t, populations, neurons, factor, spikes, error):
     start, num_outputs = populations.start[factor.target], factor.wanted.shape[1]
     most, total = np.float32(-np.inf), np.float32(0.0)
     for k in range(num_outputs):
-        error[k] = np.float32(factor.alpha) * (
-            np.float32(spikes.num_times[start + k]) / np.float32((t + 1) * factor.dt)
-        )
+        rate = np.float32(spikes.num_times[start + k]) / np.float32((t + 1) * factor.dt)
+        error[k] = np.float32(factor.alpha) * rate
         most = max(most, error[k])
     for k in range(num_outputs):
         error[k] = np.exp(error[k] - most)

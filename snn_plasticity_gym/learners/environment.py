@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import (
     VecMonitor,
 )
 
+from snn_plasticity_gym.config.arguments import check_argument
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
@@ -26,6 +27,16 @@ from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 # themselves: statistics of episodes, and a guard about numbers that are not finite. A recorder would see no step.
 ONLOOKERS = (VecMonitor, VecCheckNan)
 SINGLE_ONLOOKERS = (Monitor, OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics)
+
+
+def check_budget(total_timesteps: Any, episodes: Any) -> int | None:
+    """Return after how many episodes learning ends, None for no such end.
+
+    Raises:
+        ConfigError: One of both is no number that it could be.
+    """
+    check_argument("total_timesteps", total_timesteps, float)  # 1e6 is what people write
+    return check_argument("episodes", episodes, int | None, ge=1)
 
 
 def check_vector_form(env: Any) -> None:

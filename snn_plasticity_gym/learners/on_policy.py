@@ -26,7 +26,7 @@ from snn_plasticity_gym.config.schema import ConfigError, current_names, setting
 from snn_plasticity_gym.config.training import SearchConfig
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
-from snn_plasticity_gym.learners.environment import check_vector_form, not_finite, plasticity_env
+from snn_plasticity_gym.learners.environment import check_budget, check_vector_form, not_finite, plasticity_env
 from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer
 from snn_plasticity_gym.learners.exploration import Exploration, IndependentNoise, PerturbedRules, RuleNoise
 from snn_plasticity_gym.learners.gradient_steps import GradientSteps
@@ -101,7 +101,7 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
         else:
             # Perturbed rules are drawn for all lifetimes in every process, noise of events only for its own ones.
             together = options.exploration == "rule"
-            self._noise.manual_seed(self.seed if together else self._world.own_seed(self.seed))
+            self._noise.manual_seed(int(self.seed if together else self._world.own_seed(self.seed)))
         self._explore: Exploration = IndependentNoise(self.policy, self._noise)
         if options.exploration == "rule":
             noise = HeadNoise if options.perturb == "head" else RuleNoise
@@ -133,7 +133,7 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed everything; the lifetimes of this process get the seeds that they would have in one with all."""
-        super().set_random_seed(seed)
+        super().set_random_seed(None if seed is None else int(seed))
         if seed is not None and self.env is not None and self._world.size > 1:
             self.env.seed(seed + self._world.rank * self.n_envs)
             plasticity_env(self.env).engine.common_seed = seed
@@ -244,7 +244,7 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
             episodes: Episodes of all lifetimes, those of earlier calls included, after which learning ends, if time
                 steps have not ended it before; worlds end their episodes when they like.
         """
-        self._episode_budget = episodes
+        self._episode_budget = check_budget(total_timesteps, episodes)
         if reset_num_timesteps:
             self.num_episodes = self._num_rollouts = 0
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +29,7 @@ from snn_plasticity_gym.policies.learned_rule import LearnedRule
 from snn_plasticity_gym.policies.network import new_network
 from snn_plasticity_gym.policies.rule_description import describe
 from snn_plasticity_gym.policies.rule_files import save_rule
+from snn_plasticity_gym.utils.files import make_output
 from snn_plasticity_gym.utils.nonfinite import NotFiniteError
 
 SLOT_KEYS = ("history", "weight", "group", "kind", "mask")
@@ -279,10 +281,11 @@ class PlasticityPolicy(ActorCriticPolicy):
             The folder.
 
         Raises:
-            OSError: The files cannot be written.
+            ConfigError: It is no folder, or cannot be written to.
         """
-        folder = Path(folder).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
+        if not isinstance(folder, str | os.PathLike):
+            raise ConfigError(f"folder must be a path, got {folder!r}")
+        folder = make_output(folder, what="the folder of a rule")
         save_rule(folder, self.rule, describe(self.architecture, history_length=self._history_length, **known))
         return folder
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,6 +61,8 @@ def load_rule(path: str | Path, device: torch.device | str = "cpu", trust: bool 
         ConfigError: There is no rule, or the files are damaged, contradict each other or hold what is not finite; or
             a zip was given without trust.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"path must be the folder of a run, its {DESCRIPTION} or {NUMBERS}, or a zip, got {path!r}")
     path = Path(path).expanduser()
     if path.is_file() and path.name not in LARGEST:
         return _zipped(path, device, trust)

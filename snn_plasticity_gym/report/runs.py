@@ -113,7 +113,7 @@ def _read(folder: Path, label: str) -> Run:
         config = yaml.safe_load(files.config_yaml.read_text(encoding="utf-8"))
         manifest = json.loads(files.manifest_json.read_text(encoding="utf-8"))
         _, rows = read_metrics(files.metrics_csv)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"{folder} is no run folder: it has no {Path(error.filename).name}") from error
     except (OSError, UnicodeError, ValueError, csv.Error, yaml.YAMLError) as error:
         reason = str(error).partition("\n")[0]

@@ -60,7 +60,7 @@ def make_rule(name: str, **parameters: Any) -> Rule:
     Raises:
         ConfigError: No such rule, or a parameter is unknown or not allowed; a ValueError of one line.
     """
-    if name not in RULES:
+    if not isinstance(name, str) or name not in RULES:
         raise ConfigError(unknown("rule", name, RULES))
     try:
         return build_configs(parameters, RULES[name])[0]

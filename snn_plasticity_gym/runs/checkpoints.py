@@ -7,6 +7,7 @@ cannot run code.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import logging
@@ -61,7 +62,8 @@ class Checkpoints:
         with atomic_path(path) as temporary:
             temporary.write_bytes(content)
         for old in self.paths()[: -self._keep]:
-            old.unlink()
+            with contextlib.suppress(OSError):  # a folder of this name
+                old.unlink()
         return path
 
     def attempt(self, episodes: int, state: dict[str, Any]) -> bool:
@@ -107,7 +109,10 @@ def _episodes(path: Path) -> int:
 
 def _read(path: Path) -> dict[str, Any] | None:
     """Return what a checkpoint holds; None if it is not what was written."""
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError:  # a folder of this name, or a disk that has gone
+        return None
     if hashlib.sha256(content).hexdigest()[:DIGITS] != path.stem.rpartition("-")[2]:
         return None
     try:

@@ -7,6 +7,7 @@ final.zip). Figures are made from run folders. W&B (`wandb_writer`) gets the sam
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
@@ -15,19 +16,21 @@ import platform
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
 from stable_baselines3.common.logger import HumanOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.runs.tables import Table
 from snn_plasticity_gym.utils.files import atomic_path, make_unique_folder
 
+LOCK = ".lock"  # of the process that is at work on a run
 PACKAGES = ("snn-plasticity-gym", "torch", "gymnasium", "stable-baselines3", "numpy", "wandb")
 
 
@@ -68,7 +71,7 @@ class RunFolder:
         Raises:
             ConfigError: The folder holds something already, its name is no folder name, or it cannot be written.
         """
-        if name and (name in (".", "..") or Path(name).name != name):
+        if name and (name in (".", "..") or Path(name).name != name or not name.isprintable()):
             raise ConfigError(f"the name of a run must be a plain folder name, got {name!r}")
         path = Path(root) / env.rpartition(":")[2] / (name or f"{datetime.now():%Y%m%d-%H%M%S}-seed{seed}")
         try:
@@ -107,6 +110,29 @@ class RunFolder:
         """Write a text file whole or not at all."""
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def claimed(path: str | Path) -> Iterator[None]:
+    """Keep the folder of a run from other processes, which would write over its files, for as long as the block lasts.
+
+    A process that ends, in whatever way, lets go of it. Where a disk knows no locks, nothing is kept.
+
+    Raises:
+        ConfigError: Another process has it.
+    """
+    lock = FileLock(Path(path) / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigError(f"another process is at work on the run {path}; wait until it ends, or stop it") from None
+    except (OSError, NotImplementedError):  # that a folder cannot be written is said where it is written
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def make_logger(run: RunFolder, *writers: KVWriter | None, verbose: int = 0) -> Logger:

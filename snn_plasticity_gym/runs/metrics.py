@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,10 @@ class MetricsCSV(KVWriter):
         columns: list[str] = []
         kept: list[dict[str, str]] = []
         if rows:
-            columns, kept = read_metrics(self._path)
+            try:
+                columns, kept = read_metrics(self._path)
+            except (OSError, ValueError, csv.Error) as error:
+                _put_aside(self._path, error)
             kept = kept[:rows]
             if len(kept) < rows:
                 _logger.warning("%s has only %d of the %d rows that were written", path, len(kept), rows)
@@ -105,6 +109,16 @@ class MetricsCSV(KVWriter):
 
     def close(self) -> None:
         """Nothing is left open."""
+
+
+def _put_aside(path: Path, error: Exception) -> None:
+    """Rename a file that cannot be read, so that what is in it is not written over; a warning says so."""
+    reason = getattr(error, "strerror", None) or error
+    try:
+        aside = path.rename(path.with_name(f"{path.stem}-damaged-{time.time_ns()}{path.suffix}"))
+        _logger.warning("%s cannot be read (%s): it is now %s, and a new one begins", path, reason, aside.name)
+    except FileNotFoundError:
+        pass  # that its rows are missing is said anyway
 
 
 def _text(columns: list[str], rows: list[Any]) -> str:

@@ -31,12 +31,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def make_output(path: str | Path, files: Iterable[str] = ()) -> Path:
+def make_output(path: str | os.PathLike[str], files: Iterable[str] = (), what: str = "out") -> Path:
     """Make a folder for results, before the work whose results they are.
 
     Args:
         path: The folder; those above it are made, too.
         files: Names or patterns of files that must not be in it, or the results would take their place.
+        what: What the message calls it.
 
     Raises:
         ConfigError: It cannot be made or written to, or holds such a file.
@@ -47,7 +48,7 @@ def make_output(path: str | Path, files: Iterable[str] = ()) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ConfigError(f"out must be a folder that can be written to, got {path}: {error.strerror}") from error
+        raise ConfigError(f"{what} must be a folder that can be written to, got {path}: {error.strerror}") from error
     there = next((found for name in files for found in sorted(folder.glob(name))), None)
     if there is not None:
         raise ConfigError(f"{there} is there already; choose another folder for out, or remove it")

@@ -435,8 +435,8 @@ def test_silent_episodes_end_with_their_reward():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_envs": 0}, "num_envs must be at least 1, got 0"),
-        ({"max_episode_steps": 0}, "max_episode_steps must be at least 1 or None, got 0"),
+        ({"num_envs": 0}, "num_envs must be greater than or equal to 1, got 0"),
+        ({"max_episode_steps": 0}, "max_episode_steps must be greater than or equal to 1 or None, got 0"),
         ({"render_mode": "human"}, "render_mode must be one of rgb_array or None, got 'human'"),
         ({"n_exc": 0}, "n_exc must be greater than or equal to 1, got 0"),
         ({"n_ext": 4}, "unexpected keyword argument 'n_ext'; did you mean 'n_exc'?"),

@@ -44,6 +44,18 @@ def test_a_damaged_one_is_named_and_the_one_before_used(size, tmp_path, caplog):
     assert caplog.messages == [f"the checkpoint {newest} is damaged; the one before it is used"]
 
 
+def test_what_cannot_be_read_is_named_and_the_one_before_used(tmp_path, caplog):
+    """A folder of that name stands for all that the system refuses to read."""
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(2, {"number": 1})
+    folder = tmp_path / "episodes_000000004-0123456789abcdef.pt"
+    folder.mkdir()
+    assert checkpoints.newest()["number"] == 1
+    assert caplog.messages == [f"the checkpoint {folder} is damaged; the one before it is used"]
+    assert checkpoints.attempt(6, {"number": 2}) and checkpoints.attempt(8, {"number": 3})
+    assert checkpoints.newest()["number"] == 3
+
+
 @pytest.mark.parametrize("step", ["replace", "fsync"])
 def test_a_write_that_fails_leaves_no_file(step, tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path)

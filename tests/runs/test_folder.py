@@ -97,7 +97,7 @@ def test_a_given_name_may_be_an_empty_folder_but_no_full_one(tmp_path):
     assert run.config_yaml.read_text() == before
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", ".", "/tmp/x"])
+@pytest.mark.parametrize("name", ["a/b", "..", ".", "/tmp/x", "a\nb", "a\tb", "\x1b[2J"])
 def test_a_name_cannot_lead_elsewhere(tmp_path, name):
     with pytest.raises(ConfigError, match="must be a plain folder name"):
         create(tmp_path, name=name)

@@ -43,6 +43,32 @@ def test_rows_that_are_lost_are_said_to_be(tmp_path, caplog):
     assert caplog.messages == [f"{path} has only 2 of the 4 rows that were written"]
 
 
+UNREADABLE = {"bytes": b"\xff\xfe\x00", "cell": b"a,b\n" + b"x" * 200_000 + b"\n", "folder": None}
+
+
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_file_that_cannot_be_read_is_put_aside(content, tmp_path, caplog):
+    """What is learned does not hang on it, and whoever can read it still has it."""
+    path = tmp_path / "metrics.csv"
+    path.mkdir() if content is None else path.write_bytes(content)
+    metrics = MetricsCSV(path, rows=2)
+    metrics.write({"a": 3}, {}, 3)
+    assert [row["a"] for row in rows_of(path)] == ["3"]
+    (aside,) = tmp_path.glob("metrics-damaged-*.csv")
+    assert aside.is_dir() if content is None else aside.read_bytes() == content
+    first, second = caplog.messages
+    ends = f"it is now {aside.name}, and a new one begins"
+    assert first.startswith(f"{path} cannot be read (") and first.endswith(ends)
+    assert second == f"{path} has only 0 of the 2 rows that were written"
+
+
+def test_a_file_that_is_gone_begins_anew(tmp_path, caplog):
+    path = tmp_path / "metrics.csv"
+    MetricsCSV(path, rows=2).write({"a": 3}, {}, 3)
+    assert [row["a"] for row in rows_of(path)] == ["3"]
+    assert caplog.messages == [f"{path} has only 0 of the 2 rows that were written"]
+
+
 @pytest.mark.parametrize("column", ["a", "new"])
 def test_rows_that_cannot_be_written_wait(column, tmp_path, caplog, monkeypatch):
     """Half a row, or a rewritten file that finds no room."""

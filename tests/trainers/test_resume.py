@@ -21,6 +21,7 @@ from states import assert_same
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.policies.saved import load_policy
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
+from snn_plasticity_gym.runs.folder import claimed
 from snn_plasticity_gym.trainers import train_a2c, train_es, train_ppo
 
 ROOT = Path(__file__).parents[2]
@@ -187,8 +188,40 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(damage, whole, tm
 def test_a_run_without_a_checkpoint_begins_again(whole, tmp_path):
     run = copied(whole("a2c"), tmp_path)
     shutil.rmtree(run / "checkpoints")
+    (run / "rule.json").unlink()  # it was killed early
     train_a2c.train([f"--resume={run}"])
     assert_same_run(whole("a2c"), run)
+
+
+@pytest.mark.parametrize("left", ["nothing", "damaged"])
+def test_a_finished_run_without_a_checkpoint_is_not_written_over(left, whole, tmp_path):
+    """It would have begun anew, over what it has learned."""
+    run = copied(whole("a2c"), tmp_path)
+    for path in (run / "checkpoints").iterdir():
+        path.unlink() if left == "nothing" else path.write_bytes(b"")
+    before = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    told = r"has learned a rule in 32 episodes and has no checkpoint to go on from; [^\n]*--init_policy="
+    with pytest.raises(ConfigError, match=told):
+        train_a2c.train([f"--resume={run}", "--episodes=40"])
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_run_that_is_going_on_is_left_alone(tmp_path):
+    """Two processes would write over each other's checkpoints and rows."""
+    flags = [*NETWORK, *SHORT, *INDEPENDENT, "--episodes=100000", f"--run_dir={tmp_path}", "--run_name=busy"]
+    process = start(train_a2c, flags)
+    try:
+        while process.is_alive() and not list(tmp_path.glob("*/busy/checkpoints/*.pt")):
+            time.sleep(0.05)
+        run = run_of(tmp_path, "busy")
+        told = r"^another process is at work on the run [^\n]*; wait until it ends, or stop it$"
+        with pytest.raises(ConfigError, match=told):
+            train_a2c.train([f"--resume={run}"])
+        assert process.is_alive()
+    finally:
+        kill(process, 0)
+    with claimed(run):  # a process that was killed holds nothing
+        pass
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_loses_nothing(whole, tmp_path):

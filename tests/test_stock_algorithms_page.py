@@ -1,0 +1,108 @@
+"""What docs/stock_algorithms.md says: sizes of buffers, thresholds, and entries of RL Zoo that make a model."""
+
+import importlib
+import re
+from pathlib import Path
+
+import gymnasium
+import pytest
+import yaml
+from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.buffers import DictReplayBuffer, DictRolloutBuffer
+from stable_baselines3.common.env_util import make_vec_env
+
+from snn_plasticity_gym.config.environments import ENVIRONMENTS
+
+PAGE = (Path(__file__).parents[1] / "docs" / "stock_algorithms.md").read_text(encoding="utf-8")
+ENV_IDS = [env_id for env_id in ENVIRONMENTS if env_id.startswith("SNNPlastic-")]
+BLOCKS = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)]
+ENTRIES = [(env_id, entry) for block in BLOCKS for env_id, entry in block.items()]
+PPO_ENTRIES = {env_id: entry for env_id, entry in ENTRIES if "n_steps" in entry}
+IMAGES = {"dataset": "digits", "num_steps": 8, "history_length": 8, "events_per_step": 8}
+SMALL = {"n_exc": 4}, {"hidden_sizes": (4,)}
+OF_THE_ZOO = ("policy", "n_timesteps", "n_envs", "env_kwargs")  # all else is the algorithm's
+GIB = 2**30
+
+
+def rows(heading):
+    """Return the cells of the rows of the table under a heading, by id."""
+    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\| `.*$", section, re.M)]
+    return {cell[0].strip("`"): cell[1:] for cell in cells}
+
+
+def number(text):
+    return int(re.sub(r"[^\d]", "", text))
+
+
+def held(buffer):
+    """Return the bytes of a buffer of one transition."""
+    values = [
+        part for value in vars(buffer).values() for part in (value.values() if isinstance(value, dict) else [value])
+    ]
+    return sum(part.nbytes for part in values if hasattr(part, "nbytes"))
+
+
+def test_each_id_stands_in_both_tables_and_has_an_entry():
+    assert list(rows("How long an episode is")) == list(rows("What the buffers hold")) == ENV_IDS
+    assert list(PPO_ENTRIES) == ENV_IDS and len(BLOCKS) == len(ENTRIES) == len(ENV_IDS) + 1
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_buffers_have_the_size_that_the_page_says(env_id):
+    env = gymnasium.make(env_id, **({"dataset": "digits"} if hasattr(ENVIRONMENTS[env_id](), "dataset") else {}))
+    spaces = env.observation_space, env.action_space
+    observation = sum(space.sample().nbytes for space in spaces[0].values())
+    replay, rollout = held(DictReplayBuffer(1, *spaces)), held(DictRolloutBuffer(1, *spaces))
+    shown = [number(cell.replace("4 GiB", "")) for cell in rows("What the buffers hold")[env_id]]
+    assert shown == [observation, replay, 4 * GIB // replay, rollout, 4 * GIB // rollout]
+    if env_id == "SNNPlastic-Unsup1-v0":
+        assert f"would take {replay * 1e6 / GIB:.0f} GiB" in PAGE
+        small = gymnasium.make(env_id, dataset="digits", events_per_step=64, history_length=20)
+        few = held(DictReplayBuffer(1, small.observation_space, small.action_space))
+        assert f"has {few:,} bytes" in " ".join(PAGE.split())
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_thresholds_are_those_of_the_worlds(env_id):
+    spec = gymnasium.spec(env_id)
+    shown = rows("How long an episode is")[env_id][2].replace("−", "-")
+    assert shown == (f"{spec.reward_threshold:g}" if spec.reward_threshold is not None else "None")
+    config = ENVIRONMENTS[env_id]()
+    own = env_id.split("-")[1] in (
+        "CartPole",
+        "MountainCar",
+    )  # elsewhere the world is a setting
+    assert spec.reward_threshold == (gymnasium.spec(config.world).reward_threshold if own else None)
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_no_limit_of_steps_cuts_an_episode_off(env_id):
+    """A limit in the spec would be a TimeLimit around each environment, and larger networks need more steps."""
+    assert gymnasium.spec(env_id).max_episode_steps is None
+
+
+@pytest.mark.parametrize(("env_id", "entry"), ENTRIES)
+def test_entries_of_the_zoo_make_a_model(env_id, entry):
+    """As RL Zoo does: its own keys aside, an entry is keyword arguments of the algorithm."""
+    assert not {key: value for key, value in entry.items() if isinstance(value, str) and key != "policy"}  # no 1e-4
+    module, _, name = entry["policy"].rpartition(".")
+    policy = getattr(importlib.import_module(module), name) if module else name
+    world = hasattr(ENVIRONMENTS[env_id](), "world")
+    kind = {"max_actions": 2, "events_per_step": 8} if world else IMAGES
+    network = SMALL[0] if "Unsup" in env_id else SMALL[1]
+    if env_id == "SNNPlastic-Grad-v0":
+        network = {"hidden_sizes": (4,), "layer_scalars": (0.5, 1.0)}
+    settings = {**kind, **network, **entry.get("env_kwargs", {})}
+    env = make_vec_env(env_id, n_envs=entry.get("n_envs", 1), env_kwargs=settings, seed=0)
+    arguments = {key: value for key, value in entry.items() if key not in OF_THE_ZOO}
+    algorithm = PPO if "n_steps" in entry else SAC
+    model = algorithm(policy, env, seed=0, **arguments)
+    if algorithm is SAC:
+        assert 1.5 * GIB < entry["buffer_size"] * number(rows("What the buffers hold")[env_id][1]) < 2 * GIB
+        return
+    lengths = [number(part) for part in re.findall(r"[\d,]+", rows("How long an episode is")[env_id][0])]
+    assert model.n_steps >= lengths[-1]  # of the mean: each rollout shows an episode's end
+    assert (model.n_steps * model.n_envs) % model.batch_size == 0
+    held_bytes = number(rows("What the buffers hold")[env_id][3])
+    assert model.n_steps * model.n_envs * held_bytes < 2 * GIB
