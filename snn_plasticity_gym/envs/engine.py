@@ -17,7 +17,7 @@ from snn_plasticity_gym.envs.earnings import Earnings
 from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.envs.silence import SilenceWatch
-from snn_plasticity_gym.envs.whole_images import CompiledImages, can_be_whole, closed_form_of, formula_of
+from snn_plasticity_gym.envs.whole_images import CompiledImages, Way, way_of
 from snn_plasticity_gym.networks.network import Network, NetworkActivity, SpikeList
 from snn_plasticity_gym.networks.spike_history import empty_windows, push
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
@@ -352,28 +352,24 @@ class Engine:
         for head, moved in eligibility.release(outcome.rows, modulator):
             self.changes.add(torch.full_like(moved, head, dtype=torch.int64), moved)
 
+    def way(self, rule: Rule) -> Way | None:
+        """Return how all lifetimes can live by a rule through whole episodes; None: it has to answer events."""
+        return way_of(rule, self.config, self.task, self.scalars.names, self.network.non_plastic)
+
     def run_episode(self, rule: Rule) -> bool:
         """Let all lifetimes live by a rule through the episode that `begin` has begun, if that can be compiled.
 
-        That takes an open loop and a rule in closed form (`closed_form_of`) or a formula (`formula_of`), or lifetimes
-        that are no longer plastic.
         Spikes and weights are those of `advance` and `write`; membranes and histories are left as they were.
 
         Returns:
             False: nothing was done, the rule has to answer events.
         """
         assert not self.steps.any(), "begin() comes first"
-        still = self.network.non_plastic
-        form = None
-        if not still.all():
-            task, config = self.task, self.config
-            form = closed_form_of(rule, config, task) or formula_of(rule, config, task, self.scalars.names)
-        if still.any() and not (still.all() and can_be_whole(self.config, self.task)):
-            return False
-        if form is None and not still.any():
+        way = self.way(rule)
+        if way is None:
             return False
         pace = learning_pace(self.ages, self.config.eta_decay)
-        self.num_events[:] = self.compiled.show(form, pace, self.changes.sums)
+        self.num_events[:] = self.compiled.show(way, pace, self.changes.sums)
         self._unshown[:] = False
         self.steps[:] = self.task.num_steps
         self.settle()

@@ -29,6 +29,10 @@ class FlatBatches:
         """Return how the episodes went, and begin the next one of every lifetime."""
         return self._interface.finish()
 
+    def lives_whole(self, rule: Rule) -> bool:
+        """Whether `run_episode` lets all lifetimes live by a rule through the present episode in compiled loops."""
+        return self._interface.lives_whole(rule)
+
     def run_episode(self, rule: Rule) -> EpisodeResult:
         """Return `finish` after a rule has answered all events of the episode."""
         return self._interface.run_episode(rule)

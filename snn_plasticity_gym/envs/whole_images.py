@@ -41,6 +41,10 @@ from snn_plasticity_gym.utils.threads import spread
 NOTHING = np.zeros(0, dtype=np.float32)
 
 
+class Frozen:
+    """Nothing learns."""
+
+
 def can_be_whole(config: EnvironmentConfig, task: Task) -> bool:
     """Whether lifetimes can live through whole episodes of a task in compiled loops, if their rule allows it.
 
@@ -88,6 +92,29 @@ def formula_of(rule: Rule, config: EnvironmentConfig, task: Task, scalars: Seque
     return formula.tables(task.num_steps)
 
 
+Way = ClosedForm | FormulaRule | Frozen
+"""How lifetimes live whole episodes."""
+
+
+def way_of(
+    rule: Rule, config: EnvironmentConfig, task: Task, scalars: Sequence[str], non_plastic: Tensor
+) -> Way | None:
+    """Return how lifetimes can live by a rule through whole episodes; None: the rule has to answer events.
+
+    Args:
+        rule: Answers events.
+        config: Of the environment.
+        task: What it is about.
+        scalars: What its events show.
+        non_plastic: Lifetimes in which nothing learns any more, bool (B,); all of them, or none.
+    """
+    if non_plastic.all():
+        return Frozen() if can_be_whole(config, task) else None
+    if non_plastic.any():
+        return None
+    return closed_form_of(rule, config, task) or formula_of(rule, config, task, scalars)
+
+
 class CompiledImages:
     """Shows images to all lifetimes of an engine, spread over threads.
 
@@ -131,11 +158,11 @@ class CompiledImages:
         self._neurons = Neurons(**states)
         self._computed = [name for name, population in network.populations.items() if population.lif is not None]
 
-    def show(self, form: ClosedForm | FormulaRule | None, pace: Tensor, changes: Tensor) -> Tensor:
+    def show(self, way: Way, pace: Tensor, changes: Tensor) -> Tensor:
         """Go through an image from its first step to its last; weights and adaptive thresholds are changed in place.
 
         Args:
-            form: The rule; None: weights and adaptive thresholds stay as they are, and there are no events.
+            way: The rule; `Frozen`: weights and adaptive thresholds stay as they are, and there are no events.
             pace: Share of the learning rates that the age of each lifetime leaves, float32 (B,).
             changes: Statistics of weight changes to add to, float64 (4, heads); see `WeightChanges`.
 
@@ -159,11 +186,11 @@ class CompiledImages:
             self._neurons.current.fill(0)
         self._take_thresholds()
         common = (self._connections, self._neurons, self._network.weights.numpy(), self._inputs(), factor)
-        if form is None:
+        if isinstance(way, Frozen):
             spread(lambda begin, end: show_frozen(begin, end, self._frozen, *common, shown), num_lifetimes)
         else:
-            show, others = self._loop(form)
-            given = (self._populations, *common, form, others, self._learning(pace), shown)
+            show, others = self._loop(way)
+            given = (self._populations, *common, way, others, self._learning(pace), shown)
             spread(lambda begin, end: show(begin, end, *given), num_lifetimes)
             if np.isnan(shown.changes).any():
                 lifetime = int(np.isnan(shown.changes).any(axis=(1, 2)).argmax())
@@ -198,10 +225,10 @@ class CompiledImages:
         spread(lambda begin, end: respond(begin, end, *common), len(counts))
         return torch.from_numpy(counts)
 
-    def _loop(self, form: ClosedForm | FormulaRule) -> tuple[Callable[..., None], Decays | Surroundings]:
+    def _loop(self, way: ClosedForm | FormulaRule) -> tuple[Callable[..., None], Decays | Surroundings]:
         """Return the loop for a rule, and what it takes beside the rule's numbers."""
-        if isinstance(form, ClosedForm):
-            return show_closed_form, _decays(form, self._task.num_steps)
+        if isinstance(way, ClosedForm):
+            return show_closed_form, _decays(way, self._task.num_steps)
         return show_formula, Surroundings(self._scalars.reward.numpy(), self._layer)
 
     def _take_thresholds(self) -> None:

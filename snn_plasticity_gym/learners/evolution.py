@@ -38,6 +38,8 @@ class EvolvedHeads(HeadNoise):
         population: P.
     """
 
+    measured_steps = 0  # the scales are those of the first rollout
+
     def __init__(
         self, policy: PlasticityPolicy, generator: torch.Generator, options: WholeRuleOptions, population: int
     ) -> None:

@@ -29,6 +29,7 @@ from snn_plasticity_gym.policies.head_registry import linear_heads
 from snn_plasticity_gym.policies.heads import Readout
 from snn_plasticity_gym.policies.network import RuleNetwork
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
+from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
 
@@ -53,6 +54,12 @@ class Exploration(Protocol):
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
         """Return the weight change of each event (E,), and its log-probability (E,) if it is an action of its own."""
+
+    def whole(self, rule: FrozenRule) -> Rule | None:
+        """Return the rule, with what was drawn, by which lifetimes may live through a whole episode.
+
+        None: each event has to be answered by itself, since it has a noise of its own or something is measured.
+        """
 
 
 class PerturbedRules(Exploration, Protocol):
@@ -92,6 +99,9 @@ class IndependentNoise:
 
     def perturb(self, num_lifetimes: int) -> None:
         """Nothing lasts."""
+
+    def whole(self, rule: FrozenRule) -> None:
+        """Every event has a noise of its own."""
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
         """Return the weight change of each event and its log-probability, (E,) both."""
@@ -181,6 +191,9 @@ class RuleNoise:
         self.drawn.append(xi)
         weights, bias = self.scaling.readout(xi[self._world.rows(num_lifetimes)])
         self._readout = Readout(self._policy.sigma * weights, self._policy.sigma * bias)
+
+    def whole(self, rule: FrozenRule) -> None:
+        """What the last layers see is measured at every event."""
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
         """Return the weight change of each event, (E,); the action is another, so there is no log-probability."""

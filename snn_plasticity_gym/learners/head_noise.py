@@ -29,6 +29,7 @@ from snn_plasticity_gym.policies.head_inputs import OwnLayer
 from snn_plasticity_gym.policies.head_registry import layered_heads
 from snn_plasticity_gym.policies.network import RuleNetwork
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
+from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
 
@@ -60,6 +61,8 @@ class HeadNoise:
     Raises:
         ConfigError: The heads' layers are not known.
     """
+
+    measured_steps = MEASURED_STEPS  # that each rollout has at least
 
     def __init__(self, policy: PlasticityPolicy, generator: torch.Generator, options: EventOptions) -> None:
         layered_heads(policy.rule.heads)
@@ -124,11 +127,17 @@ class HeadNoise:
         inputs = rule.inputs(state)
         if not self.ready:
             return self._measure(network, inputs.rows(slice(None)), state.group), None
-        if self._steps < MEASURED_STEPS or self._steps % 8 == 0:
+        if self._steps < self.measured_steps or (self.measured_steps and self._steps % 8 == 0):
             some = slice(None, None, -(-len(state.pair) // MEASURED))
             self._measure(network, inputs.rows(some), state.group[some])
         self._steps += 1
         return inputs.by_lifetime(self._heads, events.lengths), None
+
+    def whole(self, rule: FrozenRule) -> Rule | None:
+        """Return formulas of each lifetime's own, once enough was measured in this rollout; None: there are none."""
+        if not self._heads or self._steps < self.measured_steps:
+            return None
+        return rule.of_lifetimes(self._heads)
 
     @torch.no_grad()
     def move(self, network: RuleNetwork, shift: Tensor) -> None:

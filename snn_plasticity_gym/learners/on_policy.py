@@ -298,8 +298,9 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
                 self._explore.perturb(env.num_envs)
             steps.begin_episode()
             fresh = torch.from_numpy(engine.ages == 0).to(self.device)  # (B,)
-            if engine.network.non_plastic.all():  # there is nothing to answer
-                result = plasticity.run_episode(rule)
+            drawn = rule if engine.network.non_plastic.all() else self._explore.whole(rule)
+            if drawn is rule or (drawn is not None and plasticity.lives_whole(drawn)):
+                result = plasticity.run_episode(drawn)
                 for step in range(int(result.length.max())):
                     taken = int((result.length > step).sum())
                     if not self._count_step(taken, callback, locals() | steps.of_episode(result, step)):

@@ -24,7 +24,8 @@ class StepLocals:
     for those `episode` as Monitor gives it and `TimeLimit.truncated`. `obs_tensor` are the events that were answered,
     `new_obs` those that wait now (None: all episodes are over), `actions` and `log_probs` (E,) each (`log_probs` is
     None where whole rules are explored). `values` is None: the critic judges events after the rollout. `n_steps`
-    counts time steps of the rollout. The five of events are None where no synapse is plastic any more.
+    counts time steps of the rollout. The five of events are None where whole episodes are lived in compiled loops, and
+    where no synapse is plastic any more.
 
     Most steps pay nothing and end nothing; they share the same arrays, which cannot be written to.
 

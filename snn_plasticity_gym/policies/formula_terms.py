@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.kernels.formula import EventColumns, FormulaTables, TraceProducts, sum_terms
-from snn_plasticity_gym.plasticity.events import KIND_POST, KIND_PRE, NUM_KINDS, LocalState
+from snn_plasticity_gym.plasticity.events import KIND_POST, KIND_PRE, NUM_KINDS, LocalState, SynapseEvents
 from snn_plasticity_gym.policies.head_inputs import DenseInputs, HeadInputs, OwnLayer
 from snn_plasticity_gym.rules.distilled import FactorTable
 from snn_plasticity_gym.rules.factors import Factors, time_constant
@@ -143,5 +143,31 @@ class TermInputs:
 
     def by_lifetime(self, heads: Sequence[Sequence[OwnLayer]], lengths: Tensor) -> Tensor:
         """Answer each event by the formula of its group and lifetime, whose events stand together: (E,), in [-1, 1]."""
-        layers = [torch.cat([head[0].weights[:, :, 0], head[0].bias[:, :, 0]], dim=1) for head in heads]  # (B, K + 1)
-        return torch.tanh_(self._terms.sums(torch.stack(layers, dim=1).double().numpy(), self._state, lengths))
+        return torch.tanh_(self._terms.sums(own_coefficients(heads), self._state, lengths))
+
+
+class OwnFormulas:
+    """Formulas of each lifetime's own as a rule.
+
+    Args:
+        terms: Of all of them.
+        heads: Layers of each head, of which formulas have one.
+    """
+
+    def __init__(self, terms: FormulaTerms, heads: Sequence[Sequence[OwnLayer]]) -> None:
+        self._terms = terms
+        self._coefficients = own_coefficients(heads)
+
+    def __call__(self, events: SynapseEvents) -> Tensor:
+        """Return the weight change of each event, (E,), in [-1, 1]."""
+        return torch.tanh_(self._terms.sums(self._coefficients, events.local_state(), events.lengths))
+
+    def whole_formula(self) -> WholeFormula:
+        """Return the formulas."""
+        return self._terms.whole_formula(self._coefficients)
+
+
+def own_coefficients(heads: Sequence[Sequence[OwnLayer]]) -> Array:
+    """Return c of every lifetime and head, c_0 last, float64 (B, G, K + 1)."""
+    layers = [torch.cat([head[0].weights[:, :, 0], head[0].bias[:, :, 0]], dim=1) for head in heads]  # (B, K + 1)
+    return torch.stack(layers, dim=1).double().cpu().numpy()

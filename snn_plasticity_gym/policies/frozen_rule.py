@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -13,12 +14,13 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.plasticity.events import LocalState, SynapseEvents, per_event
 from snn_plasticity_gym.policies.dense_events import DenseEvents, read_events
 from snn_plasticity_gym.policies.formula import FormulaHead
-from snn_plasticity_gym.policies.formula_terms import FrozenTerms
+from snn_plasticity_gym.policies.formula_terms import FrozenTerms, OwnFormulas
 from snn_plasticity_gym.policies.frozen_heads import FrozenHeads
-from snn_plasticity_gym.policies.head_inputs import HeadInputs
+from snn_plasticity_gym.policies.head_inputs import HeadInputs, OwnLayer
 from snn_plasticity_gym.policies.heads import Readout
 from snn_plasticity_gym.policies.network import FrozenFeatures, RuleNetwork
 from snn_plasticity_gym.policies.spike_features import FrozenSpikeFeatures
+from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.whole_formula import WholeFormula
 
 
@@ -135,6 +137,16 @@ class FrozenRule:
             return None
         heads = cast(list[FormulaHead], list(self.network.heads))
         return self._features.terms.whole_formula(coefficients_of(heads))
+
+    def of_lifetimes(self, heads: Sequence[Sequence[OwnLayer]]) -> Rule | None:
+        """Return the same rule with layers of each lifetime's own, for whole episodes; None: it is no formula.
+
+        Args:
+            heads: Layers of each head.
+        """
+        if not isinstance(self._features, FrozenTerms):
+            return None
+        return OwnFormulas(self._features.terms, heads)
 
     def inputs(self, state: LocalState) -> HeadInputs:
         """Return what the heads see of each event."""
