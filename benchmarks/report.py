@@ -25,6 +25,7 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {  # by name of the line: pro
     "front_fresh": ("front", ("--no-keep_memory",)),
     "episode": ("episode", ()),
     "rules": ("rules", ()),
+    "lives": ("lives", ()),
     "teacher": ("teacher", ()),
 }
 

@@ -46,14 +46,45 @@ ROWS: list[tuple[str, str, Callable[[Lines], str]]] = [  # what, aim, measured
         ),
     ),
     (
-        "images/s without a rule, with STDP, target STDP, a learned rule: 1 lifetime",
-        "",
+        "images/s without a rule, with STDP, target STDP, a formula, a learned policy: 1 lifetime",
+        "≥ 3000 / 2000 / 2000 / 1000 / 100",
         lambda r: _speeds(r["rules"]["one"]),
     ),
-    ("… many lifetimes", "", lambda r: _speeds(r["rules"]["many"])),
+    ("… many lifetimes", "≥ 5000 / 3000 / 3000 / 1500 / 200", lambda r: _speeds(r["rules"]["many"])),
+    (
+        "million synapse events/s, the same rules: 1 lifetime",
+        "",
+        lambda r: _speeds(_events_per_second(r["rules"], "one")),
+    ),
+    ("… many lifetimes", "", lambda r: _speeds(_events_per_second(r["rules"], "many"))),
+    (
+        "a formula of ten terms over STDP, time of an image: 1 / many",
+        "≤ 2× / ≤ 2×",
+        lambda r: f"{_times(r['rules']['formula_over_stdp_one'])} / {_times(r['rules']['formula_over_stdp_many'])}",
+    ),
+    (
+        "delta rule in Semi 784-256-128-10, T = 16, 1 / 16 lifetimes",
+        "≥ 2000 / ≥ 4000 images/s",
+        lambda r: f"{_two(r['lives']['delta_one'])} / {_two(r['lives']['delta_many'])} images/s",
+    ),
+    (
+        "judged images, 16 neurons, 32 lifetimes",
+        "≥ 10,000 images/s",
+        lambda r: f"{_two(r['lives']['judged'])} images/s",
+    ),
+    (
+        "log-log slope of whole images with STDP: neurons; lifetimes",
+        "0.9 to 1.0",
+        lambda r: f"{_number(r['lives']['slope_n_exc'])}; {_number(r['lives']['slope_num_envs'])}",
+    ),
+    (
+        "64 lifetimes with STDP, one thread over two, by the clock",
+        "≥ 1.8×",
+        lambda r: _times(r["lives"]["second_thread"]),
+    ),
     (
         "STDP over BindsNET: batch 1 / many",
-        "≥ 6× / ≥ 2×",
+        "≥ 80× / ≥ 10×",
         lambda r: f"{_times(r['rules']['over_bindsnet_one'])} / {_times(r['rules']['over_bindsnet_many'])}",
     ),
     (
@@ -127,8 +158,13 @@ def _times(ratio: float | None) -> str:
 
 
 def _speeds(images_per_second: dict[str, float]) -> str:
-    names = ("zero", "stdp", "target-stdp", "learned")
+    names = ("zero", "stdp", "target-stdp", "formula", "learned")
     return " / ".join(_two(images_per_second[name]) if name in images_per_second else "–" for name in names)
+
+
+def _events_per_second(rules: dict[str, Any], name: str) -> dict[str, float]:
+    """Return millions of synapse events per second by rule."""
+    return {rule: speed * rules[f"events_{name}"][rule] / 1e6 for rule, speed in rules[name].items()}
 
 
 def _number(value: float | None) -> str:

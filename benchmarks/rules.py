@@ -11,7 +11,7 @@ import torch
 from program import BenchmarkConfig, json_flag, run
 from rivals import Rival
 from timing import Sampler, take_turns, timed
-from workload import environment, rule_network, show_image
+from workload import environment, formula_network, rule_network, show_image
 
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -27,6 +27,8 @@ KEYS = {
     "one": "images per second by rule, one lifetime",
     "many": "images per second by rule, many lifetimes; the learned rule's only if not quick",
     "events_one": "events per image by rule, one lifetime",
+    "formula_over_stdp_one": "time of an image by a formula of ten terms over that with STDP, one lifetime",
+    "formula_over_stdp_many": "the same for many lifetimes",
     "events_many": "events per image by rule, many lifetimes",
     "stdp_over_zero": "time of an image with STDP over that without any rule, one lifetime: what STDP itself costs",
     "stdp_over_zero_many": "the same for many lifetimes",
@@ -55,6 +57,7 @@ def measure(config: RulesConfig) -> dict[str, Any]:
     rounds = min(config.rounds, 2) if config.quick else config.rounds
     learned = FrozenRule(rule_network(config.seed), config.num_steps)
     rules: dict[str, Rule] = {name: make_rule(name) for name in HAND_WRITTEN}
+    rules["formula"] = FrozenRule(formula_network(config.seed), config.num_steps)
     results: dict[str, Any] = {"lifetimes": many}
     for name, count, turns in (("one", 1, rounds), ("many", many, -(-rounds // 3))):
         answering = rules if name == "many" and config.quick else rules | {"learned": learned}
@@ -73,7 +76,7 @@ def compare(config: RulesConfig, name: str, num_envs: int, rules: dict[str, Rule
             counts.append(show_image(env, rule))
             return num_envs
 
-        samplers[rule_name] = timed(image)
+        samplers[rule_name] = timed(image, repeats=1 if rule_name == "learned" else max(16 // num_envs, 1))
     with ExitStack() as stack:
         if config.bindsnet_python:
             images = Path(stack.enter_context(tempfile.TemporaryDirectory()), "images.pt")
@@ -92,6 +95,7 @@ def compare(config: RulesConfig, name: str, num_envs: int, rules: dict[str, Rule
         name: {rule: 1 / samples.median(rule) for rule in rules},
         f"events_{name}": {rule: sum(counts) / (len(counts) * num_envs) for rule, counts in events.items()},
         "stdp_over_zero" + "_many" * (name == "many"): samples.ratio("stdp", "zero"),
+        f"formula_over_stdp_{name}": samples.ratio("formula", "stdp"),
     }
     if config.bindsnet_python:
         results[f"bindsnet_{name}"] = 1 / samples.median("bindsnet")

@@ -14,6 +14,7 @@ from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer
 from snn_plasticity_gym.networks.spike_history import unpack
 from snn_plasticity_gym.plasticity.events import LocalState, SynapseEvents
 from snn_plasticity_gym.policies.architecture import Architecture
+from snn_plasticity_gym.policies.formula import default_terms
 from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 from snn_plasticity_gym.rules import Rule
 
@@ -40,6 +41,16 @@ def rule_network(seed: int) -> RuleNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return new_network(Architecture())
+
+
+def formula_network(seed: int) -> RuleNetwork:
+    """Return a formula of the default terms with small coefficients drawn at random."""
+    network = new_network(Architecture(formula_terms=tuple(default_terms(()))))
+    generator = torch.Generator().manual_seed(seed)
+    for head in network.heads:
+        for values in head.parameters():
+            torch.nn.init.normal_(values, std=0.02, generator=generator)
+    return network
 
 
 def show_image(env: PlasticityVectorEnv, rule: Rule) -> int:
