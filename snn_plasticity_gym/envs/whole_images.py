@@ -14,6 +14,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.kernels.closed_form import Decays
+from snn_plasticity_gym.kernels.compile import announce
 from snn_plasticity_gym.kernels.formula_images import FormulaRule, Surroundings
 from snn_plasticity_gym.kernels.images import respond, show_closed_form, show_formula, show_frozen
 from snn_plasticity_gym.kernels.tables import (
@@ -187,11 +188,10 @@ class CompiledImages:
         self._take_thresholds()
         common = (self._connections, self._neurons, self._network.weights.numpy(), self._inputs(), factor)
         if isinstance(way, Frozen):
-            spread(lambda begin, end: show_frozen(begin, end, self._frozen, *common, shown), num_lifetimes)
+            _run(show_frozen, num_lifetimes, self._frozen, *common, shown)
         else:
             show, others = self._loop(way)
-            given = (self._populations, *common, way, others, self._learning(pace), shown)
-            spread(lambda begin, end: show(begin, end, *given), num_lifetimes)
+            _run(show, num_lifetimes, self._populations, *common, way, others, self._learning(pace), shown)
             if np.isnan(shown.changes).any():
                 lifetime = int(np.isnan(shown.changes).any(axis=(1, 2)).argmax())
                 raise NotFiniteError(f"delta_d must be finite, got NaN in lifetime {lifetime}; look at the rule")
@@ -222,7 +222,7 @@ class CompiledImages:
         self._neurons.current.fill(0)
         weights, inputs = self._network.weights.numpy(), self._listed(trains, np.arange(len(trains)))
         common = (self._frozen, self._connections, self._neurons, weights, inputs, place.start, counts)
-        spread(lambda begin, end: respond(begin, end, *common), len(counts))
+        _run(respond, len(counts), *common)
         return torch.from_numpy(counts)
 
     def _loop(self, way: ClosedForm | FormulaRule) -> tuple[Callable[..., None], Decays | Surroundings]:
@@ -264,6 +264,12 @@ class CompiledImages:
         inputs = [name for name in self._places if name not in self._computed]
         shift = self._places[inputs[0]].start if len(inputs) == 1 else 0  # with several, trains count all neurons
         return InputSpikes(stimulus, start, neuron + shift if shift else neuron)
+
+
+def _run(loop: Callable[..., None], num_lifetimes: int, *arguments: Any) -> None:
+    """Run a loop over all lifetimes, spread over threads."""
+    announce(loop)
+    spread(lambda first, last: loop(first, last, *arguments), num_lifetimes)
 
 
 @functools.lru_cache(maxsize=64)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,15 @@ def compiled(fast_sums: bool = False, bare: bool = False) -> Callable[[Function]
             return uncached
 
     return decorate
+
+
+@functools.cache
+def announce(function: Function) -> None:
+    """Say on stderr that a function is about to be compiled, if this machine has no machine code of it yet."""
+    stem = f"{function.__module__.rpartition('.')[2]}.{function.__name__}-"  # as numba names its files
+    folder = Path(function.stats.cache_path or ".")  # type: ignore[attr-defined]
+    if not any(folder.glob(f"{stem}*.nbi")):
+        print("compiling loops for this machine, which takes some 20 s, once", file=sys.stderr, flush=True)
 
 
 @functools.cache

@@ -1,9 +1,11 @@
 """Where compiled code cannot be kept."""
 
 import numba
+import numpy as np
 import pytest
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import MARK, announce, compiled, forget_stale, sources
+from snn_plasticity_gym.kernels.weights import push_bits
 
 
 def test_without_a_place_for_compiled_code_the_function_works_and_a_warning_says_what_it_costs(monkeypatch):
@@ -18,3 +20,27 @@ def test_without_a_place_for_compiled_code_the_function_works_and_a_warning_says
         patched.setattr(numba, "njit", njit)
         add = compiled()(lambda a, b: a + b)
     assert add(1, 2) == 3
+
+
+def test_what_was_kept_of_other_sources_is_thrown_away(tmp_path):
+    kept, other = tmp_path / "images.show-1.py311.nbi", tmp_path / "notes.txt"
+    kept.write_bytes(b"code"), other.write_bytes(b"text")
+    (tmp_path / MARK).write_text("of other sources")
+    forget_stale(tmp_path)
+    assert not kept.exists() and other.exists() and (tmp_path / MARK).read_text() == sources()
+    kept.write_bytes(b"code")
+    forget_stale.cache_clear()
+    forget_stale(tmp_path)
+    assert kept.exists()
+
+
+def test_compiling_is_announced_once_where_nothing_was_kept(capsys):
+    add = compiled()(lambda a, b: a + b)
+    announce(add), announce(add)
+    assert capsys.readouterr().err == "compiling loops for this machine, which takes some 20 s, once\n"
+    announce(push_bits)
+    push_bits(np.zeros((1, 1), np.int64), np.ones(1, np.bool_), 3)  # other tests have compiled it, or this one does
+    announce.cache_clear()
+    capsys.readouterr()
+    announce(push_bits)
+    assert not capsys.readouterr().err
