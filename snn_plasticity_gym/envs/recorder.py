@@ -79,7 +79,7 @@ class Recorder:
     def spikes(self, index: Tensor) -> dict[str, Tensor]:
         """Return the number of spikes of each population in the episode, int64 (R,) each."""
         if self.record.counted:
-            return {name: counted.counts[index].sum(dim=1) for name, counted in self.record.counted.items()}
+            return {name: self._of(counted.counts, index).sum(dim=1) for name, counted in self.record.counted.items()}
         if self._whole:
             return {name: total_spikes(self._of(raster, index)) for name, raster in self.record.raster.items()}
         return {name: counts[index].sum(dim=1) for name, counts in self._counts.items()}
@@ -87,7 +87,7 @@ class Recorder:
     def rates(self, index: Tensor, steps: Tensor) -> Tensor:
         """Return the spikes per ms of the answering population, (R, N), over so many steps (R,)."""
         if self.record.counted:
-            counts = self.record.counted[self._readout].counts[index]
+            counts = self._of(self.record.counted[self._readout].counts, index)
         elif self._whole:
             counts = count_spikes(self._of(self.record.raster[self._readout], index)).counts
         else:
@@ -95,6 +95,6 @@ class Recorder:
         return counts / (steps * self.record.network.dt).unsqueeze(1)
 
     @staticmethod
-    def _of(raster: Tensor, index: Tensor) -> Tensor:
-        """Return the rasters of some lifetimes, ascending; nothing is copied for all of them."""
-        return raster if len(index) == len(raster) else raster[index]
+    def _of(values: Tensor, index: Tensor) -> Tensor:
+        """Return the values (B, ...) of some lifetimes, ascending; nothing is copied for all of them."""
+        return values if len(index) == len(values) else values[index]

@@ -39,7 +39,7 @@ def responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tenso
     config, size = image_task(engine.task).config, engine.network.populations[engine.task.readout].size
     counts = torch.empty(engine.num_lifetimes, len(images), size, dtype=torch.int64)
     for start in range(0, len(images), BATCH):
-        part = images[start : start + BATCH].flatten(1) / 255.0  # (I, P)
+        part = (images[start : start + BATCH].flatten(1) / 255.0).numpy()  # (I, P)
         trains = [poisson_train(image, config.num_steps, config.spike_chance, rng) for image in part]
         counts[:, start : start + BATCH] = engine.compiled.respond(trains)
     return counts

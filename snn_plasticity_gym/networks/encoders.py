@@ -34,21 +34,20 @@ class SpikeTrain(NamedTuple):
 
 def poisson_encode(image: Tensor, num_steps: int, chance: float, rng: np.random.Generator) -> Tensor:
     """Do what `poisson_train` does, and return the spikes as bool (T, N)."""
-    return poisson_train(image, num_steps, chance, rng).dense()
+    return poisson_train(image.numpy(), num_steps, chance, rng).dense()
 
 
-def poisson_train(image: Tensor, num_steps: int, chance: float, rng: np.random.Generator) -> SpikeTrain:
+def poisson_train(pixels: NDArray[Any], num_steps: int, chance: float, rng: np.random.Generator) -> SpikeTrain:
     """Draw independent Bernoulli spikes whose probability per step is intensity * chance.
 
     The discrete form of a Poisson spike train (Diehl & Cook 2015, section 2.4: 63.75 Hz for a white pixel).
 
     Args:
-        image: Pixel intensities in [0, 1], shape (N,), on the CPU.
+        pixels: Intensities in [0, 1], (N,).
         num_steps: Length T of the train.
         chance: Spike probability per step of a white pixel, in [0, 1]: its rate times the length of a step.
         rng: Source of randomness; NumPy's, so that a seed means the same spikes on every device.
     """
-    pixels = image.numpy()
     lit = pixels.nonzero()[0]  # (L,) black pixels never fire: no random numbers are spent on them
     threshold = pixels[lit] * np.asarray(chance, pixels.dtype)  # (L,)
     uniform = rng.random((num_steps, len(lit)), dtype=np.float32)  # (T, L)

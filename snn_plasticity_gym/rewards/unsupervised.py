@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
+from snn_plasticity_gym.kernels.answers import Remembered, Worth, judge_answers
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.rewards.information import AnswerPairs, information
 from snn_plasticity_gym.rewards.result import RewardResult
@@ -141,6 +142,20 @@ class UnsupervisedReward:
 
     def __call__(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> RewardResult:
         """Judge one episode of each lifetime in `rows` and remember it; arguments as in `ResponseMemory.record`."""
+        if rows.device.type != "cpu" or self.memory.pairs is not None:
+            return self.by_operations(rows, images, counts, winners)
+        judged = torch.empty(4, len(rows))
+        memory = Remembered(
+            self.memory.wins.numpy(), self.memory.responses.numpy(), self.memory.seen.numpy(), self.memory.decay
+        )
+        worth = Worth(self._target, self._weights.numpy(), self._join is _weighted_product)
+        arguments = (part.numpy() for part in (rows, images, counts, winners))
+        judge_answers(*arguments, memory, worth, judged.numpy())
+        reward, *terms = judged
+        return RewardResult(reward, dict(zip((SPARSITY, DIVERSITY, STABILITY), terms, strict=True)))
+
+    def by_operations(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> RewardResult:
+        """Do the same in torch: the way on other devices, and the reference for the compiled one."""
         before, seen = self.memory.responses[rows, images], self.memory.seen[rows, images]
         self.memory.record(rows, images, counts, winners)
         terms = {

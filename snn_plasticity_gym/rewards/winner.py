@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.kernels.answers import find_winners
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 
 NO_WINNER = -1
@@ -19,6 +20,16 @@ def winner(spikes: SpikeCounts) -> Tensor:
     Returns:
         Winners, int64 (R,); NO_WINNER where nobody spiked.
     """
+    counts, first_spike = spikes
+    if counts.device.type == "cpu":
+        winners = torch.empty(len(counts), dtype=torch.int64)
+        find_winners(counts.numpy(), first_spike.numpy(), winners.numpy())
+        return winners
+    return winner_by_operations(spikes)
+
+
+def winner_by_operations(spikes: SpikeCounts) -> Tensor:
+    """`winner` in torch: the way on other devices, and the reference for the compiled one."""
     counts, first_spike = spikes
     most = counts.amax(dim=1, keepdim=True)  # (R, 1)
     never = torch.iinfo(first_spike.dtype).max

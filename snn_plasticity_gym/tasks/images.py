@@ -88,7 +88,7 @@ class Stimuli:
         if self._shift:
             across, down = self._rng.integers(-self._shift, self._shift + 1, size=2).tolist()
             picture = moved(picture, across, down)
-        pixels = picture.flatten().to(torch.float32) / 255.0  # (n_input,)
+        pixels = picture.numpy().reshape(-1) / np.float32(255.0)  # (n_input,)
         train = poisson_train(pixels, self._config.num_steps, self._config.spike_chance, self._rng)
         return Stimulus(place, image, int(self._images.labels[image]), train)
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snn_plasticity_gym.config.environments import Unsup1Config
-from snn_plasticity_gym.networks.spike_counts import count_spikes
+from snn_plasticity_gym.networks.spike_counts import SpikeCounts, count_spikes
 from snn_plasticity_gym.rewards.unsupervised import (
     ResponseMemory,
     RewardResult,
@@ -20,7 +20,7 @@ from snn_plasticity_gym.rewards.unsupervised import (
     sparsity,
     stability,
 )
-from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
+from snn_plasticity_gym.rewards.winner import NO_WINNER, winner, winner_by_operations
 
 CPU = torch.device("cpu")
 
@@ -409,3 +409,33 @@ def test_a_neuron_is_worth_what_is_lost_without_it(form: str) -> None:
         assert not shares[spikes.counts == 0].any()
         differing += int((shares.abs() > 1e-3).sum())
     assert differing > 100
+
+
+@given(
+    counts=st.lists(st.lists(st.integers(0, 4), min_size=5, max_size=5), min_size=8, max_size=8),
+    images=st.lists(st.integers(0, 2), min_size=8, max_size=8),
+    form=st.sampled_from(["sum", "product"]),
+    weights=st.tuples(*[st.sampled_from([0.0, 0.5, 1.0])] * 3).filter(lambda c: c[0] + c[1] > 0),
+)
+@settings(deadline=None)
+def test_the_compiled_judge_says_what_torch_says(counts, images, form, weights):
+    """Two lifetimes that are shown four images each; rewards, terms and what is remembered."""
+    sparse, diverse, stable = weights
+    config = Unsup1Config(
+        n_exc=5, reward_form=form, c_sparsity=sparse, c_diversity=diverse, c_stability=stable, dataset="digits"
+    )
+    loop, torch_way = (UnsupervisedReward(config, 2, 3, torch.device("cpu")) for _ in range(2))
+    for place in range(0, 8, 2):
+        rows, shown = torch.arange(2), torch.tensor(images[place : place + 2])
+        fired = SpikeCounts(
+            *(torch.tensor(part) for part in (counts[place : place + 2], counts[place : place + 2][::-1]))
+        )
+        won = winner(fired)
+        assert torch.equal(won, winner_by_operations(fired))
+        one = loop(rows, shown, fired.counts, won)
+        other = torch_way.by_operations(rows, shown, fired.counts, won)
+        torch.testing.assert_close(one.reward, other.reward, rtol=1e-5, atol=2e-6, equal_nan=True)
+        for name, term in other.terms.items():
+            torch.testing.assert_close(one.terms[name], term, rtol=1e-5, atol=2e-6, equal_nan=True)
+        for name, kept in torch_way.memory.state_dict().items():
+            torch.testing.assert_close(loop.memory.state_dict()[name], kept)

@@ -1,0 +1,123 @@
+"""Answers of networks to images, judged by compiled loops: what `rewards/winner.py` and `unsupervised.py` say in torch.
+
+Axes: B lifetimes, R lifetimes of one call, M images of a pool, N neurons.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snn_plasticity_gym.kernels.compile import compiled
+
+Array = NDArray[Any]
+
+
+class Remembered(NamedTuple):
+    """What lifetimes remember of their answers; see `ResponseMemory`."""
+
+    wins: Array  # (B, N) float32
+    responses: Array  # (B, M, N) int16
+    seen: Array  # (B, M) bool
+    decay: float  # of the wins, per image that somebody wins
+
+
+class Worth(NamedTuple):
+    """What terms are worth."""
+
+    target: float  # share of neurons that shall fire
+    weights: Array  # (3,) of sparsity, diversity and stability
+    product: bool  # they are multiplied, not added
+
+
+@compiled(bare=True)
+def find_winners(counts: Array, first: Array, winners: Array) -> None:
+    """Fill in the winner of each lifetime, int64 (R,), -1 where nobody spiked.
+
+    Args:
+        counts: Spikes of each neuron, int64 (R, N).
+        first: Step of the first one, int64 (R, N).
+        winners: Filled in.
+    """
+    for row in range(len(counts)):
+        best = -1
+        for neuron in range(counts.shape[1]):
+            count = counts[row, neuron]
+            if count == 0:
+                continue
+            most = counts[row, best] if best >= 0 else 0
+            if count > most or (count == most and first[row, neuron] < first[row, best]):
+                best = neuron
+        winners[row] = best
+
+
+@compiled(bare=True)
+def judge_answers(
+    rows: Array, images: Array, counts: Array, winners: Array, memory: Remembered, worth: Worth, judged: Array
+) -> None:
+    """Judge one answer of each of the lifetimes `rows`, and remember it.
+
+    Args:
+        rows: Lifetimes, int64 (R,).
+        images: Place of the image in the lifetime's pool, int64 (R,).
+        counts: Spikes of each neuron, int64 (R, N).
+        winners: int64 (R,), -1: none.
+        memory: Changed in place.
+        worth: Of the terms.
+        judged: Filled in with reward, sparsity, diversity and stability, float32 (4, R); NaN: no value.
+    """
+    num_neurons = counts.shape[1]
+    keep = np.float32(1.0) - np.float32(1.0 - memory.decay)
+    for place in range(len(rows)):
+        row, image, winner = rows[place], images[place], winners[place]
+        wins, before = memory.wins[row], memory.responses[row, image]
+        active, product, now, then, total = 0, 0.0, 0.0, 0.0, 0.0
+        for n in range(num_neurons):
+            count, earlier = np.float64(counts[place, n]), np.float64(before[n])
+            active += count > 0
+            product += count * earlier
+            now += count * count
+            then += earlier * earlier
+            before[n] = min(counts[place, n], 32767)
+            if winner >= 0:
+                wins[n] *= keep
+        if winner >= 0:
+            wins[winner] += np.float32(1.0)
+        for n in range(num_neurons):
+            total += wins[n]
+        entropy = 0.0
+        for n in range(num_neurons):
+            share = wins[n] / max(total, 1e-12)
+            if share > 0.0:
+                entropy -= share * np.log(share)
+        away = abs(active / num_neurons - worth.target) / max(worth.target, 1.0 - worth.target)
+        judged[1, place] = min(max(1.0 - away, 0.0), 1.0)
+        judged[2, place] = min(max(entropy / np.log(num_neurons), 0.0), 1.0) if num_neurons > 1 else 1.0
+        judged[3, place] = np.nan
+        if memory.seen[row, image]:
+            cosine = product / np.sqrt(now * then) if now * then > 0.0 else 0.0
+            judged[3, place] = min(max(cosine, 0.0), 1.0)
+        memory.seen[row, image] = True
+        judged[0, place] = _joined(judged[1:, place], worth)
+
+
+@compiled(bare=True)
+def _joined(terms: Array, worth: Worth) -> float:
+    """Join terms, of which NaN leaves its weight to the others."""
+    given, whole = 0.0, 0.0
+    for k in range(3):
+        whole += worth.weights[k]
+        if not np.isnan(terms[k]):
+            given += worth.weights[k]
+    joined = 1.0 if worth.product else 0.0
+    for k in range(3):
+        if np.isnan(terms[k]):
+            continue
+        share = worth.weights[k] / given  # NaN where nothing that has a value counts, as in torch
+        if worth.product:
+            joined *= np.float64(terms[k]) ** share
+        else:
+            joined += share * terms[k]
+    return whole * joined
