@@ -341,16 +341,9 @@ class Engine:
             surprise = self._surprise(which, outcome.reward)  # (R,)
             self.scalars.pay(which, surprise)
             if self._eligibility is not None:
-                self._release(self._eligibility, outcome, surprise)
+                told = self.task.factors() if self.config.modulation == "factor" else None
+                self._eligibility.turn_into_changes(which, surprise, told, self.changes)
         return outcome
-
-    def _release(self, eligibility: Eligibility, outcome: Outcome, surprise: Tensor) -> None:
-        """Turn what was held back into weight changes."""
-        modulator: Tensor | dict[str, Tensor] = surprise
-        if self.config.modulation == "factor":
-            modulator = {name: factor[outcome.rows] for name, factor in self.task.factors().items()}
-        for head, moved in eligibility.release(outcome.rows, modulator):
-            self.changes.add(torch.full_like(moved, head, dtype=torch.int64), moved)
 
     def way(self, rule: Rule) -> Way | None:
         """Return how all lifetimes can live by a rule through whole episodes; None: it has to answer events."""
@@ -383,12 +376,8 @@ class Engine:
         earned = self.earnings.of(rows, index)
         self.ages[rows] += 1
         self.attempts[rows] = 0
-        rewards = earned.reward.tolist()
-        terms = {name: values.tolist() for name, values in earned.terms.items()}
-        for place, row in enumerate(rows):
-            of_row = {name: values[place] for name, values in terms.items()}
-            info = {name: values[place] for name, values in earned.info.items()}
-            self.last_episodes[row] = LastEpisode(rewards[place], of_row, info)
+        for row, last in zip(rows, earned.by_lifetime(), strict=True):
+            self.last_episodes[row] = last
         spikes = self.recorder.spikes(index)
         self._silence.see(spikes)
         return EpisodeResult(

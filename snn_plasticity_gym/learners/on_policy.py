@@ -278,8 +278,7 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
         """
         if self._episode_budget is not None and self.num_episodes >= self._episode_budget:
             return False
-        buffer = self.rollout_buffer
-        plasticity = plasticity_env(env)
+        buffer, plasticity = self.rollout_buffer, plasticity_env(env)
         engine = plasticity.engine
         if engine.steps.max() > 1:  # stopped within an episode
             env.reset()

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.plasticity.weight_changes import WeightChanges
 
 
 class Eligibility:
@@ -79,3 +80,18 @@ class Eligibility:
             weights[rows] = after
             traces[rows] = self._left * held
             yield plasticity.group, (after - before)[held != 0]
+
+    def turn_into_changes(
+        self, rows: Tensor, surprise: Tensor, told: Mapping[str, Tensor] | None, changes: WeightChanges
+    ) -> None:
+        """Do what `release` does, and count the changes.
+
+        Args:
+            rows: Lifetimes, int64 (R,).
+            surprise: What was paid to each less the mean of what was paid before, (R,).
+            told: Third factors (B, N) by population, which are then m; None: m is the surprise.
+            changes: Counts.
+        """
+        modulator = surprise if told is None else {name: factor[rows] for name, factor in told.items()}
+        for head, moved in self.release(rows, modulator):
+            changes.add(torch.full_like(moved, head, dtype=torch.int64), moved)
