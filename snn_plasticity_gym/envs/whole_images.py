@@ -15,8 +15,12 @@ from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.kernels.closed_form import Decays
 from snn_plasticity_gym.kernels.compile import announce
-from snn_plasticity_gym.kernels.formula_images import FormulaRule, Surroundings
+from snn_plasticity_gym.kernels.formula_images import FormulaRule
+from snn_plasticity_gym.kernels.head_images import show_heads
 from snn_plasticity_gym.kernels.images import respond, show_closed_form, show_formula, show_frozen
+from snn_plasticity_gym.kernels.kept_lines import KeptLines
+from snn_plasticity_gym.kernels.pairs import HeadRule
+from snn_plasticity_gym.kernels.scalars import Surroundings
 from snn_plasticity_gym.kernels.tables import (
     Connections,
     InputSpikes,
@@ -35,6 +39,7 @@ from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.closed_form import ClosedForm, HasClosedForm
 from snn_plasticity_gym.rules.whole_formula import HasFormula
+from snn_plasticity_gym.rules.whole_heads import HasHeads
 from snn_plasticity_gym.tasks.base import Task
 from snn_plasticity_gym.utils.nonfinite import NotFiniteError
 from snn_plasticity_gym.utils.threads import spread
@@ -93,7 +98,17 @@ def formula_of(rule: Rule, config: EnvironmentConfig, task: Task, scalars: Seque
     return formula.tables(task.num_steps)
 
 
-Way = ClosedForm | FormulaRule | Frozen
+def heads_of(rule: Rule, config: EnvironmentConfig, task: Task, scalars: Sequence[str]) -> HeadRule | None:
+    """Return the rule's front and heads if episodes can be lived by them alone, else None; as `formula_of`."""
+    if not isinstance(rule, HasHeads) or not can_be_whole(config, task):
+        return None
+    heads = rule.whole_heads()
+    if heads is None or not heads.fits(config.history_length, scalars, len(task.groups)):
+        return None
+    return heads.tables
+
+
+Way = ClosedForm | FormulaRule | HeadRule | Frozen
 """How lifetimes live whole episodes."""
 
 
@@ -113,7 +128,8 @@ def way_of(
         return Frozen() if can_be_whole(config, task) else None
     if non_plastic.any():
         return None
-    return closed_form_of(rule, config, task) or formula_of(rule, config, task, scalars)
+    named = (rule, config, task, scalars)
+    return closed_form_of(rule, config, task) or formula_of(*named) or heads_of(*named)
 
 
 class CompiledImages:
@@ -157,6 +173,7 @@ class CompiledImages:
             for name in Neurons._fields
         }
         self._neurons = Neurons(**states)
+        self._kept = KeptLines()
         self._computed = [name for name, population in network.populations.items() if population.lif is not None]
 
     def show(self, way: Way, pace: Tensor, changes: Tensor) -> Tensor:
@@ -225,11 +242,21 @@ class CompiledImages:
         _run(respond, len(counts), *common)
         return torch.from_numpy(counts)
 
-    def _loop(self, way: ClosedForm | FormulaRule) -> tuple[Callable[..., None], Decays | Surroundings]:
+    def _loop(self, way: ClosedForm | FormulaRule | HeadRule) -> tuple[Callable[..., None], Decays | Surroundings]:
         """Return the loop for a rule, and what it takes beside the rule's numbers."""
+        around = Surroundings(self._scalars.reward.numpy(), self._layer)
+        if isinstance(way, HeadRule):
+            self._kept.begin(way)
+            return self._show_heads, around
         if isinstance(way, ClosedForm):
             return show_closed_form, _decays(way, self._task.num_steps)
-        return show_formula, Surroundings(self._scalars.reward.numpy(), self._layer)
+        return show_formula, around
+
+    def _show_heads(self, begin: int, end: int, *given: Any) -> None:
+        """Call `show_heads` with the lines that this part of the lifetimes keeps from image to image."""
+        *others, learning, shown = given
+        announce(show_heads)
+        show_heads(begin, end, *others, self._kept.of(begin), learning, shown)
 
     def _take_thresholds(self) -> None:
         for name in self._computed:
@@ -268,7 +295,8 @@ class CompiledImages:
 
 def _run(loop: Callable[..., None], num_lifetimes: int, *arguments: Any) -> None:
     """Run a loop over all lifetimes, spread over threads."""
-    announce(loop)
+    if hasattr(loop, "stats"):  # it is compiled itself
+        announce(loop)
     spread(lambda first, last: loop(first, last, *arguments), num_lifetimes)
 
 

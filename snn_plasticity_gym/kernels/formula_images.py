@@ -16,11 +16,10 @@ import numpy as np
 
 from snn_plasticity_gym.kernels.closed_form import count_events
 from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.scalars import tell
 from snn_plasticity_gym.kernels.simulation import trace
 from snn_plasticity_gym.kernels.squash import squash
 from snn_plasticity_gym.kernels.tables import Bool, Float32, Float64, Int64
-
-POTENTIAL, SURROGATE, THETA, FACTOR, REWARD, LAYER = range(6)  # scalars, see `plasticity.local_scalars`
 
 
 class FormulaRule(NamedTuple):
@@ -39,13 +38,6 @@ class FormulaRule(NamedTuple):
     scalars: Int64  # (S,) which ones
     decays: Float64  # (V, T + 1) what a spike of each age adds to each trace
     squashed: bool  # delta_d is tanh of the sum
-
-
-class Surroundings(NamedTuple):
-    """What scalars are made of beside neurons."""
-
-    reward: Float32  # (B,)
-    layer: Float32  # (C,) constant of each projection
 
 
 class FormulaRoom(NamedTuple):
@@ -122,21 +114,7 @@ def learn_formula(b, t, populations, connections, neurons, weights, rule, around
 def _scalars_of(b, c, post, n_post, distance, threshold, neurons, around, rule, room):
     """Fill in the scalars of all target neurons, and their products."""
     for s in range(len(rule.scalars)):
-        which, told = rule.scalars[s], room.told[s]
-        for j in range(n_post):
-            n = post + j
-            if which == THETA:
-                told[j] = neurons.compared[b, n]
-            elif which == FACTOR:
-                told[j] = neurons.factor[b, n]
-            elif which == REWARD:
-                told[j] = around.reward[b]
-            elif which == LAYER:
-                told[j] = around.layer[c]
-            else:
-                lacks = (threshold + neurons.compared[b, n] - neurons.potential[b, n]) / distance
-                slope = np.float32(1.0) + np.float32(2.0) * abs(lacks)
-                told[j] = lacks if which == POTENTIAL else np.float32(1.0) / (slope * slope)
+        tell(b, c, post, n_post, distance, threshold, neurons, around, rule.scalars[s], room.told[s])
     for m in range(1, len(rule.scalar_products)):
         product = room.scalars[m]
         for j in range(n_post):

@@ -31,7 +31,7 @@ def _show_frozen(b, populations, connections, neurons, weights, inputs, factor, 
     begin_image(b, populations, neurons, spikes, raster)
     shown.num_events[b] = 0
     for t in range(len(raster)):
-        _teach(b, t, populations, neurons, factor, spikes)
+        teach(b, t, populations, neurons, factor, spikes)
         simulate(b, t, stimulus, populations, connections, neurons, weights, inputs, spikes, raster)
     end_image(b, spikes, shown)
 
@@ -75,9 +75,9 @@ def _show_closed_form(
     begin_image(b, populations, neurons, spikes, raster)
     shown.num_events[b] = 0
     for t in range(len(raster)):
-        _teach(b, t, populations, neurons, factor, spikes)
+        teach(b, t, populations, neurons, factor, spikes)
         simulate(b, t, stimulus, populations, connections, neurons, weights, inputs, spikes, raster)
-        _send_back(b, t, populations, neurons, factor, spikes, error)
+        send_back(b, t, populations, neurons, factor, spikes, error)
         learn_closed_form(b, t, populations, connections, neurons, weights, rule, decays, learning, spikes, room, shown)
     end_image(b, spikes, shown)
 
@@ -121,9 +121,9 @@ def _show_formula(
     begin_image(b, populations, neurons, spikes, raster)
     shown.num_events[b] = 0
     for t in range(len(raster)):
-        _teach(b, t, populations, neurons, factor, spikes)
+        teach(b, t, populations, neurons, factor, spikes)
         simulate(b, t, stimulus, populations, connections, neurons, weights, inputs, spikes, raster)
-        _send_back(b, t, populations, neurons, factor, spikes, error)
+        send_back(b, t, populations, neurons, factor, spikes, error)
         learn_formula(b, t, populations, connections, neurons, weights, rule, around, learning, spikes, room, shown)
     end_image(b, spikes, shown)
 
@@ -161,7 +161,7 @@ def _respond(b, populations, connections, neurons, weights, inputs, readout, cou
 
 
 @compiled(bare=True)
-def _teach(b, t, populations, neurons, factor, spikes):
+def teach(b, t, populations, neurons, factor, spikes):
     """Let the teaching current flow into the neurons of the population that is taught."""
     if factor.target < 0 or factor.sends:
         return
@@ -175,7 +175,7 @@ def _teach(b, t, populations, neurons, factor, spikes):
 
 
 @compiled(fast_sums=True, bare=True)
-def _send_back(b, t, populations, neurons, factor, spikes, error):
+def send_back(b, t, populations, neurons, factor, spikes, error):
     """Send the error of the output so far back through fixed random weights."""
     if factor.target < 0 or not factor.sends:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
@@ -20,8 +21,10 @@ from snn_plasticity_gym.policies.head_inputs import HeadInputs, OwnLayer
 from snn_plasticity_gym.policies.heads import Readout
 from snn_plasticity_gym.policies.network import FrozenFeatures, RuleNetwork
 from snn_plasticity_gym.policies.spike_features import FrozenSpikeFeatures
+from snn_plasticity_gym.policies.whole_heads import shared_layers, whole_heads
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.whole_formula import WholeFormula
+from snn_plasticity_gym.rules.whole_heads import WholeHeads
 
 
 class Acting(Protocol):
@@ -137,6 +140,17 @@ class FrozenRule:
             return None
         heads = cast(list[FormulaHead], list(self.network.heads))
         return self._features.terms.whole_formula(coefficients_of(heads))
+
+    def whole_heads(self) -> WholeHeads | None:
+        """Return front and heads for compiled loops; None: this rule is something else, or they do not know it."""
+        return self._whole_heads
+
+    @functools.cached_property
+    def _whole_heads(self) -> WholeHeads | None:
+        if not isinstance(self._act, PiecewiseLinear):
+            return None
+        front = cast(FrozenSpikeFeatures, self._features).front
+        return whole_heads(self.network.architecture, front, shared_layers(self.network), own=False)
 
     def of_lifetimes(self, heads: Sequence[Sequence[OwnLayer]]) -> Rule | None:
         """Return the same rule with layers of each lifetime's own, for whole episodes; None: it is no formula.

@@ -9,15 +9,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_plasticity_gym.kernels.formula_images import (
-    FACTOR,
-    LAYER,
-    POTENTIAL,
-    REWARD,
-    SURROGATE,
-    THETA,
-    FormulaRule,
-)
+from snn_plasticity_gym.kernels.formula_images import FormulaRule
+from snn_plasticity_gym.kernels.scalars import FACTOR, LAYER, POTENTIAL, REWARD, SURROGATE, THETA
 from snn_plasticity_gym.rules.factors import Factors, is_trace, time_constant
 
 SCALARS = {

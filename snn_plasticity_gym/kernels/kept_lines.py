@@ -1,0 +1,158 @@
+"""Lines of a head that are kept: pairs of few spikes and silence come back in every row, step and image.
+
+Lines are written between the least and the largest weight that plasticity allows, so that they do not depend on which
+weights are asked for first; where there are others, they are written for those weights alone, and not kept.
+
+Axes: X scalars beside weight and kind, N neurons.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.lines import BUCKETS, fill_buckets, look_up, write_out
+from snn_plasticity_gym.kernels.pairs import HeadRule, add_scalars, first_in_window, first_layer
+from snn_plasticity_gym.kernels.tables import Float32, Int32, Int64
+
+KEPT_SPIKES = 3  # lines are kept for histories of so many spikes at most: others hardly ever come back
+KEPT_PAIRS = 4096  # lines are kept of so many pairs at most
+AGE_BITS = 20  # of a spike in a key
+NOTHING = -1
+GOLDEN = -7046029254386353131  # 2^64 times the golden ratio, odd
+
+
+class LineStore(NamedTuple):
+    """Lines of pairs that were met earlier, each at the place that its key leads to; the later one stays."""
+
+    keys: Int64  # (pairs,) ages of the spikes of the neuron that is not silent
+    tags: Int64  # (pairs,) connection, side and head
+    steps: Int32  # (pairs,) see `fill_buckets`
+    bucket: Int32  # (pairs, BUCKETS)
+    knot: Float32  # (pairs, most that are kept)
+    height: Float32
+    slope: Float32
+
+
+def most_kept(h1: int, h2: int) -> int:
+    """Return how many lines a pair may have to be kept."""
+    return h1 + h2
+
+
+def empty_store(h1: int, h2: int, pairs: int = KEPT_PAIRS) -> LineStore:
+    """Return a store in which nothing is kept, for heads with such hidden layers; memory is taken as it is filled."""
+    most = most_kept(h1, h2)
+    return LineStore(
+        np.full(pairs, NOTHING, np.int64),
+        np.full(pairs, NOTHING, np.int64),
+        np.zeros(pairs, np.int32),
+        np.zeros((pairs, BUCKETS), np.int32),
+        *(np.zeros((pairs, most), np.float32) for _ in range(3)),
+    )
+
+
+class KeptLines:
+    """Stores of one rule, one for each part of the lifetimes that is a thread's."""
+
+    def __init__(self) -> None:
+        self._rule: HeadRule | None = None
+        self._stores: dict[int, LineStore] = {}
+
+    def begin(self, rule: HeadRule) -> None:
+        """Forget the lines of another rule than this one."""
+        if rule is not self._rule:
+            self._rule = rule
+            for store in self._stores.values():
+                store.keys.fill(NOTHING)
+
+    def of(self, part: int) -> LineStore:
+        """Return the store of a part."""
+        assert self._rule is not None
+        h1, h2 = self._rule.rows.shape[1:]
+        store = self._stores.get(part)
+        if store is None or store.knot.shape[1] != most_kept(h1, h2):
+            store = self._stores[part] = empty_store(h1, h2)
+        return store
+
+
+@compiled(bare=True)
+def answer_shared(near, c, g, kind, told, j, weights, count, limits, rule, store, pair, room, values):
+    """Set the first `count` of `values` to f of events whose far neurons are silent and whose scalars are alike.
+
+    Args:
+        near: Times of the near neuron's spikes, their number, step, K, and whether it is the pre neuron.
+        c: Connection.
+        g: Head.
+        kind: Of the events.
+        told: Scalars of target neurons, (X, N).
+        j: Target neuron whose scalars they have.
+        weights: Of the events.
+        count: Their number.
+        limits: Second and third: the least and the largest weight that plasticity allows.
+        rule: Front and heads.
+        store: Of lines.
+        pair: `pair.near` is h.
+        room: For lines.
+        values: Filled in.
+    """
+    low, high = limits[1], limits[2]
+    least, largest = _range(weights, count)
+    within = least >= low and largest <= high
+    if not within:
+        low, high = min(least, low), max(largest, high)
+    per_weight = np.float32(BUCKETS) / (high - low) if high > low else np.float32(0.0)
+    key, place, tag = np.int64(NOTHING), 0, (g * 65536 + c) * 2 + near[4]
+    if within and len(rule.told) == 0:
+        key = _key(near)
+        place = _place(key, tag, len(store.keys))
+    if key != NOTHING and store.keys[place] == key and store.tags[place] == tag:
+        look_up(
+            weights, count, low, per_weight, store.steps[place], store.bucket[place], store.knot[place],
+            store.height[place], store.slope[place], room.line, values,
+        )  # fmt: skip
+        return
+    first_layer(g, pair.near, rule, room.part)
+    add_scalars(g, kind, told, j, rule, room.part)
+    lines = write_out(
+        low, high, room.part, rule.scalars[g, 0], rule.rows[g], rule.bias[g], rule.last[g], rule.last_bias[g], room
+    )
+    steps = fill_buckets(low, per_weight, lines, room.knot, room.bucket)
+    look_up(weights, count, low, per_weight, steps, room.bucket, room.knot, room.height, room.slope, room.line, values)
+    if key != NOTHING and lines < store.knot.shape[1]:
+        store.keys[place], store.tags[place], store.steps[place] = key, tag, steps
+        for at in range(BUCKETS):
+            store.bucket[place, at] = room.bucket[at]
+        for at in range(lines + 1):  # with the knot at infinity
+            store.knot[place, at] = room.knot[at]
+            store.height[place, at] = room.height[at]
+            store.slope[place, at] = room.slope[at]
+
+
+@compiled(fast_sums=True, bare=True)
+def _range(weights, count):
+    least, largest = weights[0], weights[0]
+    for k in range(count):
+        least = min(least, weights[k])
+        largest = max(largest, weights[k])
+    return least, largest
+
+
+@compiled(bare=True)
+def _key(near):
+    """Return the ages of a neuron's spikes in one number, if they are few enough, else `NOTHING`."""
+    times, count, t, window, _ = near
+    at = first_in_window(times, count, t, window)
+    if count - at > KEPT_SPIKES or window >= (1 << AGE_BITS) - 1:
+        return np.int64(NOTHING)
+    key = np.int64(0)
+    for place in range(at, count):
+        key = (key << AGE_BITS) | (t - times[place] + 1)
+    return key
+
+
+@compiled(bare=True)
+def _place(key, tag, num_places):
+    """Return where lines of a key are kept: the highest bits of a product, to which all bits add."""
+    return (((key ^ (tag << 44)) * GOLDEN) >> 40) % num_places

@@ -1,0 +1,224 @@
+"""Pairs of spike histories in compiled loops: h by the front's table, from lists of spikes, and a head's layers.
+
+h of a pair is a sum over the positions of its windows (`policies/front.py`), and only those near a spike add anything.
+One neuron of a pair is *near*, the one that fires; its windows are walked through once and then met by those of all
+*far* neurons. A window is the bits of the steps around its position; walking on shifts them by one.
+
+Axes: C2 width of h, S windows, H1 and H2 neurons of a head's hidden layers, G heads, X scalars beside weight and kind,
+K steps of a history.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.tables import Float32, Int64
+
+
+class HeadRule(NamedTuple):
+    """A front and heads with two hidden layers, at one moment; see `front_table.WindowTable`, `front.WindowValues`."""
+
+    margin: int
+    shift: Int64  # (at least K,)
+    first: Int64  # (at least K,)
+    row_offset: Int64  # (S,)
+    silent: Float32  # (C2,) h of a silent pair
+    alone: Float32  # (S, 2 * C2) what a window adds as pre and as post
+    both: Float32  # (rows, C2) what two windows that are alive add beyond that
+    features: Float32  # (G, C2, H1) what each feature of h adds to the first layer
+    first_bias: Float32  # (G, H1)
+    scalars: Float32  # (G, 1 + kinds + X, H1) what each scalar adds to it; first the weight, then, if used, three kinds
+    rows: Float32  # (G, H1, H2) what each neuron of the first layer adds to the second
+    bias: Float32  # (G, H2)
+    last: Float32  # (G, H2)
+    last_bias: Float32  # (G,)
+    use_kind: bool  # whether heads see the event's kind
+    told: Int64  # (X,) which scalars, see `kernels/scalars.py`
+    num_groups: int
+    own: bool  # G counts the heads of lifetime after lifetime, `num_groups` each; else they are those of all
+
+
+class PairRoom(NamedTuple):
+    """Room for the pair at hand."""
+
+    number: Int64  # (K,) window of the near neuron at each position, 0 where it is silent
+    positions: Int64  # (K,) where it is not
+    near: Float32  # (C2,) what is known of h by the near neuron alone
+    h: Float32  # (C2,)
+    part: Float32  # (H1,) first layer without the weight
+    names: Int64  # (H1 + 4,) neurons of the first layer that are active
+    values: Float32  # (H1 + 4,) what they are
+    sums: Float32  # (H2,) second layer
+
+
+@compiled()
+def room_for_pair(rule, window):
+    """Return room for `PairRoom`; `window`: K."""
+    width, h1 = rule.features.shape[1:]
+    return PairRoom(
+        np.zeros(window, np.int64),
+        np.empty(window, np.int64),
+        np.empty(width, np.float32),
+        np.empty(width, np.float32),
+        np.empty(h1, np.float32),
+        np.zeros(h1 + 4, np.int64),
+        np.zeros(h1 + 4, np.float32),
+        np.empty(rule.rows.shape[2], np.float32),
+    )
+
+
+@compiled(bare=True)
+def first_in_window(times, count, t, window):
+    """Return which of a neuron's `count` spikes in this image is the first that is not forgotten at step `t`."""
+    at = count
+    while at > 0 and times[at - 1] > t - window:
+        at -= 1
+    return at
+
+
+@compiled(bare=True)
+def take_near(times, count, t, window, is_pre, rule, room):
+    """Take in the near neuron: fill `room.near`, `number` and `positions`.
+
+    Args:
+        times: Steps of its spikes in this image.
+        count: Their number.
+        t: Step.
+        window: K.
+        is_pre: Whether it is the pre neuron of its pairs.
+        rule: Tables.
+        room: Filled in; `number` must be zeros.
+
+    Returns:
+        The number of positions.
+    """
+    for k in range(len(room.near)):
+        room.near[k] = rule.silent[k]
+    return _walk(times, count, t, window, is_pre, False, room.near, rule, room)
+
+
+@compiled(bare=True)
+def leave_near(found, room):
+    """Set `room.number` to zeros again, at as many positions."""
+    for at in range(found):
+        room.number[room.positions[at]] = 0
+
+
+@compiled(bare=True)
+def meet_far(times, count, t, window, is_pre, rule, room):
+    """Take in a far neuron: fill `room.h` of the pair; arguments as for `take_near`."""
+    for k in range(len(room.h)):
+        room.h[k] = room.near[k]
+    _walk(times, count, t, window, is_pre, True, room.h, rule, room)
+
+
+@compiled(bare=True)
+def _walk(times, count, t, window, is_pre, meets, sums, rule, room):
+    """Add what the windows of a neuron do; note them, or, if it `meets` the near neuron, add what both do.
+
+    Returns:
+        The number of windows that were noted.
+    """
+    width, found = len(sums), 0
+    column = 0 if is_pre else width
+    mask = (1 << (2 * rule.margin + 1)) - 1
+    at, code = first_in_window(times, count, t, window), 0
+    position = times[at] - rule.margin if at < count else t + 1
+    while position <= t:
+        entering = at < count and times[at] == position + rule.margin
+        at += entering
+        code = ((code << 1) | entering) & mask
+        if code == 0:
+            if at == count:
+                break
+            position = times[at] - rule.margin
+            continue
+        place = position + window - 1 - t
+        position += 1
+        if place < 0 or code >> rule.shift[place] == 0:
+            continue
+        number = (code >> rule.shift[place]) + rule.first[place]
+        _add(sums, rule.alone[number, column : column + width])
+        if not meets:
+            room.number[place], room.positions[found] = number, place
+            found += 1
+        elif room.number[place] != 0:
+            other = room.number[place]
+            _add(sums, rule.both[rule.row_offset[number] + other if is_pre else rule.row_offset[other] + number])
+    return found
+
+
+@compiled(fast_sums=True, bare=True)
+def _add(sums, row):
+    for k in range(len(sums)):
+        sums[k] += row[k]
+
+
+@compiled(bare=True)
+def first_layer(g, h, rule, part):
+    """Fill `part` (H1,) with the first layer of head `g`, without scalars."""
+    matrix, width = rule.features[g], len(h)
+    for j in range(len(part)):
+        part[j] = rule.first_bias[g, j]
+    fours = width - width % 4
+    for k in range(0, fours, 4):
+        four = (matrix[k], matrix[k + 1], matrix[k + 2], matrix[k + 3])
+        _add_four(part, four, h[k], h[k + 1], h[k + 2], h[k + 3])
+    for k in range(fours, width):
+        add_times(part, matrix[k], h[k])
+
+
+@compiled(fast_sums=True, bare=True)
+def _add_four(sums, rows, a, b, c, d):
+    first, second, third, fourth = rows
+    for i in range(len(sums)):
+        sums[i] += a * first[i] + b * second[i] + (c * third[i] + d * fourth[i])
+
+
+@compiled(fast_sums=True, bare=True)
+def add_times(sums, row, factor):
+    """Add a multiple of a row."""
+    for i in range(len(sums)):
+        sums[i] += factor * row[i]
+
+
+@compiled(bare=True)
+def add_scalars(g, kind, told, j, rule, part):
+    """Add to the first layer what heads see beside h and weight: the event's kind and scalars of post neuron `j`."""
+    scalars, first = rule.scalars[g], 1
+    if rule.use_kind:
+        add_times(part, scalars[1 + kind], np.float32(1.0))
+        first = 4
+    for x in range(len(rule.told)):
+        add_times(part, scalars[first + x], told[x, j])
+
+
+@compiled(bare=True)
+def answer(g, weight, part, rule, room):
+    """Return f of one event, by the neurons of the first layer that are active."""
+    b, names, values, sums = rule.scalars[g, 0], room.names, room.values, room.sums
+    active = 0
+    for j in range(len(part)):  # without a branch, which could not be foreseen
+        value = part[j] + weight * b[j]
+        names[active], values[active] = j, value
+        active += value > 0.0
+    for place in range(active, active + 3):
+        values[place], names[place] = 0.0, 0
+    bias, matrix = rule.bias[g], rule.rows[g]
+    for i in range(len(sums)):
+        sums[i] = bias[i]
+    for m in range(0, active, 4):
+        four = (matrix[names[m]], matrix[names[m + 1]], matrix[names[m + 2]], matrix[names[m + 3]])
+        _add_four(sums, four, values[m], values[m + 1], values[m + 2], values[m + 3])
+    return rule.last_bias[g] + _through_last(sums, rule.last[g])
+
+
+@compiled(fast_sums=True, bare=True)
+def _through_last(sums, last):
+    total = np.float32(0.0)
+    for i in range(len(sums)):
+        total += last[i] * (sums[i] if sums[i] > 0.0 else np.float32(0.0))
+    return total

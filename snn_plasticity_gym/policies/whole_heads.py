@@ -1,0 +1,73 @@
+"""A frozen front and its heads as the tables of compiled loops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snn_plasticity_gym.kernels.pairs import HeadRule
+from snn_plasticity_gym.policies.architecture import Architecture
+from snn_plasticity_gym.policies.front import FrozenFront
+from snn_plasticity_gym.policies.head_inputs import OwnLayer
+from snn_plasticity_gym.policies.heads import Head
+from snn_plasticity_gym.policies.network import RuleNetwork
+from snn_plasticity_gym.rules.whole_formula import SCALARS
+from snn_plasticity_gym.rules.whole_heads import WholeHeads
+
+
+def shared_layers(network: RuleNetwork) -> list[list[OwnLayer]]:
+    """Return the layers of each head as those of one lifetime."""
+    return [
+        [OwnLayer(layer.weight.T.unsqueeze(0), layer.bias.view(1, 1, -1)) for layer in cast(Head, head).layers]
+        for head in network.heads
+    ]
+
+
+@torch.no_grad()
+def whole_heads(
+    shape: Architecture, front: FrozenFront, heads: Sequence[Sequence[OwnLayer]], own: bool
+) -> WholeHeads | None:
+    """Return the tables of a front and of heads; None: compiled loops do not know their scalars.
+
+    Args:
+        shape: Of the rule.
+        front: That table.
+        heads: Three layers of each head.
+        own: Whether each lifetime has layers of its own.
+    """
+    if not set(shape.extra_keys) <= set(SCALARS):
+        return None
+    table, values = front.table, front.values
+    width = len(values.silent)
+    first, second, third = ([head[number] for head in heads] for number in range(3))
+    inputs = _stacked([layer.weights for layer in first])  # (L * G, C2 + S, H1)
+    tables = HeadRule(
+        margin=table.margin,
+        shift=table.shift.numpy().astype(np.int64),
+        first=table.first.numpy().astype(np.int64),
+        row_offset=table.row_offset.numpy().astype(np.int64),
+        silent=values.silent.numpy(),
+        alone=values.alone.numpy(),
+        both=values.both.numpy(),
+        features=np.ascontiguousarray(inputs[:, :width]),
+        first_bias=_stacked([layer.bias[:, 0] for layer in first]),
+        scalars=np.ascontiguousarray(inputs[:, width:]),
+        rows=_stacked([layer.weights for layer in second]),
+        bias=_stacked([layer.bias[:, 0] for layer in second]),
+        last=_stacked([layer.weights[:, :, 0] for layer in third]),
+        last_bias=_stacked([layer.bias[:, 0, 0] for layer in third]),
+        use_kind=shape.use_kind,
+        told=np.array([SCALARS[name] for name in shape.extra_keys], dtype=np.int64),
+        num_groups=len(heads),
+        own=own,
+    )
+    return WholeHeads(tables, front.history_length, shape.extra_keys)
+
+
+def _stacked(parts: Sequence[torch.Tensor]) -> NDArray[np.float32]:
+    """Return what G heads have in L lifetimes, lifetime after lifetime: G of (L, ...) -> (L * G, ...)."""
+    return torch.stack(list(parts), dim=1).flatten(0, 1).float().contiguous().numpy()

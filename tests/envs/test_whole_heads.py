@@ -1,0 +1,194 @@
+"""Whole images by heads over a front are the same event by event, in every network, and far quicker."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.kernels import lines
+from snn_plasticity_gym.policies.architecture import Architecture
+from snn_plasticity_gym.policies.frozen_rule import FrozenRule
+from snn_plasticity_gym.policies.network import new_network
+
+UNSUP1, UNSUP2, SEMI = "SNNPlastic-Unsup1-v0", "SNNPlastic-Unsup2-v0", "SNNPlastic-Semi-v0"
+SMALL = {"dataset": "digits", "num_steps": 25, "history_length": 25, "max_rate": 0.1}
+DIEHL_COOK = {**SMALL, "n_exc": 12, "gain_input_exc": 2.0, "eta_exc": 0.05, "eta_inh": 0.05}
+HOMEOSTASIS = {"exc_refractory": 3.0, "exc_theta_plus": 2.0, "exc_tau_theta": 50.0, "exc_one_spike": True}
+FEEDFORWARD = {**SMALL, "hidden_sizes": [9, 7], "w_init": 6.0, "max_rate": 0.4, "eta": 0.01}
+
+
+def bold_rule(env, seed=3, sizes=(20, 12), channels=(4, 6), kernel_sizes=(5, 5), boldness=0.3, use_kind=False):
+    """A policy whose numbers are drawn large enough for weight changes of either sign, as after training."""
+    shape = Architecture(
+        num_groups=len(env.engine.heads),
+        hidden_sizes=sizes,
+        channels=channels,
+        kernel_sizes=kernel_sizes,
+        extra_keys=tuple(env.engine.scalars.names),
+        use_kind=use_kind,
+    )
+    network = new_network(shape)
+    generator = torch.Generator().manual_seed(seed)
+    for part in (network.front, *network.heads):
+        for values in part.parameters():
+            values.data += boldness * torch.randn(values.shape, generator=generator)
+    return FrozenRule(network, env.config.history_length)
+
+
+def assert_same_lives(env_id, config, rule_of=bold_rule, images=20, num_envs=2, seed=5):
+    """Live both ways; return the spikes of every population, by how much weights moved, and shares of rises."""
+    fast, slow = (PlasticityVectorEnv(env_id, num_envs=num_envs, **config) for _ in range(2))
+    fast.reset(seed=seed), slow.reset(seed=seed)
+    rule, begun = rule_of(fast), fast.engine.network.weights.clone()
+    for env in (fast, slow):
+        env.run_episode(lambda events: torch.as_tensor(rule(events)))  # a reset has taken the first step
+    spikes = dict.fromkeys(fast.engine.raster, 0)
+    for _ in range(images):
+        assert fast.engine.run_episode(rule)
+        rasters = {name: raster.clone() for name, raster in fast.engine.raster.items()}
+        one = fast._interface._end()
+        while (events := slow.events()) is not None:
+            slow.apply(torch.as_tensor(rule(events)))
+        for name, raster in slow.engine.raster.items():
+            assert torch.equal(raster, rasters[name]), name
+            spikes[name] += int(raster.sum())
+        other = slow.finish()
+        assert one.num_events.tolist() == other.num_events.tolist()
+        torch.testing.assert_close(one.reward, other.reward)
+        torch.testing.assert_close(fast.engine.network.weights, slow.engine.network.weights, rtol=0, atol=1e-6)
+    for name, state in fast.engine.network.states.items():
+        torch.testing.assert_close(state.theta, slow.engine.network.states[name].theta)
+    changes, others = fast.engine.changes.take(), slow.engine.changes.take()
+    assert changes.keys() == others.keys()
+    for key, value in others.items():
+        assert changes[key] == pytest.approx(value, rel=1e-2 if "potentiation" in key else 1e-3, abs=1e-5), key
+    rises = [value for key, value in others.items() if "potentiation" in key]
+    return spikes, float((fast.engine.network.weights - begun).abs().max()), rises
+
+
+@pytest.mark.parametrize("options", [{}, HOMEOSTASIS, {"history_length": 6}], ids=["plain", "homeostasis", "K < T"])
+@pytest.mark.parametrize("env_id", [UNSUP1, UNSUP2])
+def test_in_the_diehl_cook_network(env_id, options):
+    spikes, moved, _ = assert_same_lives(env_id, {**DIEHL_COOK, **options})
+    assert min(spikes.values()) > 0 and moved > 0.1
+
+
+def test_with_the_sizes_of_a_policy():
+    def trained(env):
+        return bold_rule(env, sizes=(128, 128), channels=(16, 32), boldness=0.05)
+
+    spikes, moved, _ = assert_same_lives(UNSUP2, DIEHL_COOK, trained)
+    assert min(spikes.values()) > 0 and moved > 0.1
+
+
+def test_in_a_feedforward_network():
+    spikes, moved, _ = assert_same_lives(SEMI, FEEDFORWARD)
+    assert min(spikes.values()) > 0 and moved > 0.01
+
+
+def test_kinds_as_features():
+    config = {**DIEHL_COOK, "event_kinds": "feature"}
+    spikes, moved, _ = assert_same_lives(UNSUP1, config, lambda env: bold_rule(env, use_kind=True))
+    assert min(spikes.values()) > 0 and moved > 0.1
+
+
+@pytest.mark.parametrize("scalars", [["reward"], ["potential", "surrogate", "theta"]], ids=["alike", "each its own"])
+def test_scalars_of_neurons(scalars):
+    config = {**DIEHL_COOK, **HOMEOSTASIS, "local_state": scalars}
+    spikes, moved, _ = assert_same_lives(UNSUP2, config, lambda env: bold_rule(env, boldness=0.2))
+    assert min(spikes.values()) > 0 and moved > 0.1
+
+
+@pytest.mark.parametrize("modulation", ["none", "reward", "factor"])
+@pytest.mark.parametrize("factor", ["reward", "teaching", "feedback"])
+def test_every_third_factor(factor, modulation):
+    config = {**FEEDFORWARD, "third_factor": factor, "modulation": modulation}
+    spikes, moved, _ = assert_same_lives(SEMI, config, images=6)
+    assert min(spikes.values()) > 0 and moved > 1e-3
+
+
+@given(
+    sizes=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    channels=st.tuples(st.integers(1, 4), st.integers(1, 6)),
+    kernel_sizes=st.sampled_from([(1, 1), (3, 1), (1, 5), (5, 5)]),
+    num_envs=st.integers(1, 3),
+    n_exc=st.integers(1, 9),
+    num_steps=st.integers(1, 12),
+    window=st.integers(1, 12),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=40)
+def test_heads_and_networks_of_any_shape(sizes, channels, kernel_sizes, num_envs, n_exc, num_steps, window, seed):
+    config = {**DIEHL_COOK, "n_exc": n_exc, "num_steps": num_steps, "history_length": min(window, num_steps)}
+
+    def rule(env):
+        return bold_rule(env, seed, sizes, channels, kernel_sizes)
+
+    assert_same_lives(UNSUP2, config, rule, images=3, num_envs=num_envs, seed=seed)
+
+
+def test_what_has_to_go_by_events():
+    """Heads with another number of hidden layers, and rules that look back otherwise."""
+    for sizes, length in (((8,), 25), ((8, 8, 8), 25)):
+        env = PlasticityVectorEnv(UNSUP1, num_envs=1, **DIEHL_COOK)
+        env.reset(seed=1)
+        env.run_episode(lambda events: torch.zeros_like(events.weight))
+        assert not env.engine.run_episode(FrozenRule(new_network(Architecture(hidden_sizes=sizes)), length))
+
+
+def test_another_rule_does_not_get_the_lines_of_the_one_before():
+    env, fresh = (PlasticityVectorEnv(UNSUP1, num_envs=1, **DIEHL_COOK) for _ in range(2))
+    rules = [bold_rule(env, seed) for seed in (1, 2)]
+    env.reset(seed=1)
+    env.run_episode(lambda events: torch.zeros_like(events.weight))
+    env.run_episode(rules[0])
+    for rule_of_life, one in ((rules[1], env), (rules[1], fresh)):
+        one.reset(seed=2)
+        one.run_episode(lambda events: torch.zeros_like(events.weight))
+        one.run_episode(rule_of_life)
+    assert torch.equal(env.engine.network.weights, fresh.engine.network.weights)
+
+
+def test_lines_are_the_head():
+    generator = np.random.default_rng(1)
+    h1, h2, count = 30, 20, 1000
+    a, b = generator.normal(size=(2, h1)).astype(np.float32)
+    rows, bias = (generator.normal(size=shape).astype(np.float32) for shape in ((h1, h2), h2))
+    last = generator.normal(size=h2).astype(np.float32)
+    room = lines.room_for_lines(h1, h2, count)
+    low, high = np.float32(-1.0), np.float32(2.0)
+    number = lines.write_out(low, high, a, b, rows, bias, last, np.float32(0.3), room)
+    knots = room.knot[:number]
+    assert number > 20 and (np.diff(knots) >= 0).all() and np.isinf(room.knot[number])
+    weights, found = generator.uniform(-1, 2, count).astype(np.float32), np.empty(count, np.float32)
+    weights[:number] = knots[:count]  # where it bends, too
+    per_weight = np.float32(lines.BUCKETS / 3.0)
+    steps = lines.fill_buckets(low, per_weight, number, room.knot, room.bucket)
+    lines.look_up(
+        weights, count, low, per_weight, steps, room.bucket, room.knot, room.height, room.slope, room.line, found
+    )
+    hidden = np.maximum(a + weights[:, None].astype(np.float64) * b, 0) @ rows.astype(np.float64) + bias
+    expected = np.maximum(hidden, 0) @ last.astype(np.float64) + 0.3
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_it_is_quicker_than_event_by_event():
+    env = PlasticityVectorEnv(UNSUP1, num_envs=1, **{**SMALL, "n_exc": 100, "num_steps": 50, "history_length": 50})
+    env.reset(seed=1)
+    rule = bold_rule(env, sizes=(64, 64), channels=(8, 16), boldness=0.05)
+    ways = (rule, lambda events: rule(events))
+    for way in (*ways, *ways):
+        env.run_episode(way)
+    seconds = np.empty((7, 2))
+    for turn in seconds:
+        for number, way in enumerate(ways):
+            begun = time.process_time()
+            env.run_episode(way)
+            turn[number] = time.process_time() - begun
+    whole, by_events = np.median(seconds, axis=0)
+    assert by_events > 3 * whole
