@@ -98,7 +98,7 @@ def formula_of(rule: Rule, config: EnvironmentConfig, task: Task, scalars: Seque
 
 
 def heads_of(rule: Rule, config: EnvironmentConfig, task: Task, scalars: Sequence[str]) -> HeadRule | None:
-    """Return the rule's front and heads if episodes can be lived by them alone, else None; arguments as `formula_of`."""
+    """Return the rule's front and heads if episodes can be lived by them alone, else None; as `formula_of`."""
     if not isinstance(rule, HasHeads) or not can_be_whole(config, task):
         return None
     heads = rule.whole_heads()
