@@ -16,7 +16,7 @@ import numpy as np
 from snn_plasticity_gym.kernels.closed_form import count_events, move_row
 from snn_plasticity_gym.kernels.compile import compiled
 from snn_plasticity_gym.kernels.images import send_back, teach
-from snn_plasticity_gym.kernels.kept_lines import answer_shared
+from snn_plasticity_gym.kernels.kept_lines import answer_kept, answer_shared, can_be_kept
 from snn_plasticity_gym.kernels.lines import room_for_lines
 from snn_plasticity_gym.kernels.pairs import (
     add_scalars,
@@ -169,10 +169,10 @@ def _answer_rows(where, spikes, rule, store, rooms, matrix, held, hold, limits, 
         for at in range(exceptions):
             j = room.places[at]
             n = post + j
-            meet_far(spikes.times[n], spikes.num_times[n], t, window, False, rule, pair)
-            first_layer(g, pair.h, rule, pair.part)
-            add_scalars(g, BOTH if spikes.fires[n] else PRE, room.told, j, rule, pair.part)
-            room.kept[at] = answer(g, row[j], pair.part, rule, pair)
+            far = (spikes.times[n], spikes.num_times[n], t, window, False)
+            kind = BOTH if spikes.fires[n] else PRE
+            here, value = row[j : j + 1], room.kept[at : at + 1]
+            _answer_lone(near, far, c, g, kind, j, here, limits, rule, store, rooms, value)
         leave_near(found, pair)
         if alike:
             answer_shared(near, c, g, PRE, room.told, 0, row, n_post, limits, rule, store, pair, lines, steps)
@@ -190,6 +190,20 @@ def _answer_rows(where, spikes, rule, store, rooms, matrix, held, hold, limits, 
             move_row(row[i + 1 :], steps[i + 1 : n_post], limits[1], limits[2], changes)
         else:
             move_row(row, steps[:n_post], limits[1], limits[2], changes)
+
+
+@compiled(bare=True)
+def _answer_lone(near, far, c, g, kind, j, weights, limits, rule, store, rooms, values):
+    """Set one value to f of a pair of one event, whose neurons have both fired lately."""
+    room, pair, lines = rooms
+    if can_be_kept(near, far, weights[0], limits, rule):
+        answer_kept(near, far, c, g, kind, room.told, j, weights, limits, rule, store, pair, lines, values)
+        return
+    times, count, t, window, is_pre = far
+    meet_far(times, count, t, window, is_pre, rule, pair)
+    first_layer(g, pair.h, rule, pair.part)
+    add_scalars(g, kind, room.told, j, rule, pair.part)
+    values[0] = answer(g, weights[0], pair.part, rule, pair)
 
 
 @compiled(bare=True)
@@ -248,12 +262,11 @@ def _answer_columns(where, spikes, rule, store, rooms, matrix, held, hold, limit
         answer_shared(near, c, g, POST, room.told, j, weights, count, limits, rule, store, pair, lines, steps)
         for k in range(count):
             n = pre + members[k]
-            far = spikes.num_times[n]
-            if far > 0 and spikes.times[n, far - 1] > t - window:
-                meet_far(spikes.times[n], far, t, window, True, rule, pair)
-                first_layer(g, pair.h, rule, pair.part)
-                add_scalars(g, POST, room.told, j, rule, pair.part)
-                steps[k] = answer(g, weights[k], pair.part, rule, pair)
+            number = spikes.num_times[n]
+            if number > 0 and spikes.times[n, number - 1] > t - window:
+                far = (spikes.times[n], number, t, window, True)
+                here, value = weights[k : k + 1], steps[k : k + 1]
+                _answer_lone(near, far, c, g, POST, j, here, limits, rule, store, rooms, value)
         leave_near(found, pair)
         _as_steps(steps, count, limits[0])
         if hold[0]:

@@ -1,7 +1,7 @@
 """Lines of a head that are kept: pairs of few spikes and silence come back in every row, step and image.
 
-Lines are written between the least and the largest weight that plasticity allows, so that they do not depend on which
-weights are asked for first; where there are others, they are written for those weights alone, and not kept.
+Lines that are kept reach from the least to the largest weight that plasticity allows, so that they do not depend on
+which weights are asked for first. Others, of many spikes or beyond these limits, are written for the weights at hand.
 
 Axes: X scalars beside weight and kind, N neurons.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from snn_plasticity_gym.kernels.compile import compiled
 from snn_plasticity_gym.kernels.lines import BUCKETS, fill_buckets, look_up, write_out
-from snn_plasticity_gym.kernels.pairs import HeadRule, add_scalars, first_in_window, first_layer
+from snn_plasticity_gym.kernels.pairs import HeadRule, add_scalars, first_in_window, first_layer, meet_far
 from snn_plasticity_gym.kernels.tables import Float32, Int32, Int64
 
 KEPT_SPIKES = 3  # lines are kept for histories of so many spikes at most: others hardly ever come back
@@ -99,35 +99,81 @@ def answer_shared(near, c, g, kind, told, j, weights, count, limits, rule, store
     """
     low, high = limits[1], limits[2]
     least, largest = _range(weights, count)
-    within = least >= low and largest <= high
-    if not within:
-        low, high = min(least, low), max(largest, high)
-    per_weight = np.float32(BUCKETS) / (high - low) if high > low else np.float32(0.0)
-    key, place, tag = np.int64(NOTHING), 0, (g * 65536 + c) * 2 + near[4]
-    if within and len(rule.told) == 0:
+    key = np.int64(NOTHING)
+    if least >= low and largest <= high and len(rule.told) == 0:
         key = _key(near)
-        place = _place(key, tag, len(store.keys))
-    if key != NOTHING and store.keys[place] == key and store.tags[place] == tag:
-        look_up(
-            weights, count, low, per_weight, store.steps[place], store.bucket[place], store.knot[place],
-            store.height[place], store.slope[place], room.line, values,
-        )  # fmt: skip
-        return
-    first_layer(g, pair.near, rule, room.part)
-    add_scalars(g, kind, told, j, rule, room.part)
-    lines = write_out(
-        low, high, room.part, rule.scalars[g, 0], rule.rows[g], rule.bias[g], rule.last[g], rule.last_bias[g], room
-    )
+    if key == NOTHING:
+        low, high = least, largest
+    tag = _tag(c, g, near[4], False)
+    if not _recall(key, tag, weights, count, low, high, store, room, values):
+        first_layer(g, pair.near, rule, room.part)
+        add_scalars(g, kind, told, j, rule, room.part)
+        _write(key, tag, g, weights, count, low, high, rule, store, room, values)
+
+
+@compiled(bare=True)
+def can_be_kept(near, far, weight, limits, rule):
+    """Whether both neurons of a pair, given as `near` of `answer_shared`, have one spike, so that it will come back."""
+    if len(rule.told) > 0 or weight < limits[1] or weight > limits[2]:
+        return False
+    for times, count, t, window, _ in (near, far):
+        if count != 1 + first_in_window(times, count, t, window) or window >= (1 << AGE_BITS) - 1:
+            return False
+    return True
+
+
+@compiled(bare=True)
+def answer_kept(near, far, c, g, kind, told, j, weights, limits, rule, store, pair, room, values):
+    """Set one value to f of one event of two neurons that have one spike each; arguments as `answer_shared`."""
+    times, count, t, window, is_pre = far
+    tag, key = _tag(c, g, near[4], True), (_key(near) << AGE_BITS) | _key(far)
+    if not _recall(key, tag, weights, 1, limits[1], limits[2], store, room, values):
+        meet_far(times, count, t, window, is_pre, rule, pair)
+        first_layer(g, pair.h, rule, room.part)
+        add_scalars(g, kind, told, j, rule, room.part)
+        _write(key, tag, g, weights, 1, limits[1], limits[2], rule, store, room, values)
+
+
+@compiled(bare=True)
+def _recall(key, tag, weights, count, low, high, store, room, values):
+    """Answer by lines that were kept; return whether they were."""
+    place = _place(key, tag, len(store.keys))
+    if key == NOTHING or store.keys[place] != key or store.tags[place] != tag:
+        return False
+    look_up(
+        weights, count, low, _buckets_per_weight(low, high), store.steps[place], store.bucket[place],
+        store.knot[place], store.height[place], store.slope[place], room.line, values,
+    )  # fmt: skip
+    return True
+
+
+@compiled(bare=True)
+def _write(key, tag, g, weights, count, low, high, rule, store, room, values):
+    """Write lines, answer by them, and keep them if they have a key and are not too many."""
+    b, per_weight = rule.scalars[g, 0], _buckets_per_weight(low, high)
+    lines = write_out(low, high, room.part, b, rule.rows[g], rule.bias[g], rule.last[g], rule.last_bias[g], room)
     steps = fill_buckets(low, per_weight, lines, room.knot, room.bucket)
     look_up(weights, count, low, per_weight, steps, room.bucket, room.knot, room.height, room.slope, room.line, values)
-    if key != NOTHING and lines < store.knot.shape[1]:
-        store.keys[place], store.tags[place], store.steps[place] = key, tag, steps
-        for at in range(BUCKETS):
-            store.bucket[place, at] = room.bucket[at]
-        for at in range(lines + 1):  # with the knot at infinity
-            store.knot[place, at] = room.knot[at]
-            store.height[place, at] = room.height[at]
-            store.slope[place, at] = room.slope[at]
+    if key == NOTHING or lines >= store.knot.shape[1]:
+        return
+    place = _place(key, tag, len(store.keys))
+    store.keys[place], store.tags[place], store.steps[place] = key, tag, steps
+    for at in range(BUCKETS):
+        store.bucket[place, at] = room.bucket[at]
+    for at in range(lines + 1):  # with the knot at infinity
+        store.knot[place, at] = room.knot[at]
+        store.height[place, at] = room.height[at]
+        store.slope[place, at] = room.slope[at]
+
+
+@compiled(bare=True)
+def _buckets_per_weight(low, high):
+    return np.float32(BUCKETS) / (high - low) if high > low else np.float32(0.0)
+
+
+@compiled(bare=True)
+def _tag(c, g, near_is_pre, both_fired):
+    return ((g * 65536 + c) * 2 + near_is_pre) * 2 + both_fired
 
 
 @compiled(fast_sums=True, bare=True)

@@ -49,8 +49,8 @@ class PairRoom(NamedTuple):
     near: Float32  # (C2,) what is known of h by the near neuron alone
     h: Float32  # (C2,)
     part: Float32  # (H1,) first layer without the weight
-    names: Int64  # (H1 + 4,) neurons of the first layer that are active
-    values: Float32  # (H1 + 4,) what they are
+    names: Int64  # (H1 + 8,) neurons of the first layer that are active
+    values: Float32  # (H1 + 8,) what they are
     sums: Float32  # (H2,) second layer
 
 
@@ -64,8 +64,8 @@ def room_for_pair(rule, window):
         np.empty(width, np.float32),
         np.empty(width, np.float32),
         np.empty(h1, np.float32),
-        np.zeros(h1 + 4, np.int64),
-        np.zeros(h1 + 4, np.float32),
+        np.zeros(h1 + 8, np.int64),
+        np.zeros(h1 + 8, np.float32),
         np.empty(rule.rows.shape[2], np.float32),
     )
 
@@ -163,19 +163,25 @@ def first_layer(g, h, rule, part):
     matrix, width = rule.features[g], len(h)
     for j in range(len(part)):
         part[j] = rule.first_bias[g, j]
-    fours = width - width % 4
-    for k in range(0, fours, 4):
-        four = (matrix[k], matrix[k + 1], matrix[k + 2], matrix[k + 3])
-        _add_four(part, four, h[k], h[k + 1], h[k + 2], h[k + 3])
-    for k in range(fours, width):
+    eights = width - width % 8
+    for k in range(0, eights, 8):
+        rows = (matrix[k], matrix[k + 1], matrix[k + 2], matrix[k + 3])
+        more = (matrix[k + 4], matrix[k + 5], matrix[k + 6], matrix[k + 7])
+        _add_eight(part, rows, more, h[k : k + 8])
+    for k in range(eights, width):
         add_times(part, matrix[k], h[k])
 
 
 @compiled(fast_sums=True, bare=True)
-def _add_four(sums, rows, a, b, c, d):
-    first, second, third, fourth = rows
+def _add_eight(sums, rows, more, factors):
+    """Add multiples of eight rows, so that sums are read and written once."""
+    r0, r1, r2, r3 = rows
+    r4, r5, r6, r7 = more
+    f0, f1, f2, f3 = factors[0], factors[1], factors[2], factors[3]
+    f4, f5, f6, f7 = factors[4], factors[5], factors[6], factors[7]
     for i in range(len(sums)):
-        sums[i] += a * first[i] + b * second[i] + (c * third[i] + d * fourth[i])
+        first = f0 * r0[i] + f1 * r1[i] + (f2 * r2[i] + f3 * r3[i])
+        sums[i] += first + (f4 * r4[i] + f5 * r5[i] + (f6 * r6[i] + f7 * r7[i]))
 
 
 @compiled(fast_sums=True, bare=True)
@@ -205,14 +211,15 @@ def answer(g, weight, part, rule, room):
         value = part[j] + weight * b[j]
         names[active], values[active] = j, value
         active += value > 0.0
-    for place in range(active, active + 3):
+    for place in range(active, active + 7):
         values[place], names[place] = 0.0, 0
     bias, matrix = rule.bias[g], rule.rows[g]
     for i in range(len(sums)):
         sums[i] = bias[i]
-    for m in range(0, active, 4):
-        four = (matrix[names[m]], matrix[names[m + 1]], matrix[names[m + 2]], matrix[names[m + 3]])
-        _add_four(sums, four, values[m], values[m + 1], values[m + 2], values[m + 3])
+    for m in range(0, active, 8):
+        rows = (matrix[names[m]], matrix[names[m + 1]], matrix[names[m + 2]], matrix[names[m + 3]])
+        more = (matrix[names[m + 4]], matrix[names[m + 5]], matrix[names[m + 6]], matrix[names[m + 7]])
+        _add_eight(sums, rows, more, values[m : m + 8])
     return rule.last_bias[g] + _through_last(sums, rule.last[g])
 
 
