@@ -62,7 +62,7 @@ def announce(function: Function) -> None:
     stem = f"{function.__module__.rpartition('.')[2]}.{function.__name__}-"  # as numba names its files
     folder = Path(function.stats.cache_path or ".")  # type: ignore[attr-defined]
     if not any(folder.glob(f"{stem}*.nbi")):
-        print("compiling loops for this machine, which takes some 20 s, once", file=sys.stderr, flush=True)
+        print("compiling loops for this machine, which takes a minute or less, once", file=sys.stderr, flush=True)
 
 
 @functools.cache
