@@ -1,4 +1,4 @@
-"""Whole episodes of Unsup1 in which a learned rule answers every event."""
+"""Whole episodes of Unsup1 in which a learned rule answers every event, a list of events at each step."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import torch
 from program import BenchmarkConfig, json_flag, run
 from scaling import peak_memory, slope, window_seconds
 from timing import Parts, Sampler, take_turns, timed
+from torch import Tensor
 from workload import ENV_ID, convolved_means, environment, rule_network, sample_events, show_image, steps_of_image
 
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.learners.a2c import EventA2C
 from snn_plasticity_gym.networks.network import Network
-from snn_plasticity_gym.plasticity.events import EventFinder
+from snn_plasticity_gym.plasticity.events import EventFinder, SynapseEvents
 from snn_plasticity_gym.policies.front import FrozenFront
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.tasks.image_task import image_task
@@ -101,9 +102,14 @@ def measure(config: EpisodeConfig) -> dict[str, Any]:
 
 
 def whole_episodes(config: EpisodeConfig) -> dict[str, Any]:
-    """Measure episodes, the matrix product and the convolution in turns."""
+    """Measure episodes event by event, the matrix product and the convolution in turns."""
     env, network = environment(config), rule_network(config.seed)
-    rule = FrozenRule(network, config.num_steps)
+    frozen = FrozenRule(network, config.num_steps)
+
+    def rule(events: SynapseEvents) -> Tensor:
+        """Answer as `frozen` does, which by itself would live whole images in compiled loops; see `rules.py`."""
+        return frozen(events)
+
     sample = sample_events(steps_of_image(env, rule), CONVOLUTION_CHUNK, config.seed)
     left, right, out = torch.randn(MATRIX_ROWS, HIDDEN), torch.randn(HIDDEN, HIDDEN), torch.empty(MATRIX_ROWS, HIDDEN)
     parts = Parts(PARTS)

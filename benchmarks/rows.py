@@ -28,12 +28,12 @@ ROWS: list[tuple[str, str, Callable[[Lines], str]]] = [  # what, aim, measured
         lambda r: f"{max(r['front']['error'], r['front']['real_error']):.1g}; {r['front']['gradient_error']:.1g}",
     ),
     (
-        "episode, learned rule, over the convolution path: 1 lifetime / 8 lifetimes",
+        "episode, learned rule by events, over the convolution path: 1 lifetime / 8 lifetimes",
         "≥ 50×",
         lambda r: f"{_times(r['episode']['over_convolution'])} / {_times(r['episode']['over_convolution_8'])}",
     ),
     (
-        "episode, learned rule, 1 lifetime / 8 lifetimes",
+        "episode, learned rule by events, 1 lifetime / 8 lifetimes",
         "≥ 5 images/s",
         lambda r: f"{_two(r['episode']['images_per_second'])} / {_two(r['episode']['images_per_second_8'])} images/s",
     ),
