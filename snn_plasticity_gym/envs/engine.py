@@ -210,8 +210,9 @@ class Engine:
     def _begin_steps(self, rows: Sequence[int], index: Tensor) -> None:
         """Put everything that does not outlive an episode to where it stands before the first step."""
         self.network.rest(index)
+        some = slice(None) if len(rows) == self.num_lifetimes else index
         for windows in self._windows.values():
-            windows[index] = 0
+            windows[some] = 0
         if self._eligibility is not None:
             self._eligibility.begin(index)
         self.recorder.begin(rows, index)

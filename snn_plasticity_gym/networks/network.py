@@ -227,13 +227,14 @@ class Network:
 
     def rest(self, rows: Tensor) -> None:
         """Put the networks `rows` (R,) to rest: membranes at their resting potential, no spikes on the way."""
+        some = slice(None) if len(rows) == self.num_networks else rows  # a slice costs less than a list of all
         for name, state in self.states.items():
             lif = self.populations[name].lif
             assert lif is not None
-            state.v[rows] = lif.v_rest
-            state.refractory[rows] = 0.0
+            state.v[some] = lif.v_rest
+            state.refractory[some] = 0.0
         for spikes in self.last_spikes.values():
-            spikes[rows] = False
+            spikes[some] = False
 
     def normalise(self, rows: Tensor) -> None:
         """Scale the weights of the networks `rows` (R,) to their projections' norms, where these have one."""
