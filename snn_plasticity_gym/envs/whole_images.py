@@ -13,11 +13,11 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.recorder import Recorder
-from snn_plasticity_gym.kernels.closed_form import Decays
+from snn_plasticity_gym.kernels.closed_form import Decays, show_closed_form
 from snn_plasticity_gym.kernels.compile import announce
-from snn_plasticity_gym.kernels.formula_images import FormulaRule
+from snn_plasticity_gym.kernels.formula_images import FormulaRule, show_formula
 from snn_plasticity_gym.kernels.head_images import show_heads
-from snn_plasticity_gym.kernels.images import respond, show_closed_form, show_formula, show_frozen
+from snn_plasticity_gym.kernels.images import respond, show_frozen
 from snn_plasticity_gym.kernels.kept_lines import KeptLines
 from snn_plasticity_gym.kernels.pairs import HeadRule
 from snn_plasticity_gym.kernels.scalars import Surroundings
@@ -25,6 +25,7 @@ from snn_plasticity_gym.kernels.tables import (
     Connections,
     InputSpikes,
     Learning,
+    Lives,
     Neurons,
     Populations,
     Shown,
@@ -79,35 +80,6 @@ def closed_form_of(rule: Rule, config: EnvironmentConfig, task: Task) -> ClosedF
     return form
 
 
-def formula_of(rule: Rule, config: EnvironmentConfig, task: Task, scalars: Sequence[str]) -> FormulaRule | None:
-    """Return the rule's formula if episodes can be lived by it alone, else None.
-
-    That takes, beyond what `can_be_whole` asks for, a rule that has one, of the scalars that events show.
-
-    Args:
-        rule: Answers events.
-        config: Of the environment.
-        task: What it is about.
-        scalars: What its events show.
-    """
-    if not isinstance(rule, HasFormula) or not can_be_whole(config, task):
-        return None
-    formula = rule.whole_formula()
-    if formula is None or formula.extra_names != tuple(scalars):
-        return None
-    return formula.tables(task.num_steps)
-
-
-def heads_of(rule: Rule, config: EnvironmentConfig, task: Task, scalars: Sequence[str]) -> HeadRule | None:
-    """Return the rule's front and heads if episodes can be lived by them alone, else None; as `formula_of`."""
-    if not isinstance(rule, HasHeads) or not can_be_whole(config, task):
-        return None
-    heads = rule.whole_heads()
-    if heads is None or not heads.fits(config.history_length, scalars, len(task.groups)):
-        return None
-    return heads.tables
-
-
 Way = ClosedForm | FormulaRule | HeadRule | Frozen
 """How lifetimes live whole episodes."""
 
@@ -124,12 +96,20 @@ def way_of(
         scalars: What its events show.
         non_plastic: Lifetimes in which nothing learns any more, bool (B,); all of them, or none.
     """
-    if non_plastic.all():
-        return Frozen() if can_be_whole(config, task) else None
-    if non_plastic.any():
+    if not can_be_whole(config, task):
         return None
-    named = (rule, config, task, scalars)
-    return closed_form_of(rule, config, task) or formula_of(*named) or heads_of(*named)
+    if non_plastic.any():
+        return Frozen() if non_plastic.all() else None
+    form = closed_form_of(rule, config, task)
+    if form is not None:
+        return form
+    formula = rule.whole_formula() if isinstance(rule, HasFormula) else None
+    if formula is not None:
+        return formula.tables(task.num_steps) if formula.extra_names == tuple(scalars) else None
+    heads = rule.whole_heads() if isinstance(rule, HasHeads) else None
+    if heads is not None and heads.fits(config.history_length, scalars, len(task.groups)):
+        return heads.tables
+    return None
 
 
 class CompiledImages:
@@ -203,12 +183,11 @@ class CompiledImages:
         if factor.target >= 0:
             self._neurons.current.fill(0)
         self._take_thresholds()
-        common = (self._connections, self._neurons, self._network.weights.numpy(), self._inputs(), factor)
         if isinstance(way, Frozen):
-            _run(show_frozen, num_lifetimes, self._frozen, *common, shown)
+            _run(show_frozen, num_lifetimes, self._lives(self._frozen, self._inputs(), factor), shown)
         else:
-            show, others = self._loop(way)
-            _run(show, num_lifetimes, self._populations, *common, way, others, self._learning(pace), shown)
+            lives = self._lives(self._populations, self._inputs(), factor)
+            self._live(way, lives, self._learning(pace), shown)
             if np.isnan(shown.changes).any():
                 lifetime = int(np.isnan(shown.changes).any(axis=(1, 2)).argmax())
                 raise NotFiniteError(f"delta_d must be finite, got NaN in lifetime {lifetime}; look at the rule")
@@ -237,26 +216,29 @@ class CompiledImages:
         counts = np.empty((self._shape[0], len(trains), place.stop - place.start), dtype=np.int64)
         self._take_thresholds()
         self._neurons.current.fill(0)
-        weights, inputs = self._network.weights.numpy(), self._listed(trains, np.arange(len(trains)))
-        common = (self._frozen, self._connections, self._neurons, weights, inputs, place.start, counts)
-        _run(respond, len(counts), *common)
+        inputs = self._listed(trains, np.arange(len(trains)))
+        _run(respond, len(counts), self._lives(self._frozen, inputs, _nothing_told(len(counts))), place.start, counts)
         return torch.from_numpy(counts)
 
-    def _loop(self, way: ClosedForm | FormulaRule | HeadRule) -> tuple[Callable[..., None], Decays | Surroundings]:
-        """Return the loop for a rule, and what it takes beside the rule's numbers."""
-        around = Surroundings(self._scalars.reward.numpy(), self._layer)
-        if isinstance(way, HeadRule):
-            self._kept.begin(way)
-            return self._show_heads, around
-        if isinstance(way, ClosedForm):
-            return show_closed_form, _decays(way, self._task.num_steps)
-        return show_formula, around
+    def _lives(self, populations: Populations, inputs: InputSpikes, factor: StepFactor) -> Lives:
+        return Lives(populations, self._connections, self._neurons, self._network.weights.numpy(), inputs, factor)
 
-    def _show_heads(self, begin: int, end: int, *given: Any) -> None:
-        """Call `show_heads` with the lines that this part of the lifetimes keeps from image to image."""
-        *others, learning, shown = given
+    def _live(self, way: ClosedForm | FormulaRule | HeadRule, lives: Lives, learning: Learning, shown: Shown) -> None:
+        """Let all lifetimes live by a rule; arguments as those of the loops."""
+        count = self._shape[0]
+        if isinstance(way, ClosedForm):
+            _run(show_closed_form, count, lives, way, _decays(way, self._task.num_steps), learning, shown)
+            return
+        around = Surroundings(self._scalars.reward.numpy(), self._layer)
+        if isinstance(way, FormulaRule):
+            _run(show_formula, count, lives, way, around, learning, shown)
+            return
+        kept = self._kept
+        kept.begin(way)
         announce(show_heads)
-        show_heads(begin, end, *others, self._kept.of(begin), learning, shown)
+        spread(
+            lambda first, last: show_heads(first, last, lives, way, around, kept.of(first), learning, shown), count
+        )  # each part keeps lines of its own
 
     def _take_thresholds(self) -> None:
         for name in self._computed:
@@ -295,8 +277,7 @@ class CompiledImages:
 
 def _run(loop: Callable[..., None], num_lifetimes: int, *arguments: Any) -> None:
     """Run a loop over all lifetimes, spread over threads."""
-    if hasattr(loop, "stats"):  # it is compiled itself
-        announce(loop)
+    announce(loop)
     spread(lambda first, last: loop(first, last, *arguments), num_lifetimes)
 
 

@@ -13,7 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from snn_plasticity_gym.kernels.compile import compiled
-from snn_plasticity_gym.kernels.simulation import trace
+from snn_plasticity_gym.kernels.episode import advance, begin
+from snn_plasticity_gym.kernels.scalars import lacks_of, surrogate_of
+from snn_plasticity_gym.kernels.simulation import end_image, room_for_spikes, trace
+from snn_plasticity_gym.kernels.synapses import as_steps, change_one, change_row, learns, synapses_of
 from snn_plasticity_gym.kernels.tables import Float32, Float64
 
 
@@ -48,59 +51,56 @@ def room_for_traces(num_neurons):
     )
 
 
-@compiled(bare=True)
-def count_events(loops, pre, n_pre, post, n_post, source, target, spikes):
-    """Return the number of synapses whose pre or post neuron fired; `loops`: neuron k to neuron k does not exist."""
-    num_pre, num_post = spikes.num_now[source], spikes.num_now[target]
-    both = num_pre * num_post
-    if loops:
-        for place in range(pre, pre + num_pre):
-            both -= spikes.fires[post + spikes.now[place]]
-    return num_pre * (n_post - loops) + num_post * (n_pre - loops) - both
+@compiled()
+def show_closed_form(first, last, lives, rule, decays, learning, shown):
+    """Show an image to the lifetimes `first` to `last` - 1, which live by a rule in closed form; all in place.
+
+    Args:
+        first: Lifetime to begin with.
+        last: Lifetime to end before.
+        lives: Their networks, and what they are shown.
+        rule: Coefficients.
+        decays: Of its traces.
+        learning: How weights follow the rule.
+        shown: Filled in; `changes` is added to.
+    """
+    num_steps, num_neurons = shown.raster.shape[1:]
+    spikes = room_for_spikes(lives, num_steps)
+    room = room_for_traces(num_neurons)
+    error = np.empty(lives.factor.wanted.shape[1], np.float32)
+    for b in range(first, last):
+        _show_closed_form(b, lives, rule, decays, learning, spikes, room, error, shown)
 
 
 @compiled(bare=True)
-def learn_closed_form(b, t, populations, connections, neurons, weights, rule, decays, learning, spikes, room, shown):
+def _show_closed_form(b, lives, rule, decays, learning, spikes, room, error, shown):
+    begin(b, lives, spikes, shown)
+    for t in range(shown.raster.shape[1]):
+        advance(b, t, lives, spikes, error, shown)
+        _learn(b, t, lives, rule, decays, learning, spikes, room, shown)
+    end_image(b, spikes, shown)
+
+
+@compiled(bare=True)
+def _learn(b, t, lives, rule, decays, learning, spikes, room, shown):
     """Answer the events of step `t` of lifetime `b`."""
+    populations, neurons = lives.populations, lives.neurons
     if rule.tau_theta > 0:
         _follow_squares(b, t, populations, neurons, rule, decays, learning.window, spikes)
     at_pre = rule.s != 0 or rule.s_slow != 0 or rule.g != 0
     at_post = rule.p != 0 or rule.p_fast != 0 or rule.p_slow != 0 or rule.p_theta != 0 or rule.q != 0 or rule.r != 0
-    holds = len(learning.held) > 0
-    for c in range(len(connections.source)):
-        if not connections.plastic[c]:
+    for c in range(len(lives.connections.source)):
+        if not learns(c, lives, spikes):
             continue
-        source, target = connections.source[c], connections.target[c]
-        n_pre, n_post = populations.size[source], populations.size[target]
-        pre, post = populations.start[source], populations.start[target]
-        num_pre, num_post = spikes.num_now[source], spikes.num_now[target]
-        if num_pre == 0 and num_post == 0:
-            continue
-        loops = not connections.autapses[c]
-        events = count_events(loops, pre, n_pre, post, n_post, source, target, spikes)
-        shown.num_events[b] += events
-        changes = shown.changes[b, :, connections.head[c]]
-        if not holds:
-            changes[0] += events
-        first = connections.offset[c] + b * n_pre * n_post
-        matrix = weights[first : first + n_pre * n_post].reshape(n_pre, n_post)
-        store = matrix  # without eligibility, of no use
-        if holds:
-            store = learning.held[first : first + n_pre * n_post].reshape(n_pre, n_post)
-        limits = (connections.scale[c] * learning.pace[b], connections.low[c], connections.high[c])
-        hold = (holds, learning.keep[t])
-        where = (t, learning.window, source, target, pre, post, loops)
+        synapses = synapses_of(b, t, c, lives, learning, spikes, shown)
         if rule.signed:
-            factor = neurons.factor[b, post : post + n_post]
-            if rule.factor_trace or rule.factor_surrogate or rule.factor_at_post or loops:
-                _tell(b, post, n_post, populations.distance[target], populations.v_th[target], neurons, rule, room)
-                _follow_product(where, spikes, decays, room, matrix, store, hold, rule, limits, changes)
-            elif num_pre:
-                _follow_factor(where, spikes, factor, room.steps, matrix, store, hold, rule, limits, changes)
-        elif (at_pre and num_pre) or (at_post and num_post):
-            threshold = neurons.threshold[b, post : post + n_post]
-            what = (at_pre, at_post)
-            _follow_traces(where, spikes, decays, threshold, room, matrix, store, hold, rule, what, limits, changes)
+            if rule.factor_trace or rule.factor_surrogate or rule.factor_at_post or synapses.loops:
+                _tell(b, synapses, populations, neurons, rule, room)
+                _follow_product(synapses, spikes, decays, room, rule)
+            elif synapses.num_pre:
+                _follow_factor(synapses, spikes, neurons.factor[b], room.steps, rule)
+        elif (at_pre and synapses.num_pre) or (at_post and synapses.num_post):
+            _follow_traces(synapses, spikes, decays, neurons.threshold[b], room, rule, at_pre, at_post)
 
 
 @compiled(bare=True)
@@ -116,103 +116,66 @@ def _follow_squares(b, t, populations, neurons, rule, decays, window, spikes):
 
 
 @compiled(bare=True)
-def _tell(b, post, n_post, distance, threshold, neurons, rule, room):
+def _tell(b, synapses, populations, neurons, rule, room):
     """Fill `room.told` with the factor of each target neuron, times its surrogate where the rule has it."""
-    for j in range(n_post):
-        n = post + j
+    for j in range(synapses.n_post):
+        n = synapses.post + j
         room.told[j] = neurons.factor[b, n]
         if rule.factor_surrogate:
-            lacks = (threshold + neurons.compared[b, n] - neurons.potential[b, n]) / distance
-            slope = np.float32(1.0) + np.float32(2.0) * abs(lacks)
-            room.told[j] *= np.float32(1.0) / (slope * slope)
+            room.told[j] *= surrogate_of(lacks_of(b, n, synapses.target, populations, neurons))
 
 
-# Sums of changes may be added up in any order, so that the loop becomes vector instructions.
-@compiled(fast_sums=True, bare=True)
-def _follow_factor(where, spikes, factor, steps, matrix, store, hold, rule, limits, changes):
-    """Pre spikes of a rule that follows a third factor."""
-    source, pre = where[2], where[4]
-    n_post = matrix.shape[1]
-    for j in range(n_post):
-        steps[j] = limits[0] * np.float32(min(max(rule.g * factor[j] / rule.scale, -1.0), 1.0))
-    for place in range(pre, pre + spikes.num_now[source]):
-        i = spikes.now[place]
-        if hold[0]:
-            for j in range(n_post):
-                store[i, j] += hold[1] * steps[j]
-        else:
-            move_row(matrix[i], steps[:n_post], limits[1], limits[2], changes)
+@compiled(bare=True)
+def _follow_factor(synapses, spikes, factor, steps, rule):
+    """Pre spikes of a rule that follows a third factor, (N,)."""
+    for j in range(synapses.n_post):
+        answer = rule.g * factor[synapses.post + j] / rule.scale
+        steps[j] = synapses.scale * np.float32(min(max(answer, -1.0), 1.0))
+    for place in range(synapses.pre, synapses.pre + synapses.num_pre):
+        change_row(spikes.now[place], steps, synapses)
 
 
-@compiled(fast_sums=True, bare=True)
-def move_row(row, steps, low, high, changes):
-    """Move weights by `steps` within their limits, and count the changes."""
-    total, squares, rises = np.float32(0.0), np.float32(0.0), 0
-    for j in range(len(row)):
-        before = row[j]
-        after = before + steps[j]
-        after = low if after < low else after
-        after = high if after > high else after
-        row[j] = after
-        change = after - before
-        total += change
-        squares += change * change
-        rises += change > 0
-    changes[1] += total
-    changes[2] += squares
-    changes[3] += rises
-
-
-@compiled(fast_sums=True, bare=True)
-def _follow_product(where, spikes, decays, room, matrix, store, hold, rule, limits, changes):
+@compiled(bare=True)
+def _follow_product(synapses, spikes, decays, room, rule):
     """Spikes of a rule that follows factor, pre trace and surrogate."""
-    t, window, source, target, pre, post, loops = where
-    n_pre, n_post = matrix.shape
+    t, window, pre, post = synapses.t, synapses.window, synapses.pre, synapses.post
     told, steps = room.told, room.steps
-    for place in range(pre, pre + spikes.num_now[source]):
+    for place in range(pre, pre + synapses.num_pre):
         i = spikes.now[place]
         x = 1.0
         if rule.factor_trace and not rule.nearest:
             x += trace(spikes, pre + i, t, window, decays.pre_fast, False)
         drive = np.float32(rule.g) * np.float32(x) / np.float32(rule.scale)
-        for j in range(n_post):
-            step = drive * told[j]
-            step = np.float32(-1.0) if step < np.float32(-1.0) else step
-            steps[j] = limits[0] * (np.float32(1.0) if step > np.float32(1.0) else step)
-        if loops:
-            steps[i] = 0.0
-        if hold[0]:
-            for j in range(n_post):
-                store[i, j] += hold[1] * steps[j]
-        else:
-            move_row(matrix[i], steps[:n_post], limits[1], limits[2], changes)
-    if rule.factor_at_post:
-        for i in range(n_pre):
-            room.pre_fast[i] = 1.0
-            if rule.factor_trace:
-                room.pre_fast[i] = trace(spikes, pre + i, t, window, decays.pre_fast, rule.nearest)
-        for place in range(post, post + spikes.num_now[target]):
-            j = spikes.now[place]
-            for i in range(n_pre):
-                x = room.pre_fast[i]
-                if spikes.fires[pre + i] or x == 0.0 or (loops and i == j):
-                    continue
-                change = np.float32(rule.g) * np.float32(x) * told[j] / rule.scale
-                step = limits[0] * np.float32(min(max(change, -1.0), 1.0))
-                move(i, j, step, matrix, store, hold, limits, changes)
+        for j in range(synapses.n_post):
+            steps[j] = drive * told[j]
+        as_steps(steps, synapses.n_post, False, synapses.scale)
+        change_row(i, steps, synapses)
+    if not rule.factor_at_post:
+        return
+    for i in range(synapses.n_pre):
+        room.pre_fast[i] = 1.0
+        if rule.factor_trace:
+            room.pre_fast[i] = trace(spikes, pre + i, t, window, decays.pre_fast, rule.nearest)
+    for place in range(post, post + synapses.num_post):
+        j = spikes.now[place]
+        for i in range(synapses.n_pre):
+            x = room.pre_fast[i]
+            if spikes.fires[pre + i] or x == 0.0 or (synapses.loops and i == j):
+                continue
+            answer = np.float32(rule.g) * np.float32(x) * told[j] / rule.scale
+            change_one(i, j, synapses.scale * np.float32(min(max(answer, -1.0), 1.0)), synapses)
 
 
 @compiled(bare=True)
-def _follow_traces(where, spikes, decays, threshold, room, matrix, store, hold, rule, what, limits, changes):
-    """Pre and post spikes of a rule of traces."""
-    t, window, source, target, pre, post, loops = where
-    at_pre, at_post = what
-    n_pre = matrix.shape[0]
+def _follow_traces(synapses, spikes, decays, threshold, room, rule, at_pre, at_post):
+    """Pre and post spikes of a rule of traces; `threshold`: (N,)."""
+    t, window, target, pre, post = synapses.t, synapses.window, synapses.target, synapses.pre, synapses.post
+    n_pre, loops, matrix = synapses.n_pre, synapses.loops, synapses.matrix
     for place in range(post, post + spikes.num_ever[target]):  # elsewhere a pre spike changes nothing
         j = spikes.ever[place]
         room.post_fast[j] = trace(spikes, post + j, t, window, decays.post_fast, rule.nearest)
         room.post_slow[j] = trace(spikes, post + j, t, window, decays.post_slow, rule.nearest)
-    for place in range(pre, pre + spikes.num_now[source]):
+    for place in range(pre, pre + synapses.num_pre):
         i = spikes.now[place]
         x = trace(spikes, pre + i, t, window, decays.pre_fast, rule.nearest)
         if rule.coincident:
@@ -228,19 +191,20 @@ def _follow_traces(where, spikes, decays, threshold, room, matrix, store, hold, 
             y = room.post_fast[j]
             drive = 0.0
             if at_post and spikes.fires[post + j]:
-                drive = x * _post_part(rule, y, room.post_slow[j], threshold[j]) - rule.q - rule.r * y * abs(before)
+                part = _post_part(rule, y, room.post_slow[j], threshold[post + j])
+                drive = x * part - rule.q - rule.r * y * abs(before)
             elif not at_pre:
                 continue
-            step = _step(before, _change(abs(before), drive, fall * y, rule), rule, limits)
-            move(i, j, step, matrix, store, hold, limits, changes)
-    if not at_post or spikes.num_now[target] == 0:
+            step = _step(before, _change(abs(before), drive, fall * y, rule), rule, synapses.scale)
+            change_one(i, j, step, synapses)
+    if not at_post or synapses.num_post == 0:
         return
     for i in range(n_pre):
         room.pre_fast[i] = trace(spikes, pre + i, t, window, decays.pre_fast, rule.nearest)
-    for place in range(post, post + spikes.num_now[target]):
+    for place in range(post, post + synapses.num_post):
         j = spikes.now[place]
         y = room.post_fast[j]
-        part = _post_part(rule, y, room.post_slow[j], threshold[j])
+        part = _post_part(rule, y, room.post_slow[j], threshold[post + j])
         for i in range(n_pre):
             if spikes.fires[pre + i] or (loops and i == j):
                 continue
@@ -248,8 +212,8 @@ def _follow_traces(where, spikes, decays, threshold, room, matrix, store, hold, 
             drive = room.pre_fast[i] * part - rule.q - rule.r * y * abs(before)
             if drive == 0.0:
                 continue
-            step = _step(before, _change(abs(before), drive, 0.0, rule), rule, limits)
-            move(i, j, step, matrix, store, hold, limits, changes)
+            step = _step(before, _change(abs(before), drive, 0.0, rule), rule, synapses.scale)
+            change_one(i, j, step, synapses)
 
 
 @compiled(bare=True)
@@ -284,23 +248,9 @@ def _change(strength, drive, fall, rule):
 
 
 @compiled(bare=True)
-def _step(before, change, rule, limits):
+def _step(before, change, rule, scale):
     """By how much w shall move for |w| to change so, as `HandWrittenRule.answer` and `Engine.write` have it."""
     change = max(change, min(rule.smallest - abs(before), 0.0))
     if before < 0:
         change = 0.0 if rule.fixed_inhibition else -change
-    return limits[0] * np.float32(min(max(change / rule.scale, -1.0), 1.0))
-
-
-@compiled(bare=True)
-def move(i, j, step, matrix, store, hold, limits, changes):
-    """Move a weight within its limits and count the change, or hold the step back as eligibility."""
-    if hold[0]:
-        store[i, j] += hold[1] * step
-        return
-    before = matrix[i, j]
-    moved = min(max(before + step, limits[1]), limits[2]) - before
-    matrix[i, j] = before + moved
-    changes[1] += moved
-    changes[2] += moved * moved
-    changes[3] += moved > 0
+    return scale * np.float32(min(max(change / rule.scale, -1.0), 1.0))

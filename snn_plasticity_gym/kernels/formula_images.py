@@ -14,11 +14,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.closed_form import count_events
 from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.episode import advance, begin
 from snn_plasticity_gym.kernels.scalars import tell
-from snn_plasticity_gym.kernels.simulation import trace
-from snn_plasticity_gym.kernels.squash import squash
+from snn_plasticity_gym.kernels.simulation import end_image, room_for_spikes, trace
+from snn_plasticity_gym.kernels.synapses import (
+    as_steps,
+    change_column,
+    change_row,
+    learns,
+    synapses_of,
+    take_column,
+)
 from snn_plasticity_gym.kernels.tables import Bool, Float32, Float64, Int64
 
 
@@ -50,6 +57,8 @@ class FormulaRoom(NamedTuple):
     scalars: Float32  # (M, N)
     polynomials: Float32  # (max(Q, M), powers)
     weights: Float32  # (N,) those of a column
+    members: Int64  # (N,) whose they are
+    of_members: Float32  # (Q, N) products of their traces
     kept: Float32  # (N,) answers to the exceptions of a row
     part: Float32  # (N,)
     steps: Float32  # (N,)
@@ -65,72 +74,84 @@ def room_for_formula(rule, num_neurons):
         np.empty(rule.pre_products.shape[1]),
         np.empty((len(rule.scalars), num_neurons), np.float32),
         np.ones((len(rule.scalar_products), num_neurons), np.float32),
-        np.empty((num_products, max(rule.power.max() + 1, 1) if len(rule.power) > 0 else 1), np.float32),
+        np.empty((num_products, rule.power.max() + 1 if len(rule.power) > 0 else 1), np.float32),
         np.empty(num_neurons, np.float32),
+        np.empty(num_neurons, np.int64),
+        np.empty((len(rule.pre_products), num_neurons), np.float32),
         np.empty(num_neurons, np.float32),
         np.empty(num_neurons, np.float32),
         np.empty(num_neurons, np.float32),
     )
 
 
+@compiled()
+def show_formula(first, last, lives, rule, around, learning, shown):
+    """Show an image to the lifetimes `first` to `last` - 1, which live by formulas; all in place.
+
+    Args:
+        first: Lifetime to begin with.
+        last: Lifetime to end before.
+        lives: Their networks, and what they are shown.
+        rule: The formulas.
+        around: What their scalars are made of beside neurons.
+        learning: How weights follow the rule.
+        shown: Filled in; `changes` is added to.
+    """
+    num_steps, num_neurons = shown.raster.shape[1:]
+    spikes = room_for_spikes(lives, num_steps)
+    room = room_for_formula(rule, num_neurons)
+    error = np.empty(lives.factor.wanted.shape[1], np.float32)
+    for b in range(first, last):
+        _show_formula(b, lives, rule, around, learning, spikes, room, error, shown)
+
+
 @compiled(bare=True)
-def learn_formula(b, t, populations, connections, neurons, weights, rule, around, learning, spikes, room, shown):
+def _show_formula(b, lives, rule, around, learning, spikes, room, error, shown):
+    begin(b, lives, spikes, shown)
+    for t in range(shown.raster.shape[1]):
+        advance(b, t, lives, spikes, error, shown)
+        _learn(b, t, lives, rule, around, learning, spikes, room, shown)
+    end_image(b, spikes, shown)
+
+
+@compiled(bare=True)
+def _learn(b, t, lives, rule, around, learning, spikes, room, shown):
     """Answer the events of step `t` of lifetime `b`."""
     lifetime = b if len(rule.coefficients) > 1 else 0
-    holds = len(learning.held) > 0
-    for c in range(len(connections.source)):
-        source, target = connections.source[c], connections.target[c]
-        num_pre, num_post = spikes.num_now[source], spikes.num_now[target]
-        if not connections.plastic[c] or (num_pre == 0 and num_post == 0):
+    for c in range(len(lives.connections.source)):
+        if not learns(c, lives, spikes):
             continue
-        n_pre, n_post = populations.size[source], populations.size[target]
-        pre, post = populations.start[source], populations.start[target]
-        loops = not connections.autapses[c]
-        events = count_events(loops, pre, n_pre, post, n_post, source, target, spikes)
-        shown.num_events[b] += events
-        changes = shown.changes[b, :, connections.head[c]]
-        if not holds:
-            changes[0] += events
-        first = connections.offset[c] + b * n_pre * n_post
-        matrix = weights[first : first + n_pre * n_post].reshape(n_pre, n_post)
-        store = matrix  # without eligibility, of no use
-        if holds:
-            store = learning.held[first : first + n_pre * n_post].reshape(n_pre, n_post)
-        limits = (connections.scale[c] * learning.pace[b], connections.low[c], connections.high[c])
-        hold = (holds, learning.keep[t])
-        _scalars_of(
-            b, c, post, n_post, populations.distance[target], populations.v_th[target], neurons, around, rule, room
-        )
-        _products_of_all(target, post, t, learning.window, spikes, rule, rule.post_products, room.traces, room.post)
-        own = rule.coefficients[lifetime, connections.head[c]]
-        where = (t, learning.window, source, target, pre, post, loops)
-        _answer_rows(where, spikes, own, rule, room, matrix, store, hold, limits, changes)
-        if num_post > 0:
-            _products_everywhere(source, pre, n_pre, t, learning.window, spikes, rule, room)
-            _answer_columns(where, spikes, own, rule, room, matrix, store, hold, limits, changes)
+        synapses = synapses_of(b, t, c, lives, learning, spikes, shown)
+        _scalars_of(b, synapses, lives, around, rule, room)
+        _products_of_all(synapses.target, synapses.post, synapses, spikes, rule, rule.post_products, room, room.post)
+        own = rule.coefficients[lifetime, synapses.head]
+        _answer_rows(synapses, spikes, own, rule, room)
+        if synapses.num_post > 0:
+            _products_everywhere(synapses, spikes, rule, room)
+            _answer_columns(synapses, spikes, own, rule, room)
 
 
 @compiled(bare=True)
-def _scalars_of(b, c, post, n_post, distance, threshold, neurons, around, rule, room):
+def _scalars_of(b, synapses, lives, around, rule, room):
     """Fill in the scalars of all target neurons, and their products."""
     for s in range(len(rule.scalars)):
-        tell(b, c, post, n_post, distance, threshold, neurons, around, rule.scalars[s], room.told[s])
+        tell(b, synapses, lives, around, rule.scalars[s], room.told[s])
     for m in range(1, len(rule.scalar_products)):
         product = room.scalars[m]
-        for j in range(n_post):
+        for j in range(synapses.n_post):
             product[j] = 1.0
         for s in range(len(rule.scalars)):
             for _ in range(rule.scalar_products[m, s]):
                 told = room.told[s]
-                for j in range(n_post):
+                for j in range(synapses.n_post):
                     product[j] *= told[j]
 
 
 @compiled(bare=True)
-def _products(n, t, window, spikes, rule, products, traces, k, filled):
+def _products(n, synapses, spikes, rule, products, traces, k, filled):
     """Fill in the products of traces of neuron `n`, `k` of its population: `filled[:, k]`."""
     for v in range(len(traces)):
-        traces[v] = trace(spikes, n, t, window, rule.decays[v], False)
+        traces[v] = trace(spikes, n, synapses.t, synapses.window, rule.decays[v], False)
     for q in range(len(products)):
         product = 1.0
         for v in range(len(traces)):
@@ -140,55 +161,47 @@ def _products(n, t, window, spikes, rule, products, traces, k, filled):
 
 
 @compiled(bare=True)
-def _products_of_all(p, start, t, window, spikes, rule, products, traces, filled):
+def _products_of_all(p, start, synapses, spikes, rule, products, room, filled):
     """Fill in the products of the neurons of population `p` that have fired in this image."""
     for place in range(start, start + spikes.num_ever[p]):
         k = spikes.ever[place]
-        _products(start + k, t, window, spikes, rule, products, traces, k, filled)
+        _products(start + k, synapses, spikes, rule, products, room.traces, k, filled)
 
 
 @compiled(bare=True)
-def _products_everywhere(p, start, size, t, window, spikes, rule, room):
-    """Fill in the products of all neurons of population `p`: only that of no trace is not 0 where there is no spike."""
+def _products_everywhere(synapses, spikes, rule, room):
+    """Fill in the products of all pre neurons: only that of no trace is not 0 where there is no spike."""
     for q in range(len(rule.pre_products)):
         row = room.pre[q]
-        for k in range(size):
+        for k in range(synapses.n_pre):
             row[k] = 1.0 if q == 0 else 0.0
-    _products_of_all(p, start, t, window, spikes, rule, rule.pre_products, room.traces, room.pre)
+    _products_of_all(synapses.source, synapses.pre, synapses, spikes, rule, rule.pre_products, room, room.pre)
 
 
 @compiled(bare=True)
-def _answer_rows(where, spikes, own, rule, room, matrix, store, hold, limits, changes):
+def _answer_rows(synapses, spikes, own, rule, room):
     """Answer the events of pre spikes."""
-    t, window, source, target, pre, post, loops = where
-    n_post, steps = matrix.shape[1], room.steps
-    for place in range(pre, pre + spikes.num_now[source]):
+    pre, post, steps = synapses.pre, synapses.post, room.steps
+    for place in range(pre, pre + synapses.num_pre):
         i = spikes.now[place]
-        _products(pre + i, t, window, spikes, rule, rule.pre_products, room.traces, i, room.pre)
-        row = matrix[i]
-        for at in range(post, post + spikes.num_ever[target]):
+        _products(pre + i, synapses, spikes, rule, rule.pre_products, room.traces, i, room.pre)
+        row = synapses.matrix[i]
+        for at in range(post, post + spikes.num_ever[synapses.target]):
             j = spikes.ever[at]
-            room.kept[at] = _sum(i, j, row[j], True, spikes.fires[post + j], own, rule, room)
-        _sum_row(i, row, own, rule, room, n_post)
-        for at in range(post, post + spikes.num_ever[target]):
+            room.kept[at] = _sum(i, j, row[j], spikes.fires[post + j], own, rule, room)
+        _sum_row(i, row, own, rule, room)
+        for at in range(post, post + spikes.num_ever[synapses.target]):
             steps[spikes.ever[at]] = room.kept[at]
-        _as_steps(steps, n_post, rule.squashed, limits[0])
-        if loops:
-            steps[i] = 0.0
-        if hold[0]:
-            held = store[i]
-            for j in range(n_post):
-                held[j] += hold[1] * steps[j]
-        else:
-            _move_all(row, steps, n_post, limits[1], limits[2], changes)
+        as_steps(steps, synapses.n_post, rule.squashed, synapses.scale)
+        change_row(i, steps, synapses)
 
 
 @compiled(bare=True)
-def _sum(i, j, weight, pre_fires, post_fires, own, rule, room):
-    """Return the sum of one event."""
+def _sum(i, j, weight, post_fires, own, rule, room):
+    """Return the sum of one event of a pre spike."""
     total = own[len(rule.power)]
     for k in range(len(rule.power)):
-        if (rule.needs_pre[k] and not pre_fires) or (rule.needs_post[k] and not post_fires):
+        if rule.needs_post[k] and not post_fires:
             continue
         value = own[k] * room.pre[rule.of_pre[k], i] * room.post[rule.of_post[k], j]
         if value != 0.0:
@@ -200,25 +213,36 @@ def _sum(i, j, weight, pre_fires, post_fires, own, rule, room):
 
 
 @compiled(bare=True)
-def _sum_row(i, row, own, rule, room, n_post):
+def _sum_row(i, row, own, rule, room):
     """Fill `room.steps` with the sums of a pre spike's events whose post neurons have not fired in this image."""
-    polynomials, steps, part = room.polynomials, room.steps, room.part
-    num_powers = polynomials.shape[1]
-    for m in range(len(rule.scalar_products)):
-        for power in range(num_powers):
-            polynomials[m, power] = 0.0
-    polynomials[0, 0] = own[len(rule.power)]
+    polynomials = room.polynomials
+    _clear(polynomials, own[len(rule.power)])
     for k in range(len(rule.power)):
         if not rule.needs_post[k] and rule.of_post[k] == 0:
             polynomials[rule.of_scalars[k], rule.power[k]] += own[k] * room.pre[rule.of_pre[k], i]
-    _polynomial(polynomials[0], row, steps, n_post)
-    for m in range(1, len(rule.scalar_products)):
-        if _vanishes(polynomials[m]):
+    _sum_polynomials(len(rule.scalar_products), room.scalars, row, len(row), room)
+
+
+@compiled(bare=True)
+def _clear(polynomials, constant):
+    for number in range(polynomials.shape[0]):
+        for power in range(polynomials.shape[1]):
+            polynomials[number, power] = 0.0
+    polynomials[0, 0] = constant
+
+
+@compiled(bare=True)
+def _sum_polynomials(number, factors, weights, count, room):
+    """Fill `room.steps` with the first polynomial of each weight, plus the others times their factors (number, N)."""
+    polynomials, steps, part = room.polynomials, room.steps, room.part
+    _polynomial(polynomials[0], weights, steps, count)
+    for which in range(1, number):
+        if _vanishes(polynomials[which]):
             continue
-        _polynomial(polynomials[m], row, part, n_post)
-        scalars = room.scalars[m]
-        for j in range(n_post):
-            steps[j] += scalars[j] * part[j]
+        _polynomial(polynomials[which], weights, part, count)
+        own = factors[which]
+        for k in range(count):
+            steps[k] += own[k] * part[k]
 
 
 @compiled(bare=True)
@@ -242,79 +266,26 @@ def _polynomial(polynomial, weights, values, count):
 
 
 @compiled(bare=True)
-def _as_steps(values, count, squashed, scale):
-    """Turn sums into weight changes that are asked for."""
-    if squashed:
-        squash(values, count)
-    one = np.float32(1.0)
-    for j in range(count):
-        value = values[j]
-        value = one if value > one else value
-        value = -one if value < -one else value
-        values[j] = scale * value
-
-
-@compiled(fast_sums=True, bare=True)
-def _move_all(weights, steps, count, low, high, changes):
-    """Move weights by `steps` within their limits, and count the changes."""
-    total, squares, rises = 0.0, 0.0, 0
-    for j in range(count):
-        before = weights[j]
-        after = before + steps[j]
-        after = low if after < low else after
-        after = high if after > high else after
-        weights[j] = after
-        change = np.float64(after - before)
-        total += change
-        squares += change * change
-        rises += change > 0
-    changes[1] += total
-    changes[2] += squares
-    changes[3] += rises
-
-
-@compiled(bare=True)
-def _answer_columns(where, spikes, own, rule, room, matrix, store, hold, limits, changes):
+def _answer_columns(synapses, spikes, own, rule, room):
     """Answer the events of post spikes whose pre neurons do not fire."""
-    source, target, pre, post, loops = where[2:]
-    n_pre, steps, column = len(matrix), room.steps, room.weights
-    for place in range(post, post + spikes.num_now[target]):
+    for place in range(synapses.post, synapses.post + synapses.num_post):
         j = spikes.now[place]
-        for i in range(n_pre):
-            column[i] = matrix[i, j]
-        _sum_column(j, column, own, rule, room, n_pre)
-        _as_steps(steps, n_pre, rule.squashed, limits[0])
-        for at in range(pre, pre + spikes.num_now[source]):
-            steps[spikes.now[at]] = 0.0
-        if loops:
-            steps[j] = 0.0
-        if hold[0]:
-            for i in range(n_pre):
-                store[i, j] += hold[1] * steps[i]
-            continue
-        _move_all(column, steps, n_pre, limits[1], limits[2], changes)
-        for i in range(n_pre):
-            matrix[i, j] = column[i]
+        count = take_column(j, spikes, synapses, room.weights, room.members)
+        _sum_column(j, count, own, rule, room)
+        as_steps(room.steps, count, rule.squashed, synapses.scale)
+        change_column(j, room.weights, room.members, count, room.steps, synapses)
 
 
 @compiled(bare=True)
-def _sum_column(j, column, own, rule, room, n_pre):
+def _sum_column(j, count, own, rule, room):
     """Fill `room.steps` with the sums of a post spike's events."""
-    polynomials, steps, part = room.polynomials, room.steps, room.part
-    num_powers = polynomials.shape[1]
-    for q in range(len(rule.pre_products)):
-        for power in range(num_powers):
-            polynomials[q, power] = 0.0
-    polynomials[0, 0] = own[len(rule.power)]
+    polynomials = room.polynomials
+    _clear(polynomials, own[len(rule.power)])
     for k in range(len(rule.power)):
         if not rule.needs_pre[k]:
             value = own[k] * room.post[rule.of_post[k], j] * room.scalars[rule.of_scalars[k], j]
             polynomials[rule.of_pre[k], rule.power[k]] += value
-    _polynomial(polynomials[0], column, steps, n_pre)
     for q in range(1, len(rule.pre_products)):
-        if _vanishes(polynomials[q]):
-            continue
-        _polynomial(polynomials[q], column, part, n_pre)
-        traces = room.pre[q]
-        for i in range(n_pre):
-            steps[i] += traces[i] * part[i]
+        for k in range(count):
+            room.of_members[q, k] = room.pre[q, room.members[k]]
+    _sum_polynomials(len(rule.pre_products), room.of_members, room.weights, count, room)

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.lines import sort_few
 
 Array = NDArray[Any]
 
@@ -37,11 +38,6 @@ class HeadArrays(NamedTuple):
     bias: Array  # (H2,) c
     last: Array  # (H2,) v
     last_bias: float  # d
-
-
-def most_lines(h1: int, h2: int) -> int:
-    """Return how many lines f can have: neurons of the first layer switch once, those of the second once in between."""
-    return (h1 + 1) * (h2 + 1)
 
 
 class HeadEvents(NamedTuple):
@@ -62,7 +58,7 @@ class EventsByPair(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Room for the lines of f, (`most_lines`,) each."""
+    """Room for the lines of f, (`lines.most_lines`,) each."""
 
     knot: Array  # weight at which each begins
     height: Array  # f there
@@ -180,7 +176,7 @@ def write_lines(low: float, high: float, a: Array, head: HeadArrays, room: Lines
         if (here > 0.0) != (there > 0.0):
             switches[count], neurons[count] = min(max(-a[j] / b[j], low), high), j
             count += 1
-    _sort(switches, neurons, count)
+    sort_few(switches, neurons, count)
     side, counted = np.empty(h2), np.empty(h2)  # 1 where a neuron is positive, else -1; v where positive, else 0
     value, rise = head.last_bias, 0.0
     for i in range(h2):
@@ -199,7 +195,7 @@ def write_lines(low: float, high: float, a: Array, head: HeadArrays, room: Lines
                 if (offset[i] + gain[i] * until) * side[i] < 0.0:
                     crossing[number], crossed[number] = min(max(-offset[i] / gain[i], at), until), i
                     number += 1
-            _sort(crossing, crossed, number)
+            sort_few(crossing, crossed, number)
             for place in range(number):
                 i = crossed[place]
                 value += rise * (crossing[place] - knot[lines - 1])
@@ -244,17 +240,6 @@ def _wrong_side(offset: Array, gain: Array, side: Array, w: float) -> float:
         beyond = (offset[i] + gain[i] * w) * side[i]
         total += beyond if beyond < 0.0 else 0.0
     return total
-
-
-@compiled()
-def _sort(values: Array, names: Array, count: int) -> None:
-    """Sort the first few values, and their names with them; they are too few for anything cleverer."""
-    for end in range(1, count):
-        value, name, place = values[end], names[end], end
-        while place > 0 and values[place - 1] > value:
-            values[place], names[place] = values[place - 1], names[place - 1]
-            place -= 1
-        values[place], names[place] = value, name
 
 
 @compiled(fast_sums=True)

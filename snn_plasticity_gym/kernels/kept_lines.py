@@ -78,33 +78,32 @@ class KeptLines:
 
 
 @compiled(bare=True)
-def answer_shared(near, c, g, kind, told, j, weights, count, limits, rule, store, pair, room, values):
+def answer_shared(near, synapses, g, kind, told, j, weights, count, rule, store, pair, room, values):
     """Set the first `count` of `values` to f of events whose far neurons are silent and whose scalars are alike.
 
     Args:
         near: Times of the near neuron's spikes, their number, step, K, and whether it is the pre neuron.
-        c: Connection.
+        synapses: Whose events they are.
         g: Head.
         kind: Of the events.
         told: Scalars of target neurons, (X, N).
         j: Target neuron whose scalars they have.
         weights: Of the events.
         count: Their number.
-        limits: Second and third: the least and the largest weight that plasticity allows.
         rule: Front and heads.
         store: Of lines.
         pair: `pair.near` is h.
         room: For lines.
         values: Filled in.
     """
-    low, high = limits[1], limits[2]
+    low, high = synapses.low, synapses.high
     least, largest = _range(weights, count)
     key = np.int64(NOTHING)
     if least >= low and largest <= high and len(rule.told) == 0:
         key = _key(near)
     if key == NOTHING:
         low, high = least, largest
-    tag = _tag(c, g, near[4], False)
+    tag = _tag(synapses.connection, g, near[4], False)
     if not _recall(key, tag, weights, count, low, high, store, room, values):
         first_layer(g, pair.near, rule, room.part)
         add_scalars(g, kind, told, j, rule, room.part)
@@ -112,9 +111,9 @@ def answer_shared(near, c, g, kind, told, j, weights, count, limits, rule, store
 
 
 @compiled(bare=True)
-def can_be_kept(near, far, weight, limits, rule):
+def can_be_kept(near, far, weight, synapses, rule):
     """Whether both neurons of a pair, given as `near` of `answer_shared`, have one spike, so that it will come back."""
-    if len(rule.told) > 0 or weight < limits[1] or weight > limits[2]:
+    if len(rule.told) > 0 or weight < synapses.low or weight > synapses.high:
         return False
     for times, count, t, window, _ in (near, far):
         if count != 1 + first_in_window(times, count, t, window) or window >= (1 << AGE_BITS) - 1:
@@ -123,15 +122,16 @@ def can_be_kept(near, far, weight, limits, rule):
 
 
 @compiled(bare=True)
-def answer_kept(near, far, c, g, kind, told, j, weights, limits, rule, store, pair, room, values):
+def answer_kept(near, far, synapses, g, kind, told, j, weights, rule, store, pair, room, values):
     """Set one value to f of one event of two neurons that have one spike each; arguments as `answer_shared`."""
     times, count, t, window, is_pre = far
-    tag, key = _tag(c, g, near[4], True), (_key(near) << AGE_BITS) | _key(far)
-    if not _recall(key, tag, weights, 1, limits[1], limits[2], store, room, values):
+    low, high = synapses.low, synapses.high
+    tag, key = _tag(synapses.connection, g, near[4], True), (_key(near) << AGE_BITS) | _key(far)
+    if not _recall(key, tag, weights, 1, low, high, store, room, values):
         meet_far(times, count, t, window, is_pre, rule, pair)
         first_layer(g, pair.h, rule, room.part)
         add_scalars(g, kind, told, j, rule, room.part)
-        _write(key, tag, g, weights, 1, limits[1], limits[2], rule, store, room, values)
+        _write(key, tag, g, weights, 1, low, high, rule, store, room, values)
 
 
 @compiled(bare=True)

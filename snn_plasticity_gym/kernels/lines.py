@@ -38,7 +38,8 @@ class LineRoom(NamedTuple):
     line: Int32  # (N,) of each weight that is looked up
 
 
-def most_lines(h1: int, h2: int) -> int:
+@compiled()
+def most_lines(h1, h2):
     """Return how many lines f can have: neurons of the first layer switch once, those of the second once in between."""
     return (h1 + 1) * (h2 + 1)
 
@@ -46,7 +47,7 @@ def most_lines(h1: int, h2: int) -> int:
 @compiled()
 def room_for_lines(h1, h2, num_weights):
     """Return room for `LineRoom`, to look up so many weights at once."""
-    most = (h1 + 1) * (h2 + 1) + 1
+    most = most_lines(h1, h2) + 1
     return LineRoom(
         np.empty(most, np.float32),
         np.empty(most, np.float32),
@@ -96,7 +97,7 @@ def write_out(low, high, a, b, rows, bias, last, last_bias, room):
             at = low if at < low else at
             room.switches[count], room.neurons[count] = high if at > high else at, j
             count += 1
-    _sort(room.switches, room.neurons, count)
+    sort_few(room.switches, room.neurons, count)
     lines, at, factor, j = 0, low, np.float32(0.0), 0
     for step in range(count + 1):
         until = room.switches[step] if step < count else high
@@ -106,7 +107,7 @@ def write_out(low, high, a, b, rows, bias, last, last_bias, room):
         lines += 1
         if crossings > 0:
             _find(here, ahead, gain, at, until, crossings, room.crossing, room.crossed)
-            _sort(room.crossing, room.crossed, crossings)
+            sort_few(room.crossing, room.crossed, crossings)
             for place in range(crossings):
                 i, w = room.crossed[place], room.crossing[place]
                 value += rise * (w - at)
@@ -166,8 +167,8 @@ def _find(here, ahead, gain, at, until, count, crossing, crossed):
 
 
 @compiled(bare=True)
-def _sort(values, names, count):
-    """Sort the first few values, and their names with them."""
+def sort_few(values, names, count):
+    """Sort the first few values, and their names with them; they are too few for anything cleverer."""
     for end in range(1, count):
         value, name, place = values[end], names[end], end
         while place > 0 and values[place - 1] > value:

@@ -20,10 +20,25 @@ class Surroundings(NamedTuple):
 
 
 @compiled(bare=True)
-def tell(b, c, post, n_post, distance, threshold, neurons, around, which, told):
-    """Fill in scalar `which` of the target neurons of connection `c` in lifetime `b`: `told` (n_post,)."""
-    for j in range(n_post):
-        n = post + j
+def lacks_of(b, n, target, populations, neurons):
+    """Return what neuron `n` of population `target` lacks to its threshold: `local_scalars.potential`."""
+    lacks = populations.v_th[target] + neurons.compared[b, n] - neurons.potential[b, n]
+    return lacks / populations.distance[target]
+
+
+@compiled(bare=True)
+def surrogate_of(lacks):
+    """Return the pseudo-derivative of the spike of a neuron that lacks so much: `local_scalars.surrogate`."""
+    slope = np.float32(1.0) + np.float32(2.0) * abs(lacks)
+    return np.float32(1.0) / (slope * slope)
+
+
+@compiled(bare=True)
+def tell(b, synapses, lives, around, which, told):
+    """Fill in scalar `which` of the target neurons of some synapses in lifetime `b`: `told` (n_post,)."""
+    neurons = lives.neurons
+    for j in range(synapses.n_post):
+        n = synapses.post + j
         if which == THETA:
             told[j] = neurons.compared[b, n]
         elif which == FACTOR:
@@ -31,8 +46,7 @@ def tell(b, c, post, n_post, distance, threshold, neurons, around, which, told):
         elif which == REWARD:
             told[j] = around.reward[b]
         elif which == LAYER:
-            told[j] = around.layer[c]
+            told[j] = around.layer[synapses.connection]
         else:
-            lacks = (threshold + neurons.compared[b, n] - neurons.potential[b, n]) / distance
-            slope = np.float32(1.0) + np.float32(2.0) * abs(lacks)
-            told[j] = lacks if which == POTENTIAL else np.float32(1.0) / (slope * slope)
+            lacks = lacks_of(b, n, synapses.target, lives.populations, neurons)
+            told[j] = lacks if which == POTENTIAL else surrogate_of(lacks)

@@ -35,8 +35,9 @@ class Spikes(NamedTuple):
 
 
 @compiled()
-def room_for_spikes(num_populations, num_neurons, num_steps):
+def room_for_spikes(lives, num_steps):
     """Return room for `Spikes`."""
+    num_populations, num_neurons = len(lives.populations.start), len(lives.populations.of_neuron)
     return Spikes(
         np.zeros(num_neurons, np.int64),
         np.zeros(num_populations, np.int64),
@@ -54,8 +55,9 @@ def room_for_spikes(num_populations, num_neurons, num_steps):
 
 
 @compiled(bare=True)
-def begin_image(b, populations, neurons, spikes, raster):
+def begin_image(b, lives, spikes, raster):
     """Put everything of lifetime `b` to where it stands before the first step, `raster` (T, N) too; theta stays."""
+    populations, neurons = lives.populations, lives.neurons
     raster[:] = False
     spikes.num_now[:] = 0
     spikes.num_ever[:] = 0
@@ -86,8 +88,9 @@ def end_image(b, spikes, shown):
 
 
 @compiled(bare=True)
-def simulate(b, t, stimulus, populations, connections, neurons, weights, inputs, spikes, raster):
+def simulate(b, t, stimulus, lives, spikes, raster):
     """Find out who fires in step `t` of lifetime `b`, population after population, and note it in `raster` (T, N)."""
+    populations, connections, neurons, inputs = lives.populations, lives.connections, lives.neurons, lives.inputs
     _turn_to_next_step(populations, spikes)
     for at in range(inputs.start[stimulus, t], inputs.start[stimulus, t + 1]):
         n = inputs.neuron[at]
@@ -110,7 +113,7 @@ def simulate(b, t, stimulus, populations, connections, neurons, weights, inputs,
             _clear(currents)
             for c in range(len(connections.source)):
                 if connections.target[c] == p:
-                    _propagate(b, c, populations, connections, weights, spikes, currents)
+                    _propagate(b, c, populations, connections, lives.weights, spikes, currents)
             _fire(b, t, p, populations, neurons, spikes, currents, raster)
         elif rises:
             _decay(theta, populations.theta_decay[p])

@@ -90,6 +90,17 @@ class StepFactor(NamedTuple):
     weights: Float32  # fixed random ones, (B, C, N) of each population, one after the other
 
 
+class Lives(NamedTuple):
+    """The networks of B lifetimes, and what they are shown."""
+
+    populations: Populations
+    connections: Connections
+    neurons: Neurons
+    weights: Float32  # of all synapses of all lifetimes
+    inputs: InputSpikes
+    factor: StepFactor
+
+
 class Shown(NamedTuple):
     """What is kept of an image."""
 

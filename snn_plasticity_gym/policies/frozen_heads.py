@@ -20,8 +20,8 @@ from snn_plasticity_gym.kernels.heads import (
     by_pair,
     first_layer,
     last_layer,
-    most_lines,
 )
+from snn_plasticity_gym.kernels.lines import most_lines
 from snn_plasticity_gym.plasticity.events import LocalState
 from snn_plasticity_gym.policies.heads import Head
 from snn_plasticity_gym.policies.network import ACTING_CHUNK, RuleNetwork

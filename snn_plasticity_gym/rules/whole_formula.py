@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.kernels.formula_images import FormulaRule
 from snn_plasticity_gym.kernels.scalars import FACTOR, LAYER, POTENTIAL, REWARD, SURROGATE, THETA
-from snn_plasticity_gym.rules.factors import Factors, is_trace, time_constant
+from snn_plasticity_gym.rules.factors import Factors, time_constant
 
 SCALARS = {
     "potential": POTENTIAL,
@@ -37,32 +38,8 @@ class WholeFormula(NamedTuple):
         """Return the formula for episodes of so many steps; None: it has scalars that loops do not know."""
         if not set(self.extra_names) <= set(SCALARS):
             return None
-        traces = sorted({name for term in self.terms for name in term if self._is_trace(name)})
-        taus = sorted({time_constant(name) for name in traces})
-        counts = [Counter(term) for term in self.terms]
-        pre, of_pre = _products([[_total(count, "x", tau, self) for tau in taus] for count in counts], len(taus))
-        post, of_post = _products([[_total(count, "y", tau, self) for tau in taus] for count in counts], len(taus))
-        exponents = [[count[name] for name in self.extra_names] for count in counts]
-        scalars, of_scalars = _products(exponents, len(self.extra_names))
-        ages = np.arange(num_steps + 1)
-        return FormulaRule(
-            coefficients=self.coefficients,
-            needs_pre=np.array(["pre" in term for term in self.terms], dtype=np.bool_),
-            needs_post=np.array(["post" in term for term in self.terms], dtype=np.bool_),
-            power=np.array([term.count("w") for term in self.terms], dtype=np.int64),
-            of_pre=of_pre,
-            of_post=of_post,
-            of_scalars=of_scalars,
-            pre_products=pre,
-            post_products=post,
-            scalar_products=scalars,
-            scalars=np.array([SCALARS[name] for name in self.extra_names], dtype=np.int64),
-            decays=np.array([np.exp(-ages * self.dt / tau) for tau in taus]).reshape(len(taus), num_steps + 1),
-            squashed=self.squashed,
-        )
-
-    def _is_trace(self, name: str) -> bool:
-        return name not in ("pre", "post", "w", *self.extra_names) and is_trace(name)
+        tables = _tables(self.terms, self.extra_names, self.dt, num_steps)
+        return tables._replace(coefficients=self.coefficients, squashed=self.squashed)
 
 
 @runtime_checkable
@@ -73,16 +50,43 @@ class HasFormula(Protocol):
         """Return the formula; None: this rule is none."""
 
 
-def _total(count: Counter[str], side: str, tau: float, formula: WholeFormula) -> int:
-    """Return how often the trace of a side and time constant is a factor of a term."""
-    return sum(
-        times
-        for name, times in count.items()
-        if name not in formula.extra_names and name[0] == side and time_constant(name) == tau
+@functools.lru_cache(maxsize=64)
+def _tables(terms: tuple[Factors, ...], extra_names: tuple[str, ...], dt: float, num_steps: int) -> FormulaRule:
+    """Return the tables of terms; coefficients are left out."""
+    plain = ("pre", "post", "w", *extra_names)
+    taus = sorted({time_constant(name) for term in terms for name in term if name not in plain})
+    counts = [Counter(term) for term in terms]
+
+    def traces(side: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the products of the traces of one side, by time constants."""
+        names = [
+            {name: times for name, times in count.items() if name not in plain and name[0] == side} for count in counts
+        ]
+        rows = [[sum(n for name, n in own.items() if time_constant(name) == tau) for tau in taus] for own in names]
+        return _products(rows, len(taus))
+
+    pre, of_pre = traces("x")
+    post, of_post = traces("y")
+    scalars, of_scalars = _products([[count[name] for name in extra_names] for count in counts], len(extra_names))
+    ages = np.arange(num_steps + 1)
+    return FormulaRule(
+        coefficients=np.zeros((0, 0, 0)),
+        needs_pre=np.array(["pre" in term for term in terms], dtype=np.bool_),
+        needs_post=np.array(["post" in term for term in terms], dtype=np.bool_),
+        power=np.array([term.count("w") for term in terms], dtype=np.int64),
+        of_pre=of_pre,
+        of_post=of_post,
+        of_scalars=of_scalars,
+        pre_products=pre,
+        post_products=post,
+        scalar_products=scalars,
+        scalars=np.array([SCALARS[name] for name in extra_names], dtype=np.int64),
+        decays=np.array([np.exp(-ages * dt / tau) for tau in taus]).reshape(len(taus), num_steps + 1),
+        squashed=False,
     )
 
 
-def _products(exponents: Sequence[Sequence[int]], width: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+def _products(exponents: Sequence[Sequence[int]], width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the distinct rows, that of zeros first, and which of them each row is."""
     distinct = list(dict.fromkeys([(0,) * width, *(tuple(row) for row in exponents)]))
     places = np.array([distinct.index(tuple(row)) for row in exponents], dtype=np.int64)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lives import DIEHL_COOK, FEEDFORWARD, HOMEOSTASIS, SMALL, assert_same_lives
 
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.kernels import lines
@@ -15,10 +16,6 @@ from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.policies.network import new_network
 
 UNSUP1, UNSUP2, SEMI = "SNNPlastic-Unsup1-v0", "SNNPlastic-Unsup2-v0", "SNNPlastic-Semi-v0"
-SMALL = {"dataset": "digits", "num_steps": 25, "history_length": 25, "max_rate": 0.1}
-DIEHL_COOK = {**SMALL, "n_exc": 12, "gain_input_exc": 2.0, "eta_exc": 0.05, "eta_inh": 0.05}
-HOMEOSTASIS = {"exc_refractory": 3.0, "exc_theta_plus": 2.0, "exc_tau_theta": 50.0, "exc_one_spike": True}
-FEEDFORWARD = {**SMALL, "hidden_sizes": [9, 7], "w_init": 6.0, "max_rate": 0.4, "eta": 0.01}
 
 
 def bold_rule(env, seed=3, sizes=(20, 12), channels=(4, 6), kernel_sizes=(5, 5), boldness=0.3, use_kind=False):
@@ -31,84 +28,55 @@ def bold_rule(env, seed=3, sizes=(20, 12), channels=(4, 6), kernel_sizes=(5, 5),
         extra_keys=tuple(env.engine.scalars.names),
         use_kind=use_kind,
     )
-    network = new_network(shape)
     generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = new_network(shape)
     for part in (network.front, *network.heads):
         for values in part.parameters():
             values.data += boldness * torch.randn(values.shape, generator=generator)
     return FrozenRule(network, env.config.history_length)
 
 
-def assert_same_lives(env_id, config, rule_of=bold_rule, images=20, num_envs=2, seed=5):
-    """Live both ways; return the spikes of every population, by how much weights moved, and shares of rises."""
-    fast, slow = (PlasticityVectorEnv(env_id, num_envs=num_envs, **config) for _ in range(2))
-    fast.reset(seed=seed), slow.reset(seed=seed)
-    rule, begun = rule_of(fast), fast.engine.network.weights.clone()
-    for env in (fast, slow):
-        env.run_episode(lambda events: torch.as_tensor(rule(events)))  # a reset has taken the first step
-    spikes = dict.fromkeys(fast.engine.raster, 0)
-    for _ in range(images):
-        assert fast.engine.run_episode(rule)
-        rasters = {name: raster.clone() for name, raster in fast.engine.raster.items()}
-        one = fast._interface._end()
-        while (events := slow.events()) is not None:
-            slow.apply(torch.as_tensor(rule(events)))
-        for name, raster in slow.engine.raster.items():
-            assert torch.equal(raster, rasters[name]), name
-            spikes[name] += int(raster.sum())
-        other = slow.finish()
-        assert one.num_events.tolist() == other.num_events.tolist()
-        torch.testing.assert_close(one.reward, other.reward)
-        torch.testing.assert_close(fast.engine.network.weights, slow.engine.network.weights, rtol=0, atol=1e-6)
-    for name, state in fast.engine.network.states.items():
-        torch.testing.assert_close(state.theta, slow.engine.network.states[name].theta)
-    changes, others = fast.engine.changes.take(), slow.engine.changes.take()
-    assert changes.keys() == others.keys()
-    for key, value in others.items():
-        assert changes[key] == pytest.approx(value, rel=1e-2 if "potentiation" in key else 1e-3, abs=1e-5), key
-    rises = [value for key, value in others.items() if "potentiation" in key]
-    return spikes, float((fast.engine.network.weights - begun).abs().max()), rises
-
-
 @pytest.mark.parametrize("options", [{}, HOMEOSTASIS, {"history_length": 6}], ids=["plain", "homeostasis", "K < T"])
 @pytest.mark.parametrize("env_id", [UNSUP1, UNSUP2])
 def test_in_the_diehl_cook_network(env_id, options):
-    spikes, moved, _ = assert_same_lives(env_id, {**DIEHL_COOK, **options})
-    assert min(spikes.values()) > 0 and moved > 0.1
+    lived = assert_same_lives(env_id, {**DIEHL_COOK, **options}, bold_rule)
+    assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
 
 
 def test_with_the_sizes_of_a_policy():
     def trained(env):
         return bold_rule(env, sizes=(128, 128), channels=(16, 32), boldness=0.05)
 
-    spikes, moved, _ = assert_same_lives(UNSUP2, DIEHL_COOK, trained)
-    assert min(spikes.values()) > 0 and moved > 0.1
+    lived = assert_same_lives(UNSUP2, DIEHL_COOK, trained)
+    assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
 
 
 def test_in_a_feedforward_network():
-    spikes, moved, _ = assert_same_lives(SEMI, FEEDFORWARD)
-    assert min(spikes.values()) > 0 and moved > 0.01
+    lived = assert_same_lives(SEMI, FEEDFORWARD, bold_rule)
+    assert min(lived.spikes.values()) > 0 and lived.moved > 0.01
 
 
 def test_kinds_as_features():
     config = {**DIEHL_COOK, "event_kinds": "feature"}
-    spikes, moved, _ = assert_same_lives(UNSUP1, config, lambda env: bold_rule(env, use_kind=True))
-    assert min(spikes.values()) > 0 and moved > 0.1
+    lived = assert_same_lives(UNSUP1, config, lambda env: bold_rule(env, use_kind=True))
+    assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
 
 
 @pytest.mark.parametrize("scalars", [["reward"], ["potential", "surrogate", "theta"]], ids=["alike", "each its own"])
 def test_scalars_of_neurons(scalars):
     config = {**DIEHL_COOK, **HOMEOSTASIS, "local_state": scalars}
-    spikes, moved, _ = assert_same_lives(UNSUP2, config, lambda env: bold_rule(env, boldness=0.2))
-    assert min(spikes.values()) > 0 and moved > 0.1
+    lived = assert_same_lives(UNSUP2, config, lambda env: bold_rule(env, boldness=0.2))
+    assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
 
 
 @pytest.mark.parametrize("modulation", ["none", "reward", "factor"])
 @pytest.mark.parametrize("factor", ["reward", "teaching", "feedback"])
 def test_every_third_factor(factor, modulation):
     config = {**FEEDFORWARD, "third_factor": factor, "modulation": modulation}
-    spikes, moved, _ = assert_same_lives(SEMI, config, images=6)
-    assert min(spikes.values()) > 0 and moved > 1e-3
+    lived = assert_same_lives(SEMI, config, bold_rule, images=6)
+    assert min(lived.spikes.values()) > 0 and lived.moved > 1e-3
 
 
 @given(

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snn_plasticity_gym.kernels.heads import WORTH_LINES, HeadArrays, Lines, most_lines, write_lines
+from snn_plasticity_gym.kernels.heads import WORTH_LINES, HeadArrays, Lines, write_lines
+from snn_plasticity_gym.kernels.lines import most_lines
 from snn_plasticity_gym.networks.spike_history import pack
 from snn_plasticity_gym.plasticity.events import LocalState
 from snn_plasticity_gym.policies.architecture import Architecture

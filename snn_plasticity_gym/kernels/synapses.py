@@ -1,0 +1,186 @@
+"""Synapses in compiled loops: those of one projection at one step, and how their weights are moved.
+
+What `EventFinder` and `Engine.write` do, for the rows of pre neurons and the columns of post neurons that fire.
+
+Axes: N neurons of all populations one after the other.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.squash import squash
+from snn_plasticity_gym.kernels.tables import Float32, Float64
+
+
+class Synapses(NamedTuple):
+    """Those of a plastic projection in one lifetime, at one step."""
+
+    t: int  # step
+    window: int  # K
+    connection: int
+    head: int
+    source: int  # population
+    target: int
+    pre: int  # place of its first neuron among N
+    post: int
+    n_pre: int
+    n_post: int
+    num_pre: int  # how many pre neurons fire
+    num_post: int
+    loops: bool  # a synapse of neuron k onto neuron k does not exist
+    matrix: Float32  # weights, (n_pre, n_post)
+    holds: bool  # changes are held back
+    held: Float32  # eligibility, (n_pre, n_post); without, the weights
+    keep: float  # share of a change of this step that is left of it at the image's end
+    scale: float  # weight change of delta_d = 1
+    low: float  # smallest weight
+    high: float
+    changes: Float64  # (4,) number, sum, squares and rises of the changes made
+
+
+@compiled(bare=True)
+def learns(c, lives, spikes):
+    """Whether connection `c` is plastic, and somebody at either of its ends fires."""
+    connections = lives.connections
+    if not connections.plastic[c]:
+        return False
+    return spikes.num_now[connections.source[c]] > 0 or spikes.num_now[connections.target[c]] > 0
+
+
+@compiled(bare=True)
+def synapses_of(b, t, c, lives, learning, spikes, shown):
+    """Return the synapses of connection `c`, and count their events."""
+    populations, connections = lives.populations, lives.connections
+    source, target = connections.source[c], connections.target[c]
+    n_pre, n_post = populations.size[source], populations.size[target]
+    pre, post = populations.start[source], populations.start[target]
+    num_pre, num_post = spikes.num_now[source], spikes.num_now[target]
+    loops = not connections.autapses[c]
+    both = num_pre * num_post
+    if loops:
+        for place in range(pre, pre + num_pre):
+            both -= spikes.fires[post + spikes.now[place]]
+    events = num_pre * (n_post - loops) + num_post * (n_pre - loops) - both
+    shown.num_events[b] += events
+    head, holds = connections.head[c], len(learning.held) > 0
+    changes = shown.changes[b, :, head]
+    if not holds:
+        changes[0] += events
+    first, last = connections.offset[c] + b * n_pre * n_post, connections.offset[c] + (b + 1) * n_pre * n_post
+    matrix = lives.weights[first:last].reshape(n_pre, n_post)
+    held = matrix  # without eligibility, of no use
+    if holds:
+        held = learning.held[first:last].reshape(n_pre, n_post)
+    return Synapses(
+        t, learning.window, c, head, source, target, pre, post, n_pre, n_post, num_pre, num_post, loops, matrix, holds,
+        held, learning.keep[t], connections.scale[c] * learning.pace[b], connections.low[c], connections.high[c],
+        changes,
+    )  # fmt: skip
+
+
+@compiled(bare=True)
+def as_steps(values, count, squashed, scale):
+    """Turn answers into the changes that they ask for; `squashed`: delta_d is their tanh."""
+    if squashed:
+        squash(values, count)
+    one = np.float32(1.0)
+    for k in range(count):
+        value = values[k]
+        value = one if value > one else value
+        value = -one if value < -one else value
+        values[k] = scale * value
+
+
+@compiled(bare=True)
+def change_row(i, steps, synapses):
+    """Move the weights of pre neuron `i` by `steps` (n_post,), or hold these back."""
+    n_post = synapses.n_post
+    end = i if synapses.loops else n_post
+    if synapses.holds:
+        _hold(synapses.held[i], steps, 0, end, synapses.keep)
+        _hold(synapses.held[i], steps, end + 1, n_post, synapses.keep)
+        return
+    row, low, high, changes = synapses.matrix[i], synapses.low, synapses.high, synapses.changes
+    _move(row[:end], steps[:end], low, high, changes)
+    if synapses.loops:
+        _move(row[i + 1 :], steps[i + 1 : n_post], low, high, changes)
+
+
+@compiled(bare=True)
+def take_column(j, spikes, synapses, weights, members):
+    """List the pre neurons of post neuron `j` that do not fire, and their weights; return how many there are."""
+    count = 0
+    for i in range(synapses.n_pre):
+        weights[count], members[count] = synapses.matrix[i, j], i
+        count += not spikes.fires[synapses.pre + i] and not (synapses.loops and i == j)
+    return count
+
+
+@compiled(bare=True)
+def change_column(j, weights, members, count, steps, synapses):
+    """Move the weights that `take_column` has listed by `steps`, or hold these back."""
+    if synapses.holds:
+        for k in range(count):
+            synapses.held[members[k], j] += synapses.keep * steps[k]
+        return
+    _move(weights[:count], steps[:count], synapses.low, synapses.high, synapses.changes)
+    for k in range(count):
+        synapses.matrix[members[k], j] = weights[k]
+
+
+@compiled(bare=True)
+def change_one(i, j, step, synapses):
+    """Move one weight by `step`, or hold it back."""
+    if synapses.holds:
+        synapses.held[i, j] += synapses.keep * step
+        return
+    before = synapses.matrix[i, j]
+    moved = min(max(before + step, synapses.low), synapses.high) - before
+    synapses.matrix[i, j] = before + moved
+    synapses.changes[1] += moved
+    synapses.changes[2] += moved * moved
+    synapses.changes[3] += moved > 0
+
+
+@compiled(bare=True)
+def _hold(held, steps, first, last, keep):
+    for j in range(first, last):
+        held[j] += keep * steps[j]
+
+
+@compiled(bare=True)
+def _clipped(weight, low, high):
+    weight = low if weight < low else weight
+    return high if weight > high else weight
+
+
+# Sums of changes may be added up in any order, so that the loop becomes vector instructions.
+@compiled(fast_sums=True, bare=True)
+def _move(weights, steps, low, high, changes):
+    """Move weights by `steps` within their limits, and count the changes.
+
+    What is summed in single precision is how changes differ from the first: else where all are alike, their spread
+    would be lost in rounding.
+    """
+    count = len(weights)
+    if count == 0:
+        return
+    first = _clipped(weights[0] + steps[0], low, high) - weights[0]
+    total, squares, rises = np.float32(0.0), np.float32(0.0), 0
+    for k in range(count):
+        before = weights[k]
+        after = _clipped(before + steps[k], low, high)
+        weights[k] = after
+        change = after - before
+        rises += change > 0
+        beyond = change - first
+        total += beyond
+        squares += beyond * beyond
+    shift = np.float64(first)
+    changes[1] += count * shift + total
+    changes[2] += count * shift * shift + 2.0 * shift * total + squares
+    changes[3] += rises

@@ -1,0 +1,59 @@
+"""Moving weights: a synapse that does not exist is left alone, whatever the limits, and changes are counted."""
+
+import numpy as np
+import pytest
+
+from snn_plasticity_gym.kernels.synapses import Synapses, change_column, change_one, change_row, take_column
+
+
+class Spikes:
+    """Nobody fires but the third neuron."""
+
+    fires = np.array([False, False, True, False])
+
+
+def synapses(holds=False, loops=True):
+    """Four neurons onto themselves, with a lower limit above the 0 of synapses that do not exist."""
+    matrix = np.full((4, 4), 0.5, np.float32)
+    if loops:
+        np.fill_diagonal(matrix, 0.0)
+    numbers = dict.fromkeys(Synapses._fields, 0) | {"n_pre": 4, "n_post": 4}
+    numbers |= {"keep": np.float32(0.5), "scale": np.float32(1.0), "low": np.float32(0.1), "high": np.float32(1.0)}
+    held = np.zeros((4, 4), np.float32)
+    return Synapses(
+        **numbers | {"loops": loops, "matrix": matrix, "holds": holds, "held": held, "changes": np.zeros(4)}
+    )
+
+
+@pytest.mark.parametrize("holds", [False, True])
+def test_rows_and_columns(holds):
+    own, steps = synapses(holds), np.array([0.1, 0.2, -0.3, 0.9], np.float32)
+    change_row(1, steps, own)
+    weights, members = np.zeros(5, np.float32), np.zeros(5, np.int64)
+    count = take_column.py_func(3, Spikes, own, weights, members)
+    assert members[:count].tolist() == [0, 1]  # the third fires, the fourth is itself
+    assert weights[:count].tolist() == own.matrix[[0, 1], 3].tolist()
+    change_column(3, weights, members, count, np.array([0.25, -0.25], np.float32), own)
+    change_one(2, 0, np.float32(-0.6), own)
+    if holds:
+        assert own.changes.tolist() == [0, 0, 0, 0]
+        expected = np.zeros((4, 4), np.float32)
+        expected[1, [0, 2, 3]] = 0.05, -0.15, 0.45
+        expected[[0, 1], 3] += 0.125, -0.125
+        expected[2, 0] = -0.3
+        np.testing.assert_allclose(own.held, expected, atol=1e-7)
+        return
+    expected = np.full((4, 4), 0.5)
+    np.fill_diagonal(expected, 0.0)
+    expected[1, [0, 2, 3]] = 0.6, 0.2, 1.0  # clipped
+    expected[[0, 1], 3] = 0.75, 0.75
+    expected[2, 0] = 0.1  # clipped
+    np.testing.assert_allclose(own.matrix, expected, atol=1e-7)
+    made = np.array([0.1, -0.3, 0.5, 0.25, -0.25, -0.4])
+    np.testing.assert_allclose(own.changes, [0, made.sum(), (made**2).sum(), 3], atol=1e-6)
+
+
+def test_without_synapses_that_do_not_exist_a_row_is_whole():
+    own = synapses(loops=False)
+    change_row(1, np.full(4, 0.1, np.float32), own)
+    np.testing.assert_allclose(own.matrix[1], 0.6)

@@ -1,0 +1,87 @@
+"""Lifetimes that live by a rule in compiled loops, beside twins that live by it event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.rules import Rule
+
+SMALL: dict[str, Any] = {"dataset": "digits", "num_steps": 25, "history_length": 25, "max_rate": 0.1}
+DIEHL_COOK = {**SMALL, "n_exc": 12, "gain_input_exc": 2.0, "eta_exc": 0.05, "eta_inh": 0.05}
+FEEDFORWARD = {**SMALL, "hidden_sizes": [9, 7], "w_init": 6.0, "max_rate": 0.4, "eta": 0.01}
+HOMEOSTASIS = {"exc_refractory": 3.0, "exc_theta_plus": 2.0, "exc_tau_theta": 50.0, "exc_one_spike": True}
+
+
+class Lived(NamedTuple):
+    """What lifetimes have gone through in compiled loops."""
+
+    spikes: dict[str, int]  # of every population
+    last: dict[str, int]  # the same in the last episode
+    moved: float  # largest change of a weight, in an episode or from the first to the last
+
+
+def by_events(rule: Rule) -> Rule:
+    """The rule without whatever form it has for compiled loops."""
+    return lambda events: torch.as_tensor(rule(events))
+
+
+def assert_same_lives(
+    env_id: str,
+    config: dict[str, Any],
+    rule_of: Callable[[PlasticityVectorEnv], Rule],
+    images: int = 20,
+    num_envs: int = 2,
+    seed: int = 5,
+    rounding: float = 1e-6,
+    least: float = 1e-5,
+) -> Lived:
+    """Live by a rule in both ways: spikes, events, rewards, thresholds and statistics agree, weights up to rounding.
+
+    Args:
+        env_id: Environment.
+        config: Its settings.
+        rule_of: Makes the rule.
+        images: Episodes; one before, by events, is not looked at, since a reset has taken its first step.
+        num_envs: Lifetimes.
+        seed: Of everything.
+        rounding: By how much weights may differ.
+        least: By how much means of weight changes may differ at any rate; a change that is 0 but for rounding may
+            count as a rise.
+    """
+    fast, slow = (PlasticityVectorEnv(env_id, num_envs=num_envs, **config) for _ in range(2))
+    fast.reset(seed=seed), slow.reset(seed=seed)
+    rule, begun = rule_of(fast), fast.engine.network.weights.clone()
+    for env in (fast, slow):
+        env.run_episode(by_events(rule))
+    weights, others = fast.engine.network.weights, slow.engine.network.weights
+    spikes, last, moved = dict.fromkeys(fast.engine.raster, 0), {}, 0.0
+    for _ in range(images):
+        before = weights.clone()
+        assert fast.engine.run_episode(rule)
+        rasters = {name: raster.clone() for name, raster in fast.engine.raster.items()}
+        one = fast._interface._end()
+        while (events := slow.events()) is not None:
+            slow.apply(by_events(rule)(events))
+        for name, raster in slow.engine.raster.items():
+            assert torch.equal(raster, rasters[name]), name
+            last[name] = int(raster.sum())
+            spikes[name] += last[name]
+        other = slow.finish()
+        assert one.num_events.tolist() == other.num_events.tolist()
+        assert one.info["winner"].tolist() == other.info["winner"].tolist()
+        torch.testing.assert_close(one.reward, other.reward)
+        torch.testing.assert_close(one.rates, other.rates)
+        torch.testing.assert_close(weights, others, rtol=0, atol=rounding)
+        moved = max(moved, float((weights - before).abs().max()))
+    for name, state in fast.engine.network.states.items():
+        torch.testing.assert_close(state.theta, slow.engine.network.states[name].theta)
+    changes, expected = fast.engine.changes.take(), slow.engine.changes.take()
+    assert changes.keys() == expected.keys()
+    for key, value in expected.items():
+        assert changes[key] == pytest.approx(value, rel=1e-2 if "potentiation" in key else 1e-3, abs=least), key
+    return Lived(spikes, last, max(moved, float((weights - begun).abs().max())))
