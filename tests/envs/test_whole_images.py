@@ -239,3 +239,18 @@ def test_it_is_much_faster():
             env.run_episode(way)
         seconds[name] = time.process_time() - began
     assert seconds["events"] > 5 * seconds["compiled"]
+
+
+@pytest.mark.parametrize("factor", ["teaching", "feedback"])
+def test_third_factors_go_on_where_nothing_learns_any_more(factor, monkeypatch):
+    config = {**FEEDFORWARD, "third_factor": factor, "plastic_episodes": 2}
+    fast, slow = (PlasticityVectorEnv(SEMI, num_envs=2, **config) for _ in range(2))
+    monkeypatch.setattr(slow.engine, "way", lambda rule: None)
+    rule = make_rule("delta")
+    fast.reset(seed=1), slow.reset(seed=1)
+    for _ in range(4):
+        fast.run_episode(rule), slow.run_episode(rule)
+        told, expected = fast.engine.task.factors(), slow.engine.task.factors()
+        for name, values in expected.items():
+            torch.testing.assert_close(told[name], values, rtol=1e-5, atol=1e-6)
+    assert fast.engine.network.non_plastic.all() and expected["output"].abs().max() > 0
