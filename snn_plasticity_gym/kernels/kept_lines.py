@@ -19,6 +19,7 @@ from snn_plasticity_gym.kernels.tables import Float32, Int32, Int64
 
 KEPT_SPIKES = 3  # lines are kept for histories of so many spikes at most: others hardly ever come back
 KEPT_PAIRS = 4096  # lines are kept of so many pairs at most
+KEPT_OF_EACH = 512  # and of so many of each lifetime, where heads are its own
 AGE_BITS = 20  # of a spike in a key
 NOTHING = -1
 GOLDEN = -7046029254386353131  # 2^64 times the golden ratio, odd
@@ -70,10 +71,11 @@ class KeptLines:
     def of(self, part: int) -> LineStore:
         """Return the store of a part."""
         assert self._rule is not None
-        h1, h2 = self._rule.rows.shape[1:]
+        heads, h1, h2 = self._rule.rows.shape
+        pairs = max(KEPT_PAIRS, KEPT_OF_EACH * heads) if self._rule.own else KEPT_PAIRS
         store = self._stores.get(part)
-        if store is None or store.knot.shape[1] != most_kept(h1, h2):
-            store = self._stores[part] = empty_store(h1, h2)
+        if store is None or store.knot.shape != (pairs, most_kept(h1, h2)):
+            store = self._stores[part] = empty_store(h1, h2, pairs)
         return store
 
 

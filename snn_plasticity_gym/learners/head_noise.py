@@ -73,6 +73,7 @@ class HeadNoise:
         self._moments: list[Tensor] | None = None  # (3, F) of each layer: sums of 1, x and x^2 over own events
         self._steps = 0  # of this rollout that had events
         self._heads: list[list[OwnLayer]] = []  # layers of each head
+        self._own: Rule | None = None  # the rule with these layers
         self.scales: list[LayerScale] = []  # of each layer, head after head; empty: there are no perturbations yet
         self.drawn: list[Tensor] = []  # xi of this rollout and of all processes' lifetimes, (B, D) each
 
@@ -92,7 +93,7 @@ class HeadNoise:
 
     def begin_rollout(self) -> None:
         """Scale the perturbations to come by the events seen so far."""
-        self.drawn, self._heads, self._steps = [], [], 0
+        self.drawn, self._heads, self._own, self._steps = [], [], None, 0
         if self._world.all(self._moments is not None):
             totals = [self._world.all_sum(moments) for moments in self._moments or ()]
             self.scales = [_scale(moments) for moments in totals]
@@ -114,6 +115,7 @@ class HeadNoise:
     def _follow(self, shifts: Tensor) -> None:
         """Give every lifetime heads that differ from the policy's by what its row of `shifts` (B, D) comes to."""
         network = self._policy.rule
+        self._own = None
         changes = iter(self._changes(network, shifts))
         self._heads = [
             [_perturbed(layer, *next(changes)) for layer in head.layers] for head in layered_heads(network.heads)
@@ -134,10 +136,12 @@ class HeadNoise:
         return inputs.by_lifetime(self._heads, events.lengths), None
 
     def whole(self, rule: FrozenRule) -> Rule | None:
-        """Return formulas of each lifetime's own, once enough was measured in this rollout; None: there are none."""
+        """Return rules of each lifetime's own, once enough was measured in this rollout; None: there are none."""
         if not self._heads or self._steps < self.measured_steps:
             return None
-        return rule.of_lifetimes(self._heads)
+        if self._own is None:  # once for all episodes: what loops keep of a rule is the rule's own
+            self._own = rule.of_lifetimes(self._heads)
+        return self._own
 
     @torch.no_grad()
     def move(self, network: RuleNetwork, shift: Tensor) -> None:

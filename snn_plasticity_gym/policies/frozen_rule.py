@@ -21,7 +21,7 @@ from snn_plasticity_gym.policies.head_inputs import HeadInputs, OwnLayer
 from snn_plasticity_gym.policies.heads import Readout
 from snn_plasticity_gym.policies.network import FrozenFeatures, RuleNetwork
 from snn_plasticity_gym.policies.spike_features import FrozenSpikeFeatures
-from snn_plasticity_gym.policies.whole_heads import shared_layers, whole_heads
+from snn_plasticity_gym.policies.whole_heads import OwnHeads, shared_layers, whole_heads
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.whole_formula import WholeFormula
 from snn_plasticity_gym.rules.whole_heads import WholeHeads
@@ -153,14 +153,16 @@ class FrozenRule:
         return whole_heads(self.network.architecture, front, shared_layers(self.network), own=False)
 
     def of_lifetimes(self, heads: Sequence[Sequence[OwnLayer]]) -> Rule | None:
-        """Return the same rule with layers of each lifetime's own, for whole episodes; None: it is no formula.
+        """Return the same rule with layers of each lifetime's own, for whole episodes; None: loops do not know it.
 
         Args:
             heads: Layers of each head.
         """
-        if not isinstance(self._features, FrozenTerms):
-            return None
-        return OwnFormulas(self._features.terms, heads)
+        if isinstance(self._features, FrozenTerms):
+            return OwnFormulas(self._features.terms, heads)
+        if isinstance(self._act, PiecewiseLinear):
+            return OwnHeads(self.network.architecture, cast(FrozenSpikeFeatures, self._features), heads)
+        return None
 
     def inputs(self, state: LocalState) -> HeadInputs:
         """Return what the heads see of each event."""

@@ -1,20 +1,24 @@
-"""A frozen front and its heads as the tables of compiled loops."""
+"""A frozen front and its heads as the tables of compiled loops, the heads all lifetimes' or each lifetime's own."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from snn_plasticity_gym.kernels.pairs import HeadRule
+from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.front import FrozenFront
 from snn_plasticity_gym.policies.head_inputs import OwnLayer
 from snn_plasticity_gym.policies.heads import Head
 from snn_plasticity_gym.policies.network import RuleNetwork
+from snn_plasticity_gym.policies.spike_features import FrozenSpikeFeatures
 from snn_plasticity_gym.rules.whole_formula import SCALARS
 from snn_plasticity_gym.rules.whole_heads import WholeHeads
 
@@ -68,6 +72,33 @@ def whole_heads(
     return WholeHeads(tables, front.history_length, shape.extra_keys)
 
 
-def _stacked(parts: Sequence[torch.Tensor]) -> NDArray[np.float32]:
+class OwnHeads:
+    """Heads of each lifetime's own over one front, as a rule.
+
+    Args:
+        shape: Of the rule.
+        features: What heads see events by.
+        heads: Three layers of each head.
+    """
+
+    def __init__(self, shape: Architecture, features: FrozenSpikeFeatures, heads: Sequence[Sequence[OwnLayer]]) -> None:
+        self._shape = shape
+        self._features = features
+        self._heads = heads
+
+    def __call__(self, events: SynapseEvents) -> Tensor:
+        """Return the weight change of each event, (E,), in [-1, 1]."""
+        return self._features.inputs(events.local_state()).by_lifetime(self._heads, events.lengths)
+
+    def whole_heads(self) -> WholeHeads | None:
+        """Return front and heads for compiled loops; None: they do not know its scalars."""
+        return self._whole_heads
+
+    @functools.cached_property
+    def _whole_heads(self) -> WholeHeads | None:
+        return whole_heads(self._shape, self._features.front, self._heads, own=True)
+
+
+def _stacked(parts: Sequence[Tensor]) -> NDArray[np.float32]:
     """Return what G heads have in L lifetimes, lifetime after lifetime: G of (L, ...) -> (L * G, ...)."""
     return torch.stack(list(parts), dim=1).flatten(0, 1).float().contiguous().numpy()

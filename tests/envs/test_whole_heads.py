@@ -13,6 +13,7 @@ from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.kernels import lines
 from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
+from snn_plasticity_gym.policies.head_inputs import OwnLayer
 from snn_plasticity_gym.policies.network import new_network
 
 UNSUP1, UNSUP2, SEMI = "SNNPlastic-Unsup1-v0", "SNNPlastic-Unsup2-v0", "SNNPlastic-Semi-v0"
@@ -38,6 +39,20 @@ def bold_rule(env, seed=3, sizes=(20, 12), channels=(4, 6), kernel_sizes=(5, 5),
     return FrozenRule(network, env.config.history_length)
 
 
+def bold_rules(env, boldness=0.3, **shape):
+    """The same front, and heads of each lifetime's own."""
+    rule, generator = bold_rule(env, boldness=boldness, **shape), torch.Generator().manual_seed(8)
+
+    def own(values):
+        return values + boldness * torch.randn(env.num_envs, *values.shape, generator=generator)
+
+    heads = [
+        [OwnLayer(own(layer.weight.data.T), own(layer.bias.data).unsqueeze(1)) for layer in head.layers]
+        for head in rule.network.heads
+    ]
+    return rule.of_lifetimes(heads)
+
+
 @pytest.mark.parametrize("options", [{}, HOMEOSTASIS, {"history_length": 6}], ids=["plain", "homeostasis", "K < T"])
 @pytest.mark.parametrize("env_id", [UNSUP1, UNSUP2])
 def test_in_the_diehl_cook_network(env_id, options):
@@ -51,6 +66,20 @@ def test_with_the_sizes_of_a_policy():
 
     lived = assert_same_lives(UNSUP2, DIEHL_COOK, trained)
     assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
+
+
+@pytest.mark.parametrize("env_id", [UNSUP1, UNSUP2])
+def test_heads_of_each_lifetimes_own(env_id):
+    lived = assert_same_lives(
+        env_id, {**DIEHL_COOK, "event_kinds": "feature"}, lambda env: bold_rules(env, use_kind=True), num_envs=3
+    )
+    assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
+
+
+def test_heads_of_each_lifetimes_own_with_scalars():
+    config = {**FEEDFORWARD, "third_factor": "feedback", "local_state": ["surrogate"]}
+    lived = assert_same_lives(SEMI, config, lambda env: bold_rules(env, 0.2), images=6, num_envs=3)
+    assert min(lived.spikes.values()) > 0 and lived.moved > 1e-3
 
 
 def test_in_a_feedforward_network():

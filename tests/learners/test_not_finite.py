@@ -30,9 +30,13 @@ class Broken(PlasticityVectorEnv):
     what = "reward"
 
     def finish(self):
-        ages = self.engine.ages.copy()
-        result = super().finish()
-        if ages[1] == 2:
+        return self._spoil(super().finish())
+
+    def run_episode(self, rule):
+        return self._spoil(super().run_episode(rule))
+
+    def _spoil(self, result):
+        if self.engine.ages[1] == 3:
             if self.what == "reward":
                 result.reward[1] = torch.nan
             elif self.what == "weight":

@@ -10,12 +10,13 @@ from snn_plasticity_gym.learners.head_noise import HeadNoise
 SETTINGS = {"dataset": "digits", "n_exc": 8, "num_steps": 25, "history_length": 25, "max_rate": 0.1}
 SETTINGS |= {"gain_input_exc": 2.0, "eta_exc": 0.05, "lifetime_length": 3, "common_noise": True}
 FORMULA = {"formula_terms": ["post*x20", "post", "pre*w", "post*w"]}
+HEADS = {"hidden_sizes": [6, 5], "channels": [3, 4]}
 
 
-def learn(algorithm, episodes, **options):
-    """Coefficients and returns of a short run, and how many of its episodes were lived as a whole."""
+def learn(algorithm, episodes, policy, **options):
+    """Parameters of the heads after a short run, and its learner."""
     env = make_sb3_env("SNNPlastic-Unsup1-v0", num_envs=6, **SETTINGS)
-    model = algorithm("PlasticityPolicy", env, n_steps=3, credit_horizon=3, seed=2, policy_kwargs=FORMULA, **options)
+    model = algorithm("PlasticityPolicy", env, n_steps=3, credit_horizon=3, seed=2, policy_kwargs=policy, **options)
     model.learn(10**9, episodes=episodes)
     coefficients = torch.cat([parameter.flatten() for parameter in model.policy.rule.heads.parameters()])
     return coefficients.detach(), model
@@ -29,19 +30,21 @@ def ways(monkeypatch):
     return seen
 
 
-def test_an_evolution_strategy_learns_the_same_either_way(ways, monkeypatch):
-    whole, _ = learn(EventES, 90)
+@pytest.mark.parametrize("policy", [FORMULA, HEADS], ids=["formula", "heads"])
+def test_an_evolution_strategy_learns_the_same_either_way(policy, ways, monkeypatch):
+    whole, _ = learn(EventES, 90, policy)
     assert sum(ways) == 12  # but for the first generation, which only measures
     monkeypatch.setattr(HeadNoise, "whole", lambda self, rule: None)
     ways.clear()
-    by_events, _ = learn(EventES, 90)
+    by_events, _ = learn(EventES, 90, policy)
     assert not any(ways)
     torch.testing.assert_close(whole, by_events, rtol=1e-4, atol=1e-5)
     assert whole.abs().max() > 0.01
 
 
-def test_a2c_measures_in_the_first_episode_of_a_rollout(ways):
-    coefficients, model = learn(EventA2C, 90, exploration="rule", perturb="head")
+@pytest.mark.parametrize("policy", [FORMULA, HEADS], ids=["formula", "heads"])
+def test_a2c_measures_in_the_first_episode_of_a_rollout(policy, ways):
+    coefficients, model = learn(EventA2C, 90, policy, exploration="rule", perturb="head")
     assert sum(ways) == 4  # the first two have the 32 steps of 25 each that are measured
     assert coefficients.abs().max() > 0.001
     assert torch.isfinite(coefficients).all() and model.num_episodes == 90
