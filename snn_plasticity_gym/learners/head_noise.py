@@ -34,6 +34,7 @@ from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
 
 MEASURED = 256  # events of a time step that are measured, once rules are perturbed
+FIRST_STEPS = 200  # time steps with events that are measured in the first rollout of all, with all their events
 MEASURED_STEPS = 32  # time steps with events that are measured of each rollout then, and of those beyond an eighth
 FLOOR = 0.05  # least deviation of an input, as a share of the root mean square deviation of its layer's inputs
 
@@ -128,6 +129,7 @@ class HeadNoise:
             return state.weight.clone(), None
         inputs = rule.inputs(state)
         if not self.ready:
+            self._steps += 1
             return self._measure(network, inputs.rows(slice(None)), state.group), None
         if self._steps < self.measured_steps or (self.measured_steps and self._steps % 8 == 0):
             some = slice(None, None, -(-len(state.pair) // MEASURED))
@@ -136,8 +138,10 @@ class HeadNoise:
         return inputs.by_lifetime(self._heads, events.lengths), None
 
     def whole(self, rule: FrozenRule) -> Rule | None:
-        """Return rules of each lifetime's own, once enough was measured in this rollout; None: there are none."""
-        if not self._heads or self._steps < self.measured_steps:
+        """Return rules of each lifetime's own, or in the first rollout the mean rule, once enough was measured."""
+        if not self.ready:
+            return rule if self._steps >= FIRST_STEPS else None
+        if self._steps < self.measured_steps:
             return None
         if self._own is None:  # once for all episodes: what loops keep of a rule is the rule's own
             self._own = rule.of_lifetimes(self._heads)

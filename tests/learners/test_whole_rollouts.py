@@ -5,6 +5,7 @@ import torch
 
 from snn_plasticity_gym import EventA2C, EventES, make_sb3_env
 from snn_plasticity_gym.envs.engine import Engine
+from snn_plasticity_gym.learners import head_noise
 from snn_plasticity_gym.learners.head_noise import HeadNoise
 
 SETTINGS = {"dataset": "digits", "n_exc": 8, "num_steps": 25, "history_length": 25, "max_rate": 0.1}
@@ -48,3 +49,9 @@ def test_a2c_measures_in_the_first_episode_of_a_rollout(policy, ways):
     assert sum(ways) == 4  # the first two have the 32 steps of 25 each that are measured
     assert coefficients.abs().max() > 0.001
     assert torch.isfinite(coefficients).all() and model.num_episodes == 90
+
+
+def test_the_first_generation_goes_by_events_no_longer_than_it_measures(ways, monkeypatch):
+    monkeypatch.setattr(head_noise, "FIRST_STEPS", 20)
+    learn(EventES, 18, HEADS)
+    assert ways == [True, True]  # the first of three has 25 steps
