@@ -39,6 +39,7 @@ from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.runs.wandb_writer import start_wandb
 from snn_plasticity_gym.tasks.base import Task
 from snn_plasticity_gym.trainers.callbacks import ProgressLines, SaveCheckpoints, SigmaSchedule
+from snn_plasticity_gym.trainers.closing import in_words, rules_beside, worth
 from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.trainers.starting import begin, imitation_line, read_start
@@ -88,6 +89,7 @@ def _run(
         held.enter_context(claimed(config.resume))
     saved = _checkpoint(config, world) if config.resume else None
     start = None if saved else read_start(config, env_config)
+    others = rules_beside(config, env_config, seed) if not world.rank else {}
     env = make_sb3_env(config.env, num_own, **to_dict(env_config))
     model = algorithm("PlasticityPolicy", env, seed=seed, **_arguments(algorithm, config, env_config))
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed, "resume": ""}
@@ -154,12 +156,16 @@ def _run(
     model.logger.dump(model.num_timesteps)
     page = report_at_end(run.path, model.logger, model.num_timesteps) if config.report else None
     model.logger.close()
+    heads = plasticity_env(env).engine.heads
     if model.policy.architecture.is_formula:
-        for head, terms in zip(plasticity_env(env).engine.heads, model.policy.rule.formulas(), strict=True):
-            print(f"{head}: {format_formula(terms)}")
+        formulas = model.policy.rule.formulas()
+        said = [f"{head}: {format_formula(terms)}" for head, terms in zip(heads, formulas, strict=True)]
+    else:
+        said = in_words(run.path, heads) if page else []
     env.close()
-    judged_by = "held-out images" if env_config.held_out("validation") else "fresh episodes"
-    print(_outcome(before, after, judged_by, time.perf_counter() - began, run, page))
+    learned = model.policy.frozen(env_config.history_length)
+    print(*worth(config, env_config, learned, before, after, others), *said, sep="\n")
+    print(_last_lines(time.perf_counter() - began, run, page))
     return run.path
 
 
@@ -290,30 +296,14 @@ def _plan(
         f"{config.env}: {config.episodes} episodes of {task.source}, {config.num_envs} lifetimes side by side, "
         f"{task.num_steps} steps an episode{'' if task.open_loop else ' at most'}\n"
         f"{spread}seed {seed}, device {env_config.device}, {torch.get_num_threads()} threads\n"
-        f"run folder {run.path}" + (f", going on at {done} episodes" if done else "")
+        f"run folder {run.path}" + (f", going on at {done} episodes" if done else "") + "\n"
+        "below: what the rules that are tried earn; at the end, what the learned one earns in fresh networks"
     )
 
 
-def _outcome(
-    before: RewardReport | None,
-    after: RewardReport | None,
-    judged_by: str,
-    seconds: float,
-    run: RunFolder,
-    page: Path | None,
-) -> str:
-    lines = []
-    if before and after:
-        names = list(dict.fromkeys([*before.terms, *after.terms]))
-        lines.append(f"reward on {after.num_images} {judged_by}, fresh networks, no exploration:")
-        lines.append(f"  {'':20}{'before':>12}{'after':>12}")
-        lines.append(f"  {'reward':20}{before.reward:12.4g}{after.reward:12.4g}")
-        for name in names:
-            values = (report.terms.get(name, float("nan")) for report in (before, after))
-            lines.append(f"  {name:20}" + "".join(f"{value:12.4g}" for value in values))
+def _last_lines(seconds: float, run: RunFolder, page: Path | None) -> str:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # KiB on Linux
-    lines.append(f"{seconds:.0f} s, peak memory {peak:.1f} GiB")
-    lines.append(f"run folder {run.path}")
+    lines = [f"{seconds:.0f} s, peak memory {peak:.1f} GiB", f"run folder {run.path}"]
     if page is not None:
         lines.append(f"report {page}")
     return "\n".join(lines)

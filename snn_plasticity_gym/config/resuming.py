@@ -23,6 +23,7 @@ CHANGEABLE = (
 )
 
 ADDED: Mapping[str, Any] = {
+    "beside": [],
     "local_state": [],
     "nan_policy": "raise",
     "plugin": [],

@@ -103,6 +103,12 @@ class SearchConfig(TrainingConfig, SearchOptions):
         basic=True,
         path=True,
     )
+    beside: tuple[str, ...] = setting(
+        (),
+        "Rules, named as in evaluate.py, that are judged beside the learned one when learning ends, by reward, and "
+        "where nothing is learned from labels by accuracy, too; none: the learned rule is judged by reward alone.",
+        section="Run",
+    )
     episodes_per_update: int = setting(
         1,
         "Episodes of each lifetime between two updates.",

@@ -1,0 +1,111 @@
+"""What a training says when it ends: the rule in words, and what it is worth beside others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from snn_plasticity_gym.config.environments import EnvironmentConfig, UnsupervisedConfig
+from snn_plasticity_gym.config.schema import ConfigError, to_dict
+from snn_plasticity_gym.config.training import SearchConfig
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.evaluation.labels import accuracy
+from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, reward_of
+from snn_plasticity_gym.evaluation.unsupervised import ALL_ACTIVITY, judge, plan_images
+from snn_plasticity_gym.rules.base import Rule
+from snn_plasticity_gym.rules.distilled import load_distilled, written_out
+from snn_plasticity_gym.tasks.datasets import load_dataset
+from snn_plasticity_gym.trainers.evaluation_session import legend, rules_of
+
+NETWORKS = 8  # fresh ones, by which accuracy is judged
+LEARNED = 200  # images that they learn from, where plasticity has no end
+LABELLED, TESTED = 1000, 500  # images
+
+NO_VALUE = float("nan")
+
+
+def rules_beside(config: SearchConfig, env_config: EnvironmentConfig, seed: int) -> dict[str, Rule]:
+    """Return the rules that are to be judged beside the learned one, by the names that they are shown under.
+
+    Raises:
+        ConfigError: There is no such rule, or it cannot live in this environment.
+    """
+    if config.beside and not config.eval_episodes:
+        raise ConfigError("beside needs eval_episodes, by which rules are judged, got eval_episodes=0")
+    rules = rules_of(config.beside, config.env, env_config, seed) if config.beside else {}
+    if rules:
+        _try(rules, config, env_config)
+    whole = legend(config.beside)
+    short = {name: name.partition(":")[0] if whole[name] == name else whole[name] for name in config.beside}
+    twice = [name for name, count in Counter(short.values()).items() if count > 1]
+    return {whole[name] if short[name] in twice else short[name]: rule for name, rule in rules.items()}
+
+
+def _try(rules: dict[str, Rule], config: SearchConfig, env_config: EnvironmentConfig) -> None:
+    """Let each rule answer the first events of a network: an hour of learning later it were too late to refuse one."""
+    env = PlasticityVectorEnv(config.env, num_envs=1, **to_dict(env_config))
+    env.reset(seed=JUDGE_SEED)
+    events = env.events()
+    if events is not None:
+        for rule in rules.values():
+            rule(events)
+    env.close()
+
+
+def in_words(run: Path, heads: Sequence[str]) -> list[str]:
+    """Return the formula that the run's report has found, a line for each head; no lines if it has found none."""
+    try:
+        formula = load_distilled(run)
+    except ConfigError:  # too few events, or no report
+        return []
+    lines = zip(heads, formula.heads, strict=True)
+    return [f"{head}, in short: \u0394d = {written_out(terms)}" for head, terms in lines if terms]
+
+
+def worth(
+    config: SearchConfig,
+    env_config: EnvironmentConfig,
+    learned: Rule,
+    before: RewardReport | None,
+    after: RewardReport | None,
+    others: dict[str, Rule],
+) -> list[str]:
+    """Return a table of rewards, their terms, and accuracy: before and after learning, and of other rules."""
+    if before is None or after is None:
+        return []
+    reports = {"before": before, "after": after}
+    for name, rule in others.items():
+        reports[name] = reward_of(rule, config.env, env_config, config.num_envs, config.eval_episodes, JUDGE_SEED)
+    judged_by = "held-out images" if env_config.held_out("validation") else "fresh episodes"
+    widths = [max(12, len(name) + 2) for name in reports]
+    terms = list(dict.fromkeys(term for report in reports.values() for term in report.terms))
+    rows = {"reward": [report.reward for report in reports.values()]}
+    rows |= {term: [report.terms.get(term, NO_VALUE) for report in reports.values()] for term in terms}
+    lines = [f"reward on {after.num_images} {judged_by}, fresh networks, no exploration:", _row("", reports, widths)]
+    lines += [_row(name, [f"{value:.4g}" for value in values], widths) for name, values in rows.items()]
+    if others and isinstance(env_config, UnsupervisedConfig):
+        shares = _accuracies(config, env_config, {"after": learned, **others})
+        cells = [f"{shares[name]:.1%}" if name in shares else "" for name in reports]
+        lines.append(_row("accuracy", cells, widths))
+        lines.append(
+            f"  accuracy: of {NETWORKS} fresh networks, which learned without labels; {LABELLED} labelled images then "
+            "named their neurons"
+        )
+    return lines
+
+
+def _row(name: str, cells: Sequence[str] | dict[str, RewardReport], widths: Sequence[int]) -> str:
+    return f"  {name:20}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+
+
+def _accuracies(config: SearchConfig, env_config: UnsupervisedConfig, rules: dict[str, Rule]) -> dict[str, float]:
+    """Return the share of validation images that networks name rightly after they have learned by each rule."""
+    dataset = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size)
+    plan = plan_images(dataset, LABELLED, TESTED, "validation")
+    images = env_config.plastic_episodes or LEARNED
+    found = {}
+    for name, rule in rules.items():
+        judged = judge(rule, config.env, env_config, plan, NETWORKS, images, JUDGE_SEED)
+        found[name] = accuracy(judged.confusion[ALL_ACTIVITY]).mean().item()
+    return found
