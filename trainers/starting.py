@@ -1,4 +1,4 @@
-"""Where a training starts: with the policy of another run, or with one that imitates a hand-written rule."""
+"""Where a training starts: with the policy of another run, or with one that imitates a rule."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from snn_plasticity_gym.policies.learned_rule import LearnedRule
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.policies.saved import load_learned, transfer
 from snn_plasticity_gym.rules.base import Rule, modulation_of
-from snn_plasticity_gym.rules.registry import read_rule
-from snn_plasticity_gym.trainers.evaluation_session import scale_of
+from snn_plasticity_gym.trainers.evaluation_session import rule_of
 from snn_plasticity_gym.utils.distributed import World
 
 NETWORKS, IMAGES = 8, 40  # that live by the rule, and images that each of them sees at most
@@ -37,7 +36,7 @@ def read_start(config: SearchConfig, env_config: EnvironmentConfig) -> Start | N
         return load_learned(config.init_policy, env_config.device)
     if not config.init_rule:
         return None
-    rule = read_rule(config.init_rule, dt=env_config.dt, scale=scale_of(config.env, env_config), seed=0)
+    rule = rule_of(config.init_rule, config.env, env_config, seed=0)
     wanted = modulation_of(rule)
     if wanted and wanted != env_config.modulation:
         raise ConfigError(

@@ -145,8 +145,9 @@ class SearchConfig(TrainingConfig, SearchOptions):
     )
     init_rule: str = setting(
         "",
-        "Hand-written rule to start from, e.g. stdp:learning_rate=0.1:alpha=0.3 as in evaluate.py: before the first "
-        "update the heads learn to answer as it does, best where event_kinds is feature.",
+        "Rule to start from, named as in evaluate.py: a hand-written one such as stdp:learning_rate=0.1:alpha=0.3, the "
+        "folder of a run, of formulas, too, or one of your own. Before the first update the heads learn to answer as "
+        "it does, best where event_kinds is feature.",
         section="Policy",
         basic=True,
     )

@@ -66,6 +66,19 @@ def test_a_training_starts_from_a_rule_by_name(tmp_path, capsys, monkeypatch):
     assert alike > 0.8 and math.isfinite(alike)
 
 
+def test_heads_start_from_the_formula_of_another_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(imitation, "STEPS", 1000)
+    flags = [*NETWORK, *SHORT, f"--run_dir={tmp_path}", "--seed=1"]
+    formula = ["--rule_form=formula", "--formula_terms=post,post*x20,pre*w", "--init_rule=target-stdp:x_tar=0.4"]
+    taught = train_a2c.train([*flags, *formula, "--run_name=formula"])
+    run = train_a2c.train([*flags, "--head_sizes=8,8", f"--init_rule={taught}", "--run_name=heads"])
+    assert f"imitates {taught}; root mean squares of delta_d: input_to_exc" in capsys.readouterr().out
+    with (run / "metrics.csv").open(newline="") as file:
+        first = next(csv.DictReader(file))
+    told, wrong = (float(first[f"imitation/input_to_exc{what}"]) for what in ("", "_error"))
+    assert 0 < wrong < 0.3 * told
+
+
 def test_other_processes_take_the_heads_of_the_first():
     env = make_sb3_env("SNNPlastic-Unsup1-v0", 2, dataset="digits", n_exc=4, num_steps=8, history_length=8)
     policies = [EventA2C("PlasticityPolicy", env, seed=seed).policy for seed in (0, 1)]
