@@ -7,10 +7,13 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from quick import small_pngs
 
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.tasks import datasets
+from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.trainers.train_a2c import train
 
 FOLDER = Path(__file__).parents[2] / "examples"
@@ -41,6 +44,21 @@ def test_write_a_rule(capsys):
     assert f"{0.5 * (np.exp(-0.1) - 0.3):+.3f}" in said and "-0.150" in said  # the kernel at 1 ms, and before
     assert set(rewards) == {"my_rule", "target-stdp", "zero"} and rewards["my_rule"] != rewards["zero"]
     assert all(f"reward {reward:.3f}" in said for reward in rewards.values())
+
+
+def test_turned_digits(monkeypatch):
+    monkeypatch.setattr(datasets, "_load_auto", lambda directory: datasets._load_digits())
+    load("turned_digits")
+    plain = load_dataset("digits")
+    made = {name: load_dataset(name) for name in ("turned", "inverted", "mixed-pixels")}
+    test = plain.test.images
+    assert torch.equal(made["turned"].test.images, test.rot90(1, (1, 2)))
+    assert torch.equal(made["inverted"].test.images, 255 - test)
+    assert torch.equal(made["mixed-pixels"].test.images.flatten(1).sort()[0], test.flatten(1).sort()[0])
+    mixed, spread = made["mixed-pixels"].test.images.float(), test.float()
+    assert mixed.diff(dim=2).abs().mean() > 2 * spread.diff(dim=2).abs().mean()  # neighbours are strangers
+    for dataset in made.values():
+        assert torch.equal(dataset.test.labels, plain.test.labels) and len(dataset.classes) == 10
 
 
 def test_train_with_stock_ppo(capsys):
