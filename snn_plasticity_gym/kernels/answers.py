@@ -1,6 +1,6 @@
-"""Answers of networks to images, judged by compiled loops: what `rewards/winner.py` and `unsupervised.py` say in torch.
+"""Answers of networks, judged by compiled loops: what `rewards/` and `plasticity/reward_surprise.py` say in torch.
 
-Axes: B lifetimes, R lifetimes of one call, M images of a pool, N neurons.
+Axes: B lifetimes, R lifetimes of one call, M images of a pool, N neurons, C classes.
 """
 
 from __future__ import annotations
@@ -121,3 +121,60 @@ def _joined(terms: Array, worth: Worth) -> float:
         else:
             joined += share * terms[k]
     return whole * joined
+
+
+@compiled(bare=True)
+def judge_classes(
+    counts: Array,
+    winners: Array,
+    labels: Array,
+    duration: float,
+    alpha_margin: float,
+    alpha_spike: float,
+    terms: Array,
+    rewards: Array,
+) -> None:
+    """Judge the output spikes of classifiers; see `ClassificationReward`.
+
+    Args:
+        counts: Spikes of each output neuron, int64 (R, C).
+        winners: Answers, int64 (R,), -1: none.
+        labels: Right answers, int64 (R,).
+        duration: Length of the judged steps, ms.
+        alpha_margin: Weight of the margin.
+        alpha_spike: Weight of the rate.
+        terms: Filled in with accuracy, margin and rate, float32 (3, R).
+        rewards: Filled in, float32 (R,).
+    """
+    for place in range(len(counts)):
+        right, best, total = counts[place, labels[place]], -1, 0
+        for k in range(counts.shape[1]):
+            total += counts[place, k]
+            if k != labels[place]:
+                best = max(best, counts[place, k])
+        accuracy = 1.0 if winners[place] == labels[place] else 0.0
+        margin = (right - best) / duration if best >= 0 else np.inf  # there is no other class
+        rate = total / duration / counts.shape[1]
+        terms[0, place], terms[1, place], terms[2, place] = accuracy, margin, rate
+        rewards[place] = 2.0 * accuracy - 1.0 + alpha_margin * margin - alpha_spike * rate
+
+
+@compiled(bare=True)
+def compare_rewards(rows: Array, rewards: Array, window: float, mean: Array, count: Array, surprise: Array) -> None:
+    """Compare rewards with those before; see `RewardSurprise`.
+
+    Args:
+        rows: Lifetimes, int64 (R,).
+        rewards: What was paid to them, float32 (R,).
+        window: Time constant of the mean, in rewards.
+        mean: Of the rewards of each lifetime, float32 (B,); changed in place.
+        count: Of them, float32 (B,); changed in place.
+        surprise: Filled in, float32 (R,).
+    """
+    for place in range(len(rows)):
+        row, reward = rows[place], rewards[place]
+        first = count[row] == 0
+        surprise[place] = np.float32(0.0) if first else reward - mean[row]
+        count[row] += np.float32(1.0)
+        step = np.float32(1.0) / min(count[row], np.float32(window))
+        mean[row] = reward if first else mean[row] + step * surprise[place]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.kernels.answers import compare_rewards
 from snn_plasticity_gym.utils.state import State, restore_all
 
 
@@ -39,6 +40,15 @@ class RewardSurprise:
 
     def __call__(self, rows: Tensor, rewards: Tensor) -> Tensor:
         """Return the surprise of the rewards (R,) of the lifetimes `rows`, and remember them."""
+        if rows.device.type != "cpu":
+            return self.by_operations(rows, rewards)
+        surprise = torch.empty(len(rows))
+        mean, count = self._mean.numpy(), self._count.numpy()
+        compare_rewards(rows.numpy(), rewards.numpy(), self._window, mean, count, surprise.numpy())
+        return surprise
+
+    def by_operations(self, rows: Tensor, rewards: Tensor) -> Tensor:
+        """Do the same in torch: the way on other devices, and the reference for the compiled one."""
         first = self._count[rows] == 0
         surprise = torch.where(first, 0.0, rewards - self._mean[rows])  # (R,)
         self._count[rows] += 1

@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.feedforward import SemiConfig
+from snn_plasticity_gym.kernels.answers import judge_classes
 from snn_plasticity_gym.rewards.result import RewardResult
+
+TERMS = ("accuracy", "margin", "output_rate")
 
 
 class ClassificationReward:
@@ -36,18 +39,18 @@ class ClassificationReward:
         Returns:
             Rewards (R,) and the terms accuracy (0 or 1), margin and output_rate, before their weights, (R,) each.
         """
+        if counts.device.type != "cpu":
+            return self.by_operations(counts, winners, labels, duration)
+        terms, reward = torch.empty(len(TERMS), len(counts)), torch.empty(len(counts))
+        given = (part.numpy() for part in (counts, winners, labels))
+        judge_classes(*given, duration, self._alpha_margin, self._alpha_spike, terms.numpy(), reward.numpy())
+        return RewardResult(reward, dict(zip(TERMS, terms.unbind(), strict=True)))
+
+    def by_operations(self, counts: Tensor, winners: Tensor, labels: Tensor, duration: float) -> RewardResult:
+        """Judge in torch: the way on other devices, and the reference for the compiled one."""
         rates = counts.float() / duration  # (R, C)
         right = rates.gather(1, labels.unsqueeze(1)).squeeze(1)  # (R,)
         others = rates.scatter(1, labels.unsqueeze(1), -torch.inf)  # (R, C)
-        terms = {
-            "accuracy": (winners == labels).to(rates.dtype),
-            "margin": right - others.amax(dim=1),
-            "output_rate": rates.mean(dim=1),
-        }
-        reward = (
-            2.0 * terms["accuracy"]
-            - 1.0
-            + self._alpha_margin * terms["margin"]
-            - self._alpha_spike * terms["output_rate"]
-        )
-        return RewardResult(reward, terms)
+        accuracy, margin, rate = (winners == labels).to(rates.dtype), right - others.amax(dim=1), rates.mean(dim=1)
+        reward = 2.0 * accuracy - 1.0 + self._alpha_margin * margin - self._alpha_spike * rate
+        return RewardResult(reward, dict(zip(TERMS, (accuracy, margin, rate), strict=True)))

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -146,3 +147,23 @@ def test_names_of_outputs_do_not_matter(episode, shift: int) -> None:
         num_steps,
     )
     torch.testing.assert_close(judge(counts, winners, labels, num_steps).reward, renamed.reward)
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    rows=st.integers(0, 4),
+    classes=st.integers(1, 6),
+    steps=st.integers(1, 20),
+    alphas=st.tuples(st.floats(0.1, 3.0), st.floats(0.0, 3.0)),
+)
+def test_the_loop_judges_as_torch_does(seed, rows, classes, steps, alphas) -> None:
+    rng = np.random.default_rng(seed)
+    reward = ClassificationReward(SemiConfig(alpha_margin=alphas[0], alpha_spike=alphas[1]))
+    counts = torch.from_numpy(rng.integers(0, steps + 1, (rows, classes)))
+    winners, labels = (
+        torch.from_numpy(rng.integers(-1, classes, rows)),
+        torch.from_numpy(rng.integers(0, classes, rows)),
+    )
+    result, expected = (judge(counts, winners, labels, steps) for judge in (reward, reward.by_operations))
+    torch.testing.assert_close(result.reward, expected.reward)
+    torch.testing.assert_close(result.terms, expected.terms)
