@@ -100,3 +100,31 @@ def lif_loop(
                 refractory[row, neuron] = silent_steps if fired else left
             if theta_plus > nothing:
                 theta[row, neuron] = theta[row, neuron] * decay + (theta_plus if fired else nothing)
+
+
+@compiled()
+def scale_columns(
+    weights: Array, rows: Array, order: float, wanted: float, low: float, high: float, norm: Array
+) -> None:
+    """Scale the weights into each target neuron to a norm, and clip them; in place.
+
+    Args:
+        weights: Of a projection, (B, n_pre, n_post).
+        rows: Networks, (R,).
+        order: Of the norm.
+        wanted: The norm; weights that are all 0 stay 0.
+        low: Smallest weight.
+        high: Largest weight.
+        norm: Room for the norms, float64 (n_post,).
+    """
+    for row in rows:
+        norm[:] = 0.0
+        for pre in range(weights.shape[1]):
+            for post in range(weights.shape[2]):
+                size = abs(np.float64(weights[row, pre, post]))
+                norm[post] += size if order == 1 else size * size if order == 2 else size**order
+        for post in range(weights.shape[2]):
+            norm[post] = wanted / max(norm[post] ** (1.0 / order), 1e-12)
+        for pre in range(weights.shape[1]):
+            for post in range(weights.shape[2]):
+                weights[row, pre, post] = min(max(weights[row, pre, post] * norm[post], low), high)

@@ -5,6 +5,7 @@ Axes: B networks, R the networks of one call (all B, or some rows of them), N ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.kernels.network import add_own, add_rows, lif_loop
+from snn_plasticity_gym.kernels.network import add_own, add_rows, lif_loop, scale_columns
 from snn_plasticity_gym.networks.lif import LIFParams, LIFState, fire, integrate, lif_constants, lif_init
 from snn_plasticity_gym.utils.state import State, restore_all
 
@@ -32,6 +33,9 @@ class Plasticity(NamedTuple):
     scale: float  # weight change of delta_d = 1: learning rate eta of the synapse type, times alpha
     w_min: float
     w_max: float
+
+
+UNLIMITED = Plasticity(0, 0.0, -math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,13 @@ class NetworkActivity(NamedTuple):
     lists: Mapping[str, SpikeList]
     potentials: dict[str, Tensor]  # (R, N) mV before the reset; computed populations only
     thetas: Mapping[str, Tensor] = MappingProxyType({})  # (R, N) mV, what adaptation added to the threshold
+
+
+def silenced(activity: NetworkActivity, networks: Tensor) -> NetworkActivity:
+    """Leave out the spikes of some networks, bool (R,)."""
+    heard = ~networks.unsqueeze(1)  # (R, 1)
+    spikes = {name: fired & heard for name, fired in activity.spikes.items()}  # (R, N) each
+    return activity._replace(spikes=spikes, lists={name: SpikeList.of(fired) for name, fired in spikes.items()})
 
 
 def weight_offsets(
@@ -241,6 +252,11 @@ class Network:
         for projection in self.projections:
             if projection.weight_norm > 0:
                 weights = self.weights_of(projection.name)
+                if self._loops:
+                    low, high = (projection.plasticity or UNLIMITED)[2:]
+                    order, wanted = float(projection.norm_order), projection.weight_norm
+                    scale_columns(weights.numpy(), rows.numpy(), order, wanted, low, high, np.empty(weights.shape[2]))
+                    continue
                 some = len(rows) < self.num_networks
                 scaled = weights[rows] if some else weights  # (R, n_pre, n_post)
                 norm = torch.linalg.vector_norm(scaled, projection.norm_order, dim=1, keepdim=True)  # (R, 1, n_post)

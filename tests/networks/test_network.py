@@ -459,7 +459,7 @@ def test_a_network_in_a_batch_equals_it_alone() -> None:
 # Weights
 
 
-def small(num_networks: int = 3, **changes: Any) -> Network:
+def small(num_networks: int = 3, loops: bool | None = None, **changes: Any) -> Network:
     """in (4) -> e (3), and e -> e without autapses; keyword arguments change the first projection."""
     return Network(
         [Population("in", 4), Population("e", 3, PLAIN._replace(refractory=2.0, theta_plus=0.5, v_rest=-0.5))],
@@ -470,6 +470,7 @@ def small(num_networks: int = 3, **changes: Any) -> Network:
         num_networks,
         dt=1.0,
         device=CPU,
+        loops=loops,
     )
 
 
@@ -616,9 +617,10 @@ def test_spikes_of_the_last_episode_do_not_come_back() -> None:
     assert network.states["e"].v.tolist() == [[0.0, 0.0, 0.0]]
 
 
-@pytest.mark.parametrize("order", [1, 2])
-def test_weight_norms_are_restored_per_target_neuron(order: int) -> None:
-    network = small(3, initial=(0.1, 0.9), weight_norm=1.2, norm_order=order)
+@pytest.mark.parametrize("loops", [False, True])
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_weight_norms_are_restored_per_target_neuron(order: int, loops: bool) -> None:
+    network = small(3, initial=(0.1, 0.9), weight_norm=1.2, norm_order=order, loops=loops)
     fill(network)
     network.weights_of("in_e")[2, :, 1] *= -1.0
     old = network.weights_of("in_e").tolist()
