@@ -48,12 +48,22 @@ def poisson_train(pixels: NDArray[Any], num_steps: int, chance: float, rng: np.r
         chance: Spike probability per step of a white pixel, in [0, 1]: its rate times the length of a step.
         rng: Source of randomness; NumPy's, so that a seed means the same spikes on every device.
     """
-    lit = pixels.nonzero()[0]  # (L,) black pixels never fire: no random numbers are spent on them
-    threshold = pixels[lit] * np.asarray(chance, pixels.dtype)  # (L,)
+    lit, threshold = _lit(pixels, pixels.dtype.type(chance))  # (L,) black pixels never fire: no numbers are drawn
     uniform = rng.random((num_steps, len(lit)), dtype=np.float32)  # (T, L)
     start, neuron = np.empty(num_steps + 1, np.int64), np.empty(uniform.size, np.int64)
     count = _list_below(uniform, threshold, lit, start, neuron)
     return SpikeTrain(start, neuron[:count].copy(), len(pixels))
+
+
+@compiled()
+def _lit(pixels: NDArray[Any], chance: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return who is not black, and the probability of each to fire in a step."""
+    lit, threshold = np.empty(len(pixels), np.int64), np.empty_like(pixels)
+    count = 0
+    for neuron in range(len(pixels)):
+        lit[count], threshold[count] = neuron, pixels[neuron] * chance
+        count += pixels[neuron] != 0
+    return lit[:count], threshold[:count]
 
 
 @compiled()

@@ -84,13 +84,13 @@ class Stimuli:
         """Present a random image of the pool."""
         place = int(self._rng.integers(len(self.pool)))
         image = int(self.pool[place])
-        picture = self._images.images[image]  # (S, S)
+        picture = self._images.images.numpy()[image]  # (H, W)
         if self._shift:
             across, down = self._rng.integers(-self._shift, self._shift + 1, size=2).tolist()
-            picture = moved(picture, across, down)
-        pixels = picture.numpy().reshape(-1) / np.float32(255.0)  # (n_input,)
+            picture = moved(torch.from_numpy(picture), across, down).numpy()
+        pixels = picture.reshape(-1) / np.float32(255.0)  # (n_input,)
         train = poisson_train(pixels, self._config.num_steps, self._config.spike_chance, self._rng)
-        return Stimulus(place, image, int(self._images.labels[image]), train)
+        return Stimulus(place, image, int(self._images.labels.numpy()[image]), train)
 
 
 def draw(
