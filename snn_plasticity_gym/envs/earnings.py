@@ -81,7 +81,7 @@ class Earnings:
 
     def add(self, outcome: Outcome, steps: NDArray[np.int64]) -> None:
         """Add what a step was worth to lifetimes that have done so many steps (B,)."""
-        if self._first is None and self._untouched and len(outcome.rows) == len(steps):
+        if self._first is None and self._untouched and outcome.rows.size(0) == len(steps):
             step = int(steps[0])
             if (steps == step).all():
                 self._first = outcome, step
@@ -128,7 +128,7 @@ class Earnings:
                 terms=dict(outcome.terms),
                 info=dict(outcome.info),
                 payments=outcome.reward.unsqueeze(1),
-                payment_steps=torch.tensor([step], device=self._device),
+                payment_steps=torch.from_numpy(np.array([step])).to(self._device),
                 event_rewards=outcome.event_rewards,
             )
         self._sum_up()

@@ -18,7 +18,7 @@ from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.envs.silence import SilenceWatch
 from snn_plasticity_gym.envs.whole_images import CompiledImages, Way, way_of
-from snn_plasticity_gym.networks.network import Network, NetworkActivity, SpikeList
+from snn_plasticity_gym.networks.network import Network, silenced
 from snn_plasticity_gym.networks.spike_history import empty_windows, push
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents
@@ -89,7 +89,7 @@ class Engine:
         self.ages = np.zeros(num_lifetimes, dtype=np.int64)  # episodes that this lifetime has gone through
         self.last_episodes: list[LastEpisode | None] = [None] * num_lifetimes  # of this lifetime; None: none so far
         self._begun = np.zeros(num_lifetimes, dtype=np.bool_)
-        self._unshown = np.zeros(num_lifetimes, dtype=np.bool_)  # whose input of an open loop stands nowhere yet
+        self._unprepared = np.zeros(num_lifetimes, dtype=np.bool_)  # whose episode has begun; see `prepare`
         self.attempts = np.zeros(num_lifetimes, dtype=np.int64)  # how often the next episode was begun so far
         self._seeds = [0] * num_lifetimes
         self.common_seed: int | None = None  # of what `common_noise` shares; None: that of the first lifetime
@@ -112,7 +112,7 @@ class Engine:
     @property
     def raster(self) -> dict[str, Tensor]:
         """Spikes of every population, bool (B, W, N); see `EpisodeRecord`."""
-        self._show_input()
+        self.prepare()
         return self.recorder.record.raster
 
     def weight_range(self) -> tuple[float, float]:
@@ -197,46 +197,54 @@ class Engine:
         expired = [row for row in rows if length and self.ages[row] >= length]
         if expired:
             self.start_lifetimes(expired, [None] * len(expired))
-        for row in rows:
-            if 0 < self.config.plastic_episodes == self.ages[row]:
+        for row in rows if self.config.plastic_episodes else ():
+            if self.ages[row] == self.config.plastic_episodes:
                 self.network.non_plastic[row] = True
                 self.task.end_plasticity(row)
-        self.attempts[rows] += 1
-        index = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
+        self.attempts[self._some(rows)] += 1
+        index = self._index(rows)
         self.task.reset(index, [self._seed(row) for row in rows])
         self.network.normalise(index)
         self._begin_steps(rows, index)
 
     def _begin_steps(self, rows: Sequence[int], index: Tensor) -> None:
-        """Put everything that does not outlive an episode to where it stands before the first step."""
-        self.network.rest(index)
-        some = slice(None) if len(rows) == self.num_lifetimes else index
-        for windows in self._windows.values():
-            windows[some] = 0
+        """Put what does not outlive an episode to where it stands before the first step; the rest is `prepare`."""
         if self._eligibility is not None:
             self._eligibility.begin(index)
         self.recorder.begin(rows, index)
         self.earnings.begin(rows, index)
-        self.num_events[index] = 0
-        self.steps[rows] = 0
-        self.ended[rows] = False
-        self._begun[rows] = True
-        self._unshown[rows] = self.task.open_loop
+        some = self._some(rows)
+        self.num_events[some] = self.steps[some] = 0
+        self.ended[some] = False
+        self._begun[some] = self._unprepared[some] = True
 
-    def _show_input(self) -> None:
-        """Write the input spikes of episodes that have just begun to where steps look for them."""
-        if not self._unshown.any():
+    def prepare(self) -> None:
+        """Put to where steps look for it what only they need: membranes, histories and input of an open loop."""
+        if not self._unprepared.any():
             return
-        index = torch.as_tensor(np.flatnonzero(self._unshown), device=self.device)
-        self.recorder.give(index, self.task.whole_input(index))
-        self._unshown[:] = False
+        rows = np.flatnonzero(self._unprepared).tolist()
+        index, some = self._index(rows), self._some(rows)
+        self.network.rest(index)
+        for windows in self._windows.values():
+            windows[some] = 0
+        if self.task.open_loop:
+            self.recorder.give(index, self.task.whole_input(index))
+        self._unprepared[:] = False
+
+    def _some(self, rows: Sequence[int]) -> slice | Sequence[int]:
+        """Return lifetimes, ascending, as an index; a slice costs less than a list of all."""
+        return slice(None) if len(rows) == self.num_lifetimes else rows
+
+    def _index(self, rows: Sequence[int]) -> Tensor:
+        """Return lifetimes, ascending, as int64 (R,)."""
+        everyone = len(rows) == self.num_lifetimes
+        return self._everyone if everyone else torch.as_tensor(rows, dtype=torch.int64, device=self.device)
 
     def _place(self, rows: Sequence[int] | None) -> tuple[Tensor, int | Tensor]:
         """Return the lifetimes of a call, int64 (R,), and how many steps they have done: the same, or (R,)."""
         if rows is None:
             return self._everyone, int(self.steps[0])
-        index = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
-        steps = self.steps[rows]
+        index, steps = self._index(rows), self.steps[rows]
         if (steps == steps[0]).all():
             return index, int(steps[0])
         return index, torch.as_tensor(steps, device=self.device)
@@ -250,7 +258,7 @@ class Engine:
         where, step = self._place(rows)
         index = None if rows is None else where
         some: slice | Tensor = slice(None) if rows is None else where  # a slice costs less than a list of all
-        self._show_input()
+        self.prepare()
         given = self.task.input(where, step)
         if not self.task.open_loop:
             check_input(given, self.task, len(where))
@@ -269,19 +277,12 @@ class Engine:
                 whole[index] = windows[name]
         self.steps[slice(None) if rows is None else rows] += 1
         self._now = int(self.steps[0] if rows is None else self.steps[rows[0]])
-        events = self._find_events(self._of_plastic(activity, rows), windows, where)
+        if self.network.non_plastic.any():  # of whose spikes nothing learns
+            activity = silenced(activity, self.network.non_plastic.to(self.device)[some])
+        events = self._find_events(activity, windows, where)
         for phase in events.phases():
             self.num_events[some] += phase.lengths
         return self.scalars(events)
-
-    def _of_plastic(self, activity: NetworkActivity, rows: Sequence[int] | None) -> NetworkActivity:
-        """Leave out the spikes of lifetimes that are no longer plastic, which then have no events."""
-        if not self.network.non_plastic.any():
-            return activity
-        still = self.network.non_plastic if rows is None else self.network.non_plastic[rows]  # (R,)
-        plastic = ~still.to(self.device).unsqueeze(1)  # (R, 1)
-        spikes = {name: fired & plastic for name, fired in activity.spikes.items()}  # (R, N) each
-        return activity._replace(spikes=spikes, lists={name: SpikeList.of(fired) for name, fired in spikes.items()})
 
     def after(self, events: SynapseEvents) -> SynapseEvents | None:
         """Return what follows `events` in the same time step, with the weights as they are now; None: nothing."""
@@ -334,10 +335,9 @@ class Engine:
         outcome = self.last_outcome = self.task.outcome(where, done - 1)
         if outcome is None:
             return None
-        check_outcome(outcome, self.task)
-        which = outcome.rows
+        which = check_outcome(outcome, self.task).rows
         self.earnings.add(outcome, self.steps)
-        self.ended[which.tolist()] = (outcome.terminated | outcome.truncated).tolist()
+        self.ended[which.cpu().numpy()] = (outcome.terminated | outcome.truncated).cpu().numpy()
         if self._heeds_rewards:
             surprise = self._surprise(which, outcome.reward)  # (R,)
             self.scalars.pay(which, surprise)
@@ -364,19 +364,19 @@ class Engine:
             return False
         pace = learning_pace(self.ages, self.config.eta_decay)
         self.num_events[:] = self.compiled.show(way, pace, self.changes.sums)
-        self._unshown[:] = False
+        self._unprepared[:] = False
         self.steps[:] = self.task.num_steps
         self.settle()
         return True
 
     def finish(self, rows: Sequence[int]) -> EpisodeResult:
         """Return how the episodes went that have come to their end in the lifetimes `rows`."""
-        index = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
-        assert self.ended[rows].all(), "settle() comes first"
-        length = torch.as_tensor(self.steps[rows], device=self.device)
+        index, some = self._index(rows), self._some(rows)
+        assert self.ended[some].all(), "settle() comes first"
+        length = torch.from_numpy(self.steps[some].copy()).to(self.device)
         earned = self.earnings.of(rows, index)
-        self.ages[rows] += 1
-        self.attempts[rows] = 0
+        self.ages[some] += 1
+        self.attempts[some] = 0
         for row, last in zip(rows, earned.by_lifetime(), strict=True):
             self.last_episodes[row] = last
         spikes = self.recorder.spikes(index)
@@ -387,7 +387,7 @@ class Engine:
             info=earned.info,
             spikes=spikes,
             rates=self.recorder.rates(index, length),
-            num_events=self.num_events[index],
+            num_events=self.num_events.index_select(0, index),
             length=length,
             truncated=earned.truncated,
             payments=earned.payments,

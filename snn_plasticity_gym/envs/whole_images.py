@@ -191,15 +191,15 @@ class CompiledImages:
             if np.isnan(shown.changes).any():
                 lifetime = int(np.isnan(shown.changes).any(axis=(1, 2)).argmax())
                 raise NotFiniteError(f"delta_d must be finite, got NaN in lifetime {lifetime}; look at the rule")
-        changes += torch.from_numpy(shown.changes.sum(axis=0))
+        changes.numpy()[:] += shown.changes.sum(axis=0)
         for name in self._computed:
             self._network.states[name].theta.numpy()[:] = self._neurons.theta[:, self._places[name]]
         if factor.target >= 0:
             for name, values in told.items():
                 values.numpy()[:] = self._neurons.factor[:, self._places[name]]
-        whole = SpikeCounts(torch.from_numpy(counts), torch.from_numpy(first))
         self._recorder.record.counted = {
-            name: SpikeCounts(*(part[:, place] for part in whole)) for name, place in self._places.items()
+            name: SpikeCounts(torch.from_numpy(counts[:, place]), torch.from_numpy(first[:, place]))
+            for name, place in self._places.items()
         }
         return torch.from_numpy(shown.num_events)
 
@@ -267,8 +267,9 @@ class CompiledImages:
 
     def _listed(self, trains: Sequence[SpikeTrain], stimulus: NDArray[np.int64]) -> InputSpikes:
         """Put distinct trains one behind the other."""
-        ends = np.cumsum([0, *(len(train.neuron) for train in trains)])
-        start = np.stack([train.start + end for train, end in zip(trains, ends[:-1], strict=True)])  # (S, T + 1)
+        ends = np.cumsum([len(train.neuron) for train in trains])
+        start = np.array([train.start for train in trains])  # (S, T + 1)
+        start[1:] += ends[:-1, None]
         neuron = trains[0].neuron if len(trains) == 1 else np.concatenate([train.neuron for train in trains])
         inputs = [name for name in self._places if name not in self._computed]
         shift = self._places[inputs[0]].start if len(inputs) == 1 else 0  # with several, trains count all neurons

@@ -44,6 +44,9 @@ class Eligibility:
 
     def begin(self, rows: Tensor) -> None:
         """Begin an episode in the lifetimes `rows`: no trace is left."""
+        if len(rows) == self._network.num_networks:
+            self.traces.zero_()
+            return
         for projection in self._plastic:
             self._network.part(self.traces, projection.name)[rows] = 0.0
 

@@ -172,7 +172,7 @@ def check_outcome(outcome: Any, task: Task) -> Outcome:
     where = f"outcome() of {type(task).__name__}"
     if not isinstance(outcome, Outcome):
         raise ConfigError(f"{where} must return an Outcome or None, got {type(outcome).__name__}")
-    shape = tuple(outcome.rows.shape)
+    shape = outcome.rows.shape
     for name in ("reward", "terminated", "truncated"):
         _check_shape(getattr(outcome, name), shape, f"{where}: {name}")
     for name, values in outcome.terms.items():
@@ -182,6 +182,6 @@ def check_outcome(outcome: Any, task: Task) -> Outcome:
 
 def _check_shape(values: Any, shape: tuple[int, ...], what: str) -> None:
     if not isinstance(values, Tensor):
-        raise ConfigError(f"{what} must be a tensor of shape {shape}, got {type(values).__name__}")
-    if tuple(values.shape) != shape:
-        raise ConfigError(f"{what} must have shape {shape}, got {tuple(values.shape)}")
+        raise ConfigError(f"{what} must be a tensor of shape {tuple(shape)}, got {type(values).__name__}")
+    if values.shape != shape:
+        raise ConfigError(f"{what} must have shape {tuple(shape)}, got {tuple(values.shape)}")

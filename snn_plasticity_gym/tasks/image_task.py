@@ -140,7 +140,8 @@ class ImageTask(Task):
         self._ending.difference_update(which)
         for row, stimulus in zip(which, drawn, strict=True):
             self._shown[row] = stimulus
-        self.begin(rows, torch.tensor([stimulus.label for stimulus in drawn], device=self.device))
+        labels = np.array([stimulus.label for stimulus in drawn])
+        self.begin(rows, torch.from_numpy(labels).to(self.device))
 
     def begin(self, rows: Tensor, labels: Tensor) -> None:
         """See the labels (R,) of the images that the lifetimes `rows` are now shown."""
@@ -165,11 +166,13 @@ class ImageTask(Task):
         which = rows.tolist()
         shown = [self.shown(row) for row in which]
         record = self.record
+        facts = np.array([[one.place for one in shown], [one.image for one in shown], [one.label for one in shown]])
+        places, images, labels = torch.from_numpy(facts).to(self.device).unbind()  # (R,) each
         everyone = len(which) == self.num_lifetimes  # then nothing has to be copied
         episode = Episode(
             rows=rows,
-            places=torch.tensor([stimulus.place for stimulus in shown], device=self.device),
-            labels=torch.tensor([stimulus.label for stimulus in shown], device=self.device),
+            places=places,
+            labels=labels,
             raster=record.raster if everyone else {name: spikes[rows] for name, spikes in record.raster.items()},
             potentials=record.potentials
             if everyone
@@ -179,11 +182,7 @@ class ImageTask(Task):
         )
         verdict = self.judge(episode)
         ended = torch.ones(len(which), dtype=torch.bool, device=self.device)
-        info = {
-            "winner": verdict.winners,
-            "image": torch.tensor([stimulus.image for stimulus in shown], device=self.device),
-            "label": episode.labels,
-        }
+        info = {"winner": verdict.winners, "image": images, "label": labels}
         result = verdict.result
         return Outcome(rows, result.reward, ended, ~ended, result.terms, info, result.event_rewards)
 

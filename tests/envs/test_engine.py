@@ -174,6 +174,7 @@ def test_weights_outlive_an_episode_while_membranes_and_histories_do_not():
     weights = engine.network.weights.clone()
     engine.begin([0, 1])
     assert torch.equal(engine.network.weights, weights)
+    engine.prepare()
     for name, state in engine.network.states.items():
         assert (state.v == engine.network.populations[name].lif.v_rest).all()
     events = engine.advance()
