@@ -16,15 +16,15 @@ from snn_plasticity_gym.config.presets import purpose, read_preset, shipped_file
 from snn_plasticity_gym.config.schema import ConfigError, setting_fields, to_dict
 from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
 from snn_plasticity_gym.envs.whole_images import closed_form_of
-from snn_plasticity_gym.rules.registry import read_rule
 from snn_plasticity_gym.tasks.registry import make_task
+from snn_plasticity_gym.trainers.evaluation_session import rule_of
 from snn_plasticity_gym.trainers.train_a2c import train
 
 GRAD = "SNNPlastic-Grad-v0"
 TRAINING = ["grad", "semi", "unsup1", "unsup1-learn", "unsup1-small", "unsup2"]
-EVOLVING = ["unsup1-es", "unsup1-formula"]
+EVOLVING = ["semi-formula", "unsup1-es", "unsup1-formula"]
 PROXIMAL = ["grad-ppo"]
-JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta"]
+JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta", "semi-surrogate"]
 ACTING = ["cartpole-rstdp"]  # of the judge, too
 NAMES = sorted(TRAINING + EVOLVING + PROXIMAL + JUDGING + ACTING)
 
@@ -89,8 +89,7 @@ def test_a_preset_of_the_judge_is_compiled_rules_and_all_and_a_network_to_train_
     judge, environment = parse(f"--preset={name}", trainer=EvaluateConfig)
     task = make_task(judge.env, environment, 1, torch.device("cpu"))
     for rule in judge.rules:
-        scale = environment.eta_exc * environment.alpha_unsup
-        assert closed_form_of(read_rule(rule, dt=environment.dt, scale=scale), environment, task) is not None
+        assert closed_form_of(rule_of(rule, judge.env, environment, 0), environment, task) is not None
     training, same = parse_configs(A2CConfig, ENVIRONMENTS, [f"--preset={name}"], foreign=(EvaluateConfig,))
     assert same == environment and training == A2CConfig(env=judge.env, preset=name)
 
