@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
-EVENT_KINDS = ("merged", "feature", "split")
+PHASES: Mapping[str, tuple[tuple[bool, ...], ...]] = MappingProxyType(
+    {
+        "merged": ((False, True),),
+        "feature": ((False, True),),
+        "split": ((False,), (True,)),
+        "pre": ((False,),),
+        "post": ((True,),),
+    }
+)
+"""Phases of a time step by `event_kinds`: the fans that each presents, False: of pre spikes, True: of post spikes."""
+
 MODULATIONS = ("none", "reward", "factor")
 
 
@@ -90,9 +102,10 @@ class EnvironmentConfig:
     event_kinds: str = setting(
         "merged",
         "merged: a synapse has one event per step; feature: the kind (pre, post, both) is part of the state; split: "
-        "all pre events of a step, then all post events, each kind with a policy head of its own.",
+        "all pre events of a step, then all post events, each kind with a policy head of its own; pre, post: synapses "
+        "answer the spikes of that neuron alone, which are far fewer of post.",
         section="Events",
-        choices=EVENT_KINDS,
+        choices=tuple(PHASES),
         basic=True,
     )
     eta_decay: float = setting(

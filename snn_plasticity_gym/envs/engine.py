@@ -58,9 +58,8 @@ class Engine:
         self.num_lifetimes = num_lifetimes
         self.device = device
         self.network = Network(task.populations, task.projections, num_lifetimes, config.dt, device)
-        split_kinds = config.event_kinds == "split"
-        self.heads = head_names(task.groups, split_kinds)  # of the policy; `SynapseEvents.group` counts them
-        self._find_events = EventFinder(self.network, config.history_length, split_kinds)
+        self.heads = head_names(task.groups, config.event_kinds == "split")  # `SynapseEvents.group` counts them
+        self._find_events = EventFinder(self.network, config.history_length, config.event_kinds)
         plastic = self._find_events.projections
         self._windows = {  # (B, N, W)
             name: empty_windows(
@@ -100,9 +99,7 @@ class Engine:
     @functools.cached_property
     def compiled(self) -> CompiledImages:
         """The compiled way through the episodes of an open loop."""
-        return CompiledImages(
-            self.network, self.task, self._eligibility, self.recorder, self.scalars, self.config.history_length
-        )
+        return CompiledImages(self.network, self.task, self._eligibility, self.recorder, self.scalars, self.config)
 
     @property
     def num_steps(self) -> int:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.config.base import PHASES, EnvironmentConfig
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.kernels.closed_form import Decays, show_closed_form
 from snn_plasticity_gym.kernels.compile import announce
@@ -121,7 +121,7 @@ class CompiledImages:
         eligibility: Where changes are held back; None: they act at once.
         recorder: Where spikes are kept.
         scalars: What synapses may know beside spikes and weight.
-        history_length: K.
+        config: Of the environment.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class CompiledImages:
         eligibility: Eligibility | None,
         recorder: Recorder,
         scalars: LocalScalars,
-        history_length: int,
+        config: EnvironmentConfig,
     ) -> None:
         self._network = network
         self._task = task
@@ -142,7 +142,9 @@ class CompiledImages:
         self._layer = np.array(  # (C,)
             [next(constants, 0.0) if p.plasticity else 0.0 for p in network.projections], dtype=np.float32
         )
-        self._history_length = history_length
+        self._history_length = config.history_length
+        sides = {side for phase in PHASES[config.event_kinds] for side in phase}
+        self._at_pre, self._at_post = False in sides, True in sides
         self._populations, self._places = _populations(network)
         # Without a rise there is no adaptive threshold to update, see `fire`: theta stays as it is.
         self._frozen = self._populations._replace(theta_plus=np.zeros_like(self._populations.theta_plus))
@@ -249,7 +251,7 @@ class CompiledImages:
             held, keep = NOTHING, np.ones(self._task.num_steps, dtype=np.float32)
         else:
             held, keep = self._eligibility.traces.numpy(), self._eligibility.keep.numpy()
-        return Learning(self._history_length, pace.numpy(), held, keep)
+        return Learning(self._history_length, self._at_pre, self._at_post, pace.numpy(), held, keep)
 
     def _inputs(self) -> InputSpikes:
         """List the input spikes of the episodes that have begun."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.config.base import PHASES
 from snn_plasticity_gym.config.environments import EnvironmentConfig
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -109,15 +110,16 @@ def sample_events(
 def sites_of(env: PlasticityVectorEnv) -> list[Site]:
     """Return where the plastic synapses of an environment are, by projection."""
     engine, config = env.engine, env.engine.config
-    split = config.event_kinds == "split"
+    phases = PHASES[config.event_kinds]
+    sides = tuple(None if len(fans) == 2 else int(fans[0]) for fans in phases)
     return [
         Site(
             name=projection.name,
             projection=place,
-            group=projection.plasticity.group * (1 + split),
+            group=projection.plasticity.group * len(phases),
             dt=config.dt,
             history_length=config.history_length,
-            split_kinds=split,
+            sides=sides,
             extra_names=engine.scalars.names,
         )
         for place, projection in enumerate(p for p in engine.network.projections if p.plasticity is not None)

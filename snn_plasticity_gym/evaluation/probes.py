@@ -24,10 +24,10 @@ class Site(NamedTuple):
 
     name: str  # e.g. "input_to_exc"
     projection: int
-    group: int  # `SynapseEvents.group`; the first of two where kinds are split
+    group: int  # `SynapseEvents.group`; the first of two where there are two phases
     dt: float  # ms
     history_length: int  # K
-    split_kinds: bool = False  # pre events come first, then post events, each with a head of its own
+    sides: tuple[int | None, ...] = (None,)  # phases of a step: 0: of pre events, 1: of post events, None: of all
     extra_names: tuple[str, ...] = ()  # scalars beyond the weight
 
 
@@ -51,7 +51,7 @@ def answers(rule: Rule, site: Site, pre: Tensor, post: Tensor, weight: Tensor, e
     for step in range(steps):
         fired = torch.stack([pre[:, step], post[:, step]]) > 0  # (2, E)
         push(windows, fired, site.history_length)
-        for side in (0, 1) if site.split_kinds else (None,):
+        for side in site.sides:
             some = (fired.any(dim=0) if side is None else fired[side]).nonzero().squeeze(1)  # (M,)
             if len(some):
                 events = _events(site, some, windows[:, some], fired[:, some], weight[some], extras[some], side)
@@ -87,7 +87,7 @@ def _events(
         synapse=synapse,
         weight=weight,
         projection=torch.full((count,), site.projection),
-        group=torch.full((count,), site.group + (side or 0)),
+        group=torch.full((count,), site.group + site.sides.index(side)),
         kind=kind.to(torch.uint8),
         extras=extras,
         lengths=torch.tensor([count]),

@@ -90,7 +90,7 @@ def _learn(b, t, lives, rule, decays, learning, spikes, room, shown):
     at_pre = rule.s != 0 or rule.s_slow != 0 or rule.g != 0
     at_post = rule.p != 0 or rule.p_fast != 0 or rule.p_slow != 0 or rule.p_theta != 0 or rule.q != 0 or rule.r != 0
     for c in range(len(lives.connections.source)):
-        if not learns(c, lives, spikes):
+        if not learns(c, lives, learning, spikes):
             continue
         synapses = synapses_of(b, t, c, lives, learning, spikes, shown)
         if rule.signed:
@@ -156,11 +156,13 @@ def _follow_product(synapses, spikes, decays, room, rule):
         room.pre_fast[i] = 1.0
         if rule.factor_trace:
             room.pre_fast[i] = trace(spikes, pre + i, t, window, decays.pre_fast, rule.nearest)
+            if spikes.fires[pre + i]:  # where post spikes alone are answered
+                room.pre_fast[i] = 1.0 if rule.nearest else room.pre_fast[i] + 1.0
     for place in range(post, post + synapses.num_post):
         j = spikes.now[place]
         for i in range(synapses.n_pre):
             x = room.pre_fast[i]
-            if spikes.fires[pre + i] or x == 0.0 or (synapses.loops and i == j):
+            if (synapses.merged and spikes.fires[pre + i]) or x == 0.0 or (synapses.loops and i == j):
                 continue
             answer = np.float32(rule.g) * np.float32(x) * told[j] / rule.scale
             change_one(i, j, synapses.scale * np.float32(min(max(answer, -1.0), 1.0)), synapses)
@@ -190,7 +192,7 @@ def _follow_traces(synapses, spikes, decays, threshold, room, rule, at_pre, at_p
             before = matrix[i, j]
             y = room.post_fast[j]
             drive = 0.0
-            if at_post and spikes.fires[post + j]:
+            if at_post and synapses.merged and spikes.fires[post + j]:
                 part = _post_part(rule, y, room.post_slow[j], threshold[post + j])
                 drive = x * part - rule.q - rule.r * y * abs(before)
             elif not at_pre:
@@ -201,12 +203,14 @@ def _follow_traces(synapses, spikes, decays, threshold, room, rule, at_pre, at_p
         return
     for i in range(n_pre):
         room.pre_fast[i] = trace(spikes, pre + i, t, window, decays.pre_fast, rule.nearest)
+        if rule.coincident and spikes.fires[pre + i]:  # where post spikes alone are answered
+            room.pre_fast[i] = 1.0 if rule.nearest else room.pre_fast[i] + 1.0
     for place in range(post, post + synapses.num_post):
         j = spikes.now[place]
         y = room.post_fast[j]
         part = _post_part(rule, y, room.post_slow[j], threshold[post + j])
         for i in range(n_pre):
-            if spikes.fires[pre + i] or (loops and i == j):
+            if (synapses.merged and spikes.fires[pre + i]) or (loops and i == j):
                 continue
             before = matrix[i, j]
             drive = room.pre_fast[i] * part - rule.q - rule.r * y * abs(before)

@@ -119,7 +119,7 @@ def _learn(b, t, lives, rule, around, learning, spikes, room, shown):
     """Answer the events of step `t` of lifetime `b`."""
     lifetime = b if len(rule.coefficients) > 1 else 0
     for c in range(len(lives.connections.source)):
-        if not learns(c, lives, spikes):
+        if not learns(c, lives, learning, spikes):
             continue
         synapses = synapses_of(b, t, c, lives, learning, spikes, shown)
         _scalars_of(b, synapses, lives, around, rule, room)
@@ -188,7 +188,7 @@ def _answer_rows(synapses, spikes, own, rule, room):
         row = synapses.matrix[i]
         for at in range(post, post + spikes.num_ever[synapses.target]):
             j = spikes.ever[at]
-            room.kept[at] = _sum(i, j, row[j], spikes.fires[post + j], own, rule, room)
+            room.kept[at] = _sum(i, j, row[j], synapses.merged and spikes.fires[post + j], own, rule, room)
         _sum_row(i, row, own, rule, room)
         for at in range(post, post + spikes.num_ever[synapses.target]):
             steps[spikes.ever[at]] = room.kept[at]

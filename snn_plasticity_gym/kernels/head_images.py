@@ -104,7 +104,7 @@ def _show_heads(b, lives, rule, around, store, learning, spikes, room, error, sh
 def _learn(b, t, lives, rule, around, store, learning, spikes, rooms, shown):
     """Answer the events of step `t` of lifetime `b`."""
     for c in range(len(lives.connections.source)):
-        if not learns(c, lives, spikes):
+        if not learns(c, lives, learning, spikes):
             continue
         synapses = synapses_of(b, t, c, lives, learning, spikes, shown)
         for x in range(len(rule.told)):
@@ -136,7 +136,7 @@ def _answer_rows(synapses, g, spikes, rule, store, rooms):
             j = room.places[at]
             n = post + j
             far = (spikes.times[n], spikes.num_times[n], t, window, False)
-            kind = BOTH if spikes.fires[n] else PRE
+            kind = BOTH if synapses.merged and spikes.fires[n] else PRE
             here, value = row[j : j + 1], room.kept[at : at + 1]
             _answer_lone(near, far, synapses, g, kind, j, here, rule, store, rooms, value)
         leave_near(found, pair)

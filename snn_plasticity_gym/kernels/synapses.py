@@ -29,8 +29,9 @@ class Synapses(NamedTuple):
     post: int
     n_pre: int
     n_post: int
-    num_pre: int  # how many pre neurons fire
+    num_pre: int  # how many pre neurons have events, since they fire
     num_post: int
+    merged: bool  # an event is of both kinds where both neurons fire; else it is of the one kind that there is
     loops: bool  # a synapse of neuron k onto neuron k does not exist
     matrix: Float32  # weights, (n_pre, n_post)
     holds: bool  # changes are held back
@@ -43,12 +44,13 @@ class Synapses(NamedTuple):
 
 
 @compiled(bare=True)
-def learns(c, lives, spikes):
-    """Whether connection `c` is plastic, and somebody at either of its ends fires."""
+def learns(c, lives, learning, spikes):
+    """Whether connection `c` is plastic, and somebody fires whose spikes its synapses answer."""
     connections = lives.connections
     if not connections.plastic[c]:
         return False
-    return spikes.num_now[connections.source[c]] > 0 or spikes.num_now[connections.target[c]] > 0
+    pre, post = spikes.num_now[connections.source[c]], spikes.num_now[connections.target[c]]
+    return (learning.at_pre and pre > 0) or (learning.at_post and post > 0)
 
 
 @compiled(bare=True)
@@ -58,10 +60,11 @@ def synapses_of(b, t, c, lives, learning, spikes, shown):
     source, target = connections.source[c], connections.target[c]
     n_pre, n_post = populations.size[source], populations.size[target]
     pre, post = populations.start[source], populations.start[target]
-    num_pre, num_post = spikes.num_now[source], spikes.num_now[target]
-    loops = not connections.autapses[c]
+    num_pre = spikes.num_now[source] if learning.at_pre else 0
+    num_post = spikes.num_now[target] if learning.at_post else 0
+    loops, merged = not connections.autapses[c], learning.at_pre and learning.at_post
     both = num_pre * num_post
-    if loops:
+    if loops and merged:
         for place in range(pre, pre + num_pre):
             both -= spikes.fires[post + spikes.now[place]]
     events = num_pre * (n_post - loops) + num_post * (n_pre - loops) - both
@@ -76,8 +79,8 @@ def synapses_of(b, t, c, lives, learning, spikes, shown):
     if holds:
         held = learning.held[first:last].reshape(n_pre, n_post)
     return Synapses(
-        t, learning.window, c, head, source, target, pre, post, n_pre, n_post, num_pre, num_post, loops, matrix, holds,
-        held, learning.keep[t], connections.scale[c] * learning.pace[b], connections.low[c], connections.high[c],
+        t, learning.window, c, head, source, target, pre, post, n_pre, n_post, num_pre, num_post, merged, loops, matrix,
+        holds, held, learning.keep[t], connections.scale[c] * learning.pace[b], connections.low[c], connections.high[c],
         changes,
     )  # fmt: skip
 
@@ -112,11 +115,12 @@ def change_row(i, steps, synapses):
 
 @compiled(bare=True)
 def take_column(j, spikes, synapses, weights, members):
-    """List the pre neurons of post neuron `j` that do not fire, and their weights; return how many there are."""
+    """List the pre neurons whose events of post neuron `j` stand in no row, and their weights; return their number."""
     count = 0
     for i in range(synapses.n_pre):
         weights[count], members[count] = synapses.matrix[i, j], i
-        count += not spikes.fires[synapses.pre + i] and not (synapses.loops and i == j)
+        in_row = synapses.merged and spikes.fires[synapses.pre + i]
+        count += not in_row and not (synapses.loops and i == j)
     return count
 
 

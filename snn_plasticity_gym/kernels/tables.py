@@ -115,6 +115,8 @@ class Learning(NamedTuple):
     """How weights follow what a rule answers."""
 
     window: int  # steps that a history goes back
+    at_pre: bool  # whether synapses answer pre spikes
+    at_post: bool  # whether they answer post spikes
     pace: Float32  # (B,) share of the learning rates that the age of each lifetime leaves
     held: Float32  # eligibility, one per weight, to which changes are added; without entries they change the weights
     keep: Float32  # (T,) share of a change of each step that is left of it at the image's end

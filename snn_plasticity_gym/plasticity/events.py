@@ -6,7 +6,8 @@ of a synapse depends on the histories of its two neurons, and silent neurons sha
 listed with the distinct (pre history, post history) pairs among them: there are far fewer pairs than events.
 
 Events of a step are presented together, or in two *phases*, the pre fans first and then the post fans: a synapse
-whose two neurons fired then stands in both, and its second event sees the weight that the first one left.
+whose two neurons fired then stands in both, and its second event sees the weight that the first one left. Or only
+those of one side are presented, if synapses answer the spikes of that neuron alone.
 
 Axes: R networks of the call, F fans, P pairs, E events, H distinct histories, W words of a history.
 """
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.config.base import PHASES
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.events import EventLoops
 from snn_plasticity_gym.networks.network import Network, NetworkActivity, Projection
@@ -157,13 +159,13 @@ class EventFinder:
     Args:
         network: The networks.
         history_length: K.
-        split_kinds: Present pre and post events in phases of their own, each kind with a policy head of its own.
+        event_kinds: Which events there are, and in which phases, see `PHASES`; split kinds have heads of their own.
         loops: Whether compiled loops list the events or torch operations do, which is the same list; None: loops on
             the CPU. They cannot reach what lies on a GPU.
     """
 
     def __init__(
-        self, network: Network, history_length: int, split_kinds: bool = False, loops: bool | None = None
+        self, network: Network, history_length: int, event_kinds: str = "merged", loops: bool | None = None
     ) -> None:
         self._network = network
         loops = network.device.type == "cpu" if loops is None else loops
@@ -173,9 +175,9 @@ class EventFinder:
         groups = torch.tensor(
             [p.plasticity.group for p in self._plastic if p.plasticity is not None], device=network.device
         )  # (projections,)
-        self._phases = [_Phase((False, True), groups)]
-        if split_kinds:  # heads as in `head_names`
-            self._phases = [_Phase((False,), 2 * groups), _Phase((True,), 2 * groups + 1)]
+        phases = PHASES[event_kinds]
+        heads = [len(phases) * groups + place for place in range(len(phases))]  # as in `head_names`
+        self._phases = [_Phase(sides, own) for sides, own in zip(phases, heads, strict=True)]
         self._loops: EventLoops | None = None
         if loops:
             place, sizes = self._populations.index, [network.populations[name].size for name in self._populations]

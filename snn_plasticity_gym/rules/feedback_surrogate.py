@@ -7,11 +7,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import config_class, setting
-from snn_plasticity_gym.plasticity.events import KIND_POST, SynapseEvents
+from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.rules.closed_form import ClosedForm
 from snn_plasticity_gym.rules.traces import Traces, of_pre
-
-ANSWERED = ("both", "pre")
 
 
 @config_class
@@ -25,8 +23,8 @@ class FeedbackSurrogate:
     dilemma for recurrent networks of spiking neurons, 2020, eq. 1 and 4, eligibility trace psi_j x_i). x_i counts the
     spike of now; the default time constant halves it in a step of 1 ms, as the membranes of `SNNPlastic-Semi-v0` are.
 
-    The theory changes weights in every step. Synapses answer when there is an event: by default at pre and at post
-    spikes, which is more often; at pre spikes alone, each of them answers once.
+    The theory changes weights in every step. Synapses answer when there is an event: at pre and at post spikes, or,
+    with `event_kinds="pre"`, at pre spikes alone, which are fewer and teach as well.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("factor", "surrogate")  # local scalars
@@ -36,10 +34,6 @@ class FeedbackSurrogate:
     tau_pre: float = setting(
         1.4427, "Time constant of the pre trace; 1.4427 halves it in 1 ms.", unit="ms", section="Feedback", gt=0
     )
-    answered: str = setting(
-        "both", "Events that it answers: both, pre and post spikes; pre, those of pre spikes.",
-        section="Feedback", choices=ANSWERED,
-    )  # fmt: skip
 
     def __call__(self, events: SynapseEvents) -> Tensor:
         """Return the normalised weight change of each event, (E,).
@@ -49,8 +43,7 @@ class FeedbackSurrogate:
         """
         told = events.scalar("surrogate") * events.scalar("factor")  # (E,)
         trace = Traces(events, self.dt).exponential(self.tau_pre, now=True)  # (H,)
-        change = self.gain * of_pre(events, trace) * told
-        return change.masked_fill(events.kind == KIND_POST, 0.0) if self.answered == "pre" else change
+        return self.gain * of_pre(events, trace) * told
 
     def closed_form(self) -> ClosedForm:
         """Return the rule's coefficients."""
@@ -61,5 +54,5 @@ class FeedbackSurrogate:
             signed=True,
             factor_trace=True,
             factor_surrogate=True,
-            factor_at_post=self.answered == "both",
+            factor_at_post=True,
         )

@@ -102,7 +102,7 @@ BAD = [
     ({"dataset": "cifar"}, ["dataset", "'cifar'", "auto, mnist, fashion-mnist, kmnist, digits"]),
     ({"dataset": "digit"}, ["dataset", "'digit'", "did you mean 'digits'?"]),
     ({"split": "valid"}, ["split", "'valid'", "train, validation, test"]),
-    ({"event_kinds": "both"}, ["event_kinds", "'both'", "merged, feature, split"]),
+    ({"event_kinds": "both"}, ["event_kinds", "'both'", "merged, feature, split, pre, post"]),
     ({"reward_form": "mean"}, ["reward_form", "'mean'", "sum, product"]),
     ({"n_ex": 3}, ["unknown argument 'n_ex'", "did you mean 'n_exc'?"]),
     ({"history_len": 3}, ["unknown argument 'history_len'", "did you mean 'history_length'?"]),

@@ -38,6 +38,14 @@ def test_in_the_diehl_cook_network(env_id, options):
     assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
 
 
+@pytest.mark.parametrize("kinds", ["pre", "post"])
+@pytest.mark.parametrize("env_id", [UNSUP1, UNSUP2])
+def test_the_spikes_of_one_side_alone(env_id, kinds):
+    config = {**DIEHL_COOK, "event_kinds": kinds, "max_rate": 0.3}
+    lived = assert_same_lives(env_id, config, lambda env: formula(env, PLAIN), images=10)
+    assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
+
+
 SCALARS = ["potential", "surrogate", "theta", "reward"]
 WITH_SCALARS = ["pre*surrogate", "post*x20*potential", "theta*w", "reward*pre", "pre*surrogate*surrogate*y20"]
 

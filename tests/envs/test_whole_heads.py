@@ -76,6 +76,13 @@ def test_heads_of_each_lifetimes_own(env_id):
     assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
 
 
+@pytest.mark.parametrize("kinds", ["pre", "post"])
+def test_the_spikes_of_one_side_alone(kinds):
+    config = {**DIEHL_COOK, "event_kinds": kinds, "max_rate": 0.3}
+    lived = assert_same_lives(UNSUP2, config, bold_rule)
+    assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
+
+
 def test_heads_of_each_lifetimes_own_with_scalars():
     config = {**FEEDFORWARD, "third_factor": "feedback", "local_state": ["surrogate"]}
     lived = assert_same_lives(SEMI, config, lambda env: bold_rules(env, 0.2), images=6, num_envs=3)

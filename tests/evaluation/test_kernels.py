@@ -116,7 +116,7 @@ def test_a_rule_sees_the_trains_step_by_step():
 
 
 def test_split_kinds_are_asked_one_after_the_other_by_heads_of_their_own():
-    rule, site = Seen(), Site("x", 0, 4, 1.0, 3, split_kinds=True)
+    rule, site = Seen(), Site("x", 0, 4, 1.0, 3, sides=(0, 1))
     both = torch.ones(1, 1, dtype=torch.uint8)
     told = answers(rule, site, both, both, torch.tensor([-4.5]))
     assert [(events.kind.item(), events.group.item()) for events in rule.events] == [(KIND_PRE, 4), (KIND_POST, 5)]

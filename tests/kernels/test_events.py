@@ -46,15 +46,15 @@ def alike(fast: SynapseEvents, slow: SynapseEvents) -> None:
     sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4),
     num_networks=st.integers(1, 4),
     autapses=st.booleans(),
-    split_kinds=st.booleans(),
+    kinds=st.sampled_from(["merged", "split", "pre", "post"]),
     length=st.sampled_from([1, 7, 64, 130]),
     dtype=st.sampled_from([torch.float32, torch.float64]),
     seed=st.integers(0, 2**31),
 )
-def test_loops_list_what_torch_lists(sizes, num_networks, autapses, split_kinds, length, dtype, seed):
+def test_loops_list_what_torch_lists(sizes, num_networks, autapses, kinds, length, dtype, seed):
     rng = np.random.default_rng(seed)
     network = make_network(sizes, num_networks, autapses, dtype)
-    fast, slow = (EventFinder(network, length, split_kinds, loops=loops) for loops in (True, False))
+    fast, slow = (EventFinder(network, length, kinds, loops=loops) for loops in (True, False))
     whole = {p.name: empty_windows(num_networks, p.size, length=length) for p in network.populations.values()}
     kept = []
     for _ in range(5):  # rows come and go: tables are laid out anew

@@ -17,7 +17,7 @@ def synapses(holds=False, loops=True):
     matrix = np.full((4, 4), 0.5, np.float32)
     if loops:
         np.fill_diagonal(matrix, 0.0)
-    numbers = dict.fromkeys(Synapses._fields, 0) | {"n_pre": 4, "n_post": 4}
+    numbers = dict.fromkeys(Synapses._fields, 0) | {"n_pre": 4, "n_post": 4, "merged": True}
     numbers |= {"keep": np.float32(0.5), "scale": np.float32(1.0), "low": np.float32(0.1), "high": np.float32(1.0)}
     held = np.zeros((4, 4), np.float32)
     return Synapses(

@@ -195,7 +195,7 @@ def test_any_spikes_against_a_loop_over_all_synapses(sizes: Sizes, lateral: str,
     rng = np.random.default_rng(seed)
     network = make_network(sizes, lateral, seed)
     finder, recorder = EventFinder(network, length), Recorder(network, length)
-    phase_finder = EventFinder(network, length, split_kinds=True)
+    phase_finder = EventFinder(network, length, "split")
     for _ in range(6):
         networks = np.flatnonzero(rng.random(sizes.networks) < 0.8).tolist() or [0]
         chance = rng.choice([0.0, 0.2, 0.6, 1.0], (3, len(networks), 1))  # of each population in each network
@@ -414,7 +414,7 @@ def test_split_cuts_every_phase_by_network() -> None:
     spikes = alike(Sizes(3, 4, 3), 3, True)
     spikes["in"][1] = False  # the middle network has no pre events of this projection
     windows, _ = Recorder(network, 4).push(spikes, [0, 1, 2])
-    whole = EventFinder(network, 4, split_kinds=True)(listed(spikes), windows, torch.arange(3))
+    whole = EventFinder(network, 4, "split")(listed(spikes), windows, torch.arange(3))
     parts = list(whole.split())
     for place, phase in enumerate(whole.phases()):
         of_phase = [list(part.phases())[place] for part in parts]

@@ -27,22 +27,21 @@ def three_kinds(make_events):
     return events
 
 
-@pytest.mark.parametrize(("answered", "post"), [("both", 0.8 * 0.75), ("pre", 0.0)])
-def test_by_hand(three_kinds, answered, post):
+def test_by_hand(three_kinds):
     """Traces that halve in a step: 1 + 1/2, 1/2 + 1/4, 1."""
-    rule = make_rule("feedback-surrogate", answered=answered, gain=2.0)
-    assert rule(three_kinds).tolist() == pytest.approx([2 * 0.15 * 1.5, 2 * post, 2 * -0.05], rel=1e-4)
-    slower = make_rule("feedback-surrogate", answered=answered, tau_pre=2.0, dt=3.0)
+    rule = make_rule("feedback-surrogate", gain=2.0)
+    assert rule(three_kinds).tolist() == pytest.approx([2 * 0.15 * 1.5, 2 * 0.8 * 0.75, 2 * -0.05], rel=1e-4)
+    slower = make_rule("feedback-surrogate", tau_pre=2.0, dt=3.0)
     assert slower(three_kinds)[0] == pytest.approx(0.15 * (1 + math.exp(-1.5)), rel=1e-6)
     mirrored = three_kinds._replace(weight=-three_kinds.weight)
     assert torch.equal(rule(mirrored), rule(three_kinds)), "the sign of a weight is none of its business"
 
 
-@pytest.mark.parametrize("answered", ["both", "pre"])
-def test_weights_move_by_sums_over_the_rasters(answered):
-    """w_ij grows by eta x_i psi_j f_j in every step in which i (or j) fires; no clip is met."""
-    env = PlasticityVectorEnv(ID, num_envs=2, **SMALL, eta=1e-4, w_max=50.0, w_min=-50.0)
-    rule, engine = make_rule("feedback-surrogate", answered=answered), env.engine
+@pytest.mark.parametrize("kinds", ["merged", "pre", "post"])
+def test_weights_move_by_sums_over_the_rasters(kinds):
+    """w_ij grows by eta x_i psi_j f_j in every step in which i, or j, or one of them fires; no clip is met."""
+    env = PlasticityVectorEnv(ID, num_envs=2, **SMALL, eta=1e-4, w_max=50.0, w_min=-50.0, event_kinds=kinds)
+    rule, engine = make_rule("feedback-surrogate"), env.engine
     env.reset(seed=4)
     names = ("input_to_hidden_1", "hidden_1_to_output")
     expected = {name: engine.network.weights_of(name).clone() for name in names}
@@ -56,7 +55,8 @@ def test_weights_move_by_sums_over_the_rasters(answered):
             told = engine.scalars._values["surrogate"], engine.task.factors()[target]
             block = engine.scalars._blocks[target]
             psi = told[0][block[0] : block[0] + 2 * block[1]].view(2, -1)  # (B, n_post)
-            fires = pre.unsqueeze(2).bool() | (post.unsqueeze(1).bool() & (answered == "both"))
+            at_pre, at_post = pre.unsqueeze(2).bool() & (kinds != "post"), post.unsqueeze(1).bool() & (kinds != "pre")
+            fires = at_pre | at_post
             product = traces[source].unsqueeze(2) * (psi * told[1]).unsqueeze(1)  # (B, n_pre, n_post)
             expected[name] += 1e-4 * fires * product.clamp(-1, 1)
         env.apply(rule(events))
@@ -74,7 +74,7 @@ def test_without_its_scalars_it_says_what_to_set(three_kinds):
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
-    [({"gain": 0}, "gain must be greater than 0"), ({"answered": "post"}, "answered must be one of both, pre")],
+    [({"gain": 0}, "gain must be greater than 0"), ({"tau_pre": 0}, "tau_pre must be greater than 0")],
 )
 def test_parameters_that_cannot_be_are_refused(parameters, message):
     with pytest.raises(ConfigError, match=message):
