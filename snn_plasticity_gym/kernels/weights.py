@@ -78,6 +78,48 @@ def write_weights(
     return True
 
 
+# Sums of changes may be added up in any order, so that the loop becomes vector instructions.
+@compiled(fast_sums=True)
+def release_held(
+    weights: Array, held: Array, rows: Array, modulator: Array, low: float, high: float, left: float, sums: Array
+) -> None:
+    """Set w <- clip(w + m e, low, high) where e is not 0, and then e <- left * e.
+
+    Args:
+        weights: Of one projection, (B, n_pre, n_post), changed in place.
+        held: Its eligibility traces e, (B, n_pre, n_post), changed in place.
+        rows: Lifetimes, (R,).
+        modulator: m of each post neuron, (R, n_post).
+        low: Smallest weight.
+        high: Largest weight.
+        left: What is left of a trace.
+        sums: Count, sum, squares and rises of the changes made, float64 (4,); added to.
+    """
+    low, high, left = np.float32(low), np.float32(high), np.float32(left)
+    for place in range(len(rows)):
+        told = modulator[place]
+        for pre in range(weights.shape[1]):
+            row, traces = weights[rows[place], pre], held[rows[place], pre]
+            total, squares = np.float32(0.0), np.float32(0.0)
+            count = rises = np.int32(0)
+            for post in range(len(row)):
+                trace, before = traces[post], row[post]
+                after = before + told[post] * trace
+                after = low if after < low else after
+                after = high if after > high else after
+                after = before if trace == 0.0 else after
+                row[post], traces[post] = after, left * trace
+                change = after - before
+                count += np.int32(trace != 0.0)
+                total += change
+                squares += change * change
+                rises += np.int32(change > 0.0)
+            sums[0] += count
+            sums[1] += total
+            sums[2] += squares
+            sums[3] += rises
+
+
 @compiled()
 def look_up_post(
     synapse: Array,

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.kernels.weights import release_held
 from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.plasticity.weight_changes import WeightChanges
 
@@ -87,7 +88,7 @@ class Eligibility:
     def turn_into_changes(
         self, rows: Tensor, surprise: Tensor, told: Mapping[str, Tensor] | None, changes: WeightChanges
     ) -> None:
-        """Do what `release` does, and count the changes.
+        """Do what `release` does, and count the changes; on the CPU by a compiled loop.
 
         Args:
             rows: Lifetimes, int64 (R,).
@@ -96,5 +97,23 @@ class Eligibility:
             changes: Counts.
         """
         modulator = surprise if told is None else {name: factor[rows] for name, factor in told.items()}
+        if self._network.device.type == "cpu":
+            self._by_loop(rows, modulator, changes)
+            return
         for head, moved in self.release(rows, modulator):
             changes.add(torch.full_like(moved, head, dtype=torch.int64), moved)
+
+    def _by_loop(self, rows: Tensor, modulator: Tensor | Mapping[str, Tensor], changes: WeightChanges) -> None:
+        for projection in self._plastic:
+            plasticity = projection.plasticity
+            assert plasticity is not None
+            if not isinstance(modulator, Tensor) and projection.target not in modulator:
+                continue
+            weights, held = (
+                self._network.part(whole, projection.name) for whole in (self._network.weights, self.traces)
+            )
+            told = modulator.unsqueeze(1) if isinstance(modulator, Tensor) else modulator[projection.target]
+            told = told.expand(len(rows), weights.shape[2]).contiguous()  # (R, n_post)
+            sums = changes.sums[:, plasticity.group].numpy()  # (4,)
+            limits = plasticity.w_min, plasticity.w_max, self._left
+            release_held(weights.numpy(), held.numpy(), rows.numpy(), told.numpy(), *limits, sums)

@@ -7,6 +7,7 @@ import torch
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.plasticity.weight_changes import WeightChanges
 from snn_plasticity_gym.rules import make_rule
 
 ID = "SNNPlastic-Unsup2-v0"
@@ -79,6 +80,31 @@ def test_changes_are_counted_when_they_are_made():
     held = moved[moved != 0]
     assert len(held) > 10
     assert env.engine.changes.take()["exc_spread"] == pytest.approx(held.std(unbiased=False).item(), rel=0.3)
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["reward", "factor"])
+def test_the_loop_releases_as_torch_does(told):
+    """Some lifetimes of several, some traces 0, weights at their limits."""
+    env = PlasticityVectorEnv(ID, num_envs=3, **HELD)
+    env.reset(seed=0)
+    network, plastic = env.engine.network, env.engine._eligibility
+    generator = torch.Generator().manual_seed(1)
+    plastic.traces.copy_(torch.randn(plastic.traces.shape, generator=generator))
+    plastic.traces[torch.rand(plastic.traces.shape, generator=generator) < 0.3] = 0.0
+    rows, surprise = torch.tensor([0, 2]), torch.tensor([0.4, -0.7])
+    factors = {"exc": torch.randn(3, 6, generator=generator)} if told else None
+    weights, traces = network.weights.clone(), plastic.traces.clone()
+    slow, fast = (WeightChanges(["exc", "inh"], torch.device("cpu")) for _ in range(2))
+    modulator = surprise if factors is None else {"exc": factors["exc"][rows]}
+    for head, moved in plastic.release(rows, modulator):
+        slow.add(torch.full_like(moved, head, dtype=torch.int64), moved)
+    expected = network.weights.clone(), plastic.traces.clone()
+    network.weights.copy_(weights), plastic.traces.copy_(traces)
+    plastic.turn_into_changes(rows, surprise, factors, fast)
+    torch.testing.assert_close(network.weights, expected[0], rtol=0, atol=1e-7)
+    torch.testing.assert_close(plastic.traces, expected[1], rtol=0, atol=1e-7)
+    torch.testing.assert_close(fast.sums, slow.sums, rtol=1e-5, atol=1e-4)
+    assert not torch.equal(network.weights, weights)
 
 
 def test_a_rule_that_needs_the_reward_says_so():
