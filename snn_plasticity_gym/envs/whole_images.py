@@ -38,9 +38,9 @@ from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
 from snn_plasticity_gym.rules.base import Rule
-from snn_plasticity_gym.rules.closed_form import ClosedForm, HasClosedForm
-from snn_plasticity_gym.rules.whole_formula import HasFormula
-from snn_plasticity_gym.rules.whole_heads import HasHeads
+from snn_plasticity_gym.rules.closed_form import ClosedForm, has_closed_form
+from snn_plasticity_gym.rules.whole_formula import has_formula
+from snn_plasticity_gym.rules.whole_heads import has_heads
 from snn_plasticity_gym.tasks.base import Task
 from snn_plasticity_gym.utils.nonfinite import NotFiniteError
 from snn_plasticity_gym.utils.threads import spread
@@ -68,7 +68,7 @@ def closed_form_of(rule: Rule, config: EnvironmentConfig, task: Task) -> ClosedF
 
     That takes, beyond what `can_be_whole` asks for, a rule that has one, and the scalars that it follows.
     """
-    if not isinstance(rule, HasClosedForm) or not can_be_whole(config, task):
+    if not has_closed_form(rule) or not can_be_whole(config, task):
         return None
     form = rule.closed_form()
     if form.g != 0 and not task.factors():
@@ -98,15 +98,15 @@ def way_of(
     """
     if not can_be_whole(config, task):
         return None
-    if non_plastic.any():
+    if non_plastic.numpy().any():
         return Frozen() if non_plastic.all() else None
     form = closed_form_of(rule, config, task)
     if form is not None:
         return form
-    formula = rule.whole_formula() if isinstance(rule, HasFormula) else None
+    formula = rule.whole_formula() if has_formula(rule) else None
     if formula is not None:
         return formula.tables(task.num_steps) if formula.extra_names == tuple(scalars) else None
-    heads = rule.whole_heads() if isinstance(rule, HasHeads) else None
+    heads = rule.whole_heads() if has_heads(rule) else None
     if heads is not None and heads.fits(config.history_length, scalars, len(task.groups)):
         return heads.tables
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +42,16 @@ class WholeFormula(NamedTuple):
         return tables._replace(coefficients=self.coefficients, squashed=self.squashed)
 
 
-@runtime_checkable
 class HasFormula(Protocol):
     """A rule that is a formula, or may be."""
 
     def whole_formula(self) -> WholeFormula | None:
         """Return the formula; None: this rule is none."""
+
+
+def has_formula(rule: object) -> TypeGuard[HasFormula]:
+    """Whether a rule is a formula, or may be; see `has_closed_form`."""
+    return hasattr(rule, "whole_formula")
 
 
 @functools.lru_cache(maxsize=64)

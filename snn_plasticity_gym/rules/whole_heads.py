@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeGuard
 
 from snn_plasticity_gym.kernels.pairs import HeadRule
 
@@ -22,9 +22,13 @@ class WholeHeads(NamedTuple):
         return self.extra_names == tuple(extra_names)
 
 
-@runtime_checkable
 class HasHeads(Protocol):
     """A rule that is heads over a front, or may be."""
 
     def whole_heads(self) -> WholeHeads | None:
         """Return front and heads, the same object each time; None: this rule is none, or loops do not know it."""
+
+
+def has_heads(rule: object) -> TypeGuard[HasHeads]:
+    """Whether a rule is heads over a front, or may be; see `has_closed_form`."""
+    return hasattr(rule, "whole_heads")
