@@ -32,11 +32,12 @@ class Earned(NamedTuple):
         """Return the episode of each lifetime in plain numbers."""
         rewards = self.reward.tolist()
         terms = {name: values.tolist() for name, values in self.terms.items()}
+        info = {name: values.unbind() for name, values in self.info.items()}
         return [
             LastEpisode(
                 reward,
                 {name: values[place] for name, values in terms.items()},
-                {name: values[place] for name, values in self.info.items()},
+                {name: values[place] for name, values in info.items()},
             )
             for place, reward in enumerate(rewards)
         ]
@@ -79,13 +80,12 @@ class Earnings:
         for row in rows:
             self._event_rewards.pop((row,), None)
 
-    def add(self, outcome: Outcome, steps: NDArray[np.int64]) -> None:
-        """Add what a step was worth to lifetimes that have done so many steps (B,)."""
-        if self._first is None and self._untouched and outcome.rows.size(0) == len(steps):
-            step = int(steps[0])
-            if (steps == step).all():
-                self._first = outcome, step
-                return
+    def add(self, outcome: Outcome, steps: int | NDArray[np.int64]) -> None:
+        """Add what a step was worth to lifetimes that have done so many steps: all of them the same, or (B,)."""
+        everyone = outcome.rows.size(0) == len(self._reward)
+        if isinstance(steps, int) and everyone and self._untouched and self._first is None:
+            self._first = outcome, steps
+            return
         self._sum_up()
         self._sum(outcome, steps)
 
@@ -94,9 +94,9 @@ class Earnings:
         if self._first is not None:
             outcome, step = self._first
             self._first = None
-            self._sum(outcome, np.full(len(self._reward), step))
+            self._sum(outcome, step)
 
-    def _sum(self, outcome: Outcome, steps: NDArray[np.int64]) -> None:
+    def _sum(self, outcome: Outcome, steps: int | NDArray[np.int64]) -> None:
         self._untouched = False
         rows = outcome.rows
         self._reward[rows] += outcome.reward
@@ -110,8 +110,9 @@ class Earnings:
                 self._info[name] = values.new_zeros(len(self._reward), *values.shape[1:])
             self._info[name][rows] = values
         which = rows.tolist()
-        for step in np.unique(steps[which]).tolist():
-            here = [place for place, row in enumerate(which) if steps[row] == step]
+        done = np.broadcast_to(steps, len(self._reward))[which]  # (R,)
+        for step in np.unique(done).tolist():
+            here = np.flatnonzero(done == step).tolist()
             if step not in self._payments:
                 self._payments[step] = torch.zeros_like(self._reward)
             self._payments[step][rows[here]] += outcome.reward[here]

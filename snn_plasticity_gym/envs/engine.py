@@ -333,7 +333,7 @@ class Engine:
         if outcome is None:
             return None
         which = check_outcome(outcome, self.task).rows
-        self.earnings.add(outcome, self.steps)
+        self.earnings.add(outcome, done if isinstance(done, int) else self.steps)
         self.ended[which.cpu().numpy()] = (outcome.terminated | outcome.truncated).cpu().numpy()
         if self._heeds_rewards:
             surprise = self._surprise(which, outcome.reward)  # (R,)
@@ -360,7 +360,7 @@ class Engine:
         if way is None:
             return False
         pace = learning_pace(self.ages, self.config.eta_decay)
-        self.num_events[:] = self.compiled.show(way, pace, self.changes.sums)
+        self.num_events.copy_(self.compiled.show(way, pace, self.changes.sums))
         self._unprepared[:] = False
         self.steps[:] = self.task.num_steps
         self.settle()

@@ -31,6 +31,7 @@ from snn_plasticity_gym.kernels.tables import (
     Shown,
     StepFactor,
 )
+from snn_plasticity_gym.kernels.weights import add_changes
 from snn_plasticity_gym.networks.encoders import SpikeTrain
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import Network, pulse
@@ -157,6 +158,9 @@ class CompiledImages:
         self._neurons = Neurons(**states)
         self._kept = KeptLines()
         self._computed = [name for name, population in network.populations.items() if population.lif is not None]
+        inputs = [place.start for name, place in self._places.items() if name not in self._computed]
+        self._shift = inputs[0] if len(inputs) == 1 else 0  # with several, trains count all neurons
+        self._keep = np.ones(task.num_steps, dtype=np.float32) if eligibility is None else eligibility.keep.numpy()
 
     def show(self, way: Way, pace: Tensor, changes: Tensor) -> Tensor:
         """Go through an image from its first step to its last; weights and adaptive thresholds are changed in place.
@@ -190,10 +194,9 @@ class CompiledImages:
         else:
             lives = self._lives(self._populations, self._inputs(), factor)
             self._live(way, lives, self._learning(pace), shown)
-            if np.isnan(shown.changes).any():
-                lifetime = int(np.isnan(shown.changes).any(axis=(1, 2)).argmax())
-                raise NotFiniteError(f"delta_d must be finite, got NaN in lifetime {lifetime}; look at the rule")
-        changes.numpy()[:] += shown.changes.sum(axis=0)
+            wrong = add_changes(shown.changes, changes.numpy())
+            if wrong >= 0:
+                raise NotFiniteError(f"delta_d must be finite, got NaN in lifetime {wrong}; look at the rule")
         for name in self._computed:
             self._network.states[name].theta.numpy()[:] = self._neurons.theta[:, self._places[name]]
         if factor.target >= 0:
@@ -247,11 +250,8 @@ class CompiledImages:
             self._neurons.theta[:, self._places[name]] = self._network.states[name].theta.numpy()
 
     def _learning(self, pace: Tensor) -> Learning:
-        if self._eligibility is None:
-            held, keep = NOTHING, np.ones(self._task.num_steps, dtype=np.float32)
-        else:
-            held, keep = self._eligibility.traces.numpy(), self._eligibility.keep.numpy()
-        return Learning(self._history_length, self._at_pre, self._at_post, pace.numpy(), held, keep)
+        held = NOTHING if self._eligibility is None else self._eligibility.traces.numpy()
+        return Learning(self._history_length, self._at_pre, self._at_post, pace.numpy(), held, self._keep)
 
     def _inputs(self) -> InputSpikes:
         """List the input spikes of the episodes that have begun."""
@@ -269,13 +269,13 @@ class CompiledImages:
 
     def _listed(self, trains: Sequence[SpikeTrain], stimulus: NDArray[np.int64]) -> InputSpikes:
         """Put distinct trains one behind the other."""
-        ends = np.cumsum([len(train.neuron) for train in trains])
-        start = np.array([train.start for train in trains])  # (S, T + 1)
-        start[1:] += ends[:-1, None]
-        neuron = trains[0].neuron if len(trains) == 1 else np.concatenate([train.neuron for train in trains])
-        inputs = [name for name in self._places if name not in self._computed]
-        shift = self._places[inputs[0]].start if len(inputs) == 1 else 0  # with several, trains count all neurons
-        return InputSpikes(stimulus, start, neuron + shift if shift else neuron)
+        start, neuron = trains[0].start[None], trains[0].neuron  # (S, T + 1), and of all trains
+        if len(trains) > 1:
+            ends = np.cumsum([len(train.neuron) for train in trains])
+            start = np.array([train.start for train in trains])
+            start[1:] += ends[:-1, None]
+            neuron = np.concatenate([train.neuron for train in trains])
+        return InputSpikes(stimulus, start, neuron + self._shift if self._shift else neuron)
 
 
 def _run(loop: Callable[..., None], num_lifetimes: int, *arguments: Any) -> None:

@@ -30,6 +30,26 @@ def push_bits(windows: Array, spikes: Array, length: int) -> None:
         windows[neuron, words - 1] &= last
 
 
+@compiled(bare=True)
+def add_changes(changes: Array, sums: Array) -> int:
+    """Add statistics of weight changes of B lifetimes, float64 (B, 4, heads), to `sums` (4, heads).
+
+    Returns:
+        The first lifetime with NaN, and nothing was added; -1: there is none.
+    """
+    for lifetime in range(len(changes)):
+        for value in changes[lifetime].flat:
+            if np.isnan(value):
+                return lifetime
+    for k in range(sums.shape[0]):
+        for head in range(sums.shape[1]):
+            total = 0.0
+            for lifetime in range(len(changes)):
+                total += changes[lifetime, k, head]
+            sums[k, head] += total
+    return -1
+
+
 @compiled()
 def write_weights(
     delta_d: Array,

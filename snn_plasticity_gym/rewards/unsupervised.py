@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -144,14 +145,14 @@ class UnsupervisedReward:
         """Judge one episode of each lifetime in `rows` and remember it; arguments as in `ResponseMemory.record`."""
         if rows.device.type != "cpu" or self.memory.pairs is not None:
             return self.by_operations(rows, images, counts, winners)
-        judged = torch.empty(4, len(rows))
+        judged = np.empty((4, len(rows)), dtype=np.float32)
         memory = Remembered(
             self.memory.wins.numpy(), self.memory.responses.numpy(), self.memory.seen.numpy(), self.memory.decay
         )
         worth = Worth(self._target, self._weights.numpy(), self._join is _weighted_product)
         arguments = (part.numpy() for part in (rows, images, counts, winners))
-        judge_answers(*arguments, memory, worth, judged.numpy())
-        reward, *terms = judged
+        judge_answers(*arguments, memory, worth, judged)
+        reward, *terms = torch.from_numpy(judged).unbind()
         return RewardResult(reward, dict(zip((SPARSITY, DIVERSITY, STABILITY), terms, strict=True)))
 
     def by_operations(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> RewardResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,9 +23,9 @@ def winner(spikes: SpikeCounts) -> Tensor:
     """
     counts, first_spike = spikes
     if counts.device.type == "cpu":
-        winners = torch.empty(len(counts), dtype=torch.int64)
-        find_winners(counts.numpy(), first_spike.numpy(), winners.numpy())
-        return winners
+        winners = np.empty(len(counts), dtype=np.int64)
+        find_winners(counts.numpy(), first_spike.numpy(), winners)
+        return torch.from_numpy(winners)
     return winner_by_operations(spikes)
 
 
