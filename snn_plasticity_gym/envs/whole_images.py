@@ -69,7 +69,11 @@ def closed_form_of(rule: Rule, config: EnvironmentConfig, task: Task) -> ClosedF
 
     That takes, beyond what `can_be_whole` asks for, a rule that has one, and the scalars that it follows.
     """
-    if not has_closed_form(rule) or not can_be_whole(config, task):
+    return _closed_form_of(rule, config, task) if can_be_whole(config, task) else None
+
+
+def _closed_form_of(rule: Rule, config: EnvironmentConfig, task: Task) -> ClosedForm | None:
+    if not has_closed_form(rule):
         return None
     form = rule.closed_form()
     if form.g != 0 and not task.factors():
@@ -101,7 +105,7 @@ def way_of(
         return None
     if non_plastic.numpy().any():
         return Frozen() if non_plastic.all() else None
-    form = closed_form_of(rule, config, task)
+    form = _closed_form_of(rule, config, task)
     if form is not None:
         return form
     formula = rule.whole_formula() if has_formula(rule) else None

@@ -150,8 +150,7 @@ class UnsupervisedReward:
             self.memory.wins.numpy(), self.memory.responses.numpy(), self.memory.seen.numpy(), self.memory.decay
         )
         worth = Worth(self._target, self._weights.numpy(), self._join is _weighted_product)
-        arguments = (part.numpy() for part in (rows, images, counts, winners))
-        judge_answers(*arguments, memory, worth, judged)
+        judge_answers(rows.numpy(), images.numpy(), counts.numpy(), winners.numpy(), memory, worth, judged)
         reward, *terms = torch.from_numpy(judged).unbind()
         return RewardResult(reward, dict(zip((SPARSITY, DIVERSITY, STABILITY), terms, strict=True)))
 
