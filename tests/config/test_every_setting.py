@@ -109,7 +109,7 @@ def test_every_setting_that_speaks_of_a_folder_or_file_is_a_path():
     words = ("Folder", "folder", "file", "File")
     speak = {info.name for _, info in EVERY if any(word in info.help for word in words)}
     texts = {"report", "tensorboard"}  # switches
-    names = {"rules", "dataset"}  # names or paths: expanded where they are looked up
+    names = {"rules", "dataset", "init_rule"}  # names or paths: expanded where they are looked up
     assert speak - texts - names <= {info.name for _, info in PATHS}
     assert {"run_dir", "out", "resume", "preset", "data_dir", "runs", "plugin", "init_policy"} <= speak
 
