@@ -1,4 +1,4 @@
-# make train   install into .venv and learn a rule: A2C on SNNPlastic-Unsup1-v0, preset unsup1-learn
+# make train   install into .venv and learn a rule: A2C on SNNPlastic-Unsup1-v0, preset first-rule
 # make test    install into .venv, lint, check types and run the tests
 # make bench   measure (quick; ARGS=--no-quick for full sizes) and write the table and picture of docs/performance.md
 PYTHON ?= python3
@@ -14,7 +14,7 @@ ARGS ?=
 	touch $@
 
 train: .venv/installed
-	$(BIN)/python trainers/train_a2c.py --preset unsup1-learn $(ARGS)
+	$(BIN)/python trainers/train_a2c.py --preset first-rule $(ARGS)
 
 test: .venv/installed
 	$(BIN)/ruff check .
