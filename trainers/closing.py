@@ -17,6 +17,7 @@ from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.distilled import load_distilled, written_out
 from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.trainers.evaluation_session import legend, rules_of
+from snn_plasticity_gym.trainers.starting import check_modulation
 
 NETWORKS = 8  # fresh ones, by which accuracy is judged
 LEARNED = 200  # images that they learn from, where plasticity has no end
@@ -48,7 +49,8 @@ def _try(rules: dict[str, Rule], config: SearchConfig, env_config: EnvironmentCo
     env.reset(seed=JUDGE_SEED)
     events = env.events()
     if events is not None:
-        for rule in rules.values():
+        for name, rule in rules.items():
+            check_modulation("beside", name, rule, env_config)
             rule(events)
     env.close()
 
@@ -82,7 +84,10 @@ def worth(
     terms = list(dict.fromkeys(term for report in reports.values() for term in report.terms))
     rows = {"reward": [report.reward for report in reports.values()]}
     rows |= {term: [report.terms.get(term, NO_VALUE) for report in reports.values()] for term in terms}
-    lines = [f"reward on {after.num_images} {judged_by}, fresh networks, no exploration:", _row("", reports, widths)]
+    lines = [
+        f"reward on {after.num_images} {judged_by}, fresh networks, no exploration:",
+        _row("", list(reports), widths),
+    ]
     lines += [_row(name, [f"{value:.4g}" for value in values], widths) for name, values in rows.items()]
     if others and isinstance(env_config, UnsupervisedConfig):
         shares = _accuracies(config, env_config, {"after": learned, **others})
@@ -95,7 +100,7 @@ def worth(
     return lines
 
 
-def _row(name: str, cells: Sequence[str] | dict[str, RewardReport], widths: Sequence[int]) -> str:
+def _row(name: str, cells: Sequence[str], widths: Sequence[int]) -> str:
     return f"  {name:20}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
 
 

@@ -89,7 +89,7 @@ def _run(
         held.enter_context(claimed(config.resume))
     saved = _checkpoint(config, world) if config.resume else None
     start = None if saved else read_start(config, env_config)
-    others = rules_beside(config, env_config, seed) if not world.rank else {}
+    others = rules_beside(config, env_config, seed)
     env = make_sb3_env(config.env, num_own, **to_dict(env_config))
     model = algorithm("PlasticityPolicy", env, seed=seed, **_arguments(algorithm, config, env_config))
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed, "resume": ""}
@@ -164,8 +164,8 @@ def _run(
         said = in_words(run.path, heads) if page else []
     env.close()
     learned = model.policy.frozen(env_config.history_length)
-    print(*worth(config, env_config, learned, before, after, others), *said, sep="\n")
-    print(_last_lines(time.perf_counter() - began, run, page))
+    said = [*worth(config, env_config, learned, before, after, others), *said]
+    print(*said, *_last_lines(time.perf_counter() - began, run, page), sep="\n")
     return run.path
 
 
@@ -301,9 +301,7 @@ def _plan(
     )
 
 
-def _last_lines(seconds: float, run: RunFolder, page: Path | None) -> str:
+def _last_lines(seconds: float, run: RunFolder, page: Path | None) -> list[str]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # KiB on Linux
     lines = [f"{seconds:.0f} s, peak memory {peak:.1f} GiB", f"run folder {run.path}"]
-    if page is not None:
-        lines.append(f"report {page}")
-    return "\n".join(lines)
+    return lines if page is None else [*lines, f"report {page}"]

@@ -37,12 +37,21 @@ def read_start(config: SearchConfig, env_config: EnvironmentConfig) -> Start | N
     if not config.init_rule:
         return None
     rule = rule_of(config.init_rule, config.env, env_config, seed=0)
+    check_modulation("init_rule", config.init_rule, rule, env_config)
+    return rule
+
+
+def check_modulation(setting: str, name: str, rule: Rule, env_config: EnvironmentConfig) -> None:
+    """Refuse a rule, named by a setting, whose weight changes act at another time than the environment's.
+
+    Raises:
+        ConfigError: In one line.
+    """
     wanted = modulation_of(rule)
     if wanted and wanted != env_config.modulation:
         raise ConfigError(
-            f"init_rule {config.init_rule} is for modulation={wanted}, got modulation={env_config.modulation}; set it"
+            f"{setting} {name} is for modulation={wanted}, got modulation={env_config.modulation}; set it"
         )
-    return rule
 
 
 def imitation_line(rule: str, told: Mapping[str, float]) -> str:

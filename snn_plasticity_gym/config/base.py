@@ -103,7 +103,7 @@ class EnvironmentConfig:
         "merged",
         "merged: a synapse has one event per step; feature: the kind (pre, post, both) is part of the state; split: "
         "all pre events of a step, then all post events, each kind with a policy head of its own; pre, post: synapses "
-        "answer the spikes of that neuron alone, which are far fewer of post.",
+        "answer the spikes of that neuron alone; those of post neurons are far fewer.",
         section="Events",
         choices=tuple(PHASES),
         basic=True,

@@ -105,8 +105,8 @@ class SearchConfig(TrainingConfig, SearchOptions):
     )
     beside: tuple[str, ...] = setting(
         (),
-        "Rules, named as in evaluate.py, that are judged beside the learned one when learning ends, by reward, and "
-        "where nothing is learned from labels by accuracy, too; none: the learned rule is judged by reward alone.",
+        "Rules, named as in evaluate.py, that are judged beside the learned one when learning ends: by reward, and in "
+        "Unsup by accuracy, too. Without them the learned rule is judged by reward alone.",
         section="Run",
     )
     episodes_per_update: int = setting(
@@ -146,7 +146,7 @@ class SearchConfig(TrainingConfig, SearchOptions):
     init_rule: str = setting(
         "",
         "Rule to start from, named as in evaluate.py: a hand-written one such as stdp:learning_rate=0.1:alpha=0.3, the "
-        "folder of a run, of formulas, too, or one of your own. Before the first update the heads learn to answer as "
+        "folder of a run (a formula's, too), or one of your own. Before the first update the heads learn to answer as "
         "it does, best where event_kinds is feature.",
         section="Policy",
         basic=True,

@@ -64,15 +64,8 @@ def can_be_whole(config: EnvironmentConfig, task: Task) -> bool:
     return task.record_steps == task.num_steps and not (task.follows_steps and task.step_factor() is None)
 
 
-def closed_form_of(rule: Rule, config: EnvironmentConfig, task: Task) -> ClosedForm | None:
-    """Return the rule's closed form if images can be shown by it alone, else None.
-
-    That takes, beyond what `can_be_whole` asks for, a rule that has one, and the scalars that it follows.
-    """
-    return _closed_form_of(rule, config, task) if can_be_whole(config, task) else None
-
-
 def _closed_form_of(rule: Rule, config: EnvironmentConfig, task: Task) -> ClosedForm | None:
+    """Return the closed form of a rule that has one, and sees the scalars that it follows; else None."""
     if not has_closed_form(rule):
         return None
     form = rule.closed_form()

@@ -16,7 +16,7 @@ from snn_plasticity_gym.kernels.compile import compiled
 from snn_plasticity_gym.kernels.episode import advance, begin
 from snn_plasticity_gym.kernels.scalars import lacks_of, surrogate_of
 from snn_plasticity_gym.kernels.simulation import end_image, room_for_spikes, trace
-from snn_plasticity_gym.kernels.synapses import as_steps, change_one, change_row, learns, synapses_of
+from snn_plasticity_gym.kernels.synapses import as_steps, change_one, change_row, learns, of_both, synapses_of
 from snn_plasticity_gym.kernels.tables import Float32, Float64
 
 
@@ -136,15 +136,21 @@ def _follow_factor(synapses, spikes, factor, steps, rule):
 
 
 @compiled(bare=True)
+def _pre_trace(n, spikes, synapses, decays, rule, counts_now):
+    """Return the trace of pre neuron `n`, in which its spike of now counts or does not."""
+    x = trace(spikes, n, synapses.t, synapses.window, decays.pre_fast, rule.nearest)
+    if counts_now and spikes.fires[n]:
+        return 1.0 if rule.nearest else x + 1.0
+    return x
+
+
+@compiled(bare=True)
 def _follow_product(synapses, spikes, decays, room, rule):
     """Spikes of a rule that follows factor, pre trace and surrogate."""
-    t, window, pre, post = synapses.t, synapses.window, synapses.pre, synapses.post
-    told, steps = room.told, room.steps
+    pre, post, told, steps = synapses.pre, synapses.post, room.told, room.steps
     for place in range(pre, pre + synapses.num_pre):
         i = spikes.now[place]
-        x = 1.0
-        if rule.factor_trace and not rule.nearest:
-            x += trace(spikes, pre + i, t, window, decays.pre_fast, False)
+        x = _pre_trace(pre + i, spikes, synapses, decays, rule, True) if rule.factor_trace else 1.0
         drive = np.float32(rule.g) * np.float32(x) / np.float32(rule.scale)
         for j in range(synapses.n_post):
             steps[j] = drive * told[j]
@@ -153,16 +159,12 @@ def _follow_product(synapses, spikes, decays, room, rule):
     if not rule.factor_at_post:
         return
     for i in range(synapses.n_pre):
-        room.pre_fast[i] = 1.0
-        if rule.factor_trace:
-            room.pre_fast[i] = trace(spikes, pre + i, t, window, decays.pre_fast, rule.nearest)
-            if spikes.fires[pre + i]:  # where post spikes alone are answered
-                room.pre_fast[i] = 1.0 if rule.nearest else room.pre_fast[i] + 1.0
+        room.pre_fast[i] = _pre_trace(pre + i, spikes, synapses, decays, rule, True) if rule.factor_trace else 1.0
     for place in range(post, post + synapses.num_post):
         j = spikes.now[place]
         for i in range(synapses.n_pre):
             x = room.pre_fast[i]
-            if (synapses.merged and spikes.fires[pre + i]) or x == 0.0 or (synapses.loops and i == j):
+            if of_both(pre + i, spikes, synapses) or x == 0.0 or (synapses.loops and i == j):
                 continue
             answer = np.float32(rule.g) * np.float32(x) * told[j] / rule.scale
             change_one(i, j, synapses.scale * np.float32(min(max(answer, -1.0), 1.0)), synapses)
@@ -179,9 +181,7 @@ def _follow_traces(synapses, spikes, decays, threshold, room, rule, at_pre, at_p
         room.post_slow[j] = trace(spikes, post + j, t, window, decays.post_slow, rule.nearest)
     for place in range(pre, pre + synapses.num_pre):
         i = spikes.now[place]
-        x = trace(spikes, pre + i, t, window, decays.pre_fast, rule.nearest)
-        if rule.coincident:
-            x = 1.0 if rule.nearest else x + 1.0
+        x = _pre_trace(pre + i, spikes, synapses, decays, rule, rule.coincident)
         fall = rule.s
         if rule.s_slow != 0:
             fall += rule.s_slow * trace(spikes, pre + i, t, window, decays.pre_slow, rule.nearest)
@@ -192,7 +192,7 @@ def _follow_traces(synapses, spikes, decays, threshold, room, rule, at_pre, at_p
             before = matrix[i, j]
             y = room.post_fast[j]
             drive = 0.0
-            if at_post and synapses.merged and spikes.fires[post + j]:
+            if at_post and of_both(post + j, spikes, synapses):
                 part = _post_part(rule, y, room.post_slow[j], threshold[post + j])
                 drive = x * part - rule.q - rule.r * y * abs(before)
             elif not at_pre:
@@ -202,15 +202,13 @@ def _follow_traces(synapses, spikes, decays, threshold, room, rule, at_pre, at_p
     if not at_post or synapses.num_post == 0:
         return
     for i in range(n_pre):
-        room.pre_fast[i] = trace(spikes, pre + i, t, window, decays.pre_fast, rule.nearest)
-        if rule.coincident and spikes.fires[pre + i]:  # where post spikes alone are answered
-            room.pre_fast[i] = 1.0 if rule.nearest else room.pre_fast[i] + 1.0
+        room.pre_fast[i] = _pre_trace(pre + i, spikes, synapses, decays, rule, rule.coincident)
     for place in range(post, post + synapses.num_post):
         j = spikes.now[place]
         y = room.post_fast[j]
         part = _post_part(rule, y, room.post_slow[j], threshold[post + j])
         for i in range(n_pre):
-            if (synapses.merged and spikes.fires[pre + i]) or (loops and i == j):
+            if of_both(pre + i, spikes, synapses) or (loops and i == j):
                 continue
             before = matrix[i, j]
             drive = room.pre_fast[i] * part - rule.q - rule.r * y * abs(before)

@@ -23,6 +23,7 @@ from snn_plasticity_gym.kernels.synapses import (
     change_column,
     change_row,
     learns,
+    of_both,
     synapses_of,
     take_column,
 )
@@ -188,7 +189,7 @@ def _answer_rows(synapses, spikes, own, rule, room):
         row = synapses.matrix[i]
         for at in range(post, post + spikes.num_ever[synapses.target]):
             j = spikes.ever[at]
-            room.kept[at] = _sum(i, j, row[j], synapses.merged and spikes.fires[post + j], own, rule, room)
+            room.kept[at] = _sum(i, j, row[j], of_both(post + j, spikes, synapses), own, rule, room)
         _sum_row(i, row, own, rule, room)
         for at in range(post, post + spikes.num_ever[synapses.target]):
             steps[spikes.ever[at]] = room.kept[at]

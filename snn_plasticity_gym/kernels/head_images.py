@@ -33,6 +33,7 @@ from snn_plasticity_gym.kernels.synapses import (
     change_column,
     change_row,
     learns,
+    of_both,
     synapses_of,
     take_column,
 )
@@ -136,7 +137,7 @@ def _answer_rows(synapses, g, spikes, rule, store, rooms):
             j = room.places[at]
             n = post + j
             far = (spikes.times[n], spikes.num_times[n], t, window, False)
-            kind = BOTH if synapses.merged and spikes.fires[n] else PRE
+            kind = BOTH if of_both(n, spikes, synapses) else PRE
             here, value = row[j : j + 1], room.kept[at : at + 1]
             _answer_lone(near, far, synapses, g, kind, j, here, rule, store, rooms, value)
         leave_near(found, pair)

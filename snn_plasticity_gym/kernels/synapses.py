@@ -86,6 +86,12 @@ def synapses_of(b, t, c, lives, learning, spikes, shown):
 
 
 @compiled(bare=True)
+def of_both(n, spikes, synapses):
+    """Whether an event of a spike at the other end is of both kinds, since `n` fires, too; it then stands in a row."""
+    return synapses.merged and spikes.fires[n]
+
+
+@compiled(bare=True)
 def as_steps(values, count, squashed, scale):
     """Turn answers into the changes that they ask for; `squashed`: delta_d is their tanh."""
     if squashed:
@@ -119,8 +125,7 @@ def take_column(j, spikes, synapses, weights, members):
     count = 0
     for i in range(synapses.n_pre):
         weights[count], members[count] = synapses.matrix[i, j], i
-        in_row = synapses.merged and spikes.fires[synapses.pre + i]
-        count += not in_row and not (synapses.loops and i == j)
+        count += not of_both(synapses.pre + i, spikes, synapses) and not (synapses.loops and i == j)
     return count
 
 

@@ -15,7 +15,8 @@ from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.presets import purpose, read_preset, shipped_file, shipped_files
 from snn_plasticity_gym.config.schema import ConfigError, setting_fields, to_dict
 from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
-from snn_plasticity_gym.envs.whole_images import closed_form_of
+from snn_plasticity_gym.envs.whole_images import way_of
+from snn_plasticity_gym.kernels.tables import ClosedForm
 from snn_plasticity_gym.tasks.registry import make_task
 from snn_plasticity_gym.trainers.evaluation_session import rule_of
 from snn_plasticity_gym.trainers.train_a2c import train
@@ -93,7 +94,8 @@ def test_a_preset_of_the_judge_is_compiled_rules_and_all_and_a_network_to_train_
     judge, environment = parse(f"--preset={name}", trainer=EvaluateConfig)
     task = make_task(judge.env, environment, 1, torch.device("cpu"))
     for rule in judge.rules:
-        assert closed_form_of(rule_of(rule, judge.env, environment, 0), environment, task) is not None
+        way = way_of(rule_of(rule, judge.env, environment, 0), environment, task, (), torch.zeros(1, dtype=torch.bool))
+        assert isinstance(way, ClosedForm)
     training, same = parse_configs(A2CConfig, ENVIRONMENTS, [f"--preset={name}"], foreign=(EvaluateConfig,))
     assert same == environment and training == A2CConfig(env=judge.env, preset=name)
 

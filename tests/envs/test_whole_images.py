@@ -12,7 +12,7 @@ from lives import DIEHL_COOK, FEEDFORWARD, assert_same_lives, by_events
 from lives import HOMEOSTASIS as PLAIN_HOMEOSTASIS
 
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.envs.whole_images import closed_form_of
+from snn_plasticity_gym.kernels.tables import ClosedForm
 from snn_plasticity_gym.networks.encoders import SpikeTrain
 from snn_plasticity_gym.rules import RULES, make_rule
 from snn_plasticity_gym.rules.triplet_stdp import TRIPLET_FITS
@@ -179,14 +179,14 @@ def test_networks_of_any_shape(name, num_envs, n_exc, num_steps, gain, seed):
 )
 def test_what_has_to_go_by_events(env_id, name, config):
     env = PlasticityVectorEnv(env_id, num_envs=1, **config)
-    assert closed_form_of(make_rule(name), env.config, env.engine.task) is None
+    assert env.engine.way(make_rule(name)) is None
 
 
 def test_a_task_that_follows_steps_without_tables_goes_by_events(monkeypatch):
     env = PlasticityVectorEnv(UNSUP, num_envs=1, **DIEHL_COOK)
-    assert closed_form_of(make_rule("stdp"), env.config, env.engine.task) is not None
+    assert isinstance(env.engine.way(make_rule("stdp")), ClosedForm)
     monkeypatch.setattr(UnsupervisedTask, "follows_steps", True)
-    assert closed_form_of(make_rule("stdp"), env.config, env.engine.task) is None
+    assert env.engine.way(make_rule("stdp")) is None
 
 
 @pytest.mark.parametrize("name", ["stdp", "target-stdp", "triplet-stdp"])

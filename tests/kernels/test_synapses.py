@@ -1,15 +1,17 @@
 """Moving weights: a synapse that does not exist is left alone, whatever the limits, and changes are counted."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
 from snn_plasticity_gym.kernels.synapses import Synapses, change_column, change_one, change_row, take_column
 
 
-class Spikes:
+class Spikes(NamedTuple):
     """Nobody fires but the third neuron."""
 
-    fires = np.array([False, False, True, False])
+    fires: np.ndarray = np.array([False, False, True, False])
 
 
 def synapses(holds=False, loops=True):
@@ -30,7 +32,7 @@ def test_rows_and_columns(holds):
     own, steps = synapses(holds), np.array([0.1, 0.2, -0.3, 0.9], np.float32)
     change_row(1, steps, own)
     weights, members = np.zeros(5, np.float32), np.zeros(5, np.int64)
-    count = take_column.py_func(3, Spikes, own, weights, members)
+    count = take_column.py_func(3, Spikes(), own, weights, members)
     assert members[:count].tolist() == [0, 1]  # the third fires, the fourth is itself
     assert weights[:count].tolist() == own.matrix[[0, 1], 3].tolist()
     change_column(3, weights, members, count, np.array([0.25, -0.25], np.float32), own)

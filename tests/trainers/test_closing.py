@@ -50,6 +50,7 @@ def test_without_others_the_learned_rule_is_judged_by_reward_alone(tmp_path, cap
         (["--beside=stpd"], "unknown rule 'stpd'"),
         (["--beside=zero", "--eval_episodes=0"], "beside needs eval_episodes"),
         (["--beside=zero,delta"], "the rule needs the local scalar factor"),
+        (["--beside=reward-stdp"], "beside reward-stdp is for modulation=reward, got modulation=none"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_before_anything_is_made(flags, message, tmp_path):
