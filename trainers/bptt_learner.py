@@ -123,7 +123,7 @@ class Learner:
     def steps(self) -> Iterator[None]:
         """Take one step for each minibatch that is left; may be called once."""
         config, train, model = self._config, self._train, self.model
-        for batch in _minibatches(len(train.labels), self.total, config.batch_size, self._order, self.episodes):
+        for batch in minibatches(len(train.labels), self.total, config.batch_size, self._order, self.episodes):
             for group in self._optimiser.param_groups:
                 group["lr"] = config.learning_rate * (1.0 - self.episodes / self.total)
             labels = train.labels[batch].to(model.weights[0].device)  # (B,)
@@ -170,7 +170,7 @@ def generator_of(seed: int, stream: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed).spawn(3)[stream])
 
 
-def _minibatches(size: int, total: int, batch_size: int, rng: np.random.Generator, done: int) -> Iterator[Tensor]:
+def minibatches(size: int, total: int, batch_size: int, rng: np.random.Generator, done: int) -> Iterator[Tensor]:
     """Yield indices (B,) of `total` images in all, each epoch in a new order; an epoch's last batch may be smaller.
 
     The first `done` images, whole minibatches, are left out.

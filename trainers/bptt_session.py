@@ -54,7 +54,7 @@ def _run(config: BPTTConfig, held: contextlib.ExitStack) -> Path:
         torch.set_num_threads(config.threads)
     if config.resume:
         held.enter_context(claimed(config.resume))
-    saved = _newest(config.resume) if config.resume else None
+    saved = newest(config.resume) if config.resume else None
     device = torch_device(config.device)
     data = load_dataset(config.dataset, config.data_dir)
     settings = {**to_dict(config), "seed": seed, "resume": ""}
@@ -115,7 +115,7 @@ def _run(config: BPTTConfig, held: contextlib.ExitStack) -> Path:
     return run.path
 
 
-def _newest(folder: str) -> dict[str, Any] | None:
+def newest(folder: str) -> dict[str, Any] | None:
     """Return the newest checkpoint of a run that is not finished; None: it begins anew."""
     run = RunFolder(folder)
     if (run.path / "result.json").exists():

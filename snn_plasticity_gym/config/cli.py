@@ -83,7 +83,7 @@ def parse_configs(
 
 
 def parse_config(config_type: type[Config], argv: Sequence[str] | None = None, *, prog: str | None = None) -> Config:
-    """Read the flags of a program that has no environment; otherwise as `parse_configs`, but for presets.
+    """Read the flags of a program that has no environment; otherwise as `parse_configs`, but help shows no preset.
 
     Args:
         config_type: Configuration class.
@@ -98,13 +98,24 @@ def parse_config(config_type: type[Config], argv: Sequence[str] | None = None, *
     plugins = plugin_names(flags.get(REPEATED))
     try:
         import_plugins(plugins)
-        start = read_run(flags["resume"], config_type, {}, plugins) if flags.get("resume") else {}
+        start = _start(flags, config_type, plugins)
     except ConfigError as error:
         parser.error(str(error))
     (config,) = parser.build(start | flags, config_type)
-    if start:
+    if flags.get("resume"):
         parser.refuse_changes(build_configs(start, config_type), (config,), longer=False)
     return cast(Config, config)
+
+
+def _start(flags: Mapping[str, Any], config_type: type, plugins: Sequence[str]) -> dict[str, Any]:
+    """The settings of the run to resume, or of the preset, of a program that has no environment."""
+    if flags.get("resume") and flags.get("preset"):
+        raise ConfigError(f"--resume goes on with a run's own settings, so --preset={flags['preset']} cannot be given")
+    if flags.get("resume"):
+        return read_run(flags["resume"], config_type, {}, plugins)
+    if flags.get("preset"):
+        return read_preset(shipped_file("preset", flags["preset"]), None, config_type, {}, (), plugins)
+    return {}
 
 
 def _read(parser: Parser, argv: Sequence[str], stray: Callable[[str], str]) -> dict[str, Any]:

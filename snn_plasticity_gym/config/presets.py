@@ -2,7 +2,7 @@
 
 A preset has lines `name: value`, and first a comment that says what it is for. With `base:`, the name of another preset
 or the path of a YAML file, seen from its own folder, it takes all settings from that one, and holds only what differs.
-It may have any setting of the program and of its environment, and nothing else, but what trainers and the judge of
+It may have any setting of the program and of its environment, if it has one, and nothing else, but what trainers and the judge of
 rules say of themselves is left aside by the other, which takes the environment alone. The config.yaml of a run is a
 preset, too: it repeats the run.
 """
@@ -83,8 +83,8 @@ def read_preset(
     Args:
         path: YAML file.
         env_id: Environment that a flag has chosen, if one has: it wins over the one in the file.
-        trainer_type: Configuration class with a setting `env`.
-        environment_types: Configuration class of each environment, by id.
+        trainer_type: Configuration class, with a setting `env` if there are environments.
+        environment_types: Configuration class of each environment, by id; none if the program has no environment.
         foreign: Configuration classes of other programs: of a file with settings that only they have, all their
             settings are left aside, and only those of the environment count.
         plugins: Those that are there in place of the preset's.
@@ -96,13 +96,16 @@ def read_preset(
     if not plugins:
         import_plugins(plugin_names(preset.get("plugin")), named_by=str(path))
     trainer_infos = {info.name: info for info in setting_fields(trainer_type)}
-    if "env" in preset:
-        check_name(f"environment in {path}:", preset["env"], environment_types)
-    env_id = env_id or preset.get("env") or str(trainer_infos["env"].default)
-    names = [*trainer_infos, *(info.name for info in setting_fields(environment_types[env_id]))]
+    types = [trainer_type]
+    if environment_types:
+        if "env" in preset:
+            check_name(f"environment in {path}:", preset["env"], environment_types)
+        env_id = env_id or preset.get("env") or str(trainer_infos["env"].default)
+        types.append(environment_types[env_id])
+    names = [info.name for config_type in types for info in setting_fields(config_type)]
     elsewhere = {info.name for other in foreign for info in setting_fields(other)}
     if (elsewhere - set(names)) & preset.keys():  # of another program: its seed and the like are no seed here
-        kept = {"env", "plugin", *(info.name for info in setting_fields(environment_types[env_id]))}
+        kept = {"env", "plugin", *(info.name for config_type in types[1:] for info in setting_fields(config_type))}
         preset = {key: value for key, value in preset.items() if key in kept or key not in elsewhere}
     strays = [key for key in preset if key not in names]
     problems = [_stray(key, names, environment_types, env_id) for key in strays[:1]]
@@ -113,7 +116,7 @@ def read_preset(
         problems.append("a preset starts from another one by `base: NAME`, not by preset")
     try:
         known = {key: value for key, value in preset.items() if key in names}
-        build_configs(known, trainer_type, environment_types[env_id])
+        build_configs(known, *types)
     except ConfigError as error:
         problems.append(str(error))
     if problems:
@@ -140,7 +143,7 @@ def _with_bases(path: Path, *config_types: type) -> dict[str, Any]:
     return {name: value for layer in reversed(layers) for name, value in layer.items()}
 
 
-def _stray(key: str, names: Iterable[str], environment_types: Mapping[str, type], env_id: str) -> str:
+def _stray(key: str, names: Iterable[str], environment_types: Mapping[str, type], env_id: str | None) -> str:
     """What to say about a key that is no setting here."""
     owners = [owner for owner, t in environment_types.items() if key in {info.name for info in setting_fields(t)}]
     if owners:

@@ -1,0 +1,202 @@
+"""Settings of policy gradients in winner-take-all networks."""
+
+from __future__ import annotations
+
+import json
+
+from snn_plasticity_gym.config.data_names import HELP, check_dataset_name
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+from snn_plasticity_gym.config.training import RunConfig
+
+RULE_NAMES = ("contrast", "paper", "backprop", "mlp", "bptt")
+BASELINE_NAMES = ("confidence", "mean", "none")
+OPTIMISER_NAMES = ("adam", "sgd")
+SCHEDULE_NAMES = ("cosine", "linear", "constant")
+
+
+@config_class
+class SVPGConfig(RunConfig):
+    """Train a winner-take-all network by its reward alone: images named in one step, or episodes of a world.
+
+    An image is an episode of one step: the network names a class and is paid 1 if it is right and 0 if not; it is never
+    shown the label. In a world of Gymnasium it is paid what the world pays. Rules: contrast and paper are local
+    (`learners.svpg`); beside them, as controls, REINFORCE by backpropagation through the same mean field (backprop),
+    through a ReLU network (mlp) and through time in a network of spiking LIF neurons (bptt).
+    """
+
+    resume: str = setting(
+        "",
+        "Folder of a run to go on with, as if it had never stopped; its settings hold, of which only checkpoint_every, "
+        "data_dir, plugin, progress, wandb, tensorboard and report may change.",
+        section="Run",
+        basic=True,
+        path=True,
+    )
+    preset: str = setting(
+        "",
+        "Settings to start from: svpg-mnist, svpg-pendulum, svpg-cartpole, or a YAML file, e.g. a run's config.yaml; "
+        "other flags win over them.",
+        section="Run",
+        basic=True,
+        path=True,
+    )
+    checkpoint_every: int = 100_000
+    episodes: int = setting(
+        1_000_000,
+        "Episodes in all: images, or episodes of the world.",
+        unit="episodes",
+        section="Run",
+        ge=1,
+        basic=True,
+    )
+    eval_every: int = setting(
+        50_000,
+        "Episodes between two rows of metrics, each with a judgement; the best one's weights are kept.",
+        unit="episodes",
+        section="Run",
+        ge=1,
+        basic=True,
+    )
+    eval_episodes: int = setting(
+        0,
+        "Validation images, or held-out episodes of the world, of a judgement; 0: all images, or 30 episodes.",
+        unit="episodes",
+        section="Run",
+        ge=0,
+        basic=True,
+    )
+    test_episodes: int = setting(
+        0,
+        "Test images, or other held-out episodes, by which the kept weights are judged at the end, once; 0: all images, "
+        "or 100 episodes.",
+        unit="episodes",
+        section="Run",
+        ge=0,
+    )
+
+    dataset: str = setting("auto", HELP, section="Task", basic=True)
+    data_dir: str | None = setting(
+        None,
+        "Folder of the data sets; without it the environment variable SNN_PLASTICITY_DATA, then the user's cache.",
+        section="Task",
+        path=True,
+    )
+    world: str = setting(
+        "",
+        "Gymnasium id of a world to act in, in place of images, e.g. CartPole-v1; module:Id imports the module first.",
+        section="Task",
+        basic=True,
+    )
+    world_kwargs: str = setting(
+        "{}", 'Arguments of the world, a mapping or JSON, e.g. {"max_episode_steps": 200}.', section="Task", json=True
+    )
+    action_values: tuple[float, ...] = setting(
+        (), "Values of the actions of a world whose action is one number, e.g. forces; empty: it has Discrete actions.",
+        section="Task",
+    )  # fmt: skip
+    observation_scale: tuple[float, ...] = setting(
+        (),
+        "Factor of each observation of a world, after which it is cut off at -1 and 1; empty: 1.",
+        section="Task",
+        gt=0,
+    )
+    fields: int = setting(
+        10, "Inputs of each observation: bells with centres in equal distances from -1 to 1, as wide as they are apart.",
+        section="Task", ge=2,
+    )  # fmt: skip
+
+    rule: str = setting(
+        "contrast",
+        "How weights learn. contrast: difference of the phases with the action held and free; paper: as Yang et al. "
+        "(2022); backprop: REINFORCE through the same mean field; mlp and bptt: REINFORCE in a ReLU and in a spiking "
+        "network.",
+        section="Network",
+        choices=RULE_NAMES,
+        basic=True,
+    )
+    hidden_groups: int = setting(
+        50, "Hidden winner-take-all groups; 0: a linear softmax policy.", section="Network", ge=0, basic=True
+    )
+    group_size: int = setting(10, "Neurons of a hidden group.", section="Network", ge=2, basic=True)
+    sweeps: int = setting(4, "Sweeps of the mean field, in each phase.", section="Network", ge=0)
+    input_to_action: bool = setting(True, "Inputs reach action neurons directly, too.", section="Network", basic=True)
+    hidden_to_hidden: bool = setting(True, "Hidden groups are connected with each other.", section="Network")
+    input_scale: float = setting(
+        0.05, "Standard deviation of the first weights from inputs to hidden neurons.", section="Network", ge=0
+    )
+    lateral_scale: float = setting(
+        0.1,
+        "Standard deviation of the first weights between hidden and action neurons, of which those among hidden ones "
+        "have 0.3.",
+        section="Network",
+        ge=0,
+    )
+    hidden_size: int = setting(
+        200, "Hidden neurons of the networks of mlp and bptt.", unit="neurons", section="Network", ge=1
+    )
+
+    spikes: bool = setting(
+        False, "The network of contrast learns from windows of spikes in place of mean fields.", section="Spikes"
+    )
+    window: int = setting(
+        25, "Steps of a free window, of which the first fifth is not counted.", unit="ms", section="Spikes", ge=5
+    )
+    held_window: int = setting(
+        15, "Steps of the window in which the action is held; the first fifth is not counted.",
+        unit="ms", section="Spikes", ge=5,
+    )  # fmt: skip
+    tau: float = setting(20.0, "Time constant of postsynaptic traces.", unit="ms", section="Spikes", gt=0)
+    num_steps: int = setting(16, "Time steps of the network of bptt.", unit="steps", section="Spikes", ge=1)
+
+    baseline: str = setting(
+        "confidence",
+        "What the reward of an image is compared with. confidence: the sum of squared chances of the actions; mean: the "
+        "mean of earlier rewards; none: 1, so that errors alone teach. In worlds it is a linear critic.",
+        section="Learning",
+        choices=BASELINE_NAMES,
+    )
+    batch_size: int = setting(
+        100, "Images, or episodes of the world, of an update.", unit="episodes", section="Learning", ge=1, basic=True
+    )
+    optimiser: str = setting("adam", "What follows the change.", section="Learning", choices=OPTIMISER_NAMES)
+    learning_rate: float = setting(2e-3, "First learning rate.", section="Learning", gt=0, basic=True)
+    schedule: str = setting(
+        "cosine",
+        "How the learning rate falls to 0 over the run, in worlds to a twentieth.",
+        section="Learning",
+        choices=SCHEDULE_NAMES,
+    )
+    entropy: float = setting(0.0, "Weight of the policy's entropy beside the reward.", section="Learning", ge=0)
+    gamma: float = setting(0.97, "Discount of rewards in worlds, per action.", section="Learning", ge=0, lt=1)
+    epochs: int = setting(
+        1, "Passes over the episodes of an update in worlds; more than one need clip_range.", section="Learning", ge=1
+    )
+    clip_range: float | None = setting(
+        None,
+        "The third factor is the score of PPO with this clip, in worlds; none: that of REINFORCE.",
+        section="Learning",
+        gt=0,
+        lt=1,
+    )
+
+    device: str = setting("cpu", "Torch device, e.g. cpu or cuda.", section="Machine", basic=True)
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        check_dataset_name(self.dataset)
+        if self.spikes and self.rule != "contrast":
+            raise ConfigError(f"spikes need rule contrast, got {self.rule}; set it, or leave spikes out")
+        if self.epochs > 1 and self.clip_range is None:
+            raise ConfigError(f"epochs={self.epochs} need clip_range, or the later passes go astray; give e.g. 0.2")
+        if not self.hidden_groups and not self.input_to_action and self.rule not in ("mlp", "bptt"):
+            raise ConfigError("without hidden_groups actions need input_to_action, got neither")
+        if not self.world:
+            given = {
+                "world_kwargs": json.loads(self.world_kwargs) != {},
+                "action_values": bool(self.action_values),
+                "observation_scale": bool(self.observation_scale),
+                "clip_range": self.clip_range is not None,
+            }
+            alone = [name for name, is_given in given.items() if is_given]
+            if alone:
+                raise ConfigError(f"{', '.join(alone)} need a world, got none; give e.g. world=CartPole-v1")

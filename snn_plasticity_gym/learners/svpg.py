@@ -1,0 +1,112 @@
+"""Local learning rules of winner-take-all networks that act: reward times activity before times activity after.
+
+Every rule gives the change of the weights that a batch of actions asks for, each times its third factor R, a reward
+less what was expected. Both are reward-modulated Hebbian rules that follow from the policy gradient.
+
+`contrast`: the network settles freely to rates q-, an action is drawn from its action group, the group is held in that
+action (an efference copy), and the network settles again, to q+. With grad log pi(a | s) = E[grad log p | a] -
+E[grad log p] of the energy in `networks.rwta`,
+
+    dW = R s (q+ - q-)^T,   dJ = R (q+ q+^T - q- q-^T),   db = R (q+ - q-).
+
+`paper`, Yang et al. (2022): states v are drawn from the free rates, group by group, and
+
+    dW = R s (v - q)^T,   dJ = R (q (v - q)^T + (v - q) q^T),   db = R (v - q).
+
+The reward depends on the action alone, and hidden neurons are drawn independently of it. So what this rule tells the
+weights between inputs and hidden neurons is zero in the mean.
+
+Axes: B batch, S inputs, N neurons, A actions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.networks.rwta import GroupLayout, RWTAWeights
+
+
+def contrast(inputs_free: Tensor, free: Tensor, inputs_held: Tensor, held: Tensor, factor: Tensor) -> RWTAWeights:
+    """Return the mean change of a batch by `contrast`; what does not exist in the network is not masked out yet.
+
+    Args:
+        inputs_free: Inputs in the free phase, (B, S).
+        free: Rates of the free phase, (B, N).
+        inputs_held: Inputs in the phase in which the action is held, (B, S): the same in a mean field, of another
+            window by spikes.
+        held: Rates of that phase, (B, N).
+        factor: R, (B,).
+    """
+    weighted = factor[:, None] / len(factor)
+    up, down = weighted * held, weighted * free  # (B, N)
+    if inputs_held is inputs_free:
+        inputs = inputs_free.T @ (up - down)
+    else:
+        inputs = inputs_held.T @ up - inputs_free.T @ down
+    lateral = up.T @ held - down.T @ free
+    return RWTAWeights(inputs, (lateral + lateral.T) / 2, (up - down).sum(dim=0))
+
+
+def paper(inputs: Tensor, free: Tensor, states: Tensor, factor: Tensor) -> RWTAWeights:
+    """Return the mean change of a batch by the published rule; see the module.
+
+    Args:
+        inputs: (B, S).
+        free: Rates q, (B, N).
+        states: v, one-hot in each group, the action group in the action that was taken, (B, N).
+        factor: R, (B,).
+    """
+    return _toward(inputs, free, factor[:, None] * (states - free))
+
+
+def entropy_change(inputs: Tensor, free: Tensor, layout: GroupLayout, scale: float) -> RWTAWeights:
+    """Return the mean change that raises the entropy of the action group, by its own fields alone.
+
+    d entropy / d field_k = -q_k (log q_k + entropy).
+
+    Args:
+        inputs: (B, S).
+        free: Rates, (B, N).
+        layout: Of the network.
+        scale: Weight of the entropy beside the reward.
+    """
+    policy = free[:, layout.num_hidden :]  # (B, A)
+    logs = policy.clamp_min(1e-9).log()
+    push = torch.zeros_like(free)
+    push[:, layout.num_hidden :] = -scale * policy * (logs - (policy * logs).sum(dim=1, keepdim=True))
+    return _toward(inputs, free, push)
+
+
+def _toward(inputs: Tensor, rates: Tensor, push: Tensor) -> RWTAWeights:
+    """Return the mean change by which fields follow `push` (B, N): every weight by what comes in through it."""
+    push = push / len(push)
+    lateral = rates.T @ push
+    return RWTAWeights(inputs.T @ push, lateral + lateral.T, push.sum(dim=0))
+
+
+def confidence(policy: Tensor) -> Tensor:
+    """Return sum_a pi_a^2, (B,), of policies (B, A): the reward that a policy expects if it is right as often as it is sure.
+
+    A baseline without a critic: it knows the action group's own rates alone, and it does not depend on the action, so
+    that it leaves the mean of a change as it is.
+    """
+    return policy.square().sum(dim=1)
+
+
+def clipped_factor(policy: Tensor, action: Tensor, old_probability: Tensor, advantage: Tensor, clip: float) -> Tensor:
+    """Return the third factor of PPO, (B,): advantage times probability ratio, 0 where the clip has cut the gradient off.
+
+    Schulman et al. (2017), equation 7: the gradient of min(r A, clip(r, 1 - c, 1 + c) A), where r is the ratio, is
+    r A grad log pi, unless r has gone beyond the clip in the direction in which A drives it.
+
+    Args:
+        policy: Probabilities now, (B, A).
+        action: Actions that were taken, int64 (B,).
+        old_probability: Their probabilities then, (B,).
+        advantage: A, (B,).
+        clip: c.
+    """
+    ratio = policy.gather(1, action[:, None])[:, 0] / old_probability
+    beyond = ((advantage > 0) & (ratio > 1 + clip)) | ((advantage < 0) & (ratio < 1 - clip))
+    return torch.where(beyond, torch.zeros_like(ratio), ratio * advantage)

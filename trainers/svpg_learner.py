@@ -1,0 +1,183 @@
+"""How an agent learns from the rewards of its actions: images named in one step, and what both kinds of task share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.svpg import SVPGConfig
+from snn_plasticity_gym.learners.svpg import confidence
+from snn_plasticity_gym.learners.svpg_agents import Agent
+from snn_plasticity_gym.tasks.datasets import ImageSet
+from snn_plasticity_gym.trainers.bptt_learner import minibatches
+from snn_plasticity_gym.utils.state import State, restore_all
+
+JUDGE_BATCH = 2000  # images at a time where nothing is learned
+MEAN_DECAY = 0.95  # of the running mean of rewards, per update
+
+
+class Learner:
+    """What learning from images and in worlds have in common.
+
+    Args:
+        config: Settings of learning.
+        agent: What learns.
+        floor: Share of the learning rate to which the schedule falls.
+    """
+
+    def __init__(self, config: SVPGConfig, agent: Agent, floor: float) -> None:
+        self.agent = agent
+        self.total = config.episodes
+        self.episodes = 0  # learned from so far
+        self._config, self._floor = config, floor
+        self._best, self._best_value, self._best_at = self._copy(), -math.inf, 0
+        weights = list(agent.weights.values())
+        self._optimiser: torch.optim.Optimizer
+        if config.optimiser == "adam":
+            self._optimiser = torch.optim.Adam(weights, config.learning_rate, maximize=True, fused=True)
+        else:
+            self._optimiser = torch.optim.SGD(weights, config.learning_rate, maximize=True)
+        self._since: dict[str, float] = {}  # sums since the last row, by name
+
+    def steps(self) -> Iterator[None]:
+        """Take one step for each update that is left; may be called once."""
+        raise NotImplementedError
+
+    def judge(self, part: str) -> float:
+        """Return what the agent is worth, greedily, on the part "validation" or "test"."""
+        raise NotImplementedError
+
+    def note(self, value: float) -> None:
+        """Keep the weights if they are the best so far on validation; of equal ones the latest."""
+        if value >= self._best_value:
+            self._best, self._best_value, self._best_at = self._copy(), value, self.episodes
+
+    def take_best(self) -> tuple[float, int]:
+        """Put the best weights in place; return their value on validation and after how many episodes they were."""
+        with torch.no_grad():
+            restore_all(self.agent.weights, self._best)
+        return self._best_value, self._best_at
+
+    def take_means(self) -> dict[str, float]:
+        """Return means per episode since this was last asked."""
+        sums, self._since = self._since, {}
+        seen = sums.pop("seen", 0.0)
+        return {name: value / seen for name, value in sums.items()} if seen else {}
+
+    def state_dict(self) -> State:
+        """Return all that decides what follows, between two steps."""
+        return {
+            "weights": self._copy(),
+            "optimiser": self._optimiser.state_dict(),
+            "episodes": self.episodes,
+            "best": (self._best, self._best_value, self._best_at),
+            "since": dict(self._since),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state of `state_dict`, of a learner with the same arguments, before the first step."""
+        with torch.no_grad():
+            restore_all(self.agent.weights, state["weights"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.episodes = state["episodes"]
+        self._best, self._best_value, self._best_at = state["best"]
+        self._since = dict(state["since"])
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: weight.detach().cpu().clone() for name, weight in self.agent.weights.items()}
+
+    def _step(self) -> None:
+        """Let the weights follow their `grad` by the learning rate of now."""
+        share = self.episodes / self.total
+        falls = {"cosine": 0.5 * (1 + math.cos(math.pi * share)), "linear": 1 - share, "constant": 1.0}
+        rate = self._config.learning_rate * max(self._floor, falls[self._config.schedule])
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self._optimiser.step()
+
+    def _count(self, episodes: int, **sums: float) -> None:
+        for name, value in {"seen": float(episodes), **sums}.items():
+            self._since[name] = self._since.get(name, 0.0) + value
+
+
+class ImageLearner(Learner):
+    """One action for each image, paid 1 if it names the class and else 0.
+
+    Args:
+        config: Settings of learning.
+        agent: What learns.
+        parts: Images by "train", "validation" and "test".
+        order: Source of the order of images.
+        noise: Source of actions, of the device.
+        device: Where the agent lives.
+    """
+
+    def __init__(
+        self,
+        config: SVPGConfig,
+        agent: Agent,
+        parts: dict[str, ImageSet],
+        order: np.random.Generator,
+        noise: torch.Generator,
+        device: torch.device,
+    ) -> None:
+        super().__init__(config, agent, 0.0)
+        self._order, self._noise = order, noise
+        self._images = {name: (part.images.to(device), part.labels.to(device)) for name, part in parts.items()}
+        self._mean_reward = 0.1
+
+    def steps(self) -> Iterator[None]:
+        """See `Learner`."""
+        config, agent = self._config, self.agent
+        images, labels = self._images["train"]
+        batches = minibatches(len(labels), self.total, config.batch_size, self._order, self.episodes)
+        for batch in batches:
+            inputs = _grey(images[batch])  # (B, S)
+            look = agent.look(inputs)
+            policy = look.policy.detach()  # (B, A)
+            action = torch.multinomial(policy.clamp_min(1e-9), 1, generator=self._noise)[:, 0]  # (B,)
+            reward = (action == labels[batch]).to(policy.dtype)  # (B,)
+            agent.learn(inputs, look, action, reward - self._expected(policy), config.entropy)
+            self._step()
+            self._mean_reward += (1 - MEAN_DECAY) * (float(reward.mean()) - self._mean_reward)
+            self.episodes += len(batch)
+            self._count(len(batch), reward=float(reward.sum()), confidence=float(confidence(policy).sum()))
+            yield
+
+    def judge(self, part: str) -> float:
+        """Return the share of images, the first of the part, whose most likely action is their class."""
+        asked = self._config.test_episodes if part == "test" else self._config.eval_episodes
+        images, labels = self._images[part]
+        count = min(asked or len(labels), len(labels))
+        right = 0
+        for start in range(0, count, JUDGE_BATCH):
+            here = slice(start, min(start + JUDGE_BATCH, count))
+            answers = self.agent.judge(_grey(images[here])).argmax(dim=1)
+            right += int((answers == labels[here]).sum())
+        return right / count
+
+    def state_dict(self) -> State:
+        """See `Learner`; the order of images follows from the seed."""
+        own = {"noise": self._noise.get_state(), "mean_reward": self._mean_reward}
+        return super().state_dict() | own
+
+    def load_state_dict(self, state: State) -> None:
+        """See `Learner`."""
+        super().load_state_dict(state)
+        self._noise.set_state(state["noise"])
+        self._mean_reward = state["mean_reward"]
+
+    def _expected(self, policy: Tensor) -> Tensor | float:
+        """What the reward is compared with, (B,) or one number for all."""
+        if self._config.baseline == "confidence":
+            return confidence(policy)
+        return self._mean_reward if self._config.baseline == "mean" else 1.0
+
+
+def _grey(images: Tensor) -> Tensor:
+    """Return uint8 images (B, H, W) as inputs in [0, 1], float32 (B, H * W)."""
+    return images.flatten(1).float() / 255.0
