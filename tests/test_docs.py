@@ -21,7 +21,12 @@ from snn_plasticity_gym.config.schema import read_yaml, setting_fields
 from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "examples" / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+GENERATED = ROOT / "docs" / "generated"  # by the manual's build
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    ROOT / "examples" / "README.md",
+    *sorted(path for path in ROOT.glob("docs/**/*.md") if GENERATED not in path.parents),
+]
 WIDTH = 160
 PROGRAMS = {
     "train_a2c": A2CConfig,

@@ -35,7 +35,7 @@ def build(what, source, folder):
 def source(tmp_path_factory):
     """A copy of the project, in which builds may leave what they like."""
     copy = tmp_path_factory.mktemp("copy") / "project"
-    never = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__")
+    never = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "generated")
     shutil.copytree(ROOT, copy, ignore=lambda here, names: never(here, names) | (MADE if Path(here) == ROOT else set()))
     return copy
 
