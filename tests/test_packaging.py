@@ -132,10 +132,10 @@ version: str = snn_plasticity_gym.__version__
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["wheel", "editable"])
 def test_mypy_sees_the_types(how, source, wheel, bare, tmp_path):
-    """Of an editable install it sees only folders of files, not import hooks: the README names the mode."""
+    """Of an editable install it sees only folders of files, not import hooks: the manual names the mode."""
     pytest.importorskip("mypy")
     flags = ("--config-settings", "editable_mode=strict")
-    assert f"pip install -e . {' '.join(flags)}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"pip install -e . {' '.join(flags)}" in (ROOT / "docs" / "start_here.md").read_text(encoding="utf-8")
     install(bare, *(flags if how == "editable" else ()), *(["-e", source] if how == "editable" else [wheel]))
     (tmp_path / "users.py").write_text(USERS_FILE, encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--python-executable", bare, "--cache-dir", tmp_path / "cache", "users.py"]

@@ -25,6 +25,7 @@ from snn_plasticity_gym import ENVIRONMENTS, EnvironmentConfig, ImageConfig
 from snn_plasticity_gym.config.environments import TASKS
 from snn_plasticity_gym.config.schema import SettingInfo, setting_fields
 from snn_plasticity_gym.envs.single import PlasticityEnv
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.networks.network import Population, Projection
 from snn_plasticity_gym.rewards.classification import ClassificationReward
 from snn_plasticity_gym.rewards.unsupervised import UnsupervisedReward
@@ -33,8 +34,7 @@ from snn_plasticity_gym.rules.registry import make_rule
 PREFIX = "SNNPlastic-"
 NEUTRAL = (EnvironmentConfig, ImageConfig, object)  # whose docstrings say nothing of one environment
 REWARDS: dict[str, Any] = {"UnsupervisedTask": UnsupervisedReward, "ClassificationTask": ClassificationReward}
-PICTURES = {"num_envs": 1, "render_mode": "rgb_array"}
-IMAGES = {"dataset": "digits"}  # that need no network
+IMAGES: dict[str, Any] = {"dataset": "digits"}  # that need no network
 TEACHERS = {"SNNPlastic-Semi-v0": "feedback"}  # third factors without which nothing is learned
 JUDGES = {
     "labels": "labels that neurons are given afterwards",
@@ -206,17 +206,17 @@ def picture(env_id: str) -> bytes:
     if env_id in TEACHERS:
         settings["third_factor"] = TEACHERS[env_id]
     rule = make_rule("delta" if env_id in TEACHERS else "target-stdp" if images else "zero")
-    env = gymnasium.make_vec(env_id, **PICTURES, **settings)
-    env.reset(seed=0)
-    network = env.unwrapped
+    network = PlasticityVectorEnv(env_id, render_mode="rgb_array", **settings)
+    network.reset(seed=0)
     for _ in range(SHOWN if images else 0):
         network.run_episode(rule)
     while (events := network.events()) is not None:  # the last one step by step, so that its spikes are kept
         network.apply(rule(events))
-    frame = env.render()
-    env.close()
+    frames = network.render()
+    network.close()
+    assert frames is not None
     buffer = io.BytesIO()
-    Image.fromarray(frame[0] if isinstance(frame, tuple | list) else frame).quantize(64).save(buffer, format="PNG")
+    Image.fromarray(frames[0]).quantize(64).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
@@ -224,18 +224,18 @@ def page(env_id: str) -> str:
     """Return the page of one environment."""
     config = ENVIRONMENTS[env_id]
     images = issubclass(config, ImageConfig)
-    env = gymnasium.make(env_id, **(IMAGES if images else {}))
-    engine = env.unwrapped.engine  # type: ignore[attr-defined]
-    task, spec = engine.task, env.spec
+    env = PlasticityEnv(env_id, **(IMAGES if images else {}))
+    assert isinstance(env.observation_space, Dict)
+    engine, threshold = env.engine, gymnasium.spec(env_id).reward_threshold
+    task = engine.task
     documented = [cls for cls in config.__mro__ if cls not in NEUTRAL and "__doc__" in vars(cls)]
     common = PlasticityEnv.__doc__ or ""
     observation = section(common, "Observation")
     notes = "\n".join(line for line in observation.lines if not line.startswith("|"))
     infos = setting_fields(config)
-    threshold = getattr(spec, "reward_threshold", None)
     glance = [
         ["action space", f"`{env.action_space}`"],
-        ["observation space", f"Dict of {', '.join(f'`{key}`' for key in env.observation_space)}"],  # type: ignore[attr-defined]
+        ["observation space", f"Dict of {', '.join(f'`{key}`' for key in env.observation_space)}"],
         ["time steps of an episode", f"{task.num_steps} of {config().dt:g} ms" + ("" if images else " at most")],
         ["policy heads", ", ".join(f"`{head}`" for head in engine.heads)],
         ["rules are judged by", JUDGES[task.judge_by]],

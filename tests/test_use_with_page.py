@@ -1,4 +1,4 @@
-"""What docs/stock_algorithms.md says: sizes of buffers, thresholds, and entries of RL Zoo that make a model."""
+"""What docs/use_with.md says: sizes of buffers, thresholds, and entries of RL Zoo that make a model."""
 
 import importlib
 import re
@@ -13,7 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
 
-PAGE = (Path(__file__).parents[1] / "docs" / "stock_algorithms.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "use_with.md").read_text(encoding="utf-8")
 ENV_IDS = [env_id for env_id in ENVIRONMENTS if env_id.startswith("SNNPlastic-")]
 BLOCKS = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)]
 ENTRIES = [(env_id, entry) for block in BLOCKS for env_id, entry in block.items()]
