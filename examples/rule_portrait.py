@@ -66,9 +66,11 @@ def draw_forming(env: PlasticityVectorEnv, rule: Rule, images: int, path: Path) 
     env.reset(seed=0)
     dataset = load_dataset(env.config.dataset, env.config.data_dir, env.config.image_size)  # type: ignore[attr-defined]
     pictures = dataset.split(env.config.split).images.numpy()  # type: ignore[attr-defined]  # uint8 (n, H, W)
-    frames = [frame(np.zeros_like(pictures[0]), fields_of(env), -1, "before learning")]
+    fresh, frames = fields_of(env), []
     for number in range(1, images + 1):
         info = env.run_episode(rule).info
+        if number == 1:
+            frames.append(frame(pictures[int(info["image"][0])], fresh, -1, "before learning"))
         frames.append(frame(pictures[int(info["image"][0])], fields_of(env), int(info["winner"][0]), f"image {number}"))
     durations = [900, *[140] * (images - 1), 2500]  # ms
     small = [picture.quantize(64) for picture in frames]

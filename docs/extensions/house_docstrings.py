@@ -95,9 +95,10 @@ def to_rest(lines: list[str]) -> list[str]:
 
 
 def _escape(line: str) -> str:
-    """Escape what reStructuredText would take for markup, outside code."""
+    """Escape what reStructuredText would take for markup, outside code; "n: B." is no list that begins with B."""
+    line = re.sub(r"^(\s*\w+: \w+)\.$", r"\1\\.", line)
     parts = re.split(r"(`[^`]*`)", line)  # every second one is code
-    marked = re.compile(r"([*|\\]|_\b(?=\W|$))")
+    marked = re.compile(r"([*|]|\\(?!\.)|_\b(?=\W|$))")
     return "".join(part if place % 2 else marked.sub(r"\\\1", part) for place, part in enumerate(parts))
 
 

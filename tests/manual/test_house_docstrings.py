@@ -21,6 +21,8 @@ Args:
         |---|---|
         | `a` | (E,) |
 
+    num: B.
+
 Raises:
     ConfigError: It is wrong.
 """
@@ -51,4 +53,5 @@ def test_rest_has_literal_blocks_and_escapes_what_would_be_markup():
     assert "Do a thing of w \\* x." in made
     assert "It stays in [0, 1], so c\\_ is `a_b`; then:" in made
     assert "    eta: Step," in made  # sections are left to napoleon
+    assert "    num: B\\." in made  # which would begin a list
     assert made.count("::") == 1
