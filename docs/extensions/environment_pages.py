@@ -23,7 +23,7 @@ from sphinx.util import logging
 
 from snn_plasticity_gym import ENVIRONMENTS, EnvironmentConfig, ImageConfig
 from snn_plasticity_gym.config.environments import TASKS
-from snn_plasticity_gym.config.schema import SettingInfo, setting_fields
+from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, setting_fields
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.networks.network import Population, Projection
@@ -295,6 +295,27 @@ def _by_section(infos: list[SettingInfo]) -> str:
     )
 
 
+def content(env_id: str) -> tuple[str, bytes | None]:
+    """Return page and picture; where a world needs what is not installed, a page that says so, and no picture."""
+    try:
+        return page(env_id), picture(env_id)
+    except ConfigError as error:
+        if issubclass(ENVIRONMENTS[env_id], ImageConfig):  # which needs nothing from elsewhere
+            raise
+        _logger.info("%s has a short page: %s", env_id, error)
+        return short_page(env_id, str(error)), None
+
+
+def short_page(env_id: str, why: str) -> str:
+    """Return what is known of an environment that cannot be made here."""
+    config = ENVIRONMENTS[env_id]
+    basic = settings_table([info for info in setting_fields(config) if info.basic])
+    return (
+        f"# {env_id}\n\n{introduction(config)}\n\nSpaces and network are left out: the environment could not be made "
+        f"where this manual was built (`{why}`).\n\n## Settings that matter most\n\n{basic}\n"
+    )
+
+
 def overview() -> str:
     """Return the table of all environments."""
     rows = []
@@ -314,9 +335,10 @@ def _write(app: Sphinx) -> None:
     for env_id in environment_ids():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of populations that stay silent
-            write(made / f"{short_name(env_id)}.md", page(env_id))
-            write(made / f"{short_name(env_id)}.png", picture(env_id))
-        _logger.info("page of %s", env_id)
+            text, image = content(env_id)
+        write(made / f"{short_name(env_id)}.md", text)
+        if image is not None:
+            write(made / f"{short_name(env_id)}.png", image)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

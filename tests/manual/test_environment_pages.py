@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Dict
 from PIL import Image
 
 from snn_plasticity_gym import ENVIRONMENTS
-from snn_plasticity_gym.config.schema import setting_fields
+from snn_plasticity_gym.config.schema import ConfigError, setting_fields
 
 HEADINGS = [
     "Description",
@@ -72,6 +72,17 @@ def test_a_picture_shows_a_network_that_has_spiked(tmp_path):
     assert pixels.shape == (520, 900, 3)
     raster = pixels[310:460, 80:860]
     assert (raster.max(axis=2) < 60).mean() > 0.001  # dark squares, one for each spike
+
+
+def test_a_world_that_is_not_installed_has_a_page_that_says_so(monkeypatch):
+    def absent(env_id):
+        raise ConfigError("world 'Ant-v5' cannot be made: mujoco is not installed")
+
+    monkeypatch.setattr(environment_pages, "page", absent)
+    text, image = environment_pages.content("SNNPlastic-CartPole-v0")
+    assert image is None and "mujoco is not installed" in text and "| `hidden_sizes` | `(64,)` |" in text
+    with pytest.raises(ConfigError):  # images need nothing from elsewhere
+        environment_pages.content("SNNPlastic-Unsup1-v0")
 
 
 def test_names_of_pages_are_those_of_the_ids():
