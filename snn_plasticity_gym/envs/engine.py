@@ -18,6 +18,7 @@ from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.envs.silence import SilenceWatch
 from snn_plasticity_gym.envs.whole_images import CompiledImages, Way, way_of
+from snn_plasticity_gym.envs.whole_worlds import CompiledWorlds
 from snn_plasticity_gym.networks.network import Network, silenced
 from snn_plasticity_gym.networks.spike_history import empty_windows, push
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
@@ -39,8 +40,8 @@ class Engine:
 
     The order of calls is `start_lifetimes`, then for each episode `begin`, then for each time step `advance` and
     `write` (and, until it returns None, `after` and `write`) and `settle`, and when that has ended an episode `finish`.
-    Every call takes the lifetimes it is about, which need not be at the same step. What happens in a lifetime is a
-    function of its seed and of the weight changes written to it.
+    Every call takes the lifetimes it is about, at the same step or not. What happens in a lifetime is a function of its
+    seed and of the weight changes written to it.
 
     Args:
         task: The network, what it is shown and what it earns; the engine becomes its only caller.
@@ -98,8 +99,10 @@ class Engine:
 
     @functools.cached_property
     def compiled(self) -> CompiledImages:
-        """The compiled way through the episodes of an open loop."""
-        return CompiledImages(self.network, self.task, self._eligibility, self.recorder, self.scalars, self.config)
+        """The compiled way through whole episodes."""
+        parts = self.network, self.task, self._eligibility, self.recorder, self.scalars, self.config
+        loop = self.task.closed_loop()
+        return CompiledWorlds(loop, self._surprise, self._heeds_rewards, *parts) if loop else CompiledImages(*parts)
 
     @property
     def num_steps(self) -> int:
@@ -344,26 +347,26 @@ class Engine:
         return outcome
 
     def way(self, rule: Rule) -> Way | None:
-        """Return how all lifetimes can live by a rule through whole episodes; None: it has to answer events."""
+        """Return how lifetimes can live by a rule through whole episodes; None: it has to answer events."""
         return way_of(rule, self.config, self.task, self.scalars.names, self.network.non_plastic)
 
     def run_episode(self, rule: Rule) -> bool:
         """Let all lifetimes live by a rule through the episode that `begin` has begun, if that can be compiled.
 
-        Spikes and weights are those of `advance` and `write`; membranes and histories are left as they were.
-
-        Returns:
-            False: nothing was done, the rule has to answer events.
+        Spikes and weights are those of `advance` and `write`; membranes and histories are left as they were. Where it
+        returns False nothing was done: the rule has to answer events.
         """
         assert not self.steps.any(), "begin() comes first"
-        way = self.way(rule)
-        if way is None:
+        if (way := self.way(rule)) is None:
             return False
-        pace = learning_pace(self.ages, self.config.eta_decay)
-        self.num_events.copy_(self.compiled.show(way, pace, self.changes.sums))
-        self._unprepared[:] = False
-        self.steps[:] = self.task.num_steps
-        self.settle()
+        events, lived = self.compiled.show(way, learning_pace(self.ages, self.config.eta_decay), self.changes.sums)
+        self.num_events.copy_(events)
+        self._unprepared[:], self.steps[:] = False, self.task.num_steps
+        if lived is None:
+            self.settle()
+        else:
+            self.steps[:], self.ended[:] = lived.steps.numpy(), True
+            self.earnings.take(lived, self.task.window)
         return True
 
     def finish(self, rows: Sequence[int]) -> EpisodeResult:

@@ -40,7 +40,7 @@ class Eligibility:
         self._plastic = [p for p in network.projections if p.plasticity is not None]
         ages = range(window - 1, -1, -1)
         self.keep = torch.tensor([math.exp(-age * dt / tau) for age in ages])  # (window,)
-        self._left = math.exp(-window * dt / tau)
+        self.left = math.exp(-window * dt / tau)  # share of a trace after a window
         self.traces = torch.zeros_like(network.weights)  # one per weight, at the address of the weight
 
     def begin(self, rows: Tensor) -> None:
@@ -82,7 +82,7 @@ class Eligibility:
             after = (before + factor * held).clamp(plasticity.w_min, plasticity.w_max)
             after = torch.where(held == 0, before, after)
             weights[rows] = after
-            traces[rows] = self._left * held
+            traces[rows] = self.left * held
             yield plasticity.group, (after - before)[held != 0]
 
     def turn_into_changes(
@@ -115,5 +115,5 @@ class Eligibility:
             told = modulator.unsqueeze(1) if isinstance(modulator, Tensor) else modulator[projection.target]
             told = told.expand(len(rows), weights.shape[2]).contiguous()  # (R, n_post)
             sums = changes.sums[:, plasticity.group].numpy()  # (4,)
-            limits = plasticity.w_min, plasticity.w_max, self._left
+            limits = plasticity.w_min, plasticity.w_max, self.left
             release_held(weights.numpy(), held.numpy(), rows.numpy(), told.numpy(), *limits, sums)

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.kernels.closed_loop import Means
 from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.utils.state import State, restore_all
 
@@ -93,20 +94,25 @@ class RewardFactors:
     ) -> None:
         self._kind, self._motor = kind, motor
         self._surprise = RewardSurprise(num_lifetimes, reward_window, device)
-        self._critic = critic if kind in ("rpe", "targeted") else None
+        self.critic = critic if kind in ("rpe", "targeted") else None
         told = {} if kind == "none" else sizes
         self.values = {name: torch.zeros(num_lifetimes, size, device=device) for name, size in told.items()}  # (B, N)
 
     @property
+    def means(self) -> Means:
+        """What rewards are compared with, for compiled loops."""
+        return self._surprise.tables()
+
+    @property
     def predicts(self) -> bool:
         """Whether a critic reads the activations of payments."""
-        return self._critic is not None
+        return self.critic is not None
 
     def start_lifetime(self, row: int) -> None:
         """Begin lifetime `row` anew."""
         self._surprise.forget(row)
-        if self._critic is not None:
-            self._critic.forget(row)
+        if self.critic is not None:
+            self.critic.forget(row)
         for values in self.values.values():
             values[row] = 0.0
 
@@ -120,7 +126,7 @@ class RewardFactors:
         if not self.values:
             return
         surprise = self._surprise(payment.rows, payment.reward)  # (R,)
-        delta = surprise if self._critic is None else self._critic(payment)
+        delta = surprise if self.critic is None else self.critic(payment)
         for name, values in self.values.items():
             own = delta.unsqueeze(1)  # (R, 1)
             if self._kind == "targeted" and name == self._motor:
@@ -129,7 +135,7 @@ class RewardFactors:
 
     def state_dict(self) -> State:
         """Return what is carried from episode to episode."""
-        critic = {} if self._critic is None else {"critic": self._critic.weights}
+        critic = {} if self.critic is None else {"critic": self.critic.weights}
         surprise = {f"reward_{name}": values for name, values in self._surprise.state_dict().items()}
         return {**critic, **surprise}
 

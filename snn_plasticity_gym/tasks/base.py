@@ -11,12 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.kernels.closed_loop import Loop
 from snn_plasticity_gym.kernels.tables import StepFactor
 from snn_plasticity_gym.networks.encoders import SpikeTrain
 from snn_plasticity_gym.networks.network import Network, NetworkActivity, Population, Projection
@@ -74,6 +75,27 @@ class Outcome(NamedTuple):
         {}
     )  # (R, ...) each, further facts; of an episode, those of its last outcome
     event_rewards: list[Tensor] | None = None  # (E,) each, of the entries of `EpisodeRecord.of`, if `rewards_events`
+
+
+class LivedEpisodes(NamedTuple):
+    """What all lifetimes were paid in an episode of a closed loop that they have lived through as a whole."""
+
+    rewards: Tensor  # float32 (B, A) of each action; 0 after the last one
+    steps: Tensor  # int64 (B,) time steps done
+    terminated: Tensor  # bool (B,)
+    info: Mapping[str, Tensor]  # (B, ...) each
+
+
+class ClosedLoop(Protocol):
+    """A closed loop that compiled loops can live through."""
+
+    loop: Loop  # tables, in which `begin` puts the worlds to where they stand; its payment is set by who compiles
+
+    def begin(self) -> Sequence[np.random.Generator]:
+        """Begin the episode that `Task.reset` has begun; return the random stream of each lifetime's, B of them."""
+
+    def end(self) -> LivedEpisodes:
+        """Let the task stand where `loop` has led it, and return what was paid on the way."""
 
 
 @dataclass
@@ -182,6 +204,13 @@ class Task(ABC):
 
         Lifetimes then live through whole episodes in compiled loops; None: only `observe` and `currents` can tell, and
         every step is taken by itself.
+        """
+        return None
+
+    def closed_loop(self) -> ClosedLoop | None:
+        """Return what compiled loops have to know to live through the episodes of a closed loop; None: they cannot.
+
+        It is about the task from now on, not about the episode under way.
         """
         return None
 
