@@ -161,7 +161,7 @@ class Examiner:
         engine.network.non_plastic.fill_(True)
         for row in everyone:
             engine.task.end_plasticity(row)
-        self._env.reset()
+        self._env.begin()
         means = Means()
         for _ in range(self._episodes):
             means.add(figures_of(self._env.run_episode(ZeroRule())))

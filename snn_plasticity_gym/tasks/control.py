@@ -86,7 +86,7 @@ class ControlTask(Task):
         self._noise = torch.zeros(num_lifetimes, self.window, self.decoder.size, device=device)
         self._actions_done = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)  # (B,) of the episode
         # (B, D) largest value of each observation that the episode's actions have led to
-        self.highest = torch.full_like(self.observations, -math.inf)
+        self._highest = torch.full_like(self.observations, -math.inf)
         self.last_action: Tensor | None = None  # (B,) or (B, A), where one was taken; None: nowhere yet
 
     def network(self) -> tuple[list[Population], list[Projection]]:
@@ -151,7 +151,7 @@ class ControlTask(Task):
         self.observations[rows] = self.worlds.reset(rows, starts)
         self._counts[rows] = 0
         self._actions_done[rows] = 0
-        self.highest[rows] = -math.inf
+        self._highest[rows] = -math.inf
         self.reward_factors.begin(rows)
 
     @functools.cached_property
@@ -163,10 +163,9 @@ class ControlTask(Task):
         """Return the loop, unless a task of one's own does a part of it in its own way."""
         return self._loop
 
-    def lived(self, observations: Tensor, highest: Tensor, last_action: Tensor, actions_done: Tensor) -> None:
-        """Stand where compiled loops have led all lifetimes, (B, D), (B, D), (B,) and (B,)."""
+    def lived(self, observations: Tensor, last_action: Tensor, actions_done: Tensor) -> None:
+        """Stand where compiled loops have led all lifetimes, (B, D), (B,) and (B,)."""
         self.observations.copy_(observations)
-        self.highest.copy_(highest)
         self.last_action = last_action
         self._actions_done.copy_(actions_done)
 
@@ -212,13 +211,13 @@ class ControlTask(Task):
         before = self.observations[rows]
         told = self.worlds.step(rows, actions)
         self.observations[rows] = told.observation
-        self.highest[rows] = torch.maximum(self.highest[rows], told.observation)
+        self._highest[rows] = torch.maximum(self._highest[rows], told.observation)
         self._counts[rows] = 0
         self._actions_done[rows] += 1
         late = self._actions_done[rows] >= self.max_actions
         reward = self.reward(rows, before, actions, told.observation, told.reward)
         self._pay(rows, before, actions, told.observation, reward, told.terminated)
-        info = {"num_actions": self._actions_done[rows]}
+        info = {"num_actions": self._actions_done[rows], "highest": self._highest[rows]}
         return Outcome(rows, reward, told.terminated, (told.truncated | late) & ~told.terminated, info=info)
 
     def _decode(self, rows: Tensor) -> Tensor:

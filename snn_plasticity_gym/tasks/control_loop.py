@@ -125,10 +125,10 @@ class ControlLoop:
             task.worlds.lived(row, acted.actions[row, :count], self.loop.world.state[row])
         number = torch.from_numpy(acted.number.copy())  # (B,)
         last = torch.from_numpy(acted.actions).gather(1, (number - 1).unsqueeze(1)).squeeze(1)  # (B,)
-        task.lived(torch.from_numpy(acted.observation), torch.from_numpy(acted.highest), last, number)
+        task.lived(torch.from_numpy(acted.observation), last, number)
         return LivedEpisodes(
             torch.from_numpy(acted.rewards.copy()),
             number * task.window,
             torch.from_numpy(acted.terminated.copy()),
-            {"num_actions": number},
+            {"num_actions": number, "highest": torch.from_numpy(acted.highest.copy())},
         )
