@@ -40,8 +40,8 @@ class Engine:
 
     The order of calls is `start_lifetimes`, then for each episode `begin`, then for each time step `advance` and
     `write` (and, until it returns None, `after` and `write`) and `settle`, and when that has ended an episode `finish`.
-    Every call takes the lifetimes it is about, at the same step or not. What happens in a lifetime is a function of its
-    seed and of the weight changes written to it.
+    Every call takes the lifetimes it is about, at the same step or not. A lifetime is a function of its seed and of the
+    weight changes written to it.
 
     Args:
         task: The network, what it is shown and what it earns; the engine becomes its only caller.
@@ -76,7 +76,8 @@ class Engine:
         self._surprise = RewardSurprise(num_lifetimes, config.reward_window, device)
         self._eligibility: Eligibility | None = None
         if config.modulation != "none":
-            self._eligibility = Eligibility(self.network, task.window, config.dt, config.tau_eligibility)
+            times = task.window, config.dt, config.tau_eligibility
+            self._eligibility = Eligibility(self.network, *times, task.credits_actions)
         self._heeds_rewards = self._eligibility is not None or self.scalars.of_neurons
         self.changes = WeightChanges(self.heads, device)
         self._write = WeightWriter(self.network, plastic, self._eligibility, self.changes)
@@ -116,7 +117,7 @@ class Engine:
         return self.recorder.record.raster
 
     def weight_range(self) -> tuple[float, float]:
-        """Return the smallest and the largest weight that a plastic synapse can have."""
+        """Return the smallest and the largest weight of plastic synapses."""
         return self._write.weight_range
 
     def has_begun(self, row: int) -> bool:
@@ -339,9 +340,9 @@ class Engine:
         self.earnings.add(outcome, done if isinstance(done, int) else self.steps)
         self.ended[which.cpu().numpy()] = (outcome.terminated | outcome.truncated).cpu().numpy()
         if self._heeds_rewards:
-            surprise = self._surprise(which, outcome.reward)  # (R,)
-            self.scalars.pay(which, surprise)
+            self.scalars.pay(which, surprise := self._surprise(which, outcome.reward))  # (R,)
             if self._eligibility is not None:
+                self._eligibility.credit(which, self.task.credit())
                 told = self.task.factors() if self.config.modulation == "factor" else None
                 self._eligibility.turn_into_changes(which, surprise, told, self.changes)
         return outcome
@@ -382,17 +383,11 @@ class Engine:
         spikes = self.recorder.spikes(index)
         self._silence.see(spikes)
         return EpisodeResult(
-            reward=earned.reward,
-            terms=earned.terms,
-            info=earned.info,
+            **earned._asdict(),
             spikes=spikes,
             rates=self.recorder.rates(index, length),
             num_events=self.num_events.index_select(0, index),
             length=length,
-            truncated=earned.truncated,
-            payments=earned.payments,
-            payment_steps=earned.payment_steps,
-            event_rewards=earned.event_rewards,
         )
 
     def plastic_weights(self, row: int) -> dict[str, Tensor]:

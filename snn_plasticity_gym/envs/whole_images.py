@@ -271,7 +271,7 @@ class CompiledImages:
             self._neurons.theta[:, self._places[name]] = self._network.states[name].theta.numpy()
 
     def _learning(self, pace: Tensor) -> Learning:
-        held = NOTHING if self._eligibility is None else self._eligibility.traces.numpy()
+        held = NOTHING if self._eligibility is None else self._eligibility.fresh.numpy()
         return Learning(self._history_length, self._at_pre, self._at_post, pace.numpy(), held, self._keep)
 
     def _inputs(self) -> InputSpikes:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.recorder import Recorder
-from snn_plasticity_gym.envs.whole_images import CompiledImages, Frozen, Way, decays_of
+from snn_plasticity_gym.envs.whole_images import NOTHING, CompiledImages, Frozen, Way, decays_of
 from snn_plasticity_gym.kernels.acting import act_closed_form, act_formula, act_frozen
 from snn_plasticity_gym.kernels.closed_loop import AT_ONCE, BY_FACTOR, BY_REWARD
 from snn_plasticity_gym.kernels.compile import announce
@@ -64,6 +64,7 @@ class CompiledWorlds(CompiledImages):
             heeds=heeds_rewards,
             own=surprise.tables(),
             surprise=scalars.reward.numpy(),
+            traces=NOTHING if eligibility is None else eligibility.traces.numpy(),
             left=1.0 if eligibility is None else eligibility.left,
         )
         self._loop = loop._replace(payment=payment)

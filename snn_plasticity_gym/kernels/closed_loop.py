@@ -22,7 +22,7 @@ from snn_plasticity_gym.kernels.weights import release_row
 from snn_plasticity_gym.kernels.worlds import World, move
 
 RANDOM, NONE, LAST = range(3)  # what decides a tie
-NO_FACTOR, REWARD, ERROR, TARGETED = range(4)  # third factors of `RewardFactors`; ERROR: "rpe"
+NO_FACTOR, REWARD, ERROR, TARGETED, CREDITED = range(5)  # third factors of `RewardFactors`; ERROR: "rpe"
 AT_ONCE, BY_REWARD, BY_FACTOR = range(3)  # when changes act: `modulation` none, reward, factor
 
 _ROUNDING = 1e-9  # as in `observation_encoders`
@@ -69,6 +69,7 @@ class Payment(NamedTuple):
     heeds: bool  # rewards are compared with `own`: a local scalar, or eligibility waits for them
     own: Means
     surprise: Float32  # (B,) of the latest reward, which synapses may see as a local scalar
+    traces: Float32  # of eligibility, one per weight; the changes of the window under way lie apart if CREDITED
     left: float  # share of an eligibility trace that is left after a window
 
 
@@ -275,7 +276,7 @@ def _pay(b, action, reward, over, before, lives, loop, learning, memory, spikes,
         surprise = compare_reward(b, reward, payment.own.window, payment.own.mean, payment.own.number)
         payment.surprise[b] = surprise
         if payment.modulation != AT_ONCE:
-            _release(b, surprise, lives, payment, learning, spikes.sums, shown)
+            _release(b, action, surprise, lives, loop, learning, spikes.sums, shown)
 
 
 @compiled(bare=True)
@@ -293,9 +294,9 @@ def _tell(b, action, delta, lives, loop):
 
 
 @compiled(bare=True)
-def _release(b, surprise, lives, payment, learning, room, shown):
-    """Turn eligibility into weight changes: `Eligibility.release`; `room`: (N,)."""
-    populations, connections = lives.populations, lives.connections
+def _release(b, action, surprise, lives, loop, learning, room, shown):
+    """Turn eligibility into weight changes: `Eligibility.credit`, then `release`; `room`: (N,)."""
+    populations, connections, payment = lives.populations, lives.connections, loop.payment
     for c in range(len(connections.source)):
         if not connections.plastic[c]:
             continue
@@ -308,5 +309,17 @@ def _release(b, surprise, lives, payment, learning, room, shown):
         low, high, left = connections.low[c], connections.high[c], np.float32(payment.left)
         for i in range(n_pre):
             first = connections.offset[c] + (b * n_pre + i) * n_post
-            row, held = lives.weights[first : first + n_post], learning.held[first : first + n_post]
+            row, held = lives.weights[first : first + n_post], payment.traces[first : first + n_post]
+            if payment.kind == CREDITED:
+                _credit(held, learning.held[first : first + n_post], post, action, loop.choice)
             release_row(row, held, told, low, high, left, sums)
+
+
+@compiled(bare=True)
+def _credit(held, fresh, post, action, choice):
+    """Add the changes of a window to the traces of one pre neuron, with signs; `post`: place of the first target."""
+    ours = post == choice.first
+    for j in range(len(held)):
+        turned = ours and j // choice.group_size != action
+        held[j] += -fresh[j] if turned else fresh[j]
+        fresh[j] = 0.0

@@ -19,8 +19,6 @@ from snn_plasticity_gym.networks.recurrent import INPUT
 from snn_plasticity_gym.rules.constant import ZeroRule
 from snn_plasticity_gym.tasks.control import ControlTask
 
-_LIVE_ON = {"lifetime_length": 0, "plastic_episodes": 0, "modulation": "none", "third_factor": "none"}
-
 
 class Scores(NamedTuple):
     """How networks did."""
@@ -41,7 +39,8 @@ class Contest:
     """
 
     def __init__(self, env_id: str, config: ControlConfig, num_networks: int) -> None:
-        self._env = PlasticityVectorEnv(env_id, num_envs=num_networks, **(to_dict(config) | _LIVE_ON))
+        settings = to_dict(config) | config.learning() | config.frozen()
+        self._env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
         task = self._env.engine.task
         assert isinstance(task, ControlTask)
         self.task = task

@@ -51,7 +51,7 @@ def champion_section(run: Run, episodes: int, seed: int, prefix: str) -> Section
     assert isinstance(config, ControlConfig) and run.env is not None
     weights = load_file(run.path / WEIGHTS)
     result = json.loads((run.path / RESULT).read_text(encoding="utf-8"))
-    frozen = type(config)(**{**vars(config), "third_factor": "none", "modulation": "none"})
+    frozen = type(config)(**(vars(config) | config.frozen()))
     life = live_episodes(ZeroRule(), run.env, frozen, episodes, seed, weights)
     pictures = [
         draw_episodes(f"{prefix}champion_episodes", life)._replace(

@@ -158,6 +158,7 @@ class Task(ABC):
     open_loop: ClassVar[bool] = False  # the input of an episode is known when it begins; see `whole_input`
     needs_potentials = False  # membrane potentials are recorded
     rewards_events = False  # each event has a reward of its own
+    credits_actions = False  # eligibility gets a sign when the action of its window is known; see `credit`
     follows_steps = False  # an open loop in which `observe` or currents matter; see `step_factor`
 
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:  # noqa: B027 - a default
@@ -223,6 +224,13 @@ class Task(ABC):
 
     def factors(self) -> dict[str, Tensor]:
         """Return the third factor of the neurons of each population that has one, (B, N) each, as of now."""
+        return {}
+
+    def credit(self) -> dict[str, Tensor]:
+        """Return, where the task `credits_actions`, the sign of the changes of the window that has just ended.
+
+        By target population, (B, N): -1 where a neuron stood for an action that was not taken; of all others +1.
+        """
         return {}
 
     def trace(self, row: int) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ from snn_plasticity_gym.networks.encoder_registry import make_encoder
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import NetworkActivity, Plasticity, Population, Projection
 from snn_plasticity_gym.networks.observation_encoders import CurrentInput, Encoder
-from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR, between_groups, controller
+from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR, Boxes, between_groups, controller
 from snn_plasticity_gym.plasticity.reward_factors import Critic, Payment, RewardFactors
 from snn_plasticity_gym.tasks.base import Outcome, Seed, StepInput, Task
 from snn_plasticity_gym.tasks.control_loop import ControlLoop, can_be_compiled
@@ -79,6 +79,7 @@ class ControlTask(Task):
         self.readout = MOTOR
         self.populations, self.projections = self.network()
         self.reward_factors = self._make_factors()
+        self.credits_actions = config.third_factor == "credited"
         self.scalars = ("factor",) if self.reward_factors.values else ()
         self.streams = [np.random.default_rng(0)] * num_lifetimes  # of each lifetime's episode
         self.observations = torch.zeros(num_lifetimes, *observations.shape, device=device)  # (B, D)
@@ -104,7 +105,19 @@ class ControlTask(Task):
             recurrent=config.recurrent,
             plastic_hidden=config.plastic_hidden,
             inhibition=self._inhibition(),
+            boxes=self._boxes(),
         )
+
+    def _boxes(self) -> Boxes | None:
+        width, observations = self.config.hidden_fields, self.worlds.observation_space.shape[0]
+        if not width:
+            return None
+        if self.encoder.size % observations or width > self.encoder.size // observations:
+            raise ConfigError(
+                f"hidden_fields={width} are more than encoder {self.config.encoder!r} has of each observation: it has "
+                f"{self.encoder.size} neurons for {observations} observations"
+            )
+        return Boxes(observations, width, self.config.field_weight)
 
     def _inhibition(self) -> np.ndarray | None:
         if not self.config.inhibition:
@@ -117,7 +130,7 @@ class ControlTask(Task):
 
     def _make_factors(self) -> RewardFactors:
         config, critic = self.config, None
-        if config.third_factor in ("rpe", "targeted") and config.rpe_baseline == "critic":
+        if config.third_factor in ("rpe", "targeted", "credited") and config.rpe_baseline == "critic":
             if not hasattr(self.encoder, "activation"):
                 raise ConfigError(
                     f"rpe_baseline critic needs an encoder with activation(observation), {config.encoder!r} has none; "
@@ -263,6 +276,10 @@ class ControlTask(Task):
     def factors(self) -> dict[str, Tensor]:
         """Return the third factor of the neurons of each population, (B, N)."""
         return self.reward_factors.values
+
+    def credit(self) -> dict[str, Tensor]:
+        """Return the sign of what the motor neurons' synapses have waiting of the last action, (B, N)."""
+        return self.reward_factors.signs
 
     def trace(self, row: int) -> dict[str, Tensor]:
         """Return the last action of a lifetime, () or (A,)."""

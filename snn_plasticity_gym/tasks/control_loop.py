@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from snn_plasticity_gym.kernels.closed_loop import (
+    CREDITED,
     ERROR,
     LAST,
     NO_FACTOR,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from snn_plasticity_gym.tasks.control import ControlTask
 
 _TIES = {"random": RANDOM, "none": NONE, "last": LAST}
-_FACTORS = {"none": NO_FACTOR, "reward": REWARD, "rpe": ERROR, "targeted": TARGETED}
+_FACTORS = {"none": NO_FACTOR, "reward": REWARD, "rpe": ERROR, "targeted": TARGETED, "credited": CREDITED}
 
 
 def can_be_compiled(task: ControlTask) -> bool:
@@ -108,6 +109,7 @@ class ControlLoop:
             heeds=False,
             own=unheard,
             surprise=unheard.mean,
+            traces=nothing[0],
             left=1.0,
         )
 
