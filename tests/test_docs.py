@@ -16,6 +16,7 @@ from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.config.ceiling import CeilingConfig
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
+from snn_plasticity_gym.config.evolve import EvolveConfig
 from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.config.schema import read_yaml, setting_fields
 from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
@@ -32,6 +33,7 @@ PROGRAMS = {
     "train_a2c": A2CConfig,
     "train_ppo": PPOConfig,
     "train_es": ESConfig,
+    "evolve": EvolveConfig,
     "train_bptt": BPTTConfig,
     "evaluate": EvaluateConfig,
     "ablation": EvaluateConfig,
