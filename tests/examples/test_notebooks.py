@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[2] / "examples"
 QUICK = {  # sizes of the first cell that are quick
     "first_rule": {"EPISODES = 640_000": "EPISODES = 6_400", "JUDGED = 6_400": "JUDGED = 1_600"},
     "own_rule": {"IMAGES = 1_600": "IMAGES = 16"},
-    "balance_a_pole": {"EPISODES = 60": "EPISODES = 2", "NETWORKS = 4": "NETWORKS = 2"},
+    "balance_a_pole": {"EPISODES = 200": "EPISODES = 2", "NETWORKS = 8": "NETWORKS = 2"},
     "what_was_learned": {"EPISODES = 5_120": "EPISODES = 128"},
 }
 SAID = {
