@@ -27,7 +27,7 @@ slow: .venv/installed
 	$(BIN)/pytest -m slow $(ARGS)
 
 docs: .venv/installed
-	$(BIN)/sphinx-build --fail-on-warning --keep-going --write-all --quiet -b html docs build/docs
+	SDL_VIDEODRIVER=dummy $(BIN)/sphinx-build --fail-on-warning --keep-going --write-all --quiet -b html docs build/docs
 	@echo build/docs/index.html
 
 bench: .venv/installed
