@@ -1,11 +1,12 @@
 # make train   install into .venv and learn a rule: A2C on SNNPlastic-Unsup1-v0, preset first-rule
 # make test    install into .venv, lint, check types and run the tests
+# make docs    install into .venv and build the manual, build/docs/index.html; warnings are errors
 # make bench   measure (quick; ARGS=--no-quick for full sizes) and write the table and picture of docs/performance.md
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: train test slow bench format clean
+.PHONY: train test slow docs bench format clean
 
 .venv/installed: pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
@@ -25,6 +26,10 @@ test: .venv/installed
 slow: .venv/installed
 	$(BIN)/pytest -m slow $(ARGS)
 
+docs: .venv/installed
+	SDL_VIDEODRIVER=dummy $(BIN)/sphinx-build --fail-on-warning --keep-going --write-all --quiet -b html docs build/docs
+	@echo build/docs/index.html
+
 bench: .venv/installed
 	$(BIN)/python benchmarks/report.py $(ARGS)
 
@@ -33,4 +38,4 @@ format: .venv/installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

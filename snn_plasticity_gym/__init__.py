@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from snn_plasticity_gym.tasks.image_task import Episode, ImageTask, Verdict
     from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LATER = {  # public names by the module that has them, imported when asked for
     "learners.a2c": ("EventA2C",),

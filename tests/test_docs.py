@@ -1,12 +1,12 @@
 """The documents name what is there: links, files, flags; their Python runs; their lines are short."""
 
+import functools
 import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,17 +16,24 @@ from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.config.ceiling import CeilingConfig
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
+from snn_plasticity_gym.config.evolve import EvolveConfig
 from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.config.schema import read_yaml, setting_fields
 from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "examples" / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+GENERATED = ROOT / "docs" / "generated"  # by the manual's build
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    ROOT / "examples" / "README.md",
+    *sorted(path for path in ROOT.glob("docs/**/*.md") if GENERATED not in path.parents),
+]
 WIDTH = 160
 PROGRAMS = {
     "train_a2c": A2CConfig,
     "train_ppo": PPOConfig,
     "train_es": ESConfig,
+    "evolve": EvolveConfig,
     "train_bptt": BPTTConfig,
     "evaluate": EvaluateConfig,
     "ablation": EvaluateConfig,
@@ -60,7 +67,7 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
-@cache
+@functools.cache
 def files() -> set[str]:
     """Return all files of the project, without hidden folders and what programs have made."""
     made = {"build", "dist", "runs", "wandb", "__pycache__"}
@@ -152,6 +159,8 @@ def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
 def test_flags_of_commands_are_flags_of_their_program(page):
     wrong = []
     for program, argv in commands(page):
+        if program == "sweep" and "--" in argv:  # what follows is for the runs
+            argv = argv[: argv.index("--")]
         known = SWEEP_FLAGS if program == "sweep" else settings_of(PROGRAMS[program], argv)
         wrong += [f"{program}.py --{name}" for name in unknown_flags(argv, known)]
     assert wrong == []
@@ -166,6 +175,7 @@ def test_flags_in_prose_are_flags_of_some_program(page):
         spans = code_spans(page)
     known = SWEEP_FLAGS | {name for config in PROGRAMS.values() for name in settings_of(config, [])}
     known |= {"bindsnet_python", "spikingjelly_python", "snntorch_python", "quick", "json"}  # of benchmarks
+    known |= {"config_settings"}  # of pip
     wrong = [span for span in spans if span.startswith("--") and unknown_flags(span.split(), known)]
     assert wrong == []
 
@@ -177,21 +187,39 @@ def run_python(source: str, folder: Path) -> None:
     assert told.returncode == 0, told.stderr[-2000:]
 
 
-def test_python_of_the_readme_runs(tmp_path):
-    source = "\n".join(fenced(ROOT / "README.md", "python"))
-    small = 'dataset="digits", num_steps=8, history_length=8, n_exc=4'
-    for given, tiny in (
-        ("n_exc=100", small),
-        ('"SNNPlastic-Unsup1-v0", num_envs=8)', f'"SNNPlastic-Unsup1-v0", num_envs=2, {small})'),
-        ("num_envs=8", "num_envs=2"),
-        ("total_timesteps=200 * 100", "total_timesteps=2 * 2 * 8"),
-        ("episodes=64", "episodes=2"),
-        ('third_factor="targeted"', 'third_factor="targeted", max_actions=3, hidden_sizes=(4,)'),
-    ):
-        assert given in source
-        source = source.replace(given, tiny)
-    run_python(source + "\nassert result.reward.shape == (2,)", tmp_path)
-    assert (tmp_path / "rule.zip").exists() and (tmp_path / "cartpole_rule" / "rule.json").exists()
+SMALL = 'dataset="digits", num_steps=8, history_length=8, n_exc=4'
+TINY = (  # what a page says, and what is quick
+    ("n_exc=100", SMALL),
+    ('"SNNPlastic-Unsup1-v0", num_envs=8)', f'"SNNPlastic-Unsup1-v0", num_envs=2, {SMALL})'),
+    ('"SNNPlastic-Unsup1-v0", num_envs=4)', f'"SNNPlastic-Unsup1-v0", num_envs=2, {SMALL})'),
+    ("num_envs=8", "num_envs=2"),
+    ("total_timesteps=200 * 100", "total_timesteps=2 * 2 * 8"),
+    ("episodes=64", "episodes=2"),
+    ('third_factor="targeted"', 'third_factor="targeted", max_actions=3, hidden_sizes=(4,)'),
+    ("runs/SNNPlastic-Unsup1-v0/NAME", "my_rule"),
+)
+PROGRAMS_OF_PAGES = {  # pages whose Python blocks, one after the other, are a program, and what must hold at its end
+    ("README.md", "docs/rules.md"): "assert rule.to_torchscript('rule.pt').exists()",
+    (
+        "docs/environments.md",
+        "docs/learners.md",
+    ): "import os; assert result.reward.shape == (2,) and os.path.exists('rule.zip')",
+}
+
+
+@pytest.mark.parametrize("names", PROGRAMS_OF_PAGES)
+def test_python_of_pages_runs(names, tmp_path):
+    source = "\n".join(block for name in names for block in fenced(ROOT / name, "python"))
+    small = functools.reduce(lambda text, change: text.replace(*change), TINY, source)
+    assert small != source
+    run_python(f"{small}\n{PROGRAMS_OF_PAGES[names]}", tmp_path)
+
+
+def test_the_first_program_is_that_of_the_front_page():
+    def code(name):
+        return [line.partition("  #")[0] for line in fenced(ROOT / name, "python")[0].splitlines()]
+
+    assert code("docs/start_here.md") == code("README.md")
 
 
 def test_python_of_bring_your_own_runs_as_one_module(tmp_path):

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+import snn_plasticity_gym
+
 ROOT = Path(__file__).parents[1]
 MADE = {"build", "dist", "runs", "wandb"}  # by programs, at the top; no part of the sources
 
@@ -35,7 +37,7 @@ def build(what, source, folder):
 def source(tmp_path_factory):
     """A copy of the project, in which builds may leave what they like."""
     copy = tmp_path_factory.mktemp("copy") / "project"
-    never = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__")
+    never = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "generated")
     shutil.copytree(ROOT, copy, ignore=lambda here, names: never(here, names) | (MADE if Path(here) == ROOT else set()))
     return copy
 
@@ -105,6 +107,35 @@ def test_the_description_needs_no_files_beside_it(wheel):
     assert pictures and all(f"*Picture {picture} of the sources: " in text for picture in pictures)
 
 
+def scripts():
+    """Return what runs each console script, module:function by name."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[project.scripts]\n")[2].partition("\n[")[0]
+    return dict(re.findall(r'^([\w-]+) = "(.*)"$', text, re.M))
+
+
+@pytest.mark.parametrize("script", scripts())
+def test_help_waits_for_no_large_library(script, tmp_path):
+    """What is imported decides how long a newcomer waits; seconds differ from machine to machine."""
+    module, _, function = scripts()[script].partition(":")
+    program = f"import sys; sys.argv = [{script!r}, '--help']; from {module} import {function}; {function}()"
+    told = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert told.returncode == 0 and told.stdout.startswith("usage:"), told.stderr[-500:]
+    imported = set(re.findall(r"\|\s+([\w.]+)$", told.stderr, re.M))
+    assert "numpy" in imported  # the pattern finds names
+    assert imported.isdisjoint(
+        {"torch", "numba", "scipy", "matplotlib", "pandas", "stable_baselines3", "wandb", "sklearn"}
+    )
+
+
+def test_all_files_agree_on_the_version():
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M)[1]
+    assert snn_plasticity_gym.__version__ == version
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {version} (" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.slow
 def test_console_scripts_of_the_wheel_explain_themselves(wheel, bare, tmp_path):
     install(bare, wheel)
@@ -132,10 +163,10 @@ version: str = snn_plasticity_gym.__version__
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["wheel", "editable"])
 def test_mypy_sees_the_types(how, source, wheel, bare, tmp_path):
-    """Of an editable install it sees only folders of files, not import hooks: the README names the mode."""
+    """Of an editable install it sees only folders of files, not import hooks: the manual names the mode."""
     pytest.importorskip("mypy")
     flags = ("--config-settings", "editable_mode=strict")
-    assert f"pip install -e . {' '.join(flags)}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"pip install -e . {' '.join(flags)}" in (ROOT / "docs" / "start_here.md").read_text(encoding="utf-8")
     install(bare, *(flags if how == "editable" else ()), *(["-e", source] if how == "editable" else [wheel]))
     (tmp_path / "users.py").write_text(USERS_FILE, encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--python-executable", bare, "--cache-dir", tmp_path / "cache", "users.py"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from typing import Any, cast
@@ -9,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
+from tqdm import tqdm
 
 from snn_plasticity_gym.learners.on_policy import EventLearner
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
@@ -157,6 +159,49 @@ def _pending(logger: Logger) -> list[tuple[str, Any, tuple[str, ...]]]:
         name: value.item() if isinstance(value, np.generic) else value for name, value in logger.name_to_value.items()
     }
     return [(name, value, tuple(logger.name_to_excluded[name])) for name, value in values.items()]
+
+
+class ProgressBar(BaseCallback):
+    """Shows on a terminal how many episodes are done, what they earned at first and earn now, and the time left.
+
+    Args:
+        total: Episodes of the whole run.
+        num_lifetimes: That live side by side, in all processes.
+    """
+
+    def __init__(self, total: int, num_lifetimes: int) -> None:
+        super().__init__()
+        self._num_lifetimes = num_lifetimes
+        self._first: float | None = None
+        size = shutil.get_terminal_size((100, 24))  # tqdm shows nothing on a terminal that does not tell its size
+        self._bar = tqdm(
+            total=total,
+            file=sys.stderr,
+            ncols=size.columns,
+            nrows=size.lines,
+            bar_format="{percentage:3.0f}% {bar:20} {n_fmt} of {total_fmt} episodes, {remaining} left{postfix}",
+        )
+
+    def _on_training_start(self) -> None:
+        self._bar.initial = self._bar.n = episodes_shown(self)  # a run that goes on; the time left is of what is new
+
+    def _on_step(self) -> bool:
+        self._show(episodes_shown(self) + self.locals["episode"] * self._num_lifetimes)
+        return True
+
+    def _on_rollout_end(self) -> None:
+        reward = float(self.logger.name_to_value["rollout/reward"])
+        self._first = reward if self._first is None else self._first
+        self._bar.set_postfix_str(f"reward {self._first:.3g}, now {reward:.3g}", refresh=False)
+        self._show(episodes_shown(self))
+
+    def _show(self, episodes: int) -> None:
+        if episodes > self._bar.n:
+            self._bar.update(episodes - self._bar.n)
+
+    def close(self) -> None:
+        """Leave the bar as it is, and the cursor below it."""
+        self._bar.close()
 
 
 class ProgressLines(EpisodeCallback):

@@ -15,13 +15,14 @@ from typing import Any
 from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
+from snn_plasticity_gym.config.evolve import EvolveConfig
 from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.trainers.program import run_program
 
 
 def evaluate(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Evaluate as the flags say; print the result and return it, by rule."""
-    config, env_config = parse_configs(EvaluateConfig, ENVIRONMENTS, argv, foreign=TRAINERS)
+    config, env_config = parse_configs(EvaluateConfig, ENVIRONMENTS, argv, foreign=(*TRAINERS, EvolveConfig))
 
     # Seconds of imports, and a wrong flag needs none of them.
     from snn_plasticity_gym.utils.distributed import joined_processes

@@ -21,6 +21,7 @@ from snn_plasticity_gym.evaluation.explain import NETWORKS, distilled, explain
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, reward_of
 from snn_plasticity_gym.evaluation.task_facts import asked_task, learning_rate
 from snn_plasticity_gym.policies.saved import load_learned
+from snn_plasticity_gym.report.champion_section import champion_section, has_champion
 from snn_plasticity_gym.report.curves import learning_curves
 from snn_plasticity_gym.report.gradient_section import gradient_section, is_bptt, is_gradient, read_ceiling
 from snn_plasticity_gym.report.page import PICTURES, Section, picture_file, write_report
@@ -112,6 +113,13 @@ def sections(runs: Sequence[Run], config: ReportConfig) -> Iterator[Section]:
             study, parts = _study(run, config, several=len(groups) > 1)
             studies.append(study)
             yield from parts
+    for group in groups:
+        champion = next((run for run in group.runs if has_champion(run)), None)
+        if champion is not None:
+            several = len(groups) > 1
+            prefix = f"{champion.label.replace('/', '_')}_" if several else ""
+            part = champion_section(champion, config.life_images, config.seed, prefix)
+            yield part._replace(title=f"{part.title}: {champion.label}") if several else part
     yield from side_sections(studies)
 
 

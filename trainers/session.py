@@ -38,7 +38,7 @@ from snn_plasticity_gym.runs.folder import (
 from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.runs.wandb_writer import start_wandb
 from snn_plasticity_gym.tasks.base import Task
-from snn_plasticity_gym.trainers.callbacks import ProgressLines, SaveCheckpoints, SigmaSchedule
+from snn_plasticity_gym.trainers.callbacks import ProgressBar, ProgressLines, SaveCheckpoints, SigmaSchedule
 from snn_plasticity_gym.trainers.closing import in_words, rules_beside, worth
 from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.report_session import report_at_end
@@ -230,8 +230,7 @@ def _learn(
     num_steps = plasticity_env(cast(VecEnv, model.env)).engine.num_steps
     episodes_per_rollout = model.n_steps * config.num_envs
     episodes = -(-config.episodes // episodes_per_rollout) * episodes_per_rollout
-    bar = run is not None and config.progress and sys.stderr.isatty()
-    with StopRequest(silent=run is None) as stop:
+    with StopRequest(silent=run is None) as stop, contextlib.ExitStack() as closing:
         extra = {"before": before._asdict() if before else None}
         seconds = saved["seconds"] if saved else 0.0
         checkpoints = None if run is None else Checkpoints(run.checkpoints)
@@ -240,13 +239,17 @@ def _learn(
         ]
         if isinstance(config, LearnerConfig) and config.sigma_end is not None:
             callbacks.append(SigmaSchedule(config.sigma, config.sigma_end))
-        if run is not None and config.progress and not bar:
-            callbacks.append(ProgressLines(episodes))
+        if run is not None and config.progress:
+            if sys.stderr.isatty():
+                bar = ProgressBar(episodes, config.num_envs)
+                closing.callback(bar.close)
+                callbacks.append(bar)
+            else:
+                callbacks.append(ProgressLines(episodes))
         model.learn(
             episodes * num_steps - (model.num_timesteps if saved else 0),
             callback=callbacks,
             log_interval=1,
-            progress_bar=bar,
             reset_num_timesteps=saved is None,
             episodes=episodes,
         )

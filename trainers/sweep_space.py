@@ -37,10 +37,18 @@ _OF_EVENTS = ["train/learning_rate", "train/explained_variance", "train/events",
 _OF_EVENTS += ["train/value_loss", "train/entropy_loss", "train/gradient_norm", "train/mean_abs_delta"]
 _OF_PPO = ["train/clip_fraction", "train/clip_range", "train/epochs"]
 _OF_BPTT = ["eval/accuracy", "eval/loss", "test/accuracy", "test/loss", "train/accuracy", "train/loss"]
+_OF_EVOLUTION = [f"train/{name}" for name in ("fitness", "fitness_best", "fitness_spread", "return", "return_best")]
+_OF_EVOLUTION += ["train/terminated"]
+_OF_EVOLUTION += [
+    f"{test}/{name}"
+    for test in ("test", "last_test")
+    for name in ("return", "return_spread", "return_least", "fitness", "steps", "terminated")
+]
 METRICS = {  # by program
     "train_a2c": ["eval_after/reward", *_OF_RUNS, *_OF_RULES, *_OF_EVENTS],
     "train_ppo": ["eval_after/reward", *_OF_RUNS, *_OF_RULES, *_OF_EVENTS, *_OF_PPO],
     "train_es": ["eval_after/reward", *_OF_RUNS, "train/return", "train/return_best", "train/sigma", "train/rule_step"],
+    "evolve": [*_OF_EVOLUTION, "time/episodes", "time/seconds", "time/steps"],
     "train_bptt": [*_OF_BPTT, "time/episodes", "time/seconds"],
 }
 RATE = r"eval/rate_\d+"  # of a layer, of which a setting says how many there are

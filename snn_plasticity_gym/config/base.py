@@ -142,6 +142,10 @@ class EnvironmentConfig:
         """Return the settings under which a judge lets a network learn: one life, plastic for as long as it takes."""
         return {"lifetime_length": 0, "plastic_episodes": 0}
 
+    def frozen(self) -> dict[str, Any]:
+        """Return the settings of networks in which nothing learns any more, as far as they differ."""
+        return {"modulation": "none"}
+
     def held_out(self, split: str) -> dict[str, Any]:
         """Return the settings that show what nobody learns from; a world has fresh episodes anyway.
 

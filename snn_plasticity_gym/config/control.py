@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from snn_plasticity_gym.config.base import EnvironmentConfig, check_neurons
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
-WORLD_FACTORS = ("none", "reward", "rpe", "targeted")
+WORLD_FACTORS = ("none", "reward", "rpe", "targeted", "credited")
 BASELINES = ("mean", "critic")
 
 
@@ -80,6 +82,15 @@ class ControlConfig(EnvironmentConfig):
         ge=1,
         basic=True,
     )
+    hidden_fields: int = setting(
+        0,
+        "Neighbouring receptive fields of each observation to which a neuron of the first hidden layer listens, all "
+        "with about the same weight: it then answers a box of states. 0: it listens to all fields, with fresh weights.",
+        unit="fields",
+        section="Network",
+        ge=0,
+    )
+    field_weight: float = setting(0.3, "Weight of each of those, drawn within 20 %.", section="Network", gt=0)
     recurrent: bool = setting(False, "Hidden layers have plastic synapses among themselves.", section="Network")
     w_init_min: float = setting(-0.5, "Smallest initial weight.", section="Network")
     w_init_max: float = setting(0.5, "Largest initial weight.", section="Network")
@@ -109,15 +120,16 @@ class ControlConfig(EnvironmentConfig):
         "none",
         "Scalar that an event sees beside spikes and weight. reward: what the world paid last, less its mean; rpe: the "
         "error of the reward's prediction; targeted: that error for the motor neurons of the action taken, its "
-        "opposite for those of the others.",
+        "opposite for those of the others; credited: rpe, but what waits as eligibility for the motor neurons of other "
+        "actions has turned its sign when its own action was taken (needs modulation factor).",
         section="Third factor",
         choices=WORLD_FACTORS,
         basic=True,
     )
     rpe_baseline: str = setting(
         "critic",
-        "What a reward is compared with in rpe and targeted: mean, the mean of those before; critic, a linear critic "
-        "of input spikes that learns by TD(0).",
+        "What a reward is compared with in rpe, targeted and credited: mean, the mean of those before; critic, a "
+        "linear critic of input spikes that learns by TD(0).",
         section="Third factor",
         choices=BASELINES,
     )
@@ -132,10 +144,23 @@ class ControlConfig(EnvironmentConfig):
         section="Third factor",
     )
 
+    def frozen(self) -> dict[str, Any]:
+        """Return the settings of networks in which nothing learns any more, as far as they differ."""
+        return {**super().frozen(), "third_factor": "none"}
+
     def check(self) -> None:
         """Refuse settings that contradict each other."""
         super().check()
         check_neurons(self)
+        if self.hidden_fields and (self.plastic_hidden or not self.hidden_sizes):
+            raise ConfigError(
+                f"hidden_fields wires a hidden layer that stays: it needs plastic_hidden off and hidden_sizes, got "
+                f"{self.plastic_hidden} and {list(self.hidden_sizes)}"
+            )
+        if self.third_factor == "credited" and self.modulation != "factor":
+            raise ConfigError(
+                f"third_factor credited gives eligibility its sign: set modulation to factor, got {self.modulation}"
+            )
         if not self.w_min <= self.w_init_min <= self.w_init_max <= self.w_max or self.w_min == self.w_max:
             raise ConfigError(
                 f"weights need w_min <= w_init_min <= w_init_max <= w_max, got {self.w_min}, {self.w_init_min}, "

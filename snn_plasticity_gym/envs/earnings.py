@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.envs.episode import LastEpisode
-from snn_plasticity_gym.tasks.base import Outcome
+from snn_plasticity_gym.tasks.base import LivedEpisodes, Outcome
 
 
 class Earned(NamedTuple):
@@ -88,6 +88,17 @@ class Earnings:
             return
         self._sum_up()
         self._sum(outcome, steps)
+
+    def take(self, lived: LivedEpisodes, window: int) -> None:
+        """Take what all lifetimes earned in an episode as a whole, in which one action takes `window` time steps."""
+        self._untouched = False
+        self._reward.copy_(lived.rewards.sum(dim=1))
+        self._truncated.copy_(~lived.terminated)
+        self._info = dict(lived.info)
+        longest = int(lived.steps.max()) // window
+        self._payments = {
+            window * (place + 1): paid for place, paid in enumerate(lived.rewards[:, :longest].T.contiguous().unbind())
+        }
 
     def _sum_up(self) -> None:
         """Add the first outcome to the sums, since it is not the only one."""

@@ -18,6 +18,7 @@ from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.envs.silence import SilenceWatch
 from snn_plasticity_gym.envs.whole_images import CompiledImages, Way, way_of
+from snn_plasticity_gym.envs.whole_worlds import CompiledWorlds
 from snn_plasticity_gym.networks.network import Network, silenced
 from snn_plasticity_gym.networks.spike_history import empty_windows, push
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
@@ -39,8 +40,8 @@ class Engine:
 
     The order of calls is `start_lifetimes`, then for each episode `begin`, then for each time step `advance` and
     `write` (and, until it returns None, `after` and `write`) and `settle`, and when that has ended an episode `finish`.
-    Every call takes the lifetimes it is about, which need not be at the same step. What happens in a lifetime is a
-    function of its seed and of the weight changes written to it.
+    Every call takes the lifetimes it is about, at the same step or not. A lifetime is a function of its seed and of the
+    weight changes written to it.
 
     Args:
         task: The network, what it is shown and what it earns; the engine becomes its only caller.
@@ -75,7 +76,8 @@ class Engine:
         self._surprise = RewardSurprise(num_lifetimes, config.reward_window, device)
         self._eligibility: Eligibility | None = None
         if config.modulation != "none":
-            self._eligibility = Eligibility(self.network, task.window, config.dt, config.tau_eligibility)
+            times = task.window, config.dt, config.tau_eligibility
+            self._eligibility = Eligibility(self.network, *times, task.credits_actions)
         self._heeds_rewards = self._eligibility is not None or self.scalars.of_neurons
         self.changes = WeightChanges(self.heads, device)
         self._write = WeightWriter(self.network, plastic, self._eligibility, self.changes)
@@ -98,8 +100,10 @@ class Engine:
 
     @functools.cached_property
     def compiled(self) -> CompiledImages:
-        """The compiled way through the episodes of an open loop."""
-        return CompiledImages(self.network, self.task, self._eligibility, self.recorder, self.scalars, self.config)
+        """The compiled way through whole episodes."""
+        parts = self.network, self.task, self._eligibility, self.recorder, self.scalars, self.config
+        loop = self.task.closed_loop()
+        return CompiledWorlds(loop, self._surprise, self._heeds_rewards, *parts) if loop else CompiledImages(*parts)
 
     @property
     def num_steps(self) -> int:
@@ -113,7 +117,7 @@ class Engine:
         return self.recorder.record.raster
 
     def weight_range(self) -> tuple[float, float]:
-        """Return the smallest and the largest weight that a plastic synapse can have."""
+        """Return the smallest and the largest weight of plastic synapses."""
         return self._write.weight_range
 
     def has_begun(self, row: int) -> bool:
@@ -336,34 +340,34 @@ class Engine:
         self.earnings.add(outcome, done if isinstance(done, int) else self.steps)
         self.ended[which.cpu().numpy()] = (outcome.terminated | outcome.truncated).cpu().numpy()
         if self._heeds_rewards:
-            surprise = self._surprise(which, outcome.reward)  # (R,)
-            self.scalars.pay(which, surprise)
+            self.scalars.pay(which, surprise := self._surprise(which, outcome.reward))  # (R,)
             if self._eligibility is not None:
+                self._eligibility.credit(which, self.task.credit())
                 told = self.task.factors() if self.config.modulation == "factor" else None
                 self._eligibility.turn_into_changes(which, surprise, told, self.changes)
         return outcome
 
     def way(self, rule: Rule) -> Way | None:
-        """Return how all lifetimes can live by a rule through whole episodes; None: it has to answer events."""
+        """Return how lifetimes can live by a rule through whole episodes; None: it has to answer events."""
         return way_of(rule, self.config, self.task, self.scalars.names, self.network.non_plastic)
 
     def run_episode(self, rule: Rule) -> bool:
         """Let all lifetimes live by a rule through the episode that `begin` has begun, if that can be compiled.
 
-        Spikes and weights are those of `advance` and `write`; membranes and histories are left as they were.
-
-        Returns:
-            False: nothing was done, the rule has to answer events.
+        Spikes and weights are those of `advance` and `write`; membranes and histories are left as they were. Where it
+        returns False nothing was done: the rule has to answer events.
         """
         assert not self.steps.any(), "begin() comes first"
-        way = self.way(rule)
-        if way is None:
+        if (way := self.way(rule)) is None:
             return False
-        pace = learning_pace(self.ages, self.config.eta_decay)
-        self.num_events.copy_(self.compiled.show(way, pace, self.changes.sums))
-        self._unprepared[:] = False
-        self.steps[:] = self.task.num_steps
-        self.settle()
+        events, lived = self.compiled.show(way, learning_pace(self.ages, self.config.eta_decay), self.changes.sums)
+        self.num_events.copy_(events)
+        self._unprepared[:], self.steps[:] = False, self.task.num_steps
+        if lived is None:
+            self.settle()
+        else:
+            self.steps[:], self.ended[:] = lived.steps.numpy(), True
+            self.earnings.take(lived, self.task.window)
         return True
 
     def finish(self, rows: Sequence[int]) -> EpisodeResult:
@@ -379,17 +383,11 @@ class Engine:
         spikes = self.recorder.spikes(index)
         self._silence.see(spikes)
         return EpisodeResult(
-            reward=earned.reward,
-            terms=earned.terms,
-            info=earned.info,
+            **earned._asdict(),
             spikes=spikes,
             rates=self.recorder.rates(index, length),
             num_events=self.num_events.index_select(0, index),
             length=length,
-            truncated=earned.truncated,
-            payments=earned.payments,
-            payment_steps=earned.payment_steps,
-            event_rewards=earned.event_rewards,
         )
 
     def plastic_weights(self, row: int) -> dict[str, Tensor]:

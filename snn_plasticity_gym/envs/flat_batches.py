@@ -17,6 +17,13 @@ class FlatBatches:
     _interface: EventInterface
     _started: bool  # whether there are networks
 
+    def begin(self) -> None:
+        """Begin the next episode of every lifetime as `reset` does, but without observations, which take a time step.
+
+        An episode under way is dropped. So `run_episode` can let lifetimes live through it as a whole.
+        """
+        self._interface.begin()
+
     def events(self) -> SynapseEvents | None:
         """Return the events of all lifetimes that wait for an answer, or None when all episodes are over."""
         return self._interface.events()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.closed_form import ClosedForm, has_closed_form
 from snn_plasticity_gym.rules.whole_formula import has_formula
 from snn_plasticity_gym.rules.whole_heads import has_heads
-from snn_plasticity_gym.tasks.base import Task
+from snn_plasticity_gym.tasks.base import LivedEpisodes, Task
 from snn_plasticity_gym.utils.nonfinite import NotFiniteError
 from snn_plasticity_gym.utils.threads import spread
 
@@ -56,11 +56,13 @@ class Frozen:
 def can_be_whole(config: EnvironmentConfig, task: Task) -> bool:
     """Whether lifetimes can live through whole episodes of a task in compiled loops, if their rule allows it.
 
-    That takes an open loop, of which every step is kept, networks in the CPU's memory, all events of a step presented
-    together, and no reward event by event.
+    That takes an open loop, of which every step is kept, or a closed one that has tables; networks in the CPU's
+    memory, all events of a step presented together, and no reward event by event.
     """
-    if not task.open_loop or config.device != "cpu" or task.rewards_events or config.event_kinds == "split":
+    if config.device != "cpu" or task.rewards_events or config.event_kinds == "split":
         return False
+    if not task.open_loop:
+        return task.closed_loop() is not None
     return task.record_steps == task.num_steps and not (task.follows_steps and task.step_factor() is None)
 
 
@@ -104,7 +106,7 @@ def way_of(
     formula = rule.whole_formula() if has_formula(rule) else None
     if formula is not None:
         return formula.tables(task.num_steps) if formula.extra_names == tuple(scalars) else None
-    heads = rule.whole_heads() if has_heads(rule) else None
+    heads = rule.whole_heads() if task.open_loop and has_heads(rule) else None
     if heads is not None and heads.fits(config.history_length, scalars, len(task.groups)):
         return heads.tables
     return None
@@ -159,7 +161,7 @@ class CompiledImages:
         self._shift = inputs[0] if len(inputs) == 1 else 0  # with several, trains count all neurons
         self._keep = np.ones(task.num_steps, dtype=np.float32) if eligibility is None else eligibility.keep.numpy()
 
-    def show(self, way: Way, pace: Tensor, changes: Tensor) -> Tensor:
+    def show(self, way: Way, pace: Tensor, changes: Tensor) -> tuple[Tensor, LivedEpisodes | None]:
         """Go through an image from its first step to its last; weights and adaptive thresholds are changed in place.
 
         Args:
@@ -168,21 +170,12 @@ class CompiledImages:
             changes: Statistics of weight changes to add to, float64 (4, heads); see `WeightChanges`.
 
         Returns:
-            Number of events of each lifetime, int64 (B,).
+            Number of events of each lifetime, int64 (B,), and of a closed loop what was paid.
         """
         num_lifetimes = self._shape[0]
-        counts, first = np.empty((2, *self._shape), dtype=np.int64)
-        shown = Shown(
-            raster=self._recorder.whole.numpy(),
-            counts=counts,
-            first=first,
-            num_events=np.empty(num_lifetimes, dtype=np.int64),
-            changes=np.zeros((num_lifetimes, *changes.shape)),
-        )
-        told = self._task.factors()
-        for name, values in told.items():
-            self._neurons.factor[:, self._places[name]] = values.numpy()
-        factor = (self._task.step_factor() if self._task.follows_steps else None) or _nothing_told(num_lifetimes)
+        shown, told = self._room(changes), self._task.factors()
+        self._take_factors(told)
+        factor = (self._task.step_factor() if self._task.follows_steps else None) or self._no_step_factor()
         if factor.target >= 0:
             self._neurons.current.fill(0)
         self._take_thresholds()
@@ -191,19 +184,50 @@ class CompiledImages:
         else:
             lives = self._lives(self._populations, self._inputs(), factor)
             self._live(way, lives, self._learning(pace), shown)
-            wrong = add_changes(shown.changes, changes.numpy())
-            if wrong >= 0:
-                raise NotFiniteError(f"delta_d must be finite, got NaN in lifetime {wrong}; look at the rule")
-        for name in self._computed:
-            self._network.states[name].theta.numpy()[:] = self._neurons.theta[:, self._places[name]]
+            self._count_changes(shown, changes)
+        self._keep_thresholds()
         if factor.target >= 0:
             for name, values in told.items():
                 values.numpy()[:] = self._neurons.factor[:, self._places[name]]
+        self._keep_counts(shown)
+        return torch.from_numpy(shown.num_events), None
+
+    def _room(self, changes: Tensor) -> Shown:
+        """Return room for what is kept of an episode."""
+        num_lifetimes = self._shape[0]
+        counts, first = np.empty((2, *self._shape), dtype=np.int64)
+        return Shown(
+            raster=self._recorder.whole.numpy(),
+            counts=counts,
+            first=first,
+            num_events=np.empty(num_lifetimes, dtype=np.int64),
+            changes=np.zeros((num_lifetimes, *changes.shape)),
+        )
+
+    def _take_factors(self, told: Mapping[str, Tensor]) -> None:
+        for name, values in told.items():
+            self._neurons.factor[:, self._places[name]] = values.numpy()
+
+    def _count_changes(self, shown: Shown, changes: Tensor) -> None:
+        wrong = add_changes(shown.changes, changes.numpy())
+        if wrong >= 0:
+            raise NotFiniteError(f"delta_d must be finite, got NaN in lifetime {wrong}; look at the rule")
+
+    def _keep_thresholds(self) -> None:
+        for name in self._computed:
+            self._network.states[name].theta.numpy()[:] = self._neurons.theta[:, self._places[name]]
+
+    def _keep_counts(self, shown: Shown) -> None:
         self._recorder.record.counted = {
-            name: SpikeCounts(torch.from_numpy(counts[:, place]), torch.from_numpy(first[:, place]))
+            name: SpikeCounts(torch.from_numpy(shown.counts[:, place]), torch.from_numpy(shown.first[:, place]))
             for name, place in self._places.items()
         }
-        return torch.from_numpy(shown.num_events)
+
+    def _no_step_factor(self) -> StepFactor:
+        return _nothing_told(self._shape[0])
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(self._scalars.reward.numpy(), self._layer)
 
     def respond(self, trains: Sequence[SpikeTrain]) -> Tensor:
         """Show images to all networks as they are: no plasticity, adaptive thresholds frozen, no third factor.
@@ -219,7 +243,7 @@ class CompiledImages:
         self._take_thresholds()
         self._neurons.current.fill(0)
         inputs = self._listed(trains, np.arange(len(trains)))
-        _run(respond, len(counts), self._lives(self._frozen, inputs, _nothing_told(len(counts))), place.start, counts)
+        _run(respond, len(counts), self._lives(self._frozen, inputs, self._no_step_factor()), place.start, counts)
         return torch.from_numpy(counts)
 
     def _lives(self, populations: Populations, inputs: InputSpikes, factor: StepFactor) -> Lives:
@@ -229,9 +253,9 @@ class CompiledImages:
         """Let all lifetimes live by a rule; arguments as those of the loops."""
         count = self._shape[0]
         if isinstance(way, ClosedForm):
-            _run(show_closed_form, count, lives, way, _decays(way, self._task.num_steps), learning, shown)
+            _run(show_closed_form, count, lives, way, decays_of(way, self._task.num_steps), learning, shown)
             return
-        around = Surroundings(self._scalars.reward.numpy(), self._layer)
+        around = self._surroundings()
         if isinstance(way, FormulaRule):
             _run(show_formula, count, lives, way, around, learning, shown)
             return
@@ -247,7 +271,7 @@ class CompiledImages:
             self._neurons.theta[:, self._places[name]] = self._network.states[name].theta.numpy()
 
     def _learning(self, pace: Tensor) -> Learning:
-        held = NOTHING if self._eligibility is None else self._eligibility.traces.numpy()
+        held = NOTHING if self._eligibility is None else self._eligibility.fresh.numpy()
         return Learning(self._history_length, self._at_pre, self._at_post, pace.numpy(), held, self._keep)
 
     def _inputs(self) -> InputSpikes:
@@ -282,7 +306,7 @@ def _run(loop: Callable[..., None], num_lifetimes: int, *arguments: Any) -> None
 
 
 @functools.lru_cache(maxsize=64)
-def _decays(form: ClosedForm, num_steps: int) -> Decays:
+def decays_of(form: ClosedForm, num_steps: int) -> Decays:
     """Return what spikes add to the traces of a rule, by age; without a time constant, every spike counts alike."""
     ages = np.arange(num_steps + 1)
     taus = (form.tau_pre_fast, form.tau_pre_slow, form.tau_post_fast, form.tau_post_slow)

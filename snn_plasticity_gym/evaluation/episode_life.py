@@ -5,11 +5,13 @@ Axes: I episodes lived through, P payments of the last one, W time steps that ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.engine import Engine
@@ -65,8 +67,15 @@ class EpisodeLife(NamedTuple):
 
 
 @torch.no_grad()
-def live_episodes(rule: Rule, env_id: str, config: EnvironmentConfig, episodes: int, seed: int) -> EpisodeLife:
-    """Let one fresh network live by a rule.
+def live_episodes(
+    rule: Rule,
+    env_id: str,
+    config: EnvironmentConfig,
+    episodes: int,
+    seed: int,
+    weights: Mapping[str, Tensor] | None = None,
+) -> EpisodeLife:
+    """Let one network live by a rule.
 
     It is not renewed, and stays plastic, whatever `lifetime_length` and `plastic_episodes` say. No episode begins after
     `MOST_STEPS` time steps.
@@ -77,17 +86,25 @@ def live_episodes(rule: Rule, env_id: str, config: EnvironmentConfig, episodes: 
         config: Its settings.
         episodes: I, at least 1.
         seed: Of the network, its episodes and their spikes.
+        weights: That it begins with, (n_pre, n_post) by projection; None: fresh ones.
     """
     settings = learning_settings(rule, config)
     engine = make_engine(env_id, type(config)(**settings), 1)
     task = engine.task
     engine.start_lifetimes([0], [seed])
+    for name, own in (weights or {}).items():
+        engine.network.weights_of(name)[0] = own
     times = test_times(episodes, SNAPSHOTS - 1)
     ages, snapshots = [0], [plastic_weights(engine)]
     results: list[EpisodeResult] = []
     traces: list[dict[str, NDArray[np.float64]]] = []
-    while len(results) < episodes and sum(int(result.length) for result in results) < MOST_STEPS:
-        traces = _live(engine, rule)
+    lived = 0
+    while len(results) < episodes and lived < MOST_STEPS:
+        watched = len(results) + 1 == episodes or lived + engine.num_steps >= MOST_STEPS
+        engine.begin([0])
+        if watched or not engine.run_episode(rule):
+            traces = _live(engine, rule)
+        lived += int(engine.steps[0])
         steps = int(engine.steps[0])
         results.append(engine.finish([0]))
         if len(results) in times:
@@ -120,9 +137,8 @@ def live_episodes(rule: Rule, env_id: str, config: EnvironmentConfig, episodes: 
 
 
 def _live(engine: Engine, rule: Rule) -> list[dict[str, NDArray[np.float64]]]:
-    """Let the one network of an engine live through its next episode; return what the task tells at each payment."""
+    """Let the one network of an engine live through its episode; return what the task tells at each payment."""
     traces: list[dict[str, NDArray[np.float64]]] = []
-    engine.begin([0])
     while not engine.ended[0]:
         events: SynapseEvents | None = engine.advance()
         while events is not None:

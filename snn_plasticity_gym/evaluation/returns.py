@@ -145,7 +145,7 @@ class Examiner:
         seed: int,
         common_seed: int | None = None,
     ) -> None:
-        settings = to_dict(config) | config.learning() | config.held_out(test_split) | {"modulation": "none"}
+        settings = to_dict(config) | config.learning() | config.held_out(test_split) | config.frozen()
         self._env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
         self._env.engine.common_seed = TEST_SEED + (seed if common_seed is None else common_seed)
         self._env.reset(seed=TEST_SEED + seed)
@@ -161,7 +161,7 @@ class Examiner:
         engine.network.non_plastic.fill_(True)
         for row in everyone:
             engine.task.end_plasticity(row)
-        self._env.reset()
+        self._env.begin()
         means = Means()
         for _ in range(self._episodes):
             means.add(figures_of(self._env.run_episode(ZeroRule())))

@@ -160,6 +160,17 @@ def judge_classes(
 
 
 @compiled(bare=True)
+def compare_reward(row: int, reward: Any, window: float, mean: Array, count: Array) -> Any:
+    """Compare a reward of lifetime `row` with those before; see `compare_rewards`."""
+    first = count[row] == 0
+    surprise = np.float32(0.0) if first else reward - mean[row]
+    count[row] += np.float32(1.0)
+    step = np.float32(1.0) / min(count[row], np.float32(window))
+    mean[row] = reward if first else mean[row] + step * surprise
+    return surprise
+
+
+@compiled(bare=True)
 def compare_rewards(rows: Array, rewards: Array, window: float, mean: Array, count: Array, surprise: Array) -> None:
     """Compare rewards with those before; see `RewardSurprise`.
 
@@ -172,9 +183,4 @@ def compare_rewards(rows: Array, rewards: Array, window: float, mean: Array, cou
         surprise: Filled in, float32 (R,).
     """
     for place in range(len(rows)):
-        row, reward = rows[place], rewards[place]
-        first = count[row] == 0
-        surprise[place] = np.float32(0.0) if first else reward - mean[row]
-        count[row] += np.float32(1.0)
-        step = np.float32(1.0) / min(count[row], np.float32(window))
-        mean[row] = reward if first else mean[row] + step * surprise[place]
+        surprise[place] = compare_reward(rows[place], rewards[place], window, mean, count)

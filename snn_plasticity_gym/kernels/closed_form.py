@@ -77,12 +77,12 @@ def _show_closed_form(b, lives, rule, decays, learning, spikes, room, error, sho
     begin(b, lives, spikes, shown)
     for t in range(shown.raster.shape[1]):
         advance(b, t, lives, spikes, error, shown)
-        _learn(b, t, lives, rule, decays, learning, spikes, room, shown)
+        learn_closed_form(b, t, lives, rule, decays, learning, spikes, room, shown)
     end_image(b, spikes, shown)
 
 
 @compiled(bare=True)
-def _learn(b, t, lives, rule, decays, learning, spikes, room, shown):
+def learn_closed_form(b, t, lives, rule, decays, learning, spikes, room, shown):
     """Answer the events of step `t` of lifetime `b`."""
     populations, neurons = lives.populations, lives.neurons
     if rule.tau_theta > 0:

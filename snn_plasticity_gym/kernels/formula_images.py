@@ -111,12 +111,12 @@ def _show_formula(b, lives, rule, around, learning, spikes, room, error, shown):
     begin(b, lives, spikes, shown)
     for t in range(shown.raster.shape[1]):
         advance(b, t, lives, spikes, error, shown)
-        _learn(b, t, lives, rule, around, learning, spikes, room, shown)
+        learn_formula(b, t, lives, rule, around, learning, spikes, room, shown)
     end_image(b, spikes, shown)
 
 
 @compiled(bare=True)
-def _learn(b, t, lives, rule, around, learning, spikes, room, shown):
+def learn_formula(b, t, lives, rule, around, learning, spikes, room, shown):
     """Answer the events of step `t` of lifetime `b`."""
     lifetime = b if len(rule.coefficients) > 1 else 0
     for c in range(len(lives.connections.source)):

@@ -90,11 +90,17 @@ def end_image(b, spikes, shown):
 @compiled(bare=True)
 def simulate(b, t, stimulus, lives, spikes, raster):
     """Find out who fires in step `t` of lifetime `b`, population after population, and note it in `raster` (T, N)."""
-    populations, connections, neurons, inputs = lives.populations, lives.connections, lives.neurons, lives.inputs
-    _turn_to_next_step(populations, spikes)
+    populations, inputs = lives.populations, lives.inputs
+    turn_to_next_step(populations, spikes)
     for at in range(inputs.start[stimulus, t], inputs.start[stimulus, t + 1]):
-        n = inputs.neuron[at]
-        _note(t, populations.of_neuron[n], n, populations, spikes, raster)
+        note(t, inputs.neuron[at], populations, spikes, raster[t])
+    fire_all(b, t, lives, spikes, raster[t])
+
+
+@compiled(bare=True)
+def fire_all(b, t, lives, spikes, line):
+    """Find out which computed neurons fire in step `t` of lifetime `b`, and note it in `line` (N,), as inputs are."""
+    populations, connections, neurons = lives.populations, lives.connections, lives.neurons
     for p in range(len(populations.start)):
         if not populations.computed[p]:
             continue
@@ -114,13 +120,14 @@ def simulate(b, t, stimulus, lives, spikes, raster):
             for c in range(len(connections.source)):
                 if connections.target[c] == p:
                     _propagate(b, c, populations, connections, lives.weights, spikes, currents)
-            _fire(b, t, p, populations, neurons, spikes, currents, raster)
+            _fire(b, t, p, populations, neurons, spikes, currents, line)
         elif rises:
             _decay(theta, populations.theta_decay[p])
 
 
 @compiled(bare=True)
-def _turn_to_next_step(populations, spikes):
+def turn_to_next_step(populations, spikes):
+    """Let the spikes of this step be those of the step before."""
     for p in range(len(populations.start)):
         start, count = populations.start[p], spikes.num_now[p]
         for place in range(start, start + count):
@@ -131,8 +138,9 @@ def _turn_to_next_step(populations, spikes):
 
 
 @compiled(bare=True)
-def _note(t, p, n, populations, spikes, raster):
-    """Write down that neuron `n` of population `p` fires in step `t`."""
+def note(t, n, populations, spikes, line):
+    """Write down that neuron `n` fires in step `t`, whose line (N,) of the raster is given."""
+    p = populations.of_neuron[n]
     start = populations.start[p]
     spikes.now[start + spikes.num_now[p]] = n - start
     spikes.num_now[p] += 1
@@ -142,7 +150,7 @@ def _note(t, p, n, populations, spikes, raster):
     spikes.times[n, spikes.num_times[n]] = t
     spikes.num_times[n] += 1
     spikes.fires[n] = True
-    raster[t, n] = True
+    line[n] = True
 
 
 @compiled(bare=True)
@@ -205,7 +213,7 @@ def _decay(values, factor):
 
 
 @compiled(bare=True)
-def _fire(b, t, p, populations, neurons, spikes, currents, raster):
+def _fire(b, t, p, populations, neurons, spikes, currents, line):
     """Integrate, compare with the threshold, reset: `lif_step`, in its order of operations."""
     start, size = populations.start[p], populations.size[p]
     places = slice(start, start + size)
@@ -229,9 +237,9 @@ def _fire(b, t, p, populations, neurons, spikes, currents, raster):
                     if furthest < 0 or excess > best:
                         best, furthest = excess, k
                 else:
-                    _note(t, p, start + k, populations, spikes, raster)
+                    note(t, start + k, populations, spikes, line)
         if furthest >= 0:
-            _note(t, p, start + furthest, populations, spikes, raster)
+            note(t, start + furthest, populations, spikes, line)
     if silent > 0:
         for k in range(size):
             left = refractory[k] - np.float32(1.0)

@@ -99,7 +99,30 @@ def write_weights(
 
 
 # Sums of changes may be added up in any order, so that the loop becomes vector instructions.
-@compiled(fast_sums=True)
+@compiled(fast_sums=True, bare=True)
+def release_row(row: Array, held: Array, told: Array, low: float, high: float, left: float, sums: Array) -> None:
+    """Do what `release_held` does for the synapses of one pre neuron; `told`: m of each post neuron, (n_post,)."""
+    total, squares = np.float32(0.0), np.float32(0.0)
+    count = rises = np.int32(0)
+    for post in range(len(row)):
+        trace, before = held[post], row[post]
+        after = before + told[post] * trace
+        after = low if after < low else after
+        after = high if after > high else after
+        after = before if trace == 0.0 else after
+        row[post], held[post] = after, left * trace
+        change = after - before
+        count += np.int32(trace != 0.0)
+        total += change
+        squares += change * change
+        rises += np.int32(change > 0.0)
+    sums[0] += count
+    sums[1] += total
+    sums[2] += squares
+    sums[3] += rises
+
+
+@compiled()
 def release_held(
     weights: Array, held: Array, rows: Array, modulator: Array, low: float, high: float, left: float, sums: Array
 ) -> None:
@@ -117,27 +140,9 @@ def release_held(
     """
     low, high, left = np.float32(low), np.float32(high), np.float32(left)
     for place in range(len(rows)):
-        told = modulator[place]
         for pre in range(weights.shape[1]):
             row, traces = weights[rows[place], pre], held[rows[place], pre]
-            total, squares = np.float32(0.0), np.float32(0.0)
-            count = rises = np.int32(0)
-            for post in range(len(row)):
-                trace, before = traces[post], row[post]
-                after = before + told[post] * trace
-                after = low if after < low else after
-                after = high if after > high else after
-                after = before if trace == 0.0 else after
-                row[post], traces[post] = after, left * trace
-                change = after - before
-                count += np.int32(trace != 0.0)
-                total += change
-                squares += change * change
-                rises += np.int32(change > 0.0)
-            sums[0] += count
-            sums[1] += total
-            sums[2] += squares
-            sums[3] += rises
+            release_row(row, traces, modulator[place], low, high, left, sums)
 
 
 @compiled()

@@ -67,8 +67,8 @@ class WinnerDecoder:
         self.num_actions = whole("num_actions", num_actions, least=1)
         self.group_size = whole("group_size", group_size, least=1)
         self.size = self.num_actions * self.group_size
-        self._tie = tie
-        self._tie_action = _action("tie_action", tie_action, self.num_actions)
+        self.tie = tie
+        self.tie_action = _action("tie_action", tie_action, self.num_actions)
 
     def _most(self, counts: Tensor) -> Tensor:
         votes = group_counts(counts, self.num_actions)  # (R, n)
@@ -81,12 +81,12 @@ class WinnerDecoder:
     def decode(self, counts: Tensor, duration: float, uniform: Uniform, last: Tensor | None = None) -> Tensor:
         """Return the winners, int64 (R,); see `Decoder`."""
         most = self._most(counts)  # (R, n)
-        if self._tie == "random":
+        if self.tie == "random":
             rivals = most.sum(dim=1, keepdim=True)  # (R, 1)
             place = torch.minimum((uniform(1) * rivals).to(torch.int64), rivals - 1)  # (R, 1) which of the tied ones
             return (most.cumsum(dim=1) <= place).sum(dim=1)
         winners = most.int().argmax(dim=1)  # (R,)
-        undecided = self._tie_action if self._tie == "none" or last is None else last
+        undecided = self.tie_action if self.tie == "none" or last is None else last
         return torch.where(most.sum(dim=1) > 1, undecided, winners)
 
     def groups(self, action: Tensor) -> Tensor:

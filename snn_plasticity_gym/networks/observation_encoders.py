@@ -101,15 +101,15 @@ class OneHotFields:
             raise ConfigError(f"give either a period or a rate of the active neuron, got {period!r} and {rate!r}")
         self._num_observations, self._fields = len(table), table.shape[1] + 1
         self.size = self._num_observations * self._fields
-        self._edges = torch.from_numpy(table).to(device, torch.float32)  # (D, F - 1)
+        self.edges = torch.from_numpy(table).to(device, torch.float32)  # (D, F - 1)
         self._names = torch.arange(self._fields, device=device)  # (F,)
-        self._period = None if period is None else number("period", period, least=1)
+        self.period = None if period is None else number("period", period, least=1)  # steps
         self._rate = None if rate is None else number("rate", rate, least=0, most=1)
 
     def fields(self, observation: Tensor) -> Tensor:
         """Return the field that each observation (R, D) falls into, int64 (R, D)."""
         _check_width(observation, self._num_observations)
-        return (observation[:, :, None] >= self._edges).sum(dim=2)  # (R, D)
+        return (observation[:, :, None] >= self.edges).sum(dim=2)  # (R, D)
 
     def _active(self, observation: Tensor) -> Tensor:
         return self.fields(observation)[:, :, None] == self._names  # bool (R, D, F)
@@ -124,8 +124,8 @@ class OneHotFields:
         if self._rate is not None:
             fires = (uniform(self._num_observations) < self._rate)[:, :, None]  # (R, D, 1)
         else:
-            assert self._period is not None
-            fires = _ticks(step, self._period, len(observation), active.device)[:, None, None]  # (R, 1, 1)
+            assert self.period is not None
+            fires = _ticks(step, self.period, len(observation), active.device)[:, None, None]  # (R, 1, 1)
         return (active & fires).flatten(1)
 
 

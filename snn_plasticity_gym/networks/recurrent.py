@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
+from snn_plasticity_gym.networks.network import Initial, Plasticity, Population, Projection
 
 INPUT, MOTOR = "input", "motor"
 
@@ -24,6 +24,7 @@ def controller(
     recurrent: bool = False,
     plastic_hidden: bool = True,
     inhibition: NDArray[np.float32] | None = None,
+    boxes: Initial | None = None,
 ) -> tuple[list[Population], list[Projection]]:
     """Describe a network input -> hidden_1 -> ... -> motor, all to all from each layer to the next.
 
@@ -36,6 +37,7 @@ def controller(
         recurrent: Whether each hidden layer has plastic synapses among its neurons, without self-connections.
         plastic_hidden: Whether synapses into hidden layers are plastic.
         inhibition: Fixed weights among motor neurons, (N, N); None: there are none.
+        boxes: Draws fixed weights from the input to the first hidden layer; None: they are as the others.
     """
     names = [INPUT, *(f"hidden_{layer}" for layer in range(1, len(sizes) - 1)), MOTOR]
     populations = [Population(INPUT, sizes[0], params if input_neurons else None)]
@@ -43,7 +45,8 @@ def controller(
     projections = []
     for source, target in pairwise(names):
         own = plasticity if plastic_hidden or target == MOTOR else None
-        projections.append(Projection(f"{source}_to_{target}", source, target, initial=initial, plasticity=own))
+        drawn = boxes if boxes is not None and source == INPUT else initial
+        projections.append(Projection(f"{source}_to_{target}", source, target, initial=drawn, plasticity=own))
         if recurrent and target != MOTOR:
             projections.append(
                 Projection(
@@ -59,6 +62,30 @@ def controller(
     if inhibition is not None:
         projections.append(Projection("inhibition", MOTOR, MOTOR, recurrent=True, initial=Fixed(inhibition)))
     return populations, projections
+
+
+class Boxes:
+    """Draws weights by which a neuron answers a box: some neighbouring fields of each observation.
+
+    Where a box begins is drawn evenly from half its width below the first field to the last one, so that boxes at the
+    ends are smaller.
+
+    Args:
+        observations: D.
+        width: Fields of a box along each observation.
+        weight: Of each field, drawn within 20 %.
+    """
+
+    def __init__(self, observations: int, width: int, weight: float) -> None:
+        self._observations, self._width, self._weight = observations, width, weight
+
+    def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return weights (D F, n_post), 0 outside the boxes."""
+        fields = shape[0] // self._observations
+        first = rng.integers(-(self._width // 2), fields, size=(self._observations, 1, shape[1]))
+        field = np.arange(fields)[None, :, None]
+        inside = (field >= first) & (field < first + self._width)  # (D, F, n_post)
+        return (inside * self._weight * rng.uniform(0.8, 1.2, inside.shape)).reshape(shape).astype(np.float32)
 
 
 class Fixed:

@@ -9,6 +9,10 @@ neuron. Rewards are paid every `window` steps: a change of step t of a window is
 exp(-(window - 1 - t) dt / tau_e), and a whole trace by exp(-window dt / tau_e) when a window ends, which comes to the
 same as decaying every trace at every step.
 
+Where a task credits actions (`Task.credits_actions`), the changes of a window have a sign when its action is known: +1,
+or -1 into neurons that stood for other actions. They wait for it apart from the trace of the windows before, whose
+signs are those of their own actions.
+
 Axes: B lifetimes, R lifetimes of one call.
 """
 
@@ -33,27 +37,48 @@ class Eligibility:
         window: Steps from one payment to the next.
         dt: Length of a step, ms.
         tau: Time constant of the traces, ms.
+        signed: Whether the changes of a window get a sign at its end.
     """
 
-    def __init__(self, network: Network, window: int, dt: float, tau: float) -> None:
+    def __init__(self, network: Network, window: int, dt: float, tau: float, signed: bool = False) -> None:
         self._network = network
         self._plastic = [p for p in network.projections if p.plasticity is not None]
         ages = range(window - 1, -1, -1)
         self.keep = torch.tensor([math.exp(-age * dt / tau) for age in ages])  # (window,)
-        self._left = math.exp(-window * dt / tau)
+        self.left = math.exp(-window * dt / tau)  # share of a trace after a window
         self.traces = torch.zeros_like(network.weights)  # one per weight, at the address of the weight
+        self.fresh = torch.zeros_like(network.weights) if signed else self.traces  # changes of the window under way
 
     def begin(self, rows: Tensor) -> None:
         """Begin an episode in the lifetimes `rows`: no trace is left."""
         if len(rows) == self._network.num_networks:
             self.traces.zero_()
+            self.fresh.zero_()
             return
         for projection in self._plastic:
-            self._network.part(self.traces, projection.name)[rows] = 0.0
+            for whole in (self.traces, self.fresh):
+                self._network.part(whole, projection.name)[rows] = 0.0
 
     def hold(self, synapse: Tensor, change: Tensor, step: int) -> None:
         """Add the changes (E,) that events of a step ask for, at the addresses `synapse` (E,), each only once."""
-        self.traces[synapse] += float(self.keep[step % len(self.keep)]) * change
+        self.fresh[synapse] += float(self.keep[step % len(self.keep)]) * change
+
+    def credit(self, rows: Tensor, signs: Mapping[str, Tensor]) -> None:
+        """Add the changes of the window that has ended to the traces of the lifetimes `rows`, with their signs.
+
+        Args:
+            rows: Lifetimes, int64 (R,).
+            signs: Of the neurons of target populations, (B, N); of all others +1.
+        """
+        if self.fresh is self.traces:
+            return
+        for projection in self._plastic:
+            traces, fresh = (self._network.part(whole, projection.name) for whole in (self.traces, self.fresh))
+            ended = fresh[rows]  # (R, n_pre, n_post)
+            if projection.target in signs:
+                ended = ended * signs[projection.target][rows].unsqueeze(1)
+            traces[rows] += ended
+            fresh[rows] = 0.0
 
     def release(self, rows: Tensor, modulator: Tensor | Mapping[str, Tensor]) -> Iterator[tuple[int, Tensor]]:
         """Turn the traces of the lifetimes `rows` into weight changes; the traces decay by a window.
@@ -82,7 +107,7 @@ class Eligibility:
             after = (before + factor * held).clamp(plasticity.w_min, plasticity.w_max)
             after = torch.where(held == 0, before, after)
             weights[rows] = after
-            traces[rows] = self._left * held
+            traces[rows] = self.left * held
             yield plasticity.group, (after - before)[held != 0]
 
     def turn_into_changes(
@@ -115,5 +140,5 @@ class Eligibility:
             told = modulator.unsqueeze(1) if isinstance(modulator, Tensor) else modulator[projection.target]
             told = told.expand(len(rows), weights.shape[2]).contiguous()  # (R, n_post)
             sums = changes.sums[:, plasticity.group].numpy()  # (4,)
-            limits = plasticity.w_min, plasticity.w_max, self._left
+            limits = plasticity.w_min, plasticity.w_max, self.left
             release_held(weights.numpy(), held.numpy(), rows.numpy(), told.numpy(), *limits, sums)

@@ -3,6 +3,7 @@
     reward      r - mean of the rewards before
     rpe         delta = r - mean of those before, or, with a critic, delta = r + gamma V(s') - V(s)
     targeted    delta for the motor neurons of the action taken, -delta for those of the others; delta elsewhere
+    credited    delta; the sign of `targeted` goes to the eligibility of the window in which the action was chosen
 
 The critic is linear in the input's activation phi, V(s) = V_0 + v . phi(s) with v = 0 at first, and learns by TD(0)
 with a normalised step, v <- v + rate * delta * phi(s) / |phi(s)|^2 (Sutton & Barto, Reinforcement learning, 2018,
@@ -21,6 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.kernels.closed_loop import Means
 from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.utils.state import State, restore_all
 
@@ -72,7 +74,7 @@ class RewardFactors:
     """The third factor of every neuron that synapses lead to.
 
     Args:
-        kind: "none", "reward", "rpe" or "targeted".
+        kind: "none", "reward", "rpe", "targeted" or "credited".
         sizes: Neurons of each population that synapses lead to.
         motor: The population that acts.
         num_lifetimes: B.
@@ -93,20 +95,28 @@ class RewardFactors:
     ) -> None:
         self._kind, self._motor = kind, motor
         self._surprise = RewardSurprise(num_lifetimes, reward_window, device)
-        self._critic = critic if kind in ("rpe", "targeted") else None
+        self.critic = critic if kind in ("rpe", "targeted", "credited") else None
         told = {} if kind == "none" else sizes
+        self.signs: dict[str, Tensor] = {}  # (B, N) of the eligibility of the last action, by population
+        if kind == "credited":
+            self.signs[motor] = torch.ones(num_lifetimes, sizes[motor], device=device)
         self.values = {name: torch.zeros(num_lifetimes, size, device=device) for name, size in told.items()}  # (B, N)
+
+    @property
+    def means(self) -> Means:
+        """What rewards are compared with, for compiled loops."""
+        return self._surprise.tables()
 
     @property
     def predicts(self) -> bool:
         """Whether a critic reads the activations of payments."""
-        return self._critic is not None
+        return self.critic is not None
 
     def start_lifetime(self, row: int) -> None:
         """Begin lifetime `row` anew."""
         self._surprise.forget(row)
-        if self._critic is not None:
-            self._critic.forget(row)
+        if self.critic is not None:
+            self.critic.forget(row)
         for values in self.values.values():
             values[row] = 0.0
 
@@ -120,7 +130,9 @@ class RewardFactors:
         if not self.values:
             return
         surprise = self._surprise(payment.rows, payment.reward)  # (R,)
-        delta = surprise if self._critic is None else self._critic(payment)
+        delta = surprise if self.critic is None else self.critic(payment)
+        for signs in self.signs.values():
+            signs[payment.rows] = torch.where(payment.acted, 1.0, -1.0)  # (R, N)
         for name, values in self.values.items():
             own = delta.unsqueeze(1)  # (R, 1)
             if self._kind == "targeted" and name == self._motor:
@@ -129,7 +141,7 @@ class RewardFactors:
 
     def state_dict(self) -> State:
         """Return what is carried from episode to episode."""
-        critic = {} if self._critic is None else {"critic": self._critic.weights}
+        critic = {} if self.critic is None else {"critic": self.critic.weights}
         surprise = {f"reward_{name}": values for name, values in self._surprise.state_dict().items()}
         return {**critic, **surprise}
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.kernels.answers import compare_rewards
+from snn_plasticity_gym.kernels.closed_loop import Means
 from snn_plasticity_gym.utils.state import State, restore_all
 
 
@@ -37,6 +38,10 @@ class RewardSurprise:
     def load_state_dict(self, state: State) -> None:
         """Take over a state of `state_dict`."""
         restore_all(self.state_dict(), state)
+
+    def tables(self) -> Means:
+        """Return the means as compiled loops know them, on the CPU; they change in place."""
+        return Means(float(self._window), self._mean.numpy(), self._count.numpy())
 
     def __call__(self, rows: Tensor, rewards: Tensor) -> Tensor:
         """Return the surprise of the rewards (R,) of the lifetimes `rows`, and remember them."""

@@ -30,6 +30,10 @@ class Panel(NamedTuple):
 PANELS = {
     "reward": (
         Panel("rollout/reward", "reward", "reward of an episode"),
+        Panel("test/return", "return in tests", "return of an episode"),
+        Panel("test/terminated", "tests ended by the world", "share of episodes", changing=True),
+        Panel("train/fitness_best", "fitness of the best individual", "fitness"),
+        Panel("train/fitness", "fitness of all individuals", "mean of a generation"),
         Panel("rollout/episode_steps", "length of episodes", "time steps", changing=True),
         Panel("rollout/sparsity", "sparsity of E responses", "in [0, 1]"),
         Panel("rollout/diversity", "diversity of winners", "in [0, 1]"),
@@ -61,7 +65,7 @@ PANELS = {
 TERM = Panel(r"rollout/(?!ep_)(?!.*_\d+$)(.+)", "{}", "mean of an episode")
 """Term of the reward of anybody's task; neither those of a layer, nor what Stable-Baselines3 itself logs."""
 CAPTIONS = {
-    "reward": "Reward and its terms, as logged while learning: with exploration, on networks of every age.",
+    "reward": "What was earned, as logged while learning: with exploration, on networks of every age.",
     "learning": "The learning itself: losses, how well returns are foretold, speed, activity.",
 }
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.config.environments import ENVIRONMENTS, EnvironmentConfig
+from snn_plasticity_gym.config.evolve import EvolveConfig
 from snn_plasticity_gym.config.plugins import import_plugins, plugin_names
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, current_names, setting_fields
 from snn_plasticity_gym.config.training import TRAINERS
@@ -130,7 +131,12 @@ def _read(folder: Path, label: str) -> Run:
 def _settings(config: Mapping[str, Any]) -> list[SettingInfo]:
     """Return the settings that a run with this config.yaml may have."""
     environment = ENVIRONMENTS.get(str(config.get("env")))
-    return [info for kind in (*TRAINERS, BPTTConfig, environment) if kind is not None for info in setting_fields(kind)]
+    return [
+        info
+        for kind in (*TRAINERS, EvolveConfig, BPTTConfig, environment)
+        if kind is not None
+        for info in setting_fields(kind)
+    ]
 
 
 def _number(text: str | None) -> float:

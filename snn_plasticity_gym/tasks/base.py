@@ -11,12 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.kernels.closed_loop import Loop
 from snn_plasticity_gym.kernels.tables import StepFactor
 from snn_plasticity_gym.networks.encoders import SpikeTrain
 from snn_plasticity_gym.networks.network import Network, NetworkActivity, Population, Projection
@@ -74,6 +75,27 @@ class Outcome(NamedTuple):
         {}
     )  # (R, ...) each, further facts; of an episode, those of its last outcome
     event_rewards: list[Tensor] | None = None  # (E,) each, of the entries of `EpisodeRecord.of`, if `rewards_events`
+
+
+class LivedEpisodes(NamedTuple):
+    """What all lifetimes were paid in an episode of a closed loop that they have lived through as a whole."""
+
+    rewards: Tensor  # float32 (B, A) of each action; 0 after the last one
+    steps: Tensor  # int64 (B,) time steps done
+    terminated: Tensor  # bool (B,)
+    info: Mapping[str, Tensor]  # (B, ...) each
+
+
+class ClosedLoop(Protocol):
+    """A closed loop that compiled loops can live through."""
+
+    loop: Loop  # tables, in which `begin` puts the worlds to where they stand; its payment is set by who compiles
+
+    def begin(self) -> Sequence[np.random.Generator]:
+        """Begin the episode that `Task.reset` has begun; return the random stream of each lifetime's, B of them."""
+
+    def end(self) -> LivedEpisodes:
+        """Let the task stand where `loop` has led it, and return what was paid on the way."""
 
 
 @dataclass
@@ -136,6 +158,7 @@ class Task(ABC):
     open_loop: ClassVar[bool] = False  # the input of an episode is known when it begins; see `whole_input`
     needs_potentials = False  # membrane potentials are recorded
     rewards_events = False  # each event has a reward of its own
+    credits_actions = False  # eligibility gets a sign when the action of its window is known; see `credit`
     follows_steps = False  # an open loop in which `observe` or currents matter; see `step_factor`
 
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:  # noqa: B027 - a default
@@ -185,6 +208,13 @@ class Task(ABC):
         """
         return None
 
+    def closed_loop(self) -> ClosedLoop | None:
+        """Return what compiled loops have to know to live through the episodes of a closed loop; None: they cannot.
+
+        It is about the task from now on, not about the episode under way.
+        """
+        return None
+
     def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:  # noqa: B027
         """See what fired in a step."""
 
@@ -194,6 +224,13 @@ class Task(ABC):
 
     def factors(self) -> dict[str, Tensor]:
         """Return the third factor of the neurons of each population that has one, (B, N) each, as of now."""
+        return {}
+
+    def credit(self) -> dict[str, Tensor]:
+        """Return, where the task `credits_actions`, the sign of the changes of the window that has just ended.
+
+        By target population, (B, N): -1 where a neuron stood for an action that was not taken; of all others +1.
+        """
         return {}
 
     def trace(self, row: int) -> dict[str, Tensor]:

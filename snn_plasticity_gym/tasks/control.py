@@ -8,6 +8,7 @@ Axes: B lifetimes, R lifetimes of one call, D observations, N neurons.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -27,15 +28,17 @@ from snn_plasticity_gym.networks.encoder_registry import make_encoder
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import NetworkActivity, Plasticity, Population, Projection
 from snn_plasticity_gym.networks.observation_encoders import CurrentInput, Encoder
-from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR, between_groups, controller
+from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR, Boxes, between_groups, controller
 from snn_plasticity_gym.plasticity.reward_factors import Critic, Payment, RewardFactors
 from snn_plasticity_gym.tasks.base import Outcome, Seed, StepInput, Task
+from snn_plasticity_gym.tasks.control_loop import ControlLoop, can_be_compiled
 from snn_plasticity_gym.tasks.control_scene import control_scene
 from snn_plasticity_gym.tasks.scene import Moment, Scene
 from snn_plasticity_gym.tasks.worlds import Worlds
 from snn_plasticity_gym.utils.row_streams import RowUniforms
 from snn_plasticity_gym.utils.state import State
 
+_COMPILED = ("input", "observe", "outcome", "reward")  # what loops do instead, if it is as here
 PICTURE_ACTIONS = 10  # whose spikes are kept for pictures
 
 
@@ -75,13 +78,16 @@ class ControlTask(Task):
         self.groups = ["control"]
         self.readout = MOTOR
         self.populations, self.projections = self.network()
-        self._factors = self._make_factors()
-        self.scalars = ("factor",) if self._factors.values else ()
-        self._streams = [np.random.default_rng(0)] * num_lifetimes  # of each lifetime's episode
-        self._observation = torch.zeros(num_lifetimes, *observations.shape, device=device)  # (B, D)
+        self.reward_factors = self._make_factors()
+        self.credits_actions = config.third_factor == "credited"
+        self.scalars = ("factor",) if self.reward_factors.values else ()
+        self.streams = [np.random.default_rng(0)] * num_lifetimes  # of each lifetime's episode
+        self.observations = torch.zeros(num_lifetimes, *observations.shape, device=device)  # (B, D)
         self._counts = torch.zeros(num_lifetimes, self.decoder.size, dtype=torch.int64, device=device)  # of the action
         self._noise = torch.zeros(num_lifetimes, self.window, self.decoder.size, device=device)
         self._actions_done = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)  # (B,) of the episode
+        # (B, D) largest value of each observation that the episode's actions have led to
+        self._highest = torch.full_like(self.observations, -math.inf)
         self.last_action: Tensor | None = None  # (B,) or (B, A), where one was taken; None: nowhere yet
 
     def network(self) -> tuple[list[Population], list[Projection]]:
@@ -99,7 +105,19 @@ class ControlTask(Task):
             recurrent=config.recurrent,
             plastic_hidden=config.plastic_hidden,
             inhibition=self._inhibition(),
+            boxes=self._boxes(),
         )
+
+    def _boxes(self) -> Boxes | None:
+        width, observations = self.config.hidden_fields, self.worlds.observation_space.shape[0]
+        if not width:
+            return None
+        if self.encoder.size % observations or width > self.encoder.size // observations:
+            raise ConfigError(
+                f"hidden_fields={width} are more than encoder {self.config.encoder!r} has of each observation: it has "
+                f"{self.encoder.size} neurons for {observations} observations"
+            )
+        return Boxes(observations, width, self.config.field_weight)
 
     def _inhibition(self) -> np.ndarray | None:
         if not self.config.inhibition:
@@ -112,7 +130,7 @@ class ControlTask(Task):
 
     def _make_factors(self) -> RewardFactors:
         config, critic = self.config, None
-        if config.third_factor in ("rpe", "targeted") and config.rpe_baseline == "critic":
+        if config.third_factor in ("rpe", "targeted", "credited") and config.rpe_baseline == "critic":
             if not hasattr(self.encoder, "activation"):
                 raise ConfigError(
                     f"rpe_baseline critic needs an encoder with activation(observation), {config.encoder!r} has none; "
@@ -131,7 +149,7 @@ class ControlTask(Task):
         """Begin lifetimes anew: what was expected is forgotten."""
         self._allow_pictures()
         for row in rows:
-            self._factors.start_lifetime(row)
+            self.reward_factors.start_lifetime(row)
 
     def _allow_pictures(self) -> None:
         if self.render_mode is not None:
@@ -141,12 +159,28 @@ class ControlTask(Task):
         """Begin an episode of the world in the lifetimes `rows`."""
         starts = []
         for row, seed in zip(rows.tolist(), seeds, strict=True):
-            self._streams[row] = seed.episode_rng()
-            starts.append(int(self._streams[row].integers(2**31)))
-        self._observation[rows] = self.worlds.reset(rows, starts)
+            self.streams[row] = seed.episode_rng()
+            starts.append(int(self.streams[row].integers(2**31)))
+        self.observations[rows] = self.worlds.reset(rows, starts)
         self._counts[rows] = 0
         self._actions_done[rows] = 0
-        self._factors.begin(rows)
+        self._highest[rows] = -math.inf
+        self.reward_factors.begin(rows)
+
+    @functools.cached_property
+    def _loop(self) -> ControlLoop | None:
+        own = all(getattr(type(self), name) is getattr(ControlTask, name) for name in _COMPILED)
+        return ControlLoop(self) if own and can_be_compiled(self) else None
+
+    def closed_loop(self) -> ControlLoop | None:
+        """Return the loop, unless a task of one's own does a part of it in its own way."""
+        return self._loop
+
+    def lived(self, observations: Tensor, last_action: Tensor, actions_done: Tensor) -> None:
+        """Stand where compiled loops have led all lifetimes, (B, D), (B,) and (B,)."""
+        self.observations.copy_(observations)
+        self.last_action = last_action
+        self._actions_done.copy_(actions_done)
 
     def input(self, rows: Tensor, step: int | Tensor) -> StepInput:
         """Return the input of this step: what the encoder makes of the last observation, and noise."""
@@ -155,21 +189,22 @@ class ControlTask(Task):
         rest = None if self.config.carry_state or not begins.any() else begins
         spikes, currents = {}, {}
         if isinstance(self.encoder, CurrentInput):
-            currents[INPUT] = self.encoder.currents(self._observation[rows], step)
+            currents[INPUT] = self.encoder.currents(self.observations[rows], step)
         else:
-            spikes[INPUT] = self.encoder.spikes(self._observation[rows], step, self._uniforms(rows))
+            spikes[INPUT] = self.encoder.spikes(self.observations[rows], step, self._uniforms(rows))
         if self.config.noise:
             self._draw_noise(rows[begins])
             currents[MOTOR] = self._noise[rows, phase]
         return StepInput(spikes, currents, rest)
 
     def _uniforms(self, rows: Tensor) -> RowUniforms:
-        return RowUniforms([self._streams[row] for row in rows.tolist()], self.device)
+        return RowUniforms([self.streams[row] for row in rows.tolist()], self.device)
 
     def _draw_noise(self, rows: Tensor) -> None:
         """Draw the noise of the whole action that begins in the lifetimes `rows`."""
         for row in rows.tolist():
-            normal = self._streams[row].standard_normal(self._noise.shape[1:], dtype=np.float32)
+            # In double precision, in which compiled loops draw the very same numbers.
+            normal = self.streams[row].standard_normal(self._noise.shape[1:]).astype(np.float32)
             self._noise[row] = self.config.noise / math.sqrt(self.config.dt) * torch.from_numpy(normal)
 
     def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:
@@ -186,15 +221,16 @@ class ControlTask(Task):
             if not len(rows):
                 return None
         actions = self._decode(rows)
-        before = self._observation[rows]
+        before = self.observations[rows]
         told = self.worlds.step(rows, actions)
-        self._observation[rows] = told.observation
+        self.observations[rows] = told.observation
+        self._highest[rows] = torch.maximum(self._highest[rows], told.observation)
         self._counts[rows] = 0
         self._actions_done[rows] += 1
         late = self._actions_done[rows] >= self.max_actions
         reward = self.reward(rows, before, actions, told.observation, told.reward)
         self._pay(rows, before, actions, told.observation, reward, told.terminated)
-        info = {"num_actions": self._actions_done[rows]}
+        info = {"num_actions": self._actions_done[rows], "highest": self._highest[rows]}
         return Outcome(rows, reward, told.terminated, (told.truncated | late) & ~told.terminated, info=info)
 
     def _decode(self, rows: Tensor) -> Tensor:
@@ -229,17 +265,21 @@ class ControlTask(Task):
     def _pay(
         self, rows: Tensor, before: Tensor, actions: Tensor, after: Tensor, reward: Tensor, terminated: Tensor
     ) -> None:
-        if not self._factors.values:
+        if not self.reward_factors.values:
             return
         phi = then = before.new_zeros(len(rows), 0)  # (R, F)
-        if self._factors.predicts:
+        if self.reward_factors.predicts:
             code: Any = self.encoder
             phi, then = code.activation(before), code.activation(after)
-        self._factors.pay(Payment(rows, reward, terminated, phi, then, self.decoder.groups(actions)))
+        self.reward_factors.pay(Payment(rows, reward, terminated, phi, then, self.decoder.groups(actions)))
 
     def factors(self) -> dict[str, Tensor]:
         """Return the third factor of the neurons of each population, (B, N)."""
-        return self._factors.values
+        return self.reward_factors.values
+
+    def credit(self) -> dict[str, Tensor]:
+        """Return the sign of what the motor neurons' synapses have waiting of the last action, (B, N)."""
+        return self.reward_factors.signs
 
     def trace(self, row: int) -> dict[str, Tensor]:
         """Return the last action of a lifetime, () or (A,)."""
@@ -271,7 +311,7 @@ class ControlTask(Task):
 
     def observation(self, row: int) -> NDArray[np.float32]:
         """Return a copy of what lifetime `row` has observed last, (D,)."""
-        return self._observation[row].cpu().numpy().copy()
+        return self.observations[row].cpu().numpy().copy()
 
     def scene(self, row: int, moment: Moment) -> Scene:
         """Return the world, how it is encoded, the weights into the motor neurons, and what was done."""
@@ -285,8 +325,8 @@ class ControlTask(Task):
         """Return what was expected, the worlds, and the streams of their episodes."""
         return {
             "worlds": self.worlds.state_dict(),
-            "streams": [stream.bit_generator.state for stream in self._streams],
-            "factors": self._factors.state_dict(),
+            "streams": [stream.bit_generator.state for stream in self.streams],
+            "factors": self.reward_factors.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -294,14 +334,14 @@ class ControlTask(Task):
         self._allow_pictures()
         self.worlds.load_state_dict(state["worlds"])
         for row, saved in enumerate(state["streams"]):
-            self._streams[row] = np.random.default_rng(0)
-            self._streams[row].bit_generator.state = saved
-        self._factors.load_state_dict(state["factors"])
+            self.streams[row] = np.random.default_rng(0)
+            self.streams[row].bit_generator.state = saved
+        self.reward_factors.load_state_dict(state["factors"])
         everyone = torch.arange(self.num_lifetimes, device=self.device)
-        self._observation[:] = self.worlds.observations(everyone)
+        self.observations[:] = self.worlds.observations(everyone)
         self._counts.zero_()
         self._actions_done.zero_()
-        self._factors.begin(everyone)
+        self.reward_factors.begin(everyone)
 
     def close(self) -> None:
         """Close the worlds."""

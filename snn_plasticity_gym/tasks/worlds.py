@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.kernels.worlds import World
+from snn_plasticity_gym.tasks.compiled_worlds import put_state, state_of, world_tables
 from snn_plasticity_gym.tasks.world_spaces import (
     check_actions,
     flat_observations,
@@ -182,6 +184,29 @@ class Worlds:
         for place, row in enumerate(_integers(rows)):
             latest[place] = self._episode(row).observation
         return torch.from_numpy(latest).to(self._device)
+
+    def tables(self) -> World | None:
+        """Return what compiled loops have to know of the worlds; None: they are none of those that loops can step."""
+        return world_tables(self._env(0), self.num_lifetimes)
+
+    def states(self, filled: NDArray[np.float64]) -> None:
+        """Fill in the states of all worlds, (B, S), of those that have `tables`."""
+        for row, state in enumerate(filled):
+            state[:] = state_of(self._env(row))
+
+    def lived(self, row: int, actions: NDArray[np.int64], state: NDArray[np.float64]) -> None:
+        """Take over the whole episode of a lifetime that compiled loops have lived through.
+
+        Args:
+            row: Lifetime.
+            actions: From the episode's first to its last, (steps,).
+            state: Where they have led to, (S,).
+        """
+        episode = self._episode(row)
+        put_state(self._env(row), state)
+        episode.actions.extend(actions)
+        episode.observation = state.astype(np.float32)
+        episode.ended = True
 
     def frame(self, row: int) -> NDArray[np.uint8] | None:
         """Return a picture of a lifetime's world, uint8 (H, W, 3), or None where it cannot be drawn.

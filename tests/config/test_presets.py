@@ -12,6 +12,7 @@ import yaml
 from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS, GradConfig, Unsup2Config
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
+from snn_plasticity_gym.config.evolve import EvolveConfig
 from snn_plasticity_gym.config.presets import purpose, read_preset, shipped_file, shipped_files
 from snn_plasticity_gym.config.schema import ConfigError, setting_fields, to_dict
 from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
@@ -27,7 +28,8 @@ EVOLVING = ["semi-formula", "unsup1-es", "unsup1-formula", "unsup1-long"]
 PROXIMAL = ["grad-ppo"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta", "semi-surrogate"]
 ACTING = ["cartpole-rstdp"]  # of the judge, too
-NAMES = sorted(TRAINING + EVOLVING + PROXIMAL + JUDGING + ACTING)
+WEIGHTS = ["cartpole-evolution", "mountain-car", "mountain-car-paper"]
+NAMES = sorted(TRAINING + EVOLVING + PROXIMAL + JUDGING + ACTING + WEIGHTS)
 
 
 def parse(*argv: str, trainer: type = A2CConfig):
@@ -72,6 +74,7 @@ def test_these_are_shipped():
     [(trainer, name) for trainer in (A2CConfig, PPOConfig) for name in TRAINING]
     + [(ESConfig, name) for name in EVOLVING]
     + [(PPOConfig, name) for name in PROXIMAL]
+    + [(EvolveConfig, name) for name in WEIGHTS]
     + [(EvaluateConfig, name) for name in JUDGING + ACTING],
 )
 def test_a_shipped_preset_says_what_it_is_for_and_all_its_values_arrive(trainer: type, name: str):

@@ -302,7 +302,7 @@ def test_the_state_of_an_episode_that_was_given_up_goes_on_to_the_next_start():
     other.load_state_dict(saved_and_read(env))
     for each in (env, other):
         each.reset()
-    assert torch.equal(env.engine.task._observation, other.engine.task._observation)
+    assert torch.equal(env.engine.task.observations, other.engine.task.observations)
 
 
 def test_a_state_is_refused_within_an_episode_and_from_another_number_of_lifetimes():

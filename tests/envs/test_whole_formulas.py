@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lives import DIEHL_COOK, FEEDFORWARD, HOMEOSTASIS, assert_same_lives
+from lives import DIEHL_COOK, FEEDFORWARD, HOMEOSTASIS, assert_same_lives, formula
 
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.kernels.squash import squash
@@ -17,18 +17,6 @@ from snn_plasticity_gym.rules.distilled import DistilledRule, Term
 UNSUP1, UNSUP2, SEMI = "SNNPlastic-Unsup1-v0", "SNNPlastic-Unsup2-v0", "SNNPlastic-Semi-v0"
 FACTORS = ["pre", "post", "w", "x20", "y20", "x5", "yn", "xn"]
 PLAIN = ["post", "pre*w", "post*x20", "pre*y20", "post*x20*w*w", "x5*y5", "w*w", "post*xn*yn"]
-
-
-def formula(env, terms, seed=3, bold=0.5):
-    """A policy that is a formula with coefficients drawn at random."""
-    names = tuple(env.engine.scalars.names)
-    groups = len(env.engine.heads)
-    network = new_network(Architecture(num_groups=groups, formula_terms=tuple(terms), extra_keys=names))
-    generator = torch.Generator().manual_seed(seed)
-    for head in network.heads:
-        for values in head.parameters():
-            torch.nn.init.normal_(values, std=bold, generator=generator)
-    return FrozenRule(network, env.config.history_length)
 
 
 @pytest.mark.parametrize("options", [{}, HOMEOSTASIS, {"history_length": 6}], ids=["plain", "homeostasis", "K < T"])

@@ -132,3 +132,27 @@ def test_an_mp4_without_moviepy_is_refused_before_anything_is_shown(tmp_path, mo
 def test_a_film_of_another_kind_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"\.gif or \.mp4"):
         load("watch_episode").main(str(tmp_path / "a.avi"), images=1, **SMALL)
+
+
+def test_rule_portrait(tmp_path):
+    quick = ["--eval_episodes=0", "--episodes=6400", "--dataset=digits", "--seed=0", "--wandb=disabled"]
+    run = train(["--preset=first-rule", *quick, "--no-progress", "--no-report", f"--run_dir={tmp_path}", "--beside="])
+    forming, kernels = load("rule_portrait").main(str(run), str(tmp_path), images=5)
+    with Image.open(forming) as animation:
+        assert animation.n_frames == 6
+    assert Image.open(kernels).size[0] > 800
+
+
+def test_rule_portrait_refuses_a_run_without_receptive_fields(tmp_path):
+    few = ["--episodes=2", "--num_envs=2", "--eval_episodes=0", "--dataset=digits", "--wandb=disabled", "--no-report"]
+    run = train(["--env=SNNPlastic-Semi-v0", "--hidden_sizes=4", *few, "--no-progress", f"--run_dir={tmp_path}"])
+    with pytest.raises(ConfigError, match="one of Unsup1 or Unsup2"):
+        load("rule_portrait").main(str(run), str(tmp_path))
+
+
+def test_pole(tmp_path, capsys):
+    path = load("pole").main(str(tmp_path / "pole.gif"), episodes=1)
+    steps = [int(found) for found in re.findall(r"(\d+) (?:steps before|after)", capsys.readouterr().out)]
+    with Image.open(path) as animation:
+        assert animation.size == (600, 224)
+        assert animation.n_frames >= max(steps) // 4 + 1

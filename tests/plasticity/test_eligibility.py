@@ -119,3 +119,31 @@ def test_changes_that_would_wait_for_a_factor_in_vain_are_refused(env_id):
     settings = {} if "CartPole" in env_id else {"dataset": "digits"}
     with pytest.raises(ConfigError, match=r"^modulation factor needs a third_factor, and this environment has none"):
         PlasticityVectorEnv(env_id, num_envs=1, modulation="factor", **settings)
+
+
+def test_credit_against_a_loop_over_steps():
+    """Each change is counted with the sign of the action of its own window, however many actions later it acts."""
+    settings = {"steps_per_action": 4, "history_length": 4, "hidden_sizes": [6], "noise": 0.3, "max_actions": 12}
+    settings |= {"third_factor": "credited", "modulation": "factor", "tau_eligibility": 9.0, "critic_start": 5.0}
+    settings |= {"decoder_kwargs": {"group_size": 3}, "w_init_min": 0.1, "w_init_max": 0.6, "eta": 0.05}
+    env = PlasticityVectorEnv("SNNPlastic-CartPole-v0", num_envs=1, **settings)
+    env.reset(seed=4)
+    engine, rule = env.engine, make_rule("stdp", scale=0.05)
+    network, task = engine.network, engine.task
+    expected = network.weights.clone()
+    trace, window = torch.zeros_like(expected), torch.zeros_like(expected)
+    step, actions = 0, []
+    while (events := env.events()) is not None:
+        if int(engine.steps[0]) > step:
+            step = int(engine.steps[0])
+            trace, window = math.exp(-1.0 / 9.0) * trace, math.exp(-1.0 / 9.0) * window
+        window[events.synapse] += 0.05 * rule(events).clamp(-1, 1)
+        env.apply(rule(events))
+        if step % 4 == 0:
+            action = int(task.last_action[0])
+            actions.append(action)
+            network.part(window, "hidden_1_to_motor")[0, :, 3 - 3 * action : 6 - 3 * action] *= -1.0
+            trace, window = trace + window, torch.zeros_like(window)
+            expected = (expected + float(task.factors()["motor"][0, 0]) * trace).clamp(-1.0, 1.0)
+            torch.testing.assert_close(network.weights, expected, rtol=0, atol=1e-6)
+    assert len(set(actions)) == 2 and len(actions) > 5, "both signs must have been there"

@@ -56,7 +56,7 @@ class ByHand:
 
 
 @pytest.mark.parametrize("critic", [False, True])
-@pytest.mark.parametrize("kind", ["reward", "rpe", "targeted"])
+@pytest.mark.parametrize("kind", ["reward", "rpe", "targeted", "credited"])
 def test_factors_are_those_of_plain_loops(kind, critic):
     told, hands = factors(kind, critic), [ByHand(kind, critic) for _ in range(B)]
     for payment in payments(60):

@@ -91,7 +91,9 @@ class ByHand:
             self.v = [np.zeros_like(v) for v in self.v]
             self.silent = [np.zeros_like(silent) for silent in self.silent]
         if config.noise:
-            noise = config.noise * self.stream.standard_normal((config.steps_per_action, 6), dtype=np.float32)
+            noise = np.float32(config.noise) * self.stream.standard_normal((config.steps_per_action, 6)).astype(
+                np.float32
+            )
         for phase in range(config.steps_per_action):
             fired = active if self.step % 2 == 0 else np.zeros_like(active)
             for layer, weights in enumerate(self.weights):
@@ -141,7 +143,7 @@ def test_cartpole_with_random_weights_is_what_plain_loops_make_of_it(settings):
                 if step > len(seen[row]):
                     seen[row].append(env.engine.raster["motor"][row, (step - 1) % kept].numpy().copy())
             env.apply(torch.zeros(len(events.weight)))
-        observation = env.engine.task._observation.clone()
+        observation = env.engine.task.observations.clone()
         result = env.finish()
         assert result.reward.tolist() == lengths and result.info["num_actions"].tolist() == lengths
         assert result.length.tolist() == [6 * length for length in lengths]
@@ -448,7 +450,7 @@ def test_hidden_neurons_are_told_what_all_are_told():
     """`targeted` tells only motor neurons apart."""
     env = small(1, third_factor="targeted", rpe_baseline="mean")
     for row in range(1):
-        env.engine.task._factors._surprise(torch.tensor([row]), torch.tensor([0.25]))  # so that 1 is a surprise
+        env.engine.task.reward_factors._surprise(torch.tensor([row]), torch.tensor([0.25]))  # so that 1 is a surprise
     while (events := env.events()) is not None and env.engine.steps[0] <= 6:
         env.apply(torch.zeros(len(events.weight)))
     factors = env.engine.task.factors()
@@ -536,7 +538,7 @@ def test_a_lifetime_learns_the_bandit_by_targeted_reward(sign):
 
 
 def starts(env: PlasticityVectorEnv) -> list[list[float]]:
-    return env.engine.task._observation.tolist()
+    return env.engine.task.observations.tolist()
 
 
 def test_common_noise_shows_all_lifetimes_the_same_starts():

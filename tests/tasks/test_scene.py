@@ -164,7 +164,7 @@ def test_box_actions_are_shown_as_numbers_in_their_range():
     scene = scene_of(env.engine, 0)
     bars = scene.panels[3]
     assert bars.values == {"0": pytest.approx(float(env.engine.task.last_action[0, 0]))} and bars.limits == (-2.0, 2.0)
-    currents = env.engine.task.encoder.currents(env.engine.task._observation, 0)[0].numpy()
+    currents = env.engine.task.encoder.currents(env.engine.task.observations, 0)[0].numpy()
     assert scene.panels[1].title == "current of the input"
     assert np.array_equal(scene.panels[1].pixels.flatten(), currents)
 
@@ -268,8 +268,8 @@ def test_looking_changes_nothing():
         for env in (seen, unseen):
             advance(env, 1)
     assert torch.equal(seen.engine.network.weights, unseen.engine.network.weights)
-    assert torch.equal(seen.engine.task._observation, unseen.engine.task._observation)
-    assert seen.engine.task._streams[0].random() == unseen.engine.task._streams[0].random()
+    assert torch.equal(seen.engine.task.observations, unseen.engine.task.observations)
+    assert seen.engine.task.streams[0].random() == unseen.engine.task.streams[0].random()
 
 
 def test_an_episode_that_is_over_is_still_shown():

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import start
+from processes import BOUND, spread
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.policies.saved import load_policy
@@ -24,26 +23,6 @@ NETWORK = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=
 NETWORK += ["--gain_input_exc=20", "--head_sizes=16,16", "--wandb=disabled", "--no-report"]
 SHORT = [*NETWORK, "--episodes=24", "--checkpoint_every=8", "--eval_episodes=4", "--num_envs=4", "--seed=1"]
 RULE = ["--exploration=rule", "--mirrored", "--perturb=last"]
-BOUND = 120  # s, on busy cores; a hang would last for half an hour
-
-
-def spread(program, arguments, errors: Path, number: int = 2) -> list[int]:
-    """Run a program in several processes, and end all when one has failed, as `torchrun` does; return exit codes."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    processes = []
-    for rank in range(number):
-        told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": number, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        environment = {name: str(value) for name, value in told.items()}
-        processes.append(start(program, arguments, errors / f"{rank}.txt", environment=environment))
-    deadline = time.monotonic() + BOUND
-    while any(process.is_alive() for process in processes) and time.monotonic() < deadline:
-        if any(process.exitcode for process in processes):
-            for process in processes:
-                process.terminate()
-        time.sleep(0.02)
-    return [process.exitcode for process in processes]
 
 
 def said(folder: Path, rank: int) -> str:

@@ -1,4 +1,4 @@
-"""What docs/stock_algorithms.md says: sizes of buffers, thresholds, and entries of RL Zoo that make a model."""
+"""What docs/use_with.md says: sizes of buffers, thresholds, and entries of RL Zoo that make a model."""
 
 import importlib
 import re
@@ -13,7 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
 
-PAGE = (Path(__file__).parents[1] / "docs" / "stock_algorithms.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "use_with.md").read_text(encoding="utf-8")
 ENV_IDS = [env_id for env_id in ENVIRONMENTS if env_id.startswith("SNNPlastic-")]
 BLOCKS = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)]
 ENTRIES = [(env_id, entry) for block in BLOCKS for env_id, entry in block.items()]
@@ -106,3 +106,45 @@ def test_entries_of_the_zoo_make_a_model(env_id, entry):
     assert (model.n_steps * model.n_envs) % model.batch_size == 0
     held_bytes = number(rows("What the buffers hold")[env_id][3])
     assert model.n_steps * model.n_envs * held_bytes < 2 * GIB
+
+
+def program(heading):
+    """Return the Python block under a heading."""
+    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return re.search(r"^```python\n(.*?)^```", section, re.M | re.S)[1]
+
+
+SMALL_IMAGES = '"dataset": "digits", "num_steps": 8, "history_length": 8, "n_exc": 4'
+QUICK = {  # programs by heading: the library that they need, and what makes them quick
+    "Stable-Baselines3": ("stable_baselines3", ('"SNNPlastic-Unsup1-v0"', "env"), ("2048", "8")),
+    "Optuna": (
+        "optuna",
+        ('"n_exc": 100', SMALL_IMAGES),
+        ("total_timesteps=200 * 100", "total_timesteps=8 * 8"),
+        ("n_trials=20", "n_trials=2"),
+        ("num_images=64", "num_images=8"),
+    ),
+    "TorchRL": ("torchrl", ("n_exc=100", f"**{{{SMALL_IMAGES}}}")),
+    "A loop of your own": ("torch", ("n_exc=100", f"**{{{SMALL_IMAGES}}}"), ("range(100)", "range(3)")),
+}
+MUST_HOLD = {
+    "Stable-Baselines3": "assert model.num_timesteps == 16",
+    "Optuna": "assert len(study.trials) == 2 and 0.001 <= study.best_params['eta_exc'] <= 0.2",
+    "TorchRL": "assert bool(rollout['next', 'done'][-1]) and float(rollout['next', 'reward'].sum()) > 0",
+    "A loop of your own": "assert len(rewards) == 3 and all(p.grad.abs().sum() > 0 for p in policy.parameters())",
+}
+
+
+@pytest.mark.parametrize("heading", QUICK)
+@pytest.mark.filterwarnings("ignore::Warning:torchrl", "ignore::Warning:tensordict")
+def test_programs_run(heading):
+    library, *changes = QUICK[heading]
+    pytest.importorskip(library)
+    source = program(heading)
+    for given, quick in changes:
+        assert given in source
+        source = source.replace(given, quick)
+    env = "SNNPlastic-Unsup1-v0"
+    if heading == "Stable-Baselines3":
+        env = gymnasium.make(env, **IMAGES, n_exc=4)
+    exec(compile(f"{source}\n{MUST_HOLD[heading]}", heading, "exec"), {"env": env, "__name__": "a_program"})

@@ -1,0 +1,106 @@
+"""Whole episodes of closed loops by compiled loops, as `whole_images.py` does for open ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.envs.recorder import Recorder
+from snn_plasticity_gym.envs.whole_images import NOTHING, CompiledImages, Frozen, Way, decays_of
+from snn_plasticity_gym.kernels.acting import act_closed_form, act_formula, act_frozen
+from snn_plasticity_gym.kernels.closed_loop import AT_ONCE, BY_FACTOR, BY_REWARD
+from snn_plasticity_gym.kernels.compile import announce
+from snn_plasticity_gym.kernels.formula_images import FormulaRule
+from snn_plasticity_gym.kernels.tables import InputSpikes
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.plasticity.eligibility import Eligibility
+from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
+from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
+from snn_plasticity_gym.rules.closed_form import ClosedForm
+from snn_plasticity_gym.tasks.base import ClosedLoop, LivedEpisodes, Task
+from snn_plasticity_gym.utils.threads import spread
+
+_MODULATIONS = {"none": AT_ONCE, "reward": BY_REWARD, "factor": BY_FACTOR}
+
+
+class CompiledWorlds(CompiledImages):
+    """Lets all lifetimes of an engine act in their worlds, spread over threads.
+
+    Args:
+        closed_loop: Of the task.
+        surprise: Compares rewards with those before.
+        heeds_rewards: Whether anything follows from that.
+        network: The networks.
+        task: What they are in.
+        eligibility: Where changes are held back; None: they act at once.
+        recorder: Where spikes are kept.
+        scalars: What synapses may know beside spikes and weight.
+        config: Of the environment.
+    """
+
+    def __init__(
+        self,
+        closed_loop: ClosedLoop,
+        surprise: RewardSurprise,
+        heeds_rewards: bool,
+        network: Network,
+        task: Task,
+        eligibility: Eligibility | None,
+        recorder: Recorder,
+        scalars: LocalScalars,
+        config: EnvironmentConfig,
+    ) -> None:
+        super().__init__(network, task, eligibility, recorder, scalars, config)
+        self._closed_loop = closed_loop
+        loop = closed_loop.loop
+        self._keep = np.resize(self._keep, loop.window * loop.max_actions)  # (T,) one window after the other
+        payment = loop.payment._replace(
+            modulation=_MODULATIONS[config.modulation],
+            heeds=heeds_rewards,
+            own=surprise.tables(),
+            surprise=scalars.reward.numpy(),
+            traces=NOTHING if eligibility is None else eligibility.traces.numpy(),
+            left=1.0 if eligibility is None else eligibility.left,
+        )
+        self._loop = loop._replace(payment=payment)
+        nothing = np.zeros((1, 1), dtype=np.int64)
+        self._no_inputs = InputSpikes(nothing[0], nothing, nothing[0, :0])  # the loop makes its own
+
+    def show(self, way: Way, pace: Tensor, changes: Tensor) -> tuple[Tensor, LivedEpisodes | None]:
+        """Go through an episode from its first step to its last; see `CompiledImages.show`."""
+        streams = self._closed_loop.begin()
+        shown, told = self._room(changes), self._task.factors()
+        self._take_factors(told)
+        self._neurons.current.fill(0)
+        self._take_thresholds()
+        frozen = isinstance(way, Frozen)
+        lives = self._lives(self._frozen if frozen else self._populations, self._no_inputs, self._no_step_factor())
+        run, arguments = self._loop_of(way, pace)
+        announce(run)
+
+        def work(first: int, last: int) -> None:
+            for b in range(first, last):
+                run(b, lives, self._loop, streams[b], *arguments, shown)
+
+        spread(work, self._shape[0])
+        self._count_changes(shown, changes)
+        self._keep_thresholds()
+        for name, values in told.items():
+            values.numpy()[:] = self._neurons.factor[:, self._places[name]]
+        self._keep_counts(shown)
+        return torch.from_numpy(shown.num_events), self._closed_loop.end()
+
+    def _loop_of(self, way: Way, pace: Tensor) -> tuple[Callable[..., None], tuple[Any, ...]]:
+        """Return the compiled loop of a way, and its arguments between the stream and what is kept."""
+        learning = self._learning(pace)
+        if isinstance(way, Frozen):
+            return act_frozen, (learning,)
+        if isinstance(way, ClosedForm):
+            return act_closed_form, (way, decays_of(way, self._loop.window * self._loop.max_actions), learning)
+        assert isinstance(way, FormulaRule)
+        return act_formula, (way, self._surroundings(), learning)

@@ -1,0 +1,103 @@
+"""Two worlds of Gymnasium as compiled functions: CartPole and MountainCar, one step at a time.
+
+The operations of `gymnasium.envs.classic_control` in their order, in double precision: positions and velocities are
+Gymnasium's, up to how the last bit of a sine is rounded.
+
+Axes: B lifetimes, S numbers of a world's state.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.tables import Float64
+
+CART_POLE, MOUNTAIN_CAR = range(2)
+
+
+class CartPole(NamedTuple):
+    """Constants of `CartPoleEnv`, by the names that they have there."""
+
+    gravity: float = 0.0
+    masspole: float = 0.0
+    total_mass: float = 0.0
+    length: float = 0.0
+    polemass_length: float = 0.0
+    force_mag: float = 0.0
+    tau: float = 0.0
+    theta_threshold_radians: float = 0.0
+    x_threshold: float = 0.0
+    semi_implicit: bool = False
+    sutton_barto: bool = False
+
+
+class MountainCar(NamedTuple):
+    """Constants of `MountainCarEnv`, by the names that they have there."""
+
+    min_position: float = 0.0
+    max_position: float = 0.0
+    max_speed: float = 0.0
+    goal_position: float = 0.0
+    goal_velocity: float = 0.0
+    force: float = 0.0
+    gravity: float = 0.0
+
+
+class World(NamedTuple):
+    """B copies of a world."""
+
+    kind: int  # CART_POLE or MOUNTAIN_CAR
+    cart_pole: CartPole
+    mountain_car: MountainCar
+    state: Float64  # (B, S)
+
+
+@compiled(bare=True)
+def move(b, action, world):
+    """Let copy `b` of a world take a step; return what it pays, and whether its episode has ended."""
+    if world.kind == CART_POLE:
+        return _balance(world.state[b], action, world.cart_pole)
+    return _drive(world.state[b], action, world.mountain_car)
+
+
+@compiled(bare=True)
+def _balance(state, action, body):
+    x, x_dot, theta, theta_dot = state[0], state[1], state[2], state[3]
+    force = body.force_mag if action == 1 else -body.force_mag
+    cosine, sine = np.cos(theta), np.sin(theta)
+    temp = (force + body.polemass_length * (theta_dot * theta_dot) * sine) / body.total_mass
+    theta_acc = (body.gravity * sine - cosine * temp) / (
+        body.length * (4.0 / 3.0 - body.masspole * (cosine * cosine) / body.total_mass)
+    )
+    x_acc = temp - body.polemass_length * theta_acc * cosine / body.total_mass
+    if body.semi_implicit:
+        x_dot = x_dot + body.tau * x_acc
+        x = x + body.tau * x_dot
+        theta_dot = theta_dot + body.tau * theta_acc
+        theta = theta + body.tau * theta_dot
+    else:
+        x = x + body.tau * x_dot
+        x_dot = x_dot + body.tau * x_acc
+        theta = theta + body.tau * theta_dot
+        theta_dot = theta_dot + body.tau * theta_acc
+    state[0], state[1], state[2], state[3] = x, x_dot, theta, theta_dot
+    fallen = abs(x) > body.x_threshold or abs(theta) > body.theta_threshold_radians
+    if body.sutton_barto:
+        return np.float32(-1.0) if fallen else np.float32(0.0), fallen
+    return np.float32(1.0), fallen
+
+
+@compiled(bare=True)
+def _drive(state, action, body):
+    position, velocity = state[0], state[1]
+    velocity += (action - 1) * body.force + np.cos(3.0 * position) * (-body.gravity)
+    velocity = min(max(velocity, -body.max_speed), body.max_speed)
+    position += velocity
+    position = min(max(position, body.min_position), body.max_position)
+    if position == body.min_position and velocity < 0.0:
+        velocity = 0.0
+    state[0], state[1] = position, velocity
+    return np.float32(-1.0), position >= body.goal_position and velocity >= body.goal_velocity

@@ -1,0 +1,119 @@
+"""The part of a report that shows a network whose weights have evolved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import load_file
+from torch import Tensor
+
+from snn_plasticity_gym.config.control import ControlConfig
+from snn_plasticity_gym.evaluation.episode_life import live_episodes
+from snn_plasticity_gym.evaluation.response_map import ResponseMap, response_map
+from snn_plasticity_gym.evaluation.task_facts import asked_task
+from snn_plasticity_gym.networks.recurrent import INPUT
+from snn_plasticity_gym.report.episode_figures import draw_episodes, draw_last_episode
+from snn_plasticity_gym.report.network_figures import spoken
+from snn_plasticity_gym.report.page import Section
+from snn_plasticity_gym.report.runs import Run
+from snn_plasticity_gym.report.style import DIVERGING, SEQUENTIAL, Picture, color_bar, figure_of, number, say
+from snn_plasticity_gym.rules.constant import ZeroRule
+from snn_plasticity_gym.runs.tables import Table
+from snn_plasticity_gym.tasks.control import ControlTask
+
+WEIGHTS, FAME, RESULT = "weights.safetensors", "hall_of_fame.json", "result.json"
+MOST_FAMOUS = 5
+TEXT = (
+    "The champion is the centre of the search that was fittest in a test. Nothing in it is plastic: each episode below "
+    "is a new start of the same network."
+)
+
+
+def has_champion(run: Run) -> bool:
+    """Whether a run has evolved weights to its end."""
+    return (run.path / WEIGHTS).is_file() and (run.path / RESULT).is_file()
+
+
+def champion_section(run: Run, episodes: int, seed: int, prefix: str) -> Section:
+    """Show what the champion of a run does.
+
+    Args:
+        run: One that `has_champion`.
+        episodes: That it lives through.
+        seed: Of these.
+        prefix: Of the names of pictures and tables.
+    """
+    config = run.environment()
+    assert isinstance(config, ControlConfig) and run.env is not None
+    weights = load_file(run.path / WEIGHTS)
+    result = json.loads((run.path / RESULT).read_text(encoding="utf-8"))
+    frozen = type(config)(**(vars(config) | config.frozen()))
+    life = live_episodes(ZeroRule(), run.env, frozen, episodes, seed, weights)
+    pictures = [
+        draw_episodes(f"{prefix}champion_episodes", life)._replace(
+            caption="The champion, one dot an episode from a new start; nothing in it changes."
+        ),
+        draw_last_episode(f"{prefix}champion_raster", life),
+    ]
+    with asked_task(run.env, frozen) as task:
+        assert isinstance(task, ControlTask)
+        fields = _fields(f"{prefix}champion_fields", task, weights)
+        mapped = response_map(task, weights)
+        if fields is not None:
+            pictures.append(fields)
+        if mapped is not None:
+            pictures.append(_map(f"{prefix}champion_map", mapped, task))
+    return Section("The champion", TEXT, pictures, [_worth(f"{prefix}champion", result), _fame(run.path, prefix)])
+
+
+def _worth(name: str, result: Mapping[str, Any]) -> Table:
+    rows = [[key.replace("_", " "), number(value)] for key, value in result["last_test"].items()]
+    rows += [["found after generation", str(result["champion"]["generation"])]]
+    return Table(name, ["in episodes by which nothing was chosen", "mean"], rows)
+
+
+def _fame(folder: Path, prefix: str) -> Table:
+    famous = json.loads((folder / FAME).read_text(encoding="utf-8"))[:MOST_FAMOUS]
+    rows = [[str(one["generation"]), str(one["start"]), number(one["fitness"])] for one in famous]
+    caption = "Hall of fame: the fittest individuals, the generation (from 0) and the seed of the episodes they had."
+    return Table(f"{prefix}fame", ["generation", "start", "fitness"], rows, caption)
+
+
+def _fields(name: str, task: ControlTask, weights: Mapping[str, Tensor]) -> Picture | None:
+    """Draw the weights of each observation's neurons; None: they do not stand side by side."""
+    observations = task.observations.shape[1]
+    projection = next(p for p in task.projections if p.source == INPUT)
+    if projection.name not in weights or task.encoder.size % observations:
+        return None
+    matrix = weights[projection.name].numpy()
+    parts = np.split(matrix, observations)  # (fields, n_post) each
+    most = float(np.abs(matrix).max()) or 1.0
+    figure, axes = figure_of(3.0 * observations + 0.8, 3.2, 1, observations)
+    for place, (one, part) in enumerate(zip(axes, parts, strict=True)):
+        drawn = one.imshow(part, cmap=DIVERGING, vmin=-most, vmax=most, aspect="auto", interpolation="nearest")
+        say(
+            one,
+            f"observation {place}",
+            f"neuron of {spoken(projection.target)}",
+            "receptive field" if not place else "",
+        )
+    color_bar(drawn, axes, "weight")
+    return Picture(name, figure, "Weights from the receptive fields of each observation, low values at the top.")
+
+
+def _map(name: str, mapped: ResponseMap, task: ControlTask) -> Picture:
+    """Draw the spikes of the neurons of each action over the states of the world."""
+    groups = task.answer_groups()
+    figure, axes = figure_of(3.1 * len(groups) + 0.8, 3.0, 1, len(groups))
+    counts = [mapped.spikes[:, :, neurons.numpy()].sum(axis=2) for neurons in groups.values()]  # (G, G) each
+    most = max(int(count.max()) for count in counts) or 1
+    ends = (mapped.first[0], mapped.first[-1], mapped.second[0], mapped.second[-1])
+    for one, label, count in zip(axes, groups, counts, strict=True):
+        drawn = one.imshow(count.T, origin="lower", extent=ends, aspect="auto", cmap=SEQUENTIAL, vmin=0, vmax=most)
+        say(one, label, "observation 0", "observation 1" if one is axes[0] else "")
+    color_bar(drawn, axes, "spikes in an action's window")
+    return Picture(name, figure, "What the motor neurons of each action answer in every state, from rest.")

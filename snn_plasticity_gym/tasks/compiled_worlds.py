@@ -1,0 +1,52 @@
+"""Worlds that compiled loops know: from Gymnasium's copies to tables of numbers, and back.
+
+Axes: B lifetimes, S numbers of a world's state.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.classic_control import CartPoleEnv, MountainCarEnv
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
+from numpy.typing import NDArray
+
+from snn_plasticity_gym.kernels.worlds import CART_POLE, MOUNTAIN_CAR, CartPole, MountainCar, World
+
+_TRANSPARENT = (OrderEnforcing, PassiveEnvChecker, TimeLimit)  # wrappers that change nothing but when an episode ends
+
+
+def world_tables(env: gymnasium.Env[Any, Any], num_lifetimes: int) -> World | None:
+    """Return the constants of a world, and room for the states of B copies; None: only Gymnasium can step it.
+
+    Constants are read where the world has them, so one whose attributes were changed is compiled with the changes.
+    """
+    inner: Any = env
+    while isinstance(inner, gymnasium.Wrapper):
+        if type(inner) not in _TRANSPARENT:
+            return None
+        inner = inner.env
+    pole, car = CartPole(), MountainCar()
+    if type(inner) is CartPoleEnv:
+        read: dict[str, Any] = {name: float(getattr(inner, name)) for name in CartPole._fields[:9]}
+        semi_implicit = inner.kinematics_integrator != "euler"
+        pole = CartPole(**read, semi_implicit=semi_implicit, sutton_barto=bool(inner._sutton_barto_reward))
+        return World(CART_POLE, pole, car, np.zeros((num_lifetimes, 4)))
+    if type(inner) is MountainCarEnv:
+        car = MountainCar(**{name: float(getattr(inner, name)) for name in MountainCar._fields})
+        return World(MOUNTAIN_CAR, pole, car, np.zeros((num_lifetimes, 2)))
+    return None
+
+
+def state_of(env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
+    """Return a copy of the state of a world that has tables, (S,)."""
+    inner: Any = env.unwrapped
+    return np.array(inner.state, dtype=np.float64)
+
+
+def put_state(env: gymnasium.Env[Any, Any], state: NDArray[np.float64]) -> None:
+    """Let a world that has tables stand in a state (S,)."""
+    inner: Any = env.unwrapped
+    inner.state = state.copy()

@@ -1,0 +1,133 @@
+"""Whole episodes of closed loops in compiled loops are the same as event by event, whatever the world pays."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lives import assert_same_lives, formula
+
+from snn_plasticity_gym import make_rule
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.tasks.control import ControlTask
+
+POLE, CAR = "SNNPlastic-CartPole-v0", "SNNPlastic-MountainCar-v0"
+SMALL = {
+    POLE: {
+        "steps_per_action": 8,
+        "history_length": 8,
+        "hidden_sizes": [9],
+        "w_init_min": 0.0,
+        "w_init_max": 0.6,
+        "max_actions": 40,
+        "decoder_kwargs": {"group_size": 4},
+    },
+    CAR: {
+        "steps_per_action": 5,
+        "history_length": 12,
+        "hidden_sizes": [4],
+        "max_actions": 30,
+        "encoder_kwargs": {"fields": 10, "period": 2.5},
+        "decoder_kwargs": {"group_size": 3, "tie": "last"},
+    },
+}
+STDP = {"learning_rate": 0.05}
+
+
+@pytest.mark.parametrize("env_id", SMALL)
+@pytest.mark.parametrize("options", [{}, {"carry_state": False, "noise": 0.3}, {"inhibition": 0.2, "recurrent": True}],
+                         ids=["plain", "noise", "inhibition"])  # fmt: skip
+def test_nothing_learns(env_id, options):
+    lived = assert_same_lives(env_id, {**SMALL[env_id], **options}, lambda env: make_rule("zero"), images=4)
+    assert min(lived.spikes.values()) > 0
+
+
+@pytest.mark.parametrize("third_factor", ["none", "reward", "rpe", "targeted", "credited"])
+@pytest.mark.parametrize("modulation", ["none", "reward", "factor"])
+@pytest.mark.parametrize("env_id", SMALL)
+def test_a_hand_written_rule(env_id, modulation, third_factor):
+    if (modulation, third_factor) == ("factor", "none") or (third_factor == "credited" and modulation != "factor"):
+        pytest.skip("there is no factor to wait for, or no eligibility to credit")
+    options = {"modulation": modulation, "third_factor": third_factor, "noise": 0.2, "rpe_baseline": "critic"}
+    config = {**SMALL[env_id], **options, "tau_eligibility": 30.0, "critic_start": 5.0}
+    if env_id == POLE:
+        config["world_kwargs"] = {"sutton_barto_reward": True}  # what never changes surprises nobody
+    lived = assert_same_lives(env_id, config, lambda env: make_rule("stdp", **STDP), images=3, rounding=1e-5)
+    assert min(lived.spikes.values()) > 0
+    never_surprised = env_id == CAR and (modulation == "reward" or (modulation, third_factor) == ("factor", "reward"))
+    assert (lived.moved > 0) != never_surprised
+
+
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_a_formula_of_any_terms(data):
+    env_id = data.draw(st.sampled_from(sorted(SMALL)))
+    terms = data.draw(st.lists(st.sampled_from(["pre", "post", "post*x20", "pre*y20*w", "pre*surrogate", "post*factor",
+                                                "reward*pre*y20"]), min_size=1, max_size=4, unique=True))  # fmt: skip
+    options = {
+        "local_state": ["surrogate", "reward"],
+        "third_factor": data.draw(st.sampled_from(["rpe", "targeted"])),
+        "rpe_baseline": data.draw(st.sampled_from(["mean", "critic"])),
+        "carry_state": data.draw(st.booleans()),
+        "event_kinds": data.draw(st.sampled_from(["pre", "post", "merged"])),
+        "eta": 0.02,
+    }
+    config = {**SMALL[env_id], **options}
+    assert_same_lives(env_id, config, lambda env: formula(env, terms, bold=0.2), images=2, rounding=1e-5)
+
+
+def test_a_rule_that_follows_what_the_world_pays_learns_by_it():
+    """Not just the same numbers: weights have moved by a factor that the loop itself has worked out."""
+    options = {"third_factor": "targeted", "modulation": "factor", "noise": 0.3}
+    lived = assert_same_lives(POLE, {**SMALL[POLE], **options}, lambda env: make_rule("stdp", **STDP), rounding=1e-4)
+    assert lived.moved > 0.01
+
+
+def test_threads_change_nothing():
+    def weights(threads):
+        torch.set_num_threads(threads)
+        env = PlasticityVectorEnv(POLE, num_envs=5, **SMALL[POLE])
+        env.reset(seed=1)
+        for _ in range(4):
+            env.run_episode(make_rule("stdp", **STDP))
+        return env.engine.network.weights
+
+    before = torch.get_num_threads()
+    try:
+        assert torch.equal(weights(1), weights(3))
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_task_that_pays_otherwise_is_not_compiled():
+    class Generous(ControlTask):
+        def reward(self, rows, before, actions, after, paid):
+            return 2 * paid
+
+    env = PlasticityVectorEnv(POLE, **SMALL[POLE])
+    assert env.engine.task.closed_loop() is not None
+    own = Generous(env.config, 1, torch.device("cpu"))
+    assert own.closed_loop() is None
+
+
+@pytest.mark.parametrize("settings", [
+    {"encoder_kwargs": {"fields": 20, "mean": [0] * 4, "std": [1] * 4, "rate": 0.5}},
+    {"decoder": "softmax"},
+    {"world": "Acrobot-v1", "encoder": "one-hot", "encoder_kwargs": {"period": 2}},
+])  # fmt: skip
+def test_loops_that_know_too_little_leave_it_to_events(settings):
+    env = PlasticityVectorEnv(POLE, **{**SMALL[POLE], **settings})
+    env.reset(seed=0)
+    assert env.engine.task.closed_loop() is None
+    env.run_episode(make_rule("zero"))
+    assert not env.lives_whole(make_rule("zero"))
+
+
+def test_pictures_after_a_whole_episode():
+    """The world that is drawn stands where the loop has left it."""
+    env = PlasticityVectorEnv(POLE, render_mode="rgb_array", **SMALL[POLE])
+    env.reset(seed=0)
+    env.run_episode(make_rule("zero"))
+    engine = env.engine
+    assert engine.run_episode(make_rule("zero"))
+    assert engine.task.worlds.frame(0).shape[2] == 3
+    assert torch.equal(engine.task.worlds.observations([0]), engine.task.observations)
