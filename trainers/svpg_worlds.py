@@ -115,7 +115,7 @@ class ActingWorld:
             staying = [place for place in range(len(alive)) if not ended[place]]
             alive, inputs = [alive[place] for place in staying], after[staying]
         flat = [torch.stack(column) for column in zip(*(step for row in steps for step in row), strict=True)]
-        return Course(*flat, [len(row) for row in steps], last, cut)
+        return Course(flat[0], flat[1], flat[2], flat[3], [len(row) for row in steps], last, cut)
 
     def _encode(self, observation: Tensor) -> Tensor:
         return self._code.activation((observation * self._scale).clamp(-1.0, 1.0))

@@ -2,9 +2,9 @@
 
 A preset has lines `name: value`, and first a comment that says what it is for. With `base:`, the name of another preset
 or the path of a YAML file, seen from its own folder, it takes all settings from that one, and holds only what differs.
-It may have any setting of the program and of its environment, if it has one, and nothing else, but what trainers and the judge of
-rules say of themselves is left aside by the other, which takes the environment alone. The config.yaml of a run is a
-preset, too: it repeats the run.
+It may have any setting of the program and of its environment, if it has one, and nothing else, but what trainers and
+the judge of rules say of themselves is left aside by the other, which takes the environment alone. The config.yaml of a
+run is a preset, too: it repeats the run.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class SVPGConfig(RunConfig):
     )
     preset: str = setting(
         "",
-        "Settings to start from: svpg-mnist, svpg-pendulum, svpg-cartpole, or a YAML file, e.g. a run's config.yaml; "
+        "Settings to start from: svpg-mnist, svpg-cartpole, or a YAML file, e.g. a run's config.yaml; "
         "other flags win over them.",
         section="Run",
         basic=True,
@@ -67,8 +67,8 @@ class SVPGConfig(RunConfig):
     )
     test_episodes: int = setting(
         0,
-        "Test images, or other held-out episodes, by which the kept weights are judged at the end, once; 0: all images, "
-        "or 100 episodes.",
+        "Test images, or other held-out episodes, by which the kept weights are judged at the end, once; 0: all "
+        "images, or 100 episodes.",
         unit="episodes",
         section="Run",
         ge=0,
@@ -101,9 +101,11 @@ class SVPGConfig(RunConfig):
         gt=0,
     )
     fields: int = setting(
-        10, "Inputs of each observation: bells with centres in equal distances from -1 to 1, as wide as they are apart.",
-        section="Task", ge=2,
-    )  # fmt: skip
+        10,
+        "Inputs of each observation: bells with centres in equal distances from -1 to 1, as wide as they are apart.",
+        section="Task",
+        ge=2,
+    )
 
     rule: str = setting(
         "contrast",
@@ -150,8 +152,8 @@ class SVPGConfig(RunConfig):
 
     baseline: str = setting(
         "confidence",
-        "What the reward of an image is compared with. confidence: the sum of squared chances of the actions; mean: the "
-        "mean of earlier rewards; none: 1, so that errors alone teach. In worlds it is a linear critic.",
+        "What the reward of an image is compared with. confidence: the sum of squared chances of the actions; mean: "
+        "the mean of earlier rewards; none: 1, so that errors alone teach. In worlds it is a linear critic.",
         section="Learning",
         choices=BASELINE_NAMES,
     )

@@ -40,10 +40,8 @@ def contrast(inputs_free: Tensor, free: Tensor, inputs_held: Tensor, held: Tenso
     """
     weighted = factor[:, None] / len(factor)
     up, down = weighted * held, weighted * free  # (B, N)
-    if inputs_held is inputs_free:
-        inputs = inputs_free.T @ (up - down)
-    else:
-        inputs = inputs_held.T @ up - inputs_free.T @ down
+    same = inputs_held is inputs_free  # one product less
+    inputs = inputs_free.T @ (up - down) if same else inputs_held.T @ up - inputs_free.T @ down
     lateral = up.T @ held - down.T @ free
     return RWTAWeights(inputs, (lateral + lateral.T) / 2, (up - down).sum(dim=0))
 
@@ -86,7 +84,7 @@ def _toward(inputs: Tensor, rates: Tensor, push: Tensor) -> RWTAWeights:
 
 
 def confidence(policy: Tensor) -> Tensor:
-    """Return sum_a pi_a^2, (B,), of policies (B, A): the reward that a policy expects if it is right as often as it is sure.
+    """Return sum_a pi_a^2, (B,), of policies (B, A): the reward to expect if a policy is right as often as it is sure.
 
     A baseline without a critic: it knows the action group's own rates alone, and it does not depend on the action, so
     that it leaves the mean of a change as it is.
@@ -95,7 +93,7 @@ def confidence(policy: Tensor) -> Tensor:
 
 
 def clipped_factor(policy: Tensor, action: Tensor, old_probability: Tensor, advantage: Tensor, clip: float) -> Tensor:
-    """Return the third factor of PPO, (B,): advantage times probability ratio, 0 where the clip has cut the gradient off.
+    """Return the third factor of PPO, (B,): advantage times probability ratio, 0 where the clip cuts the gradient off.
 
     Schulman et al. (2017), equation 7: the gradient of min(r A, clip(r, 1 - c, 1 + c) A), where r is the ratio, is
     r A grad log pi, unless r has gone beyond the clip in the direction in which A drives it.

@@ -9,7 +9,8 @@ Axes: B batch, S inputs, N neurons, A actions.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -43,7 +44,7 @@ class Look(NamedTuple):
 class Agent(Protocol):
     """A network that acts and learns."""
 
-    weights: Mapping[str, Tensor]  # by name
+    weights: dict[str, Tensor]  # by name
 
     def look(self, inputs: Tensor) -> Look:
         """Return the policy for inputs in [0, 1], (B, S), and what learning from it needs."""
@@ -182,7 +183,7 @@ class ReluAgent:
     def __init__(self, layout: GroupLayout, hidden_size: int, generator: torch.Generator, device: torch.device) -> None:
         self.weights: dict[str, Tensor] = {}
         sizes = (layout.num_inputs, hidden_size, layout.num_actions)
-        for number, (n_pre, n_post) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+        for number, (n_pre, n_post) in enumerate(itertools.pairwise(sizes), start=1):
             for name, shape in ((f"layer_{number}", (n_pre, n_post)), (f"bias_{number}", (n_post,))):
                 drawn = (torch.rand(shape, generator=generator) * 2 - 1) / n_pre**0.5
                 self.weights[name] = drawn.to(device).requires_grad_()
@@ -232,7 +233,7 @@ class LIFAgent:
         self._spike = functools.partial(spike, surrogate="gaussian", width=0.5)
         self.weights: dict[str, Tensor] = {}
         sizes = (layout.num_inputs, config.hidden_size, layout.num_actions)
-        for number, (n_pre, n_post) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+        for number, (n_pre, n_post) in enumerate(itertools.pairwise(sizes), start=1):
             drawn = torch.randn(n_pre, n_post, generator=generator) * 2.0 / n_pre**0.5
             self.weights[f"layer_{number}"] = drawn.to(device).requires_grad_()
 

@@ -1,0 +1,143 @@
+"""Rules of winner-take-all networks against the exact gradient of the expected reward, and what they learn."""
+
+import pytest
+import torch
+
+from snn_plasticity_gym.config.svpg import SVPGConfig
+from snn_plasticity_gym.learners.svpg import clipped_factor, confidence, contrast, entropy_change, paper
+from snn_plasticity_gym.learners.svpg_agents import MeanFieldAgent, SpikeAgent
+from snn_plasticity_gym.networks.rwta import (
+    GroupLayout,
+    RWTAWeights,
+    initial_weights,
+    input_drive,
+    one_hot_action,
+    sample_groups,
+    settle,
+)
+
+LAYOUT = GroupLayout(num_inputs=6, hidden_groups=4, group_size=3, num_actions=3)
+HIDDEN = LAYOUT.num_hidden
+SWEEPS = 30
+
+
+def a_task(num=200):
+    """Inputs, and the reward of every action, (B, A)."""
+    generator = torch.Generator().manual_seed(5)
+    inputs = torch.rand(num, LAYOUT.num_inputs, generator=generator).double()
+    rewards = torch.rand(num, LAYOUT.num_actions, generator=generator).double()
+    return inputs, rewards
+
+
+def weights_of(seed=0, scale=0.3) -> RWTAWeights:
+    fresh = initial_weights(LAYOUT, torch.Generator().manual_seed(seed), input_scale=scale, lateral_scale=scale)
+    return RWTAWeights(*(part.double() for part in fresh))
+
+
+def exact(weights: RWTAWeights, inputs, rewards) -> RWTAWeights:
+    """Gradient of the mean expected reward, through all sweeps of the mean field, by autograd."""
+    own = RWTAWeights(*(part.clone().requires_grad_() for part in weights))
+    policy = settle(own, LAYOUT, input_drive(own, inputs), SWEEPS)[:, HIDDEN:]
+    (policy * rewards).sum(dim=1).mean().backward()
+    lateral = own.lateral.grad
+    return RWTAWeights(own.inputs.grad, (lateral + lateral.T) * LAYOUT.lateral_mask(), own.bias.grad)
+
+
+def expected_contrast(weights: RWTAWeights, inputs, rewards) -> RWTAWeights:
+    """The mean of `contrast` over actions, each as often as the policy takes it."""
+    drive = input_drive(weights, inputs)
+    free = settle(weights, LAYOUT, drive, SWEEPS)
+    total = [torch.zeros_like(part) for part in weights]
+    for a in range(LAYOUT.num_actions):
+        action = torch.full((len(inputs),), a)
+        held = settle(weights, LAYOUT, drive, SWEEPS, start=free, action=action)
+        change = contrast(inputs, free, inputs, held, free[:, HIDDEN + a] * rewards[:, a])
+        total = [one + other for one, other in zip(total, change, strict=True)]
+    return RWTAWeights(total[0], total[1] * LAYOUT.lateral_mask(), total[2])
+
+
+def expected_paper(weights: RWTAWeights, inputs, rewards, draws=400) -> RWTAWeights:
+    generator = torch.Generator().manual_seed(9)
+    free = settle(weights, LAYOUT, input_drive(weights, inputs), SWEEPS)
+    total = [torch.zeros_like(part) for part in weights]
+    for _ in range(draws):
+        state = sample_groups(free, LAYOUT, generator)
+        reward = (state[:, HIDDEN:] * rewards).sum(dim=1)
+        change = paper(inputs, free, one_hot_action(state, state[:, HIDDEN:].argmax(dim=1), LAYOUT), reward)
+        total = [one + other / draws for one, other in zip(total, change, strict=True)]
+    return RWTAWeights(total[0], total[1] * LAYOUT.lateral_mask(), total[2])
+
+
+def cosine(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float(torch.nn.functional.cosine_similarity(one.flatten(), other.flatten(), dim=0))
+
+
+def test_contrast_is_the_gradient_and_the_published_rule_tells_hidden_neurons_nothing():
+    inputs, rewards = a_task()
+    weights = weights_of()
+    wanted = exact(weights, inputs, rewards)
+    ours, theirs = expected_contrast(weights, inputs, rewards), expected_paper(weights, inputs, rewards)
+    hidden, action = (slice(None), slice(0, HIDDEN)), (slice(None), slice(HIDDEN, None))
+    assert cosine(ours.inputs[hidden], wanted.inputs[hidden]) > 0.95
+    assert cosine(ours.inputs[action], wanted.inputs[action]) > 0.98
+    assert cosine(ours.lateral, wanted.lateral) > 0.95
+    assert cosine(theirs.inputs[action], wanted.inputs[action]) > 0.95
+    assert abs(cosine(theirs.inputs[hidden], wanted.inputs[hidden])) < 0.3
+
+
+def test_a_constant_baseline_changes_nothing_in_the_mean():
+    """The mean of what an action-independent factor asks for is zero, in first order of the lateral weights."""
+    inputs, _ = a_task()
+    weights = weights_of(scale=0.05)
+    change = expected_contrast(weights, inputs, torch.ones(len(inputs), 3).double())
+    other = expected_contrast(weights, inputs, a_task()[1])
+    assert change.inputs.abs().max() < 0.05 * other.inputs.abs().max()
+
+
+def test_the_entropy_rises():
+    inputs, _ = a_task()
+    weights = weights_of(scale=1.0)
+
+    def entropy(own):
+        policy = settle(own, LAYOUT, input_drive(own, inputs), SWEEPS)[:, HIDDEN:]
+        return -(policy * policy.log()).sum(dim=1).mean()
+
+    free = settle(weights, LAYOUT, input_drive(weights, inputs), SWEEPS)
+    change = entropy_change(inputs, free, LAYOUT, 1.0)
+    moved = RWTAWeights(*(w + 0.1 * c for w, c in zip(weights, change, strict=True)))
+    assert entropy(moved) > entropy(weights)
+
+
+def test_the_clip_cuts_off_only_what_goes_too_far():
+    policy = torch.tensor([[0.9, 0.1]] * 4)
+    action, old = torch.tensor([0, 0, 1, 1]), torch.tensor([0.5, 0.8, 0.5, 0.09])
+    advantage = torch.tensor([1.0, 1.0, -1.0, -1.0])
+    factor = clipped_factor(policy, action, old, advantage, 0.2)
+    torch.testing.assert_close(factor, torch.tensor([0.0, 1.125, 0.0, -0.1 / 0.09]))
+
+
+def test_confidence_is_the_reward_of_a_calibrated_policy():
+    policy = torch.softmax(torch.randn(5, 4), dim=1)
+    torch.testing.assert_close(confidence(policy), (policy * policy).sum(dim=1))
+
+
+@pytest.mark.parametrize("spikes", [False, True])
+@pytest.mark.parametrize("sign", [1, -1], ids=["paid", "punished"])
+def test_exclusive_or_is_learned_from_reward_alone(spikes, sign):
+    """No linear policy can: hidden neurons have to learn. With the sign flipped the opposite is learned."""
+    layout = GroupLayout(2, 6, 4, 2, input_to_action=False)
+    config = SVPGConfig(spikes=spikes, input_scale=1.0, lateral_scale=0.5, window=60, held_window=40)
+    noise = torch.Generator().manual_seed(1)
+    agent = MeanFieldAgent(config, layout, torch.Generator().manual_seed(2), noise, torch.device("cpu"))
+    acting = SpikeAgent(agent, config, noise) if spikes else agent
+    optimiser = torch.optim.Adam(list(agent.weights.values()), 0.05 if spikes else 0.03, maximize=True)
+    cases = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]).repeat(25, 1)
+    labels = (cases[:, 0] != cases[:, 1]).long()
+    for _ in range(200):
+        look = acting.look(cases)
+        action = torch.multinomial(look.policy.clamp_min(1e-9), 1, generator=noise)[:, 0]
+        reward = sign * ((action == labels).float() - 0.5)
+        acting.learn(cases, look, action, reward, 0.0)
+        optimiser.step()
+    right = float((agent.judge(cases).argmax(dim=1) == labels).float().mean())
+    assert right == (1.0 if sign > 0 else 0.0)

@@ -1,0 +1,113 @@
+"""The real command, what it learns from digits and from a pole, and runs that go on as if they had never stopped."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.config.svpg import SVPGConfig
+from snn_plasticity_gym.trainers import train_svpg
+from snn_plasticity_gym.trainers.svpg_learner import Learner
+
+ROOT = Path(__file__).parents[2]
+FLAGS = ["--dataset=digits", "--hidden_groups=8", "--episodes=4000", "--eval_every=1000", "--checkpoint_every=500"]
+FLAGS += ["--batch_size=50", "--seed=1", "--wandb=disabled", "--no-report", "--learning_rate=0.01"]
+POLE = ["--world=CartPole-v1", "--observation_scale=0.4,0.4,4,0.4", "--hidden_groups=2", "--group_size=4"]
+POLE += ["--episodes=20", "--eval_every=10", "--checkpoint_every=5", "--batch_size=5", "--eval_episodes=3"]
+POLE += ["--test_episodes=3", "--seed=2", "--wandb=disabled", "--no-report"]
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return [{name: cell for name, cell in row.items() if name != "time/seconds"} for row in csv.DictReader(file)]
+
+
+def result_of(run: Path) -> dict:
+    return {name: value for name, value in json.loads((run / "result.json").read_text()).items() if name != "seconds"}
+
+
+def test_the_command_learns_digits_from_reward_alone(tmp_path):
+    command = [sys.executable, str(ROOT / "trainers" / "train_svpg.py"), *FLAGS, "--episodes=12000"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "SVPG, contrast, 64-8x10-10: 12000 episodes of digits" in done.stdout
+    (run,) = (tmp_path / "runs" / "SVPG").iterdir()
+    assert result_of(run)["test"] > 0.85
+    assert [row["time/episodes"] for row in rows_of(run)[:-1]] == [str(1000 * n) for n in range(1, 13)]
+    assert set(torch.load(run / "weights.pt", weights_only=True)) == {"inputs", "lateral", "bias"}
+
+
+@pytest.mark.parametrize("flags", [FLAGS, [*FLAGS, "--spikes", "--episodes=2000"], [*FLAGS, "--rule=paper"], POLE],
+                         ids=["images", "spikes", "paper", "pole"])  # fmt: skip
+def test_a_run_that_ended_goes_on_bit_for_bit(flags, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    whole = train_svpg.train([*flags, f"--run_dir={tmp_path}", "--run_name=whole"])
+    learner_type = {"POLE": "WorldLearner"}.get("POLE" if flags is POLE else "", "ImageLearner")
+    module = train_svpg_session()
+    right = getattr(module, learner_type).steps
+
+    def steps(learner: Learner):
+        for _ in right(learner):
+            yield
+            if learner.episodes >= learner.total // 2:
+                raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(getattr(module, learner_type), "steps", steps)
+        with pytest.raises(Killed):
+            train_svpg.train([*flags, f"--run_dir={tmp_path}", "--run_name=cut"])
+    run = tmp_path / "SVPG" / "cut"
+    assert not (run / "weights.pt").exists()
+    again = train_svpg.train([f"--resume={run}"])
+    weights, others = (torch.load(one / "weights.pt", weights_only=True) for one in (whole, again))
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    assert rows_of(whole) == rows_of(again) and result_of(whole) == result_of(again)
+
+
+def train_svpg_session():
+    from snn_plasticity_gym.trainers import svpg_session
+
+    return svpg_session
+
+
+@pytest.mark.parametrize("rule", ["backprop", "mlp", "bptt"])
+def test_the_controls_learn_too(rule, tmp_path):
+    run = train_svpg.train([*FLAGS, f"--rule={rule}", "--hidden_size=50", f"--run_dir={tmp_path}"])
+    assert result_of(run)["test"] > 0.5
+
+
+def test_what_cannot_be_is_refused_in_one_line(tmp_path, capsys):
+    def refusal(*flags: str) -> str:
+        with pytest.raises(SystemExit):
+            train_svpg.train([*flags, f"--run_dir={tmp_path}"])
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        return line
+
+    assert "spikes need rule contrast, got paper" in refusal("--spikes", "--rule=paper")
+    assert "epochs=3 need clip_range" in refusal("--epochs=3")
+    assert "need a world, got none" in refusal("--clip_range=0.2")
+    assert "got neither" in refusal("--hidden_groups=0", "--no-input_to_action")
+    assert "unknown preset 'svpg'" in refusal("--preset=svpg")
+    with pytest.raises(ConfigError, match="observation_scale must be 4 numbers"):
+        train_svpg.train(["--world=CartPole-v1", "--observation_scale=1,2", f"--run_dir={tmp_path}"])
+    with pytest.raises(ConfigError, match="action_values at least two of its values"):
+        train_svpg.train(["--world=Pendulum-v1", f"--run_dir={tmp_path}"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_presets_arrive():
+    for name in ("svpg-mnist", "svpg-cartpole"):
+        from snn_plasticity_gym.config.cli import parse_config
+
+        config = parse_config(SVPGConfig, [f"--preset={name}"])
+        assert config.preset == name and bool(config.world) == (name == "svpg-cartpole")
