@@ -35,6 +35,13 @@ class ControlConfig(EnvironmentConfig):
         section="World",
         json=True,
     )
+    world_attributes: str = setting(
+        "{}",
+        "Numbers to change in the world once it is made, a mapping or JSON: CartPole's pole is twice as long with "
+        '{"length": 1.0, "polemass_length": 0.1}.',
+        section="World",
+        json=True,
+    )
     steps_per_action: int = setting(
         20, "Time steps that the network is simulated for each action.", unit="steps", section="World", ge=1
     )

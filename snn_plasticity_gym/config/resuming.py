@@ -24,9 +24,12 @@ CHANGEABLE = (
 
 ADDED: Mapping[str, Any] = {
     "beside": [],
+    "field_weight": 0.3,
+    "hidden_fields": 0,
     "local_state": [],
     "nan_policy": "raise",
     "plugin": [],
+    "world_attributes": "{}",
 }  # settings that earlier versions did not have, and what they did
 
 

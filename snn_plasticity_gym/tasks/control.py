@@ -60,7 +60,13 @@ class ControlTask(Task):
         self.config = config
         self.num_lifetimes = num_lifetimes
         self.device = device
-        self.worlds = Worlds(config.world, num_lifetimes, world_kwargs=json.loads(config.world_kwargs), device=device)
+        self.worlds = Worlds(
+            config.world,
+            num_lifetimes,
+            world_kwargs=json.loads(config.world_kwargs),
+            attributes=json.loads(config.world_attributes),
+            device=device,
+        )
         self.source = config.world
         self.max_actions = config.max_actions or self.worlds.max_episode_steps or 0
         if not self.max_actions:
@@ -318,8 +324,9 @@ class ControlTask(Task):
         return control_scene(self, row, moment)
 
     def manifest(self) -> dict[str, Any]:
-        """Return the world and its arguments."""
-        return {"name": self.source, "world_kwargs": self.config.world_kwargs}
+        """Return the world, its arguments, and what was changed in it."""
+        changes = {name: getattr(self.config, name) for name in ("world_kwargs", "world_attributes")}
+        return {"name": self.source, **changes}
 
     def state_dict(self) -> State:
         """Return what was expected, the worlds, and the streams of their episodes."""

@@ -83,6 +83,7 @@ class Worlds:
     Args:
         id: As `gymnasium.make` takes it: "CartPole-v1", or "module:Id-v0" for a module that registers it.
         num_lifetimes: B.
+        attributes: Numbers that the unwrapped environment has, and what they shall be instead.
         world_kwargs: Further arguments of `gymnasium.make`, e.g. max_episode_steps or the environment's own.
         render: Make worlds that can draw themselves; training needs no rendering package.
         device: Where tensors go.
@@ -100,12 +101,14 @@ class Worlds:
         num_lifetimes: int,
         *,
         world_kwargs: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, float] | None = None,
         render: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         self.id = id
         self.num_lifetimes = num_lifetimes
         self._kwargs = dict(world_kwargs or {})
+        self._attributes = dict(attributes or {})
         if "render_mode" in self._kwargs:
             raise ConfigError("world_kwargs cannot hold render_mode; ask for pictures with render=True")
         self._render = render
@@ -286,7 +289,9 @@ class Worlds:
         kwargs = {"disable_env_checker": True} | self._kwargs
         if self._render:
             try:
-                return gymnasium.make(self.id, render_mode="rgb_array", **kwargs)
+                return self._changed(gymnasium.make(self.id, render_mode="rgb_array", **kwargs))
+            except ConfigError:
+                raise
             except Exception as error:  # perhaps it cannot draw; if not, the next attempt fails as well
                 refusal = _one_line(error)
         try:
@@ -295,6 +300,18 @@ class Worlds:
             raise ConfigError(f"world {self.id!r} cannot be made: {_one_line(error)}") from error
         if self._render:
             self._warn_of_no_picture(refusal)
+        return self._changed(env)
+
+    def _changed(self, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+        """Give the unwrapped environment its attributes."""
+        for name, value in self._attributes.items():
+            before = getattr(env.unwrapped, name, None)
+            if isinstance(before, bool) or not isinstance(before, int | float | np.number):
+                what = "has no such number" if before is None else f"has {type(before).__name__} there, no number"
+                raise ConfigError(f"world_attributes: {name!r} of world {self.id!r}: it {what}")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ConfigError(f"world_attributes: {name!r} must be a finite number, got {value!r}")
+            setattr(env.unwrapped, name, value)
         return env
 
     def _env(self, row: int) -> gymnasium.Env[Any, Any]:

@@ -24,10 +24,10 @@ from snn_plasticity_gym.trainers.train_a2c import train
 
 GRAD = "SNNPlastic-Grad-v0"
 TRAINING = ["first-rule", "grad", "semi", "unsup1", "unsup1-learn", "unsup1-small", "unsup2"]
-EVOLVING = ["semi-formula", "unsup1-es", "unsup1-formula", "unsup1-long"]
+EVOLVING = ["cartpole-learned", "semi-formula", "unsup1-es", "unsup1-formula", "unsup1-long"]
 PROXIMAL = ["grad-ppo"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta", "semi-surrogate"]
-ACTING = ["cartpole-rstdp"]  # of the judge, too
+ACTING = ["cartpole-credited", "cartpole-rstdp"]  # of the judge, too
 WEIGHTS = ["cartpole-evolution", "mountain-car", "mountain-car-paper"]
 NAMES = sorted(TRAINING + EVOLVING + PROXIMAL + JUDGING + ACTING + WEIGHTS)
 

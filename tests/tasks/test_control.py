@@ -618,7 +618,11 @@ def test_what_contradicts_each_other_is_refused():
 
 def test_the_manifest_names_the_world():
     env = toy(1, max_actions=3, world_kwargs={"cells": 4})
-    assert env.engine.task.manifest() == {"name": CORRIDOR, "world_kwargs": '{"cells": 4}'}
+    assert env.engine.task.manifest() == {
+        "name": CORRIDOR,
+        "world_kwargs": '{"cells": 4}',
+        "world_attributes": "{}",
+    }
 
 
 def test_worlds_are_closed_with_the_task():

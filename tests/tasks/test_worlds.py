@@ -3,6 +3,7 @@
 import copy
 import logging
 import pickle
+import re
 from typing import Any
 
 import gymnasium
@@ -453,3 +454,30 @@ def test_actions_so_far():
     assert worlds.actions(0) == [] and [action.tolist() for action in worlds.actions(1)] == [[0.5]]
     with pytest.raises(WorldError, match="no episode has begun"):
         Worlds(CORRIDOR, 1).actions(0)
+
+
+def test_another_body():
+    """Attributes are changed in every copy, and what Gymnasium makes of them is another world."""
+    worlds = Worlds("CartPole-v1", 2, attributes={"length": 1.0, "polemass_length": 0.1})
+    plain = Worlds("CartPole-v1", 2)
+    for one in (worlds, plain):
+        one.reset([0, 1], [3, 4])
+    pushed = torch.tensor([1, 1])
+    long, short = (one.step([0, 1], pushed).observation for one in (worlds, plain))
+    assert (long[:, 3].abs() < short[:, 3].abs()).all() and torch.equal(long[:, 0], short[:, 0])
+    assert worlds.tables().cart_pole.length == 1.0 and plain.tables().cart_pole.length == 0.5
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"lenght": 1.0}, "'lenght' of world 'CartPole-v1': it has no such number"),
+        ({"kinematics_integrator": 1.0}, "it has str there, no number"),
+        ({"length": "long"}, "'length' must be a finite number, got 'long'"),
+        ({"length": float("nan")}, "'length' must be a finite number, got nan"),
+        ({"length": True}, "'length' must be a finite number, got True"),
+    ],
+)
+def test_attributes_that_cannot_be(attributes, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Worlds("CartPole-v1", 1, attributes=attributes)

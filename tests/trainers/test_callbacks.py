@@ -39,7 +39,9 @@ class Noted(BaseCallback):
 @pytest.mark.parametrize("episodes_per_update", [1, 3])
 def test_the_bar_counts_episodes_and_says_what_they_earn(episodes_per_update, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
-    model = EventA2C("PlasticityPolicy", make_sb3_env("SNNPlastic-Unsup1-v0", 2, **SMALL), n_steps=episodes_per_update)
+    monkeypatch.setenv("COLUMNS", "200")  # a narrow bar leaves the end of long numbers out
+    env = make_sb3_env("SNNPlastic-Unsup1-v0", 2, **SMALL)
+    model = EventA2C("PlasticityPolicy", env, n_steps=episodes_per_update, seed=0)
     model.set_logger(Logger(None, []))
     bar = ProgressBar(12, num_lifetimes=2)
     noted = Noted()
@@ -54,6 +56,7 @@ def test_the_bar_counts_episodes_and_says_what_they_earn(episodes_per_update, mo
 
 def test_a_run_that_goes_on_begins_where_it_was(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("COLUMNS", "200")
     model = EventA2C("PlasticityPolicy", make_sb3_env("SNNPlastic-Unsup1-v0", 2, **SMALL))
     model.learn(4 * 8, episodes=4)
     bar = ProgressBar(8, num_lifetimes=2)
