@@ -19,6 +19,7 @@ from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.evolve import EvolveConfig
 from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.config.schema import read_yaml, setting_fields
+from snn_plasticity_gym.config.svpg import SVPGConfig
 from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,7 @@ PROGRAMS = {
     "train_ppo": PPOConfig,
     "train_es": ESConfig,
     "evolve": EvolveConfig,
+    "train_svpg": SVPGConfig,
     "train_bptt": BPTTConfig,
     "evaluate": EvaluateConfig,
     "ablation": EvaluateConfig,
@@ -41,7 +43,7 @@ PROGRAMS = {
     "report": ReportConfig,
 }
 BUILT_IN = {ENVIRONMENTS[env_id] for env_id in ENVIRONMENTS if env_id.startswith("SNNPlastic-")}  # no plugin's
-WITHOUT_ENVIRONMENT = (BPTTConfig, ReportConfig)
+WITHOUT_ENVIRONMENT = (BPTTConfig, ReportConfig, SVPGConfig)
 SWEEP_FLAGS = {"count", "program"}
 READERS_OWN = {"my_module.py", "examples/NAME.py"}  # placeholders
 

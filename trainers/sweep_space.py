@@ -49,6 +49,7 @@ METRICS = {  # by program
     "train_ppo": ["eval_after/reward", *_OF_RUNS, *_OF_RULES, *_OF_EVENTS, *_OF_PPO],
     "train_es": ["eval_after/reward", *_OF_RUNS, "train/return", "train/return_best", "train/sigma", "train/rule_step"],
     "evolve": [*_OF_EVOLUTION, "time/episodes", "time/seconds", "time/steps"],
+    "train_svpg": ["eval/accuracy", "eval/return", "test/accuracy", "test/return", "train/reward", "time/episodes"],
     "train_bptt": [*_OF_BPTT, "time/episodes", "time/seconds"],
 }
 RATE = r"eval/rate_\d+"  # of a layer, of which a setting says how many there are

