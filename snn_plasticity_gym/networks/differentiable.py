@@ -1,4 +1,7 @@
-"""A feed-forward network of plain LIF layers as differentiable code: what BPTT trains, and the teacher's oracle.
+"""Layers of spiking neurons as differentiable code: what BPTT trains, and the teacher's oracle.
+
+`forward` runs plain LIF layers whose weights are given, whole sequences at a time. `step` runs one layer, LIF or
+SRM-alpha, by one step, so that weights may change on the way and gradients flow through the changes.
 
 The dynamics are those of `lif.lif_step` without its options, and of `network.Network` with feed-forward projections.
 Since activity travels through all layers within a step, layer l needs from layer l-1 all its spikes and nothing
@@ -16,13 +19,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import pulse
+from snn_plasticity_gym.networks.srm_alpha import AlphaTrace, SRMAlphaParams, alpha_init, alpha_step, srm_potential
 
 SpikeFunction = Callable[[Tensor], Tensor]
 """x = u - v_th (mV) to spikes, differentiable, element by element."""
@@ -97,10 +101,108 @@ def integrate(current: Tensor, params: LIFParams, dt: float) -> Tensor:
     v = torch.full_like(drive[0], params.v_rest)  # (B, N)
     membrane = []
     for push in drive.unbind(0):  # one node of the graph; indexing would be T nodes, each with a gradient of full size
-        u = torch.add(push, v, alpha=1.0 - leak)  # (B, N)
-        v = u.masked_fill(u > params.v_th, params.v_reset)
+        u, v = _charge(push, v, params, leak)
         membrane.append(u)
     return torch.stack(membrane)
+
+
+def _charge(push: Tensor, v: Tensor, params: LIFParams, leak: float) -> tuple[Tensor, Tensor]:
+    """Return potentials before and after the reset, (B, N) each."""
+    u = torch.add(push, v, alpha=1.0 - leak)
+    return u, u.masked_fill(u > params.v_th, params.v_reset)
+
+
+class PlasticState(NamedTuple):
+    """What plasticity carries from step to step."""
+
+    efficacy: Tensor  # (B, n_pre, n_post) plastic part E of the weights
+    threshold: Tensor  # (B, n_post) sliding threshold of BCM
+
+
+class DifferentiablePlasticity(Protocol):
+    """A rule through which gradients flow, such as `rules.differentiable.DifferentiableHebb`."""
+
+    def initial(self, batch: int) -> PlasticState:
+        """Return the state of lifetimes that begin."""
+
+    def update(self, state: PlasticState, pre: Tensor, post: Tensor) -> PlasticState:
+        """Return the state after a step with these traces, in spikes per time constant."""
+
+    def effective(self, weights: Tensor, state: PlasticState) -> Tensor:
+        """Return the weights that act, (B, n_pre, n_post)."""
+
+
+class LayerState(NamedTuple):
+    """One layer between two steps."""
+
+    v: Tensor  # (B, n_post) mV: LIF after the reset; SRM-alpha, which has none, the potential of the last step
+    refractory: AlphaTrace  # of the layer's own spikes with tau_ref; LIF leaves it at 0
+    pre: AlphaTrace  # of its inputs
+    post: AlphaTrace  # of its spikes
+    plastic: PlasticState | None
+    spikes: Tensor  # (B, n_post) of the last step
+
+
+def layer_init(
+    batch: int, weights: Tensor, neuron: LIFParams | SRMAlphaParams, plasticity: DifferentiablePlasticity | None = None
+) -> LayerState:
+    """Return a layer at rest, in the dtype of its weights, (n_pre, n_post)."""
+    n_pre, n_post = weights.shape
+    before, after = weights.new_zeros(batch, n_pre), weights.new_zeros(batch, n_post)
+    v = torch.full_like(after, neuron.v_rest) if isinstance(neuron, LIFParams) else after
+    plastic = plasticity.initial(batch) if plasticity else None
+    return LayerState(v, alpha_init(after), alpha_init(before), alpha_init(after), plastic, after)
+
+
+def step(
+    state: LayerState,
+    inputs: Tensor,
+    weights: Tensor,
+    plasticity: DifferentiablePlasticity | None,
+    neuron: LIFParams | SRMAlphaParams,
+    spike_fn: SpikeFunction,
+    dt: float = 1.0,
+    gain: float = 1.0,
+    tau_trace: float = 10.0,
+) -> LayerState:
+    """Advance a layer by `dt` ms: plasticity sees the traces of earlier steps, then the new weights act.
+
+    Args:
+        state: Of `layer_init` or an earlier step.
+        inputs: Spikes of the layer before, (B, n_pre).
+        weights: (n_pre, n_post), mV at the peak of a response for SRM-alpha, as in `forward` for LIF.
+        plasticity: What changes them; None: nothing does.
+        neuron: Constants, of which LIF's options must be off. LIF is driven by spikes within the step; SRM-alpha by
+            alpha responses, which begin in the step after a spike.
+        spike_fn: As in `forward`.
+        dt: Step in ms.
+        gain: Charge of a spike at weight 1, LIF only.
+        tau_trace: Time constant of the traces in ms, LIF only; SRM-alpha's are its responses.
+
+    Returns:
+        The state after the step, with its spikes.
+
+    Raises:
+        ValueError: An option of LIF is on.
+    """
+    plastic = state.plastic
+    if plasticity is not None and plastic is not None:
+        plastic = plasticity.update(plastic, state.pre.level, state.post.level)
+        weights = plasticity.effective(weights, plastic)  # (B, n_pre, n_post)
+    refractory = state.refractory
+    if isinstance(neuron, LIFParams):
+        require_plain(neuron)
+        leak = dt / neuron.tau_mem
+        current = pulse(gain, dt) * propagate(inputs.unsqueeze(0), weights).squeeze(0)  # (B, n_post)
+        u, v = _charge(leak * (neuron.v_rest + neuron.resistance * current), state.v, neuron, leak)
+        spikes = spike_fn(u - neuron.v_th)
+    else:
+        tau_trace = neuron.tau_syn
+        v = srm_potential(propagate(state.pre.level.unsqueeze(0), weights).squeeze(0), refractory, neuron)
+        spikes = spike_fn(v - neuron.v_th)
+        refractory = alpha_step(refractory, spikes, neuron.tau_ref, dt)
+    pre, post = (alpha_step(trace, now, tau_trace, dt) for trace, now in ((state.pre, inputs), (state.post, spikes)))
+    return LayerState(v, refractory, pre, post, plastic, spikes)
 
 
 def require_plain(params: LIFParams) -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from snn_plasticity_gym.networks.differentiable import forward, integrate
+from snn_plasticity_gym.networks.differentiable import forward, integrate, layer_init, step
 from snn_plasticity_gym.networks.lif import LIFParams, lif_init, lif_step
 from snn_plasticity_gym.networks.network import Network, Population, Projection
 from snn_plasticity_gym.networks.surrogate import spike
@@ -123,3 +123,23 @@ def test_options_of_the_neuron_and_missing_gains_are_refused() -> None:
         forward(weights, inputs, params, 0.5, GAINS, SPIKE)
     with pytest.raises(ValueError, match="one number per layer: 3, got 2"):
         forward(weights, inputs, PARAMS, 0.5, GAINS[:2], SPIKE)
+
+
+def test_steps_and_network_fire_alike() -> None:
+    weights, inputs = random_case(11, 2)
+    names = ["input", "h1", "h2", "out"]
+    populations = [Population(n, s, None if n == "input" else PARAMS) for n, s in zip(names, SIZES, strict=True)]
+    projections = [Projection(f"p{k}", names[k], names[k + 1], gain=GAINS[k]) for k in range(3)]
+    network = Network(populations, projections, BATCH, 0.5, CPU, dtype=torch.float64)
+    for k, weight in enumerate(weights):
+        network.weights_of(f"p{k}").copy_(weight.expand(BATCH, -1, -1))
+    states = [layer_init(BATCH, weight, PARAMS) for weight in weights]
+    fired = 0
+    for t in range(STEPS):
+        spikes, now = network.advance({"input": inputs[t].bool()}).spikes, inputs[t]
+        for k, weight in enumerate(weights):
+            states[k] = step(states[k], now, weight, None, PARAMS, SPIKE, 0.5, GAINS[k])
+            now = states[k].spikes
+            assert torch.equal(spikes[names[k + 1]].double(), now)
+            fired += int(now.sum())
+    assert fired > 20

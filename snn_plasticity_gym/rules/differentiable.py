@@ -1,0 +1,99 @@
+"""Oja's and BCM's rule as modules whose coefficients are trained by gradients through a network's lifetime.
+
+"SpikePropamine-style": after Schmidgall et al. (2021), who published no code; the equations here are a reconstruction
+in the manner of differentiable plasticity (Miconi, Stanley & Clune 2018), and their results are not claimed.
+Axes: B lifetimes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from snn_plasticity_gym.config.schema import unknown
+from snn_plasticity_gym.networks.differentiable import PlasticState
+
+FORMS = ("oja", "bcm")
+COEFFICIENTS = ("synapse", "shared")
+
+
+class DifferentiableHebb(nn.Module):
+    """A plastic part E of each weight, w_eff = w + gain * E, with pre trace x, post trace y and rate eta
+
+        m   = bias + y M                                  (neuromodulated; else m = 1)
+        phi <- phi + (1 - exp(-dt / tau_threshold)) (y^2 - phi)
+        Oja: E <- clip(E (1 - clip(eta m y^2, 0, 1)) + eta m x y, -limit, limit)
+        BCM: E <- clip(E + eta m x y (y - phi), -limit, limit)
+
+    Oja's decay is held in [0, 1]: under a negative eta or m it would be exponential growth.
+
+    Args:
+        n_pre: Presynaptic neurons.
+        n_post: Postsynaptic neurons.
+        form: "oja" or "bcm".
+        neuromodulated: Whether m is a learned projection of the postsynaptic activity; it begins as 1 plus noise.
+        coefficients: "synapse": gain and eta of each synapse; "shared": one of each for all.
+        generator: Source of initial coefficients; None: torch's own.
+        limit: Largest |E|.
+        tau_threshold: Time constant of phi in ms.
+        dt: Step in ms.
+
+    Raises:
+        ValueError: No such form or coefficients, or a constant is not positive.
+    """
+
+    def __init__(
+        self,
+        n_pre: int,
+        n_post: int,
+        form: str,
+        neuromodulated: bool = False,
+        coefficients: str = "synapse",
+        generator: torch.Generator | None = None,
+        limit: float = 1.0,
+        tau_threshold: float = 50.0,
+        dt: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if form not in FORMS:
+            raise ValueError(unknown("form", form, FORMS))
+        if coefficients not in COEFFICIENTS:
+            raise ValueError(unknown("coefficients", coefficients, COEFFICIENTS))
+        for name, value in {"limit": limit, "tau_threshold": tau_threshold, "dt": dt}.items():
+            if not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+        shape = (n_pre, n_post) if coefficients == "synapse" else (1, 1)
+        self.gain = nn.Parameter(0.1 * torch.randn(shape, generator=generator))
+        self.rate = nn.Parameter(torch.full(shape, 0.1))
+        self.bias: nn.Parameter | None = None
+        if neuromodulated:
+            self.bias = nn.Parameter(torch.ones(n_post))
+            self.projection = nn.Parameter(0.1 * torch.randn(n_post, n_post, generator=generator) / n_post**0.5)
+        self._form, self._shape, self._limit = form, (n_pre, n_post), limit
+        self._keep = math.exp(-dt / tau_threshold)
+
+    def initial(self, batch: int) -> PlasticState:
+        """Return the state of `batch` lifetimes that begin."""
+        return PlasticState(self.gain.new_zeros(batch, *self._shape), self.gain.new_zeros(batch, self._shape[1]))
+
+    def modulation(self, post: Tensor) -> Tensor:
+        """Return m of each postsynaptic neuron: (B, n_post) -> (B, n_post)."""
+        return torch.ones_like(post) if self.bias is None else self.bias + post @ self.projection
+
+    def update(self, state: PlasticState, pre: Tensor, post: Tensor) -> PlasticState:
+        """Return the state after a step with traces `pre` (B, n_pre) and `post` (B, n_post)."""
+        modulated = self.modulation(post) * post  # (B, n_post)
+        threshold = self._keep * state.threshold + (1.0 - self._keep) * post**2  # (B, n_post)
+        if self._form == "oja":
+            decay = (self.rate * (modulated * post).unsqueeze(1)).clamp(0.0, 1.0)  # (B, n_pre or 1, n_post)
+            kept, push = state.efficacy * (1.0 - decay), modulated
+        else:
+            kept, push = state.efficacy, modulated * (post - threshold)
+        change = self.rate * pre.unsqueeze(2) * push.unsqueeze(1)  # (B, n_pre, n_post)
+        return PlasticState((kept + change).clamp(-self._limit, self._limit), threshold)
+
+    def effective(self, weights: Tensor, state: PlasticState) -> Tensor:
+        """Return w + gain * E, (B, n_pre, n_post)."""
+        return weights + self.gain * state.efficacy
