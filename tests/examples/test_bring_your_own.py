@@ -36,7 +36,7 @@ def own():
         del ENVIRONMENTS[env_id], TASKS[env_id], gymnasium.registry[env_id]
 
 
-@pytest.mark.parametrize("env_id", ["Bars-v0", "Tracker-v0"])
+@pytest.mark.parametrize("env_id", ["Bars-v0", pytest.param("Tracker-v0", marks=pytest.mark.slow)])
 def test_it_is_trained_judged_and_shown(env_id, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with small_pngs():

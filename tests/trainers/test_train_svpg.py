@@ -101,6 +101,13 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_processor_is_left_as_it_was(tmp_path):
+    """Rates next to zero are zero while a network learns; the state is the whole process's."""
+    small = torch.tensor(2.0**-130)
+    train_svpg.train([*FLAGS, "--episodes=100", f"--run_dir={tmp_path}"])
+    assert float(small * 0.5) == 2.0**-131
+
+
 def test_presets_arrive():
     for name in ("svpg-mnist", "svpg-cartpole"):
         config = parse_config(SVPGConfig, [f"--preset={name}"])
