@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # programs that compile every loop for themselves
 ROOT = Path(__file__).parents[2]
 TINY = ["--quick", "--json", "--rounds=1", "--dataset=digits", "--n_exc=6", "--num_steps=6"]
 FLAGS = {
