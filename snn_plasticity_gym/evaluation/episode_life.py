@@ -104,8 +104,8 @@ def live_episodes(
         engine.begin([0])
         if watched or not engine.run_episode(rule):
             traces = _live(engine, rule)
-        lived += int(engine.steps[0])
         steps = int(engine.steps[0])
+        lived += steps
         results.append(engine.finish([0]))
         if len(results) in times:
             ages.append(len(results))

@@ -31,7 +31,7 @@ from snn_plasticity_gym.networks.observation_encoders import CurrentInput, Encod
 from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR, Boxes, between_groups, controller
 from snn_plasticity_gym.plasticity.reward_factors import Critic, Payment, RewardFactors
 from snn_plasticity_gym.tasks.base import Outcome, Seed, StepInput, Task
-from snn_plasticity_gym.tasks.control_loop import ControlLoop, can_be_compiled
+from snn_plasticity_gym.tasks.control_loop import ControlLoop, control_loop
 from snn_plasticity_gym.tasks.control_scene import control_scene
 from snn_plasticity_gym.tasks.scene import Moment, Scene
 from snn_plasticity_gym.tasks.worlds import Worlds
@@ -176,7 +176,7 @@ class ControlTask(Task):
     @functools.cached_property
     def _loop(self) -> ControlLoop | None:
         own = all(getattr(type(self), name) is getattr(ControlTask, name) for name in _COMPILED)
-        return ControlLoop(self) if own and can_be_compiled(self) else None
+        return control_loop(self) if own else None
 
     def closed_loop(self) -> ControlLoop | None:
         """Return the loop, unless a task of one's own does a part of it in its own way."""
@@ -348,6 +348,7 @@ class ControlTask(Task):
         self.observations[:] = self.worlds.observations(everyone)
         self._counts.zero_()
         self._actions_done.zero_()
+        self._highest.fill_(-math.inf)
         self.reward_factors.begin(everyone)
 
     def close(self) -> None:

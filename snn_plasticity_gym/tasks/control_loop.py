@@ -28,6 +28,7 @@ from snn_plasticity_gym.kernels.closed_loop import (
     Payment,
     Senses,
 )
+from snn_plasticity_gym.kernels.worlds import World
 from snn_plasticity_gym.networks.decoders import WinnerDecoder
 from snn_plasticity_gym.networks.observation_encoders import OneHotFields
 from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR
@@ -40,26 +41,32 @@ _TIES = {"random": RANDOM, "none": NONE, "last": LAST}
 _FACTORS = {"none": NO_FACTOR, "reward": REWARD, "rpe": ERROR, "targeted": TARGETED, "credited": CREDITED}
 
 
-def can_be_compiled(task: ControlTask) -> bool:
-    """Whether loops know all parts of a task: one-hot fields with a period, a winner, one of two worlds."""
+def control_loop(task: ControlTask) -> ControlLoop | None:
+    """Return the loop of a task if all its parts are known here: one-hot fields with a period, a winner, the world."""
     encoder, decoder = task.encoder, task.decoder
     if type(encoder) is not OneHotFields or type(decoder) is not WinnerDecoder or encoder.period is None:
-        return False
-    return task.device.type == "cpu" and task.worlds.tables() is not None
+        return None
+    world = task.worlds.tables() if task.device.type == "cpu" else None
+    if world is None:
+        return None
+    return ControlLoop(task, world, encoder, encoder.period, decoder)
 
 
 class ControlLoop:
     """See `ClosedLoop`.
 
     Args:
-        task: One that `can_be_compiled`.
+        task: Whose loop it is.
+        world: Tables of its world.
+        encoder: Its encoder.
+        period: Of that, in steps.
+        decoder: Its decoder.
     """
 
-    def __init__(self, task: ControlTask) -> None:
-        config, encoder, decoder = task.config, task.encoder, task.decoder
-        assert isinstance(encoder, OneHotFields) and isinstance(decoder, WinnerDecoder)
-        world = task.worlds.tables()
-        assert world is not None and encoder.period is not None
+    def __init__(
+        self, task: ControlTask, world: World, encoder: OneHotFields, period: float, decoder: WinnerDecoder
+    ) -> None:
+        config = task.config
         self._task = task
         names = [population.name for population in task.populations]
         sizes = [population.size for population in task.populations]
@@ -68,7 +75,7 @@ class ControlLoop:
         shape = task.num_lifetimes, len(encoder.edges)
         self.loop = Loop(
             world=world,
-            senses=Senses(encoder.edges.numpy(), float(encoder.period), first[INPUT]),
+            senses=Senses(encoder.edges.numpy(), float(period), first[INPUT]),
             choice=Choice(
                 decoder.num_actions,
                 decoder.group_size,

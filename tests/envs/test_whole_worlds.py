@@ -131,3 +131,17 @@ def test_pictures_after_a_whole_episode():
     assert engine.run_episode(make_rule("zero"))
     assert engine.task.worlds.frame(0).shape[2] == 3
     assert torch.equal(engine.task.worlds.observations([0]), engine.task.observations)
+
+
+def test_what_was_highest_before_a_state_was_taken_over_is_forgotten():
+    """An episode that goes on from a state knows nothing of the one that it takes the place of."""
+    by_events = {**SMALL[CAR], "decoder": "softmax", "decoder_kwargs": {"group_size": 3}}
+    lived, fresh = (PlasticityVectorEnv(CAR, num_envs=2, **by_events) for _ in range(2))
+    for env in (lived, fresh):
+        env.reset(seed=3)
+        env.run_episode(make_rule("zero"))
+    state = fresh.state_dict()
+    wanted = fresh.run_episode(make_rule("zero")).info["highest"]
+    lived.engine.task._highest.fill_(0.5)  # as if the car had been near its goal
+    lived.load_state_dict(state)
+    assert torch.equal(lived.run_episode(make_rule("zero")).info["highest"], wanted) and (wanted < 0.5).all()
