@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import secrets
 import sys
@@ -11,20 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from stable_baselines3.common.logger import Logger
 
 from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
-from snn_plasticity_gym.runs.folder import RunFolder, claimed, make_logger, require_tensorboard, tensorboard_writer
-from snn_plasticity_gym.runs.metrics import MetricsCSV
-from snn_plasticity_gym.runs.wandb_writer import start_wandb
+from snn_plasticity_gym.runs.folder import RunFolder, claimed, require_tensorboard
 from snn_plasticity_gym.tasks.datasets import ImageSet, load_dataset
 from snn_plasticity_gym.trainers.bptt_learner import Learner, SpikingClassifier, generator_of
-from snn_plasticity_gym.trainers.callbacks import next_multiple
-from snn_plasticity_gym.trainers.interrupts import StopRequest
+from snn_plasticity_gym.trainers.learning_loop import learn, open_log
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.utils.device import torch_device
 
@@ -65,13 +61,7 @@ def _run(config: BPTTConfig, held: contextlib.ExitStack) -> Path:
             "BPTT", settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=data.manifest("train")
         )
         held.enter_context(claimed(run.path))
-    metrics = MetricsCSV(run.metrics_csv, saved["rows"] if saved else 0)
-    logger = make_logger(
-        run,
-        metrics,
-        start_wandb(config.wandb, run, settings, config.wandb_project, resumed=bool(config.resume)),
-        tensorboard_writer(run, config.tensorboard),
-    )
+    metrics, logger = open_log(config, run, settings, saved["rows"] if saved else 0, bool(config.resume))
     model = SpikingClassifier(config, data.train.images[0].numel(), data.num_classes, generator_of(seed, 0), device)
     learner = Learner(config, model, data.train, seed)
     if saved:
@@ -84,7 +74,8 @@ def _run(config: BPTTConfig, held: contextlib.ExitStack) -> Path:
     print(f"run folder {run.path}" + (f", going on at {learner.episodes} episodes" if saved else ""), flush=True)
 
     try:
-        _learn(config, learner, data.validation, logger, metrics, Checkpoints(run.checkpoints), began)
+        record = functools.partial(_record, config, learner, data.validation, logger)
+        learn(config, learner, record, metrics, Checkpoints(run.checkpoints), began)
         model.save(run.path / "weights.pt")
         validation, test = (model.judge(part, config.eval_episodes) for part in (data.validation, data.test))
         seconds = time.perf_counter() - began
@@ -120,39 +111,7 @@ def newest(folder: str) -> dict[str, Any] | None:
     run = RunFolder(folder)
     if (run.path / "result.json").exists():
         raise ConfigError(f"{run.path} has had its episodes; start another run")
-    checkpoints = Checkpoints(run.checkpoints)
-    checkpoints.tidy()
-    return checkpoints.newest()
-
-
-def _learn(
-    config: BPTTConfig,
-    learner: Learner,
-    validation: ImageSet,
-    logger: Logger,
-    metrics: MetricsCSV,
-    checkpoints: Checkpoints,
-    began: float,
-) -> None:
-    """Learn from all episodes; log a row every `eval_every` of them and at the end, and save checkpoints likewise."""
-    total, every = learner.total, config.checkpoint_every
-    next_row, due = next_multiple(learner.episodes, config.eval_every), next_multiple(learner.episodes, every)
-    show_bar = config.progress and sys.stderr.isatty()
-    with StopRequest() as stop, Progress(console=Console(stderr=True), disable=not show_bar) as bar:
-        task = bar.add_task("episodes", total=total, completed=learner.episodes)
-        for _ in learner.steps():
-            bar.update(task, completed=learner.episodes)
-            if learner.episodes >= min(next_row, total):
-                next_row = next_multiple(learner.episodes, config.eval_every)
-                _record(
-                    config, learner, validation, logger, time.perf_counter() - began, config.progress and not show_bar
-                )
-            if stop.asked or learner.episodes == total or (every and learner.episodes >= due):
-                state = {"learner": learner.state_dict(), "rows": metrics.rows, "seconds": time.perf_counter() - began}
-                if checkpoints.attempt(learner.episodes, state):
-                    due = next_multiple(learner.episodes, every)
-            if stop.asked:
-                raise KeyboardInterrupt
+    return Checkpoints(run.checkpoints).take_up()
 
 
 def _record(

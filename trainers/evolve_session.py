@@ -22,11 +22,11 @@ from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.learners.weight_evolution import WeightEvolution
 from snn_plasticity_gym.report.champion_section import FAME, RESULT, WEIGHTS
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
-from snn_plasticity_gym.runs.folder import RunFolder, claimed, make_logger, require_tensorboard, tensorboard_writer
+from snn_plasticity_gym.runs.folder import RunFolder, claimed, require_tensorboard
 from snn_plasticity_gym.runs.metrics import MetricsCSV
-from snn_plasticity_gym.runs.wandb_writer import start_wandb
 from snn_plasticity_gym.trainers.callbacks import next_multiple
 from snn_plasticity_gym.trainers.interrupts import StopRequest
+from snn_plasticity_gym.trainers.learning_loop import open_log
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.utils.distributed import World, joined_processes
 from snn_plasticity_gym.utils.files import atomic_path
@@ -74,9 +74,7 @@ def _run(config: EvolveConfig, env_config: ControlConfig, world: World, held: co
     if not config.resume:
         held.enter_context(claimed(run.path))
     world.broadcast(run.path)
-    metrics = MetricsCSV(run.metrics_csv, saved["rows"] if saved else 0)
-    writer = start_wandb(config.wandb, run, settings, config.wandb_project, resumed=bool(config.resume))
-    logger = make_logger(run, metrics, writer, tensorboard_writer(run, config.tensorboard))
+    metrics, logger = open_log(config, run, settings, saved["rows"] if saved else 0, bool(config.resume))
     print(_plan(config, evolution, seed, world, run), flush=True)
     try:
         _evolve(config, evolution, world, logger, metrics, Checkpoints(run.checkpoints), began)
@@ -109,14 +107,11 @@ def _newest(config: EvolveConfig) -> dict[str, Any] | None:
         ConfigError: It has had its episodes.
     """
     run = RunFolder(config.resume)
-    checkpoints = Checkpoints(run.checkpoints)
-    checkpoints.tidy()
-    saved = checkpoints.newest()
     if (run.path / RESULT).exists():
         done = json.loads((run.path / RESULT).read_text(encoding="utf-8"))["episodes"]
         if done >= config.episodes:
             raise ConfigError(f"{run.path} has had its {done} episodes; go on with --episodes of more than that")
-    return saved
+    return Checkpoints(run.checkpoints).take_up()
 
 
 def _plan(config: EvolveConfig, evolution: WeightEvolution, seed: int, world: World, run: RunFolder) -> str:

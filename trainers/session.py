@@ -30,17 +30,15 @@ from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.runs.folder import (
     RunFolder,
     claimed,
-    make_logger,
     package_versions,
     require_tensorboard,
-    tensorboard_writer,
 )
 from snn_plasticity_gym.runs.metrics import MetricsCSV
-from snn_plasticity_gym.runs.wandb_writer import start_wandb
 from snn_plasticity_gym.tasks.base import Task
 from snn_plasticity_gym.trainers.callbacks import ProgressBar, ProgressLines, SaveCheckpoints, SigmaSchedule
 from snn_plasticity_gym.trainers.closing import in_words, rules_beside, worth
 from snn_plasticity_gym.trainers.interrupts import StopRequest
+from snn_plasticity_gym.trainers.learning_loop import open_log
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.trainers.starting import begin, imitation_line, read_start
 from snn_plasticity_gym.utils.distributed import LostProcessError, World, joined_processes
@@ -101,9 +99,8 @@ def _run(
     if not config.resume:
         held.enter_context(claimed(run.path))
     world.broadcast(run.path)
-    metrics = MetricsCSV(run.metrics_csv, saved["rows"] if saved else 0)
-    writer = start_wandb(config.wandb, run, settings, config.wandb_project, resumed=bool(config.resume))
-    model.set_logger(make_logger(run, metrics, writer, tensorboard_writer(run, config.tensorboard)))
+    metrics, logger = open_log(config, run, settings, saved["rows"] if saved else 0, bool(config.resume))
+    model.set_logger(logger)
     print(_plan(config, task, env_config, seed, world, run, saved["episodes"] if saved else 0), flush=True)
     if told:
         print(imitation_line(config.init_rule, told), flush=True)
@@ -203,9 +200,7 @@ def _checkpoint(config: SearchConfig, world: World) -> dict[str, Any] | None:
 
 def _newest(config: SearchConfig) -> dict[str, Any] | None:
     run = RunFolder(config.resume)
-    checkpoints = Checkpoints(run.checkpoints)
-    checkpoints.tidy()
-    saved = checkpoints.newest()
+    saved = Checkpoints(run.checkpoints).take_up()
     if (run.path / DESCRIPTION).exists():
         done = read_description(run.path).images
         if done >= config.episodes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import secrets
 import sys
@@ -12,23 +13,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from stable_baselines3.common.logger import Logger
 
 from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.config.svpg import SVPGConfig
 from snn_plasticity_gym.learners.svpg_agents import make_agent
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
-from snn_plasticity_gym.runs.folder import RunFolder, claimed, make_logger, require_tensorboard, tensorboard_writer
-from snn_plasticity_gym.runs.metrics import MetricsCSV
-from snn_plasticity_gym.runs.wandb_writer import start_wandb
+from snn_plasticity_gym.runs.folder import RunFolder, claimed, require_tensorboard
 from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.tasks.image_sets import PARTS
 from snn_plasticity_gym.trainers.bptt_learner import generator_of
 from snn_plasticity_gym.trainers.bptt_session import newest
-from snn_plasticity_gym.trainers.callbacks import next_multiple
-from snn_plasticity_gym.trainers.interrupts import StopRequest
+from snn_plasticity_gym.trainers.learning_loop import learn, open_log
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.trainers.svpg_learner import ImageLearner, Learner
 from snn_plasticity_gym.trainers.svpg_worlds import EPISODES, ActingWorld, WorldLearner
@@ -93,13 +89,7 @@ def _run(config: SVPGConfig, held: contextlib.ExitStack) -> Path:
             "SVPG", settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=training.dataset
         )
         held.enter_context(claimed(run.path))
-    metrics = MetricsCSV(run.metrics_csv, saved["rows"] if saved else 0)
-    logger = make_logger(
-        run,
-        metrics,
-        start_wandb(config.wandb, run, settings, config.wandb_project, resumed=bool(config.resume)),
-        tensorboard_writer(run, config.tensorboard),
-    )
+    metrics, logger = open_log(config, run, settings, saved["rows"] if saved else 0, bool(config.resume))
     if saved:
         learner.load_state_dict(saved["learner"])
         began -= saved["seconds"]
@@ -108,7 +98,8 @@ def _run(config: SVPGConfig, held: contextlib.ExitStack) -> Path:
     print(f"run folder {run.path}" + (f", going on at {learner.episodes} episodes" if saved else ""), flush=True)
 
     try:
-        _learn(config, learner, logger, metrics, Checkpoints(run.checkpoints), began)
+        record = functools.partial(_record, config, learner, logger)
+        learn(config, learner, record, metrics, Checkpoints(run.checkpoints), began)
         validation, at = learner.take_best()
         with atomic_path(run.path / "weights.pt") as temporary:
             torch.save({name: weight.detach().cpu() for name, weight in learner.agent.weights.items()}, temporary)
@@ -172,28 +163,6 @@ def _sizes(config: SVPGConfig, num_inputs: int, num_actions: int) -> str:
 
 def _measure(config: SVPGConfig) -> str:
     return "return" if config.world else "accuracy"
-
-
-def _learn(
-    config: SVPGConfig, learner: Learner, logger: Logger, metrics: MetricsCSV, checkpoints: Checkpoints, began: float
-) -> None:
-    """Learn from all episodes; log a row every `eval_every` of them and at the end, and save checkpoints likewise."""
-    total, every = learner.total, config.checkpoint_every
-    next_row, due = next_multiple(learner.episodes, config.eval_every), next_multiple(learner.episodes, every)
-    show_bar = config.progress and sys.stderr.isatty()
-    with StopRequest() as stop, Progress(console=Console(stderr=True), disable=not show_bar) as bar:
-        task = bar.add_task("episodes", total=total, completed=learner.episodes)
-        for _ in learner.steps():
-            bar.update(task, completed=learner.episodes)
-            if learner.episodes >= min(next_row, total):
-                next_row = next_multiple(learner.episodes, config.eval_every)
-                _record(config, learner, logger, time.perf_counter() - began, config.progress and not show_bar)
-            if stop.asked or learner.episodes == total or (every and learner.episodes >= due):
-                state = {"learner": learner.state_dict(), "rows": metrics.rows, "seconds": time.perf_counter() - began}
-                if checkpoints.attempt(learner.episodes, state):
-                    due = next_multiple(learner.episodes, every)
-            if stop.asked:
-                raise KeyboardInterrupt
 
 
 def _record(config: SVPGConfig, learner: Learner, logger: Logger, seconds: float, line: bool) -> None:

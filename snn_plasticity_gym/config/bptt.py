@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from snn_plasticity_gym.config.base import check_neurons, check_rate
-from snn_plasticity_gym.config.data_names import HELP, check_dataset_name
+from snn_plasticity_gym.config.data_names import FOLDER_HELP, HELP, check_dataset_name
 from snn_plasticity_gym.config.feedforward import SURROGATE_NAMES
 from snn_plasticity_gym.config.schema import config_class, setting
-from snn_plasticity_gym.config.training import RunConfig
+from snn_plasticity_gym.config.training import RunConfig, resume_setting
 
 
 @config_class
@@ -19,14 +19,7 @@ class BPTTConfig(RunConfig):
     before any learning. At scale 1 the deep layers are silent, and narrow surrogates then have no gradient at all.
     """
 
-    resume: str = setting(
-        "",
-        "Folder of a run to go on with, as if it had never stopped; its settings hold, of which only checkpoint_every, "
-        "data_dir, plugin, progress, wandb, tensorboard and report may change.",
-        section="Run",
-        basic=True,
-        path=True,
-    )
+    resume: str = resume_setting(longer=False)
     checkpoint_every: int = 50_000
     epochs: int = setting(15, "Passes over the training images.", unit="epochs", section="Run", ge=1, basic=True)
     episodes: int = setting(
@@ -59,7 +52,7 @@ class BPTTConfig(RunConfig):
     dataset: str = setting("auto", HELP, section="Data", basic=True)
     data_dir: str | None = setting(
         None,
-        "Folder of the data sets; without it the environment variable SNN_PLASTICITY_DATA, then the user's cache.",
+        FOLDER_HELP,
         section="Data",
         path=True,
     )

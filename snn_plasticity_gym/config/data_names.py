@@ -8,6 +8,7 @@ from snn_plasticity_gym.config.schema import ConfigError, nearest
 
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 FILE_SUFFIX = ".npz"
+FOLDER_HELP = "Folder of the data sets; without it the environment variable SNN_PLASTICITY_DATA, then the user's cache."
 HELP = (
     "Images to show: auto (MNIST where it can be had, else digits), mnist, fashion-mnist, kmnist, digits, the path of "
     "a file of one's own that ends in .npz (arrays images and labels), or the name of a registered data set."

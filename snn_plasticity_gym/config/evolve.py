@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
-from snn_plasticity_gym.config.training import RunConfig
+from snn_plasticity_gym.config.training import RunConfig, preset_setting, resume_setting
 
 STRATEGIES = ("cma", "cma-diagonal", "openai-es", "genetic", "multiplicative")
 
@@ -17,21 +17,8 @@ class EvolveConfig(RunConfig):
     """
 
     env: str = setting("SNNPlastic-MountainCar-v0", "Environment whose network evolves.", section="Run", basic=True)
-    preset: str = setting(
-        "",
-        "Settings to start from, by name or as a YAML file, e.g. a run's config.yaml; other flags win over them.",
-        section="Run",
-        basic=True,
-        path=True,
-    )
-    resume: str = setting(
-        "",
-        "Folder of a run to go on with, as if it had never stopped; its settings hold, of which only episodes (more), "
-        "checkpoint_every, data_dir, plugin, progress, wandb, tensorboard and report may change.",
-        section="Run",
-        basic=True,
-        path=True,
-    )
+    preset: str = preset_setting()
+    resume: str = resume_setting(longer=True)
     episodes: int = setting(
         3000,
         "Episodes of all individuals of all generations, those of tests left out; rounded up to whole generations.",

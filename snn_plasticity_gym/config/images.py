@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from snn_plasticity_gym.config.base import EnvironmentConfig, check_rate
-from snn_plasticity_gym.config.data_names import DATASETS, HELP, check_dataset_name
+from snn_plasticity_gym.config.data_names import DATASETS, FOLDER_HELP, HELP, check_dataset_name
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 SPLITS = ("train", "validation", "test")
@@ -19,7 +19,7 @@ class ImageConfig(EnvironmentConfig):
     dataset: str = setting("auto", HELP, section="Data", basic=True)
     data_dir: str | None = setting(
         None,
-        "Folder of the data sets; without it the environment variable SNN_PLASTICITY_DATA, then the user's cache.",
+        FOLDER_HELP,
         section="Data",
         path=True,
     )

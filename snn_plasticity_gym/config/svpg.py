@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from snn_plasticity_gym.config.data_names import HELP, check_dataset_name
+from snn_plasticity_gym.config.data_names import FOLDER_HELP, HELP, check_dataset_name
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
-from snn_plasticity_gym.config.training import RunConfig
+from snn_plasticity_gym.config.training import RunConfig, resume_setting
 
 RULE_NAMES = ("contrast", "paper", "backprop", "mlp", "bptt")
 BASELINE_NAMES = ("confidence", "mean", "none")
@@ -24,14 +24,7 @@ class SVPGConfig(RunConfig):
     through a ReLU network (mlp) and through time in a network of spiking LIF neurons (bptt).
     """
 
-    resume: str = setting(
-        "",
-        "Folder of a run to go on with, as if it had never stopped; its settings hold, of which only checkpoint_every, "
-        "data_dir, plugin, progress, wandb, tensorboard and report may change.",
-        section="Run",
-        basic=True,
-        path=True,
-    )
+    resume: str = resume_setting(longer=False)
     preset: str = setting(
         "",
         "Settings to start from: svpg-mnist, svpg-cartpole, or a YAML file, e.g. a run's config.yaml; "
@@ -77,7 +70,7 @@ class SVPGConfig(RunConfig):
     dataset: str = setting("auto", HELP, section="Task", basic=True)
     data_dir: str | None = setting(
         None,
-        "Folder of the data sets; without it the environment variable SNN_PLASTICITY_DATA, then the user's cache.",
+        FOLDER_HELP,
         section="Task",
         path=True,
     )

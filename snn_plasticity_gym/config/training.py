@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from snn_plasticity_gym.config.arguments import LARGEST_SEED
 from snn_plasticity_gym.config.learning import (
     EventOptions,
@@ -16,6 +18,30 @@ from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 RULE_FORMS = ("network", "formula")
 WANDB_MODES = ("auto", "online", "offline", "disabled")
+
+
+def preset_setting() -> Any:
+    """Declare the setting `preset` of a program that has an environment."""
+    return setting(
+        "",
+        "Settings to start from, by name or as a YAML file, e.g. a run's config.yaml; other flags win over them.",
+        section="Run",
+        basic=True,
+        path=True,
+    )
+
+
+def resume_setting(longer: bool) -> Any:
+    """Declare the setting `resume`; `longer`: a run that goes on may ask for more episodes."""
+    more = "episodes (more), " if longer else ""
+    return setting(
+        "",
+        f"Folder of a run to go on with, as if it had never stopped; its settings hold, of which only {more}"
+        "checkpoint_every, data_dir, plugin, progress, wandb, tensorboard and report may change.",
+        section="Run",
+        basic=True,
+        path=True,
+    )
 
 
 @config_class
@@ -63,13 +89,7 @@ class TrainingConfig(RunConfig):
     """What trainers on environments have in common."""
 
     env: str = setting("SNNPlastic-Unsup1-v0", "Environment to train on.", section="Run", basic=True)
-    preset: str = setting(
-        "",
-        "Settings to start from, by name or as a YAML file, e.g. a run's config.yaml; other flags win over them.",
-        section="Run",
-        basic=True,
-        path=True,
-    )
+    preset: str = preset_setting()
     episodes: int = setting(
         600,
         "Episodes shown in all, over all lifetimes, of image tasks an image each; rounded up to whole updates.",
@@ -95,14 +115,7 @@ class TrainingConfig(RunConfig):
 class SearchConfig(TrainingConfig, SearchOptions):
     """What all trainers that learn from returns have in common."""
 
-    resume: str = setting(
-        "",
-        "Folder of a run to go on with, as if it had never stopped; its settings hold, of which only episodes (more), "
-        "checkpoint_every, data_dir, plugin, progress, wandb, tensorboard and report may change.",
-        section="Run",
-        basic=True,
-        path=True,
-    )
+    resume: str = resume_setting(longer=True)
     beside: tuple[str, ...] = setting(
         (),
         "Rules, named as in evaluate.py, that are judged beside the learned one when learning ends: by reward, and in "

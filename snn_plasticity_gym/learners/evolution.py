@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, cast
 
-import cma
 import numpy as np
 import torch
 from stable_baselines3.common.type_aliases import GymEnv
@@ -24,6 +23,7 @@ from snn_plasticity_gym.config.training import ESConfig
 from snn_plasticity_gym.learners.a2c import EventA2C
 from snn_plasticity_gym.learners.arguments import with_options
 from snn_plasticity_gym.learners.head_noise import HeadNoise, LayerScale
+from snn_plasticity_gym.learners.strategies import new_cma
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.utils.state import State
 
@@ -79,14 +79,7 @@ class EvolvedHeads(HeadNoise):
 
     def _new_strategy(self) -> Any:
         random = np.random.default_rng(self._generator.initial_seed())
-        options = {
-            "popsize": self._population,
-            "CMA_diagonal": self._diagonal,
-            "randn": lambda *shape: random.standard_normal(shape),
-            "seed": np.nan,  # or it would seed numpy's global generator
-            "verbose": -9,
-        }
-        return cma.CMAEvolutionStrategy(np.zeros(self.size), self._policy.sigma, options)
+        return new_cma(np.zeros(self.size), self._policy.sigma, self._population, self._diagonal, random)
 
     def perturb(self, num_lifetimes: int) -> None:
         """Give the next rules of the generation to the lifetimes."""

@@ -82,6 +82,26 @@ class Strategy(ABC):
             self.tell(np.array(fitness))
 
 
+def new_cma(start: Vector, sigma: float, population: int, diagonal: bool, random: np.random.Generator) -> Any:
+    """Return pycma's strategy, which has no types; all that it draws is drawn from `random`.
+
+    Args:
+        start: First mean, (D,).
+        sigma: First step size.
+        population: P.
+        diagonal: Whether the covariance is diagonal.
+        random: Source of its random numbers.
+    """
+    options = {
+        "popsize": population,
+        "CMA_diagonal": diagonal,
+        "randn": lambda *shape: random.standard_normal(shape),
+        "seed": np.nan,  # or it would seed numpy's global generator
+        "verbose": -9,
+    }
+    return cma.CMAEvolutionStrategy(start, sigma, options)
+
+
 class CMA(Strategy):
     """CMA-ES by the library pycma, with a full or a diagonal covariance.
 
@@ -92,14 +112,7 @@ class CMA(Strategy):
 
     def __init__(self, search: Search, diagonal: bool) -> None:
         super().__init__(search)
-        options = {
-            "popsize": search.population,
-            "CMA_diagonal": diagonal,
-            "randn": lambda *shape: self.random.standard_normal(shape),
-            "seed": np.nan,  # or it would seed numpy's global generator
-            "verbose": -9,
-        }
-        self._strategy: Any = cma.CMAEvolutionStrategy(search.start, search.sigma, options)
+        self._strategy = new_cma(search.start, search.sigma, search.population, diagonal, self.random)
 
     @property
     def centre(self) -> Vector:

@@ -95,6 +95,11 @@ class Checkpoints:
                 return {PREFIXES[0] if name in PREFIXES else name: value for name, value in state.items()}
         return None
 
+    def take_up(self) -> dict[str, Any] | None:
+        """Remove what a killed process has left, and return `newest`: where a run goes on."""
+        self.tidy()
+        return self.newest()
+
     def tidy(self) -> None:
         """Remove what a process that was killed while it wrote has left."""
         for prefix in PREFIXES:
