@@ -126,12 +126,14 @@ def test_credit_against_a_loop_over_steps():
     settings = {"steps_per_action": 4, "history_length": 4, "hidden_sizes": [6], "noise": 0.3, "max_actions": 12}
     settings |= {"third_factor": "credited", "modulation": "factor", "tau_eligibility": 9.0, "critic_start": 5.0}
     settings |= {"decoder_kwargs": {"group_size": 3}, "w_init_min": 0.1, "w_init_max": 0.6, "eta": 0.05}
+    settings |= {"encoder_kwargs": {"fields": 20, "mean": [0] * 4, "std": [1, 0.5, 0.1, 0.8], "period": 2}}
     env = PlasticityVectorEnv("SNNPlastic-CartPole-v0", num_envs=1, **settings)
     env.reset(seed=4)
     engine, rule = env.engine, make_rule("stdp", scale=0.05)
     network, task = engine.network, engine.task
     expected = network.weights.clone()
     trace, window = torch.zeros_like(expected), torch.zeros_like(expected)
+    begun = network.weights_of("hidden_1_to_motor").clone()
     step, actions = 0, []
     while (events := env.events()) is not None:
         if int(engine.steps[0]) > step:
@@ -147,3 +149,4 @@ def test_credit_against_a_loop_over_steps():
             expected = (expected + float(task.factors()["motor"][0, 0]) * trace).clamp(-1.0, 1.0)
             torch.testing.assert_close(network.weights, expected, rtol=0, atol=1e-6)
     assert len(set(actions)) == 2 and len(actions) > 5, "both signs must have been there"
+    assert (network.weights_of("hidden_1_to_motor") - begun).abs().max() > 0.01
