@@ -106,7 +106,7 @@ def way_of(
     formula = rule.whole_formula() if has_formula(rule) else None
     if formula is not None:
         return formula.tables(task.num_steps) if formula.extra_names == tuple(scalars) else None
-    heads = rule.whole_heads() if task.open_loop and has_heads(rule) else None
+    heads = rule.whole_heads() if has_heads(rule) else None
     if heads is not None and heads.fits(config.history_length, scalars, len(task.groups)):
         return heads.tables
     return None

@@ -12,7 +12,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.envs.whole_images import NOTHING, CompiledImages, Frozen, Way, decays_of
-from snn_plasticity_gym.kernels.acting import act_closed_form, act_formula, act_frozen
+from snn_plasticity_gym.kernels.acting import act_closed_form, act_formula, act_frozen, act_heads
 from snn_plasticity_gym.kernels.closed_loop import AT_ONCE, BY_FACTOR, BY_REWARD
 from snn_plasticity_gym.kernels.compile import announce
 from snn_plasticity_gym.kernels.formula_images import FormulaRule
@@ -84,8 +84,9 @@ class CompiledWorlds(CompiledImages):
         announce(run)
 
         def work(first: int, last: int) -> None:
+            own = arguments(first)
             for b in range(first, last):
-                run(b, lives, self._loop, streams[b], *arguments, shown)
+                run(b, lives, self._loop, streams[b], *own, shown)
 
         spread(work, self._shape[0])
         self._count_changes(shown, changes)
@@ -95,12 +96,19 @@ class CompiledWorlds(CompiledImages):
         self._keep_counts(shown)
         return torch.from_numpy(shown.num_events), self._closed_loop.end()
 
-    def _loop_of(self, way: Way, pace: Tensor) -> tuple[Callable[..., None], tuple[Any, ...]]:
-        """Return the compiled loop of a way, and its arguments between the stream and what is kept."""
+    def _loop_of(self, way: Way, pace: Tensor) -> tuple[Callable[..., None], Callable[[int], tuple[Any, ...]]]:
+        """Return the compiled loop of a way, and its arguments between the stream and what is kept.
+
+        Arguments are those of the part of the lifetimes that begins with the given one, which is a thread's.
+        """
         learning = self._learning(pace)
         if isinstance(way, Frozen):
-            return act_frozen, (learning,)
+            return act_frozen, lambda first: (learning,)
         if isinstance(way, ClosedForm):
-            return act_closed_form, (way, decays_of(way, self._loop.window * self._loop.max_actions), learning)
-        assert isinstance(way, FormulaRule)
-        return act_formula, (way, self._surroundings(), learning)
+            decays = decays_of(way, self._loop.window * self._loop.max_actions)
+            return act_closed_form, lambda first: (way, decays, learning)
+        around = self._surroundings()
+        if isinstance(way, FormulaRule):
+            return act_formula, lambda first: (way, around, learning)
+        self._kept.begin(way)
+        return act_heads, lambda first: (way, around, self._kept.of(first), learning)

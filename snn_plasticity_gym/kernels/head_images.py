@@ -54,9 +54,9 @@ class HeadRoom(NamedTuple):
 
 
 @compiled()
-def room_for_heads(rule, num_neurons):
-    """Return room for `HeadRoom`."""
-    return HeadRoom(
+def room_for_heads(rule, window, num_neurons):
+    """Return room for `HeadRoom`, for the pair at hand, and for lines; `window`: K."""
+    events = HeadRoom(
         np.empty((len(rule.told), num_neurons), np.float32),
         np.empty(num_neurons, np.float32),
         np.empty(num_neurons, np.int64),
@@ -64,6 +64,7 @@ def room_for_heads(rule, num_neurons):
         np.empty(num_neurons, np.float32),
         np.empty(num_neurons, np.float32),
     )
+    return events, room_for_pair(rule, window), room_for_lines(rule.rows.shape[1], rule.rows.shape[2], num_neurons)
 
 
 @compiled()
@@ -82,27 +83,23 @@ def show_heads(first, last, lives, rule, around, store, learning, shown):
     """
     num_steps, num_neurons = shown.raster.shape[1:]
     spikes = room_for_spikes(lives, num_steps)
-    room = (
-        room_for_heads(rule, num_neurons),
-        room_for_pair(rule, learning.window),
-        room_for_lines(rule.rows.shape[1], rule.rows.shape[2], num_neurons),
-    )
+    rooms = room_for_heads(rule, learning.window, num_neurons)
     error = np.empty(lives.factor.wanted.shape[1], np.float32)
     for b in range(first, last):
-        _show_heads(b, lives, rule, around, store, learning, spikes, room, error, shown)
+        _show_heads(b, lives, rule, around, store, learning, spikes, rooms, error, shown)
 
 
 @compiled(bare=True)
-def _show_heads(b, lives, rule, around, store, learning, spikes, room, error, shown):
+def _show_heads(b, lives, rule, around, store, learning, spikes, rooms, error, shown):
     begin(b, lives, spikes, shown)
     for t in range(shown.raster.shape[1]):
         advance(b, t, lives, spikes, error, shown)
-        _learn(b, t, lives, rule, around, store, learning, spikes, room, shown)
+        learn_heads(b, t, lives, rule, around, store, learning, spikes, rooms, shown)
     end_image(b, spikes, shown)
 
 
 @compiled(bare=True)
-def _learn(b, t, lives, rule, around, store, learning, spikes, rooms, shown):
+def learn_heads(b, t, lives, rule, around, store, learning, spikes, rooms, shown):
     """Answer the events of step `t` of lifetime `b`."""
     for c in range(len(lives.connections.source)):
         if not learns(c, lives, learning, spikes):

@@ -7,50 +7,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lives import DIEHL_COOK, FEEDFORWARD, HOMEOSTASIS, SMALL, assert_same_lives
+from lives import DIEHL_COOK, FEEDFORWARD, HOMEOSTASIS, SMALL, assert_same_lives, bold_rule, bold_rules
 
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.kernels import lines
 from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
-from snn_plasticity_gym.policies.head_inputs import OwnLayer
 from snn_plasticity_gym.policies.network import new_network
 
 UNSUP1, UNSUP2, SEMI = "SNNPlastic-Unsup1-v0", "SNNPlastic-Unsup2-v0", "SNNPlastic-Semi-v0"
-
-
-def bold_rule(env, seed=3, sizes=(20, 12), channels=(4, 6), kernel_sizes=(5, 5), boldness=0.3, use_kind=False):
-    """A policy whose numbers are drawn large enough for weight changes of either sign, as after training."""
-    shape = Architecture(
-        num_groups=len(env.engine.heads),
-        hidden_sizes=sizes,
-        channels=channels,
-        kernel_sizes=kernel_sizes,
-        extra_keys=tuple(env.engine.scalars.names),
-        use_kind=use_kind,
-    )
-    generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = new_network(shape)
-    for part in (network.front, *network.heads):
-        for values in part.parameters():
-            values.data += boldness * torch.randn(values.shape, generator=generator)
-    return FrozenRule(network, env.config.history_length)
-
-
-def bold_rules(env, boldness=0.3, **shape):
-    """The same front, and heads of each lifetime's own."""
-    rule, generator = bold_rule(env, boldness=boldness, **shape), torch.Generator().manual_seed(8)
-
-    def own(values):
-        return values + boldness * torch.randn(env.num_envs, *values.shape, generator=generator)
-
-    heads = [
-        [OwnLayer(own(layer.weight.data.T), own(layer.bias.data).unsqueeze(1)) for layer in head.layers]
-        for head in rule.network.heads
-    ]
-    return rule.of_lifetimes(heads)
 
 
 @pytest.mark.parametrize("options", [{}, HOMEOSTASIS, {"history_length": 6}], ids=["plain", "homeostasis", "K < T"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lives import assert_same_lives, formula
+from lives import assert_same_lives, bold_rule, bold_rules, formula
 
 from snn_plasticity_gym import make_rule
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -73,6 +73,19 @@ def test_a_formula_of_any_terms(data):
     }
     config = {**SMALL[env_id], **options}
     assert_same_lives(env_id, config, lambda env: formula(env, terms, bold=0.2), images=2, rounding=1e-5)
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
+@pytest.mark.parametrize("scalars", [[], ["surrogate", "reward"]], ids=["plain", "scalars"])
+@pytest.mark.parametrize("env_id", SMALL)
+def test_heads_over_a_front(env_id, scalars, own):
+    options = {"local_state": scalars, "third_factor": "targeted", "modulation": "factor", "noise": 0.2, "eta": 0.005}
+    config = {**SMALL[env_id], **options, "event_kinds": "feature" if own else "merged"}
+    heads = bold_rules if own else bold_rule
+    lived = assert_same_lives(
+        env_id, config, lambda env: heads(env, boldness=0.2, use_kind=own), images=3, rounding=1e-5
+    )
+    assert min(lived.spikes.values()) > 0 and lived.moved > 1e-3
 
 
 def test_a_rule_that_follows_what_the_world_pays_learns_by_it():
