@@ -24,7 +24,8 @@ class EpisodeResult(NamedTuple):
     truncated: Tensor  # bool (R,): cut off, not ended
     payments: Tensor  # (R, P) what was paid at each of the steps below; 0 after the episode's end
     payment_steps: Tensor  # (P,) int64 number of time steps done then
-    event_rewards: list[Tensor] | None = None  # of events written together, (E,) each, where events have their own
+    # Of events written together, (E,) each, where events have their own, and were answered one batch after the other.
+    event_rewards: list[Tensor] | None = None
 
 
 class LastEpisode(NamedTuple):

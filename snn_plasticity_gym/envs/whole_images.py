@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.base import PHASES, EnvironmentConfig
+from snn_plasticity_gym.envs.network_tables import connections_of, populations_of
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.kernels.closed_form import Decays, show_closed_form
 from snn_plasticity_gym.kernels.compile import announce
@@ -22,7 +23,6 @@ from snn_plasticity_gym.kernels.kept_lines import KeptLines
 from snn_plasticity_gym.kernels.pairs import HeadRule
 from snn_plasticity_gym.kernels.scalars import Surroundings
 from snn_plasticity_gym.kernels.tables import (
-    Connections,
     InputSpikes,
     Learning,
     Lives,
@@ -31,10 +31,10 @@ from snn_plasticity_gym.kernels.tables import (
     Shown,
     StepFactor,
 )
+from snn_plasticity_gym.kernels.trail import no_trail, room_for_trail
 from snn_plasticity_gym.kernels.weights import add_changes
 from snn_plasticity_gym.networks.encoders import SpikeTrain
-from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Network, pulse
+from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
@@ -48,6 +48,9 @@ from snn_plasticity_gym.utils.threads import spread
 
 NOTHING = np.zeros(0, dtype=np.float32)
 
+Arguments = Callable[[int], tuple[Any, ...]]
+"""Of a compiled loop, by the lifetime that it begins with."""
+
 
 class Frozen:
     """Nothing learns."""
@@ -57,9 +60,12 @@ def can_be_whole(config: EnvironmentConfig, task: Task) -> bool:
     """Whether lifetimes can live through whole episodes of a task in compiled loops, if their rule allows it.
 
     That takes an open loop, of which every step is kept, or a closed one that has tables; networks in the CPU's
-    memory, all events of a step presented together, and no reward event by event.
+    memory, all events of a step presented together, and no reward event by event but that of a teacher, who looks at
+    changes as they are made.
     """
-    if config.device != "cpu" or task.rewards_events or config.event_kinds == "split":
+    if config.device != "cpu" or config.event_kinds == "split":
+        return False
+    if task.rewards_events and not (task.teaches and config.modulation == "none"):
         return False
     if not task.open_loop:
         return task.closed_loop() is not None
@@ -145,10 +151,10 @@ class CompiledImages:
         self._history_length = config.history_length
         sides = {side for phase in PHASES[config.event_kinds] for side in phase}
         self._at_pre, self._at_post = False in sides, True in sides
-        self._populations, self._places = _populations(network)
+        self._populations, self._places = populations_of(network)
         # Without a rise there is no adaptive threshold to update, see `fire`: theta stays as it is.
         self._frozen = self._populations._replace(theta_plus=np.zeros_like(self._populations.theta_plus))
-        self._connections = _connections(network)
+        self._connections = connections_of(network)
         self._shape = network.num_networks, len(self._populations.of_neuron)
         states: dict[str, NDArray[Any]] = {
             name: np.zeros(self._shape, dtype=np.float64 if name == "threshold" else np.float32)
@@ -172,19 +178,16 @@ class CompiledImages:
         Returns:
             Number of events of each lifetime, int64 (B,), and of a closed loop what was paid.
         """
-        num_lifetimes = self._shape[0]
         shown, told = self._room(changes), self._task.factors()
         self._take_factors(told)
         factor = (self._task.step_factor() if self._task.follows_steps else None) or self._no_step_factor()
         if factor.target >= 0:
             self._neurons.current.fill(0)
         self._take_thresholds()
-        if isinstance(way, Frozen):
-            _run(show_frozen, num_lifetimes, self._lives(self._frozen, self._inputs(), factor), shown)
-        else:
-            lives = self._lives(self._populations, self._inputs(), factor)
-            self._live(way, lives, self._learning(pace), shown)
-            self._count_changes(shown, changes)
+        populations = self._frozen if isinstance(way, Frozen) else self._populations
+        loop, arguments = self._loop_of(way, learning := self._learning(pace))
+        self._spread(loop, self._lives(populations, self._inputs(), factor), arguments, learning, shown)
+        self._count_changes(shown, changes)
         self._keep_thresholds()
         if factor.target >= 0:
             for name, values in told.items():
@@ -202,6 +205,7 @@ class CompiledImages:
             first=first,
             num_events=np.empty(num_lifetimes, dtype=np.int64),
             changes=np.zeros((num_lifetimes, *changes.shape)),
+            trail=no_trail(),
         )
 
     def _take_factors(self, told: Mapping[str, Tensor]) -> None:
@@ -243,28 +247,48 @@ class CompiledImages:
         self._take_thresholds()
         self._neurons.current.fill(0)
         inputs = self._listed(trains, np.arange(len(trains)))
-        _run(respond, len(counts), self._lives(self._frozen, inputs, self._no_step_factor()), place.start, counts)
+        lives = self._lives(self._frozen, inputs, self._no_step_factor())
+        announce(respond)
+        spread(lambda first, last: respond(first, last, lives, place.start, counts), len(counts))
         return torch.from_numpy(counts)
 
     def _lives(self, populations: Populations, inputs: InputSpikes, factor: StepFactor) -> Lives:
         return Lives(populations, self._connections, self._neurons, self._network.weights.numpy(), inputs, factor)
 
-    def _live(self, way: ClosedForm | FormulaRule | HeadRule, lives: Lives, learning: Learning, shown: Shown) -> None:
-        """Let all lifetimes live by a rule; arguments as those of the loops."""
-        count = self._shape[0]
+    def _loop_of(self, way: Way, learning: Learning) -> tuple[Callable[..., None], Arguments]:
+        """Return the compiled loop of a way, and its arguments between networks and what is kept.
+
+        Arguments are those of the part of the lifetimes that begins with the given one, which is a thread's.
+        """
+        if isinstance(way, Frozen):
+            return show_frozen, lambda first: ()
         if isinstance(way, ClosedForm):
-            _run(show_closed_form, count, lives, way, decays_of(way, self._task.num_steps), learning, shown)
-            return
+            decays = decays_of(way, self._task.num_steps)
+            return show_closed_form, lambda first: (way, decays, learning)
         around = self._surroundings()
         if isinstance(way, FormulaRule):
-            _run(show_formula, count, lives, way, around, learning, shown)
-            return
-        kept = self._kept
-        kept.begin(way)
-        announce(show_heads)
-        spread(
-            lambda first, last: show_heads(first, last, lives, way, around, kept.of(first), learning, shown), count
-        )  # each part keeps lines of its own
+            return show_formula, lambda first: (way, around, learning)
+        self._kept.begin(way)
+        return show_heads, lambda first: (way, around, self._kept.of(first), learning)
+
+    def _spread(
+        self, loop: Callable[..., None], lives: Lives, arguments: Arguments, learning: Learning, shown: Shown
+    ) -> None:
+        """Run a loop over all lifetimes, spread over threads; a teacher sees one lifetime after the other."""
+        announce(loop)
+        task = self._task
+
+        def work(first: int, last: int) -> None:
+            own = arguments(first)
+            if not task.teaches:
+                loop(first, last, lives, *own, shown)
+                return
+            here = shown._replace(trail=room_for_trail(self._populations, self._connections, task.num_steps))
+            for b in range(first, last):
+                loop(b, b + 1, lives, *own, here)
+                task.teach(b, lives, learning, here)
+
+        spread(work, self._shape[0])
 
     def _take_thresholds(self) -> None:
         for name in self._computed:
@@ -299,12 +323,6 @@ class CompiledImages:
         return InputSpikes(stimulus, start, neuron + self._shift if self._shift else neuron)
 
 
-def _run(loop: Callable[..., None], num_lifetimes: int, *arguments: Any) -> None:
-    """Run a loop over all lifetimes, spread over threads."""
-    announce(loop)
-    spread(lambda first, last: loop(first, last, *arguments), num_lifetimes)
-
-
 @functools.lru_cache(maxsize=64)
 def decays_of(form: ClosedForm, num_steps: int) -> Decays:
     """Return what spikes add to the traces of a rule, by age; without a time constant, every spike counts alike."""
@@ -318,59 +336,3 @@ def _nothing_told(num_lifetimes: int) -> StepFactor:
     """Return a factor that does not change within an image."""
     nothing = np.zeros(0, dtype=np.int64)
     return StepFactor(0, -1, np.zeros((num_lifetimes, 0), np.float32), 0.0, False, 0.0, 1.0, nothing, nothing, NOTHING)
-
-
-def _populations(network: Network) -> tuple[Populations, dict[str, slice]]:
-    """Return the constants of all populations, and where the neurons of each stand among those of a network."""
-    plain = LIFParams()
-    params = [population.lif or plain for population in network.populations.values()]
-    sizes = np.array([population.size for population in network.populations.values()], dtype=np.int64)
-    starts = np.cumsum(sizes) - sizes
-    places = {
-        name: slice(int(start), int(start + size))
-        for name, start, size in zip(network.populations, starts, sizes, strict=True)
-    }
-    single = {
-        "leak": [network.dt / p.tau_mem for p in params],
-        "v_rest": [p.v_rest for p in params],
-        "v_reset": [p.v_reset for p in params],
-        "v_th": [p.v_th for p in params],
-        "distance": [p.v_th - p.v_rest for p in params],
-        "v_min": [p.v_min for p in params],
-        "resistance": [p.resistance for p in params],
-        "silent_steps": [p.silent_steps(network.dt) for p in params],
-        "theta_plus": [p.theta_plus for p in params],
-        "theta_decay": [p.threshold_decay(network.dt) for p in params],
-    }
-    constants = Populations(
-        start=starts,
-        size=sizes,
-        computed=np.array([population.lif is not None for population in network.populations.values()]),
-        one_spike=np.array([p.one_spike for p in params]),
-        of_neuron=np.repeat(np.arange(len(sizes)), sizes),
-        **{name: np.array(values, dtype=np.float32) for name, values in single.items()},
-    )
-    return constants, places
-
-
-def _connections(network: Network) -> Connections:
-    """Return the constants of all projections."""
-    index = {name: place for place, name in enumerate(network.populations)}
-    projections = network.projections
-    single = {
-        "gain": [pulse(p.gain, network.dt) for p in projections],
-        "scale": [p.plasticity.scale if p.plasticity else 0.0 for p in projections],
-        "low": [p.plasticity.w_min if p.plasticity else 0.0 for p in projections],
-        "high": [p.plasticity.w_max if p.plasticity else 0.0 for p in projections],
-    }
-    return Connections(
-        source=np.array([index[p.source] for p in projections], dtype=np.int64),
-        target=np.array([index[p.target] for p in projections], dtype=np.int64),
-        offset=np.array([network.offsets.get(p.name, 0) for p in projections], dtype=np.int64),
-        one_to_one=np.array([p.one_to_one for p in projections]),
-        autapses=np.array([p.autapses for p in projections]),
-        recurrent=np.array([p.recurrent for p in projections]),
-        plastic=np.array([p.plasticity is not None for p in projections]),
-        head=np.array([p.plasticity.group if p.plasticity else 0 for p in projections], dtype=np.int64),
-        **{name: np.array(values, dtype=np.float32) for name, values in single.items()},
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +10,12 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.recorder import Recorder
-from snn_plasticity_gym.envs.whole_images import NOTHING, CompiledImages, Frozen, Way, decays_of
+from snn_plasticity_gym.envs.whole_images import NOTHING, Arguments, CompiledImages, Frozen, Way, decays_of
 from snn_plasticity_gym.kernels.acting import act_closed_form, act_formula, act_frozen, act_heads
 from snn_plasticity_gym.kernels.closed_loop import AT_ONCE, BY_FACTOR, BY_REWARD
 from snn_plasticity_gym.kernels.compile import announce
 from snn_plasticity_gym.kernels.formula_images import FormulaRule
-from snn_plasticity_gym.kernels.tables import InputSpikes
+from snn_plasticity_gym.kernels.tables import InputSpikes, Learning
 from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
@@ -80,7 +79,7 @@ class CompiledWorlds(CompiledImages):
         self._take_thresholds()
         frozen = isinstance(way, Frozen)
         lives = self._lives(self._frozen if frozen else self._populations, self._no_inputs, self._no_step_factor())
-        run, arguments = self._loop_of(way, pace)
+        run, arguments = self._loop_of(way, self._learning(pace))
         announce(run)
 
         def work(first: int, last: int) -> None:
@@ -96,12 +95,8 @@ class CompiledWorlds(CompiledImages):
         self._keep_counts(shown)
         return torch.from_numpy(shown.num_events), self._closed_loop.end()
 
-    def _loop_of(self, way: Way, pace: Tensor) -> tuple[Callable[..., None], Callable[[int], tuple[Any, ...]]]:
-        """Return the compiled loop of a way, and its arguments between the stream and what is kept.
-
-        Arguments are those of the part of the lifetimes that begins with the given one, which is a thread's.
-        """
-        learning = self._learning(pace)
+    def _loop_of(self, way: Way, learning: Learning) -> tuple[Callable[..., None], Arguments]:
+        """Return the compiled loop of a way, and its arguments between the stream and what is kept."""
         if isinstance(way, Frozen):
             return act_frozen, lambda first: (learning,)
         if isinstance(way, ClosedForm):

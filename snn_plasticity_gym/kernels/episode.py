@@ -11,12 +11,14 @@ import numpy as np
 
 from snn_plasticity_gym.kernels.compile import compiled
 from snn_plasticity_gym.kernels.simulation import begin_image, simulate
+from snn_plasticity_gym.kernels.trail import clear_trail, keep_step
 
 
 @compiled(bare=True)
 def begin(b, lives, spikes, shown):
     """Put lifetime `b` to where it stands before the first step."""
     begin_image(b, lives, spikes, shown.raster[b])
+    clear_trail(shown.trail)
     shown.num_events[b] = 0
 
 
@@ -26,6 +28,7 @@ def advance(b, t, lives, spikes, error, shown):
     _teach(b, t, lives, spikes)
     simulate(b, t, lives.inputs.stimulus[b], lives, spikes, shown.raster[b])
     _send_back(b, t, lives, spikes, error)
+    keep_step(b, t, lives, shown.trail)
 
 
 @compiled(bare=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from snn_plasticity_gym.kernels.compile import compiled
 from snn_plasticity_gym.kernels.squash import squash
-from snn_plasticity_gym.kernels.tables import Float32, Float64
+from snn_plasticity_gym.kernels.tables import Bool, Float32, Float64, Int32
 
 
 class Synapses(NamedTuple):
@@ -41,6 +41,12 @@ class Synapses(NamedTuple):
     low: float  # smallest weight
     high: float
     changes: Float64  # (4,) number, sum, squares and rises of the changes made
+    watched: bool  # a teacher looks at them, by what follows
+    fires: Bool  # (n_pre,) pre neurons in this step
+    totals: Float64  # (C, 2), as the following of `Trail`
+    asked: Float32  # (n_post,)
+    rises: Int32  # (n_post,)
+    falls: Int32  # (n_post,)
 
 
 @compiled(bare=True)
@@ -78,10 +84,16 @@ def synapses_of(b, t, c, lives, learning, spikes, shown):
     held = matrix  # without eligibility, of no use
     if holds:
         held = learning.held[first:last].reshape(n_pre, n_post)
+    trail = shown.trail
+    watched = len(trail.totals) > 0
+    if watched:
+        trail.totals[c, 0] += events
+    row, ends = t if watched else 0, slice(post, post + n_post)
     return Synapses(
         t, learning.window, c, head, source, target, pre, post, n_pre, n_post, num_pre, num_post, merged, loops, matrix,
         holds, held, learning.keep[t], connections.scale[c] * learning.pace[b], connections.low[c], connections.high[c],
-        changes,
+        changes, watched, spikes.fires[pre : pre + n_pre], trail.totals, trail.asked[row, ends], trail.rises[row, ends],
+        trail.falls[row, ends],
     )  # fmt: skip
 
 
@@ -113,6 +125,9 @@ def change_row(i, steps, synapses):
         _hold(synapses.held[i], steps, 0, end, synapses.keep)
         _hold(synapses.held[i], steps, end + 1, n_post, synapses.keep)
         return
+    if synapses.watched:
+        _watch_row(steps, 0, end, synapses)
+        _watch_row(steps, end + 1, n_post, synapses)
     row, low, high, changes = synapses.matrix[i], synapses.low, synapses.high, synapses.changes
     _move(row[:end], steps[:end], low, high, changes)
     if synapses.loops:
@@ -136,6 +151,9 @@ def change_column(j, weights, members, count, steps, synapses):
         for k in range(count):
             synapses.held[members[k], j] += synapses.keep * steps[k]
         return
+    if synapses.watched:
+        for k in range(count):
+            _watch(members[k], j, steps[k], synapses)
     _move(weights[:count], steps[:count], synapses.low, synapses.high, synapses.changes)
     for k in range(count):
         synapses.matrix[members[k], j] = weights[k]
@@ -147,12 +165,37 @@ def change_one(i, j, step, synapses):
     if synapses.holds:
         synapses.held[i, j] += synapses.keep * step
         return
+    if synapses.watched:
+        _watch(i, j, step, synapses)
     before = synapses.matrix[i, j]
     moved = min(max(before + step, synapses.low), synapses.high) - before
     synapses.matrix[i, j] = before + moved
     synapses.changes[1] += moved
     synapses.changes[2] += moved * moved
     synapses.changes[3] += moved > 0
+
+
+@compiled(bare=True)
+def _watch(i, j, step, synapses):
+    """Note what is asked of one synapse."""
+    synapses.totals[synapses.connection, 1] += np.float64(step) * step
+    if synapses.fires[i]:
+        synapses.asked[j] += step
+        synapses.rises[j] += step > 0.0
+        synapses.falls[j] += step < 0.0
+
+
+@compiled(bare=True)
+def _watch_row(steps, first, last, synapses):
+    """Note what is asked of synapses of a pre neuron that fires."""
+    squares = 0.0
+    for j in range(first, last):
+        step = steps[j]
+        squares += np.float64(step) * step
+        synapses.asked[j] += step
+        synapses.rises[j] += step > 0.0
+        synapses.falls[j] += step < 0.0
+    synapses.totals[synapses.connection, 1] += squares
 
 
 @compiled(bare=True)

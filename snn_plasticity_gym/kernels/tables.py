@@ -101,6 +101,21 @@ class Lives(NamedTuple):
     factor: StepFactor
 
 
+class Trail(NamedTuple):
+    """What a teacher looks at after an image of one lifetime; without connections (C = 0) there is no teacher.
+
+    N counts the neurons of all populations, W the synapses between computed ones.
+    """
+
+    totals: Float64  # (C, 2) number of events, and sum of the squares of the changes that they asked for
+    asked: Float32  # (T, N) sum of the changes asked of the synapses of each post neuron whose pre neuron fired
+    rises: Int32  # (T, N) how many of these were above 0
+    falls: Int32  # (T, N) how many were below
+    potentials: Float32  # (T, N) mV, before the reset
+    weights: Float32  # (T, W) before the changes of each step
+    first: Int64  # (C,) where those of each projection begin among W; -1: they are not kept
+
+
 class Shown(NamedTuple):
     """What is kept of an image."""
 
@@ -109,6 +124,7 @@ class Shown(NamedTuple):
     first: Int64  # (B, N) step of the first one, 0 where there is none
     num_events: Int64  # (B,)
     changes: Float64  # (B, 4, heads) number, sum, squares and rises of weight changes; see `WeightChanges`
+    trail: Trail
 
 
 class Learning(NamedTuple):

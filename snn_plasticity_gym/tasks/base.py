@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.kernels.closed_loop import Loop
-from snn_plasticity_gym.kernels.tables import StepFactor
+from snn_plasticity_gym.kernels.tables import Learning, Lives, Shown, StepFactor
 from snn_plasticity_gym.networks.encoders import SpikeTrain
 from snn_plasticity_gym.networks.network import Network, NetworkActivity, Population, Projection
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts
@@ -158,6 +158,7 @@ class Task(ABC):
     open_loop: ClassVar[bool] = False  # the input of an episode is known when it begins; see `whole_input`
     needs_potentials = False  # membrane potentials are recorded
     rewards_events = False  # each event has a reward of its own
+    teaches = False  # `teach` sees what is asked of synapses in episodes that are lived as a whole
     credits_actions = False  # eligibility gets a sign when the action of its window is known; see `credit`
     follows_steps = False  # an open loop in which `observe` or currents matter; see `step_factor`
 
@@ -225,6 +226,18 @@ class Task(ABC):
     def factors(self) -> dict[str, Tensor]:
         """Return the third factor of the neurons of each population that has one, (B, N) each, as of now."""
         return {}
+
+    def teach(self, row: int, lives: Lives, learning: Learning, shown: Shown) -> None:  # noqa: B027
+        """Look at what lifetime `row` has gone through in an episode lived as a whole, if the task `teaches`.
+
+        Called from several threads side by side, of different lifetimes, before `outcome`.
+
+        Args:
+            row: Lifetime.
+            lives: All networks.
+            learning: How their weights have followed the rule.
+            shown: What was kept; `trail` is of this lifetime.
+        """
 
     def credit(self) -> dict[str, Tensor]:
         """Return, where the task `credits_actions`, the sign of the changes of the window that has just ended.

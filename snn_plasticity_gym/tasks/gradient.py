@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.config.base import PHASES
 from snn_plasticity_gym.config.environments import GradConfig
+from snn_plasticity_gym.kernels.tables import Learning, Lives, Shown
+from snn_plasticity_gym.kernels.teacher import NUM_SUMS, walk_back
 from snn_plasticity_gym.networks.feedforward import INPUT, OUTPUT, classifier, lif_params
-from snn_plasticity_gym.networks.network import Network, Projection
+from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.networks.surrogate import derivative
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents, by_projection, rewind
 from snn_plasticity_gym.rewards.gradient import Adjoint, alignment_reward, loss_and_output_gradient
@@ -38,7 +41,7 @@ class GradientTask(ImageTask):
     input_name = INPUT
     readout = OUTPUT
     scalars = ("layer",)
-    rewards_events = needs_potentials = True
+    rewards_events = needs_potentials = teaches = True
 
     def __init__(self, config: GradConfig, num_lifetimes: int, device: torch.device) -> None:
         super().__init__(config, num_lifetimes, device)
@@ -46,24 +49,45 @@ class GradientTask(ImageTask):
         self._params = lif_params(config)
         self.populations, self.projections = classifier(config, self.n_input, self.dataset.num_classes)
         self.layer_scalars = config.layer_scalars
+        self._curve = derivative(config.surrogate, config.surrogate_width)
+        self._sums = np.zeros((num_lifetimes, NUM_SUMS, len(self.projections)))  # of episodes lived as a whole
 
     def remedy(self, population: str) -> str:
         """Return what helps where a population is silent."""
         return super().remedy(population) if population == INPUT else "raise w_init, max_rate or num_steps"
 
     def judge(self, episode: Episode) -> Verdict:
-        """Walk the episode backwards with the teacher, and reward every event."""
-        config, written, network = self.config, episode.written, self.record.network
-        num_lifetimes, num_layers = len(episode.rows), len(self.projections)
-        spikes = {name: raster.to(network.weights.dtype) for name, raster in episode.raster.items()}  # (R, T, N)
-        counts = spikes[OUTPUT].sum(dim=1)  # (R, C)
+        """Reward what was done to the weights for following the teacher."""
+        config = self.config
+        counts = episode.raster[OUTPUT].sum(dim=1, dtype=torch.float32)  # (R, C)
         loss, output_gradient = loss_and_output_gradient(counts, episode.labels, config.alpha_softmax, config.duration)
-        curve = derivative(config.surrogate, config.surrogate_width)
-        adjoint = Adjoint(self._params, config.dt, [p.gain for p in self.projections], curve)
+        rewards: list[Tensor] | None = None
+        if episode.counted:
+            alignment = _Alignment(torch.from_numpy(self._sums))
+        else:
+            alignment, rewards = self._walk_back(episode, output_gradient)
+        terms = {
+            "loss": loss,
+            "accuracy": (counts.argmax(dim=1) == episode.labels).to(loss.dtype),
+            **alignment.terms(config.penalty),
+            **self._active(episode),
+        }
+        result = RewardResult(terms["alignment"] - terms["penalty"], terms, rewards)
+        return Verdict(result, winner(episode.spikes_of(OUTPUT)))
+
+    def _walk_back(self, episode: Episode, output_gradient: Tensor) -> tuple[_Alignment, list[Tensor]]:
+        """Walk an episode backwards with the teacher, `output_gradient` (R, C); return also every event's reward."""
+        config, written, network = self.config, episode.written, self.record.network
+        spikes = {name: raster.to(network.weights.dtype) for name, raster in episode.raster.items()}  # (R, T, N)
+        adjoint = Adjoint(self._params, config.dt, [p.gain for p in self.projections], self._curve)
         place = places_of(episode.rows, self.num_lifetimes)
-        everyone = num_lifetimes == network.num_networks
+        everyone = len(episode.rows) == network.num_networks
         rewards: list[Tensor] = [torch.empty(0)] * len(written)
-        alignment = _Alignment(num_lifetimes, num_layers, counts.device)
+        alignment = _Alignment(
+            torch.zeros(
+                len(episode.rows), NUM_SUMS, len(self.projections), dtype=torch.float64, device=output_gradient.device
+            )
+        )
         for step, places in rewind(network, written, config.num_steps):
             weights = [network.weights_of(p.name) for p in self.projections]  # (B, n_pre, n_post)
             if not everyone:
@@ -76,14 +100,18 @@ class GradientTask(ImageTask):
                 row, gradient = self._gradients(entry, network, place, spikes_now, deltas)
                 rewards[index] = alignment_reward(gradient, entry.change, config.penalty)
                 alignment.add(row, entry.projection, gradient, entry.change)
-        terms = {
-            "loss": loss,
-            "accuracy": (counts.argmax(dim=1) == episode.labels).to(loss.dtype),
-            **alignment.terms(config.penalty),
-            **_active(written, network, self.projections, episode.rows),
-        }
-        result = RewardResult(terms["alignment"] - terms["penalty"], terms, rewards)
-        return Verdict(result, winner(episode.spikes_of(OUTPUT)))
+        return alignment, rewards
+
+    def teach(self, row: int, lives: Lives, learning: Learning, shown: Shown) -> None:
+        """Walk an episode that was lived as a whole backwards, and sum up its events by projection."""
+        config, raster = self.config, shown.raster[row]
+        potentials = torch.from_numpy(shown.trail.potentials)  # (T, N)
+        counts = torch.from_numpy(raster[:, -self.dataset.num_classes :]).sum(dim=0, dtype=torch.float32)  # (C,)
+        label = torch.tensor([self.shown(row).label])
+        gradient = loss_and_output_gradient(counts[None], label, config.alpha_softmax, config.duration)[1][0]  # (C,)
+        curve = self._curve(potentials - self._params.v_th).numpy()  # (T, N)
+        layers = np.arange(len(self.projections))
+        walk_back(row, lives, layers, raster, shown.trail, curve, gradient.numpy(), learning.at_pre, self._sums[row])
 
     def _gradients(
         self, events: WrittenEvents, network: Network, place: Tensor, spikes: dict[str, Tensor], deltas: list[Tensor]
@@ -96,17 +124,35 @@ class GradientTask(ImageTask):
             gradient[mine] = spikes[projection.source][row[mine], pre] * delta[row[mine], post]
         return row, gradient
 
+    def _active(self, episode: Episode) -> dict[str, Tensor]:
+        """Return the share of each layer's synapses that had an event in the episode, (R,) each."""
+        fired = {name: spikes.any(dim=1).double().mean(dim=1) for name, spikes in episode.raster.items()}  # (R,)
+        sides = {side for phase in PHASES[self.config.event_kinds] for side in phase}
+        plastic = ~self.record.network.non_plastic.to(episode.rows.device)[episode.rows]  # (R,)
+        terms = {}
+        for layer, projection in enumerate(self.projections):
+            pre, post = (
+                fired[name] if side in sides else 0.0
+                for name, side in ((projection.source, False), (projection.target, True))
+            )
+            terms[f"active_{layer + 1}"] = ((1 - (1 - pre) * (1 - post)) * plastic).float()
+        return terms
+
 
 class _Alignment:
-    """How well the changes of each lifetime and layer follow the negative gradient."""
+    """How well the changes of R lifetimes and L layers follow the negative gradient.
 
-    def __init__(self, num_lifetimes: int, num_layers: int, device: torch.device) -> None:
-        self._shape = (num_lifetimes, num_layers)
-        self._sums = torch.zeros(6, num_lifetimes * num_layers, dtype=torch.float64, device=device)
+    Args:
+        sums: As those of `kernels/teacher.walk_back`, float64 (R, 6, L).
+    """
+
+    def __init__(self, sums: Tensor) -> None:
+        self._sums = sums
 
     def add(self, row: Tensor, layer: Tensor, gradient: Tensor, change: Tensor) -> None:
         """Count events of the given rows (E,) and layers (E,)."""
-        cell = row * self._shape[1] + layer  # (E,)
+        num_lifetimes, _, num_layers = self._sums.shape
+        cell = row * num_layers + layer  # (E,)
         told = (gradient != 0) & (change != 0)
         columns = (
             torch.ones_like(change),
@@ -116,30 +162,15 @@ class _Alignment:
             told,
             told & (gradient.sign() == -change.sign()),
         )
-        for total, column in zip(self._sums, columns, strict=True):
-            total += torch.bincount(cell, column.to(torch.float64), minlength=len(total))
+        for total, column in zip(self._sums.unbind(dim=1), columns, strict=True):
+            total += torch.bincount(cell, column.to(torch.float64), num_lifetimes * num_layers).view_as(total)
 
     def terms(self, penalty: float) -> dict[str, Tensor]:
         """Return the parts of the reward, and sign agreement and cosine with -g of each layer; (R,) each."""
-        count, product, gradients, changes, told, agree = self._sums.view(6, *self._shape)  # (R, L) each
+        count, product, gradients, changes, told, agree = self._sums.unbind(dim=1)  # (R, L) each
         events = count.sum(dim=1).clamp(min=1)
         terms = {"alignment": product.sum(dim=1) / events, "penalty": penalty * changes.sum(dim=1) / events}
-        for layer in range(self._shape[1]):
+        for layer in range(self._sums.shape[2]):
             terms[f"sign_agreement_{layer + 1}"] = agree[:, layer] / told[:, layer]  # NaN without a gradient
             terms[f"cosine_{layer + 1}"] = product[:, layer] / (gradients[:, layer] * changes[:, layer]).sqrt()
         return {name: values.float() for name, values in terms.items()}
-
-
-def _active(
-    written: Sequence[WrittenEvents], network: Network, projections: list[Projection], rows: Tensor
-) -> dict[str, Tensor]:
-    """Return the share of each layer's synapses that had an event in the episode, (R,) each."""
-    touched = torch.zeros(len(network.weights), dtype=torch.bool, device=rows.device)
-    for entry in written:
-        touched[entry.synapse] = True
-    terms = {}
-    for layer, projection in enumerate(projections):
-        start, size = network.offsets[projection.name], network.weights_of(projection.name).numel()
-        share = touched[start : start + size].view(network.num_networks, -1).float().mean(dim=1)  # (B,)
-        terms[f"active_{layer + 1}"] = share[rows]
-    return terms
