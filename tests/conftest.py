@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import loops
 import pytest
 import torch
 
@@ -15,3 +16,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile loops once, where each of several workers would compile them."""
+    if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
+        loops.compile_all()

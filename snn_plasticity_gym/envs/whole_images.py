@@ -14,6 +14,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.base import PHASES, EnvironmentConfig
 from snn_plasticity_gym.envs.network_tables import connections_of, populations_of
 from snn_plasticity_gym.envs.recorder import Recorder
+from snn_plasticity_gym.envs.rooms import Rooms
 from snn_plasticity_gym.kernels.closed_form import Decays, show_closed_form
 from snn_plasticity_gym.kernels.compile import announce
 from snn_plasticity_gym.kernels.formula_images import FormulaRule, show_formula
@@ -31,7 +32,7 @@ from snn_plasticity_gym.kernels.tables import (
     Shown,
     StepFactor,
 )
-from snn_plasticity_gym.kernels.trail import no_trail, room_for_trail
+from snn_plasticity_gym.kernels.trail import no_trail
 from snn_plasticity_gym.kernels.weights import add_changes
 from snn_plasticity_gym.networks.encoders import SpikeTrain
 from snn_plasticity_gym.networks.network import Network
@@ -49,7 +50,7 @@ from snn_plasticity_gym.utils.threads import spread
 NOTHING = np.zeros(0, dtype=np.float32)
 
 Arguments = Callable[[int], tuple[Any, ...]]
-"""Of a compiled loop, by the lifetime that it begins with."""
+"""Of a compiled loop, by the part of the lifetimes; see `Rooms`."""
 
 
 class Frozen:
@@ -162,6 +163,7 @@ class CompiledImages:
         }
         self._neurons = Neurons(**states)
         self._kept = KeptLines()
+        self._rooms = Rooms(self._populations, self._connections, task.num_steps, config.history_length)
         self._computed = [name for name, population in network.populations.items() if population.lif is not None]
         inputs = [place.start for name, place in self._places.items() if name not in self._computed]
         self._shift = inputs[0] if len(inputs) == 1 else 0  # with several, trains count all neurons
@@ -249,7 +251,12 @@ class CompiledImages:
         inputs = self._listed(trains, np.arange(len(trains)))
         lives = self._lives(self._frozen, inputs, self._no_step_factor())
         announce(respond)
-        spread(lambda first, last: respond(first, last, lives, place.start, counts), len(counts))
+
+        def work(first: int, last: int) -> None:
+            raster = np.empty(self._recorder.whole.shape[1:], dtype=np.bool_)  # (T, N)
+            respond(first, last, lives, place.start, self._rooms.spikes(first), raster, counts)
+
+        spread(work, len(counts))
         return torch.from_numpy(counts)
 
     def _lives(self, populations: Populations, inputs: InputSpikes, factor: StepFactor) -> Lives:
@@ -258,18 +265,21 @@ class CompiledImages:
     def _loop_of(self, way: Way, learning: Learning) -> tuple[Callable[..., None], Arguments]:
         """Return the compiled loop of a way, and its arguments between networks and what is kept.
 
-        Arguments are those of the part of the lifetimes that begins with the given one, which is a thread's.
+        Arguments are those of a part of the lifetimes; see `Rooms`.
         """
         if isinstance(way, Frozen):
-            return show_frozen, lambda first: ()
+            return show_frozen, lambda part: (self._rooms.spikes(part),)
         if isinstance(way, ClosedForm):
             decays = decays_of(way, self._task.num_steps)
-            return show_closed_form, lambda first: (way, decays, learning)
+            return show_closed_form, lambda part: (way, decays, learning, *self._rooms_of(part, way))
         around = self._surroundings()
         if isinstance(way, FormulaRule):
-            return show_formula, lambda first: (way, around, learning)
+            return show_formula, lambda part: (way, around, learning, *self._rooms_of(part, way))
         self._kept.begin(way)
-        return show_heads, lambda first: (way, around, self._kept.of(first), learning)
+        return show_heads, lambda part: (way, around, self._kept.of(part), learning, *self._rooms_of(part, way))
+
+    def _rooms_of(self, part: int, way: ClosedForm | FormulaRule | HeadRule) -> tuple[Any, Any]:
+        return self._rooms.spikes(part), self._rooms.of(part, way)
 
     def _spread(
         self, loop: Callable[..., None], lives: Lives, arguments: Arguments, learning: Learning, shown: Shown
@@ -283,7 +293,7 @@ class CompiledImages:
             if not task.teaches:
                 loop(first, last, lives, *own, shown)
                 return
-            here = shown._replace(trail=room_for_trail(self._populations, self._connections, task.num_steps))
+            here = shown._replace(trail=self._rooms.trail(first))
             for b in range(first, last):
                 loop(b, b + 1, lives, *own, here)
                 task.teach(b, lives, learning, here)

@@ -12,9 +12,10 @@ from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.envs.whole_images import NOTHING, Arguments, CompiledImages, Frozen, Way, decays_of
 from snn_plasticity_gym.kernels.acting import act_closed_form, act_formula, act_frozen, act_heads
-from snn_plasticity_gym.kernels.closed_loop import AT_ONCE, BY_FACTOR, BY_REWARD
+from snn_plasticity_gym.kernels.closed_loop import AT_ONCE, BY_FACTOR, BY_REWARD, Memory
 from snn_plasticity_gym.kernels.compile import announce
 from snn_plasticity_gym.kernels.formula_images import FormulaRule
+from snn_plasticity_gym.kernels.simulation import Spikes
 from snn_plasticity_gym.kernels.tables import InputSpikes, Learning
 from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
@@ -98,12 +99,19 @@ class CompiledWorlds(CompiledImages):
     def _loop_of(self, way: Way, learning: Learning) -> tuple[Callable[..., None], Arguments]:
         """Return the compiled loop of a way, and its arguments between the stream and what is kept."""
         if isinstance(way, Frozen):
-            return act_frozen, lambda first: (learning,)
+            return act_frozen, lambda part: (learning, *self._memory_of(part))
         if isinstance(way, ClosedForm):
             decays = decays_of(way, self._loop.window * self._loop.max_actions)
-            return act_closed_form, lambda first: (way, decays, learning)
+            return act_closed_form, lambda part: (
+                way, decays, learning, *self._memory_of(part), self._rooms.of(part, way)
+            )  # fmt: skip
         around = self._surroundings()
         if isinstance(way, FormulaRule):
-            return act_formula, lambda first: (way, around, learning)
+            return act_formula, lambda part: (way, around, learning, *self._memory_of(part), self._rooms.of(part, way))
         self._kept.begin(way)
-        return act_heads, lambda first: (way, around, self._kept.of(first), learning)
+        return act_heads, lambda part: (
+            way, around, self._kept.of(part), learning, *self._memory_of(part), self._rooms.of(part, way)
+        )  # fmt: skip
+
+    def _memory_of(self, part: int) -> tuple[Spikes, Memory]:
+        return self._rooms.spikes(part), self._rooms.memory(part, self._loop)

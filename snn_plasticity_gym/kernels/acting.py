@@ -6,16 +6,16 @@ of its episode is an object of Python's.
 
 from __future__ import annotations
 
-from snn_plasticity_gym.kernels.closed_form import learn_closed_form, room_for_traces
-from snn_plasticity_gym.kernels.closed_loop import act, begin_loop, room_for_memory, sense
+from snn_plasticity_gym.kernels.closed_form import learn_closed_form
+from snn_plasticity_gym.kernels.closed_loop import act, begin_loop, sense
 from snn_plasticity_gym.kernels.compile import compiled
-from snn_plasticity_gym.kernels.formula_images import learn_formula, room_for_formula
-from snn_plasticity_gym.kernels.head_images import learn_heads, room_for_heads
-from snn_plasticity_gym.kernels.simulation import end_image, room_for_spikes
+from snn_plasticity_gym.kernels.formula_images import learn_formula
+from snn_plasticity_gym.kernels.head_images import learn_heads
+from snn_plasticity_gym.kernels.simulation import end_image
 
 
 @compiled()
-def act_frozen(b, lives, loop, stream, learning, shown):
+def act_frozen(b, lives, loop, stream, learning, spikes, memory, shown):
     """Let lifetime `b` live through an episode in which nothing learns; all in place.
 
     Args:
@@ -24,12 +24,12 @@ def act_frozen(b, lives, loop, stream, learning, shown):
         loop: Their closed loops.
         stream: Random stream of the episode.
         learning: What is held back of earlier changes.
+        spikes: Room.
+        memory: Room.
         shown: Filled in.
     """
-    num_steps = loop.window * loop.max_actions
-    spikes, memory = room_for_spikes(lives, num_steps), room_for_memory(loop)
-    begin_loop(b, lives, loop, spikes, shown)
-    for t in range(num_steps):
+    begin_loop(b, lives, loop, memory, spikes, shown)
+    for t in range(loop.window * loop.max_actions):
         sense(b, t, lives, loop, stream, spikes, shown)
         if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
             break
@@ -37,7 +37,7 @@ def act_frozen(b, lives, loop, stream, learning, shown):
 
 
 @compiled()
-def act_closed_form(b, lives, loop, stream, rule, decays, learning, shown):
+def act_closed_form(b, lives, loop, stream, rule, decays, learning, spikes, memory, room, shown):
     """Do what `act_frozen` does in a lifetime that lives by a rule in closed form.
 
     Args:
@@ -48,13 +48,13 @@ def act_closed_form(b, lives, loop, stream, rule, decays, learning, shown):
         rule: Coefficients.
         decays: Of its traces.
         learning: How weights follow the rule.
+        spikes: Room.
+        memory: Room.
+        room: Room.
         shown: Filled in; `changes` is added to.
     """
-    num_steps = loop.window * loop.max_actions
-    spikes, memory = room_for_spikes(lives, num_steps), room_for_memory(loop)
-    room = room_for_traces(shown.raster.shape[2])
-    begin_loop(b, lives, loop, spikes, shown)
-    for t in range(num_steps):
+    begin_loop(b, lives, loop, memory, spikes, shown)
+    for t in range(loop.window * loop.max_actions):
         sense(b, t, lives, loop, stream, spikes, shown)
         learn_closed_form(b, t, lives, rule, decays, learning, spikes, room, shown)
         if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
@@ -63,7 +63,7 @@ def act_closed_form(b, lives, loop, stream, rule, decays, learning, shown):
 
 
 @compiled()
-def act_formula(b, lives, loop, stream, rule, around, learning, shown):
+def act_formula(b, lives, loop, stream, rule, around, learning, spikes, memory, room, shown):
     """Do what `act_frozen` does in a lifetime that lives by a formula.
 
     Args:
@@ -74,13 +74,13 @@ def act_formula(b, lives, loop, stream, rule, around, learning, shown):
         rule: The formula.
         around: What its scalars are made of beside neurons.
         learning: How weights follow the rule.
+        spikes: Room.
+        memory: Room.
+        room: Room.
         shown: Filled in; `changes` is added to.
     """
-    num_steps = loop.window * loop.max_actions
-    spikes, memory = room_for_spikes(lives, num_steps), room_for_memory(loop)
-    room = room_for_formula(rule, shown.raster.shape[2])
-    begin_loop(b, lives, loop, spikes, shown)
-    for t in range(num_steps):
+    begin_loop(b, lives, loop, memory, spikes, shown)
+    for t in range(loop.window * loop.max_actions):
         sense(b, t, lives, loop, stream, spikes, shown)
         learn_formula(b, t, lives, rule, around, learning, spikes, room, shown)
         if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
@@ -89,7 +89,7 @@ def act_formula(b, lives, loop, stream, rule, around, learning, shown):
 
 
 @compiled()
-def act_heads(b, lives, loop, stream, rule, around, store, learning, shown):
+def act_heads(b, lives, loop, stream, rule, around, store, learning, spikes, memory, rooms, shown):
     """Do what `act_frozen` does in a lifetime that lives by heads over a front.
 
     Args:
@@ -101,13 +101,13 @@ def act_heads(b, lives, loop, stream, rule, around, store, learning, shown):
         around: What scalars are made of beside neurons.
         store: Lines that are kept from episode to episode, of the calling thread's own.
         learning: How weights follow the rule.
+        spikes: Room.
+        memory: Room.
+        rooms: Room.
         shown: Filled in; `changes` is added to.
     """
-    num_steps = loop.window * loop.max_actions
-    spikes, memory = room_for_spikes(lives, num_steps), room_for_memory(loop)
-    rooms = room_for_heads(rule, learning.window, shown.raster.shape[2])
-    begin_loop(b, lives, loop, spikes, shown)
-    for t in range(num_steps):
+    begin_loop(b, lives, loop, memory, spikes, shown)
+    for t in range(loop.window * loop.max_actions):
         sense(b, t, lives, loop, stream, spikes, shown)
         learn_heads(b, t, lives, rule, around, store, learning, spikes, rooms, shown)
         if act(b, t, lives, loop, stream, learning, memory, spikes, shown):

@@ -15,7 +15,7 @@ import numpy as np
 from snn_plasticity_gym.kernels.compile import compiled
 from snn_plasticity_gym.kernels.episode import advance, begin
 from snn_plasticity_gym.kernels.scalars import lacks_of, surrogate_of
-from snn_plasticity_gym.kernels.simulation import end_image, room_for_spikes, trace
+from snn_plasticity_gym.kernels.simulation import end_image, trace
 from snn_plasticity_gym.kernels.synapses import as_steps, change_one, change_row, learns, of_both, synapses_of
 from snn_plasticity_gym.kernels.tables import Float32, Float64
 
@@ -39,8 +39,7 @@ class Traces(NamedTuple):
     steps: Float32  # changes of a row
 
 
-@compiled()
-def room_for_traces(num_neurons):
+def room_for_traces(num_neurons: int) -> Traces:
     """Return room for `Traces`."""
     return Traces(
         np.empty(num_neurons),
@@ -51,8 +50,8 @@ def room_for_traces(num_neurons):
     )
 
 
-@compiled()
-def show_closed_form(first, last, lives, rule, decays, learning, shown):
+@compiled(bare=True)
+def show_closed_form(first, last, lives, rule, decays, learning, spikes, room, shown):
     """Show an image to the lifetimes `first` to `last` - 1, which live by a rule in closed form; all in place.
 
     Args:
@@ -62,23 +61,16 @@ def show_closed_form(first, last, lives, rule, decays, learning, shown):
         rule: Coefficients.
         decays: Of its traces.
         learning: How weights follow the rule.
+        spikes: Room.
+        room: Room.
         shown: Filled in; `changes` is added to.
     """
-    num_steps, num_neurons = shown.raster.shape[1:]
-    spikes = room_for_spikes(lives, num_steps)
-    room = room_for_traces(num_neurons)
-    error = np.empty(lives.factor.wanted.shape[1], np.float32)
     for b in range(first, last):
-        _show_closed_form(b, lives, rule, decays, learning, spikes, room, error, shown)
-
-
-@compiled(bare=True)
-def _show_closed_form(b, lives, rule, decays, learning, spikes, room, error, shown):
-    begin(b, lives, spikes, shown)
-    for t in range(shown.raster.shape[1]):
-        advance(b, t, lives, spikes, error, shown)
-        learn_closed_form(b, t, lives, rule, decays, learning, spikes, room, shown)
-    end_image(b, spikes, shown)
+        begin(b, lives, spikes, shown)
+        for t in range(shown.raster.shape[1]):
+            advance(b, t, lives, spikes, shown)
+            learn_closed_form(b, t, lives, rule, decays, learning, spikes, room, shown)
+        end_image(b, spikes, shown)
 
 
 @compiled(bare=True)

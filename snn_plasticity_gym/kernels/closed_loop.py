@@ -105,17 +105,17 @@ class Loop(NamedTuple):
     acted: Acted
 
 
-@compiled()
-def room_for_memory(loop):
+def room_for_memory(loop: Loop) -> Memory:
     """Return room for `Memory`."""
     counts = np.zeros(loop.choice.num_actions * loop.choice.group_size, np.int64)
     return Memory(counts, np.empty(len(loop.senses.edges), np.int64))
 
 
 @compiled(bare=True)
-def begin_loop(b, lives, loop, spikes, shown):
+def begin_loop(b, lives, loop, memory, spikes, shown):
     """Put lifetime `b` to where it stands before its first step."""
     begin_image(b, lives, spikes, shown.raster[b])
+    memory.counts[:] = 0
     shown.num_events[b] = 0
     loop.acted.number[b] = 0
     loop.acted.terminated[b] = False

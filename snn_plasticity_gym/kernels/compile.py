@@ -56,12 +56,17 @@ def compiled(fast_sums: bool = False, bare: bool = False) -> Callable[[Function]
     return decorate
 
 
+def is_kept(function: Function) -> bool:
+    """Whether this machine has machine code of a function."""
+    stem = f"{function.__module__.rpartition('.')[2]}.{function.__name__}-"  # as numba names its files
+    folder = Path(function.stats.cache_path or ".")  # type: ignore[attr-defined]
+    return any(folder.glob(f"{stem}*.nbi"))
+
+
 @functools.cache
 def announce(function: Function) -> None:
     """Say on stderr that a function is about to be compiled, if this machine has no machine code of it yet."""
-    stem = f"{function.__module__.rpartition('.')[2]}.{function.__name__}-"  # as numba names its files
-    folder = Path(function.stats.cache_path or ".")  # type: ignore[attr-defined]
-    if not any(folder.glob(f"{stem}*.nbi")):
+    if not is_kept(function):
         print("compiling loops for this machine, which takes a minute or less, once", file=sys.stderr, flush=True)
 
 

@@ -23,11 +23,11 @@ def begin(b, lives, spikes, shown):
 
 
 @compiled(bare=True)
-def advance(b, t, lives, spikes, error, shown):
-    """Find out who fires in step `t` of lifetime `b`, and what third factors are then; `error`: room, (C,)."""
+def advance(b, t, lives, spikes, shown):
+    """Find out who fires in step `t` of lifetime `b`, and what third factors are then."""
     _teach(b, t, lives, spikes)
     simulate(b, t, lives.inputs.stimulus[b], lives, spikes, shown.raster[b])
-    _send_back(b, t, lives, spikes, error)
+    _send_back(b, t, lives, spikes)
     keep_step(b, t, lives, shown.trail)
 
 
@@ -47,12 +47,13 @@ def _teach(b, t, lives, spikes):
 
 
 @compiled(fast_sums=True, bare=True)
-def _send_back(b, t, lives, spikes, error):
+def _send_back(b, t, lives, spikes):
     """Send the error of the output so far back through fixed random weights."""
     populations, neurons, factor = lives.populations, lives.neurons, lives.factor
     if factor.target < 0 or not factor.sends:
         return
     start, num_outputs = populations.start[factor.target], factor.wanted.shape[1]
+    error = spikes.error[:num_outputs]
     most, total = np.float32(-np.inf), np.float32(0.0)
     for k in range(num_outputs):
         rate = np.float32(spikes.num_times[start + k]) / np.float32((t + 1) * factor.dt)

@@ -17,7 +17,7 @@ import numpy as np
 from snn_plasticity_gym.kernels.compile import compiled
 from snn_plasticity_gym.kernels.episode import advance, begin
 from snn_plasticity_gym.kernels.scalars import tell
-from snn_plasticity_gym.kernels.simulation import end_image, room_for_spikes, trace
+from snn_plasticity_gym.kernels.simulation import end_image, trace
 from snn_plasticity_gym.kernels.synapses import (
     as_steps,
     change_column,
@@ -65,8 +65,7 @@ class FormulaRoom(NamedTuple):
     steps: Float32  # (N,)
 
 
-@compiled()
-def room_for_formula(rule, num_neurons):
+def room_for_formula(rule: FormulaRule, num_neurons: int) -> FormulaRoom:
     """Return room for `FormulaRoom`."""
     num_products = max(len(rule.pre_products), len(rule.scalar_products))
     return FormulaRoom(
@@ -85,8 +84,8 @@ def room_for_formula(rule, num_neurons):
     )
 
 
-@compiled()
-def show_formula(first, last, lives, rule, around, learning, shown):
+@compiled(bare=True)
+def show_formula(first, last, lives, rule, around, learning, spikes, room, shown):
     """Show an image to the lifetimes `first` to `last` - 1, which live by formulas; all in place.
 
     Args:
@@ -96,23 +95,16 @@ def show_formula(first, last, lives, rule, around, learning, shown):
         rule: The formulas.
         around: What their scalars are made of beside neurons.
         learning: How weights follow the rule.
+        spikes: Room.
+        room: Room.
         shown: Filled in; `changes` is added to.
     """
-    num_steps, num_neurons = shown.raster.shape[1:]
-    spikes = room_for_spikes(lives, num_steps)
-    room = room_for_formula(rule, num_neurons)
-    error = np.empty(lives.factor.wanted.shape[1], np.float32)
     for b in range(first, last):
-        _show_formula(b, lives, rule, around, learning, spikes, room, error, shown)
-
-
-@compiled(bare=True)
-def _show_formula(b, lives, rule, around, learning, spikes, room, error, shown):
-    begin(b, lives, spikes, shown)
-    for t in range(shown.raster.shape[1]):
-        advance(b, t, lives, spikes, error, shown)
-        learn_formula(b, t, lives, rule, around, learning, spikes, room, shown)
-    end_image(b, spikes, shown)
+        begin(b, lives, spikes, shown)
+        for t in range(shown.raster.shape[1]):
+            advance(b, t, lives, spikes, shown)
+            learn_formula(b, t, lives, rule, around, learning, spikes, room, shown)
+        end_image(b, spikes, shown)
 
 
 @compiled(bare=True)

@@ -16,8 +16,10 @@ import numpy as np
 from snn_plasticity_gym.kernels.compile import compiled
 from snn_plasticity_gym.kernels.episode import advance, begin
 from snn_plasticity_gym.kernels.kept_lines import answer_kept, answer_shared, can_be_kept
-from snn_plasticity_gym.kernels.lines import room_for_lines
+from snn_plasticity_gym.kernels.lines import LineRoom, room_for_lines
 from snn_plasticity_gym.kernels.pairs import (
+    HeadRule,
+    PairRoom,
     add_scalars,
     answer,
     first_layer,
@@ -27,7 +29,7 @@ from snn_plasticity_gym.kernels.pairs import (
     take_near,
 )
 from snn_plasticity_gym.kernels.scalars import tell
-from snn_plasticity_gym.kernels.simulation import end_image, room_for_spikes
+from snn_plasticity_gym.kernels.simulation import end_image
 from snn_plasticity_gym.kernels.synapses import (
     as_steps,
     change_column,
@@ -53,8 +55,10 @@ class HeadRoom(NamedTuple):
     steps: Float32  # (N,)
 
 
-@compiled()
-def room_for_heads(rule, window, num_neurons):
+HeadRooms = tuple[HeadRoom, PairRoom, LineRoom]
+
+
+def room_for_heads(rule: HeadRule, window: int, num_neurons: int) -> HeadRooms:
     """Return room for `HeadRoom`, for the pair at hand, and for lines; `window`: K."""
     events = HeadRoom(
         np.empty((len(rule.told), num_neurons), np.float32),
@@ -67,8 +71,8 @@ def room_for_heads(rule, window, num_neurons):
     return events, room_for_pair(rule, window), room_for_lines(rule.rows.shape[1], rule.rows.shape[2], num_neurons)
 
 
-@compiled()
-def show_heads(first, last, lives, rule, around, store, learning, shown):
+@compiled(bare=True)
+def show_heads(first, last, lives, rule, around, store, learning, spikes, rooms, shown):
     """Show an image to the lifetimes `first` to `last` - 1, which live by heads over a front; all in place.
 
     Args:
@@ -79,23 +83,16 @@ def show_heads(first, last, lives, rule, around, store, learning, shown):
         around: What scalars are made of beside neurons.
         store: Lines that are kept from image to image, of this call's own.
         learning: How weights follow the rule.
+        spikes: Room.
+        rooms: Room.
         shown: Filled in; `changes` is added to.
     """
-    num_steps, num_neurons = shown.raster.shape[1:]
-    spikes = room_for_spikes(lives, num_steps)
-    rooms = room_for_heads(rule, learning.window, num_neurons)
-    error = np.empty(lives.factor.wanted.shape[1], np.float32)
     for b in range(first, last):
-        _show_heads(b, lives, rule, around, store, learning, spikes, rooms, error, shown)
-
-
-@compiled(bare=True)
-def _show_heads(b, lives, rule, around, store, learning, spikes, rooms, error, shown):
-    begin(b, lives, spikes, shown)
-    for t in range(shown.raster.shape[1]):
-        advance(b, t, lives, spikes, error, shown)
-        learn_heads(b, t, lives, rule, around, store, learning, spikes, rooms, shown)
-    end_image(b, spikes, shown)
+        begin(b, lives, spikes, shown)
+        for t in range(shown.raster.shape[1]):
+            advance(b, t, lives, spikes, shown)
+            learn_heads(b, t, lives, rule, around, store, learning, spikes, rooms, shown)
+        end_image(b, spikes, shown)
 
 
 @compiled(bare=True)

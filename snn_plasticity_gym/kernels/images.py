@@ -10,32 +10,23 @@ Axes: B lifetimes, T steps, N neurons of all populations one after the other.
 
 from __future__ import annotations
 
-import numpy as np
-
 from snn_plasticity_gym.kernels.compile import compiled
 from snn_plasticity_gym.kernels.episode import advance, begin
-from snn_plasticity_gym.kernels.simulation import begin_image, end_image, room_for_spikes, simulate
-
-
-@compiled()
-def show_frozen(first, last, lives, shown):
-    """Show an image to the lifetimes `first` to `last` - 1, in which nothing learns; `shown` is filled in."""
-    spikes = room_for_spikes(lives, shown.raster.shape[1])
-    error = np.empty(lives.factor.wanted.shape[1], np.float32)
-    for b in range(first, last):
-        _show_frozen(b, lives, spikes, error, shown)
+from snn_plasticity_gym.kernels.simulation import begin_image, end_image, simulate
 
 
 @compiled(bare=True)
-def _show_frozen(b, lives, spikes, error, shown):
-    begin(b, lives, spikes, shown)
-    for t in range(shown.raster.shape[1]):
-        advance(b, t, lives, spikes, error, shown)
-    end_image(b, spikes, shown)
+def show_frozen(first, last, lives, spikes, shown):
+    """Show an image to the lifetimes `first` to `last` - 1, in which nothing learns; `shown` is filled in."""
+    for b in range(first, last):
+        begin(b, lives, spikes, shown)
+        for t in range(shown.raster.shape[1]):
+            advance(b, t, lives, spikes, shown)
+        end_image(b, spikes, shown)
 
 
-@compiled()
-def respond(first, last, lives, readout, counts):
+@compiled(bare=True)
+def respond(first, last, lives, readout, spikes, raster, counts):
     """Show M images, one after the other, to the lifetimes `first` to `last` - 1, in which nothing learns.
 
     Args:
@@ -43,20 +34,14 @@ def respond(first, last, lives, readout, counts):
         last: Lifetime to end before.
         lives: Their networks; `inputs` are the images, and `stimulus` is not looked at.
         readout: Place of the first neuron whose spikes are counted.
+        spikes: Room.
+        raster: Room, (T, N).
         counts: Filled in with their spikes, (B, M, n).
     """
-    num_steps = lives.inputs.start.shape[1] - 1
-    spikes = room_for_spikes(lives, num_steps)
-    raster = np.empty((num_steps, len(lives.populations.of_neuron)), np.bool_)
     for b in range(first, last):
-        _respond(b, lives, readout, counts[b], spikes, raster)
-
-
-@compiled(bare=True)
-def _respond(b, lives, readout, counts, spikes, raster):
-    for image in range(len(counts)):
-        begin_image(b, lives, spikes, raster)
-        for t in range(len(raster)):
-            simulate(b, t, image, lives, spikes, raster)
-        for k in range(counts.shape[1]):
-            counts[image, k] = spikes.num_times[readout + k]
+        for image in range(counts.shape[1]):
+            begin_image(b, lives, spikes, raster)
+            for t in range(len(raster)):
+                simulate(b, t, image, lives, spikes, raster)
+            for k in range(counts.shape[2]):
+                counts[b, image, k] = spikes.num_times[readout + k]

@@ -44,8 +44,7 @@ def most_lines(h1, h2):
     return (h1 + 1) * (h2 + 1)
 
 
-@compiled()
-def room_for_lines(h1, h2, num_weights):
+def room_for_lines(h1: int, h2: int, num_weights: int) -> LineRoom:
     """Return room for `LineRoom`, to look up so many weights at once."""
     most = most_lines(h1, h2) + 1
     return LineRoom(

@@ -54,8 +54,7 @@ class PairRoom(NamedTuple):
     sums: Float32  # (H2,) second layer
 
 
-@compiled()
-def room_for_pair(rule, window):
+def room_for_pair(rule: HeadRule, window: int) -> PairRoom:
     """Return room for `PairRoom`; `window`: K."""
     width, h1 = rule.features.shape[1:]
     return PairRoom(

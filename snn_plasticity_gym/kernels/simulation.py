@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snn_plasticity_gym.kernels.compile import compiled
-from snn_plasticity_gym.kernels.tables import Bool, Float32, Int64
+from snn_plasticity_gym.kernels.tables import Bool, Float32, Int64, Populations
 
 
 class Spikes(NamedTuple):
@@ -32,12 +32,12 @@ class Spikes(NamedTuple):
     awake: Bool  # (P,) whether anything has moved potentials from where they rest
     currents: Float32  # (N,) room
     sums: Float32  # (N,) room
+    error: Float32  # (N,) room
 
 
-@compiled()
-def room_for_spikes(lives, num_steps):
+def room_for_spikes(populations: Populations, num_steps: int) -> Spikes:
     """Return room for `Spikes`."""
-    num_populations, num_neurons = len(lives.populations.start), len(lives.populations.of_neuron)
+    num_populations, num_neurons = len(populations.start), len(populations.of_neuron)
     return Spikes(
         np.zeros(num_neurons, np.int64),
         np.zeros(num_populations, np.int64),
@@ -49,6 +49,7 @@ def room_for_spikes(lives, num_steps):
         np.empty((num_neurons, num_steps), np.int64),
         np.zeros(num_neurons, np.int64),
         np.zeros(num_populations, np.bool_),
+        np.empty(num_neurons, np.float32),
         np.empty(num_neurons, np.float32),
         np.empty(num_neurons, np.float32),
     )

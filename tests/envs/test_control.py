@@ -24,7 +24,7 @@ CARTPOLE = "SNNPlastic-CartPole-v0"
 SMALL = {  # a lively network of little work; several presentations a time step
     "steps_per_action": 4,
     "history_length": 6,
-    "max_actions": 18,
+    "max_actions": 12,
     "hidden_sizes": (4,),
     "encoder_kwargs": {"fields": 3, "mean": [0.0] * 4, "std": [0.05, 0.5, 0.05, 0.8], "period": 2},
     "decoder_kwargs": {"group_size": 2},

@@ -242,7 +242,7 @@ def state_of(env):
 def test_rendering_leaves_all_state_alone():
     env = make()
     generators = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
-    for _ in range(3):
+    for _ in range(2):
         for _ in range(2):
             until_spikes(env)
             before = state_of(env)

@@ -171,7 +171,7 @@ def test_networks_of_any_shape(name, num_envs, n_exc, num_steps, gain, seed):
         (UNSUP, "random", DIEHL_COOK),
         (UNSUP, "bcm", {**DIEHL_COOK, "history_length": 10}),
         (UNSUP, "stdp", {**DIEHL_COOK, "event_kinds": "split"}),
-        ("SNNPlastic-Grad-v0", "stdp", {**FEEDFORWARD, "layer_scalars": [0.3, 0.6, 1.0]}),
+        (UNSUP, "stdp", {**DIEHL_COOK, "credit": "neuron"}),
         (SEMI, "delta", FEEDFORWARD),
         (SEMI, "feedback-surrogate", {**FEEDFORWARD, "third_factor": "feedback"}),
     ],
