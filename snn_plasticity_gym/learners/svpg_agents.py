@@ -214,7 +214,7 @@ class LIFAgent:
         layout: Numbers of inputs and actions; its hidden groups are not meant.
         config: Hidden neurons, time steps.
         generator: Source of the first weights, N(0, 4 / n_pre), of the CPU.
-        noise: Source of input spikes, of the device.
+        noise: Source of input spikes while it learns, of the device.
         device: Where it lives.
     """
 
@@ -239,20 +239,26 @@ class LIFAgent:
 
     def look(self, inputs: Tensor) -> Look:
         """See `Agent`."""
-        chance = inputs.expand(self._num_steps, *inputs.shape)
-        drawn = torch.rand(chance.shape, generator=self._noise, device=inputs.device) < chance  # (T, B, S)
-        layers = list(self.weights.values())
-        activity = forward(layers, drawn.to(inputs.dtype), self._params, 1.0, [1.0] * len(layers), self._spike)
-        return Look(torch.softmax(self.SHARPNESS * activity.spikes[-1].mean(dim=0), dim=1), None)
+        shape = (self._num_steps, *inputs.shape)  # (T, B, S)
+        return Look(self._policy(inputs, torch.rand(shape, generator=self._noise, device=inputs.device)), None)
 
     @torch.no_grad()
     def judge(self, inputs: Tensor) -> Tensor:
-        """See `Agent`."""
-        return self.look(inputs).policy
+        """See `Agent`; all inputs, and all judgements, get the same draws, so that each answer is its input's alone."""
+        draws = torch.Generator(inputs.device).manual_seed(0)
+        shape = (self._num_steps, 1, inputs.shape[1])  # (T, 1, S)
+        return self._policy(inputs, torch.rand(shape, generator=draws, device=inputs.device))
 
     def learn(self, inputs: Tensor, look: Look, action: Tensor, factor: Tensor, entropy: float) -> None:
         """See `Agent`."""
         _ascend(self.weights.values(), look.policy, action, factor, entropy)
+
+    def _policy(self, inputs: Tensor, draws: Tensor) -> Tensor:
+        """Return the policy (B, A) of inputs that spike where uniform draws (T, B or 1, S) are below them."""
+        spikes = (draws < inputs).to(inputs.dtype)  # (T, B, S)
+        layers = list(self.weights.values())
+        activity = forward(layers, spikes, self._params, 1.0, [1.0] * len(layers), self._spike)
+        return torch.softmax(self.SHARPNESS * activity.spikes[-1].mean(dim=0), dim=1)
 
 
 def make_agent(

@@ -7,7 +7,7 @@ import torch
 
 from snn_plasticity_gym.config.svpg import SVPGConfig
 from snn_plasticity_gym.learners.svpg import clipped_factor, confidence, contrast, entropy_change, paper
-from snn_plasticity_gym.learners.svpg_agents import MeanFieldAgent, SpikeAgent
+from snn_plasticity_gym.learners.svpg_agents import LIFAgent, MeanFieldAgent, SpikeAgent
 from snn_plasticity_gym.networks.rwta import (
     GroupLayout,
     RWTAWeights,
@@ -144,3 +144,18 @@ def test_a_bit_is_copied_through_hidden_neurons_from_reward_alone(spikes, sign):
         optimiser.step()
     right = float((agent.judge(cases).argmax(dim=1) == labels).float().mean())
     assert right == (1.0 if sign > 0 else 0.0)
+
+
+def test_judging_spiking_neurons_draws_nothing_from_training():
+    """A run that is judged more often learns the same, and what an input is worth does not depend on its neighbours."""
+    layout = GroupLayout(20, 0, 2, 3)
+    noise = torch.Generator().manual_seed(1)
+    device = torch.device("cpu")
+    agent = LIFAgent(layout, SVPGConfig(hidden_size=30), torch.Generator().manual_seed(2), noise, device)
+    before = noise.get_state()
+    inputs = torch.rand(8, 20, generator=torch.Generator().manual_seed(3))
+    policy = agent.judge(inputs)
+    assert torch.equal(noise.get_state(), before) and len(policy.unique(dim=0)) > 1
+    torch.testing.assert_close(agent.judge(inputs[3:5]), policy[3:5])
+    agent.look(inputs)
+    assert not torch.equal(noise.get_state(), before)
