@@ -41,10 +41,18 @@ class Look(NamedTuple):
     kept: Any  # what it needs to learn from them
 
 
+class Connections(NamedTuple):
+    """Which numbers of a matrix of weights are connections."""
+
+    mask: Tensor  # 1 where there is one, of the matrix's shape
+    symmetric: bool = False  # entry (i, k) and entry (k, i) are one connection
+
+
 class Agent(Protocol):
     """A network that acts and learns."""
 
     weights: dict[str, Tensor]  # by name
+    connections: dict[str, Connections]  # of those weights that are not biases
 
     def look(self, inputs: Tensor) -> Look:
         """Return the policy for inputs in [0, 1], (B, S), and what learning from it needs."""
@@ -90,6 +98,10 @@ class MeanFieldAgent:
         self._masks = RWTAWeights(
             layout.input_mask().to(device), layout.lateral_mask().to(device), torch.ones_like(self.parameters.bias)
         )
+        self.connections = {
+            "inputs": Connections(self._masks.inputs),
+            "lateral": Connections(self._masks.lateral, symmetric=True),
+        }
         self._config, self._noise = config, noise
         self._through = config.rule == "backprop"
         for tensor in self.weights.values():
@@ -140,7 +152,7 @@ class SpikeAgent:
 
     def __init__(self, agent: MeanFieldAgent, config: SVPGConfig, noise: torch.Generator) -> None:
         self._agent, self._config, self._noise = agent, config, noise
-        self.weights = agent.weights
+        self.weights, self.connections = agent.weights, agent.connections
         self.layout = agent.layout
 
     def look(self, inputs: Tensor) -> Look:
@@ -187,6 +199,7 @@ class ReluAgent:
             for name, shape in ((f"layer_{number}", (n_pre, n_post)), (f"bias_{number}", (n_post,))):
                 drawn = (torch.rand(shape, generator=generator) * 2 - 1) / n_pre**0.5
                 self.weights[name] = drawn.to(device).requires_grad_()
+        self.connections = _all_to_all(self.weights)
 
     def look(self, inputs: Tensor) -> Look:
         """See `Agent`."""
@@ -236,6 +249,7 @@ class LIFAgent:
         for number, (n_pre, n_post) in enumerate(itertools.pairwise(sizes), start=1):
             drawn = torch.randn(n_pre, n_post, generator=generator) * 2.0 / n_pre**0.5
             self.weights[f"layer_{number}"] = drawn.to(device).requires_grad_()
+        self.connections = _all_to_all(self.weights)
 
     def look(self, inputs: Tensor) -> Look:
         """See `Agent`."""
@@ -295,6 +309,10 @@ def make_agent(
 def mean_field_policy(weights: RWTAWeights, layout: GroupLayout, inputs: Tensor, sweeps: int) -> Tensor:
     """Return the rates of the action group, (B, A)."""
     return settle(weights, layout, input_drive(weights, inputs), sweeps)[:, layout.num_hidden :]
+
+
+def _all_to_all(weights: dict[str, Tensor]) -> dict[str, Connections]:
+    return {name: Connections(torch.ones_like(weight)) for name, weight in weights.items() if weight.dim() == 2}
 
 
 def _ascend(weights: Iterable[Tensor], policy: Tensor, action: Tensor, factor: Tensor, entropy: float) -> None:
