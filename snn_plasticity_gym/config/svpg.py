@@ -137,10 +137,16 @@ class SVPGConfig(RunConfig):
         25, "Steps of a free window, of which the first fifth is not counted.", unit="ms", section="Spikes", ge=5
     )
     held_window: int = setting(
-        15, "Steps of the window in which the action is held; the first fifth is not counted.",
+        25, "Steps of the window in which the action is held; the first fifth is not counted.",
         unit="ms", section="Spikes", ge=5,
     )  # fmt: skip
-    tau: float = setting(20.0, "Time constant of postsynaptic traces.", unit="ms", section="Spikes", gt=0)
+    tau: float = setting(
+        2.0,
+        "Time constant of postsynaptic traces; much shorter than a window, or it ends before the action has spread.",
+        unit="ms",
+        section="Spikes",
+        gt=0,
+    )
     num_steps: int = setting(16, "Time steps of the network of bptt.", unit="steps", section="Spikes", ge=1)
 
     baseline: str = setting(

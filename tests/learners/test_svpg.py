@@ -15,6 +15,7 @@ from snn_plasticity_gym.networks.rwta import (
     input_drive,
     settle,
 )
+from snn_plasticity_gym.networks.rwta_spikes import run_window, silent_traces
 
 LAYOUT = GroupLayout(num_inputs=6, hidden_groups=4, group_size=3, num_actions=3)
 HIDDEN = LAYOUT.num_hidden
@@ -87,6 +88,27 @@ def test_contrast_is_the_gradient_and_the_published_rule_tells_hidden_neurons_no
     assert cosine(theirs.inputs[action], wanted.inputs[action]) > 0.95
     assert wanted.inputs[hidden].norm() > 1e-4
     assert theirs.inputs[hidden].norm() < 1e-9 * wanted.inputs[hidden].norm()
+
+
+def test_windows_of_spikes_follow_the_gradient():
+    """Means of long windows, summed over all actions that may be taken."""
+    inputs, rewards = (part.float().repeat(3, 1) for part in a_task())
+    wanted = exact(weights_of(), *a_task())
+    weights = RWTAWeights(*(part.float() for part in weights_of()))
+    noise = torch.Generator().manual_seed(0)
+
+    def window(traces, action=None):
+        return run_window(weights, LAYOUT, inputs, traces, noise, steps=1000, tau=2.0, skip=10, action=action)
+
+    free = window(silent_traces(inputs, LAYOUT))
+    policy = free.rates[:, HIDDEN:]
+    total = torch.zeros_like(weights.inputs)
+    for a in range(LAYOUT.num_actions):
+        held = window(free.traces, torch.full((len(inputs),), a))
+        factor = policy[:, a] * (rewards[:, a] - (policy * rewards).sum(dim=1))
+        total += contrast(free.inputs, free.rates, held.inputs, held.rates, factor).inputs
+    assert cosine(total[:, :HIDDEN].double(), wanted.inputs[:, :HIDDEN]) > 0.95
+    assert cosine(total[:, HIDDEN:].double(), wanted.inputs[:, HIDDEN:]) > 0.98
 
 
 def test_a_constant_baseline_changes_nothing_in_the_mean():
