@@ -137,11 +137,8 @@ def run_robustness(config: RobustnessConfig) -> Found:
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    groups = group_runs(read_runs(config.runs))
-    names = config.names or tuple(group.label for group in groups)
-    if len(names) != len(groups) or len(set(names)) < len(names):
-        labels = ", ".join(group.label for group in groups)
-        raise ConfigError(f"names must be {len(groups)} different ones, for {labels}; got {', '.join(names)}")
+    groups = _groups(config)
+    names = [group.label for group in groups]
     kinds = [read_kind(text) for text in config.kinds or DISTURBANCES]
     subjects = [[Subject(run, config) for run in group.runs] for group in groups]
     _check_task(groups, subjects, kinds)
@@ -164,6 +161,17 @@ def run_robustness(config: RobustnessConfig) -> Found:
         draw_robustness(found, names, clean, kinds, folder / "robustness.png", measure, factor)
         print(f"written to {folder}")
     return found
+
+
+def _groups(config: RobustnessConfig) -> list[Group]:
+    """Return the runs of each name, or, without names, those that differ in their seeds only."""
+    runs = read_runs(config.runs)
+    if not config.names:
+        return group_runs(runs)
+    if len(config.names) != len(runs):
+        raise ConfigError(f"names must be one for each of the {len(runs)} runs, got {', '.join(config.names)}")
+    named = list(zip(config.names, runs, strict=True))
+    return [Group(name, [run for own, run in named if own == name]) for name in dict.fromkeys(config.names)]
 
 
 def _check_task(groups: Sequence[Group], subjects: Sequence[Sequence[Subject]], kinds: Sequence[Asked]) -> None:

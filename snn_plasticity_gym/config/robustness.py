@@ -11,8 +11,8 @@ from snn_plasticity_gym.config.schema import config_class, setting
 class RobustnessConfig(PluginSettings):
     """Disturb trained networks of train_svpg: their weights, their inputs, the body that they steer.
 
-    Runs that differ in their seeds only are one group; groups are compared at every level of every disturbance, with
-    intervals of 95 % confidence over the networks of a group.
+    Groups of runs are compared at every level of every disturbance, with intervals of 95 % confidence over the networks
+    of a group.
     """
 
     runs: tuple[str, ...] = setting(
@@ -22,7 +22,10 @@ class RobustnessConfig(PluginSettings):
         path=True,
     )
     names: tuple[str, ...] = setting(
-        (), "Names of the groups, in the order of their first runs; empty: those of the runs.", section="Run"
+        (),
+        "Names of groups, one for each run: runs of one name are one group; empty: runs that differ in their seeds "
+        "only are one.",
+        section="Run",
     )
     out: str = setting(
         "", "Folder for robustness.csv, robustness.md and robustness.png.", section="Run", path=True, basic=True

@@ -43,7 +43,7 @@ def test_the_command_disturbs_networks_and_compares_groups(runs, tmp_path):
         str(ROOT / "trainers" / "robustness.py"),
         *(str(runs[name]) for name in ("a", "b", "mlp")),
     ]
-    command += [f"--kinds={kinds}", "--draws=2", "--names=local,mlp", "--out=found"]
+    command += [f"--kinds={kinds}", "--draws=2", "--names=local,local,mlp", "--out=found"]
     done = subprocess.run(
         command, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
     )
@@ -91,7 +91,7 @@ def test_what_cannot_be_is_refused_before_any_work(runs, tmp_path, capsys):
 
     assert "no run was named" in refusal()
     assert "unknown disturbance 'sald'; did you mean 'salt'?" in refusal(runs["a"], "--kinds=sald")
-    assert "names must be 1 different ones" in refusal(runs["a"], runs["b"], "--names=x,y")
+    assert "names must be one for each of the 2 runs" in refusal(runs["a"], runs["b"], "--names=x")
     assert "must have the same task" in refusal(runs["a"], runs["pole"])
     assert "needs runs in a world, got images" in refusal(runs["a"], "--kinds=world.pole_length:1")
     assert "cannot be made" in refusal(runs["pole"], "--kinds=world.wheels:1")
