@@ -10,6 +10,7 @@ from snn_plasticity_gym.config.training import RunConfig, resume_setting
 
 RULE_NAMES = ("contrast", "paper", "backprop", "mlp", "bptt")
 BASELINE_NAMES = ("confidence", "mean", "none")
+POST_NAMES = ("potential", "spikes")
 OPTIMISER_NAMES = ("adam", "sgd")
 SCHEDULE_NAMES = ("cosine", "linear", "constant")
 
@@ -134,10 +135,10 @@ class SVPGConfig(RunConfig):
         False, "The network of contrast learns from windows of spikes in place of mean fields.", section="Spikes"
     )
     window: int = setting(
-        25, "Steps of a free window, of which the first fifth is not counted.", unit="ms", section="Spikes", ge=5
+        15, "Steps of a free window, of which the first fifth is not counted.", unit="ms", section="Spikes", ge=5
     )
     held_window: int = setting(
-        25, "Steps of the window in which the action is held; the first fifth is not counted.",
+        15, "Steps of the window in which the action is held; the first fifth is not counted.",
         unit="ms", section="Spikes", ge=5,
     )  # fmt: skip
     tau: float = setting(
@@ -146,6 +147,13 @@ class SVPGConfig(RunConfig):
         unit="ms",
         section="Spikes",
         gt=0,
+    )
+    post: str = setting(
+        "potential",
+        "What a synapse sees of its postsynaptic neuron: the chance to spike that its potential gives it, or its "
+        "spikes.",
+        section="Spikes",
+        choices=POST_NAMES,
     )
     num_steps: int = setting(16, "Time steps of the network of bptt.", unit="steps", section="Spikes", ge=1)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.svpg import SVPGConfig
-from snn_plasticity_gym.learners.svpg import contrast, entropy_change, paper
+from snn_plasticity_gym.learners.svpg import contrast, entropy_change, paper, windows
 from snn_plasticity_gym.networks.differentiable import forward
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.rwta import (
@@ -129,7 +129,7 @@ class MeanFieldAgent:
             change = RWTAWeights(*(_grad(tensor) for tensor in self.parameters))
         elif self._config.rule == "contrast":
             held = settle(self.parameters, self.layout, drive, self._config.sweeps, start=free, action=action)
-            change = contrast(inputs, free, inputs, held, factor)
+            change = contrast(inputs, free, held, factor)
         else:
             states = one_hot_action(sample_groups(free, self.layout, self._noise), action, self.layout)
             change = paper(inputs, free, states, factor)
@@ -139,14 +139,16 @@ class MeanFieldAgent:
 
 
 class SpikeAgent:
-    """The same network, which acts and learns by windows of spikes: R-STDP with the rule `contrast`.
+    """The same network, which acts and learns by windows of spikes: R-STDP with the rule `windows`.
 
     Spike counts of a free window choose the action; in the window after it the neuron of the action spikes in every
-    step. What is before and after in the rule are the mean spikes of the windows. It is judged by its mean field.
+    step. What is before in the rule are mean spikes of both windows; what is after is the chance to spike that a
+    neuron's own potential gives it, or its own spikes, which say the same with far more noise. It is judged by its mean
+    field.
 
     Args:
         agent: Whose weights it has.
-        config: Lengths of the windows.
+        config: Lengths of the windows, and what is after.
         noise: Source of its spikes.
     """
 
@@ -168,7 +170,9 @@ class SpikeAgent:
         """See `Agent`."""
         free = look.kept
         held = self._run(inputs, free, action)
-        change = contrast(free.inputs, free.rates, held.inputs, held.rates, factor)
+        by_spikes = self._config.post == "spikes"
+        before, after = (window.rates if by_spikes else window.chances for window in (free, held))
+        change = windows((free.inputs + held.inputs) / 2, (free.rates + held.rates) / 2, before, after, factor)
         if entropy:
             change = _sum(change, entropy_change(free.inputs, free.rates, self.layout, entropy))
         _hand_over(self._agent.parameters, change, self._agent._masks)

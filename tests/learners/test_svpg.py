@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from snn_plasticity_gym.config.svpg import SVPGConfig
-from snn_plasticity_gym.learners.svpg import clipped_factor, confidence, contrast, entropy_change, paper
+from snn_plasticity_gym.learners.svpg import clipped_factor, confidence, contrast, entropy_change, paper, windows
 from snn_plasticity_gym.learners.svpg_agents import LIFAgent, MeanFieldAgent, SpikeAgent
 from snn_plasticity_gym.networks.rwta import (
     GroupLayout,
@@ -53,7 +53,7 @@ def expected_contrast(weights: RWTAWeights, inputs, rewards, baseline=1.0) -> RW
     for a in range(LAYOUT.num_actions):
         action = torch.full((len(inputs),), a)
         held = settle(weights, LAYOUT, drive, SWEEPS, start=free, action=action)
-        change = contrast(inputs, free, inputs, held, free[:, HIDDEN + a] * (rewards[:, a] - baseline * expected))
+        change = contrast(inputs, free, held, free[:, HIDDEN + a] * (rewards[:, a] - baseline * expected))
         total = [one + other for one, other in zip(total, change, strict=True)]
     return RWTAWeights(total[0], total[1] * LAYOUT.lateral_mask(), total[2])
 
@@ -90,25 +90,38 @@ def test_contrast_is_the_gradient_and_the_published_rule_tells_hidden_neurons_no
     assert theirs.inputs[hidden].norm() < 1e-9 * wanted.inputs[hidden].norm()
 
 
-def test_windows_of_spikes_follow_the_gradient():
-    """Means of long windows, summed over all actions that may be taken."""
+def test_two_windows_of_equal_rates_are_the_contrast():
+    """Of windows without chance both forms of the rule are one."""
+    inputs, rewards = a_task()
+    free, held = torch.rand(2, len(inputs), LAYOUT.num_neurons).double()
+    expected = contrast(inputs, free, held, rewards[:, 0])
+    for one, other in zip(windows(inputs, (free + held) / 2, free, held, rewards[:, 0]), expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(("post", "steps", "least"), [("chances", 60, 0.95), ("rates", 600, 0.9)])
+def test_windows_of_spikes_follow_the_gradient(post, steps, least):
+    """Means of windows, summed over all actions; by potentials short ones are enough."""
     inputs, rewards = (part.float().repeat(3, 1) for part in a_task())
     wanted = exact(weights_of(), *a_task())
     weights = RWTAWeights(*(part.float() for part in weights_of()))
     noise = torch.Generator().manual_seed(0)
 
     def window(traces, action=None):
-        return run_window(weights, LAYOUT, inputs, traces, noise, steps=1000, tau=2.0, skip=10, action=action)
+        return run_window(weights, LAYOUT, inputs, traces, noise, steps=steps, tau=2.0, skip=10, action=action)
 
     free = window(silent_traces(inputs, LAYOUT))
     policy = free.rates[:, HIDDEN:]
-    total = torch.zeros_like(weights.inputs)
+    total = [torch.zeros_like(part) for part in weights]
     for a in range(LAYOUT.num_actions):
         held = window(free.traces, torch.full((len(inputs),), a))
         factor = policy[:, a] * (rewards[:, a] - (policy * rewards).sum(dim=1))
-        total += contrast(free.inputs, free.rates, held.inputs, held.rates, factor).inputs
-    assert cosine(total[:, :HIDDEN].double(), wanted.inputs[:, :HIDDEN]) > 0.95
-    assert cosine(total[:, HIDDEN:].double(), wanted.inputs[:, HIDDEN:]) > 0.98
+        means = [(one + other) / 2 for one, other in ((free.inputs, held.inputs), (free.rates, held.rates))]
+        change = windows(*means, getattr(free, post), getattr(held, post), factor)
+        total = [one + other for one, other in zip(total, change, strict=True)]
+    assert cosine(total[0][:, :HIDDEN].double(), wanted.inputs[:, :HIDDEN]) > least
+    assert cosine(total[0][:, HIDDEN:].double(), wanted.inputs[:, HIDDEN:]) > 0.98
+    assert cosine((total[1] * LAYOUT.lateral_mask()).double(), wanted.lateral) > 0.9
 
 
 def test_a_constant_baseline_changes_nothing_in_the_mean():
