@@ -103,5 +103,5 @@ def run_window(
             chance_sum += chances
             input_count += input_spikes
     counted = steps - skip
-    means = (total / counted for total in (input_count, count, chance_sum))
-    return Window(*means, Traces(input_trace, trace, weight))
+    traces = Traces(input_trace, trace, weight)
+    return Window(input_count / counted, count / counted, chance_sum / counted, traces)
