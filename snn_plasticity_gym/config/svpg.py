@@ -28,7 +28,7 @@ class SVPGConfig(RunConfig):
     resume: str = resume_setting(longer=False)
     preset: str = setting(
         "",
-        "Settings to start from: svpg-mnist, svpg-cartpole, svpg-pendulum, or a YAML file, e.g. a run's config.yaml; "
+        "Settings to start from: svpg-mnist, svpg-spikes, svpg-cartpole, svpg-pendulum, or a YAML file, e.g. a run's config.yaml; "
         "other flags win over them.",
         section="Run",
         basic=True,

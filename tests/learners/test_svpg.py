@@ -99,7 +99,7 @@ def test_two_windows_of_equal_rates_are_the_contrast():
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize(("post", "steps", "least"), [("chances", 60, 0.95), ("rates", 600, 0.9)])
+@pytest.mark.parametrize(("post", "steps", "least"), [("chances", 60, 0.97), ("rates", 600, 0.95)])
 def test_windows_of_spikes_follow_the_gradient(post, steps, least):
     """Means of windows, summed over all actions; by potentials short ones are enough."""
     inputs, rewards = (part.float().repeat(3, 1) for part in a_task())

@@ -109,9 +109,9 @@ def test_the_processor_is_left_as_it_was(tmp_path):
 
 
 def test_presets_arrive():
-    for name in ("svpg-mnist", "svpg-cartpole", "svpg-pendulum"):
+    for name in ("svpg-mnist", "svpg-spikes", "svpg-cartpole", "svpg-pendulum"):
         config = parse_config(SVPGConfig, [f"--preset={name}"])
-        assert config.preset == name and bool(config.world) == (name != "svpg-mnist")
+        assert config.preset == name and bool(config.world) == (name in ("svpg-cartpole", "svpg-pendulum"))
 
 
 def test_a_pole_of_mujoco_is_balanced_from_reward_alone(tmp_path):
