@@ -28,8 +28,8 @@ class SVPGConfig(RunConfig):
     resume: str = resume_setting(longer=False)
     preset: str = setting(
         "",
-        "Settings to start from: svpg-mnist, svpg-spikes, svpg-cartpole, svpg-pendulum, or a YAML file, e.g. a run's config.yaml; "
-        "other flags win over them.",
+        "Settings to start from: svpg-mnist, svpg-spikes, svpg-cartpole, svpg-pendulum, or a YAML file, e.g. a run's "
+        "config.yaml; other flags win over them.",
         section="Run",
         basic=True,
         path=True,
