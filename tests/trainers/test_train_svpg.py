@@ -115,7 +115,7 @@ def test_presets_arrive():
 
 
 def test_a_pole_of_mujoco_is_balanced_from_reward_alone(tmp_path):
-    """Without any push, or with always the same, it falls in its 24th action."""
+    """Without any push it falls within two dozen actions."""
     pytest.importorskip("mujoco")
     flags = ["--preset=svpg-pendulum", "--episodes=150", "--eval_every=50", "--eval_episodes=5", "--test_episodes=5"]
     run = train_svpg.train([*flags, "--seed=0", "--wandb=disabled", "--no-report", f"--run_dir={tmp_path}"])
