@@ -18,6 +18,7 @@ from snn_plasticity_gym.config.environments import ENVIRONMENTS
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.evolve import EvolveConfig
 from snn_plasticity_gym.config.report import ReportConfig
+from snn_plasticity_gym.config.robustness import RobustnessConfig
 from snn_plasticity_gym.config.schema import read_yaml, setting_fields
 from snn_plasticity_gym.config.svpg import SVPGConfig
 from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
@@ -41,9 +42,10 @@ PROGRAMS = {
     "ablation": EvaluateConfig,
     "gradient_ceiling": CeilingConfig,
     "report": ReportConfig,
+    "robustness": RobustnessConfig,
 }
 BUILT_IN = {ENVIRONMENTS[env_id] for env_id in ENVIRONMENTS if env_id.startswith("SNNPlastic-")}  # no plugin's
-WITHOUT_ENVIRONMENT = (BPTTConfig, ReportConfig, SVPGConfig)
+WITHOUT_ENVIRONMENT = (BPTTConfig, ReportConfig, RobustnessConfig, SVPGConfig)
 SWEEP_FLAGS = {"count", "program"}
 READERS_OWN = {"my_module.py", "examples/NAME.py"}  # placeholders
 

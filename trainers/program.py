@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from snn_plasticity_gym.config.launch import launched_rank, launched_size, let_first_speak
@@ -35,3 +36,10 @@ def run_program(main: Callable[[], Any], *, spreads: bool = False) -> int:
         print(f"error: {let_first_speak()}{error}", file=sys.stderr)
         return 1
     return 0
+
+
+def named_first(argv: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """Return what stands before the first flag of a command line, and the rest; None: that of this process."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    first = list(itertools.takewhile(lambda token: not token.startswith("-"), argv))
+    return first, argv[len(first) :]

@@ -7,7 +7,6 @@ only share a curve with a band; runs of different settings stand side by side.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +14,13 @@ from pathlib import Path
 from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.trainers.program import run_program
+from snn_plasticity_gym.trainers.program import named_first, run_program
 
 
 def report(argv: Sequence[str] | None = None) -> Path:
     """Report as the flags say; print the page's path and return it."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    first = list(itertools.takewhile(lambda token: not token.startswith("-"), argv))
-    config = parse_config(ReportConfig, argv[len(first) :])
+    first, rest = named_first(argv)
+    config = parse_config(ReportConfig, rest)
     config = dataclasses.replace(config, runs=(*first, *config.runs))
     if not config.runs:
         raise ConfigError("no run was named; give the folder of at least one, e.g. runs/SNNPlastic-Semi-v0/NAME")

@@ -10,6 +10,7 @@ from snn_plasticity_gym.config.training import RunConfig, resume_setting
 
 RULE_NAMES = ("contrast", "paper", "backprop", "mlp", "bptt")
 BASELINE_NAMES = ("confidence", "mean", "none")
+POST_NAMES = ("potential", "spikes")
 OPTIMISER_NAMES = ("adam", "sgd")
 SCHEDULE_NAMES = ("cosine", "linear", "constant")
 
@@ -27,8 +28,8 @@ class SVPGConfig(RunConfig):
     resume: str = resume_setting(longer=False)
     preset: str = setting(
         "",
-        "Settings to start from: svpg-mnist, svpg-cartpole, or a YAML file, e.g. a run's config.yaml; "
-        "other flags win over them.",
+        "Settings to start from: svpg-mnist, svpg-spikes, svpg-cartpole, svpg-pendulum, or a YAML file, e.g. a run's "
+        "config.yaml; other flags win over them.",
         section="Run",
         basic=True,
         path=True,
@@ -134,13 +135,26 @@ class SVPGConfig(RunConfig):
         False, "The network of contrast learns from windows of spikes in place of mean fields.", section="Spikes"
     )
     window: int = setting(
-        25, "Steps of a free window, of which the first fifth is not counted.", unit="ms", section="Spikes", ge=5
+        15, "Steps of a free window, of which the first fifth is not counted.", unit="ms", section="Spikes", ge=5
     )
     held_window: int = setting(
         15, "Steps of the window in which the action is held; the first fifth is not counted.",
         unit="ms", section="Spikes", ge=5,
     )  # fmt: skip
-    tau: float = setting(20.0, "Time constant of postsynaptic traces.", unit="ms", section="Spikes", gt=0)
+    tau: float = setting(
+        2.0,
+        "Time constant of postsynaptic traces; much shorter than a window, or it ends before the action has spread.",
+        unit="ms",
+        section="Spikes",
+        gt=0,
+    )
+    post: str = setting(
+        "potential",
+        "What a synapse sees of its postsynaptic neuron: the chance to spike that its potential gives it, or its "
+        "spikes.",
+        section="Spikes",
+        choices=POST_NAMES,
+    )
     num_steps: int = setting(16, "Time steps of the network of bptt.", unit="steps", section="Spikes", ge=1)
 
     baseline: str = setting(

@@ -9,6 +9,10 @@ E[grad log p] of the energy in `networks.rwta`,
 
     dW = R s (q+ - q-)^T,   dJ = R (q+ q+^T - q- q-^T),   db = R (q+ - q-).
 
+By windows of spikes it is `windows`, pre times (post less expected post): since q+ q+^T - q- q-^T is the symmetric part
+of 2 m (q+ - q-)^T with the mean m of both phases, every weight changes by R times the mean spikes of its pre neuron in
+both windows times the difference that the action made to its post neuron.
+
 `paper`, Yang et al. (2022): states v are drawn from the free rates, group by group, and
 
     dW = R s (v - q)^T,   dJ = R (q (v - q)^T + (v - q) q^T),   db = R (v - q).
@@ -27,23 +31,32 @@ from torch import Tensor
 from snn_plasticity_gym.networks.rwta import GroupLayout, RWTAWeights
 
 
-def contrast(inputs_free: Tensor, free: Tensor, inputs_held: Tensor, held: Tensor, factor: Tensor) -> RWTAWeights:
+def contrast(inputs: Tensor, free: Tensor, held: Tensor, factor: Tensor) -> RWTAWeights:
     """Return the mean change of a batch by `contrast`; what does not exist in the network is not masked out yet.
 
     Args:
-        inputs_free: Inputs in the free phase, (B, S).
+        inputs: (B, S).
         free: Rates of the free phase, (B, N).
-        inputs_held: Inputs in the phase in which the action is held, (B, S): the same in a mean field, of another
-            window by spikes.
-        held: Rates of that phase, (B, N).
+        held: Rates of the phase in which the action is held, (B, N).
         factor: R, (B,).
     """
     weighted = factor[:, None] / len(factor)
     up, down = weighted * held, weighted * free  # (B, N)
-    same = inputs_held is inputs_free  # one product less
-    inputs = inputs_free.T @ (up - down) if same else inputs_held.T @ up - inputs_free.T @ down
     lateral = up.T @ held - down.T @ free
-    return RWTAWeights(inputs, (lateral + lateral.T) / 2, (up - down).sum(dim=0))
+    return RWTAWeights(inputs.T @ (up - down), (lateral + lateral.T) / 2, (up - down).sum(dim=0))
+
+
+def windows(inputs: Tensor, spikes: Tensor, free: Tensor, held: Tensor, factor: Tensor) -> RWTAWeights:
+    """Return the mean change of a batch by `contrast` of two windows of spikes.
+
+    Args:
+        inputs: Mean spikes of inputs in both windows, (B, S).
+        spikes: Mean spikes of neurons in both windows, as their targets see them, (B, N).
+        free: How active each neuron itself was in the free window, by its spikes or its potential, (B, N).
+        held: The same in the window in which the action is held, (B, N).
+        factor: R, (B,).
+    """
+    return _toward(inputs, spikes, factor[:, None] * (held - free))
 
 
 def paper(inputs: Tensor, free: Tensor, states: Tensor, factor: Tensor) -> RWTAWeights:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.svpg import SVPGConfig
-from snn_plasticity_gym.learners.svpg import contrast, entropy_change, paper
+from snn_plasticity_gym.learners.svpg import contrast, entropy_change, paper, windows
 from snn_plasticity_gym.networks.differentiable import forward
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.rwta import (
@@ -41,10 +41,18 @@ class Look(NamedTuple):
     kept: Any  # what it needs to learn from them
 
 
+class Connections(NamedTuple):
+    """Which numbers of a matrix of weights are connections."""
+
+    mask: Tensor  # 1 where there is one, of the matrix's shape
+    symmetric: bool = False  # entry (i, k) and entry (k, i) are one connection
+
+
 class Agent(Protocol):
     """A network that acts and learns."""
 
     weights: dict[str, Tensor]  # by name
+    connections: dict[str, Connections]  # of those weights that are not biases
 
     def look(self, inputs: Tensor) -> Look:
         """Return the policy for inputs in [0, 1], (B, S), and what learning from it needs."""
@@ -90,6 +98,10 @@ class MeanFieldAgent:
         self._masks = RWTAWeights(
             layout.input_mask().to(device), layout.lateral_mask().to(device), torch.ones_like(self.parameters.bias)
         )
+        self.connections = {
+            "inputs": Connections(self._masks.inputs),
+            "lateral": Connections(self._masks.lateral, symmetric=True),
+        }
         self._config, self._noise = config, noise
         self._through = config.rule == "backprop"
         for tensor in self.weights.values():
@@ -117,7 +129,7 @@ class MeanFieldAgent:
             change = RWTAWeights(*(_grad(tensor) for tensor in self.parameters))
         elif self._config.rule == "contrast":
             held = settle(self.parameters, self.layout, drive, self._config.sweeps, start=free, action=action)
-            change = contrast(inputs, free, inputs, held, factor)
+            change = contrast(inputs, free, held, factor)
         else:
             states = one_hot_action(sample_groups(free, self.layout, self._noise), action, self.layout)
             change = paper(inputs, free, states, factor)
@@ -127,20 +139,22 @@ class MeanFieldAgent:
 
 
 class SpikeAgent:
-    """The same network, which acts and learns by windows of spikes: R-STDP with the rule `contrast`.
+    """The same network, which acts and learns by windows of spikes: R-STDP with the rule `windows`.
 
     Spike counts of a free window choose the action; in the window after it the neuron of the action spikes in every
-    step. What is before and after in the rule are the mean spikes of the windows. It is judged by its mean field.
+    step. What is before in the rule are mean spikes of both windows; what is after is the chance to spike that a
+    neuron's own potential gives it, or its own spikes, which say the same with far more noise. It is judged by its mean
+    field.
 
     Args:
         agent: Whose weights it has.
-        config: Lengths of the windows.
+        config: Lengths of the windows, and what is after.
         noise: Source of its spikes.
     """
 
     def __init__(self, agent: MeanFieldAgent, config: SVPGConfig, noise: torch.Generator) -> None:
         self._agent, self._config, self._noise = agent, config, noise
-        self.weights = agent.weights
+        self.weights, self.connections = agent.weights, agent.connections
         self.layout = agent.layout
 
     def look(self, inputs: Tensor) -> Look:
@@ -156,7 +170,9 @@ class SpikeAgent:
         """See `Agent`."""
         free = look.kept
         held = self._run(inputs, free, action)
-        change = contrast(free.inputs, free.rates, held.inputs, held.rates, factor)
+        by_spikes = self._config.post == "spikes"
+        before, after = (window.rates if by_spikes else window.chances for window in (free, held))
+        change = windows((free.inputs + held.inputs) / 2, (free.rates + held.rates) / 2, before, after, factor)
         if entropy:
             change = _sum(change, entropy_change(free.inputs, free.rates, self.layout, entropy))
         _hand_over(self._agent.parameters, change, self._agent._masks)
@@ -187,6 +203,7 @@ class ReluAgent:
             for name, shape in ((f"layer_{number}", (n_pre, n_post)), (f"bias_{number}", (n_post,))):
                 drawn = (torch.rand(shape, generator=generator) * 2 - 1) / n_pre**0.5
                 self.weights[name] = drawn.to(device).requires_grad_()
+        self.connections = _all_to_all(self.weights)
 
     def look(self, inputs: Tensor) -> Look:
         """See `Agent`."""
@@ -214,7 +231,7 @@ class LIFAgent:
         layout: Numbers of inputs and actions; its hidden groups are not meant.
         config: Hidden neurons, time steps.
         generator: Source of the first weights, N(0, 4 / n_pre), of the CPU.
-        noise: Source of input spikes, of the device.
+        noise: Source of input spikes while it learns, of the device.
         device: Where it lives.
     """
 
@@ -236,23 +253,30 @@ class LIFAgent:
         for number, (n_pre, n_post) in enumerate(itertools.pairwise(sizes), start=1):
             drawn = torch.randn(n_pre, n_post, generator=generator) * 2.0 / n_pre**0.5
             self.weights[f"layer_{number}"] = drawn.to(device).requires_grad_()
+        self.connections = _all_to_all(self.weights)
 
     def look(self, inputs: Tensor) -> Look:
         """See `Agent`."""
-        chance = inputs.expand(self._num_steps, *inputs.shape)
-        drawn = torch.rand(chance.shape, generator=self._noise, device=inputs.device) < chance  # (T, B, S)
-        layers = list(self.weights.values())
-        activity = forward(layers, drawn.to(inputs.dtype), self._params, 1.0, [1.0] * len(layers), self._spike)
-        return Look(torch.softmax(self.SHARPNESS * activity.spikes[-1].mean(dim=0), dim=1), None)
+        shape = (self._num_steps, *inputs.shape)  # (T, B, S)
+        return Look(self._policy(inputs, torch.rand(shape, generator=self._noise, device=inputs.device)), None)
 
     @torch.no_grad()
     def judge(self, inputs: Tensor) -> Tensor:
-        """See `Agent`."""
-        return self.look(inputs).policy
+        """See `Agent`; all inputs, and all judgements, get the same draws, so that each answer is its input's alone."""
+        draws = torch.Generator(inputs.device).manual_seed(0)
+        shape = (self._num_steps, 1, inputs.shape[1])  # (T, 1, S)
+        return self._policy(inputs, torch.rand(shape, generator=draws, device=inputs.device))
 
     def learn(self, inputs: Tensor, look: Look, action: Tensor, factor: Tensor, entropy: float) -> None:
         """See `Agent`."""
         _ascend(self.weights.values(), look.policy, action, factor, entropy)
+
+    def _policy(self, inputs: Tensor, draws: Tensor) -> Tensor:
+        """Return the policy (B, A) of inputs that spike where uniform draws (T, B or 1, S) are below them."""
+        spikes = (draws < inputs).to(inputs.dtype)  # (T, B, S)
+        layers = list(self.weights.values())
+        activity = forward(layers, spikes, self._params, 1.0, [1.0] * len(layers), self._spike)
+        return torch.softmax(self.SHARPNESS * activity.spikes[-1].mean(dim=0), dim=1)
 
 
 def make_agent(
@@ -289,6 +313,10 @@ def make_agent(
 def mean_field_policy(weights: RWTAWeights, layout: GroupLayout, inputs: Tensor, sweeps: int) -> Tensor:
     """Return the rates of the action group, (B, A)."""
     return settle(weights, layout, input_drive(weights, inputs), sweeps)[:, layout.num_hidden :]
+
+
+def _all_to_all(weights: dict[str, Tensor]) -> dict[str, Connections]:
+    return {name: Connections(torch.ones_like(weight)) for name, weight in weights.items() if weight.dim() == 2}
 
 
 def _ascend(weights: Iterable[Tensor], policy: Tensor, action: Tensor, factor: Tensor, entropy: float) -> None:

@@ -19,7 +19,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.networks.rwta import GroupLayout, RWTAWeights, first_of_groups, one_hot_action
+from snn_plasticity_gym.networks.rwta import (
+    GroupLayout,
+    RWTAWeights,
+    one_hot_action,
+    sample_groups,
+    softmax_groups,
+)
 
 
 class Traces(NamedTuple):
@@ -35,6 +41,7 @@ class Window(NamedTuple):
 
     inputs: Tensor  # mean spikes a step, (B, S)
     rates: Tensor  # mean spikes a step, (B, N)
+    chances: Tensor  # mean chance to spike in a step, as potentials have it, (B, N)
     traces: Traces
 
 
@@ -77,7 +84,7 @@ def run_window(
         raise ValueError(f"tau must be positive, got {tau}")
     gain = 1.0 - math.exp(-1.0 / tau)
     input_trace, trace, weight = traces.inputs.clone(), traces.neurons.clone(), traces.weight
-    input_count, count = torch.zeros_like(input_trace), torch.zeros_like(trace)
+    input_count, count, chance_sum = torch.zeros_like(input_trace), torch.zeros_like(trace), torch.zeros_like(trace)
     for step in range(steps):
         input_spikes = (torch.rand(inputs.shape, generator=generator, device=inputs.device) < inputs).to(inputs.dtype)
         input_trace.lerp_(input_spikes, gain)
@@ -85,14 +92,16 @@ def run_window(
         fields = torch.addmm(weights.bias, input_trace / grown, weights.inputs)  # (B, N)
         if weight > 0:
             fields = torch.addmm(fields, trace / weight, weights.lateral)
-        noise = torch.empty_like(fields).exponential_(generator=generator).clamp_min_(1e-30)
-        spikes = first_of_groups(fields - noise.log_(), layout)  # Gumbel: drawn from the softmax of each group
+        chances = softmax_groups(fields, layout)
+        spikes = sample_groups(chances, layout, generator)
         if action is not None:
-            spikes = one_hot_action(spikes, action, layout)
+            spikes, chances = (one_hot_action(of, action, layout) for of in (spikes, chances))
         trace.lerp_(spikes, gain)
         weight = grown
         if step >= skip:
             count += spikes
+            chance_sum += chances
             input_count += input_spikes
     counted = steps - skip
-    return Window(input_count / counted, count / counted, Traces(input_trace, trace, weight))
+    traces = Traces(input_trace, trace, weight)
+    return Window(input_count / counted, count / counted, chance_sum / counted, traces)

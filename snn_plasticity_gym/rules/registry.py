@@ -13,6 +13,7 @@ from snn_plasticity_gym.rules.delta import DeltaRule
 from snn_plasticity_gym.rules.feedback_surrogate import FeedbackSurrogate
 from snn_plasticity_gym.rules.oja import Oja
 from snn_plasticity_gym.rules.stdp import MultiplicativeSTDP, PairSTDP, RewardSTDP
+from snn_plasticity_gym.rules.svpg import ScoreRule
 from snn_plasticity_gym.rules.target_stdp import TargetSTDP
 from snn_plasticity_gym.rules.triplet_stdp import TripletSTDP
 
@@ -28,6 +29,7 @@ RULES: dict[str, type[Any]] = {
     "bcm": BCM,
     "delta": DeltaRule,
     "feedback-surrogate": FeedbackSurrogate,
+    "svpg": ScoreRule,
 }
 """Classes of the rules. Each is a configuration class: `setting_fields` lists its parameters, `to_dict` its values."""
 

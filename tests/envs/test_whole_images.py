@@ -25,7 +25,7 @@ HOMEOSTASIS = {
     "w_exc_sum": 80.0,
     "inh_refractory": 2.0,
 }
-CLOSED = [name for name in RULES if name not in ("random", "delta", "feedback-surrogate", "reward-stdp")]
+CLOSED = [name for name in RULES if name not in ("random", "delta", "feedback-surrogate", "reward-stdp", "svpg")]
 
 
 def lives(env_id, rule, config, images=4, rounding=3e-7, **options):

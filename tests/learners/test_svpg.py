@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from snn_plasticity_gym.config.svpg import SVPGConfig
-from snn_plasticity_gym.learners.svpg import clipped_factor, confidence, contrast, entropy_change, paper
-from snn_plasticity_gym.learners.svpg_agents import MeanFieldAgent, SpikeAgent
+from snn_plasticity_gym.learners.svpg import clipped_factor, confidence, contrast, entropy_change, paper, windows
+from snn_plasticity_gym.learners.svpg_agents import LIFAgent, MeanFieldAgent, SpikeAgent
 from snn_plasticity_gym.networks.rwta import (
     GroupLayout,
     RWTAWeights,
@@ -15,6 +15,7 @@ from snn_plasticity_gym.networks.rwta import (
     input_drive,
     settle,
 )
+from snn_plasticity_gym.networks.rwta_spikes import run_window, silent_traces
 
 LAYOUT = GroupLayout(num_inputs=6, hidden_groups=4, group_size=3, num_actions=3)
 HIDDEN = LAYOUT.num_hidden
@@ -52,7 +53,7 @@ def expected_contrast(weights: RWTAWeights, inputs, rewards, baseline=1.0) -> RW
     for a in range(LAYOUT.num_actions):
         action = torch.full((len(inputs),), a)
         held = settle(weights, LAYOUT, drive, SWEEPS, start=free, action=action)
-        change = contrast(inputs, free, inputs, held, free[:, HIDDEN + a] * (rewards[:, a] - baseline * expected))
+        change = contrast(inputs, free, held, free[:, HIDDEN + a] * (rewards[:, a] - baseline * expected))
         total = [one + other for one, other in zip(total, change, strict=True)]
     return RWTAWeights(total[0], total[1] * LAYOUT.lateral_mask(), total[2])
 
@@ -87,6 +88,40 @@ def test_contrast_is_the_gradient_and_the_published_rule_tells_hidden_neurons_no
     assert cosine(theirs.inputs[action], wanted.inputs[action]) > 0.95
     assert wanted.inputs[hidden].norm() > 1e-4
     assert theirs.inputs[hidden].norm() < 1e-9 * wanted.inputs[hidden].norm()
+
+
+def test_two_windows_of_equal_rates_are_the_contrast():
+    """Of windows without chance both forms of the rule are one."""
+    inputs, rewards = a_task()
+    free, held = torch.rand(2, len(inputs), LAYOUT.num_neurons).double()
+    expected = contrast(inputs, free, held, rewards[:, 0])
+    for one, other in zip(windows(inputs, (free + held) / 2, free, held, rewards[:, 0]), expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(("post", "steps", "least"), [("chances", 60, 0.97), ("rates", 600, 0.95)])
+def test_windows_of_spikes_follow_the_gradient(post, steps, least):
+    """Means of windows, summed over all actions; by potentials short ones are enough."""
+    inputs, rewards = (part.float().repeat(3, 1) for part in a_task())
+    wanted = exact(weights_of(), *a_task())
+    weights = RWTAWeights(*(part.float() for part in weights_of()))
+    noise = torch.Generator().manual_seed(0)
+
+    def window(traces, action=None):
+        return run_window(weights, LAYOUT, inputs, traces, noise, steps=steps, tau=2.0, skip=10, action=action)
+
+    free = window(silent_traces(inputs, LAYOUT))
+    policy = free.rates[:, HIDDEN:]
+    total = [torch.zeros_like(part) for part in weights]
+    for a in range(LAYOUT.num_actions):
+        held = window(free.traces, torch.full((len(inputs),), a))
+        factor = policy[:, a] * (rewards[:, a] - (policy * rewards).sum(dim=1))
+        means = [(one + other) / 2 for one, other in ((free.inputs, held.inputs), (free.rates, held.rates))]
+        change = windows(*means, getattr(free, post), getattr(held, post), factor)
+        total = [one + other for one, other in zip(total, change, strict=True)]
+    assert cosine(total[0][:, :HIDDEN].double(), wanted.inputs[:, :HIDDEN]) > least
+    assert cosine(total[0][:, HIDDEN:].double(), wanted.inputs[:, HIDDEN:]) > 0.98
+    assert cosine((total[1] * LAYOUT.lateral_mask()).double(), wanted.lateral) > 0.9
 
 
 def test_a_constant_baseline_changes_nothing_in_the_mean():
@@ -144,3 +179,18 @@ def test_a_bit_is_copied_through_hidden_neurons_from_reward_alone(spikes, sign):
         optimiser.step()
     right = float((agent.judge(cases).argmax(dim=1) == labels).float().mean())
     assert right == (1.0 if sign > 0 else 0.0)
+
+
+def test_judging_spiking_neurons_draws_nothing_from_training():
+    """A run that is judged more often learns the same, and what an input is worth does not depend on its neighbours."""
+    layout = GroupLayout(20, 0, 2, 3)
+    noise = torch.Generator().manual_seed(1)
+    device = torch.device("cpu")
+    agent = LIFAgent(layout, SVPGConfig(hidden_size=30), torch.Generator().manual_seed(2), noise, device)
+    before = noise.get_state()
+    inputs = torch.rand(8, 20, generator=torch.Generator().manual_seed(3))
+    policy = agent.judge(inputs)
+    assert torch.equal(noise.get_state(), before) and len(policy.unique(dim=0)) > 1
+    torch.testing.assert_close(agent.judge(inputs[3:5]), policy[3:5])
+    agent.look(inputs)
+    assert not torch.equal(noise.get_state(), before)

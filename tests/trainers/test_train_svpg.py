@@ -109,6 +109,14 @@ def test_the_processor_is_left_as_it_was(tmp_path):
 
 
 def test_presets_arrive():
-    for name in ("svpg-mnist", "svpg-cartpole"):
+    for name in ("svpg-mnist", "svpg-spikes", "svpg-cartpole", "svpg-pendulum"):
         config = parse_config(SVPGConfig, [f"--preset={name}"])
-        assert config.preset == name and bool(config.world) == (name == "svpg-cartpole")
+        assert config.preset == name and bool(config.world) == (name in ("svpg-cartpole", "svpg-pendulum"))
+
+
+def test_a_pole_of_mujoco_is_balanced_from_reward_alone(tmp_path):
+    """Without any push it falls within two dozen actions."""
+    pytest.importorskip("mujoco")
+    flags = ["--preset=svpg-pendulum", "--episodes=150", "--eval_every=50", "--eval_episodes=5", "--test_episodes=5"]
+    run = train_svpg.train([*flags, "--seed=0", "--wandb=disabled", "--no-report", f"--run_dir={tmp_path}"])
+    assert result_of(run)["test"] > 60

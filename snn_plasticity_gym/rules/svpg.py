@@ -1,0 +1,43 @@
+"""The score of a policy gradient as an eligibility: pre times (post less what was to be expected of it)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.schema import config_class, setting
+from snn_plasticity_gym.plasticity.events import KIND_POST, KIND_PRE, SynapseEvents
+
+
+@config_class
+class ScoreRule:
+    """dw_ij = gain * (s_j - p_j) at every presynaptic spike; s_j is 1 if the post neuron fires in this step, else 0.
+
+    p_j = 1 / (1 + exp(u_j / width)) is the chance that a neuron with escape noise fires, where u_j is what its
+    potential lacks to the threshold, in units of threshold minus rest. Then pre (post - p) is the derivative of the log
+    probability of what the neuron has done, and, multiplied by the reward, its mean is the gradient of the reward
+    (Williams, Simple statistical gradient-following algorithms, 1992, section 4, Bernoulli-logistic units; for spiking
+    neurons Xie & Seung, Learning in neural networks by reinforcement of irregular spiking, 2004). It is what
+    `learners.svpg` does in networks of winner-take-all groups, where the softmax of a group stands for p.
+
+    The rule is the eligibility alone; it is multiplied by the reward where the environment's `modulation` is "reward"
+    or "factor". With "none" it is unsupervised: neurons do more often what they have done by chance. It answers at pre
+    spikes only, since there alone its mean without reward is zero.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("potential",)  # local scalars
+
+    gain: float = setting(1.0, "Weight change per unit of the product, in units of eta.", section="Score", gt=0)
+    width: float = setting(0.2, "Width of the escape noise, in units of threshold minus rest.", section="Score", gt=0)
+
+    def __call__(self, events: SynapseEvents) -> Tensor:
+        """Return the normalised weight change of each event, (E,).
+
+        Raises:
+            ConfigError: The events do not show what potentials lack.
+        """
+        expected = torch.sigmoid(-events.scalar("potential") / self.width)  # (E,)
+        fires = (events.kind != KIND_PRE).to(expected.dtype)
+        return (self.gain * (fires - expected)).masked_fill(events.kind == KIND_POST, 0.0)

@@ -1,0 +1,40 @@
+"""Disturb networks of train_svpg: `python trainers/robustness.py RUN [RUN ...] --out FOLDER`; `--help` lists settings.
+
+Every level of every disturbance of weights, inputs or body is drawn several times for every network. Runs that differ
+in their seeds only are one group; the table has what each group is worth, and what the first has ahead of the others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from snn_plasticity_gym.config.cli import parse_config
+from snn_plasticity_gym.config.robustness import RobustnessConfig
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.trainers.program import named_first, run_program
+
+
+def measure(argv: Sequence[str] | None = None) -> Any:
+    """Measure as the flags say; print the table, and return all values by group, disturbance and level."""
+    first, rest = named_first(argv)
+    config = parse_config(RobustnessConfig, rest)
+    config = dataclasses.replace(config, runs=(*first, *config.runs))
+    if not config.runs:
+        raise ConfigError("no run was named; give the folder of at least one, e.g. runs/SVPG/NAME")
+
+    # Seconds of imports, and a wrong flag needs none of them.
+    from snn_plasticity_gym.trainers.robustness_session import run_robustness
+
+    return run_robustness(config)
+
+
+def main() -> int:
+    """Run the program."""
+    return run_program(measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
