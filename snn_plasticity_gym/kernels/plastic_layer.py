@@ -51,7 +51,7 @@ class Constants(NamedTuple):
     width: float  # of the surrogate exp(-|u / v_th - 1| / width)
     rule_share: float  # of the gradient that reaches postsynaptic traces through the rule
     refractory_share: float  # of the gradient through the refractory response
-    carry: float  # largest derivative by a postsynaptic trace
+    carry: float  # largest derivative by a trace that a step hands to the one before
     zero: float
     one: float
     e: float  # Euler's number
@@ -244,6 +244,7 @@ def _differentiate(b, p, c, history, back, room, bar_spikes, needs_inputs, bar_i
         if needs_inputs:
             for i in range(num_pre):
                 bar_inputs[t, b, i] = _unfollow(back.pre, i, c.decay, c.rise)
+                back.pre[0, i] = min(max(back.pre[0, i], -c.carry), c.carry)
         for j in range(num_post):
             room.drive[j] = _unfire(c, j, history.potential[t, j], bar_spikes[t, b, j], back)
         room.of_rule[:] = 0

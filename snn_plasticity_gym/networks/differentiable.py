@@ -210,7 +210,8 @@ def step(
         v = srm_potential(drive if recurrent is None else drive + post.level @ recurrent, refractory, neuron)
         spikes = spike_fn(v - neuron.v_th)
         refractory = alpha_step(refractory, scale_gradient(spikes, damping.refractory), neuron.tau_ref, dt)
-    pre, post = (alpha_step(trace, now, tau_trace, dt) for trace, now in ((pre, inputs), (post, spikes)))
+    kept = AlphaTrace(pre.rise, clamp_gradient(pre.level, damping.carry))
+    pre, post = (alpha_step(trace, now, tau_trace, dt) for trace, now in ((kept, inputs), (post, spikes)))
     return LayerState(v, refractory, pre, post, plastic, spikes)
 
 

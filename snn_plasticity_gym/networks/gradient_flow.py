@@ -19,7 +19,7 @@ class Damping(NamedTuple):
 
     rule: float = 1.0  # share of what reaches postsynaptic traces through the plasticity rule
     refractory: float = 1.0  # share of what reaches spikes through the neuron's own refractory response
-    carry: float = math.inf  # largest derivative by a postsynaptic trace, from one step to the one before
+    carry: float = math.inf  # largest derivative by a trace that a step hands to the one before
 
     def check(self) -> None:
         """Raise ValueError if a number is out of range."""
