@@ -63,11 +63,20 @@ class CueLearner:
         learn = self._supervised if config.learner == "bptt" else self._proximal
         while self.episodes < self.total:
             count = min(config.batch_size, self.total - self.episodes)
-            condition = conditions[self._updates % len(conditions)]
-            learn(draw_trials(self._trials, count, condition, config.rests, config.cues))
+            learn(self._draw(count, conditions))
             self.episodes += count
             self._updates += 1
             yield
+
+    def _draw(self, count: int, conditions: Sequence[str]) -> Trials:
+        """Draw trials in nearly equal parts of each condition."""
+        config = self._config
+        parts = [
+            draw_trials(self._trials, len(part), condition, config.rests, config.cues)
+            for condition, part in zip(conditions, np.array_split(np.arange(count), len(conditions)), strict=True)
+        ]
+        spikes = np.concatenate([part.spikes for part in parts], axis=1)  # (T, B, NUM_INPUTS)
+        return Trials(spikes, *(np.concatenate(some) for some in zip(*(part[1:] for part in parts), strict=True)))
 
     def judge(self, part: str, count: int, rests: Sequence[int] = (), cues: int = 0) -> dict[str, Judgement]:
         """Return what the network is worth in each condition.

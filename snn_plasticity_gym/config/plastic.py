@@ -51,7 +51,7 @@ class PlasticConfig(RunConfig):
 
     condition: str = setting(
         BOTH,
-        "How noisy the spikes of training are; both: of one update normal, of the next one noisy.",
+        "How noisy the spikes of training are; both: of half of the trials of an update normal, of the others noisy.",
         section="Task",
         choices=CONDITION_NAMES,
         basic=True,
@@ -98,8 +98,8 @@ class PlasticConfig(RunConfig):
 
     learner: str = setting(
         "bptt",
-        "bptt: cross-entropy of the right answer, by softmax of the output spikes; ppo: an answer is drawn and paid 1 or "
-        "-1 at the end of the trial.",
+        "bptt: cross-entropy of the right answer, by softmax of the output spikes; ppo: an answer is drawn, and paid 1 "
+        "or -1 at the end of the trial.",
         section="Learning",
         choices=LEARNERS,
         basic=True,
