@@ -112,10 +112,9 @@ def make_learner(config: PlasticConfig, seed: int) -> CueLearner:
 
 def _result(config: PlasticConfig, learner: CueLearner) -> dict[str, Any]:
     """Judge the network by test trials as in training, and by longer rests and more cues."""
-    count = config.test_episodes
-    as_trained = learner.judge("test", count)
-    longer = {rest: learner.judge("test", count, rests=(rest,)) for rest in config.test_rests}
-    more = {cues: learner.judge("test", count, cues=cues) for cues in config.test_cues}
+    as_trained, beyond = learner.judge("test", config.test_episodes), config.eval_episodes
+    longer = {rest: learner.judge("test", beyond, rests=(rest,)) for rest in config.test_rests}
+    more = {cues: learner.judge("test", beyond, cues=cues) for cues in config.test_cues}
     return {
         "network": config.network,
         "hidden_size": learner.network.weights[0].shape[1],

@@ -31,7 +31,7 @@ class PlasticConfig(RunConfig):
     checkpoint_every: int = 3200
     episodes: int = setting(19_200, "Trials in all.", unit="trials", section="Run", ge=1, basic=True)
     eval_every: int = setting(
-        1280,
+        1920,
         "Trials between two rows of metrics, each with a judgement; the best one's parameters are kept.",
         unit="trials",
         section="Run",
@@ -62,14 +62,14 @@ class PlasticConfig(RunConfig):
     )
     test_rests: tuple[int, ...] = setting(
         (155, 205, 305),
-        "Rests by which the kept parameters are judged, too, one after the other.",
+        "Rests by which the kept parameters are judged, too, one after the other, each in eval_episodes trials.",
         unit="ms",
         section="Task",
         ge=0,
     )
     test_cues: tuple[int, ...] = setting(
         (9, 11, 15),
-        "Numbers of cues by which the kept parameters are judged, too, one after the other; odd.",
+        "Numbers of cues by which the kept parameters are judged, too, in eval_episodes trials each; odd.",
         unit="cues",
         section="Task",
         ge=1,

@@ -182,10 +182,11 @@ def _run(b, inputs, p, c, state, room, spikes, place, history, keeps):
             if c.form != PLAIN:
                 m = p.bias[j] + _dot(p.projection[j], y) if c.modulated else c.one
                 state.threshold[j] = c.keep * state.threshold[j] + (c.one - c.keep) * y[j] * y[j]
-                push, square = _push(c, m, y[j], state.threshold[j])
+                push, square = _push(c.form, m, y[j], state.threshold[j])
                 raw = history.unlimited[t + 1, j] if keeps else room.now
-                _grow(c, state.efficacy[j], p.rate[j], x, push, square, raw)
-                drive += _dot3(p.gain[j], state.efficacy[j], x)
+                if c.form == OJA:
+                    _forget(c.zero, c.one, state.efficacy[j], p.rate[j], square)
+                drive += _grow(c.limit, state.efficacy[j], p.rate[j], x, push, raw, p.gain[j])
                 if keeps:
                     history.modulation[t, j] = m
                     history.threshold[t, j] = state.threshold[j]
@@ -195,44 +196,52 @@ def _run(b, inputs, p, c, state, room, spikes, place, history, keeps):
             spikes[t, place, j] = c.one if u > c.v_th else c.zero
             if keeps:
                 history.potential[t, j] = u
-            _follow(state.refractory, j, spikes[t, place, j], c.decay_ref, c.rise_ref)
-            _follow(state.post, j, spikes[t, place, j], c.decay, c.rise)
-        for i in range(num_pre):
-            _follow(state.pre, i, inputs[t, b, i], c.decay, c.rise)
+        _follow(state.refractory, spikes[t, place], c.decay_ref, c.rise_ref)
+        _follow(state.post, spikes[t, place], c.decay, c.rise)
+        _follow(state.pre, inputs[t, b], c.decay, c.rise)
 
 
 @compiled(fast_sums=True, bare=True)
-def _push(c, m, y, phi):
+def _push(form, m, y, phi):
     """Return what the rule multiplies a presynaptic trace by, and what Oja's decay is, both over the rate."""
-    return (m * y * (y - phi) if c.form == BCM else m * y), m * y * y
+    return (m * y * (y - phi) if form == BCM else m * y), m * y * y
 
 
 @compiled(fast_sums=True, bare=True)
-def _grow(c, efficacy, rate, x, push, square, raw):
-    """Update E of the synapses of one neuron; `raw` is what it was before it was clipped."""
-    if c.form == OJA:
-        for i in range(len(raw)):
-            efficacy[i] *= c.one - min(max(rate[i] * square, c.zero), c.one)
-    for i in range(len(raw)):
+def _forget(zero, one, efficacy, rate, square):
+    """Let E of the synapses of one neuron decay."""
+    for i in range(len(rate)):
+        efficacy[i] *= one - min(max(rate[i] * square, zero), one)
+
+
+@compiled(fast_sums=True, bare=True)
+def _grow(limit, efficacy, rate, x, push, raw, gain):
+    """Change E of the synapses of one neuron and return what they drive it with; `raw` is E before it is clipped."""
+    drive = limit - limit
+    for i in range(len(rate)):
         raw[i] = efficacy[i] + rate[i] * x[i] * push
-    for i in range(len(raw)):
-        efficacy[i] = min(max(raw[i], -c.limit), c.limit)
+    for i in range(len(rate)):
+        held = min(max(raw[i], -limit), limit)
+        efficacy[i] = held
+        drive += held * gain[i] * x[i]
+    return drive
 
 
 @compiled(fast_sums=True, bare=True)
-def _follow(trace, i, spike, decay, rise):
-    fresh = trace[1, i] + spike
-    trace[0, i] = decay * (trace[0, i] + rise * fresh)
-    trace[1, i] = decay * fresh
+def _follow(trace, spikes, decay, rise):
+    """Take in the spikes of a step, as `alpha_step`."""
+    for i in range(len(spikes)):
+        fresh = trace[1, i] + spikes[i]
+        trace[0, i] = decay * (trace[0, i] + rise * fresh)
+        trace[1, i] = decay * fresh
 
 
 @compiled(fast_sums=True, bare=True)
-def _unfollow(bar_trace, i, decay, rise):
-    """Go back through `_follow`, and return the derivative by the spike."""
-    bar_spike = decay * (rise * bar_trace[0, i] + bar_trace[1, i])
-    bar_trace[0, i] *= decay
-    bar_trace[1, i] = bar_spike
-    return bar_spike
+def _unfollow(bar_trace, decay, rise):
+    """Go back through `_follow`; the derivative by the spikes is then that by the rise, `bar_trace[1]`."""
+    for i in range(bar_trace.shape[1]):
+        bar_trace[1, i] = decay * (rise * bar_trace[0, i] + bar_trace[1, i])
+        bar_trace[0, i] *= decay
 
 
 @compiled(fast_sums=True, bare=True)
@@ -242,97 +251,106 @@ def _differentiate(b, p, c, history, back, room, bar_spikes, needs_inputs, bar_i
     for t in range(bar_spikes.shape[0] - 1, -1, -1):
         x, y = history.pre[t], history.post[t]
         if needs_inputs:
-            for i in range(num_pre):
-                bar_inputs[t, b, i] = _unfollow(back.pre, i, c.decay, c.rise)
-                back.pre[0, i] = min(max(back.pre[0, i], -c.carry), c.carry)
-        for j in range(num_post):
-            room.drive[j] = _unfire(c, j, history.potential[t, j], bar_spikes[t, b, j], back)
-        room.of_rule[:] = 0
+            _unfollow(back.pre, c.decay, c.rise)
+            _copy(back.pre[1], bar_inputs[t, b])
+            _clip(c.carry, back.pre[0], back.pre[0])
+        _unfire(c, history.potential[t], bar_spikes[t, b], back.refractory, back.post, room.drive)
         for j in range(num_post):
             _add(bar.weights[j], room.drive[j], x)
             if needs_inputs:
                 _add(back.pre[0], room.drive[j], p.weights[j])
-            if c.form != PLAIN:
-                _unlearn(t, j, p, c, history, back, room, needs_inputs, bar)
-        for j in range(num_post):
-            back.post[0, j] += c.rule_share * room.of_rule[j]
+        if c.form != PLAIN:
+            _unlearn(t, p, c, history, back, room, needs_inputs, bar)
+            _add(back.post[0], c.rule_share, room.of_rule)
         if c.recurs:
             for j in range(num_post):
                 _add(bar.recurrent[j], room.drive[j], y)
                 _add(back.post[0], room.drive[j], p.recurrent[j])
-        for j in range(num_post):
-            back.post[0, j] = min(max(back.post[0, j], -c.carry), c.carry)
+        _clip(c.carry, back.post[0], back.post[0])
 
 
 @compiled(fast_sums=True, bare=True)
-def _unfire(c, j, potential, bar_spike, back):
-    """Go back through traces, refractory response and spike of a neuron; return the derivative by its drive."""
-    bar_spike += _unfollow(back.post, j, c.decay, c.rise)
-    bar_spike += c.refractory_share * _unfollow(back.refractory, j, c.decay_ref, c.rise_ref)
-    bar_drive = c.e * bar_spike * np.exp(-abs(potential / c.v_th - c.one) / c.width) / c.v_th
-    back.refractory[0, j] -= c.depth * bar_drive
-    return bar_drive
+def _unfire(c, potential, bar_spikes, bar_refractory, bar_post, bar_drive):
+    """Go back through traces, refractory response and spikes; fill in the derivatives by the drives."""
+    _unfollow(bar_post, c.decay, c.rise)
+    _unfollow(bar_refractory, c.decay_ref, c.rise_ref)
+    for j in range(len(potential)):
+        bar_spike = bar_spikes[j] + bar_post[1, j] + c.refractory_share * bar_refractory[1, j]
+        bar_drive[j] = c.e * bar_spike * np.exp(-abs(potential[j] / c.v_th - c.one) / c.width) / c.v_th
+        bar_refractory[0, j] -= c.depth * bar_drive[j]
 
 
 @compiled(fast_sums=True, bare=True)
-def _unlearn(t, j, p, c, history, back, room, needs_inputs, bar):
-    """Go back through what the rule did to the synapses of neuron `j` in step `t`."""
-    x, y, m, phi = history.pre[t], history.post[t, j], history.modulation[t, j], history.threshold[t, j]
-    rate, bar_efficacy = p.rate[j], back.efficacy[j]
-    push, square = _push(c, m, y, phi)
-    _clip(c, history.unlimited[t + 1, j], room.now)
-    _add2(bar.gain[j], room.drive[j], x, room.now)
-    _add2(bar_efficacy, room.drive[j], x, p.gain[j])
-    if needs_inputs:
-        _add2(back.pre[0], room.drive[j], p.gain[j], room.now)
-    _block(c, history.unlimited[t + 1, j], bar_efficacy)
-    if needs_inputs:
-        _add2(back.pre[0], push, bar_efficacy, rate)
-    _add2(bar.rate[j], push, bar_efficacy, x)
-    bar_push = _dot3(bar_efficacy, rate, x)
-    if c.form == BCM:
-        bar_modulated = bar_push * (y - phi)
-        back.threshold[j] -= bar_push * m * y
-        of_rule = bar_modulated * m + bar_push * m * y
-    else:
-        _clip(c, history.unlimited[t, j], room.before)
-        bar_square = _unforget(c, bar_efficacy, room.before, rate, square, bar.rate[j], room.now)
-        bar_modulated = bar_push + bar_square * y
-        of_rule = bar_modulated * m + bar_square * m * y
-    of_rule += back.threshold[j] * (y + y) * (c.one - c.keep)
-    back.threshold[j] *= c.keep
-    room.of_rule[j] += of_rule
-    if c.modulated:
-        bar_modulation = bar_modulated * y
-        bar.bias[j] += bar_modulation
-        _add(bar.projection[j], bar_modulation, history.post[t])
-        _add(room.of_rule, bar_modulation, p.projection[j])
+def _unlearn(t, p, c, history, back, room, needs_inputs, bar):
+    """Go back through what the rule did in step `t`; fill in the derivatives by postsynaptic traces."""
+    x = history.pre[t]
+    room.of_rule[:] = 0
+    for j in range(len(room.drive)):
+        y, m, phi = history.post[t, j], history.modulation[t, j], history.threshold[t, j]
+        push, square = _push(c.form, m, y, phi)
+        rate, raw, bar_efficacy = p.rate[j], history.unlimited[t + 1, j], back.efficacy[j]
+        if needs_inputs:
+            _clip(c.limit, raw, room.now)
+            _add2(back.pre[0], room.drive[j], p.gain[j], room.now)
+        _unweigh(c.limit, room.drive[j], x, raw, bar.gain[j], p.gain[j], bar_efficacy)
+        if needs_inputs:
+            _add2(back.pre[0], push, bar_efficacy, rate)
+        bar_push = _unpush(push, bar_efficacy, x, rate, bar.rate[j])
+        if c.form == BCM:
+            bar_modulated = bar_push * (y - phi)
+            back.threshold[j] -= bar_push * m * y
+            of_rule = bar_modulated * m + bar_push * m * y
+        else:
+            _clip(c.limit, history.unlimited[t, j], room.before)
+            bar_square = _unforget(c.zero, c.one, bar_efficacy, room.before, rate, square, bar.rate[j], room.now)
+            bar_modulated = bar_push + bar_square * y
+            of_rule = bar_modulated * m + bar_square * m * y
+        of_rule += back.threshold[j] * (y + y) * (c.one - c.keep)
+        back.threshold[j] *= c.keep
+        room.of_rule[j] += of_rule
+        if c.modulated:
+            bar.bias[j] += bar_modulated * y
+            _add(bar.projection[j], bar_modulated * y, history.post[t])
+            _add(room.of_rule, bar_modulated * y, p.projection[j])
 
 
 @compiled(fast_sums=True, bare=True)
-def _unforget(c, bar_efficacy, before, rate, square, bar_rate, bar_decay):
+def _unforget(zero, one, bar_efficacy, before, rate, square, bar_rate, bar_decay):
     """Go back through Oja's decay: from the derivative by E after it to that by E before; return that by `square`."""
     for i in range(len(rate)):
         decay = rate[i] * square
-        bar_decay[i] = -bar_efficacy[i] * before[i] if c.zero <= decay <= c.one else c.zero
-    for i in range(len(rate)):
-        bar_efficacy[i] *= c.one - min(max(rate[i] * square, c.zero), c.one)
+        bar_decay[i] = -bar_efficacy[i] * before[i] if zero <= decay <= one else zero
+    _forget(zero, one, bar_efficacy, rate, square)
     for i in range(len(rate)):
         bar_rate[i] += bar_decay[i] * square
     return _dot(bar_decay, rate)
 
 
 @compiled(fast_sums=True, bare=True)
-def _clip(c, values, clipped):
+def _clip(limit, values, clipped):
     for i in range(len(values)):
-        clipped[i] = min(max(values[i], -c.limit), c.limit)
+        clipped[i] = min(max(values[i], -limit), limit)
 
 
 @compiled(fast_sums=True, bare=True)
-def _block(c, unlimited, bar_efficacy):
-    """No gradient passes where E was clipped."""
-    for i in range(len(unlimited)):
-        bar_efficacy[i] = bar_efficacy[i] if abs(unlimited[i]) <= c.limit else c.zero
+def _unweigh(limit, bar_drive, x, raw, bar_gain, gain, bar_efficacy):
+    """Go back from the drive to gain and E; nothing passes where E was clipped."""
+    for i in range(len(raw)):
+        bar_gain[i] += bar_drive * x[i] * min(max(raw[i], -limit), limit)
+    for i in range(len(raw)):
+        bar = bar_efficacy[i] + bar_drive * x[i] * gain[i]
+        bar_efficacy[i] = bar if abs(raw[i]) <= limit else limit - limit
+
+
+@compiled(fast_sums=True, bare=True)
+def _unpush(push, bar_efficacy, x, rate, bar_rate):
+    """Go back from the change of E to the rate; return the derivative by `push`."""
+    bar_push = push - push
+    for i in range(len(rate)):
+        change = bar_efficacy[i] * x[i]
+        bar_rate[i] += push * change
+        bar_push += change * rate[i]
+    return bar_push
 
 
 @compiled(bare=True)
@@ -358,12 +376,4 @@ def _dot(a, b):
     total = a[0] * b[0]
     for i in range(1, len(a)):
         total += a[i] * b[i]
-    return total
-
-
-@compiled(fast_sums=True, bare=True)
-def _dot3(a, b, c):
-    total = a[0] * b[0] * c[0]
-    for i in range(1, len(a)):
-        total += a[i] * b[i] * c[i]
     return total

@@ -77,9 +77,8 @@ class PlasticNetwork(nn.Module):
         if "-" in kind:
             modulation, _, form = kind.partition("-")
             for weight in self.weights:
-                self.rules.append(
-                    DifferentiableHebb(*weight.shape, form, modulation == "ndp", "neuron", generator)  # type: ignore[misc]
-                )
+                n_pre, n_post = weight.shape
+                self.rules.append(DifferentiableHebb(n_pre, n_post, form, modulation == "ndp", "neuron", generator))
         self._width, self._damping = surrogate_width, damping
 
     @property
