@@ -169,7 +169,7 @@ def _clear(state):
 def _run(b, inputs, p, c, state, room, spikes, place, history, keeps):
     """Run trial `b`; its spikes go to `spikes[:, place]`."""
     _clear(state)
-    num_post, num_pre = p.weights.shape
+    num_post = len(p.weights)
     for t in range(inputs.shape[0]):
         x, y = state.pre[0], state.post[0]
         if keeps:
@@ -247,7 +247,7 @@ def _unfollow(bar_trace, decay, rise):
 @compiled(fast_sums=True, bare=True)
 def _differentiate(b, p, c, history, back, room, bar_spikes, needs_inputs, bar_inputs, bar):
     _clear(back)
-    num_post, num_pre = p.weights.shape
+    num_post = len(p.weights)
     for t in range(bar_spikes.shape[0] - 1, -1, -1):
         x, y = history.pre[t], history.post[t]
         if needs_inputs:

@@ -11,7 +11,7 @@ from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
 from snn_plasticity_gym.rules.plastic_sequence import run_sequence, states_of
 
 NEURON = SRMAlphaParams(v_th=2.0)
-STEPS, BATCH, PRE, POST = 60, 3, 7, 5
+STEPS, BATCH, PRE, POST = 45, 3, 7, 5
 HELD = Damping(rule=0.1, refractory=0.3, carry=0.05)
 EVERY = list(itertools.product((None, "oja", "bcm"), (False, True), (False, True), (WHOLE, HELD)))
 
