@@ -206,7 +206,7 @@ class CueAssociationConfig(ControlConfig):
     """
 
     world: str = "CueAssociation-v0"
-    steps_per_action: int = 1
+    steps_per_action: int = 1  # ms, as the world's own steps
     encoder: str = "rate"
     encoder_kwargs: str = "{}"
     decoder_kwargs: str = '{"group_size": 10}'

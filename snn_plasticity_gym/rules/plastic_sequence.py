@@ -63,7 +63,7 @@ def run_sequence(
         ValueError: The damping is out of range.
     """
     damping.check()
-    if weights.device.type != "cpu":
+    if not runs_in_loops(weights):
         states = states_of(inputs, weights, rule, neuron, recurrent, dt, width, damping)
         return torch.stack([state.spikes for state in states])
     constants = _constants(rule, neuron, recurrent is not None, dt, width, damping, weights.dtype)
@@ -94,6 +94,11 @@ def states_of(
     for now in inputs.unbind(0):
         state = step(state, now, weights, rule, neuron, spike_fn, dt, recurrent=recurrent, damping=damping)
         yield state
+
+
+def runs_in_loops(weights: Tensor) -> bool:
+    """Whether compiled loops run a layer with these weights."""
+    return weights.device.type == "cpu"
 
 
 def _spike(x: Tensor, v_th: float, width: float) -> Tensor:
