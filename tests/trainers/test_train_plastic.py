@@ -103,6 +103,16 @@ def test_a_rule_that_is_pushed_the_wrong_way_does_not_learn(monkeypatch):
     assert learned(network="dp-bcm", **EASY) < 0.6
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_rewards_teach(turned, monkeypatch):
+    """One cue, whose answer is paid at the end of the trial; uphill is no way to learn."""
+    right = CueLearner._step
+    if turned:
+        monkeypatch.setattr(CueLearner, "_step", lambda self, loss: right(self, -loss))
+    accuracy = learned(network="dp-bcm", learner="ppo", cues=1, rests=(60,), episodes=64 * 18)
+    assert accuracy < 0.6 if turned else accuracy > 0.9
+
+
 @pytest.mark.slow
 def test_whole_trials_as_in_the_table():
     assert learned(network="dp-bcm", episodes=64 * 100) >= 0.8
