@@ -119,8 +119,8 @@ class PlasticConfig(RunConfig):
     )  # fmt: skip
     rule_gradient: float = setting(
         0.1,
-        "Share of the gradient that reaches postsynaptic activity through the plasticity rule; 1 is the true gradient, "
-        "which overflows.",
+        "Share of the gradient that reaches postsynaptic activity through the plasticity rule; 1: all of it, which can "
+        "grow in every step of a trial.",
         section="Learning",
         ge=0,
         le=1,

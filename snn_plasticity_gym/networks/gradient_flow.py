@@ -1,8 +1,7 @@
-"""The identity, with gradients held back: what keeps backpropagation through a plastic lifetime finite.
+"""The identity, with gradients held back, for backpropagation through plastic lifetimes of some hundred steps.
 
-Spikes leave a trace, the trace changes a weight, the weight makes spikes: around this loop gradients grow by a factor
-in each step, and in some hundred steps they overflow. So where a lifetime is long they are damped on the way, which
-makes them others than those of the function that is computed.
+Spikes leave a trace, the trace changes a weight, the weight makes spikes: around this loop gradients can grow by a
+factor in each step. Damped on the way they stay small, and are then others than those of the function that is computed.
 """
 
 from __future__ import annotations
