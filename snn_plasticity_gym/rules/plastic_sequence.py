@@ -1,7 +1,8 @@
 """A plastic layer of SRM-alpha neurons through whole sequences of spikes, differentiable.
 
 On the CPU compiled loops run it (`kernels/plastic_layer.py`); elsewhere, and wherever every state is wanted, `step`
-does, one torch operation after the other. Spikes and gradients are the same.
+does, one torch operation after the other. Spikes and gradients are the same. For a layer of I to O neurons a backward
+pass keeps T I O numbers in the loops, of one trial at a time, and of the order of sqrt(T) B I O in torch.
 
 Axes: T steps, B trials.
 """
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from snn_plasticity_gym.kernels.plastic_layer import (
     BCM,
@@ -64,8 +66,7 @@ def run_sequence(
     """
     damping.check()
     if not runs_in_loops(weights):
-        states = states_of(inputs, weights, rule, neuron, recurrent, dt, width, damping)
-        return torch.stack([state.spikes for state in states])
+        return _run_steps(inputs, weights, rule, neuron, recurrent, dt, width, damping)
     constants = _constants(rule, neuron, recurrent is not None, dt, width, damping, weights.dtype)
     parts = [weights, weights.new_zeros(1, 1) if recurrent is None else recurrent]
     if rule is None:
@@ -89,8 +90,39 @@ def states_of(
     damping: Damping = WHOLE,
 ) -> Iterator[LayerState]:
     """Yield the layer's state after each step; arguments as those of `run_sequence`, on any device."""
-    spike_fn = functools.partial(_spike, v_th=neuron.v_th, width=width)
     state = layer_init(inputs.shape[1], weights, neuron, rule)
+    yield from _walk(state, inputs, weights, rule, neuron, recurrent, dt, width, damping)
+
+
+def _run_steps(
+    inputs: Tensor, weights: Tensor, rule: DifferentiableHebb | None, neuron: SRMAlphaParams, *others: Any
+) -> Tensor:
+    """Run `step` in chunks of sqrt(T) steps; a backward pass has the state before each chunk, and runs it anew."""
+
+    def run(state: LayerState, chunk: Tensor) -> tuple[LayerState, Tensor]:
+        states = list(_walk(state, chunk, weights, rule, neuron, *others))
+        return states[-1], torch.stack([one.spikes for one in states])
+
+    state, spikes = layer_init(inputs.shape[1], weights, neuron, rule), []
+    for chunk in inputs.split(max(1, math.isqrt(len(inputs)))):
+        state, fired = checkpoint(run, state, chunk, use_reentrant=False)
+        spikes.append(fired)
+    return torch.cat(spikes)
+
+
+def _walk(
+    state: LayerState,
+    inputs: Tensor,
+    weights: Tensor,
+    rule: DifferentiableHebb | None,
+    neuron: SRMAlphaParams,
+    recurrent: Tensor | None,
+    dt: float,
+    width: float,
+    damping: Damping,
+) -> Iterator[LayerState]:
+    """Yield the states after each step, from a given one on."""
+    spike_fn = functools.partial(_spike, v_th=neuron.v_th, width=width)
     for now in inputs.unbind(0):
         state = step(state, now, weights, rule, neuron, spike_fn, dt, recurrent=recurrent, damping=damping)
         yield state
