@@ -62,9 +62,10 @@ def run_sequence(
         Spikes, (T, B, n_post).
 
     Raises:
-        ValueError: The damping is out of range.
+        ValueError: The damping is out of range, or shapes or types do not fit together.
     """
     damping.check()
+    _check_shapes(inputs, weights, rule, recurrent)
     if not runs_in_loops(weights):
         return _run_steps(inputs, weights, rule, neuron, recurrent, dt, width, damping)
     constants = _constants(rule, neuron, recurrent is not None, dt, width, damping, weights.dtype)
@@ -130,7 +131,21 @@ def _walk(
 
 def runs_in_loops(weights: Tensor) -> bool:
     """Whether compiled loops run a layer with these weights."""
-    return weights.device.type == "cpu"
+    return weights.device.type == "cpu" and weights.dtype in (torch.float32, torch.float64)
+
+
+def _check_shapes(inputs: Tensor, weights: Tensor, rule: DifferentiableHebb | None, recurrent: Tensor | None) -> None:
+    """Refuse what loops would read beyond."""
+    n_pre, n_post = weights.shape
+    if inputs.ndim != 3 or not inputs.numel() or inputs.shape[2] != n_pre or inputs.dtype != weights.dtype:
+        raise ValueError(
+            f"inputs must be (steps, trials, {n_pre}) in {weights.dtype}, as the weights are, got "
+            f"{tuple(inputs.shape)} in {inputs.dtype}"
+        )
+    if rule is not None and rule.shape != (n_pre, n_post):
+        raise ValueError(f"the rule must be one of {n_pre} to {n_post} neurons, as the weights, got {rule.shape}")
+    if recurrent is not None and recurrent.shape != (n_post, n_post):
+        raise ValueError(f"recurrent must be ({n_post}, {n_post}), got {tuple(recurrent.shape)}")
 
 
 def _spike(x: Tensor, v_th: float, width: float) -> Tensor:

@@ -128,3 +128,14 @@ def test_a_gpu_does_the_same():
     there = [value.detach().cuda().requires_grad_() for value in (inputs, weights)]
     theirs = run_sequence(*there, rule.cuda(), neuron, recurrent)
     assert torch.equal(ours, theirs.cpu())
+
+
+def test_what_does_not_fit_together_is_refused():
+    inputs, weights, rule, neuron, recurrent = layer("bcm", False, True)
+    for wrong in (inputs[:, :, :3], inputs[0], inputs.float(), inputs[:0]):
+        with pytest.raises(ValueError, match=r"inputs must be \(steps, trials, 7\) in torch.float64"):
+            run_sequence(wrong, weights, rule, neuron)
+    with pytest.raises(ValueError, match="one of 7 to 4 neurons"):
+        run_sequence(inputs, weights[:, :4], rule, neuron)
+    with pytest.raises(ValueError, match=r"recurrent must be \(5, 5\)"):
+        run_sequence(inputs, weights, rule, neuron, recurrent[:3])
