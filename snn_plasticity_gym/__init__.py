@@ -175,3 +175,9 @@ def _register(env_id: str) -> None:
 
 for _env_id in TASKS:
     _register(_env_id)
+if "CueAssociation-v0" not in gymnasium.registry:
+    gymnasium.register(
+        id="CueAssociation-v0",
+        entry_point="snn_plasticity_gym.envs.cue_association:CueAssociationEnv",
+        max_episode_steps=500,  # the horizon of the source; trials with seven cues end before
+    )

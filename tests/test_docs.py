@@ -17,6 +17,7 @@ from snn_plasticity_gym.config.ceiling import CeilingConfig
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.evolve import EvolveConfig
+from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.config.robustness import RobustnessConfig
 from snn_plasticity_gym.config.schema import read_yaml, setting_fields
@@ -37,6 +38,7 @@ PROGRAMS = {
     "train_es": ESConfig,
     "evolve": EvolveConfig,
     "train_svpg": SVPGConfig,
+    "train_plastic": PlasticConfig,
     "train_bptt": BPTTConfig,
     "evaluate": EvaluateConfig,
     "ablation": EvaluateConfig,
@@ -45,7 +47,7 @@ PROGRAMS = {
     "robustness": RobustnessConfig,
 }
 BUILT_IN = {ENVIRONMENTS[env_id] for env_id in ENVIRONMENTS if env_id.startswith("SNNPlastic-")}  # no plugin's
-WITHOUT_ENVIRONMENT = (BPTTConfig, ReportConfig, RobustnessConfig, SVPGConfig)
+WITHOUT_ENVIRONMENT = (BPTTConfig, PlasticConfig, ReportConfig, RobustnessConfig, SVPGConfig)
 SWEEP_FLAGS = {"count", "program"}
 READERS_OWN = {"my_module.py", "examples/NAME.py"}  # placeholders
 

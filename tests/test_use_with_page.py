@@ -89,7 +89,7 @@ def test_entries_of_the_zoo_make_a_model(env_id, entry):
     module, _, name = entry["policy"].rpartition(".")
     policy = getattr(importlib.import_module(module), name) if module else name
     world = hasattr(ENVIRONMENTS[env_id](), "world")
-    kind = {"max_actions": 2, "events_per_step": 8} if world else IMAGES
+    kind = {"max_actions": 20, "events_per_step": 8} if world else IMAGES
     network = SMALL[0] if "Unsup" in env_id else SMALL[1]
     if env_id == "SNNPlastic-Grad-v0":
         network = {"hidden_sizes": (4,), "layer_scalars": (0.5, 1.0)}

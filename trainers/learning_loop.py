@@ -12,6 +12,7 @@ from rich.progress import Progress
 from stable_baselines3.common.logger import Logger
 
 from snn_plasticity_gym.config.bptt import BPTTConfig
+from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.config.svpg import SVPGConfig
 from snn_plasticity_gym.config.training import RunConfig
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
@@ -57,7 +58,7 @@ def open_log(
 
 
 def learn(
-    config: BPTTConfig | SVPGConfig,
+    config: BPTTConfig | PlasticConfig | SVPGConfig,
     learner: SteppedLearner,
     record: Callable[[float, bool], None],
     metrics: MetricsCSV,

@@ -25,9 +25,10 @@ from snn_plasticity_gym.report.champion_section import champion_section, has_cha
 from snn_plasticity_gym.report.curves import learning_curves
 from snn_plasticity_gym.report.gradient_section import gradient_section, is_bptt, is_gradient, read_ceiling
 from snn_plasticity_gym.report.page import PICTURES, Section, picture_file, write_report
+from snn_plasticity_gym.report.plastic_section import is_plastic, plastic_section
 from snn_plasticity_gym.report.portraits import portray
 from snn_plasticity_gym.report.rule_section import explanation_section, formula_section, kernel_section
-from snn_plasticity_gym.report.runs import Run, differing, flat, group_runs, outcome_rows, read_runs
+from snn_plasticity_gym.report.runs import Group, Run, differing, flat, group_runs, outcome_rows, read_runs
 from snn_plasticity_gym.report.side_section import Study, side_sections
 from snn_plasticity_gym.rules.constant import ZeroRule
 from snn_plasticity_gym.runs.tables import Table
@@ -116,11 +117,18 @@ def sections(runs: Sequence[Run], config: ReportConfig) -> Iterator[Section]:
     for group in groups:
         champion = next((run for run in group.runs if has_champion(run)), None)
         if champion is not None:
-            several = len(groups) > 1
-            prefix = f"{champion.label.replace('/', '_')}_" if several else ""
-            part = champion_section(champion, config.life_images, config.seed, prefix)
-            yield part._replace(title=f"{part.title}: {champion.label}") if several else part
+            part = champion_section(champion, config.life_images, config.seed, _prefix(champion, groups))
+            yield part._replace(title=f"{part.title}: {champion.label}") if len(groups) > 1 else part
+        plastic = next((run for run in group.runs if is_plastic(run)), None)
+        if plastic is not None:
+            part = plastic_section(plastic, config.seed, _prefix(plastic, groups))
+            yield part._replace(title=f"{part.title}: {plastic.label}") if len(groups) > 1 else part
     yield from side_sections(studies)
+
+
+def _prefix(run: Run, groups: Sequence[Group]) -> str:
+    """Return what tells the names of a run's pictures from those of other runs."""
+    return f"{run.label.replace('/', '_')}_" if len(groups) > 1 else ""
 
 
 def _facts(runs: Sequence[Run]) -> Section:

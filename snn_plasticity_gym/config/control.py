@@ -196,3 +196,19 @@ class MountainCarConfig(ControlConfig):
     hidden_sizes: tuple[int, ...] = (5,)
     w_init_min: float = -1.0
     w_init_max: float = 1.0
+
+
+@config_class
+class CueAssociationConfig(ControlConfig):
+    """A spiking network watches cues, and says after a rest which one came more often; an action is 1 ms.
+
+    The world is CueAssociation-v0, whose spikes reach the network as they are.
+    """
+
+    world: str = "CueAssociation-v0"
+    steps_per_action: int = 1  # ms, as the world's own steps
+    encoder: str = "rate"
+    encoder_kwargs: str = "{}"
+    decoder_kwargs: str = '{"group_size": 10}'
+    hidden_sizes: tuple[int, ...] = (30,)
+    critic_gamma: float = 0.99

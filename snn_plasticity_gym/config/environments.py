@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
-from snn_plasticity_gym.config.control import CartPoleConfig, ControlConfig, MountainCarConfig
+from snn_plasticity_gym.config.control import CartPoleConfig, ControlConfig, CueAssociationConfig, MountainCarConfig
 from snn_plasticity_gym.config.feedforward import FeedforwardConfig, GradConfig, SemiConfig
 from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError, unknown
@@ -20,6 +20,7 @@ __all__ = [
     "TASKS",
     "CartPoleConfig",
     "ControlConfig",
+    "CueAssociationConfig",
     "EnvironmentConfig",
     "FeedforwardConfig",
     "GradConfig",
@@ -77,5 +78,6 @@ for _env_id, _task, _config in (
     ("SNNPlastic-Control-v0", "control:ControlTask", ControlConfig),
     ("SNNPlastic-CartPole-v0", "control:ControlTask", CartPoleConfig),
     ("SNNPlastic-MountainCar-v0", "control:ControlTask", MountainCarConfig),
+    ("SNNPlastic-CueAssociation-v0", "control:ControlTask", CueAssociationConfig),
 ):
     add_environment(_env_id, f"snn_plasticity_gym.tasks.{_task}", _config)

@@ -6,7 +6,7 @@ from snn_plasticity_gym.config.base import check_neurons
 from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
-SURROGATE_NAMES = ("rectangular", "polynomial", "sigmoid", "gaussian", "fast_sigmoid")
+SURROGATE_NAMES = ("rectangular", "polynomial", "sigmoid", "gaussian", "fast_sigmoid", "exponential")
 THIRD_FACTORS = ("none", "reward", "teaching", "feedback")
 
 

@@ -24,6 +24,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping, clamp_gradient, scale_gradient
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import pulse
 from snn_plasticity_gym.networks.srm_alpha import AlphaTrace, SRMAlphaParams, alpha_init, alpha_step, srm_potential
@@ -164,6 +165,8 @@ def step(
     dt: float = 1.0,
     gain: float = 1.0,
     tau_trace: float = 10.0,
+    recurrent: Tensor | None = None,
+    damping: Damping = WHOLE,
 ) -> LayerState:
     """Advance a layer by `dt` ms: plasticity sees the traces of earlier steps, then the new weights act.
 
@@ -178,6 +181,9 @@ def step(
         dt: Step in ms.
         gain: Charge of a spike at weight 1, LIF only.
         tau_trace: Time constant of the traces in ms, LIF only; SRM-alpha's are its responses.
+        recurrent: Weights among the layer's neurons, (n_post, n_post), which do not change: of SRM-alpha's responses to
+            earlier spikes, of LIF's spikes in the step before. None: there are none.
+        damping: Which gradients pass.
 
     Returns:
         The state after the step, with its spikes.
@@ -185,23 +191,27 @@ def step(
     Raises:
         ValueError: An option of LIF is on.
     """
-    plastic = state.plastic
+    plastic, pre = state.plastic, state.pre
+    post = AlphaTrace(state.post.rise, clamp_gradient(state.post.level, damping.carry))
     if plasticity is not None and plastic is not None:
-        plastic = plasticity.update(plastic, state.pre.level, state.post.level)
+        plastic = plasticity.update(plastic, pre.level, scale_gradient(post.level, damping.rule))
         weights = plasticity.effective(weights, plastic)  # (B, n_pre, n_post)
     refractory = state.refractory
     if isinstance(neuron, LIFParams):
         require_plain(neuron)
         leak = dt / neuron.tau_mem
-        current = pulse(gain, dt) * propagate(inputs.unsqueeze(0), weights).squeeze(0)  # (B, n_post)
+        drive = propagate(inputs.unsqueeze(0), weights).squeeze(0)  # (B, n_post)
+        current = pulse(gain, dt) * (drive if recurrent is None else drive + state.spikes @ recurrent)
         u, v = _charge(leak * (neuron.v_rest + neuron.resistance * current), state.v, neuron, leak)
         spikes = spike_fn(u - neuron.v_th)
     else:
         tau_trace = neuron.tau_syn
-        v = srm_potential(propagate(state.pre.level.unsqueeze(0), weights).squeeze(0), refractory, neuron)
+        drive = propagate(pre.level.unsqueeze(0), weights).squeeze(0)  # (B, n_post)
+        v = srm_potential(drive if recurrent is None else drive + post.level @ recurrent, refractory, neuron)
         spikes = spike_fn(v - neuron.v_th)
-        refractory = alpha_step(refractory, spikes, neuron.tau_ref, dt)
-    pre, post = (alpha_step(trace, now, tau_trace, dt) for trace, now in ((state.pre, inputs), (state.post, spikes)))
+        refractory = alpha_step(refractory, scale_gradient(spikes, damping.refractory), neuron.tau_ref, dt)
+    kept = AlphaTrace(pre.rise, clamp_gradient(pre.level, damping.carry))
+    pre, post = (alpha_step(trace, now, tau_trace, dt) for trace, now in ((kept, inputs), (post, spikes)))
     return LayerState(v, refractory, pre, post, plastic, spikes)
 
 

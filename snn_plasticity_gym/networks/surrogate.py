@@ -1,7 +1,7 @@
 """Surrogate derivatives of the spike function, which itself is a step and has no useful derivative.
 
 A spike is s = H(x), where x = u - v_th (mV) is how far the membrane is above its threshold. Backward passes use one
-of five curves in place of the derivative of H:
+of six curves in place of the derivative of H:
 
     curve = derivative("rectangular", width=1.0)   # x -> ds/dx, for passes written by hand (rewards/gradient.py)
     s = spike(u - v_th, "rectangular", width=1.0)  # for autograd (networks/differentiable.py)
@@ -70,12 +70,21 @@ def fast_sigmoid(x: Tensor, width: float) -> Tensor:
     return (1.0 + x.abs() / width).pow(-2)
 
 
+def exponential(x: Tensor, width: float) -> Tensor:
+    """exp(-|x|/width); peak 1, so the integral is 2 width (mV), not 1.
+
+    SLAYER (Shrestha & Orchard 2018), whose tauRho is width, with scaleRho equal to it.
+    """
+    return torch.exp(-x.abs() / width)
+
+
 SURROGATES: dict[str, Callable[[Tensor, float], Tensor]] = {
     "rectangular": rectangular,
     "polynomial": polynomial,
     "sigmoid": sigmoid,
     "gaussian": gaussian,
     "fast_sigmoid": fast_sigmoid,
+    "exponential": exponential,
 }
 """Curves (x in mV, width in mV) -> ds/dx, by name."""
 

@@ -53,7 +53,7 @@ def is_gradient(run: Run) -> bool:
 
 def is_bptt(run: Run) -> bool:
     """Whether a run is one of train_bptt."""
-    return run.env is None and "eval/accuracy" in run.metrics
+    return run.env is None and "eval/accuracy" in run.metrics and "rule_gradient" not in run.config
 
 
 def gradient_section(groups: Sequence[Group], bptt: Sequence[Run], ceiling: Ceiling | None) -> Section:

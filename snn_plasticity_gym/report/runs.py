@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.config.environments import ENVIRONMENTS, EnvironmentConfig
 from snn_plasticity_gym.config.evolve import EvolveConfig
+from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.config.plugins import import_plugins, plugin_names
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, current_names, setting_fields
 from snn_plasticity_gym.config.svpg import SVPGConfig
@@ -134,7 +135,7 @@ def _settings(config: Mapping[str, Any]) -> list[SettingInfo]:
     environment = ENVIRONMENTS.get(str(config.get("env")))
     return [
         info
-        for kind in (*TRAINERS, EvolveConfig, SVPGConfig, BPTTConfig, environment)
+        for kind in (*TRAINERS, EvolveConfig, SVPGConfig, PlasticConfig, BPTTConfig, environment)
         if kind is not None
         for info in setting_fields(kind)
     ]

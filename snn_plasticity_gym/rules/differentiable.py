@@ -16,7 +16,7 @@ from snn_plasticity_gym.config.schema import unknown
 from snn_plasticity_gym.networks.differentiable import PlasticState
 
 FORMS = ("oja", "bcm")
-COEFFICIENTS = ("synapse", "shared")
+COEFFICIENTS = ("synapse", "neuron", "shared")
 
 
 class DifferentiableHebb(nn.Module):
@@ -34,7 +34,8 @@ class DifferentiableHebb(nn.Module):
         n_post: Postsynaptic neurons.
         form: "oja" or "bcm".
         neuromodulated: Whether m is a learned projection of the postsynaptic activity; it begins as 1 plus noise.
-        coefficients: "synapse": gain and eta of each synapse; "shared": one of each for all.
+        coefficients: "synapse": gain and eta of each synapse; "neuron": a gain of each synapse, an eta of each
+            postsynaptic neuron; "shared": one of each for all.
         generator: Source of initial coefficients; None: torch's own.
         limit: Largest |E|.
         tau_threshold: Time constant of phi in ms.
@@ -64,19 +65,20 @@ class DifferentiableHebb(nn.Module):
         for name, value in {"limit": limit, "tau_threshold": tau_threshold, "dt": dt}.items():
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}")
-        shape = (n_pre, n_post) if coefficients == "synapse" else (1, 1)
-        self.gain = nn.Parameter(0.1 * torch.randn(shape, generator=generator))
-        self.rate = nn.Parameter(torch.full(shape, 0.1))
+        every, one = (n_pre, n_post), (1, 1)
+        self.gain = nn.Parameter(0.1 * torch.randn(one if coefficients == "shared" else every, generator=generator))
+        rates = {"synapse": every, "neuron": (1, n_post), "shared": one}[coefficients]
+        self.rate = nn.Parameter(torch.full(rates, 0.1))
         self.bias: nn.Parameter | None = None
         if neuromodulated:
             self.bias = nn.Parameter(torch.ones(n_post))
             self.projection = nn.Parameter(0.1 * torch.randn(n_post, n_post, generator=generator) / n_post**0.5)
-        self._form, self._shape, self._limit = form, (n_pre, n_post), limit
-        self._keep = math.exp(-dt / tau_threshold)
+        self.form, self.shape, self.limit = form, every, limit
+        self.keep = math.exp(-dt / tau_threshold)  # of phi, per step
 
     def initial(self, batch: int) -> PlasticState:
         """Return the state of `batch` lifetimes that begin."""
-        return PlasticState(self.gain.new_zeros(batch, *self._shape), self.gain.new_zeros(batch, self._shape[1]))
+        return PlasticState(self.gain.new_zeros(batch, *self.shape), self.gain.new_zeros(batch, self.shape[1]))
 
     def modulation(self, post: Tensor) -> Tensor:
         """Return m of each postsynaptic neuron: (B, n_post) -> (B, n_post)."""
@@ -85,14 +87,14 @@ class DifferentiableHebb(nn.Module):
     def update(self, state: PlasticState, pre: Tensor, post: Tensor) -> PlasticState:
         """Return the state after a step with traces `pre` (B, n_pre) and `post` (B, n_post)."""
         modulated = self.modulation(post) * post  # (B, n_post)
-        threshold = self._keep * state.threshold + (1.0 - self._keep) * post**2  # (B, n_post)
-        if self._form == "oja":
+        threshold = self.keep * state.threshold + (1.0 - self.keep) * post**2  # (B, n_post)
+        if self.form == "oja":
             decay = (self.rate * (modulated * post).unsqueeze(1)).clamp(0.0, 1.0)  # (B, n_pre or 1, n_post)
             kept, push = state.efficacy * (1.0 - decay), modulated
         else:
             kept, push = state.efficacy, modulated * (post - threshold)
         change = self.rate * pre.unsqueeze(2) * push.unsqueeze(1)  # (B, n_pre, n_post)
-        return PlasticState((kept + change).clamp(-self._limit, self._limit), threshold)
+        return PlasticState((kept + change).clamp(-self.limit, self.limit), threshold)
 
     def effective(self, weights: Tensor, state: PlasticState) -> Tensor:
         """Return w + gain * E, (B, n_pre, n_post)."""

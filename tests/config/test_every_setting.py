@@ -12,6 +12,7 @@ from snn_plasticity_gym.config.cli import parse_config, parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.evolve import EvolveConfig
+from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.config.robustness import RobustnessConfig
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, setting_fields
@@ -22,7 +23,7 @@ from snn_plasticity_gym.rules.registry import RULES
 TRAINERS: dict[str, type] = {"a2c": A2CConfig, "ppo": PPOConfig}
 OTHERS: dict[str, type] = {"bptt": BPTTConfig, "ceiling": CeilingConfig, "report": ReportConfig}
 OTHERS |= {"robustness": RobustnessConfig}
-OTHERS |= {"evaluate": EvaluateConfig, "evolve": EvolveConfig, "svpg": SVPGConfig}
+OTHERS |= {"evaluate": EvaluateConfig, "evolve": EvolveConfig, "plastic": PlasticConfig, "svpg": SVPGConfig}
 CONFIGS: dict[str, type] = TRAINERS | OTHERS | ENVIRONMENTS | {f"rule {name}": rule for name, rule in RULES.items()}
 EVERY = [(config, info) for config in CONFIGS.values() for info in setting_fields(config)]
 NAMES = [f"{name}-{info.name}" for name, config in CONFIGS.items() for info in setting_fields(config)]

@@ -29,7 +29,7 @@ PROXIMAL = ["grad-ppo"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta", "semi-surrogate"]
 ACTING = ["cartpole-credited", "cartpole-rstdp"]  # of the judge, too
 WEIGHTS = ["cartpole-evolution", "mountain-car", "mountain-car-paper"]
-WITHOUT_ENVIRONMENT = ["svpg-cartpole", "svpg-mnist", "svpg-pendulum", "svpg-spikes"]
+WITHOUT_ENVIRONMENT = ["cue-association", "svpg-cartpole", "svpg-mnist", "svpg-pendulum", "svpg-spikes"]
 NAMES = sorted(TRAINING + EVOLVING + PROXIMAL + JUDGING + ACTING + WEIGHTS + WITHOUT_ENVIRONMENT)
 
 

@@ -18,7 +18,7 @@ def grid(low: float, high: float, points: int) -> Tensor:
 
 
 def as_published(name: str, x: float, width: float) -> float:
-    """h1 to h4 as Wu et al. (2018) print them, in their a1 to a4; SuperSpike's in its beta."""
+    """h1 to h4 as Wu et al. (2018) print them, in their a1 to a4; SuperSpike's in its beta, SLAYER's in its tauRho."""
     if name == "rectangular":
         a = width
         return 1 / a if abs(x) < a / 2 else 0.0
@@ -31,6 +31,9 @@ def as_published(name: str, x: float, width: float) -> float:
     if name == "gaussian":
         a = width**2
         return 1 / math.sqrt(2 * math.pi * a) * math.exp(-(x**2) / (2 * a))
+    if name == "exponential":
+        tau_rho = scale_rho = width
+        return scale_rho / tau_rho * math.exp(-abs(x) / tau_rho)
     beta = 1 / width
     return (1 + abs(beta * x)) ** -2
 
@@ -43,7 +46,9 @@ SMOOTH: dict[str, Callable[[Tensor, float], Tensor]] = {  # the functions that t
     "sigmoid": lambda x, w: 1 / (1 + torch.exp(-x / w)),
     "gaussian": lambda x, w: 0.5 * (1 + torch.erf(x / (w * math.sqrt(2)))),
     "fast_sigmoid": lambda x, w: x / (1 + x.abs() / w),
+    "exponential": lambda x, w: x.sign() * w * (1 - torch.exp(-x.abs() / w)),
 }
+PEAK_ONE = ("fast_sigmoid", "exponential")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -62,6 +67,7 @@ def test_values_are_the_published_ones(name: str, width: float) -> None:
         ("sigmoid", 0.125),
         ("gaussian", 0.19947114020071635),
         ("fast_sigmoid", 1.0),
+        ("exponential", 1.0),
     ],
 )
 def test_peak_at_width_two(name: str, peak: float) -> None:
@@ -77,7 +83,7 @@ def test_integral(name: str, width: float) -> None:
     x = grid(-reach, reach, 1_200_001)
     area = torch.trapezoid(SURROGATES[name](x, width), x).item()
     # fast sigmoid: 2 width less the two tails beyond the reach, 2 width / (1 + reach / width)
-    expected = 2 * width * (1 - 1 / 61) if name == "fast_sigmoid" else 1.0
+    expected = {"fast_sigmoid": 2 * width * (1 - 1 / 61), "exponential": 2 * width}.get(name, 1.0)
     assert area == pytest.approx(expected, rel=1e-4)
 
 
@@ -93,7 +99,7 @@ def test_curves_are_even_never_negative_and_fall_off(name: str) -> None:
 def test_width_is_a_length(name: str) -> None:
     """Millivolts counted in other units give the same curve: k(c x, c w) = k(x, w), over c where the integral is 1."""
     x, factor = grid(-3.0, 3.0, 101), 8.0
-    expected = SURROGATES[name](x, 0.9) / (1.0 if name == "fast_sigmoid" else factor)
+    expected = SURROGATES[name](x, 0.9) / (1.0 if name in PEAK_ONE else factor)
     torch.testing.assert_close(SURROGATES[name](factor * x, factor * 0.9), expected, rtol=1e-12, atol=0.0)
 
 

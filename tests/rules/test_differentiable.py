@@ -81,6 +81,6 @@ def test_bad_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="bmc"):
         DifferentiableHebb(3, 2, "bmc")
     with pytest.raises(ValueError, match="coefficients"):
-        DifferentiableHebb(3, 2, "oja", coefficients="neuron")
+        DifferentiableHebb(3, 2, "oja", coefficients="layer")
     with pytest.raises(ValueError, match="limit must be positive, got 0"):
         DifferentiableHebb(3, 2, "oja", limit=0.0)

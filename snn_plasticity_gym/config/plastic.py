@@ -1,0 +1,149 @@
+"""Settings of networks whose plasticity is trained by gradients through a trial."""
+
+from __future__ import annotations
+
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+from snn_plasticity_gym.config.training import RunConfig, resume_setting
+
+NETWORKS = ("plain", "recurrent", "dp-oja", "ndp-oja", "dp-bcm", "ndp-bcm")
+LEARNERS = ("bptt", "ppo")
+BOTH = "both"
+CONDITION_NAMES = (BOTH, "normal", "noisy")
+
+
+@config_class
+class PlasticConfig(RunConfig):
+    """Train a spiking network, and how its weights change within a trial, by gradients through the change.
+
+    The task is cue association: seven cues, left or right, then a rest, and which cue came more often is to be answered
+    while the decision cue is on, by the output neuron that spikes more. "SpikePropamine-style" (Schmidgall et al.,
+    2021): the published equations could not be verified, and no published number is claimed.
+    """
+
+    resume: str = resume_setting(longer=False)
+    preset: str = setting(
+        "",
+        "Settings to start from: cue-association, or a YAML file, e.g. a run's config.yaml; other flags win over them.",
+        section="Run",
+        basic=True,
+        path=True,
+    )
+    checkpoint_every: int = 3200
+    episodes: int = setting(19_200, "Trials in all.", unit="trials", section="Run", ge=1, basic=True)
+    eval_every: int = setting(
+        1920,
+        "Trials between two rows of metrics, each with a judgement; the best one's parameters are kept.",
+        unit="trials",
+        section="Run",
+        ge=1,
+        basic=True,
+    )
+    eval_episodes: int = setting(
+        500, "Held-out trials of a judgement, of each condition.", unit="trials", section="Run", ge=1, basic=True
+    )
+    test_episodes: int = setting(
+        2000,
+        "Other held-out trials, of each condition, by which the kept parameters are judged at the end, once.",
+        unit="trials",
+        section="Run",
+        ge=1,
+    )
+
+    condition: str = setting(
+        BOTH,
+        "How noisy the spikes of training are; both: of half of the trials of an update normal, of the others noisy.",
+        section="Task",
+        choices=CONDITION_NAMES,
+        basic=True,
+    )
+    cues: int = setting(7, "Cues of a trial, an odd number.", unit="cues", section="Task", ge=1)
+    rests: tuple[int, ...] = setting(
+        (45, 75, 105), "Rests between the last cue and the decision cue.", unit="ms", section="Task", ge=0, basic=True
+    )
+    test_rests: tuple[int, ...] = setting(
+        (155, 205, 305),
+        "Rests by which the kept parameters are judged, too, one after the other, each in eval_episodes trials.",
+        unit="ms",
+        section="Task",
+        ge=0,
+    )
+    test_cues: tuple[int, ...] = setting(
+        (9, 11, 15),
+        "Numbers of cues by which the kept parameters are judged, too, in eval_episodes trials each; odd.",
+        unit="cues",
+        section="Task",
+        ge=1,
+    )
+
+    network: str = setting(
+        "ndp-bcm",
+        "What changes within a trial. plain: nothing; recurrent: nothing, but hidden neurons have weights among "
+        "themselves; dp-oja, dp-bcm: all weights, by a rule with trained coefficients; ndp-oja, ndp-bcm: the same, "
+        "times a trained projection of the layer's activity.",
+        section="Network",
+        choices=NETWORKS,
+        basic=True,
+    )
+    hidden_size: int = setting(
+        0,
+        "Hidden neurons; 0: as many as come nearest to `parameters`.",
+        unit="neurons",
+        section="Network",
+        ge=0,
+        basic=True,
+    )
+    parameters: int = setting(
+        2552, "Trained numbers that a network of hidden_size 0 shall have.", section="Network", ge=50
+    )
+
+    learner: str = setting(
+        "bptt",
+        "bptt: cross-entropy of the right answer, by softmax of the output spikes; ppo: an answer is drawn, and paid 1 "
+        "or -1 at the end of the trial.",
+        section="Learning",
+        choices=LEARNERS,
+        basic=True,
+    )
+    batch_size: int = setting(64, "Trials of an update.", unit="trials", section="Learning", ge=1, basic=True)
+    learning_rate: float = setting(
+        1e-2,
+        "First learning rate (Adam); it falls to 0 over the run with the root of the trials that are left.",
+        section="Learning",
+        gt=0,
+        basic=True,
+    )
+    clip_norm: float = setting(1.0, "Largest norm of the gradient of all parameters.", section="Learning", gt=0)
+    surrogate_width: float = setting(
+        0.3, "Width of exp(-|u - 1| / width), the surrogate derivative of a spike, in thresholds.",
+        section="Learning", gt=0,
+    )  # fmt: skip
+    rule_gradient: float = setting(
+        0.1,
+        "Share of the gradient that reaches postsynaptic activity through the plasticity rule; 1: all of it, which can "
+        "grow in every step of a trial.",
+        section="Learning",
+        ge=0,
+        le=1,
+    )
+    carry_limit: float = setting(
+        0.02, "Largest derivative of the loss by a postsynaptic trace that goes from a step to the one before.",
+        section="Learning", gt=0,
+    )  # fmt: skip
+    epochs: int = setting(3, "Passes of ppo over the trials of an update.", section="PPO", ge=1)
+    clip_range: float = setting(0.2, "Clip of ppo's ratio.", section="PPO", gt=0, lt=1)
+    entropy: float = setting(0.02, "Weight of the answer's entropy in ppo.", section="PPO", ge=0)
+
+    device: str = setting(
+        "cpu",
+        "Torch device, e.g. cpu or cuda. On the CPU trials run in compiled loops, elsewhere in torch, step by step.",
+        section="Machine",
+        basic=True,
+    )
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other."""
+        even = [number for number in (self.cues, *self.test_cues) if number % 2 == 0]
+        if even:
+            raise ConfigError(f"cues and test_cues must be odd, so that one cue comes more often, got {even[0]}")
+        if not self.rests:
+            raise ConfigError("rests must hold a rest at least, got none")

@@ -1,0 +1,111 @@
+"""Cue association as a plain Gymnasium environment of spikes, for agents of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from snn_plasticity_gym.config.plastic import BOTH
+from snn_plasticity_gym.tasks.cue_association import (
+    CONDITIONS,
+    CUE_STEPS,
+    NUM_ANSWERS,
+    NUM_CUES,
+    NUM_INPUTS,
+    RESTS,
+    chances_of,
+    check_cues,
+    draw_cues,
+    spike_chances,
+)
+
+Observation = NDArray[np.float32]
+
+
+class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
+    """Which of two cues came more often?
+
+    ## Description
+    Cues of 25 ms follow each other, each left or right; after a rest the decision cue is on for 25 ms, and in each of
+    its steps the action is the answer. A step is 1 ms. After the supplement of Schmidgall et al. (2021), who name the
+    cues, their lengths, the rests and the chances of spikes; reward and reading of the answer are this project's.
+
+    ## Observation
+    Spikes of 40 neurons in this step, 0 or 1, float32: ten of the left cue, ten of the right, ten of the decision cue,
+    ten of noise. While a cue is on, its neurons fire with a chance of 0.75 a step (noisy: 0.65), else 0.05 (0.25);
+    neurons of noise always with 0.2 (0.4).
+
+    ## Action
+    0: left, 1: right.
+
+    ## Reward
+    While the decision cue is on 1 / 25 for the answer and -1 / 25 for the other, so that a trial is worth -1
+    to 1; else 0.
+
+    ## Episode end
+    Terminated with the decision cue's last step. `info` holds `correct` then, the share of right actions in it.
+
+    Args:
+        condition: "normal", "noisy", or "both": one of them in each episode.
+        cues: Number of cues, odd.
+        rests: Steps between the last cue and the decision cue, one of which is drawn for each episode.
+        render_mode: Nothing is drawn; None.
+
+    Raises:
+        ValueError: No such condition, an even number of cues, or no rest.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(
+        self,
+        condition: str = "normal",
+        cues: int = NUM_CUES,
+        rests: Sequence[int] = RESTS,
+        render_mode: str | None = None,
+    ) -> None:
+        check_cues(cues)
+        if not rests or min(rests) < 0:
+            raise ValueError(f"rests must hold numbers of steps, got {list(rests)}")
+        if condition != BOTH:
+            chances_of(condition)
+        self.observation_space = spaces.Box(0.0, 1.0, (NUM_INPUTS,), np.float32)
+        self.action_space = spaces.Discrete(NUM_ANSWERS)
+        self.render_mode = render_mode
+        self._condition, self._cues, self._rests = condition, cues, tuple(rests)
+        self._spikes = np.zeros((1, NUM_INPUTS), np.float32)  # (steps, NUM_INPUTS) of the whole trial
+        self._answer, self._step, self._right = 0, 0, 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin a trial."""
+        super().reset(seed=seed)
+        rng = self.np_random
+        cues, answers = draw_cues(rng, 1, self._cues)
+        condition = str(rng.choice(list(CONDITIONS))) if self._condition == BOTH else self._condition
+        rest = int(rng.choice(self._rests))
+        chances = spike_chances(cues[0], rest, chances_of(condition))  # (steps, NUM_INPUTS)
+        self._spikes = (rng.random(chances.shape, dtype=np.float32) < chances).astype(np.float32)
+        self._answer, self._step, self._right = int(answers[0]), 0, 0
+        return self._spikes[0].copy(), {"rest": rest, "condition": condition}
+
+    def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Take in an answer, and show the next step's spikes."""
+        steps = len(self._spikes)
+        if self._step >= steps:
+            raise gymnasium.error.ResetNeeded("the trial is over; call reset first")
+        reward = 0.0
+        if self._step >= steps - CUE_STEPS:
+            right = int(action) == self._answer
+            self._right += right
+            reward = (1.0 if right else -1.0) / CUE_STEPS
+        self._step += 1
+        over = self._step == steps
+        info: dict[str, Any] = {"correct": self._right / CUE_STEPS} if over else {}
+        return self._spikes[min(self._step, steps - 1)].copy(), reward, over, False, info

@@ -1,0 +1,88 @@
+"""What a network with trained plasticity does in a trial: its spikes, its neuromodulators, its weights.
+
+Axes: T steps, B trials, H hidden neurons, K chosen synapses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snn_plasticity_gym.config.plastic import PlasticConfig
+from snn_plasticity_gym.config.schema import setting_fields
+from snn_plasticity_gym.learners.plastic_network import PlasticNetwork, make_network
+from snn_plasticity_gym.tasks.cue_association import show_cues
+
+Values = NDArray[np.float32]
+
+
+class PlasticTrial(NamedTuple):
+    """One trial, step by step."""
+
+    inputs: Values  # (T, I) spikes
+    hidden: Values  # (T, H) spikes
+    output: Values  # (T, O) spikes
+    modulation: Values  # (T, H) m, the factor of every change; without neuromodulation 1; (T, 0) if nothing changes
+    change: Values  # (T, H) mean of |gain * E| over the weights into each hidden neuron
+    weights: Values  # (T, K) w + gain * E of the hidden neurons' synapses that change most
+
+
+class Responses(NamedTuple):
+    """Mean spikes in a step, over trials of the same cues."""
+
+    hidden: Values  # (T,) per hidden neuron
+    output: Values  # (T, O)
+
+
+def load_network(settings: Mapping[str, Any], file: Path) -> tuple[PlasticConfig, PlasticNetwork]:
+    """Return the settings and the network of a run of `train_plastic.py`, on the CPU."""
+    names = {info.name for info in setting_fields(PlasticConfig)}
+    config = PlasticConfig(**{name: value for name, value in settings.items() if name in names})
+    network = make_network(config, torch.Generator().manual_seed(0))
+    network.load_state_dict(torch.load(file, weights_only=True))
+    return config, network
+
+
+@torch.no_grad()
+def watch(
+    network: PlasticNetwork, cues: Sequence[int], rest: int, condition: str, seed: int, most: int
+) -> PlasticTrial:
+    """Show a trial, and note what happens; K is `most` at most."""
+    trials = show_cues(np.random.default_rng(seed), [cues], rest, condition)
+    hidden, output = network.states(torch.from_numpy(trials.spikes))
+    size = len(network.weights[1])
+    modulation, change = torch.zeros(len(hidden), 0), torch.zeros(len(hidden), size)
+    chosen = torch.zeros(len(hidden), 0)
+    rule = network.rule(0)
+    if rule is not None:
+        before = [torch.zeros(1, size), *(state.post.level for state in hidden[:-1])]  # the traces that steps see
+        modulation = torch.cat([rule.modulation(level) for level in before])  # (T, H)
+        plastic = torch.stack([rule.gain * _efficacy(state.plastic) for state in hidden])  # (T, I, H)
+        change = plastic.abs().mean(dim=1)
+        swing = plastic.amax(dim=0) - plastic.amin(dim=0)  # (I, H)
+        places = swing.flatten().topk(min(most, swing.numel())).indices
+        chosen = (network.weights[0] + plastic).flatten(1)[:, places]
+    spikes = [torch.cat([state.spikes for state in states]) for states in (hidden, output)]
+    return PlasticTrial(trials.spikes[:, 0], *(value.numpy() for value in (*spikes, modulation, change, chosen)))
+
+
+@torch.no_grad()
+def respond(
+    network: PlasticNetwork, cues: Sequence[int], rest: int, condition: str, seed: int, count: int
+) -> Responses:
+    """Show the same cues `count` times."""
+    trials = show_cues(np.random.default_rng(seed), [cues] * count, rest, condition)
+    done = network(torch.from_numpy(trials.spikes))
+    return Responses(done.hidden.mean(dim=(1, 2)).numpy(), done.output.mean(dim=1).numpy())
+
+
+def _efficacy(plastic: Any) -> Tensor:
+    """Return E of the only trial, (I, H)."""
+    efficacy: Tensor = plastic.efficacy[0]
+    return efficacy

@@ -1,0 +1,133 @@
+"""Two layers of SRM-alpha neurons whose weights may change within a trial, trained by gradients through the change.
+
+"SpikePropamine-style": after Schmidgall et al. (2021), who published no code; layers, readout and rules are a
+reconstruction (`rules.differentiable`), and their results are not claimed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from snn_plasticity_gym.config.plastic import NETWORKS, PlasticConfig
+from snn_plasticity_gym.config.schema import unknown
+from snn_plasticity_gym.networks.differentiable import LayerState
+from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
+from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
+from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
+from snn_plasticity_gym.rules.plastic_sequence import run_sequence, states_of
+from snn_plasticity_gym.tasks.cue_association import NUM_ANSWERS, NUM_INPUTS
+
+NEURON = SRMAlphaParams(v_th=math.e)
+"""Constants of the supplement, with a threshold that a steady trace of 1 (100 Hz) reaches at weight 1."""
+
+INPUT_CHARGE = 0.1
+"""What an input spike counts: inputs fire in up to every step, and their traces are then 1, as those of 100 Hz are."""
+
+
+class Spikes(NamedTuple):
+    """What the layers did."""
+
+    hidden: Tensor  # (T, B, H)
+    output: Tensor  # (T, B, O)
+
+
+class PlasticNetwork(nn.Module):
+    """Inputs to hidden neurons to outputs, all to all; the weights of both layers follow the same kind of rule.
+
+    Args:
+        num_inputs: I.
+        hidden_size: H.
+        num_outputs: O.
+        kind: One of NETWORKS: nothing changes within a trial (plain; recurrent has weights among hidden neurons), or
+            weights follow `DifferentiableHebb` with a gain of each synapse and a rate of each neuron (dp-oja, dp-bcm),
+            neuromodulated (ndp-oja, ndp-bcm).
+        generator: Source of the first parameters.
+        surrogate_width: In thresholds.
+        damping: Which gradients pass.
+
+    Raises:
+        ValueError: There is no such kind.
+    """
+
+    def __init__(
+        self,
+        num_inputs: int,
+        hidden_size: int,
+        num_outputs: int,
+        kind: str,
+        generator: torch.Generator,
+        surrogate_width: float = 0.3,
+        damping: Damping = WHOLE,
+    ) -> None:
+        super().__init__()
+        if kind not in NETWORKS:
+            raise ValueError(unknown("network", kind, NETWORKS))
+        hidden = torch.randn(num_inputs, hidden_size, generator=generator) * (3 / num_inputs**0.5) + 0.1
+        output = torch.randn(hidden_size, num_outputs, generator=generator) / hidden_size**0.5 + 1.5 / hidden_size
+        self.weights = nn.ParameterList([hidden, output])
+        self.recurrent: nn.Parameter | None = None
+        if kind == "recurrent":
+            among = torch.randn(hidden_size, hidden_size, generator=generator)
+            self.recurrent = nn.Parameter(0.3 / hidden_size**0.5 * among)
+        self.rules = nn.ModuleList()
+        if "-" in kind:
+            modulation, _, form = kind.partition("-")
+            for weight in self.weights:
+                n_pre, n_post = weight.shape
+                self.rules.append(DifferentiableHebb(n_pre, n_post, form, modulation == "ndp", "neuron", generator))
+        self._width, self._damping = surrogate_width, damping
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def forward(self, inputs: Tensor) -> Spikes:
+        """Run trials from rest: input spikes (T, B, I) to what the layers did."""
+        hidden = run_sequence(INPUT_CHARGE * inputs, *self._layer(0))
+        return Spikes(hidden, run_sequence(hidden, *self._layer(1)))
+
+    def rule(self, layer: int) -> DifferentiableHebb | None:
+        """Return the rule of a layer, 0 or 1; None: its weights stay."""
+        if not self.rules:
+            return None
+        rule = self.rules[layer]
+        assert isinstance(rule, DifferentiableHebb)
+        return rule
+
+    @torch.no_grad()
+    def states(self, inputs: Tensor) -> tuple[list[LayerState], list[LayerState]]:
+        """Run trials step by step, and return the states of both layers after each step."""
+        hidden = list(states_of(INPUT_CHARGE * inputs, *self._layer(0)))
+        spikes = torch.stack([state.spikes for state in hidden])  # (T, B, H)
+        return hidden, list(states_of(spikes, *self._layer(1)))
+
+    def _layer(
+        self, layer: int
+    ) -> tuple[Tensor, DifferentiableHebb | None, SRMAlphaParams, Tensor | None, float, float, Damping]:
+        recurrent = self.recurrent if layer == 0 else None
+        return self.weights[layer], self.rule(layer), NEURON, recurrent, 1.0, self._width, self._damping
+
+
+def make_network(config: PlasticConfig, generator: torch.Generator) -> PlasticNetwork:
+    """Return a fresh network of some settings."""
+    size = config.hidden_size or hidden_size_for(config.network, config.parameters, NUM_INPUTS, NUM_ANSWERS)
+    damping = Damping(rule=config.rule_gradient, refractory=0.0, carry=config.carry_limit)
+    return PlasticNetwork(NUM_INPUTS, size, NUM_ANSWERS, config.network, generator, config.surrogate_width, damping)
+
+
+def hidden_size_for(kind: str, parameters: int, num_inputs: int, num_outputs: int) -> int:
+    """Return the number of hidden neurons with which a network comes nearest to a number of parameters."""
+
+    def count(size: int) -> int:
+        network = PlasticNetwork(num_inputs, size, num_outputs, kind, torch.Generator())
+        return network.num_parameters
+
+    size = 1
+    while count(size + 1) <= parameters:
+        size += 1
+    return min((size, size + 1), key=lambda one: abs(count(one) - parameters))

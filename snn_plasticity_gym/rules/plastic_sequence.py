@@ -1,0 +1,219 @@
+"""A plastic layer of SRM-alpha neurons through whole sequences of spikes, differentiable.
+
+On the CPU compiled loops run it (`kernels/plastic_layer.py`); elsewhere, and wherever every state is wanted, `step`
+does, one torch operation after the other. Spikes and gradients are the same. For a layer of I to O neurons a backward
+pass keeps T I O numbers in the loops, of one trial at a time, and of the order of sqrt(T) B I O in torch.
+
+Axes: T steps, B trials.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from snn_plasticity_gym.kernels.plastic_layer import (
+    BCM,
+    OJA,
+    PLAIN,
+    Constants,
+    Parameters,
+    differentiate_trials,
+    run_trials,
+)
+from snn_plasticity_gym.networks.differentiable import LayerState, layer_init, step
+from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
+from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
+from snn_plasticity_gym.networks.surrogate import spike
+from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
+from snn_plasticity_gym.utils.threads import spread
+
+
+def run_sequence(
+    inputs: Tensor,
+    weights: Tensor,
+    rule: DifferentiableHebb | None,
+    neuron: SRMAlphaParams,
+    recurrent: Tensor | None = None,
+    dt: float = 1.0,
+    width: float = 0.3,
+    damping: Damping = WHOLE,
+) -> Tensor:
+    """Run a layer from rest through T steps.
+
+    Args:
+        inputs: Spikes of the layer before, (T, B, n_pre), in the dtype of the weights.
+        weights: (n_pre, n_post), as `step` takes them.
+        rule: What changes them; None: nothing does.
+        neuron: Constants.
+        recurrent: Weights among the layer's neurons, (n_post, n_post), or None.
+        dt: Step in ms.
+        width: Of the surrogate exp(-|u / v_th - 1| / width) / v_th.
+        damping: Which gradients pass.
+
+    Returns:
+        Spikes, (T, B, n_post).
+
+    Raises:
+        ValueError: The damping is out of range, or shapes or types do not fit together.
+    """
+    damping.check()
+    _check_shapes(inputs, weights, rule, recurrent)
+    if not runs_in_loops(weights):
+        return _run_steps(inputs, weights, rule, neuron, recurrent, dt, width, damping)
+    constants = _constants(rule, neuron, recurrent is not None, dt, width, damping, weights.dtype)
+    parts = [weights, weights.new_zeros(1, 1) if recurrent is None else recurrent]
+    if rule is None:
+        parts += [weights.new_zeros(1, 1)] * 3 + [weights.new_zeros(1)]
+    else:
+        parts += [rule.gain.expand(rule.shape), rule.rate.expand(rule.shape)]
+        parts += [weights.new_zeros(1, 1), weights.new_zeros(1)] if rule.bias is None else [rule.projection, rule.bias]
+    rows = [part.t().contiguous() for part in parts]  # a row for each neuron that is acted on
+    spikes: Tensor = _Sequence.apply(constants, inputs.contiguous(), *rows)
+    return spikes
+
+
+def states_of(
+    inputs: Tensor,
+    weights: Tensor,
+    rule: DifferentiableHebb | None,
+    neuron: SRMAlphaParams,
+    recurrent: Tensor | None = None,
+    dt: float = 1.0,
+    width: float = 0.3,
+    damping: Damping = WHOLE,
+) -> Iterator[LayerState]:
+    """Yield the layer's state after each step; arguments as those of `run_sequence`, on any device."""
+    state = layer_init(inputs.shape[1], weights, neuron, rule)
+    yield from _walk(state, inputs, weights, rule, neuron, recurrent, dt, width, damping)
+
+
+def _run_steps(
+    inputs: Tensor, weights: Tensor, rule: DifferentiableHebb | None, neuron: SRMAlphaParams, *others: Any
+) -> Tensor:
+    """Run `step` in chunks of sqrt(T) steps; a backward pass has the state before each chunk, and runs it anew."""
+
+    def run(state: LayerState, chunk: Tensor) -> tuple[LayerState, Tensor]:
+        states = list(_walk(state, chunk, weights, rule, neuron, *others))
+        return states[-1], torch.stack([one.spikes for one in states])
+
+    state, spikes = layer_init(inputs.shape[1], weights, neuron, rule), []
+    for chunk in inputs.split(max(1, math.isqrt(len(inputs)))):
+        state, fired = checkpoint(run, state, chunk, use_reentrant=False)
+        spikes.append(fired)
+    return torch.cat(spikes)
+
+
+def _walk(
+    state: LayerState,
+    inputs: Tensor,
+    weights: Tensor,
+    rule: DifferentiableHebb | None,
+    neuron: SRMAlphaParams,
+    recurrent: Tensor | None,
+    dt: float,
+    width: float,
+    damping: Damping,
+) -> Iterator[LayerState]:
+    """Yield the states after each step, from a given one on."""
+    spike_fn = functools.partial(_spike, v_th=neuron.v_th, width=width)
+    for now in inputs.unbind(0):
+        state = step(state, now, weights, rule, neuron, spike_fn, dt, recurrent=recurrent, damping=damping)
+        yield state
+
+
+def runs_in_loops(weights: Tensor) -> bool:
+    """Whether compiled loops run a layer with these weights."""
+    return weights.device.type == "cpu" and weights.dtype in (torch.float32, torch.float64)
+
+
+def _check_shapes(inputs: Tensor, weights: Tensor, rule: DifferentiableHebb | None, recurrent: Tensor | None) -> None:
+    """Refuse what loops would read beyond."""
+    n_pre, n_post = weights.shape
+    if inputs.ndim != 3 or not inputs.numel() or inputs.shape[2] != n_pre or inputs.dtype != weights.dtype:
+        raise ValueError(
+            f"inputs must be (steps, trials, {n_pre}) in {weights.dtype}, as the weights are, got "
+            f"{tuple(inputs.shape)} in {inputs.dtype}"
+        )
+    if rule is not None and rule.shape != (n_pre, n_post):
+        raise ValueError(f"the rule must be one of {n_pre} to {n_post} neurons, as the weights, got {rule.shape}")
+    if recurrent is not None and recurrent.shape != (n_post, n_post):
+        raise ValueError(f"recurrent must be ({n_post}, {n_post}), got {tuple(recurrent.shape)}")
+
+
+def _spike(x: Tensor, v_th: float, width: float) -> Tensor:
+    """Spike where x = u - v_th is positive; the width of the surrogate is counted in thresholds."""
+    return spike(x / v_th, "exponential", width)
+
+
+def _constants(
+    rule: DifferentiableHebb | None,
+    neuron: SRMAlphaParams,
+    recurs: bool,
+    dt: float,
+    width: float,
+    damping: Damping,
+    dtype: torch.dtype,
+) -> Constants:
+    kind = np.float64 if dtype == torch.float64 else np.float32
+    real = {
+        "limit": math.inf if rule is None else rule.limit,
+        "keep": 0.0 if rule is None else rule.keep,
+        "decay": math.exp(-dt / neuron.tau_syn),
+        "rise": dt / neuron.tau_syn,
+        "decay_ref": math.exp(-dt / neuron.tau_ref),
+        "rise_ref": dt / neuron.tau_ref,
+        "depth": neuron.scale_ref * neuron.v_th,
+        "v_th": neuron.v_th,
+        "width": width,
+        "rule_share": damping.rule,
+        "refractory_share": damping.refractory,
+        "carry": damping.carry,
+        "zero": 0.0,
+        "one": 1.0,
+        "e": math.e,
+    }
+    form = PLAIN if rule is None else {"oja": OJA, "bcm": BCM}[rule.form]
+    modulated = rule is not None and rule.bias is not None
+    return Constants(form, modulated, recurs, **{name: kind(value) for name, value in real.items()})
+
+
+class _Sequence(torch.autograd.Function):
+    """Constants, inputs (T, B, n_pre) and `Parameters` to spikes (T, B, n_post)."""
+
+    @staticmethod
+    def forward(ctx: Any, constants: Constants, inputs: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.constants = constants
+        ctx.save_for_backward(inputs, *parameters)
+        shown, *values = (tensor.detach().numpy() for tensor in (inputs, *parameters))
+        spikes = inputs.new_empty(*inputs.shape[:2], len(parameters[0]))  # (T, B, n_post)
+        into = spikes.numpy()
+        spread(lambda a, b: run_trials(a, b, shown, Parameters(*values), constants, into), inputs.shape[1])
+        return spikes
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, *parameters = ctx.saved_tensors
+        needs_inputs = ctx.needs_input_grad[1]
+        by_inputs = torch.zeros_like(inputs) if needs_inputs else inputs.new_zeros(1, 1, 1)  # (T, B, n_pre)
+        shown, *values = (tensor.detach().numpy() for tensor in (inputs, *parameters))
+        by_spikes, into = gradients[0].contiguous().numpy(), by_inputs.numpy()
+        parts: dict[int, list[Tensor]] = {}  # of each thread its own, by its first trial
+
+        def work(first: int, last: int) -> None:
+            parts[first] = [torch.zeros_like(parameter) for parameter in parameters]
+            bar = Parameters(*(part.numpy() for part in parts[first]))
+            differentiate_trials(
+                first, last, shown, Parameters(*values), ctx.constants, by_spikes, needs_inputs, into, bar
+            )
+
+        spread(work, inputs.shape[1])
+        sums = [sum(some[1:], some[0]) for some in zip(*(parts[first] for first in sorted(parts)), strict=True)]
+        return None, by_inputs if needs_inputs else None, *sums

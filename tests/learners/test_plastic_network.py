@@ -1,0 +1,42 @@
+"""Networks whose plasticity is trained: their sizes, and that compiled loops and steps agree on real trials."""
+
+import numpy as np
+import pytest
+import torch
+
+from snn_plasticity_gym.config.plastic import NETWORKS, PlasticConfig
+from snn_plasticity_gym.learners.plastic_network import PlasticNetwork, make_network
+from snn_plasticity_gym.tasks.cue_association import draw_trials
+
+SIZES = {"plain": 61, "recurrent": 34, "dp-oja": 30, "ndp-oja": 23, "dp-bcm": 30, "ndp-bcm": 23}
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_networks_have_nearly_as_many_parameters(kind):
+    network = make_network(PlasticConfig(network=kind), torch.Generator().manual_seed(0))
+    assert network.weights[0].shape == (40, SIZES[kind])
+    assert abs(network.num_parameters - 2552) <= 0.02 * 2552
+    size = SIZES[kind]
+    by_hand = {
+        "plain": 42 * size,
+        "recurrent": 42 * size + size**2,
+        "dp": 84 * size + size + 2,
+        "ndp": 84 * size + size + 2 + size**2 + size + 4 + 2,
+    }
+    assert network.num_parameters == by_hand[kind.partition("-")[0]]
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_states_tell_the_spikes_of_the_loops(kind):
+    network = make_network(PlasticConfig(network=kind), torch.Generator().manual_seed(1))
+    inputs = torch.from_numpy(draw_trials(np.random.default_rng(0), 3, "normal", (45,)).spikes)
+    done = network(inputs)
+    hidden, output = network.states(inputs)
+    assert torch.equal(done.hidden, torch.stack([state.spikes for state in hidden]))
+    assert torch.equal(done.output, torch.stack([state.spikes for state in output]))
+    assert done.hidden.sum() > 100 and (hidden[0].plastic is None) == (network.rule(0) is None)
+
+
+def test_unknown_networks_are_refused():
+    with pytest.raises(ValueError, match="unknown network 'dp'"):
+        PlasticNetwork(4, 3, 2, "dp", torch.Generator())

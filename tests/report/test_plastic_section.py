@@ -1,0 +1,26 @@
+"""The report of a run of train_plastic."""
+
+import pytest
+
+from snn_plasticity_gym.config.report import ReportConfig
+from snn_plasticity_gym.report.runs import read_runs
+from snn_plasticity_gym.trainers import train_plastic
+from snn_plasticity_gym.trainers.report_session import sections
+
+FLAGS = ["--hidden_size=4", "--rests=15", "--cues=3", "--batch_size=8", "--episodes=16", "--eval_every=8"]
+FLAGS += ["--eval_episodes=6", "--test_episodes=12", "--test_rests=30", "--test_cues=5", "--seed=3", "--wandb=disabled"]
+
+
+@pytest.mark.parametrize("network", ["ndp-oja", "plain"])
+def test_pictures_and_answers_stand_in_the_report(network, tmp_path):
+    run = train_plastic.train([*FLAGS, f"--network={network}", f"--run_dir={tmp_path}"])
+    page = (run / "report.html").read_text()
+    assert "What changes within a trial" in page
+    assert {path.stem for path in (run / "report").glob("*.png")} == {"curves_reward", "plastic_trial", "plastic_cues"}
+    part = next(part for part in sections(read_runs([run]), ReportConfig()) if part.tables and "trial" in part.title)
+    (table,) = part.tables
+    assert [row[0] for row in table.rows] == [
+        "as in training", "… rest of 15 ms", "rest of 30 ms, not in training", "5 cues, not in training",
+    ]  # fmt: skip
+    axes = part.pictures[0].figure.axes
+    assert ("Neuromodulator m of each hidden neuron" in [one.get_title() for one in axes]) == (network == "ndp-oja")

@@ -1,0 +1,141 @@
+"""Plastic layers in compiled loops against `step` and autograd: spikes, and gradients of everything."""
+
+import itertools
+
+import pytest
+import torch
+
+from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
+from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
+from snn_plasticity_gym.rules import plastic_sequence
+from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
+from snn_plasticity_gym.rules.plastic_sequence import run_sequence, states_of
+
+NEURON = SRMAlphaParams(v_th=2.0)
+STEPS, BATCH, PRE, POST = 45, 3, 7, 5
+HELD = Damping(rule=0.1, refractory=0.3, carry=0.05)
+EVERY = list(itertools.product((None, "oja", "bcm"), (False, True), (False, True), (WHOLE, HELD)))
+
+
+def layer(form, modulated, recurs, dtype=torch.float64):
+    """Inputs and parameters under which neurons fire, and efficacies are clipped."""
+    rng = torch.Generator().manual_seed(7)
+    weights = (1.5 * torch.randn(PRE, POST, generator=rng)).to(dtype).requires_grad_()
+    recurrent = torch.randn(POST, POST, generator=rng).to(dtype).requires_grad_() if recurs else None
+    rule = None
+    if form:
+        rule = DifferentiableHebb(PRE, POST, form, modulated, "synapse", rng, limit=0.4, tau_threshold=20.0).to(dtype)
+        with torch.no_grad():
+            rule.gain += 0.8
+            rule.rate += 0.3 * torch.randn(PRE, POST, generator=rng)
+    inputs = (torch.rand(STEPS, BATCH, PRE, generator=rng) < 0.3).to(dtype).requires_grad_()
+    return inputs, weights, rule, NEURON, recurrent
+
+
+def gradients(spikes, arguments):
+    inputs, weights, rule, _, recurrent = arguments
+    leaves = [inputs, weights, *([] if recurrent is None else [recurrent]), *(rule.parameters() if rule else ())]
+    rng = torch.Generator().manual_seed(1)
+    loss = (spikes * torch.randn(spikes.shape, generator=rng).to(spikes.dtype)).sum()
+    return torch.autograd.grad(loss, leaves)
+
+
+@pytest.mark.parametrize(("form", "modulated", "recurs", "damping"), EVERY)
+def test_loops_do_what_steps_do(form, modulated, recurs, damping):
+    arguments = layer(form, modulated, recurs)
+    spikes = run_sequence(*arguments, damping=damping)
+    states = list(states_of(*arguments, damping=damping))
+    expected = torch.stack([state.spikes for state in states])
+    assert torch.equal(spikes, expected) and 0.02 < spikes.mean() < 0.6
+    if form:
+        clipped = torch.stack([state.plastic.efficacy.abs() == 0.4 for state in states])
+        assert 0.001 < clipped.double().mean() < 0.5
+    ours, theirs = gradients(spikes, arguments), gradients(expected, arguments)
+    assert len(ours) == len(theirs) > 1
+    for mine, other in zip(ours, theirs, strict=True):
+        assert other.abs().max() > 0
+        assert (mine - other).abs().max() / other.abs().max() < 1e-9
+
+
+def test_damping_changes_gradients_and_not_spikes():
+    arguments = layer("bcm", True, True)
+    whole, held = (run_sequence(*arguments, damping=damping) for damping in (WHOLE, HELD))
+    assert torch.equal(whole, held)
+    for full, part in zip(gradients(whole, arguments), gradients(held, arguments), strict=True):
+        assert (full - part).norm() > 0.01 * full.norm()
+
+
+@pytest.mark.parametrize("form", [None, "oja", "bcm"])
+def test_single_precision(form):
+    """Gradients are compared less closely: where a rule's pushes nearly cancel, rounding is seen."""
+    arguments = layer(form, bool(form), False, torch.float32)
+    spikes = run_sequence(*arguments, damping=HELD)
+    expected = torch.stack([state.spikes for state in states_of(*arguments, damping=HELD)])
+    assert spikes.dtype == torch.float32 and torch.equal(spikes, expected)
+    for mine, other in zip(gradients(spikes, arguments), gradients(expected, arguments), strict=True):
+        assert (mine - other).abs().max() / other.abs().max() < 1e-3
+
+
+def test_threads_share_the_trials():
+    arguments = layer("oja", True, False)
+    alone = run_sequence(*arguments)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        shared = run_sequence(*arguments)
+        assert torch.equal(alone, shared)
+        together = gradients(shared, arguments)
+    finally:
+        torch.set_num_threads(threads)
+    for mine, other in zip(together, gradients(alone, arguments), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+@pytest.mark.parametrize(("coefficients", "shape"), [("shared", (1, 1)), ("neuron", (1, POST))])
+def test_shared_coefficients_get_the_sum_of_gradients(coefficients, shape):
+    rng = torch.Generator().manual_seed(2)
+    inputs, weights, *_ = layer(None, False, False)
+    rule = DifferentiableHebb(PRE, POST, "bcm", False, coefficients, rng).double()
+    arguments = (inputs, weights, rule, NEURON, None)
+    expected = torch.stack([state.spikes for state in states_of(*arguments)])
+    assert rule.rate.shape == shape
+    for mine, other in zip(gradients(run_sequence(*arguments), arguments), gradients(expected, arguments), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+@pytest.mark.parametrize(
+    ("damping", "message"), [(Damping(rule=1.5), r"rule must be in \[0, 1\]"), (Damping(carry=0), "carry must be posi")]
+)
+def test_wrong_damping_is_refused(damping, message):
+    with pytest.raises(ValueError, match=message):
+        run_sequence(*layer("oja", False, False), damping=damping)
+
+
+def test_where_loops_cannot_run_steps_do(monkeypatch):
+    arguments = layer("bcm", True, False)
+    ours = run_sequence(*arguments, damping=HELD)
+    monkeypatch.setattr(plastic_sequence, "runs_in_loops", lambda weights: False)
+    theirs = run_sequence(*arguments, damping=HELD)
+    assert type(ours.grad_fn) is not type(theirs.grad_fn) and torch.equal(ours, theirs)
+    for mine, other in zip(gradients(ours, arguments), gradients(theirs, arguments), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_does_the_same():
+    inputs, weights, rule, neuron, recurrent = layer("oja", True, False)
+    ours = run_sequence(inputs, weights, rule, neuron, recurrent)
+    there = [value.detach().cuda().requires_grad_() for value in (inputs, weights)]
+    theirs = run_sequence(*there, rule.cuda(), neuron, recurrent)
+    assert torch.equal(ours, theirs.cpu())
+
+
+def test_what_does_not_fit_together_is_refused():
+    inputs, weights, rule, neuron, recurrent = layer("bcm", False, True)
+    for wrong in (inputs[:, :, :3], inputs[0], inputs.float(), inputs[:0]):
+        with pytest.raises(ValueError, match=r"inputs must be \(steps, trials, 7\) in torch.float64"):
+            run_sequence(wrong, weights, rule, neuron)
+    with pytest.raises(ValueError, match="one of 7 to 4 neurons"):
+        run_sequence(inputs, weights[:, :4], rule, neuron)
+    with pytest.raises(ValueError, match=r"recurrent must be \(5, 5\)"):
+        run_sequence(inputs, weights, rule, neuron, recurrent[:3])

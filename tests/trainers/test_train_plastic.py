@@ -1,0 +1,161 @@
+"""The program train_plastic: it learns with plasticity and not without, goes on bit for bit, and says what is wrong."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from snn_plasticity_gym.config.cli import parse_config
+from snn_plasticity_gym.config.plastic import PlasticConfig
+from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
+from snn_plasticity_gym.trainers import plastic_learner, train_plastic
+from snn_plasticity_gym.trainers.plastic_learner import CueLearner
+from snn_plasticity_gym.trainers.plastic_session import make_learner
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--hidden_size=6", "--rests=15", "--cues=3", "--batch_size=16", "--episodes=160", "--eval_every=64"]
+SMALL += ["--eval_episodes=40", "--test_episodes=40", "--test_rests=30", "--test_cues=5", "--checkpoint_every=48"]
+SMALL += ["--seed=3", "--wandb=disabled", "--no-report"]
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return [{name: cell for name, cell in row.items() if name != "time/seconds"} for row in csv.DictReader(file)]
+
+
+def result_of(run: Path) -> dict:
+    return {name: value for name, value in json.loads((run / "result.json").read_text()).items() if name != "seconds"}
+
+
+def learned(seed: int = 0, **settings) -> float:
+    """Accuracy over all trials of the last third of a short training, in normal trials."""
+    config = PlasticConfig(condition="normal", **settings)
+    learner = make_learner(config, seed)
+    for _ in learner.steps():
+        if learner.episodes <= config.episodes * 2 // 3:
+            learner.take_means()
+    return learner.take_means()["accuracy"]
+
+
+def test_the_command(tmp_path):
+    command = [sys.executable, str(ROOT / "trainers" / "train_plastic.py"), "--preset=cue-association", *SMALL]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "ndp-bcm by bptt, 40-6-2, 560 parameters: 160 trials of cue association" in done.stdout
+    (run,) = (tmp_path / "runs" / "Plastic").iterdir()
+    result = result_of(run)
+    assert result["not_finite_steps"] == 0 and set(result["test"]) == {"normal", "noisy"}
+    assert set(result["longer_rests"]) == {"30"} and set(result["more_cues"]) == {"5"}
+    assert [row["time/episodes"] for row in rows_of(run)][:3] == ["64", "128", "160"]
+
+
+@pytest.mark.parametrize("flags", [[], ["--learner=ppo"], ["--network=recurrent"]], ids=["bptt", "ppo", "recurrent"])
+def test_a_run_that_ended_goes_on_bit_for_bit(flags, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    whole = train_plastic.train([*SMALL, *flags, f"--run_dir={tmp_path}", "--run_name=whole"])
+    right = CueLearner.steps
+
+    def steps(learner: CueLearner):
+        for _ in right(learner):
+            yield
+            if learner.episodes >= learner.total // 2:
+                raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CueLearner, "steps", steps)
+        with pytest.raises(Killed):
+            train_plastic.train([*SMALL, *flags, f"--run_dir={tmp_path}", "--run_name=cut"])
+    run = tmp_path / "Plastic" / "cut"
+    assert not (run / "weights.pt").exists()
+    again = train_plastic.train([f"--resume={run}"])
+    weights, others = (torch.load(one / "weights.pt", weights_only=True) for one in (whole, again))
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    assert rows_of(whole) == rows_of(again) and result_of(whole) == result_of(again)
+
+
+EASY = {"cues": 3, "rests": (105,), "episodes": 64 * 30}
+
+
+def test_plasticity_learns_what_a_plain_network_does_not():
+    assert learned(network="dp-bcm", **EASY) > 0.9
+    assert learned(network="plain", **EASY) < 0.6
+
+
+def test_a_rule_that_is_pushed_the_wrong_way_does_not_learn(monkeypatch):
+    """The same training with the gradient through the rule's gain turned round."""
+    right = DifferentiableHebb.__init__
+
+    def turned(self, *arguments, **settings):
+        right(self, *arguments, **settings)
+        for parameter in (self.gain, self.rate):
+            parameter.register_hook(torch.neg)
+
+    monkeypatch.setattr(DifferentiableHebb, "__init__", turned)
+    assert learned(network="dp-bcm", **EASY) < 0.6
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_rewards_teach(turned, monkeypatch):
+    """One cue, whose answer is paid at the end of the trial; uphill is no way to learn."""
+    right = CueLearner._step
+    if turned:
+        monkeypatch.setattr(CueLearner, "_step", lambda self, loss: right(self, -loss))
+    accuracy = learned(network="dp-bcm", learner="ppo", cues=1, rests=(60,), episodes=64 * 18)
+    assert accuracy < 0.6 if turned else accuracy > 0.9
+
+
+@pytest.mark.slow
+def test_whole_trials_as_in_the_table():
+    assert learned(network="dp-bcm", episodes=64 * 100) >= 0.8
+    assert learned(network="plain", episodes=64 * 100) <= 0.6
+
+
+def test_steps_that_are_not_finite_are_counted_and_left_out(monkeypatch):
+    config = PlasticConfig(hidden_size=4, cues=1, rests=(5,), batch_size=4, episodes=16)
+    learner = make_learner(config, 0)
+    right, calls = plastic_learner.F.cross_entropy, []
+
+    def loss(*arguments):
+        calls.append(None)
+        return right(*arguments) * (float("inf") if len(calls) == 2 else 1.0)
+
+    monkeypatch.setattr(plastic_learner.F, "cross_entropy", loss)
+    for _ in learner.steps():
+        pass
+    assert learner.not_finite == 1 and len(calls) == 4
+    assert all(bool(value.isfinite().all()) for value in learner.network.state_dict().values())
+
+
+def test_answers_that_tie_count_half():
+    counts = torch.tensor([[3.0, 1.0], [2.0, 2.0], [0.0, 4.0]])
+    assert plastic_learner.scores(counts, torch.tensor([0, 0, 0])).tolist() == [1.0, 0.5, 0.0]
+
+
+def test_what_cannot_be_is_refused_in_one_line(tmp_path, capsys):
+    def refusal(*flags: str) -> str:
+        with pytest.raises(SystemExit):
+            train_plastic.train([*flags, f"--run_dir={tmp_path}"])
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        return line
+
+    assert "must be odd, so that one cue comes more often, got 4" in refusal("--cues=4")
+    assert "unknown preset 'cue'" in refusal("--preset=cue")
+    assert "network" in refusal("--network=dp")
+    run = train_plastic.train([*SMALL, f"--run_dir={tmp_path}", "--run_name=done"])
+    with pytest.raises(ConfigError, match="has had its episodes"):
+        train_plastic.train([f"--resume={run}"])
+
+
+def test_the_preset_arrives():
+    config = parse_config(PlasticConfig, ["--preset=cue-association"])
+    assert config.preset == "cue-association" and config.network == "ndp-bcm"

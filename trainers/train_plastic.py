@@ -1,0 +1,30 @@
+"""Train a network and its plasticity by gradients through trials: `python trainers/train_plastic.py --help`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from snn_plasticity_gym.config.cli import parse_config
+from snn_plasticity_gym.config.plastic import PlasticConfig
+from snn_plasticity_gym.trainers.program import run_program
+
+
+def train(argv: Sequence[str] | None = None) -> Path:
+    """Train as the flags say, and return the run's folder."""
+    config = parse_config(PlasticConfig, argv)
+
+    # Seconds of imports, and a wrong flag needs none of them.
+    from snn_plasticity_gym.trainers.plastic_session import run_plastic
+
+    return run_plastic(config)
+
+
+def main() -> int:
+    """Run the program."""
+    return run_program(train)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
