@@ -12,6 +12,7 @@ changing its form. Where a paper counts in other units, the docstring says how.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -78,7 +79,7 @@ def exponential(x: Tensor, width: float) -> Tensor:
     return torch.exp(-x.abs() / width)
 
 
-SURROGATES: dict[str, Callable[[Tensor, float], Tensor]] = {
+SURROGATES: dict[str, Callable[..., Tensor]] = {
     "rectangular": rectangular,
     "polynomial": polynomial,
     "sigmoid": sigmoid,
@@ -103,8 +104,7 @@ def derivative(surrogate: str, width: float) -> Curve:
         raise ValueError(unknown("surrogate", surrogate, SURROGATES))
     if not width > 0:
         raise ValueError(f"width must be positive, got {width}")
-    curve = SURROGATES[surrogate]
-    return lambda x: curve(x, width)
+    return functools.partial(SURROGATES[surrogate], width=width)
 
 
 class _Spike(torch.autograd.Function):

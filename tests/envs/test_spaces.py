@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from snn_plasticity_gym.config.control import ControlConfig
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
 from snn_plasticity_gym.envs.single import PlasticityEnv
 
@@ -19,7 +20,7 @@ def space(env_id, **settings):
 def test_all_bounds_of_default_spaces_are_finite(env_id):
     fields = {"fields": 3, "low": [None, -1, None, -1], "high": [None, 1, None, 1], "period": 2}
     needed = {"world": "CartPole-v1", "encoder_kwargs": fields} if "Control" in env_id else {}
-    if "Control" not in env_id and "CartPole" not in env_id and "Car" not in env_id:
+    if not issubclass(ENVIRONMENTS[env_id], ControlConfig):
         needed = {"dataset": "digits"}
     for part in space(env_id, **needed).values():
         assert isinstance(part, gymnasium.spaces.Box)

@@ -14,17 +14,17 @@ class Spikes(NamedTuple):
     fires: np.ndarray = np.array([False, False, True, False])
 
 
-def synapses(holds=False, loops=True):
+def synapses(holds=False, loops=True, watched=False):
     """Four neurons onto themselves, with a lower limit above the 0 of synapses that do not exist."""
     matrix = np.full((4, 4), 0.5, np.float32)
     if loops:
         np.fill_diagonal(matrix, 0.0)
     numbers = dict.fromkeys(Synapses._fields, 0) | {"n_pre": 4, "n_post": 4, "merged": True}
     numbers |= {"keep": np.float32(0.5), "scale": np.float32(1.0), "low": np.float32(0.1), "high": np.float32(1.0)}
-    held = np.zeros((4, 4), np.float32)
-    return Synapses(
-        **numbers | {"loops": loops, "matrix": matrix, "holds": holds, "held": held, "changes": np.zeros(4)}
-    )
+    numbers |= {"loops": loops, "matrix": matrix, "holds": holds, "held": np.zeros((4, 4), np.float32)}
+    seen = {name: np.zeros(4, np.int32) for name in ("rises", "falls")} | {"asked": np.zeros(4, np.float32)}
+    seen |= {"changes": np.zeros(4), "totals": np.zeros((1, 2)), "fires": np.array([False, True, True, False])}
+    return Synapses(**numbers | seen | {"watched": watched})
 
 
 @pytest.mark.parametrize("holds", [False, True])
@@ -59,3 +59,15 @@ def test_without_synapses_that_do_not_exist_a_row_is_whole():
     own = synapses(loops=False)
     change_row(1, np.full(4, 0.1, np.float32), own)
     np.testing.assert_allclose(own.matrix[1], 0.6)
+
+
+def test_what_a_teacher_sees_is_what_was_asked_for():
+    """Where the pre neuron fires, by post neuron, before limits; squares of all that was asked for."""
+    own = synapses(watched=True)
+    change_row(1, np.array([0.1, 9.0, -0.3, 0.9], np.float32), own)  # the second synapse does not exist
+    change_one(2, 0, np.float32(-0.6), own)
+    change_column(3, np.full(2, 0.5, np.float32), np.array([0, 1]), 2, np.array([0.25, -0.25], np.float32), own)
+    np.testing.assert_allclose(own.asked, [0.1 - 0.6, 0.0, -0.3, 0.9 - 0.25], atol=1e-6)
+    assert own.rises.tolist() == [1, 0, 0, 1] and own.falls.tolist() == [1, 0, 1, 1]
+    squares = np.square([0.1, -0.3, 0.9, -0.6, 0.25, -0.25]).sum()
+    np.testing.assert_allclose(own.totals, [[0.0, squares]], rtol=1e-6)

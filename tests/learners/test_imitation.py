@@ -66,6 +66,7 @@ def test_a_training_starts_from_a_rule_by_name(tmp_path, capsys, monkeypatch):
     assert alike > 0.8 and math.isfinite(alike)
 
 
+@pytest.mark.slow
 def test_heads_start_from_the_formula_of_another_run(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(imitation, "STEPS", 1000)
     flags = [*NETWORK, *SHORT, f"--run_dir={tmp_path}", "--seed=1"]

@@ -83,6 +83,7 @@ def test_the_command_reports_on_a_run(runs, tmp_path):
     assert pictures(page) >= {"curves_reward", "kernel_factor", *KERNEL}
 
 
+@pytest.mark.slow
 def test_seeds_share_a_report_and_other_runs_stand_beside(runs, tmp_path):
     flags = ["--env=SNNPlastic-Unsup2-v0", "--no-report", "--seed=1"]
     other = train([*COMMON, *UNSUP, *flags, f"--run_dir={tmp_path}", "--run_name=u2"])
@@ -151,6 +152,7 @@ ANY = ["--episodes=4", "--num_envs=2", "--eval_episodes=2", "--wandb=disabled", 
 LIFE = {"network_episodes", "network_matrices", "network_weights", "network_signs", "network_raster"}
 
 
+@pytest.mark.slow
 def test_a_training_in_a_world_ends_with_its_report(tmp_path, caplog, capsys):
     flags = ["--env=SNNPlastic-Control-v0", *CORRIDOR_WORLD, "--third_factor=reward", "--w_init_min=0.4"]
     page = train([*ANY, *flags, "--w_init_max=1", "--seed=1", f"--run_dir={tmp_path}"]) / "report.html"

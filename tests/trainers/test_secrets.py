@@ -6,6 +6,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from snn_plasticity_gym.trainers import train_a2c
 
 SECRETS = {
@@ -30,6 +32,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.slow
 def test_no_file_of_a_run_holds_a_secret(tmp_path):
     for command in (["init", "-q"], ["remote", "add", "origin", f"https://someone:{REMOTE_SECRET}@example.com/x.git"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)

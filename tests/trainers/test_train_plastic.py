@@ -48,7 +48,7 @@ def test_the_command(tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "ndp-bcm by bptt, 40-6-2, 560 parameters: 160 trials of cue association" in done.stdout
+    assert "ndp-bcm by bptt, 40-6-2, 560 parameters: 160 episodes of cue association" in done.stdout
     (run,) = (tmp_path / "runs" / "Plastic").iterdir()
     result = result_of(run)
     assert result["not_finite_steps"] == 0 and set(result["test"]) == {"normal", "noisy"}
