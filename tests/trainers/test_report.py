@@ -135,6 +135,7 @@ def test_a_formula_that_does_not_fit_is_refused(runs, arguments, message):
         evaluate(["--dataset=digits", *(argument.replace("RUN", str(run)) for argument in arguments)])
 
 
+@pytest.mark.slow
 def test_grad_is_shown_under_its_ceiling_and_beside_bptt(runs, tmp_path):
     flags = ["--env=SNNPlastic-Grad-v0", "--hidden_sizes=6", "--layer_scalars=0.5,1", "--w_init=6", "--no-report"]
     folder = train([*COMMON, *flags, "--seed=1", f"--run_dir={tmp_path}"])

@@ -64,6 +64,7 @@ def test_ppo_by_rules_is_that_of_one_process(tmp_path):
         torch.testing.assert_close(two[name], values, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_cannot_go_on_and_the_same_does_bit_for_bit(whole, tmp_path):
     run, _ = whole
     arguments = [*SHORT, f"--run_dir={tmp_path}", "--run_name=two"]

@@ -28,7 +28,9 @@ def broken_pipe():
     return writer
 
 
-@pytest.mark.parametrize(("stream", "into"), [("stdout", "disk"), ("stderr", "pipe")])
+@pytest.mark.parametrize(
+    ("stream", "into"), [("stdout", "disk"), pytest.param("stderr", "pipe", marks=pytest.mark.slow)]
+)
 def test_a_training_goes_on_when_nobody_can_listen(stream, into, tmp_path):
     if into == "disk" and not FULL.exists():
         pytest.skip("no device stands for a full disk here")
