@@ -126,6 +126,7 @@ def test_what_cannot_be_spread_is_refused_in_one_line(program, flags, message, t
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_ends_the_others(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", train_a2c.__file__]
     command += [*SHORT, "--episodes=100000", f"--run_dir={tmp_path}", "--run_name=long"]

@@ -46,6 +46,7 @@ def test_a_training_goes_on_when_nobody_can_listen(stream, into, tmp_path):
     assert (tmp_path / "SNNPlastic-Unsup1-v0" / "r" / "rule.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_judge_writes_its_files_when_nobody_can_listen(tmp_path):
     nowhere = broken_pipe()
     flags = [*JUDGE, f"--out={tmp_path / 'out'}"]

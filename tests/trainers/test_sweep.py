@@ -122,6 +122,7 @@ def test_a_command_of_a_shipped_sweep_runs(name: str, tmp_path: Path):
     assert math.isfinite(float(cells[-1]))
 
 
+@pytest.mark.slow
 def test_the_installed_program_runs_a_shipped_sweep_from_any_folder(tmp_path: Path):
     command = [sys.executable, "-m", "snn_plasticity_gym.trainers.sweep", "unsup1", "--count=1", "--run_dir=here"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
