@@ -10,12 +10,12 @@ from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.runs.folder import RunFolder
 from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.trainers.bptt_learner import Learner, SpikingClassifier, generator_of
-from snn_plasticity_gym.trainers.learning_loop import Judged, Row, run_training
+from snn_plasticity_gym.trainers.learning_loop import Judged, Row, carry_out
 from snn_plasticity_gym.utils.device import torch_device
 
 
 def run_bptt(config: BPTTConfig) -> Path:
-    """Train, evaluate on the test images, and write everything into a run folder; see `run_training`.
+    """Train, evaluate on the test images, and write everything into a run folder; see `carry_out`.
 
     weights.pt is that of `SpikingClassifier.save`.
 
@@ -23,7 +23,7 @@ def run_bptt(config: BPTTConfig) -> Path:
         ValueError: The data are damaged, or the device does not exist.
         FileNotFoundError: The data set cannot be had.
     """
-    return run_training("BPTT", config, functools.partial(BPTTTraining, config), config.num_steps)
+    return carry_out("BPTT", config, functools.partial(BPTTTraining, config), config.num_steps)
 
 
 class BPTTTraining:

@@ -90,7 +90,7 @@ class Training(Protocol):
         """Keep the weights in the run's folder, and judge them by what was held out for it."""
 
 
-def run_training(kind: str, config: Config, make: Callable[[int], Training], steps_per_episode: int = 1) -> Path:
+def carry_out(kind: str, config: Config, make: Callable[[int], Training], steps_per_episode: int = 1) -> Path:
     """Train, judge once at the end, and write everything into a run folder.
 
     The folder gets metrics.csv, checkpoints, weights and result.json.

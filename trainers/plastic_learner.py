@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.distributions import Categorical
 
 from snn_plasticity_gym.config.plastic import BOTH, PlasticConfig
-from snn_plasticity_gym.learners.plastic_network import PlasticNetwork
+from snn_plasticity_gym.learners.plastic_network import PlasticNetwork, Spikes
 from snn_plasticity_gym.tasks.cue_association import CONDITIONS, CUE_STEPS, Trials, draw_trials
+from snn_plasticity_gym.trainers.validated_learner import ValidatedLearner
 from snn_plasticity_gym.utils.state import State
 
 FIRST_SEED = {"validation": 1_000_000_000, "test": 1_100_000_000}  # of held-out trials, the same for all networks
@@ -32,7 +33,7 @@ class Judgement(NamedTuple):
     output_rate: float
 
 
-class CueLearner:
+class CueLearner(ValidatedLearner):
     """Adam on batches of fresh trials; keeps the parameters that were best on held-out ones.
 
     Args:
@@ -45,16 +46,12 @@ class CueLearner:
     def __init__(
         self, config: PlasticConfig, network: PlasticNetwork, trials: np.random.Generator, answers: torch.Generator
     ) -> None:
+        optimiser = torch.optim.Adam(network.parameters(), config.learning_rate)
+        super().__init__(config.episodes, network.state_dict(), optimiser)
         self.network = network
-        self.total = config.episodes
-        self.episodes = 0  # trials learned from so far
         self.not_finite = 0  # steps left out, as their gradient was not finite
         self._config, self._trials, self._answers = config, trials, answers
-        self._optimiser = torch.optim.Adam(network.parameters(), config.learning_rate)
-        self._best, self._best_value, self._best_at = self._copy(), -math.inf, 0
         self._mean_reward = 0.0
-        self._updates = 0
-        self._since: dict[str, float] = {}  # sums over trials since the last row, by name
 
     def steps(self) -> Iterator[None]:
         """Take one step for each batch that is left; may be called once."""
@@ -65,7 +62,6 @@ class CueLearner:
             count = min(config.batch_size, self.total - self.episodes)
             learn(self._draw(count, conditions))
             self.episodes += count
-            self._updates += 1
             yield
 
     def _draw(self, count: int, conditions: Sequence[str]) -> Trials:
@@ -99,54 +95,25 @@ class CueLearner:
             for place, condition in enumerate(CONDITIONS)
         }
 
-    def note(self, value: float) -> None:
-        """Keep the parameters if they are the best so far on validation; of equal ones the latest."""
-        if value >= self._best_value:
-            self._best, self._best_value, self._best_at = self._copy(), value, self.episodes
-
-    def take_best(self) -> tuple[float, int]:
-        """Put the best parameters in place; return their value and after how many trials they were."""
-        self.network.load_state_dict(self._best)
-        return self._best_value, self._best_at
-
-    def take_means(self) -> dict[str, float]:
-        """Return means per trial since this was last asked."""
-        sums, self._since = self._since, {}
-        seen = sums.pop("seen", 0.0)
-        return {name: value / seen for name, value in sums.items()} if seen else {}
-
     def state_dict(self) -> State:
-        """Return all that decides what follows, between two steps."""
-        return {
-            "network": self._copy(),
-            "optimiser": self._optimiser.state_dict(),
+        """See `ValidatedLearner`."""
+        return super().state_dict() | {
             "trials": self._trials.bit_generator.state,
             "answers": self._answers.get_state(),
-            "episodes": self.episodes,
-            "updates": self._updates,
             "not_finite": self.not_finite,
             "mean_reward": self._mean_reward,
-            "best": (self._best, self._best_value, self._best_at),
-            "since": dict(self._since),
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`, of a learner with the same arguments, before the first step."""
-        self.network.load_state_dict(state["network"])
-        self._optimiser.load_state_dict(state["optimiser"])
+        """See `ValidatedLearner`."""
+        super().load_state_dict(state)
         self._trials.bit_generator.state = state["trials"]
         self._answers.set_state(state["answers"])
-        self.episodes, self._updates = state["episodes"], state["updates"]
         self.not_finite, self._mean_reward = state["not_finite"], state["mean_reward"]
-        self._best, self._best_value, self._best_at = state["best"]
-        self._since = dict(state["since"])
-
-    def _copy(self) -> dict[str, Tensor]:
-        return {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
 
     def _supervised(self, trials: Trials) -> None:
         answers = torch.from_numpy(trials.answers)  # (B,)
-        counts = output_counts(self.network, trials)  # (B, 2)
+        counts = answers_of(show(self.network, trials))  # (B, 2)
         loss = F.cross_entropy(counts, answers)
         self._step(loss)
         self._note_answers(counts, answers, loss)
@@ -156,7 +123,7 @@ class CueLearner:
         config = self._config
         answers = torch.from_numpy(trials.answers)
         for epoch in range(config.epochs):
-            counts = output_counts(self.network, trials)  # (B, 2)
+            counts = answers_of(show(self.network, trials))  # (B, 2)
             policy = Categorical(logits=counts)
             if epoch == 0:
                 with torch.no_grad():
@@ -177,8 +144,7 @@ class CueLearner:
     def _step(self, loss: Tensor) -> None:
         """Follow the gradient of the loss, unless it is not finite, which is counted."""
         config = self._config
-        for group in self._optimiser.param_groups:
-            group["lr"] = config.learning_rate * math.sqrt(1 - self.episodes / self.total)
+        self._set_rate(config.learning_rate * math.sqrt(1 - self.episodes / self.total))
         self._optimiser.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
@@ -188,17 +154,19 @@ class CueLearner:
             self.not_finite += 1
 
     def _note_answers(self, counts: Tensor, answers: Tensor, loss: Tensor, **sums: float) -> None:
-        count = len(answers)
-        counts = counts.detach()
-        sums |= {"seen": count, "loss": loss.item() * count, "accuracy": float(scores(counts, answers).sum())}
-        for name, value in sums.items():
-            self._since[name] = self._since.get(name, 0.0) + value
+        count, right = len(answers), float(scores(counts.detach(), answers).sum())
+        self._count(count, loss=loss.item() * count, accuracy=right, **sums)
 
 
-def output_counts(network: PlasticNetwork, trials: Trials) -> Tensor:
+def show(network: PlasticNetwork, trials: Trials) -> Spikes:
+    """Let a network live through trials."""
+    spikes: Spikes = network(torch.from_numpy(trials.spikes).to(network.weights[0].device))
+    return spikes
+
+
+def answers_of(done: Spikes) -> Tensor:
     """Return the spikes of the outputs while the decision cue is on, (B, 2)."""
-    device = network.weights[0].device
-    return network(torch.from_numpy(trials.spikes).to(device)).output[-CUE_STEPS:].sum(dim=0).cpu()
+    return done.output[-CUE_STEPS:].sum(dim=0).cpu()
 
 
 def scores(counts: Tensor, answers: Tensor) -> Tensor:
@@ -214,13 +182,11 @@ def judge_network(
 ) -> Judgement:
     """Let a network answer fresh trials."""
     draw = functools.partial(draw_trials, rng, condition=condition, rests=rests, num_cues=cues)
-    device = network.weights[0].device
     right, rest_of, rates = [], [], np.zeros(2)
     for start in range(0, count, JUDGE_BATCH):
         trials = draw(count=min(JUDGE_BATCH, count - start))
-        done = network(torch.from_numpy(trials.spikes).to(device))
-        counts = done.output[-CUE_STEPS:].sum(dim=0).cpu()  # (B, 2)
-        right.append(scores(counts, torch.from_numpy(trials.answers)).numpy())
+        done = show(network, trials)
+        right.append(scores(answers_of(done), torch.from_numpy(trials.answers)).numpy())
         rest_of.append(trials.rests)
         rates += [1000 * float(layer.mean()) * len(trials.answers) / count for layer in done]
     got, where = np.concatenate(right), np.concatenate(rest_of)  # (count,) both

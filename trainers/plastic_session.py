@@ -13,7 +13,7 @@ from snn_plasticity_gym.learners.plastic_network import make_network
 from snn_plasticity_gym.runs.folder import RunFolder
 from snn_plasticity_gym.tasks.cue_association import CONDITIONS
 from snn_plasticity_gym.trainers.bptt_learner import generator_of
-from snn_plasticity_gym.trainers.learning_loop import Judged, Row, run_training
+from snn_plasticity_gym.trainers.learning_loop import Judged, Row, carry_out
 from snn_plasticity_gym.trainers.plastic_learner import CueLearner
 from snn_plasticity_gym.utils.device import torch_device
 from snn_plasticity_gym.utils.files import atomic_path
@@ -22,9 +22,9 @@ from snn_plasticity_gym.utils.files import atomic_path
 def run_plastic(config: PlasticConfig) -> Path:
     """Train, judge the best parameters once on trials held out for it, and write everything into a run folder.
 
-    See `run_training`; weights.pt is the state of `PlasticNetwork`.
+    See `carry_out`; weights.pt is the state of `PlasticNetwork`.
     """
-    return run_training("Plastic", config, functools.partial(PlasticTraining, config))
+    return carry_out("Plastic", config, functools.partial(PlasticTraining, config))
 
 
 def make_learner(config: PlasticConfig, seed: int) -> CueLearner:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.robustness import RobustnessConfig
-from snn_plasticity_gym.config.schema import ConfigError, setting_fields
+from snn_plasticity_gym.config.schema import ConfigError, own_values
 from snn_plasticity_gym.config.svpg import SVPGConfig
 from snn_plasticity_gym.evaluation.disturbances import DISTURBANCES, Asked, Disturbance, read_kind
 from snn_plasticity_gym.evaluation.robustness import Found, draw_robustness, robustness_table
@@ -76,9 +76,7 @@ class Subject:
     def __init__(self, run: Run, config: RobustnessConfig) -> None:
         if run.path.resolve().parent.name != "SVPG":
             raise ConfigError(f"{run.path} is no run of train_svpg; give folders such as runs/SVPG/NAME")
-        known = {info.name for info in setting_fields(SVPGConfig)}
-        chosen = {name: value for name, value in run.config.items() if name in known}
-        chosen |= {"device": "cpu", "test_episodes": config.episodes}
+        chosen = own_values(SVPGConfig, run.config) | {"device": "cpu", "test_episodes": config.episodes}
         if config.data_dir is not None:
             chosen["data_dir"] = config.data_dir
         self.label = run.label

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,13 +15,14 @@ from snn_plasticity_gym.learners.svpg import confidence
 from snn_plasticity_gym.learners.svpg_agents import Agent
 from snn_plasticity_gym.tasks.datasets import ImageSet
 from snn_plasticity_gym.trainers.bptt_learner import minibatches
-from snn_plasticity_gym.utils.state import State, restore_all
+from snn_plasticity_gym.trainers.validated_learner import ValidatedLearner
+from snn_plasticity_gym.utils.state import State
 
 JUDGE_BATCH = 2000  # images at a time where nothing is learned
 MEAN_DECAY = 0.95  # of the running mean of rewards, per update
 
 
-class Learner:
+class Learner(ValidatedLearner):
     """What learning from images and in worlds have in common.
 
     Args:
@@ -30,78 +32,26 @@ class Learner:
     """
 
     def __init__(self, config: SVPGConfig, agent: Agent, floor: float) -> None:
-        self.agent = agent
-        self.total = config.episodes
-        self.episodes = 0  # learned from so far
-        self._config, self._floor = config, floor
-        self._best, self._best_value, self._best_at = self._copy(), -math.inf, 0
         weights = list(agent.weights.values())
-        self._optimiser: torch.optim.Optimizer
+        optimiser: torch.optim.Optimizer
         if config.optimiser == "adam":
-            self._optimiser = torch.optim.Adam(weights, config.learning_rate, maximize=True, fused=True)
+            optimiser = torch.optim.Adam(weights, config.learning_rate, maximize=True, fused=True)
         else:
-            self._optimiser = torch.optim.SGD(weights, config.learning_rate, maximize=True)
-        self._since: dict[str, float] = {}  # sums since the last row, by name
+            optimiser = torch.optim.SGD(weights, config.learning_rate, maximize=True)
+        super().__init__(config.episodes, agent.weights, optimiser)
+        self.agent = agent
+        self._config, self._floor = config, floor
 
-    def steps(self) -> Iterator[None]:
-        """Take one step for each update that is left; may be called once."""
-        raise NotImplementedError
-
+    @abstractmethod
     def judge(self, part: str) -> float:
         """Return what the agent is worth, greedily, on the part "validation" or "test"."""
-        raise NotImplementedError
-
-    def note(self, value: float) -> None:
-        """Keep the weights if they are the best so far on validation; of equal ones the latest."""
-        if value >= self._best_value:
-            self._best, self._best_value, self._best_at = self._copy(), value, self.episodes
-
-    def take_best(self) -> tuple[float, int]:
-        """Put the best weights in place; return their value on validation and after how many episodes they were."""
-        with torch.no_grad():
-            restore_all(self.agent.weights, self._best)
-        return self._best_value, self._best_at
-
-    def take_means(self) -> dict[str, float]:
-        """Return means per episode since this was last asked."""
-        sums, self._since = self._since, {}
-        seen = sums.pop("seen", 0.0)
-        return {name: value / seen for name, value in sums.items()} if seen else {}
-
-    def state_dict(self) -> State:
-        """Return all that decides what follows, between two steps."""
-        return {
-            "weights": self._copy(),
-            "optimiser": self._optimiser.state_dict(),
-            "episodes": self.episodes,
-            "best": (self._best, self._best_value, self._best_at),
-            "since": dict(self._since),
-        }
-
-    def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`, of a learner with the same arguments, before the first step."""
-        with torch.no_grad():
-            restore_all(self.agent.weights, state["weights"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self.episodes = state["episodes"]
-        self._best, self._best_value, self._best_at = state["best"]
-        self._since = dict(state["since"])
-
-    def _copy(self) -> dict[str, Tensor]:
-        return {name: weight.detach().cpu().clone() for name, weight in self.agent.weights.items()}
 
     def _step(self) -> None:
         """Let the weights follow their `grad` by the learning rate of now."""
         share = self.episodes / self.total
         falls = {"cosine": 0.5 * (1 + math.cos(math.pi * share)), "linear": 1 - share, "constant": 1.0}
-        rate = self._config.learning_rate * max(self._floor, falls[self._config.schedule])
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
+        self._set_rate(self._config.learning_rate * max(self._floor, falls[self._config.schedule]))
         self._optimiser.step()
-
-    def _count(self, episodes: int, **sums: float) -> None:
-        for name, value in {"seen": float(episodes), **sums}.items():
-            self._since[name] = self._since.get(name, 0.0) + value
 
 
 class ImageLearner(Learner):

@@ -16,7 +16,7 @@ from snn_plasticity_gym.runs.folder import RunFolder
 from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.tasks.image_sets import PARTS
 from snn_plasticity_gym.trainers.bptt_learner import generator_of
-from snn_plasticity_gym.trainers.learning_loop import Judged, Row, run_training
+from snn_plasticity_gym.trainers.learning_loop import Judged, Row, carry_out
 from snn_plasticity_gym.trainers.svpg_learner import ImageLearner, Learner
 from snn_plasticity_gym.trainers.svpg_worlds import EPISODES, ActingWorld, WorldLearner
 from snn_plasticity_gym.utils.device import torch_device
@@ -35,7 +35,7 @@ class Subject(NamedTuple):
 def run_svpg(config: SVPGConfig) -> Path:
     """Train, judge the best weights once on what was held out for it, and write everything into a run folder.
 
-    See `run_training`; weights.pt has tensors by name.
+    See `carry_out`; weights.pt has tensors by name.
 
     Raises:
         ConfigError: The world is not what the settings say.
@@ -43,7 +43,7 @@ def run_svpg(config: SVPGConfig) -> Path:
         FileNotFoundError: The data set cannot be had.
     """
     with _without_denormals():
-        return run_training("SVPG", config, functools.partial(SVPGTraining, config))
+        return carry_out("SVPG", config, functools.partial(SVPGTraining, config))
 
 
 @contextlib.contextmanager

@@ -131,6 +131,12 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
+def own_values(config_type: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of some values that are of settings of a configuration class, e.g. among all settings of a run."""
+    names = {info.name for info in setting_fields(config_type)}
+    return {name: value for name, value in values.items() if name in names}
+
+
 def current_names(values: Mapping[str, Any], infos: Iterable[SettingInfo], where: str = "") -> dict[str, Any]:
     """Give values by the present names of their settings; of old names a warning of one line says the new ones.
 

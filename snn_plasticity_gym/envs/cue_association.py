@@ -54,7 +54,6 @@ class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
         condition: "normal", "noisy", or "both": one of them in each episode.
         cues: Number of cues, odd.
         rests: Steps between the last cue and the decision cue, one of which is drawn for each episode.
-        render_mode: Nothing is drawn; None.
 
     Raises:
         ValueError: No such condition, an even number of cues, or no rest.
@@ -67,7 +66,6 @@ class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
         condition: str = "normal",
         cues: int = NUM_CUES,
         rests: Sequence[int] = RESTS,
-        render_mode: str | None = None,
     ) -> None:
         check_cues(cues)
         if not rests or min(rests) < 0:
@@ -76,7 +74,6 @@ class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
             chances_of(condition)
         self.observation_space = spaces.Box(0.0, 1.0, (NUM_INPUTS,), np.float32)
         self.action_space = spaces.Discrete(NUM_ANSWERS)
-        self.render_mode = render_mode
         self._condition, self._cues, self._rests = condition, cues, tuple(rests)
         self._spikes = np.zeros((1, NUM_INPUTS), np.float32)  # (steps, NUM_INPUTS) of the whole trial
         self._answer, self._step, self._right = 0, 0, 0

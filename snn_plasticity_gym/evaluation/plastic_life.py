@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.plastic import PlasticConfig
-from snn_plasticity_gym.config.schema import setting_fields
+from snn_plasticity_gym.config.schema import own_values
 from snn_plasticity_gym.learners.plastic_network import PlasticNetwork, make_network
 from snn_plasticity_gym.tasks.cue_association import show_cues
 
@@ -42,8 +42,7 @@ class Responses(NamedTuple):
 
 def load_network(settings: Mapping[str, Any], file: Path) -> tuple[PlasticConfig, PlasticNetwork]:
     """Return the settings and the network of a run of `train_plastic.py`, on the CPU."""
-    names = {info.name for info in setting_fields(PlasticConfig)}
-    config = PlasticConfig(**{name: value for name, value in settings.items() if name in names})
+    config = PlasticConfig(**own_values(PlasticConfig, settings))
     network = make_network(config, torch.Generator().manual_seed(0))
     network.load_state_dict(torch.load(file, weights_only=True))
     return config, network

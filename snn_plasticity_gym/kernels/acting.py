@@ -24,8 +24,8 @@ def act_frozen(b, lives, loop, stream, learning, spikes, memory, shown):
         loop: Their closed loops.
         stream: Random stream of the episode.
         learning: What is held back of earlier changes.
-        spikes: Room.
-        memory: Room.
+        spikes: Room for spikes.
+        memory: Room for what is known from the last action.
         shown: Filled in.
     """
     begin_loop(b, lives, loop, memory, spikes, shown)
@@ -48,9 +48,9 @@ def act_closed_form(b, lives, loop, stream, rule, decays, learning, spikes, memo
         rule: Coefficients.
         decays: Of its traces.
         learning: How weights follow the rule.
-        spikes: Room.
-        memory: Room.
-        room: Room.
+        spikes: Room for spikes.
+        memory: Room for what is known from the last action.
+        room: See the loops of images.
         shown: Filled in; `changes` is added to.
     """
     begin_loop(b, lives, loop, memory, spikes, shown)
@@ -74,9 +74,9 @@ def act_formula(b, lives, loop, stream, rule, around, learning, spikes, memory, 
         rule: The formula.
         around: What its scalars are made of beside neurons.
         learning: How weights follow the rule.
-        spikes: Room.
-        memory: Room.
-        room: Room.
+        spikes: Room for spikes.
+        memory: Room for what is known from the last action.
+        room: See the loops of images.
         shown: Filled in; `changes` is added to.
     """
     begin_loop(b, lives, loop, memory, spikes, shown)
@@ -101,9 +101,9 @@ def act_heads(b, lives, loop, stream, rule, around, store, learning, spikes, mem
         around: What scalars are made of beside neurons.
         store: Lines that are kept from episode to episode, of the calling thread's own.
         learning: How weights follow the rule.
-        spikes: Room.
-        memory: Room.
-        rooms: Room.
+        spikes: Room for spikes.
+        memory: Room for what is known from the last action.
+        rooms: See the loops of images.
         shown: Filled in; `changes` is added to.
     """
     begin_loop(b, lives, loop, memory, spikes, shown)

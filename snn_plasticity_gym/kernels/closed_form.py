@@ -61,8 +61,8 @@ def show_closed_form(first, last, lives, rule, decays, learning, spikes, room, s
         rule: Coefficients.
         decays: Of its traces.
         learning: How weights follow the rule.
-        spikes: Room.
-        room: Room.
+        spikes: Room for spikes.
+        room: Room for traces.
         shown: Filled in; `changes` is added to.
     """
     for b in range(first, last):

@@ -95,8 +95,8 @@ def show_formula(first, last, lives, rule, around, learning, spikes, room, shown
         rule: The formulas.
         around: What their scalars are made of beside neurons.
         learning: How weights follow the rule.
-        spikes: Room.
-        room: Room.
+        spikes: Room for spikes.
+        room: Room for products and polynomials.
         shown: Filled in; `changes` is added to.
     """
     for b in range(first, last):

@@ -83,8 +83,8 @@ def show_heads(first, last, lives, rule, around, store, learning, spikes, rooms,
         around: What scalars are made of beside neurons.
         store: Lines that are kept from image to image, of this call's own.
         learning: How weights follow the rule.
-        spikes: Room.
-        rooms: Room.
+        spikes: Room for spikes.
+        rooms: Room for rows and columns, pairs and lines.
         shown: Filled in; `changes` is added to.
     """
     for b in range(first, last):

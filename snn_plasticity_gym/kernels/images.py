@@ -34,8 +34,8 @@ def respond(first, last, lives, readout, spikes, raster, counts):
         last: Lifetime to end before.
         lives: Their networks; `inputs` are the images, and `stimulus` is not looked at.
         readout: Place of the first neuron whose spikes are counted.
-        spikes: Room.
-        raster: Room, (T, N).
+        spikes: Room for spikes.
+        raster: Room for those of an image, (T, N).
         counts: Filled in with their spikes, (B, M, n).
     """
     for b in range(first, last):

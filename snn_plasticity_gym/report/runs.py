@@ -19,7 +19,7 @@ from snn_plasticity_gym.config.environments import ENVIRONMENTS, EnvironmentConf
 from snn_plasticity_gym.config.evolve import EvolveConfig
 from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.config.plugins import import_plugins, plugin_names
-from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, current_names, setting_fields
+from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, current_names, own_values, setting_fields
 from snn_plasticity_gym.config.svpg import SVPGConfig
 from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.runs.folder import RunFolder
@@ -68,9 +68,8 @@ class Run(NamedTuple):
         """
         if self.env not in ENVIRONMENTS:
             raise ConfigError(f"{self.path} was trained on {self.env}, which is no environment here")
-        known = {info.name for info in setting_fields(ENVIRONMENTS[self.env])}
-        chosen = {name: value for name, value in self.config.items() if name in known}
-        return ENVIRONMENTS[self.env](**{**chosen, "device": "cpu"})
+        kind = ENVIRONMENTS[self.env]
+        return kind(**own_values(kind, self.config) | {"device": "cpu"})
 
     def curve(self, name: str) -> tuple[Array, Array]:
         """Return a logged number against episodes: rows that have both, (rows,) each; empty if there are none."""

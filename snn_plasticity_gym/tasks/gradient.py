@@ -104,6 +104,9 @@ class GradientTask(ImageTask):
 
     def teach(self, row: int, lives: Lives, learning: Learning, shown: Shown) -> None:
         """Walk an episode that was lived as a whole backwards, and sum up its events by projection."""
+        if not shown.num_events[row]:  # nothing learns, or nobody fires
+            self._sums[row] = 0.0
+            return
         config, raster = self.config, shown.raster[row]
         potentials = torch.from_numpy(shown.trail.potentials)  # (T, N)
         counts = torch.from_numpy(raster[:, -self.dataset.num_classes :]).sum(dim=0, dtype=torch.float32)  # (C,)

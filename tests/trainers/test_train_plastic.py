@@ -1,7 +1,5 @@
 """The program train_plastic: it learns with plasticity and not without, goes on bit for bit, and says what is wrong."""
 
-import csv
-import json
 import os
 import subprocess
 import sys
@@ -9,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cut_runs import assert_goes_on_bit_for_bit, result_of, rows_of
 
 from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.plastic import PlasticConfig
@@ -22,15 +21,6 @@ ROOT = Path(__file__).parents[2]
 SMALL = ["--hidden_size=6", "--rests=15", "--cues=3", "--batch_size=16", "--episodes=160", "--eval_every=64"]
 SMALL += ["--eval_episodes=40", "--test_episodes=40", "--test_rests=30", "--test_cues=5", "--checkpoint_every=48"]
 SMALL += ["--seed=3", "--wandb=disabled", "--no-report"]
-
-
-def rows_of(run: Path) -> list[dict[str, str]]:
-    with (run / "metrics.csv").open(newline="") as file:
-        return [{name: cell for name, cell in row.items() if name != "time/seconds"} for row in csv.DictReader(file)]
-
-
-def result_of(run: Path) -> dict:
-    return {name: value for name, value in json.loads((run / "result.json").read_text()).items() if name != "seconds"}
 
 
 def learned(seed: int = 0, **settings) -> float:
@@ -57,29 +47,8 @@ def test_the_command(tmp_path):
 
 
 @pytest.mark.parametrize("flags", [[], ["--learner=ppo"], ["--network=recurrent"]], ids=["bptt", "ppo", "recurrent"])
-def test_a_run_that_ended_goes_on_bit_for_bit(flags, tmp_path, monkeypatch):
-    class Killed(BaseException):
-        pass
-
-    whole = train_plastic.train([*SMALL, *flags, f"--run_dir={tmp_path}", "--run_name=whole"])
-    right = CueLearner.steps
-
-    def steps(learner: CueLearner):
-        for _ in right(learner):
-            yield
-            if learner.episodes >= learner.total // 2:
-                raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(CueLearner, "steps", steps)
-        with pytest.raises(Killed):
-            train_plastic.train([*SMALL, *flags, f"--run_dir={tmp_path}", "--run_name=cut"])
-    run = tmp_path / "Plastic" / "cut"
-    assert not (run / "weights.pt").exists()
-    again = train_plastic.train([f"--resume={run}"])
-    weights, others = (torch.load(one / "weights.pt", weights_only=True) for one in (whole, again))
-    assert all(torch.equal(weights[name], others[name]) for name in weights)
-    assert rows_of(whole) == rows_of(again) and result_of(whole) == result_of(again)
+def test_a_run_that_ended_goes_on_bit_for_bit(flags, tmp_path):
+    assert_goes_on_bit_for_bit(train_plastic.train, CueLearner, [*SMALL, *flags], tmp_path)
 
 
 EASY = {"cues": 3, "rests": (105,), "episodes": 64 * 30}

@@ -1,7 +1,5 @@
 """The real command, what it learns from digits and from a pole, and runs that go on as if they had never stopped."""
 
-import csv
-import json
 import os
 import subprocess
 import sys
@@ -9,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from cut_runs import assert_goes_on_bit_for_bit, result_of, rows_of
 
 from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.svpg import SVPGConfig
 from snn_plasticity_gym.trainers import svpg_session, train_svpg
-from snn_plasticity_gym.trainers.svpg_learner import Learner
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ["--dataset=digits", "--hidden_groups=8", "--episodes=4000", "--eval_every=1000", "--checkpoint_every=500"]
@@ -22,15 +20,6 @@ FLAGS += ["--batch_size=20", "--seed=1", "--wandb=disabled", "--no-report", "--l
 POLE = ["--world=CartPole-v1", "--observation_scale=0.4,0.4,4,0.4", "--hidden_groups=2", "--group_size=4"]
 POLE += ["--episodes=20", "--eval_every=10", "--checkpoint_every=5", "--batch_size=5", "--eval_episodes=3"]
 POLE += ["--test_episodes=3", "--seed=2", "--wandb=disabled", "--no-report"]
-
-
-def rows_of(run: Path) -> list[dict[str, str]]:
-    with (run / "metrics.csv").open(newline="") as file:
-        return [{name: cell for name, cell in row.items() if name != "time/seconds"} for row in csv.DictReader(file)]
-
-
-def result_of(run: Path) -> dict:
-    return {name: value for name, value in json.loads((run / "result.json").read_text()).items() if name != "seconds"}
 
 
 def test_the_command_learns_digits_from_reward_alone(tmp_path):
@@ -48,30 +37,9 @@ def test_the_command_learns_digits_from_reward_alone(tmp_path):
 
 @pytest.mark.parametrize("flags", [FLAGS, [*FLAGS, "--spikes", "--episodes=2000"], [*FLAGS, "--rule=paper"], POLE],
                          ids=["images", "spikes", "paper", "pole"])  # fmt: skip
-def test_a_run_that_ended_goes_on_bit_for_bit(flags, tmp_path, monkeypatch):
-    class Killed(BaseException):
-        pass
-
-    whole = train_svpg.train([*flags, f"--run_dir={tmp_path}", "--run_name=whole"])
+def test_a_run_that_ended_goes_on_bit_for_bit(flags, tmp_path):
     learner_type = svpg_session.WorldLearner if flags is POLE else svpg_session.ImageLearner
-    right = learner_type.steps
-
-    def steps(learner: Learner):
-        for _ in right(learner):
-            yield
-            if learner.episodes >= learner.total // 2:
-                raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(learner_type, "steps", steps)
-        with pytest.raises(Killed):
-            train_svpg.train([*flags, f"--run_dir={tmp_path}", "--run_name=cut"])
-    run = tmp_path / "SVPG" / "cut"
-    assert not (run / "weights.pt").exists()
-    again = train_svpg.train([f"--resume={run}"])
-    weights, others = (torch.load(one / "weights.pt", weights_only=True) for one in (whole, again))
-    assert all(torch.equal(weights[name], others[name]) for name in weights)
-    assert rows_of(whole) == rows_of(again) and result_of(whole) == result_of(again)
+    assert_goes_on_bit_for_bit(train_svpg.train, learner_type, flags, tmp_path)
 
 
 @pytest.mark.parametrize("rule", ["backprop", "mlp", "bptt"])
