@@ -54,9 +54,10 @@ class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
         condition: "normal", "noisy", or "both": one of them in each episode.
         cues: Number of cues, odd.
         rests: Steps between the last cue and the decision cue, one of which is drawn for each episode.
+        render_mode: None; Gymnasium hands it on.
 
     Raises:
-        ValueError: No such condition, an even number of cues, or no rest.
+        ValueError: No such condition, an even number of cues, no rest, or a render mode is given.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012
@@ -66,7 +67,10 @@ class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
         condition: str = "normal",
         cues: int = NUM_CUES,
         rests: Sequence[int] = RESTS,
+        render_mode: str | None = None,
     ) -> None:
+        if render_mode is not None:
+            raise ValueError(f"nothing is drawn of cue association; leave render_mode out, got {render_mode!r}")
         check_cues(cues)
         if not rests or min(rests) < 0:
             raise ValueError(f"rests must hold numbers of steps, got {list(rests)}")

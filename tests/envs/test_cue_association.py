@@ -79,6 +79,7 @@ def test_a_network_of_synaptic_agents_lives_in_it():
         ({"condition": "loud"}, "loud"),
         ({"cues": 6}, "must be odd.*got 6"),
         ({"rests": ()}, "rests must hold numbers of steps"),
+        ({"render_mode": "rgb_array"}, "nothing is drawn.*got 'rgb_array'"),
     ],
 )
 def test_wrong_settings_are_refused(settings, message):
