@@ -74,7 +74,7 @@ def parse_configs(
     start = {name: value for config in before for name, value in vars(config).items()}
 
     infos = [dataclasses.replace(info, default=start[info.name]) for t in types for info in setting_fields(t)]
-    parser = flag_parser(infos, prog, describe(trainer_type, environment_types, env_id))
+    parser = flag_parser(infos, prog, lambda: describe(trainer_type, environment_types, env_id, foreign))
     flags = _read(parser, tokens, lambda token: _stray(token, infos, environment_types, env_id))
     configs = parser.build(preset | flags | {"env": env_id}, *types)
     if flags.get("resume"):
@@ -92,7 +92,7 @@ def parse_config(config_type: type[Config], argv: Sequence[str] | None = None, *
     """
     infos = setting_fields(config_type)
     tail = "Dashes and underscores are the same; --no-NAME turns NAME off."
-    parser = flag_parser(infos, prog, f"{first_line(config_type)}\n\n{tail}")
+    parser = flag_parser(infos, prog, lambda: f"{first_line(config_type)}\n\n{tail}")
     tokens = _present(list(sys.argv[1:] if argv is None else argv), infos, prog)
     flags = _read(parser, tokens, lambda token: _stray(token, infos, {}, ""))
     plugins = plugin_names(flags.get(REPEATED))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from snn_plasticity_gym.config.launch import let_first_speak
-from snn_plasticity_gym.config.presets import purpose, shipped_files
+from snn_plasticity_gym.config.presets import purpose, shipped_presets
 from snn_plasticity_gym.config.resuming import refuse_changes
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, build_configs, setting_fields
 
@@ -45,6 +45,7 @@ class _Help(argparse.Action):
     """Shows the settings that matter, or all of them, and ends the program."""
 
     whole: Mapping[argparse.Action, str]  # help of the settings that are not always shown
+    begin: Callable[[], str]  # what help begins with, which takes a while to find
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None) -> None:
         if values not in (None, EVERYTHING):
@@ -53,22 +54,23 @@ class _Help(argparse.Action):
             parser.epilog = None
             for action, text in self.whole.items():
                 action.help = text
+        parser.description = self.begin()
         parser.print_help()
         parser.exit()
 
 
-def flag_parser(infos: Sequence[SettingInfo], prog: str | None, description: str) -> Parser:
+def flag_parser(infos: Sequence[SettingInfo], prog: str | None, begin: Callable[[], str]) -> Parser:
     """Make a parser with a flag for every setting, in sections; what it reads stays text.
 
     Args:
         infos: The settings.
         prog: Name of the program in help and errors.
-        description: What its help begins with.
+        begin: Returns what its help begins with.
     """
     infos = sorted(infos, key=lambda info: info.name not in FIRST)
     formatter = functools.partial(argparse.RawDescriptionHelpFormatter, width=100, max_help_position=32)
     parser = Parser(
-        prog=prog, usage="%(prog)s [--flag=value ...]", description=description, formatter_class=formatter,
+        prog=prog, usage="%(prog)s [--flag=value ...]", formatter_class=formatter,
         allow_abbrev=False, argument_default=argparse.SUPPRESS, add_help=False,
     )  # fmt: skip
     groups = {
@@ -90,7 +92,7 @@ def flag_parser(infos: Sequence[SettingInfo], prog: str | None, description: str
         if hidden:
             whole[action] = told
     assert isinstance(show, _Help)
-    show.whole = whole
+    show.whole, show.begin = whole, begin
     if whole:
         shown = len(infos) - len(whole)
         parser.epilog = f"These are {shown} of {len(infos)} settings; --help {EVERYTHING} shows the rest, too."
@@ -107,13 +109,16 @@ def first_line(config_type: type) -> str:
     return (inspect.getdoc(config_type) or "").partition("\n")[0]
 
 
-def describe(trainer_type: type, environment_types: Mapping[str, type], env_id: str) -> str:
+def describe(
+    trainer_type: type, environment_types: Mapping[str, type], env_id: str, foreign: Sequence[type] = ()
+) -> str:
     """What the help of a program with environments begins with: what it does, on which of them, from which presets."""
     width = max(len(name) for name in environment_types)
     lines = [f"  {name:<{width}}  {first_line(config)}".rstrip() for name, config in environment_types.items()]
     head = [first_line(trainer_type), "", "environments (choose with --env):", *lines, ""]
     if "preset" in {info.name for info in setting_fields(trainer_type)}:
-        lines = [f"  {path.stem:<{width}}  {purpose(path)}" for path in shipped_files("preset")]
+        presets = shipped_presets(trainer_type, environment_types, foreign)
+        lines = [f"  {path.stem:<{width}}  {purpose(path)}" for path in presets]
         head += ["presets, whose values become the defaults (choose with --preset):", *lines, ""]
     tail = [
         f"Flags are shown for {env_id}; other environments have their own: --env ID --help.",

@@ -52,6 +52,21 @@ def shipped_files(kind: str) -> list[Path]:
     return sorted(Path(str(package), f"{kind}s").glob("*.yaml"), key=lambda path: path.stem)
 
 
+def shipped_presets(
+    trainer_type: type, environment_types: Mapping[str, type], foreign: Sequence[type] = ()
+) -> list[Path]:
+    """The shipped presets that a program takes; arguments as in `read_preset`."""
+    return [path for path in shipped_files("preset") if _is_taken(path, trainer_type, environment_types, foreign)]
+
+
+def _is_taken(path: Path, *program: Any) -> bool:
+    try:
+        read_preset(path, None, *program)
+    except ConfigError:
+        return False
+    return True
+
+
 def purpose(path: Path) -> str:
     """The comment in a file's first line."""
     return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
@@ -109,6 +124,12 @@ def read_preset(
         preset = {key: value for key, value in preset.items() if key in kept or key not in elsewhere}
     strays = [key for key in preset if key not in names]
     problems = [_stray(key, names, environment_types, env_id) for key in strays[:1]]
+    owned = {info.name for config_type in environment_types.values() for info in setting_fields(config_type)}
+    if not owned.issuperset(strays) and path in shipped_files("preset"):  # no mistake in it
+        raise ConfigError(
+            f"preset {path.stem} is for another program ({purpose(path).rstrip('.')}), as there is no setting "
+            f"{min(set(strays) - owned)!r} here; --help names the presets of this one"
+        )
     if len(strays) > 1:
         problems.append(f"as wrong: {', '.join(strays[1:4])}{', ...' if len(strays) > 4 else ''}")
     whole = preset.keys() | ADDED.keys() >= set(names)  # as a run's config.yaml is, whatever it began from
@@ -151,4 +172,4 @@ def _stray(key: str, names: Iterable[str], environment_types: Mapping[str, type]
     return unknown("setting", key, names) if nearest(key, names) else f"unknown setting {key!r}; --help lists them"
 
 
-__all__ = ["check_name", "purpose", "read_preset", "shipped_file", "shipped_files"]
+__all__ = ["check_name", "purpose", "read_preset", "shipped_file", "shipped_files", "shipped_presets"]

@@ -155,6 +155,12 @@ def test_a_preset_of_another_environment_is_refused_in_a_short_line(refusal):
     )
 
 
+@pytest.mark.parametrize("name", ["unsup1-es", "cartpole-evolution", "svpg-cartpole"])
+def test_a_preset_of_another_program_says_whose_it_is(refusal, name: str):
+    line = refusal(f"--preset={name}")
+    assert f"preset {name} is for another program ({purpose(shipped_file('preset', name)).rstrip('.')})" in line
+
+
 def test_unknown_presets(refusal):
     assert f"unknown preset 'grda'; valid: {', '.join(NAMES)}, or the path of a YAML file" in refusal("--preset=grda")
     assert "did you mean unsup1?" in refusal("--preset", "unsup-1")
@@ -168,7 +174,8 @@ def test_help_names_the_presets_and_shows_their_values(capsys):
     with pytest.raises(SystemExit):
         parse("--help", "--preset=grad")
     text = capsys.readouterr().out
-    assert all(f"  {name} " in text and purpose(shipped_file("preset", name)) in text for name in NAMES)
+    assert all(f"  {name} " in text and purpose(shipped_file("preset", name)) in text for name in TRAINING)
+    assert not any(f"  {name} " in text for name in [*EVOLVING, *PROXIMAL, *WEIGHTS, "svpg-cartpole"])
     assert "choose with --preset" in text and "(default: 1600 episodes; >= 1)" in text and "--hidden_sizes" in text
 
 
