@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from snn_plasticity_gym.learners.a2c import EventA2C
     from snn_plasticity_gym.learners.evolution import EventES
     from snn_plasticity_gym.learners.ppo import EventPPO
+    from snn_plasticity_gym.networks.activity import NetworkActivity
     from snn_plasticity_gym.networks.decoder_registry import register_decoder
     from snn_plasticity_gym.networks.encoder_registry import register_encoder
     from snn_plasticity_gym.networks.lif import LIFParams
-    from snn_plasticity_gym.networks.network import NetworkActivity, Plasticity, Population, Projection
+    from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
     from snn_plasticity_gym.plasticity.events import SynapseEvents
     from snn_plasticity_gym.plasticity.local_scalars import NeuronView, register_local_scalar
     from snn_plasticity_gym.policies.head_registry import register_head
@@ -58,7 +59,8 @@ _LATER = {  # public names by the module that has them, imported when asked for
     "networks.decoder_registry": ("register_decoder",),
     "networks.encoder_registry": ("register_encoder",),
     "networks.lif": ("LIFParams",),
-    "networks.network": ("NetworkActivity", "Plasticity", "Population", "Projection"),
+    "networks.activity": ("NetworkActivity",),
+    "networks.network": ("Plasticity", "Population", "Projection"),
     "plasticity.events": ("SynapseEvents",),
     "plasticity.local_scalars": ("NeuronView", "register_local_scalar"),
     "policies.head_registry": ("register_head",),

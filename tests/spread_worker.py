@@ -43,7 +43,9 @@ def learn(way: str, world: World) -> dict[str, Any]:
     num_own = world.share(NUM_LIFETIMES)
     env = make_sb3_env("SNNPlastic-Unsup2-v0", num_own, **SMALL | {"n_exc": 8} | settings)
     learner = EventES if way == "evolution" else EventA2C
-    model = learner("PlasticityPolicy", env, seed=3, policy_kwargs={"hidden_sizes": (16, 16)}, **arguments)
+    model = learner(
+        "PlasticityPolicy", env, seed=3, policy_kwargs={"hidden_sizes": (16, 16), "kernel_sizes": (3, 3)}, **arguments
+    )
     if way in ("critic", "lifetimes"):
         model._explore = NoiseOfWeights(model.policy, model._noise)
     gradients: list[torch.Tensor] = []

@@ -24,6 +24,10 @@ SMALL: dict[str, Any] = {
 }
 
 
+QUICK_FRONT = {"kernel_sizes": (3, 3)}
+"""Of policies: the table of a front is small then, and is made anew before each rollout."""
+
+
 def paid_at_end(rewards: torch.Tensor, num_steps: int, event_rewards: Any = None) -> EpisodeResult:
     """An episode of `num_steps` steps that paid rewards (B,) in its last one."""
     nothing = torch.zeros(len(rewards), dtype=torch.int64)

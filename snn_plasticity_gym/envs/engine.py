@@ -17,9 +17,9 @@ from snn_plasticity_gym.envs.earnings import Earnings
 from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.envs.silence import SilenceWatch
-from snn_plasticity_gym.envs.whole_images import CompiledImages, Way, way_of
-from snn_plasticity_gym.envs.whole_worlds import CompiledWorlds
-from snn_plasticity_gym.networks.network import Network, silenced
+from snn_plasticity_gym.envs.whole_episodes import WholeEpisodes
+from snn_plasticity_gym.networks.activity import NetworkActivity, silenced
+from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.networks.spike_history import empty_windows, push
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents
@@ -97,13 +97,9 @@ class Engine:
         self._generations = np.zeros(num_lifetimes, dtype=np.int64)  # lifetimes that grew from the seed so far
         self.num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)
         self._everyone = torch.arange(num_lifetimes, device=device)
-
-    @functools.cached_property
-    def compiled(self) -> CompiledImages:
-        """The compiled way through whole episodes."""
-        parts = self.network, self.task, self._eligibility, self.recorder, self.scalars, self.config
-        loop = self.task.closed_loop()
-        return CompiledWorlds(loop, self._surprise, self._heeds_rewards, *parts) if loop else CompiledImages(*parts)
+        parts = self.network, task, self._eligibility, self.recorder, self.scalars, config
+        play = functools.partial(self._simulate, self._everyone, listed=False)
+        self.whole = WholeEpisodes(play, self._surprise, self._heeds_rewards, *parts)
 
     @property
     def num_steps(self) -> int:
@@ -259,16 +255,7 @@ class Engine:
         where, step = self._place(rows)
         index = None if rows is None else where
         some: slice | Tensor = slice(None) if rows is None else where  # a slice costs less than a list of all
-        self.prepare()
-        given = self.task.input(where, step)
-        if not self.task.open_loop:
-            check_input(given, self.task, len(where))
-            if given.rest is not None:
-                self.network.rest(where[given.rest])
-        activity = self.network.advance(given.spikes, index, given.currents)
-        self.task.observe(where, step, activity)
-        self.recorder.write(some, step, activity, tuple(given.spikes) if self.task.open_loop else ())
-        self.scalars.update(where, activity, self.task.factors() if self.scalars.of_neurons else {})
+        activity = self._simulate(where, step)
         windows = {}
         for name, whole in self._windows.items():
             if index is None:
@@ -284,6 +271,22 @@ class Engine:
         for phase in events.phases():
             self.num_events[some] += phase.lengths
         return self.scalars(events)
+
+    def _simulate(self, where: Tensor, step: int | Tensor, listed: bool = True) -> NetworkActivity:
+        """Let the networks `where` (R,) go through a time step, before any synapse has answered."""
+        everyone = len(where) == self.num_lifetimes and isinstance(step, int)
+        self.prepare()
+        given = self.task.input(where, step)
+        if not self.task.open_loop:
+            check_input(given, self.task, len(where))
+            if given.rest is not None:
+                self.network.rest(where[given.rest])
+        activity = self.network.advance(given.spikes, None if everyone else where, given.currents, listed)
+        self.task.observe(where, step, activity)
+        some = slice(None) if everyone else where
+        self.recorder.write(some, step, activity, tuple(given.spikes) if self.task.open_loop else ())
+        self.scalars.update(where, activity, self.task.factors() if self.scalars.of_neurons else {})
+        return activity
 
     def after(self, events: SynapseEvents) -> SynapseEvents | None:
         """Return what follows `events` in the same time step, with the weights as they are now; None: nothing."""
@@ -347,20 +350,17 @@ class Engine:
                 self._eligibility.turn_into_changes(which, surprise, told, self.changes)
         return outcome
 
-    def way(self, rule: Rule) -> Way | None:
-        """Return how lifetimes can live by a rule through whole episodes; None: it has to answer events."""
-        return way_of(rule, self.config, self.task, self.scalars.names, self.network.non_plastic)
-
     def run_episode(self, rule: Rule) -> bool:
-        """Let all lifetimes live by a rule through the episode that `begin` has begun, if that can be compiled.
+        """Let all lifetimes live by a rule through the episode that `begin` has begun, if that can be as a whole.
 
         Spikes and weights are those of `advance` and `write`; membranes and histories are left as they were. Where it
         returns False nothing was done: the rule has to answer events.
         """
         assert not self.steps.any(), "begin() comes first"
-        if (way := self.way(rule)) is None:
+        pace = learning_pace(self.ages, self.config.eta_decay)
+        if (whole := self.whole.live(rule, pace, self.changes.sums)) is None:
             return False
-        events, lived = self.compiled.show(way, learning_pace(self.ages, self.config.eta_decay), self.changes.sums)
+        events, lived = whole
         self.num_events.copy_(events)
         self._unprepared[:], self.steps[:] = False, self.task.num_steps
         if lived is None:

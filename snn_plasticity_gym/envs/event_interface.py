@@ -211,7 +211,7 @@ class EventInterface:
 
     def lives_whole(self, rule: Rule) -> bool:
         """Whether `run_episode` lets all lifetimes live by a rule through the present episode in compiled loops."""
-        return self._fresh and self.engine.way(rule) is not None
+        return self._fresh and self.engine.whole.way(rule) is not None
 
     def run_episode(self, rule: Rule) -> EpisodeResult:
         """Let all lifetimes live by a rule until their episodes are over; the rest is `finish`.

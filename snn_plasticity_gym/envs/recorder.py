@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.networks.network import Network, NetworkActivity
+from snn_plasticity_gym.networks.activity import NetworkActivity
+from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.networks.spike_counts import count_spikes, total_spikes
 from snn_plasticity_gym.tasks.base import EpisodeRecord, Task
 

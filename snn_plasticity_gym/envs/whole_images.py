@@ -64,7 +64,7 @@ def can_be_whole(config: EnvironmentConfig, task: Task) -> bool:
     memory, all events of a step presented together, and no reward event by event but that of a teacher, who looks at
     changes as they are made.
     """
-    if config.device != "cpu" or config.event_kinds == "split":
+    if config.event_kinds == "split":
         return False
     if task.rewards_events and not (task.teaches and config.modulation == "none"):
         return False
@@ -73,7 +73,7 @@ def can_be_whole(config: EnvironmentConfig, task: Task) -> bool:
     return task.record_steps == task.num_steps and not (task.follows_steps and task.step_factor() is None)
 
 
-def _closed_form_of(rule: Rule, config: EnvironmentConfig, task: Task) -> ClosedForm | None:
+def closed_form_of(rule: Rule, config: EnvironmentConfig, task: Task) -> ClosedForm | None:
     """Return the closed form of a rule that has one, and sees the scalars that it follows; else None."""
     if not has_closed_form(rule):
         return None
@@ -107,7 +107,7 @@ def way_of(
         return None
     if non_plastic.numpy().any():
         return Frozen() if non_plastic.all() else None
-    form = _closed_form_of(rule, config, task)
+    form = closed_form_of(rule, config, task)
     if form is not None:
         return form
     formula = rule.whole_formula() if has_formula(rule) else None

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import orthogonal_mp
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.evaluation.event_sample import EventSample
@@ -118,6 +117,8 @@ def _pursue(fit: EventSample, choose: EventSample, factors: Sequence[Factors]) -
     unit = matrix[:, used] / norm[used]
     if not len(used) or not np.abs(told).max():
         return []
+    from sklearn.linear_model import orthogonal_mp  # a second of import time, and few runs get here soon
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # nothing is left to explain: a good end, not a problem
         path = orthogonal_mp(unit, told, n_nonzero_coefs=min(MOST_TERMS, len(used)), return_path=True)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 Array = NDArray[np.float64]
 
@@ -69,6 +68,8 @@ def fit_window(delays: Array, values: Array) -> WindowFit:
 
 def _fit_side(ages: Array, values: Array) -> tuple[float, float, bool]:
     """Return A, tau, and whether tau is at a bound, for A exp(-age / tau)."""
+    from scipy.optimize import minimize_scalar  # as everywhere here, what takes long to import waits until it is used
+
     low = math.log(SHORTEST * float(np.diff(np.sort(ages)).min()))
     high = math.log(LONGEST * float(ages.max()))
 

@@ -6,9 +6,8 @@ Axes: B networks, R the networks of one call (all B, or some rows of them), N ne
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.network import add_own, add_rows, lif_loop, scale_columns
+from snn_plasticity_gym.networks.activity import NetworkActivity, SpikeList, SpikeLists
 from snn_plasticity_gym.networks.lif import LIFParams, LIFState, fire, integrate, lif_constants, lif_init
 from snn_plasticity_gym.utils.state import State, restore_all
 
@@ -78,59 +78,6 @@ def pulse(gain: float, dt: float) -> float:
     Currents from outside are currents, and need no such thing: they flow for as long as they are given.
     """
     return gain / dt
-
-
-class SpikeList(NamedTuple):
-    """The neurons of a population that fired in a step, ordered by network, then neuron."""
-
-    row: Tensor  # (S,) int64, which of the R simulated networks
-    neuron: Tensor  # (S,) int64
-    counts: Tensor  # (R,) int64, sums to S
-
-    @classmethod
-    def of(cls, spikes: Tensor) -> SpikeList:
-        """List the spikes of a bool tensor (R, N)."""
-        row, neuron = spikes.nonzero(as_tuple=True)
-        return cls(row, neuron, spikes.sum(dim=1))
-
-
-class SpikeLists(Mapping[str, SpikeList]):
-    """The spike list of each population, made when it is asked for.
-
-    Args:
-        spikes: By population, bool (R, N).
-    """
-
-    def __init__(self, spikes: dict[str, Tensor]) -> None:
-        self.spikes = spikes
-        self._made: dict[str, SpikeList] = {}
-
-    def __getitem__(self, name: str) -> SpikeList:
-        if name not in self._made:
-            self._made[name] = SpikeList.of(self.spikes[name])
-        return self._made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.spikes)
-
-    def __len__(self) -> int:
-        return len(self.spikes)
-
-
-class NetworkActivity(NamedTuple):
-    """What fired in one step, by population."""
-
-    spikes: dict[str, Tensor]  # bool (R, N)
-    lists: Mapping[str, SpikeList]
-    potentials: dict[str, Tensor]  # (R, N) mV before the reset; computed populations only
-    thetas: Mapping[str, Tensor] = MappingProxyType({})  # (R, N) mV, what adaptation added to the threshold
-
-
-def silenced(activity: NetworkActivity, networks: Tensor) -> NetworkActivity:
-    """Leave out the spikes of some networks, bool (R,)."""
-    heard = ~networks.unsqueeze(1)  # (R, 1)
-    spikes = {name: fired & heard for name, fired in activity.spikes.items()}  # (R, N) each
-    return activity._replace(spikes=spikes, lists={name: SpikeList.of(fired) for name, fired in spikes.items()})
 
 
 def weight_offsets(
@@ -271,6 +218,7 @@ class Network:
         input_spikes: dict[str, Tensor],
         rows: Tensor | None = None,
         currents: Mapping[str, Tensor] | None = None,
+        listed: bool = True,
     ) -> NetworkActivity:
         """Advance the networks `rows` (all of them if None) by one step.
 
@@ -278,6 +226,8 @@ class Network:
             input_spikes: Spikes of each input population, bool (R, N).
             rows: Indices of networks, int64 (R,), ascending; the others stand still.
             currents: Current from outside into some of the other populations, (R, N) each; it flows for this step.
+            listed: Whether only weights of neurons that fire are summed up; otherwise the silent ones' are, too, times
+                0, all networks are advanced, and no list of spikes is made, for which a GPU would be waited for.
 
         Returns:
             What fired, for the R networks in the order of `rows`.
@@ -291,11 +241,17 @@ class Network:
                 spikes[name] = input_spikes[name]
             else:
                 state = LIFState(*(_take(part, rows) for part in self.states[name]))
-                advance = self._looped if self._loops else self._operated
                 outside = currents[name] if currents and name in currents else None
                 thetas[name] = state.theta
-                spikes[name], potentials[name], after = advance(population, lists, rows, state, outside)
-                if population.lif.theta_plus > 0 and self.non_plastic.any():
+                if listed:
+                    advance = self._looped if self._loops else self._operated
+                    spikes[name], potentials[name], after = advance(population, lists, rows, state, outside)
+                else:
+                    current = self._whole_current(name, spikes, state.v)  # (B, N)
+                    spikes[name], potentials[name], after = self._moved(population, current, state, outside)
+                if population.lif.theta_plus > 0 and self.non_plastic.numpy().all():
+                    after = after._replace(theta=state.theta)
+                elif population.lif.theta_plus > 0 and self.non_plastic.numpy().any():
                     still = _take(self.non_plastic.to(self.device), rows).unsqueeze(1)  # (R, 1)
                     after = after._replace(theta=torch.where(still, state.theta, after.theta))
                 self.states[name] = LIFState(
@@ -309,8 +265,12 @@ class Network:
         self, population: Population, lists: SpikeLists, rows: Tensor | None, state: LIFState, outside: Tensor | None
     ) -> tuple[Tensor, Tensor, LIFState]:
         """Advance one population: its spikes, its potentials before the reset, its next state."""
+        return self._moved(population, self._current(population.name, lists, rows, state.v), state, outside)
+
+    def _moved(
+        self, population: Population, current: Tensor, state: LIFState, outside: Tensor | None
+    ) -> tuple[Tensor, Tensor, LIFState]:
         assert population.lif is not None
-        current = self._current(population.name, lists, rows, state.v)  # (R, N)
         if outside is not None:
             current += outside
         potential = integrate(current, state, population.lif, self.dt)
@@ -362,6 +322,19 @@ class Network:
                 current[spiking.row, spiking.neuron] += gain
             else:
                 current += gain * self._propagate(projection, spiking, rows)
+        return current
+
+    def _whole_current(self, target: str, spikes: Mapping[str, Tensor], like: Tensor) -> Tensor:
+        """Do what `_current` does for all networks, by products with all weights: (B, N)."""
+        current = torch.zeros_like(like)
+        for projection in self.projections:
+            if projection.target != target:
+                continue
+            fired = self.last_spikes[projection.source] if projection.recurrent else spikes[projection.source]
+            sent = fired.to(like.dtype)  # (B, n_pre)
+            if not projection.one_to_one:
+                sent = torch.bmm(sent.unsqueeze(1), self.weights_of(projection.name)).squeeze(1)  # (B, n_post)
+            current += pulse(projection.gain, self.dt) * sent
         return current
 
     def _propagate(self, projection: Projection, spiking: SpikeList, rows: Tensor | None) -> Tensor:

@@ -44,7 +44,8 @@ class Eligibility:
         self._network = network
         self._plastic = [p for p in network.projections if p.plasticity is not None]
         ages = range(window - 1, -1, -1)
-        self.keep = torch.tensor([math.exp(-age * dt / tau) for age in ages])  # (window,)
+        self._shares = [math.exp(-age * dt / tau) for age in ages]
+        self.keep = torch.tensor(self._shares)  # (window,)
         self.left = math.exp(-window * dt / tau)  # share of a trace after a window
         self.traces = torch.zeros_like(network.weights)  # one per weight, at the address of the weight
         self.fresh = torch.zeros_like(network.weights) if signed else self.traces  # changes of the window under way
@@ -61,7 +62,11 @@ class Eligibility:
 
     def hold(self, synapse: Tensor, change: Tensor, step: int) -> None:
         """Add the changes (E,) that events of a step ask for, at the addresses `synapse` (E,), each only once."""
-        self.fresh[synapse] += float(self.keep[step % len(self.keep)]) * change
+        self.fresh[synapse] += self._shares[step % len(self._shares)] * change
+
+    def hold_part(self, projection: str, change: Tensor, step: int) -> None:
+        """Add changes of all synapses of a projection, (B, n_pre, n_post), as `hold` does."""
+        self._network.part(self.fresh, projection).add_(change, alpha=self._shares[step % len(self._shares)])
 
     def credit(self, rows: Tensor, signs: Mapping[str, Tensor]) -> None:
         """Add the changes of the window that has ended to the traces of the lifetimes `rows`, with their signs.

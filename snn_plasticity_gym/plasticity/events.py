@@ -24,7 +24,8 @@ from torch import Tensor
 from snn_plasticity_gym.config.base import PHASES
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.events import EventLoops
-from snn_plasticity_gym.networks.network import Network, NetworkActivity, Projection
+from snn_plasticity_gym.networks.activity import NetworkActivity
+from snn_plasticity_gym.networks.network import Network, Projection
 from snn_plasticity_gym.networks.spike_history import unpack
 
 NUM_KINDS = 3

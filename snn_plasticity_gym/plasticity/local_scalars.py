@@ -26,7 +26,8 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError, unknown
 from snn_plasticity_gym.kernels.weights import look_up_post
-from snn_plasticity_gym.networks.network import Network, NetworkActivity, Population, Projection
+from snn_plasticity_gym.networks.activity import NetworkActivity
+from snn_plasticity_gym.networks.network import Network, Population, Projection
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.utils.state import State, restore_all
 
@@ -236,6 +237,13 @@ class LocalScalars:
             else:
                 self._look_up(events, self._values[name], extras[:, column])
         return events._replace(extras=extras, extra_names=self.names)
+
+    def of_projection(self, index: int, target: str, name: str) -> Tensor:
+        """Return a scalar of the neurons of plastic projection `index`, to `target`: (B, N), or (1, 1) if all alike."""
+        if name == LAYER:
+            return self._layer[index].view(1, 1)
+        start, size = self._blocks[target]
+        return self._values[name][start : start + self._network.num_networks * size].view(-1, size)
 
     def _look_up(self, events: SynapseEvents, values: Tensor, found: Tensor) -> None:
         """Fill `found` (E,) with the value of each event's postsynaptic neuron."""

@@ -29,7 +29,8 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.feedforward import SemiConfig
 from snn_plasticity_gym.kernels.tables import StepFactor
-from snn_plasticity_gym.networks.network import NetworkActivity, Population, Projection
+from snn_plasticity_gym.networks.activity import NetworkActivity
+from snn_plasticity_gym.networks.network import Population, Projection
 from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.utils.state import State, restore_all
 
@@ -112,11 +113,10 @@ class ThirdFactor:
         }
         return StepFactor(self._config.num_steps - steps, target, wanted.numpy(), **plain | others)
 
-    def _on(self, step: int | Tensor) -> Tensor:
-        """Return whether the factor is on in a step: 1.0 or 0.0, () or (R, 1)."""
-        steps = self._config.factor_steps or self._config.num_steps
-        on = torch.as_tensor(step, device=self._device) >= self._config.num_steps - steps
-        return (on.unsqueeze(1) if on.ndim else on).float()
+    def _on(self, step: int | Tensor) -> float | Tensor:
+        """Return whether the factor is on in a step: 1.0 or 0.0, or (R, 1); a number asks nothing of a GPU."""
+        begin = self._config.num_steps - (self._config.factor_steps or self._config.num_steps)
+        return float(step >= begin) if isinstance(step, int) else (step >= begin).unsqueeze(1).float()
 
 
 class RewardFactor(ThirdFactor):
@@ -231,8 +231,8 @@ class FeedbackFactor(ThirdFactor):
     def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:
         """Compare the output so far with the label, and send the error back."""
         self._counts[rows] += activity.spikes[self._output].float()
-        elapsed = (torch.as_tensor(step, device=self._device) + 1) * self._config.dt  # ms
-        rates = self._counts[rows] / (elapsed.unsqueeze(1) if elapsed.ndim else elapsed)  # (R, 10)
+        steps = step + 1 if isinstance(step, int) else (step + 1).unsqueeze(1)
+        rates = self._counts[rows] / (steps * self._config.dt)  # (R, 10) per ms
         error = self._wanted[rows] - torch.softmax(self._config.alpha_softmax * rates, dim=1)  # (R, 10)
         error *= self._on(step)
         for factor, weights in zip(self._factors, self._weights, strict=False):

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.feedforward import SemiConfig
 from snn_plasticity_gym.kernels.tables import StepFactor
+from snn_plasticity_gym.networks.activity import NetworkActivity
 from snn_plasticity_gym.networks.feedforward import INPUT, OUTPUT, classifier
-from snn_plasticity_gym.networks.network import NetworkActivity
 from snn_plasticity_gym.networks.spike_counts import count_spikes
 from snn_plasticity_gym.plasticity.third_factors import FACTORS
 from snn_plasticity_gym.rewards.classification import ClassificationReward

@@ -22,11 +22,12 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.control import ControlConfig
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.networks.activity import NetworkActivity
 from snn_plasticity_gym.networks.decoder_registry import make_decoder
 from snn_plasticity_gym.networks.decoders import Decoder
 from snn_plasticity_gym.networks.encoder_registry import make_encoder
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import NetworkActivity, Plasticity, Population, Projection
+from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
 from snn_plasticity_gym.networks.observation_encoders import CurrentInput, Encoder
 from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR, Boxes, between_groups, controller
 from snn_plasticity_gym.plasticity.reward_factors import Critic, Payment, RewardFactors

@@ -90,7 +90,7 @@ def test_every_third_factor(factor, modulation):
     window=st.integers(1, 12),
     seed=st.integers(0, 99),
 )
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=2)
 def test_heads_and_networks_of_any_shape(sizes, channels, kernel_sizes, num_envs, n_exc, num_steps, window, seed):
     config = {**DIEHL_COOK, "n_exc": n_exc, "num_steps": num_steps, "history_length": min(window, num_steps)}
 

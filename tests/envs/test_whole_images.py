@@ -179,14 +179,14 @@ def test_networks_of_any_shape(name, num_envs, n_exc, num_steps, gain, seed):
 )
 def test_what_has_to_go_by_events(env_id, name, config):
     env = PlasticityVectorEnv(env_id, num_envs=1, **config)
-    assert env.engine.way(make_rule(name)) is None
+    assert env.engine.whole.way(make_rule(name)) is None
 
 
 def test_a_task_that_follows_steps_without_tables_goes_by_events(monkeypatch):
     env = PlasticityVectorEnv(UNSUP, num_envs=1, **DIEHL_COOK)
-    assert isinstance(env.engine.way(make_rule("stdp")), ClosedForm)
+    assert isinstance(env.engine.whole.way(make_rule("stdp")), ClosedForm)
     monkeypatch.setattr(UnsupervisedTask, "follows_steps", True)
-    assert env.engine.way(make_rule("stdp")) is None
+    assert env.engine.whole.way(make_rule("stdp")) is None
 
 
 @pytest.mark.parametrize("name", ["stdp", "target-stdp", "triplet-stdp"])
@@ -220,7 +220,7 @@ def test_responses_are_those_of_frozen_networks():
     engine = env.engine
     before = pickle.dumps((engine.network, engine.raster, engine.task))
     spikes = torch.rand(25, 784, generator=torch.Generator().manual_seed(0)) < 0.05
-    counts = engine.compiled.respond([SpikeTrain.of(spikes), SpikeTrain.of(spikes.flip(0))])
+    counts = engine.whole.compiled.respond([SpikeTrain.of(spikes), SpikeTrain.of(spikes.flip(0))])
     assert not torch.equal(counts[:, 0], counts[:, 1])
     assert pickle.dumps((engine.network, engine.raster, engine.task)) == before
 
@@ -256,7 +256,7 @@ def test_it_is_much_faster():
 def test_third_factors_go_on_where_nothing_learns_any_more(factor, monkeypatch):
     config = {**FEEDFORWARD, "third_factor": factor, "plastic_episodes": 2}
     fast, slow = (PlasticityVectorEnv(SEMI, num_envs=2, **config) for _ in range(2))
-    monkeypatch.setattr(slow.engine, "way", lambda rule: None)
+    monkeypatch.setattr(slow.engine.whole, "live", lambda *_: None)
     rule = make_rule("delta")
     fast.reset(seed=1), slow.reset(seed=1)
     for _ in range(4):

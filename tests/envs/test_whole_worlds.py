@@ -51,13 +51,13 @@ def test_a_hand_written_rule(env_id, modulation, third_factor):
     config = {**SMALL[env_id], **options, "tau_eligibility": 30.0, "critic_start": 5.0}
     if env_id == POLE:
         config["world_kwargs"] = {"sutton_barto_reward": True}  # what never changes surprises nobody
-    lived = assert_same_lives(env_id, config, lambda env: make_rule("stdp", **STDP), images=3, rounding=1e-5)
+    lived = assert_same_lives(env_id, config, lambda env: make_rule("stdp", **STDP), images=2, rounding=1e-5)
     assert min(lived.spikes.values()) > 0
     never_surprised = env_id == CAR and (modulation == "reward" or (modulation, third_factor) == ("factor", "reward"))
     assert (lived.moved > 0) != never_surprised
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_a_formula_of_any_terms(data):
     env_id = data.draw(st.sampled_from(sorted(SMALL)))
@@ -91,7 +91,9 @@ def test_heads_over_a_front(env_id, scalars, own):
 def test_a_rule_that_follows_what_the_world_pays_learns_by_it():
     """Not just the same numbers: weights have moved by a factor that the loop itself has worked out."""
     options = {"third_factor": "targeted", "modulation": "factor", "noise": 0.3}
-    lived = assert_same_lives(POLE, {**SMALL[POLE], **options}, lambda env: make_rule("stdp", **STDP), rounding=1e-4)
+    lived = assert_same_lives(
+        POLE, {**SMALL[POLE], **options}, lambda env: make_rule("stdp", **STDP), images=8, rounding=1e-4
+    )
     assert lived.moved > 0.01
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
-from toys import SMALL, BanditEnv, bandit, bandit_answers
+from toys import QUICK_FRONT, SMALL, BanditEnv, bandit, bandit_answers
 
 import snn_plasticity_gym  # noqa: F401
 from snn_plasticity_gym.config.learning import EventOptions
@@ -25,7 +25,11 @@ ID = "SNNPlastic-Unsup1-v0"
 
 
 def small_model(num_envs: int = 3, **arguments) -> EventA2C:
-    return EventA2C("PlasticityPolicy", make_sb3_env(ID, num_envs, **SMALL), **({"seed": 0} | arguments))
+    return EventA2C(
+        "PlasticityPolicy",
+        make_sb3_env(ID, num_envs, **SMALL),
+        **({"seed": 0, "policy_kwargs": QUICK_FRONT} | arguments),
+    )
 
 
 def test_loss_equals_a_hand_computed_example():
@@ -46,15 +50,18 @@ def test_loss_equals_a_hand_computed_example():
 def bandit_means(**arguments) -> torch.Tensor:
     """Mean weight changes after some updates on a bandit whose best weight change is 0.5 everywhere."""
     model = EventA2C(
-        "PlasticityPolicy", bandit(64), learning_rate=3e-3, **({"events_per_episode": 0, "seed": 0} | arguments)
+        "PlasticityPolicy",
+        bandit(64),
+        learning_rate=3e-3,
+        **({"events_per_episode": 0, "seed": 0, "policy_kwargs": QUICK_FRONT} | arguments),
     )
     model.learn(64 * 4 * 40)
     return bandit_answers(model)
 
 
 WHOLE_RULES = {"exploration": "rule", "mirrored": True, "baseline": "lifetimes"}
-BOLD = {"rule_learning_rate": 1.0, "policy_kwargs": {"sigma": 0.3}}
-SMALL_HEADS = {"sigma": 0.1, "hidden_sizes": (8,)}
+BOLD = {"rule_learning_rate": 1.0, "policy_kwargs": QUICK_FRONT | {"sigma": 0.3}}
+SMALL_HEADS = QUICK_FRONT | {"sigma": 0.1, "hidden_sizes": (8,)}
 WHOLE_HEADS = WHOLE_RULES | {"perturb": "head", "rule_learning_rate": 1.0, "policy_kwargs": SMALL_HEADS}
 
 
@@ -150,7 +157,7 @@ def test_same_seed_same_run_bit_for_bit():
 
 
 def test_save_load_same_actions_and_learning_goes_on(tmp_path):
-    model = small_model(policy_kwargs={"sigma": 0.3, "critic_lr_scale": 2.0})
+    model = small_model(policy_kwargs=QUICK_FRONT | {"sigma": 0.3, "critic_lr_scale": 2.0})
     model.learn(3 * SMALL["num_steps"])
     model.save(tmp_path / "model.zip")
     env = make_sb3_env(ID, 3, **SMALL)
@@ -264,7 +271,7 @@ def test_a_callback_can_stop_within_an_image_and_learning_goes_on_with_the_next(
 
 
 def test_learning_rates_follow_the_schedule_each_by_its_scale():
-    model = small_model(learning_rate=lambda left: 1e-3 * left, policy_kwargs={"critic_lr_scale": 3.0})
+    model = small_model(learning_rate=lambda left: 1e-3 * left, policy_kwargs=QUICK_FRONT | {"critic_lr_scale": 3.0})
     model.learn(4 * 3 * SMALL["num_steps"])
     actor, critic = model.policy.optimizer.param_groups
     assert actor["lr"] == pytest.approx(0.0, abs=1e-9) or actor["lr"] < 1e-3

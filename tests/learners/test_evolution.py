@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from batches import K, events_of, generator, network_of, repeated
-from toys import BanditEnv, bandit, bandit_answers
+from toys import QUICK_FRONT, BanditEnv, bandit, bandit_answers
 
 from snn_plasticity_gym.config.learning import WholeRuleOptions
 from snn_plasticity_gym.learners.evolution import EventES, EvolvedHeads
@@ -14,7 +14,7 @@ from snn_plasticity_gym.policies.policy import FrozenRule
 
 
 def bandit_model(**arguments) -> EventES:
-    policy = {"sigma": 0.03, "hidden_sizes": (8,)}
+    policy = QUICK_FRONT | {"sigma": 0.03, "hidden_sizes": (8,)}
     return EventES("PlasticityPolicy", bandit(32), policy_kwargs=policy, **({"seed": 0} | arguments))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import A2C
-from toys import SMALL
+from toys import QUICK_FRONT, SMALL
 
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.learners import on_policy
@@ -47,7 +47,7 @@ class Broken(PlasticityVectorEnv):
 def broken(what: str, algorithm: Any = EventA2C, **arguments: Any) -> Any:
     env = Broken("SNNPlastic-Unsup1-v0", num_envs=2, **SMALL)
     env.what = what
-    sizes = {"hidden_sizes": (8, 8)}
+    sizes = QUICK_FRONT | {"hidden_sizes": (8, 8)}
     return algorithm("PlasticityPolicy", PlasticityVecEnv(env), seed=0, policy_kwargs=sizes, **arguments)
 
 

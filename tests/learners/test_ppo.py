@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from toys import SMALL, BanditEnv, bandit, bandit_answers
+from toys import QUICK_FRONT, SMALL, BanditEnv, bandit, bandit_answers
 
 from snn_plasticity_gym.config.learning import PPOOptions
 from snn_plasticity_gym.learners import on_policy
@@ -19,7 +19,7 @@ ID = "SNNPlastic-Unsup2-v0"
 
 
 def small_model(**arguments) -> EventPPO:
-    settings = {"seed": 0, "batch_size": 300} | arguments
+    settings = {"seed": 0, "batch_size": 300, "n_epochs": 1, "policy_kwargs": QUICK_FRONT} | arguments
     return EventPPO("PlasticityPolicy", make_sb3_env(ID, 3, **SMALL), **settings)
 
 
@@ -41,6 +41,7 @@ def test_loss_equals_a_hand_computed_example():
 
 def bandit_model(updates: int = 40, **arguments) -> EventPPO:
     settings = {"learning_rate": 1e-3, "batch_size": 128, "events_per_episode": 0, "seed": 0}
+    settings |= {"policy_kwargs": QUICK_FRONT}
     model = EventPPO("PlasticityPolicy", bandit(64), **(settings | arguments))
     model.learn(64 * 4 * updates)
     return model
@@ -52,7 +53,7 @@ def bandit_error(model: EventPPO) -> float:
 
 
 WHOLE_RULES = {"exploration": "rule", "mirrored": True, "baseline": "lifetimes"}
-BOLD = {"rule_learning_rate": 0.6, "policy_kwargs": {"sigma": 0.4}}
+BOLD = {"rule_learning_rate": 0.6, "policy_kwargs": QUICK_FRONT | {"sigma": 0.4}}
 
 
 @pytest.mark.parametrize(

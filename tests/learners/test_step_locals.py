@@ -7,7 +7,7 @@ import pytest
 import torch
 from stable_baselines3.common import callbacks as stock
 from stable_baselines3.common.monitor import Monitor
-from toys import SMALL
+from toys import QUICK_FRONT, SMALL
 
 from snn_plasticity_gym import EventA2C, EventES, EventPPO, make_sb3_env
 from snn_plasticity_gym.envs.single import PlasticityEnv
@@ -17,7 +17,7 @@ ID = "SNNPlastic-Unsup1-v0"
 T, B = SMALL["num_steps"], 2
 LEARNERS = [EventA2C, EventPPO, EventES]
 WORLD = {"steps_per_action": 3, "history_length": 4, "events_per_step": 4096}
-HEADS = {"hidden_sizes": (4,), "channels": (2, 2)}
+HEADS = QUICK_FRONT | {"hidden_sizes": (4,), "channels": (2, 2)}
 
 
 def learner(kind, env_id=ID, num_envs=B, n_steps=2, **settings):

@@ -4,6 +4,7 @@ import functools
 
 import pytest
 import torch
+from toys import QUICK_FRONT
 from toys_tasks import registered
 from toys_worlds import BANDIT, CORRIDOR
 
@@ -53,12 +54,12 @@ SETTINGS = {  # one-hot observations straight to the motor neurons, fresh weight
 
 
 def a2c(env):
-    policy = {"sigma": 0.5, "hidden_sizes": (8,)}
+    policy = QUICK_FRONT | {"sigma": 0.5, "hidden_sizes": (8,)}
     return EventA2C("PlasticityPolicy", env, learning_rate=0.02, baseline="lifetimes", policy_kwargs=policy, seed=0)
 
 
 def es(env):
-    return EventES("PlasticityPolicy", env, policy_kwargs={"sigma": 0.1, "hidden_sizes": (8,)}, seed=0)
+    return EventES("PlasticityPolicy", env, policy_kwargs=QUICK_FRONT | {"sigma": 0.1, "hidden_sizes": (8,)}, seed=0)
 
 
 @functools.cache

@@ -9,8 +9,9 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from snn_plasticity_gym.networks.activity import NetworkActivity, SpikeList
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Network, NetworkActivity, Plasticity, Population, Projection, SpikeList
+from snn_plasticity_gym.networks.network import Network, Plasticity, Population, Projection
 
 CPU = torch.device("cpu")
 # A unit of current raises the membrane by one unit in a step; nothing leaks away in these.

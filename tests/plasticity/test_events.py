@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snn_plasticity_gym.networks.activity import NetworkActivity, SpikeList
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Network, NetworkActivity, Plasticity, Population, Projection, SpikeList
+from snn_plasticity_gym.networks.network import Network, Plasticity, Population, Projection
 from snn_plasticity_gym.networks.spike_history import empty_windows, push, unpack
 from snn_plasticity_gym.plasticity.events import (
     KIND_BOTH,

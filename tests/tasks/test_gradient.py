@@ -165,9 +165,9 @@ def test_layers_are_told_by_their_scalar():
 
 
 def test_the_default_network_is_alive():
-    env = gymnasium.make_vec(ID, num_envs=16, dataset="digits")
+    env = gymnasium.make_vec(ID, num_envs=12, dataset="digits")
     env.reset(seed=0)
-    for _ in range(2):
+    for _ in range(1):
         while (events := env.events()) is not None:
             env.apply(torch.zeros_like(events.weight))
         result = env.finish()

@@ -263,7 +263,7 @@ def test_each_lifetime_is_shown_by_itself():
 
 def test_looking_changes_nothing():
     seen, unseen = toy(), toy()
-    for _ in range(30):
+    for _ in range(8):
         seen.render()
         for env in (seen, unseen):
             advance(env, 1)

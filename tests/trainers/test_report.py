@@ -13,7 +13,7 @@ from toys_worlds import CORRIDOR
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.rules.distilled import DistilledRule, load_distilled
 from snn_plasticity_gym.trainers.evaluate import evaluate
-from snn_plasticity_gym.trainers.report import report
+from snn_plasticity_gym.trainers.report import main, report
 from snn_plasticity_gym.trainers.train_a2c import train
 from snn_plasticity_gym.trainers.train_bptt import train as train_bptt
 
@@ -198,11 +198,14 @@ def test_a_report_that_cannot_be_written_costs_a_warning_not_the_run(tmp_path, m
         (["nowhere", "--sample_images=0"], "sample_images must be greater than or equal to 1, got 0"),
     ],
 )
-def test_bad_input_is_one_line(arguments, message, tmp_path):
-    command = [sys.executable, str(ROOT / "trainers" / "report.py"), *arguments]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode != 0 and message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1 and not list(tmp_path.iterdir())
+def test_bad_input_is_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["report.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(main())
+    assert ended.value.code != 0
+    told = capsys.readouterr().err
+    assert message in told and len(told.strip().splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
 def test_the_folder_of_a_report_is_made_or_refused_before_work(runs, tmp_path, monkeypatch, capsys):

@@ -1,0 +1,293 @@
+"""Whole images by operations on all synapses at once: for what compiled loops cannot reach, as a GPU.
+
+The way by events lists the synapses of the neurons that fire, so in every time step the processor waits to hear from
+the GPU who did. Here every synapse is answered, and what has no event keeps its weight: more arithmetic, which a GPU
+has plenty of, and nothing to wait for until the image is over. Spikes are the same, weights the same up to rounding.
+
+Axes: B lifetimes, T steps, I pre and O post neurons of a projection, N neurons of a population.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_plasticity_gym.config.base import PHASES, EnvironmentConfig
+from snn_plasticity_gym.envs.recorder import Recorder
+from snn_plasticity_gym.envs.whole_images import Frozen, closed_form_of
+from snn_plasticity_gym.networks.activity import NetworkActivity
+from snn_plasticity_gym.networks.network import Network, Projection
+from snn_plasticity_gym.plasticity.eligibility import Eligibility
+from snn_plasticity_gym.plasticity.local_scalars import LOCAL_SCALARS, LocalScalars, NeuronView
+from snn_plasticity_gym.plasticity.running_traces import RunningTraces
+from snn_plasticity_gym.rules.base import Rule
+from snn_plasticity_gym.rules.closed_form import ClosedForm
+from snn_plasticity_gym.rules.dense import (
+    FormVectors,
+    Side,
+    answer_closed_form,
+    answer_formula,
+    dense_formulas,
+    form_vectors,
+    formula_sums,
+)
+from snn_plasticity_gym.rules.whole_formula import WholeFormula, has_formula
+from snn_plasticity_gym.tasks.base import Task
+from snn_plasticity_gym.utils.nonfinite import NotFiniteError
+
+DenseWay = ClosedForm | WholeFormula | Frozen
+"""How lifetimes live whole images here."""
+
+
+def dense_way_of(
+    rule: Rule, config: EnvironmentConfig, task: Task, scalars: Sequence[str], non_plastic: Tensor
+) -> DenseWay | None:
+    """Return how lifetimes can live by a rule through whole images, all synapses at once; arguments as of `way_of`.
+
+    None, and the rule has to answer events, in closed loops, where events have rewards of their own or come in two
+    phases, where only some of the lifetimes still learn, and for rules that are neither in closed form nor a formula.
+    """
+    whole = task.open_loop and task.record_steps == task.num_steps and not task.rewards_events
+    if not whole or config.event_kinds == "split":
+        return None
+    if non_plastic.any():
+        return Frozen() if non_plastic.all() else None
+    form = closed_form_of(rule, config, task)
+    if form is not None:
+        return form
+    formula = rule.whole_formula() if has_formula(rule) else None
+    return formula if formula is not None and formula.extra_names == tuple(scalars) else None
+
+
+class Limits(NamedTuple):
+    """How the synapses of a projection follow what they are answered."""
+
+    scale: float  # weight change of delta_d = 1
+    low: float
+    high: float
+    autapses: bool
+    held: bool  # changes are held back, and the weights stay
+
+
+class Moved(NamedTuple):
+    """What comes of the answers of a step."""
+
+    weights: Tensor  # (B, I, O) afterwards; where changes are held back, the changes
+    sums: Tensor  # float64 (3,) of the changes made: sum, squares, rises
+    wrong: Tensor  # bool (B,): an answer was not finite
+
+
+def move(limits: Limits, weights: Tensor, answer: Tensor, pre: Tensor, post: Tensor, pace: Tensor) -> Moved:
+    """Let the weights that have an event, (B, I, O), follow their answers.
+
+    Args:
+        limits: Of the projection.
+        weights: (B, I, O).
+        answer: delta_d of every synapse, (B, I, O).
+        pre: Pre spikes that are answered, bool (B, I).
+        post: Post spikes that are answered, bool (B, O).
+        pace: Share of the learning rates that is left, (B, 1, 1).
+    """
+    events = pre.unsqueeze(2) | post.unsqueeze(1)  # (B, I, O)
+    if not limits.autapses:
+        events = events & ~torch.eye(pre.shape[1], dtype=torch.bool, device=events.device)
+    wrong = (events & ~answer.isfinite()).flatten(1).any(dim=1)
+    change = limits.scale * pace * answer.clamp(-1.0, 1.0)
+    if limits.held:
+        return Moved(torch.where(events, change, 0.0), torch.zeros(3, dtype=torch.float64, device=pre.device), wrong)
+    after = torch.where(events, (weights + change).clamp(limits.low, limits.high), weights)
+    moved = after - weights
+    wide = {"dtype": torch.float64}
+    return Moved(after, torch.stack([moved.sum(**wide), moved.square().sum(**wide), (moved > 0).sum(**wide)]), wrong)
+
+
+def move_by_form(form: ClosedForm, limits: Limits, weights: Tensor, vectors: FormVectors, *events: Tensor) -> Moved:
+    """Let weights follow a rule in closed form; `events` as of `move`."""
+    return move(limits, weights, answer_closed_form(form, weights, vectors), *events)
+
+
+def move_by_formula(
+    exponents: Sequence[int], squashed: bool, limits: Limits, weights: Tensor, sums: Sequence[Tensor], *events: Tensor
+) -> Moved:
+    """Let weights follow a formula; `events` as of `move`."""
+    return move(limits, weights, answer_formula(exponents, squashed, weights, sums), *events)
+
+
+@functools.cache
+def fused(function: Callable[..., Moved]) -> Callable[..., Moved]:
+    """Return a function whose operations on synapses are made one: weights are then read once in a step."""
+    return torch.compile(function)
+
+
+class DensePlasticity:
+    """Moves the weights of all lifetimes in the steps of an image, as a rule says.
+
+    Args:
+        network: The networks.
+        task: What they are in.
+        eligibility: Where changes are held back; None: they act at once.
+        recorder: Where spikes are kept.
+        scalars: What synapses may know beside spikes and weight.
+        config: Of the environment.
+        way: The rule.
+        pace: Share of the learning rates that the age of each lifetime leaves, float32 (B,).
+        changes: Statistics of weight changes to add to, float64 (4, heads); see `WeightChanges`.
+        fuses: Whether operations on synapses are fused (`torch.compile`).
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        eligibility: Eligibility | None,
+        recorder: Recorder,
+        scalars: LocalScalars,
+        config: EnvironmentConfig,
+        way: ClosedForm | WholeFormula,
+        pace: Tensor,
+        changes: Tensor,
+        fuses: bool,
+    ) -> None:
+        self._network, self._task, self._eligibility, self._scalars = network, task, eligibility, scalars
+        sides = {side for phase in PHASES[config.event_kinds] for side in phase}
+        self._at_pre, self._at_post = False in sides, True in sides
+        self._plastic = [p for p in network.projections if p.plasticity is not None]
+        names = dict.fromkeys(name for p in self._plastic for name in (p.source, p.target))
+        raster = recorder.record.raster
+        self._traces = {name: RunningTraces(raster[name], config.history_length, config.dt) for name in names}
+        self._form = way if isinstance(way, ClosedForm) else None
+        self._formulas = dense_formulas(way, network.device) if isinstance(way, WholeFormula) else []
+        self._thresholds = {name: torch.zeros_like(raster[name][:, 0], dtype=torch.float32) for name in names}
+        self._pace = pace.to(network.device).view(-1, 1, 1)  # (B, 1, 1)
+        self._changes = changes
+        self._by_form, self._by_formula = move_by_form, move_by_formula
+        if fuses:
+            self._by_form, self._by_formula = fused(move_by_form), fused(move_by_formula)
+        self._events = torch.zeros(network.num_networks, dtype=torch.int64, device=network.device)  # (B,)
+        self._wrong = self._events > 0  # (B,)
+
+    def learn(self, step: int, activity: NetworkActivity) -> None:
+        """Answer the events of a step."""
+        form = self._form
+        if form is not None and form.tau_theta > 0:
+            keep = math.exp(-form.dt / form.tau_theta)
+            for name, threshold in self._thresholds.items():
+                y = self._traces[name](form.tau_post_fast, form.nearest)
+                threshold.mul_(keep).add_(y.square(), alpha=1.0 - keep)
+        factors = self._task.factors() if form is not None and form.signed else {}
+        for index, projection in enumerate(self._plastic):
+            self._move(index, projection, activity, factors, step)
+        for traces in self._traces.values():
+            traces.follow()
+
+    def end(self) -> Tensor:
+        """Return the number of events of each lifetime, int64 (B,).
+
+        Raises:
+            NotFiniteError: A weight change was not finite.
+        """
+        if self._wrong.any():
+            lifetime = int(self._wrong.nonzero()[0])
+            raise NotFiniteError(f"delta_d must be finite, got NaN in lifetime {lifetime}; look at the rule")
+        return self._events
+
+    def _move(
+        self, index: int, projection: Projection, activity: NetworkActivity, factors: Mapping[str, Tensor], step: int
+    ) -> None:
+        plasticity = projection.plasticity
+        assert plasticity is not None
+        pre = self._side(projection.source, activity, self._at_pre)
+        post = self._side(projection.target, activity, self._at_post)
+        weights = self._network.weights_of(projection.name)  # (B, I, O)
+        held = self._eligibility is not None
+        limits = Limits(plasticity.scale, plasticity.w_min, plasticity.w_max, projection.autapses, held)
+        events = pre.heard, post.heard, self._pace
+        if self._form is not None:
+            told = functools.partial(self._told, projection.target, activity, factors)
+            vectors = form_vectors(self._form, pre, post, told, self._thresholds[projection.target])
+            moved = self._by_form(self._form, limits, weights, vectors, *events)
+        else:
+            formula = self._formulas[plasticity.group]
+            seen = functools.partial(self._scalars.of_projection, index, projection.target)
+            sums = [*formula_sums(formula, pre, post, seen), formula.constant]
+            exponents = tuple(power.exponent for power in formula.powers)
+            moved = self._by_formula(exponents, formula.squashed, limits, weights, sums, *events)
+        self._wrong.logical_or_(moved.wrong)
+        count = self._count(projection, pre.heard, post.heard)  # (B,)
+        self._events.add_(count)
+        if self._eligibility is not None:
+            self._eligibility.hold_part(projection.name, moved.weights, step)
+            return
+        weights.copy_(moved.weights)
+        self._changes[0, plasticity.group] += count.sum()
+        self._changes[1:, plasticity.group] += moved.sums
+
+    def _side(self, name: str, activity: NetworkActivity, heard: bool) -> Side:
+        spikes = activity.spikes[name]
+        return Side(spikes, spikes if heard else torch.zeros_like(spikes), self._traces[name])
+
+    def _told(self, target: str, activity: NetworkActivity, factors: Mapping[str, Tensor], name: str) -> Tensor:
+        """Return a scalar that a rule in closed form follows, (B, O)."""
+        potential = activity.potentials[target]
+        factor = factors.get(target)
+        factor = torch.zeros_like(potential) if factor is None else factor
+        population = self._network.populations[target]
+        reward = torch.zeros_like(potential[:, :1])
+        view = NeuronView(population, potential, activity.thetas[target], activity.spikes[target], factor, reward)
+        return LOCAL_SCALARS[name](view)
+
+    @staticmethod
+    def _count(projection: Projection, pre: Tensor, post: Tensor) -> Tensor:
+        """Return the number of events of a projection, int64 (B,), from the spikes that are answered."""
+        first, last = pre.sum(dim=1), post.sum(dim=1)  # (B,)
+        events = first * post.shape[1] + last * pre.shape[1] - first * last
+        return events if projection.autapses else events - (pre | post).sum(dim=1)
+
+
+class DenseImages:
+    """Shows images to all lifetimes of an engine, all synapses at once.
+
+    Args:
+        play: Lets the networks go through a time step of the image.
+        network: The networks.
+        task: What they are in.
+        eligibility: Where changes are held back; None: they act at once.
+        recorder: Where spikes are kept.
+        scalars: What synapses may know beside spikes and weight.
+        config: Of the environment.
+    """
+
+    def __init__(
+        self,
+        play: Callable[[int], NetworkActivity],
+        network: Network,
+        task: Task,
+        eligibility: Eligibility | None,
+        recorder: Recorder,
+        scalars: LocalScalars,
+        config: EnvironmentConfig,
+    ) -> None:
+        self._play = play
+        self._parts = network, task, eligibility, recorder, scalars, config
+        self.fuses = network.device.type != "cpu"  # where it is worth the compiler's time
+
+    def show(self, way: DenseWay, pace: Tensor, changes: Tensor) -> tuple[Tensor, None]:
+        """Go through an image from its first step to its last, as `CompiledImages.show` does.
+
+        Returns:
+            Number of events of each lifetime, int64 (B,), and None: nothing was paid on the way.
+        """
+        network, task = self._parts[:2]
+        if isinstance(way, Frozen):
+            for step in range(task.num_steps):
+                self._play(step)
+            return torch.zeros(network.num_networks, dtype=torch.int64, device=network.device), None
+        plasticity = DensePlasticity(*self._parts, way, pace, changes, fuses=self.fuses)
+        for step in range(task.num_steps):
+            plasticity.learn(step, self._play(step))
+        return plasticity.end(), None
