@@ -1,0 +1,90 @@
+"""Formulas as rules of winner-take-all networks: sums of local products, of which `contrast` and `paper` are two.
+
+A synapse knows, of an image or an action, the third factor R, its weight w and three states of its neurons: the rates
+of the free phase ("free"), those with the action held ("held"), and one active neuron in each group, drawn from the
+free rates, in the action group the action that was taken ("drawn"). A formula has a coefficient for each product:
+
+    inputs   s_i x_k and R s_i x_k for each state x, w_ik, R w_ik
+    lateral  (x_i y_k + y_i x_k) / 2 and R times it for each pair of states x, y, one with itself too, J_ik, R J_ik
+
+A bias is the weight of an input that is always 1. What does not depend on the post neuron is left out: it would move
+all neurons of a group alike, which a softmax does not see.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snn_plasticity_gym.config.svpg import FACTORED, STATES, TERMS, check_formula
+from snn_plasticity_gym.networks.rwta import RWTAWeights
+
+PAIRS = list(itertools.combinations_with_replacement(range(len(STATES)), 2))
+SIZE = sum(map(len, TERMS.values()))  # coefficients of a formula
+
+CONTRAST = {"inputs": {"R*held": 1.0, "R*free": -1.0}, "lateral": {"R*held*held": 1.0, "R*free*free": -1.0}}
+PAPER = {"inputs": {"R*drawn": 1.0, "R*free": -1.0}, "lateral": {"R*free*drawn": 2.0, "R*free*free": -2.0}}
+
+
+def coefficients_of(formula: str | Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return the coefficients of a formula, a mapping or its JSON, in the order of `TERMS`, (SIZE,).
+
+    Raises:
+        ConfigError: It is no formula.
+    """
+    given = json.loads(formula) if isinstance(formula, str) else formula
+    check_formula(given)
+    return np.array([float(given.get(part, {}).get(name, 0.0)) for part, names in TERMS.items() for name in names])
+
+
+def formula_of(coefficients: NDArray[np.float64]) -> dict[str, dict[str, float]]:
+    """Return a formula by name of `coefficients_of`, without what is 0."""
+    values = iter(coefficients.tolist())
+    named = {part: {name: next(values) for name in names} for part, names in TERMS.items()}
+    return {part: {name: value for name, value in terms.items() if value} for part, terms in named.items()}
+
+
+def formula_change(
+    coefficients: NDArray[np.float64],
+    weights: RWTAWeights,
+    inputs: Tensor,
+    states: tuple[Tensor, Tensor, Tensor],
+    factor: Tensor,
+) -> RWTAWeights:
+    """Return the mean change of a batch by a formula; what does not exist in the network is not masked out yet.
+
+    Args:
+        coefficients: Of `coefficients_of`.
+        weights: Those of the network.
+        inputs: (B, S).
+        states: Rates of the free phase, rates with the action held, neurons that were drawn, (B, N) each.
+        factor: R, (B,).
+    """
+    of_inputs, of_lateral = np.split(coefficients, [len(TERMS["inputs"])])
+    scales = {"": torch.ones_like(factor) / len(factor), FACTORED: factor / len(factor)}  # (B,) each
+    by_state = [torch.zeros_like(state) for state in states]  # partners of each state in lateral products
+    push = torch.zeros_like(states[0])  # (B, N) what a synapse of an input follows
+    decay = [0.0, 0.0]  # of inputs and biases, of lateral weights
+    places = iter(zip(of_inputs.tolist(), TERMS["inputs"], strict=True))
+    for scale in scales.values():
+        for state in states:
+            push = push + next(places)[0] * scale[:, None] * state
+        decay[0] += next(places)[0] * float(scale.sum())
+    places = iter(zip(of_lateral.tolist(), TERMS["lateral"], strict=True))
+    for scale in scales.values():
+        for one, other in PAIRS:
+            by_state[one] = by_state[one] + next(places)[0] * scale[:, None] * states[other]
+        decay[1] += next(places)[0] * float(scale.sum())
+    lateral = sum((state.T @ partner for state, partner in zip(states, by_state, strict=True)), torch.zeros(()))
+    return RWTAWeights(
+        inputs.T @ push + decay[0] * weights.inputs,
+        (lateral + lateral.T) / 2 + decay[1] * weights.lateral,
+        push.sum(dim=0) + decay[0] * weights.bias,
+    )
