@@ -17,7 +17,7 @@ BASELINE_NAMES = ("confidence", "mean", "none")
 POST_NAMES = ("potential", "spikes")
 OPTIMISER_NAMES = ("adam", "sgd")
 SCHEDULE_NAMES = ("cosine", "linear", "constant")
-STATES = ("free", "held", "drawn")  # of a neuron, in formulas
+STATES = ("free", "moved", "drawn")  # what a formula knows of a neuron
 FACTORED = "R*"  # before a term that is multiplied by the third factor
 _PAIRS = itertools.combinations_with_replacement(STATES, 2)
 _LATERAL = (*("*".join(pair) for pair in _PAIRS), "w")
@@ -143,8 +143,8 @@ class SVPGConfig(RunConfig):
     )
     formula: str = setting(
         "{}",
-        "Coefficients of rule formula, a mapping or JSON, e.g. {inputs: {R*held: 1, R*free: -1}, lateral: "
-        "{R*held*held: 1, R*free*free: -1}}, which is contrast.",
+        "Coefficients of rule formula, a mapping or JSON, e.g. {inputs: {R*moved: 1}, lateral: {R*free*moved: "
+        "2, R*moved*moved: 1}}, which is contrast.",
         section="Network",
         json=True,
     )

@@ -136,8 +136,8 @@ class MeanFieldAgent:
         elif self._config.rule == "paper":
             change = paper(inputs, free, self._drawn(free, action), factor)
         else:
-            states = (free, self._held(look, action), self._drawn(free, action))
-            change = formula_change(self._formula, self.parameters, inputs, states, factor)
+            held, drawn = self._held(look, action), self._drawn(free, action)
+            change = formula_change(self._formula, self.parameters, inputs, free, held, drawn, factor)
         if entropy and not self._through:
             change = _sum(change, entropy_change(inputs, free, self.layout, entropy))
         _hand_over(self.parameters, change, self._masks)

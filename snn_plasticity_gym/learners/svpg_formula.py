@@ -1,11 +1,12 @@
 """Formulas as rules of winner-take-all networks: sums of local products, of which `contrast` and `paper` are two.
 
-A synapse knows, of an image or an action, the third factor R, its weight w and three states of its neurons: the rates
-of the free phase ("free"), those with the action held ("held"), and one active neuron in each group, drawn from the
-free rates, in the action group the action that was taken ("drawn"). A formula has a coefficient for each product:
+A synapse knows, of an image or an action, the third factor R, its weight w and three things of its neurons: their rate
+in the free phase ("free"), by how much holding the action has moved it ("moved"), and what a neuron did that was drawn
+from the free rates, one in each group and in the action group the action that was taken, less that rate ("drawn"). A
+formula has a coefficient for each product:
 
-    inputs   s_i x_k and R s_i x_k for each state x, w_ik, R w_ik
-    lateral  (x_i y_k + y_i x_k) / 2 and R times it for each pair of states x, y, one with itself too, J_ik, R J_ik
+    inputs   s_i x_k and R s_i x_k for each of these x, w_ik, R w_ik
+    lateral  (x_i y_k + y_i x_k) / 2 and R times it for each pair x, y of them, one with itself too, J_ik, R J_ik
 
 A bias is the weight of an input that is always 1. What does not depend on the post neuron is left out: it would move
 all neurons of a group alike, which a softmax does not see.
@@ -29,8 +30,8 @@ from snn_plasticity_gym.networks.rwta import RWTAWeights
 PAIRS = list(itertools.combinations_with_replacement(range(len(STATES)), 2))
 SIZE = sum(map(len, TERMS.values()))  # coefficients of a formula
 
-CONTRAST = {"inputs": {"R*held": 1.0, "R*free": -1.0}, "lateral": {"R*held*held": 1.0, "R*free*free": -1.0}}
-PAPER = {"inputs": {"R*drawn": 1.0, "R*free": -1.0}, "lateral": {"R*free*drawn": 2.0, "R*free*free": -2.0}}
+CONTRAST = {"inputs": {"R*moved": 1.0}, "lateral": {"R*free*moved": 2.0, "R*moved*moved": 1.0}}
+PAPER = {"inputs": {"R*drawn": 1.0}, "lateral": {"R*free*drawn": 2.0}}
 
 
 def coefficients_of(formula: str | Mapping[str, Any]) -> NDArray[np.float64]:
@@ -55,7 +56,9 @@ def formula_change(
     coefficients: NDArray[np.float64],
     weights: RWTAWeights,
     inputs: Tensor,
-    states: tuple[Tensor, Tensor, Tensor],
+    free: Tensor,
+    held: Tensor,
+    drawn: Tensor,
     factor: Tensor,
 ) -> RWTAWeights:
     """Return the mean change of a batch by a formula; what does not exist in the network is not masked out yet.
@@ -64,13 +67,16 @@ def formula_change(
         coefficients: Of `coefficients_of`.
         weights: Those of the network.
         inputs: (B, S).
-        states: Rates of the free phase, rates with the action held, neurons that were drawn, (B, N) each.
+        free: Rates of the free phase, (B, N).
+        held: Rates with the action held, (B, N).
+        drawn: One-hot in each group, (B, N).
         factor: R, (B,).
     """
+    states = (free, held - free, drawn - free)  # (B, N) each, as in STATES
     of_inputs, of_lateral = np.split(coefficients, [len(TERMS["inputs"])])
     scales = {"": torch.ones_like(factor) / len(factor), FACTORED: factor / len(factor)}  # (B,) each
     by_state = [torch.zeros_like(state) for state in states]  # partners of each state in lateral products
-    push = torch.zeros_like(states[0])  # (B, N) what a synapse of an input follows
+    push = torch.zeros_like(free)  # (B, N) what a synapse of an input follows
     decay = [0.0, 0.0]  # of inputs and biases, of lateral weights
     places = iter(zip(of_inputs.tolist(), TERMS["inputs"], strict=True))
     for scale in scales.values():

@@ -37,7 +37,7 @@ def test_known_rules_are_formulas(name):
         "paper": paper(inputs, states[FREE], states[DRAWN], factor),
     }[name]
     formula = {"contrast": CONTRAST, "paper": PAPER}[name]
-    change = formula_change(coefficients_of(formula), weights, inputs, states, factor)
+    change = formula_change(coefficients_of(formula), weights, inputs, *states, factor)
     for one, other in zip(change, right, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -45,7 +45,8 @@ def test_known_rules_are_formulas(name):
 def test_every_term_is_the_product_of_its_name():
     """One coefficient after the other, against loops over images, neurons before and neurons after."""
     weights, inputs, states, factor = a_batch(3)
-    by_name = dict(zip(("free", "held", "drawn"), states, strict=True))
+    free, held, drawn = states
+    by_name = {"free": free, "moved": held - free, "drawn": drawn - free}
     names = [(part, term) for part, terms in TERMS.items() for term in terms]
     for place, (part, term) in enumerate(names):
         *factors, last = term.split("*")
@@ -64,7 +65,7 @@ def test_every_term_is_the_product_of_its_name():
             else:
                 x, y = (by_name[kind][b] for kind in kinds)
                 expected.lateral[:, k] += scale * (x * y[k] + y * x[k]) / 2
-        change = formula_change(np.eye(SIZE)[place], weights, inputs, states, factor)
+        change = formula_change(np.eye(SIZE)[place], weights, inputs, *states, factor)
         for one, other in zip(change, expected, strict=True):
             torch.testing.assert_close(one, other, msg=f"{part} {term}")
 
@@ -80,7 +81,7 @@ def test_a_formula_comes_back_from_its_text(values):
     [
         ({"hidden": {}}, "a formula has the parts inputs, lateral, got 'hidden'"),
         ({"inputs": 3}, "inputs of a formula must be coefficients by term, got 3"),
-        ({"inputs": {"R*w*w": 1}}, "inputs of a formula have the terms free, held, .*got 'R\\*w\\*w'"),
+        ({"inputs": {"R*w*w": 1}}, "inputs of a formula have the terms free, moved, .*got 'R\\*w\\*w'"),
         ({"lateral": {"w": True}}, "the coefficient of w must be a finite number, got True"),
         ({"lateral": {"w": float("inf")}}, "finite number, got inf"),
     ],

@@ -66,7 +66,7 @@ def test_a_search_climbs():
 
 def test_a_rule_that_teaches_is_worth_more_than_its_opposite():
     """Lives are real ones: contrast, with and without its sign, in networks that begin alike."""
-    config = SVPGSearchConfig(dataset="digits", episodes=2000, hidden_groups=6, batch_size=20)
+    config = SVPGSearchConfig(dataset="digits", episodes=4000, hidden_groups=6, batch_size=20)
     search, good = RuleSearch(config, 0), coefficients_of(CONTRAST)
     worth = [search.live(one, 7, "validation") for one in (good, -good, 0 * good)]
     assert worth[0] > worth[1] + 0.15 and worth[0] > worth[2] + 0.15
