@@ -18,12 +18,10 @@ POST_NAMES = ("potential", "spikes")
 OPTIMISER_NAMES = ("adam", "sgd")
 SCHEDULE_NAMES = ("cosine", "linear", "constant")
 STATES = ("free", "moved", "drawn")  # what a formula knows of a neuron
-FACTORED = "R*"  # before a term that is multiplied by the third factor
 _PAIRS = itertools.combinations_with_replacement(STATES, 2)
-_LATERAL = (*("*".join(pair) for pair in _PAIRS), "w")
 TERMS = {  # of formulas, by what they are for; see `learners.svpg_formula`
-    "inputs": tuple(f"{factor}{term}" for factor in ("", FACTORED) for term in (*STATES, "w")),
-    "lateral": tuple(f"{factor}{term}" for factor in ("", FACTORED) for term in _LATERAL),
+    "inputs": (*STATES, "w"),
+    "lateral": (*("*".join(pair) for pair in _PAIRS), "w"),
 }
 
 
@@ -143,8 +141,8 @@ class SVPGConfig(RunConfig):
     )
     formula: str = setting(
         "{}",
-        "Coefficients of rule formula, a mapping or JSON, e.g. {inputs: {R*moved: 1}, lateral: {R*free*moved: "
-        "2, R*moved*moved: 1}}, which is contrast.",
+        "Coefficients of rule formula, a mapping or JSON, e.g. {inputs: {moved: 1}, lateral: {free*moved: 2, "
+        "moved*moved: 1}}, which is contrast.",
         section="Network",
         json=True,
     )

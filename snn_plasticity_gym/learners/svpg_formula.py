@@ -1,12 +1,12 @@
-"""Formulas as rules of winner-take-all networks: sums of local products, of which `contrast` and `paper` are two.
+"""Formulas as rules of winner-take-all networks: sums of products of three factors, as `contrast` and `paper` are.
 
 A synapse knows, of an image or an action, the third factor R, its weight w and three things of its neurons: their rate
 in the free phase ("free"), by how much holding the action has moved it ("moved"), and what a neuron did that was drawn
 from the free rates, one in each group and in the action group the action that was taken, less that rate ("drawn"). A
 formula has a coefficient for each product:
 
-    inputs   s_i x_k and R s_i x_k for each of these x, w_ik, R w_ik
-    lateral  (x_i y_k + y_i x_k) / 2 and R times it for each pair x, y of them, one with itself too, J_ik, R J_ik
+    inputs   R s_i x_k for each of these x, and w_ik
+    lateral  R (x_i y_k + y_i x_k) / 2 for each pair x, y of them, one with itself too, and J_ik
 
 A bias is the weight of an input that is always 1. What does not depend on the post neuron is left out: it would move
 all neurons of a group alike, which a softmax does not see.
@@ -24,14 +24,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snn_plasticity_gym.config.svpg import FACTORED, STATES, TERMS, check_formula
+from snn_plasticity_gym.config.svpg import STATES, TERMS, check_formula
 from snn_plasticity_gym.networks.rwta import RWTAWeights
 
 PAIRS = list(itertools.combinations_with_replacement(range(len(STATES)), 2))
 SIZE = sum(map(len, TERMS.values()))  # coefficients of a formula
 
-CONTRAST = {"inputs": {"R*moved": 1.0}, "lateral": {"R*free*moved": 2.0, "R*moved*moved": 1.0}}
-PAPER = {"inputs": {"R*drawn": 1.0}, "lateral": {"R*free*drawn": 2.0}}
+CONTRAST = {"inputs": {"moved": 1.0}, "lateral": {"free*moved": 2.0, "moved*moved": 1.0}}
+PAPER = {"inputs": {"drawn": 1.0}, "lateral": {"free*drawn": 2.0}}
 
 
 def coefficients_of(formula: str | Mapping[str, Any]) -> NDArray[np.float64]:
@@ -73,24 +73,18 @@ def formula_change(
         factor: R, (B,).
     """
     states = (free, held - free, drawn - free)  # (B, N) each, as in STATES
-    of_inputs, of_lateral = np.split(coefficients, [len(TERMS["inputs"])])
-    scales = {"": torch.ones_like(factor) / len(factor), FACTORED: factor / len(factor)}  # (B,) each
-    by_state = [torch.zeros_like(state) for state in states]  # partners of each state in lateral products
+    *of_inputs, decay = coefficients[: len(TERMS["inputs"])].tolist()
+    *of_lateral, lateral_decay = coefficients[len(TERMS["inputs"]) :].tolist()
+    scale = factor[:, None] / len(factor)  # (B, 1)
     push = torch.zeros_like(free)  # (B, N) what a synapse of an input follows
-    decay = [0.0, 0.0]  # of inputs and biases, of lateral weights
-    places = iter(zip(of_inputs.tolist(), TERMS["inputs"], strict=True))
-    for scale in scales.values():
-        for state in states:
-            push = push + next(places)[0] * scale[:, None] * state
-        decay[0] += next(places)[0] * float(scale.sum())
-    places = iter(zip(of_lateral.tolist(), TERMS["lateral"], strict=True))
-    for scale in scales.values():
-        for one, other in PAIRS:
-            by_state[one] = by_state[one] + next(places)[0] * scale[:, None] * states[other]
-        decay[1] += next(places)[0] * float(scale.sum())
-    lateral = sum((state.T @ partner for state, partner in zip(states, by_state, strict=True)), torch.zeros(()))
+    for value, state in zip(of_inputs, states, strict=True):
+        push = push + value * scale * state
+    partners = [torch.zeros_like(free) for _ in states]  # (B, N) each, of the states in lateral products
+    for value, (one, other) in zip(of_lateral, PAIRS, strict=True):
+        partners[one] = partners[one] + value * scale * states[other]
+    lateral = torch.cat(states).T @ torch.cat(partners)  # (N, N)
     return RWTAWeights(
-        inputs.T @ push + decay[0] * weights.inputs,
-        (lateral + lateral.T) / 2 + decay[1] * weights.lateral,
-        push.sum(dim=0) + decay[0] * weights.bias,
+        inputs.T @ push + decay * weights.inputs,
+        (lateral + lateral.T) / 2 + lateral_decay * weights.lateral,
+        push.sum(dim=0) + decay * weights.bias,
     )

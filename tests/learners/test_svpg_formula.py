@@ -49,9 +49,8 @@ def test_every_term_is_the_product_of_its_name():
     by_name = {"free": free, "moved": held - free, "drawn": drawn - free}
     names = [(part, term) for part, terms in TERMS.items() for term in terms]
     for place, (part, term) in enumerate(names):
-        *factors, last = term.split("*")
-        reward = factor if factors and factors[0] == "R" else torch.ones_like(factor)
-        kinds = [kind for kind in (*factors, last) if kind != "R"]
+        kinds = term.split("*")
+        reward = torch.ones_like(factor) if kinds == ["w"] else factor
         expected = type(weights)(*(torch.zeros_like(tensor) for tensor in weights))
         for b, k in itertools.product(range(len(factor)), range(LAYOUT.num_neurons)):
             scale = reward[b] / len(factor)
@@ -81,7 +80,7 @@ def test_a_formula_comes_back_from_its_text(values):
     [
         ({"hidden": {}}, "a formula has the parts inputs, lateral, got 'hidden'"),
         ({"inputs": 3}, "inputs of a formula must be coefficients by term, got 3"),
-        ({"inputs": {"R*w*w": 1}}, "inputs of a formula have the terms free, moved, .*got 'R\\*w\\*w'"),
+        ({"inputs": {"free*w": 1}}, "inputs of a formula have the terms free, moved, .*got 'free\\*w'"),
         ({"lateral": {"w": True}}, "the coefficient of w must be a finite number, got True"),
         ({"lateral": {"w": float("inf")}}, "finite number, got inf"),
     ],
