@@ -14,9 +14,11 @@ import numpy as np
 import torch
 import yaml
 from numpy.typing import NDArray
+from torch import Tensor
 
 from snn_plasticity_gym.config.svpg_search import SVPGSearchConfig
 from snn_plasticity_gym.learners.strategies import Search, make_strategy
+from snn_plasticity_gym.learners.svpg_agents import Look, MeanFieldAgent
 from snn_plasticity_gym.learners.svpg_formula import CONTRAST, PAPER, SIZE, coefficients_of, formula_of
 from snn_plasticity_gym.runs.folder import RunFolder
 from snn_plasticity_gym.trainers.learning_loop import Judged, Row, carry_out
@@ -42,8 +44,37 @@ def run_search(config: SVPGSearchConfig) -> Path:
         return carry_out("SVPGSearch", config, functools.partial(SearchTraining, config))
 
 
+class Measured:
+    """An agent that learns nothing, but measures by how much each term of a formula would move its weights.
+
+    Args:
+        agent: The agent.
+    """
+
+    def __init__(self, agent: MeanFieldAgent) -> None:
+        self.weights, self.connections = agent.weights, agent.connections
+        self.sizes = np.zeros(SIZE)  # of `term_sizes`
+        self._agent = agent
+
+    def look(self, inputs: Tensor) -> Look:
+        """See `Agent`."""
+        return self._agent.look(inputs)
+
+    def judge(self, inputs: Tensor) -> Tensor:
+        """See `Agent`."""
+        return self._agent.judge(inputs)
+
+    def learn(self, inputs: Tensor, look: Look, action: Tensor, factor: Tensor, entropy: float) -> None:
+        """See `Agent`."""
+        self.sizes = self._agent.term_sizes(inputs, look, action, factor)
+
+
 class RuleSearch:
     """CMA-ES over the coefficients of formulas; a step is a generation. See `SteppedLearner`.
+
+    Terms differ in size: w is one of some 0.05, and what holding an action moves in a hidden neuron is a hundredth of
+    what drawing one does. So the search counts coefficients in units in which every term moves the weights of a fresh
+    network equally far in its first update.
 
     Args:
         config: What is wanted.
@@ -55,22 +86,23 @@ class RuleSearch:
         self.episodes = 0
         self.subjects = Subjects(config)
         self._config, self._seed = config, seed
+        self._units = self._equal_units()
         unbounded = np.full(SIZE, math.inf)
         self._strategy = make_strategy(
             "cma",
             Search(
-                coefficients_of(config.formula), -unbounded, unbounded, config.population, config.sigma,
+                coefficients_of(config.formula) / self._units, -unbounded, unbounded, config.population, config.sigma,
                 step_size=0.0, elites=0, seed=seed,
             ),
         )  # fmt: skip
-        self._best, self._best_value = self._strategy.centre, -math.inf
+        self._best, self._best_value = self._centre(), -math.inf
         self._since: list[list[float]] = []  # what generations were worth since the last row
 
     def steps(self) -> Iterator[None]:
         """Live through one generation after the other; may be called once."""
         while self.episodes < self.total:
             seed = self._seed_of(LIFE, len(self._strategy.told))
-            worth = [self.live(one, seed, "validation") for one in self._strategy.ask()]
+            worth = [self.live(one, seed, "validation") for one in self._units * self._strategy.ask()]
             self._strategy.tell(np.array(worth))
             self._since.append(worth)
             self.episodes += len(worth) * self._config.episodes
@@ -86,12 +118,12 @@ class RuleSearch:
 
     def judge_centre(self) -> float:
         """Return what the mean of the search is worth in other lives, and keep it if none was better."""
-        coefficients, number = self._strategy.centre, len(self._strategy.told)
+        coefficients, number = self._centre(), len(self._strategy.told)
         first = number * self._config.judged_lives
         seeds = [self._seed_of(JUDGED, first + life) for life in range(self._config.judged_lives)]
         value = float(np.mean([self.live(coefficients, seed, "validation") for seed in seeds]))
         if value >= self._best_value:
-            self._best, self._best_value = coefficients.copy(), value
+            self._best, self._best_value = coefficients, value
         return value
 
     def take_best(self) -> tuple[Vector, float]:
@@ -123,6 +155,18 @@ class RuleSearch:
         self.episodes = state["episodes"]
         self._best, self._best_value = state["best"][0].numpy(), state["best"][1]
         self._since = [list(worth) for worth in state["since"]]
+
+    def _centre(self) -> Vector:
+        return self._units * self._strategy.centre
+
+    def _equal_units(self) -> Vector:
+        """Return the coefficients by which each term alone moves the weights of a fresh network by 1, (SIZE,)."""
+        learner = self.subjects.make(self._config, self._seed_of(JUDGED, 0))
+        assert isinstance(learner.agent, MeanFieldAgent)
+        measured = Measured(learner.agent)
+        learner.agent = measured
+        next(learner.steps())
+        return 1.0 / np.maximum(measured.sizes, 1e-12)
 
     def _seed_of(self, kind: int, number: int) -> int:
         return int(np.random.SeedSequence([self._seed, kind, number]).generate_state(1)[0])

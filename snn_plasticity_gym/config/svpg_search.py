@@ -19,7 +19,7 @@ class SVPGSearchConfig(SVPGConfig):
     """
 
     episodes: int = setting(
-        10_000,
+        5000,
         "Episodes of a life: images, or episodes of the world.",
         unit="episodes",
         section="Run",
@@ -27,7 +27,7 @@ class SVPGSearchConfig(SVPGConfig):
         basic=True,
     )
     eval_every: int = setting(
-        600_000,
+        300_000,
         "Episodes of all lives between two rows of metrics, each with a judgement of the search's mean.",
         unit="episodes",
         section="Run",
@@ -43,13 +43,14 @@ class SVPGSearchConfig(SVPGConfig):
     learning_rate: float = 5e-3
     schedule: str = "linear"
 
-    generations: int = setting(80, "Generations in all.", section="Search", ge=1, basic=True)
+    generations: int = setting(40, "Generations in all.", section="Search", ge=1, basic=True)
     population: int = setting(
         12, "Formulas of a generation, each with a life of its own.", section="Search", ge=4, basic=True
     )
     sigma: float = setting(
-        0.5,
-        "First step size of the search in each coefficient; it begins at formula, or at 0.",
+        1.0,
+        "First step size of the search, in units in which each term moves fresh weights equally far; it begins at "
+        "formula, or at 0.",
         section="Search",
         gt=0,
         basic=True,

@@ -13,13 +13,15 @@ import itertools
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.svpg import SVPGConfig
 from snn_plasticity_gym.learners.svpg import contrast, entropy_change, paper, windows
-from snn_plasticity_gym.learners.svpg_formula import coefficients_of, formula_change
+from snn_plasticity_gym.learners.svpg_formula import SIZE, coefficients_of, formula_change
 from snn_plasticity_gym.networks.differentiable import forward
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.rwta import (
@@ -141,6 +143,20 @@ class MeanFieldAgent:
         if entropy and not self._through:
             change = _sum(change, entropy_change(inputs, free, self.layout, entropy))
         _hand_over(self.parameters, change, self._masks)
+
+    @torch.no_grad()
+    def term_sizes(self, inputs: Tensor, look: Look, action: Tensor, factor: Tensor) -> NDArray[np.float64]:
+        """Return how far each term of a formula alone would move its weights, root mean squares, (SIZE,).
+
+        Arguments as of `learn`.
+        """
+        states = (look.kept[1], self._held(look, action), self._drawn(look.kept[1], action))
+        sizes = []
+        for coefficients in np.eye(SIZE):
+            change = formula_change(coefficients, self.parameters, inputs, *states, factor)
+            sizes.append(max(float((part * mask).norm()) / float(mask.sum()) ** 0.5
+                             for part, mask in zip(change[:2], self._masks[:2], strict=True)))  # fmt: skip
+        return np.array(sizes)
 
     def _held(self, look: Look, action: Tensor) -> Tensor:
         """Return the rates with the action held, (B, N)."""
