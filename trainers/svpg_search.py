@@ -86,12 +86,12 @@ class RuleSearch:
         self.episodes = 0
         self.subjects = Subjects(config)
         self._config, self._seed = config, seed
-        self._units = self._equal_units()
+        self.units = self._equal_units()  # of coefficients, (SIZE,)
         unbounded = np.full(SIZE, math.inf)
         self._strategy = make_strategy(
             "cma",
             Search(
-                coefficients_of(config.formula) / self._units, -unbounded, unbounded, config.population, config.sigma,
+                coefficients_of(config.formula) / self.units, -unbounded, unbounded, config.population, config.sigma,
                 step_size=0.0, elites=0, seed=seed,
             ),
         )  # fmt: skip
@@ -102,7 +102,7 @@ class RuleSearch:
         """Live through one generation after the other; may be called once."""
         while self.episodes < self.total:
             seed = self._seed_of(LIFE, len(self._strategy.told))
-            worth = [self.live(one, seed, "validation") for one in self._units * self._strategy.ask()]
+            worth = [self.live(one, seed, "validation") for one in self.units * self._strategy.ask()]
             self._strategy.tell(np.array(worth))
             self._since.append(worth)
             self.episodes += len(worth) * self._config.episodes
@@ -157,7 +157,7 @@ class RuleSearch:
         self._since = [list(worth) for worth in state["since"]]
 
     def _centre(self) -> Vector:
-        return self._units * self._strategy.centre
+        return self.units * self._strategy.centre
 
     def _equal_units(self) -> Vector:
         """Return the coefficients by which each term alone moves the weights of a fresh network by 1, (SIZE,)."""

@@ -48,20 +48,34 @@ def test_a_search_that_was_cut_off_goes_on_bit_for_bit(world, tmp_path):
 
 
 def test_a_search_climbs():
-    """What formulas are worth is replaced by how near they are to one; the search must come nearer."""
-    config = SVPGSearchConfig(
-        dataset="digits", generations=60, population=12, episodes=1, rule="formula", hidden_groups=1, seed=0
-    )
-    search, goal = RuleSearch(config, 0), coefficients_of(CONTRAST)
+    """What formulas are worth is replaced by how near they are to one, in units of the search; it must come nearer."""
+    config = SVPGSearchConfig(dataset="digits", generations=60, population=12, episodes=1, hidden_groups=1, seed=0)
+    search = RuleSearch(config, 0)
+    units = search.units
 
     def near(one, seed, part):
-        return -float(np.linalg.norm(one - goal))
+        return -float(np.linalg.norm(one / units - np.linspace(-2, 2, SIZE)))
 
     search.live = near
     for _ in search.steps():
         pass
     search.judge_centre()
-    assert search.take_best()[1] > 0.5 * near(np.zeros(SIZE), 0, "")
+    assert search.take_best()[1] > 0.3 * near(np.zeros(SIZE), 0, "")
+
+
+def test_units_make_terms_move_fresh_weights_equally_far():
+    """The change by one term, by the fields of the network itself, without the code that measures terms."""
+    config = SVPGSearchConfig(dataset="digits", hidden_groups=3, group_size=4, batch_size=200)
+    search = RuleSearch(config, 0)
+    decay = {"inputs": 3, "lateral": SIZE - 1}  # places of the terms w
+    weights = search.subjects.make(config, 5).agent.weights  # of another network with the same deviations
+    for name, place in decay.items():
+        there = weights[name][weights[name] != 0]
+        share = len(there) / search.subjects.make(config, 5).agent.connections[name].mask.sum()
+        size = float(there.square().mean() * share) ** 0.5
+        assert search.units[place] * size == pytest.approx(1.0, rel=0.25)
+    moved, drawn = search.units[1], search.units[2]
+    assert moved > drawn  # holding an action moves rates by less than drawing a neuron does
 
 
 def test_a_rule_that_teaches_is_worth_more_than_its_opposite():
