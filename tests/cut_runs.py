@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from snn_plasticity_gym.trainers.svpg_search import RuleSearch
 from snn_plasticity_gym.trainers.validated_learner import ValidatedLearner
 
 
@@ -26,9 +27,13 @@ def result_of(run: Path) -> dict[str, Any]:
 
 
 def assert_goes_on_bit_for_bit(
-    train: Callable[[Sequence[str]], Path], learner_type: type[ValidatedLearner], flags: Sequence[str], folder: Path
+    train: Callable[[Sequence[str]], Path],
+    learner_type: type[ValidatedLearner] | type[RuleSearch],
+    flags: Sequence[str],
+    folder: Path,
+    kept: str = "weights.pt",
 ) -> None:
-    """A run that was cut off half-way ends as one that was not."""
+    """A run that was cut off half-way ends as one that was not, also in the file that it has `kept`."""
 
     class Killed(BaseException):
         pass
@@ -36,7 +41,7 @@ def assert_goes_on_bit_for_bit(
     whole = train([*flags, f"--run_dir={folder}", "--run_name=whole"])
     right = learner_type.steps
 
-    def steps(learner: ValidatedLearner):
+    def steps(learner: ValidatedLearner | RuleSearch):
         for _ in right(learner):
             yield
             if learner.episodes >= learner.total // 2:
@@ -47,8 +52,11 @@ def assert_goes_on_bit_for_bit(
         with pytest.raises(Killed):
             train([*flags, f"--run_dir={folder}", "--run_name=cut"])
     run = whole.parent / "cut"
-    assert not (run / "weights.pt").exists()
+    assert not (run / kept).exists()
     again = train([f"--resume={run}"])
-    weights, others = (torch.load(one / "weights.pt", weights_only=True) for one in (whole, again))
-    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    if kept.endswith(".pt"):
+        weights, others = (torch.load(one / kept, weights_only=True) for one in (whole, again))
+        assert all(torch.equal(weights[name], others[name]) for name in weights)
+    else:
+        assert (whole / kept).read_bytes() == (again / kept).read_bytes()
     assert rows_of(whole) == rows_of(again) and result_of(whole) == result_of(again)

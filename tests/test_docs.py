@@ -22,6 +22,7 @@ from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.config.robustness import RobustnessConfig
 from snn_plasticity_gym.config.schema import read_yaml, setting_fields
 from snn_plasticity_gym.config.svpg import SVPGConfig
+from snn_plasticity_gym.config.svpg_search import SVPGSearchConfig
 from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +39,7 @@ PROGRAMS = {
     "train_es": ESConfig,
     "evolve": EvolveConfig,
     "train_svpg": SVPGConfig,
+    "search_svpg": SVPGSearchConfig,
     "train_plastic": PlasticConfig,
     "train_bptt": BPTTConfig,
     "evaluate": EvaluateConfig,
@@ -47,7 +49,7 @@ PROGRAMS = {
     "robustness": RobustnessConfig,
 }
 BUILT_IN = {ENVIRONMENTS[env_id] for env_id in ENVIRONMENTS if env_id.startswith("SNNPlastic-")}  # no plugin's
-WITHOUT_ENVIRONMENT = (BPTTConfig, PlasticConfig, ReportConfig, RobustnessConfig, SVPGConfig)
+WITHOUT_ENVIRONMENT = (BPTTConfig, PlasticConfig, ReportConfig, RobustnessConfig, SVPGConfig, SVPGSearchConfig)
 SWEEP_FLAGS = {"count", "program"}
 READERS_OWN = {"my_module.py", "examples/NAME.py"}  # placeholders
 

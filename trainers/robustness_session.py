@@ -25,7 +25,7 @@ from snn_plasticity_gym.evaluation.robustness import Found, draw_robustness, rob
 from snn_plasticity_gym.learners.svpg_agents import Agent, Look
 from snn_plasticity_gym.report.runs import Group, Run, group_runs, read_runs
 from snn_plasticity_gym.trainers.svpg_learner import Learner
-from snn_plasticity_gym.trainers.svpg_session import make_subject
+from snn_plasticity_gym.trainers.svpg_session import Subjects
 from snn_plasticity_gym.utils.files import make_output
 from snn_plasticity_gym.utils.state import restore_all
 
@@ -114,7 +114,7 @@ class Subject:
         return self._make(dataclasses.replace(self.config, world_kwargs=json.dumps(arguments)))
 
     def _make(self, config: SVPGConfig) -> Learner:
-        learner = make_subject(config, config.seed).learner
+        learner = Subjects(config).make(config, config.seed)
         try:
             with torch.no_grad():
                 restore_all(learner.agent.weights, self._weights)

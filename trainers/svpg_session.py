@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -23,15 +23,6 @@ from snn_plasticity_gym.utils.device import torch_device
 from snn_plasticity_gym.utils.files import atomic_path
 
 
-class Subject(NamedTuple):
-    """What learns, and what it is called."""
-
-    learner: Learner
-    task: str
-    sizes: str
-    dataset: dict[str, Any] | None
-
-
 def run_svpg(config: SVPGConfig) -> Path:
     """Train, judge the best weights once on what was held out for it, and write everything into a run folder.
 
@@ -42,12 +33,12 @@ def run_svpg(config: SVPGConfig) -> Path:
         ValueError: The data are damaged.
         FileNotFoundError: The data set cannot be had.
     """
-    with _without_denormals():
+    with without_denormals():
         return carry_out("SVPG", config, functools.partial(SVPGTraining, config))
 
 
 @contextlib.contextmanager
-def _without_denormals() -> Iterator[None]:
+def without_denormals() -> Iterator[None]:
     """Let the processor take rates next to zero for zero, which else slow it down; then as it was."""
     flushes = float(torch.tensor(2.0**-130) * 0.5) == 0.0
     torch.set_flush_denormal(True)
@@ -67,8 +58,9 @@ class SVPGTraining:
 
     def __init__(self, config: SVPGConfig, seed: int) -> None:
         self._measure = "return" if config.world else "accuracy"
-        self.learner, task, sizes, self.dataset = make_subject(config, seed)
-        self.title = f"SVPG, {config.rule}, {sizes}: {self.learner.total} episodes of {task}"
+        subjects = Subjects(config)
+        self.learner, self.dataset = subjects.make(config, seed), subjects.dataset
+        self.title = f"SVPG, {config.rule}, {subjects.sizes}: {self.learner.total} episodes of {subjects.task}"
 
     def row(self) -> Row:
         """See `Training`."""
@@ -87,29 +79,41 @@ class SVPGTraining:
         return Judged({"test": test, "validation": validation, "best_at": at}, {f"test/{measure}": test}, said)
 
 
-def make_subject(config: SVPGConfig, seed: int) -> Subject:
-    """Make the task and the agent of some settings, as a run with this seed begins.
+class Subjects:
+    """Makes one learner after the other for a task, which is read, or built, once.
+
+    Args:
+        config: The task, and settings of the first learner.
 
     Raises:
         As `run_svpg`.
     """
-    device = torch_device(config.device)
-    first = torch.Generator().manual_seed(int(generator_of(seed, 0).integers(2**62)))
-    order = generator_of(seed, 1)
-    noise = torch.Generator(device).manual_seed(int(generator_of(seed, 2).integers(2**62)))
-    if config.world:
-        most = max(config.batch_size, config.eval_episodes or EPISODES["validation"],
-                   config.test_episodes or EPISODES["test"])  # fmt: skip
-        world = ActingWorld(config, most, device)
-        agent = make_agent(config, world.num_inputs, world.num_actions, first, noise, device)
-        sizes = _sizes(config, world.num_inputs, world.num_actions)
-        return Subject(WorldLearner(config, agent, world, order, noise), config.world, sizes, None)
-    data = load_dataset(config.dataset, config.data_dir)
-    pixels = data.train.images[0].numel()
-    agent = make_agent(config, pixels, data.num_classes, first, noise, device)
-    parts = {name: data.split(name) for name in PARTS}
-    learner = ImageLearner(config, agent, parts, order, noise, device)
-    return Subject(learner, data.name, _sizes(config, pixels, data.num_classes), data.manifest("train"))
+
+    def __init__(self, config: SVPGConfig) -> None:
+        self._device = torch_device(config.device)
+        self._world: ActingWorld | None = None
+        self.dataset: dict[str, Any] | None = None
+        if config.world:
+            most = max(config.batch_size, config.eval_episodes or EPISODES["validation"],
+                       config.test_episodes or EPISODES["test"])  # fmt: skip
+            self._world = ActingWorld(config, most, self._device)
+            self.task, self.num_inputs, self.num_actions = config.world, self._world.num_inputs, self._world.num_actions
+        else:
+            data = load_dataset(config.dataset, config.data_dir)
+            self._parts = {name: data.split(name) for name in PARTS}
+            self.dataset = data.manifest("train")
+            self.task, self.num_inputs, self.num_actions = data.name, data.train.images[0].numel(), data.num_classes
+        self.sizes = _sizes(config, self.num_inputs, self.num_actions)
+
+    def make(self, config: SVPGConfig, seed: int) -> Learner:
+        """Return a fresh learner, as a run of these settings, of the same task, with this seed begins."""
+        first = torch.Generator().manual_seed(int(generator_of(seed, 0).integers(2**62)))
+        order = generator_of(seed, 1)
+        noise = torch.Generator(self._device).manual_seed(int(generator_of(seed, 2).integers(2**62)))
+        agent = make_agent(config, self.num_inputs, self.num_actions, first, noise, self._device)
+        if self._world is not None:
+            return WorldLearner(config, agent, self._world, order, noise)
+        return ImageLearner(config, agent, self._parts, order, noise, self._device)
 
 
 def _sizes(config: SVPGConfig, num_inputs: int, num_actions: int) -> str:

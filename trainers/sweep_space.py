@@ -46,12 +46,15 @@ _OF_EVOLUTION += [
 ]
 _OF_PLASTIC = [f"eval/{name}" for name in ("accuracy", "normal", "noisy", "hidden_rate", "output_rate")]
 _OF_PLASTIC += ["test/normal", "test/noisy", "train/accuracy", "train/loss", "train/not_finite", "train/reward"]
+_OF_SEARCH = [f"{part}/{name}" for part in ("eval", "test") for name in ("accuracy", "return")]
+_OF_SEARCH += ["test/contrast", "test/paper", "train/fitness", "train/fitness_best"]
 METRICS = {  # by program
     "train_a2c": ["eval_after/reward", *_OF_RUNS, *_OF_RULES, *_OF_EVENTS],
     "train_ppo": ["eval_after/reward", *_OF_RUNS, *_OF_RULES, *_OF_EVENTS, *_OF_PPO],
     "train_es": ["eval_after/reward", *_OF_RUNS, "train/return", "train/return_best", "train/sigma", "train/rule_step"],
     "evolve": [*_OF_EVOLUTION, "time/episodes", "time/seconds", "time/steps"],
     "train_svpg": ["eval/accuracy", "eval/return", "test/accuracy", "test/return", "train/reward", "time/episodes"],
+    "search_svpg": [*_OF_SEARCH, "time/episodes", "time/seconds"],
     "train_plastic": [*_OF_PLASTIC, "time/episodes", "time/seconds"],
     "train_bptt": [*_OF_BPTT, "time/episodes", "time/seconds"],
 }

@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
+from collections.abc import Mapping
+from typing import Any
 
 from snn_plasticity_gym.config.data_names import FOLDER_HELP, HELP, check_dataset_name
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 from snn_plasticity_gym.config.training import RunConfig, resume_setting
 
-RULE_NAMES = ("contrast", "paper", "backprop", "mlp", "bptt")
+RULE_NAMES = ("contrast", "paper", "formula", "backprop", "mlp", "bptt")
 BASELINE_NAMES = ("confidence", "mean", "none")
 POST_NAMES = ("potential", "spikes")
 OPTIMISER_NAMES = ("adam", "sgd")
 SCHEDULE_NAMES = ("cosine", "linear", "constant")
+STATES = ("free", "moved", "drawn")  # what a formula knows of a neuron
+_PAIRS = itertools.combinations_with_replacement(STATES, 2)
+TERMS = {  # of formulas, by what they are for; see `learners.svpg_formula`
+    "inputs": (*STATES, "w"),
+    "lateral": (*("*".join(pair) for pair in _PAIRS), "w"),
+}
+
+
+def check_formula(formula: Mapping[str, Any]) -> None:
+    """Refuse what is no mapping of coefficients by the names in `TERMS`.
+
+    Raises:
+        ConfigError: In one line, what is wrong.
+    """
+    for part, terms in formula.items():
+        if part not in TERMS:
+            raise ConfigError(f"a formula has the parts {', '.join(TERMS)}, got {part!r}")
+        if not isinstance(terms, Mapping):
+            raise ConfigError(f"{part} of a formula must be coefficients by term, got {terms!r}")
+        for term, value in terms.items():
+            if term not in TERMS[part]:
+                raise ConfigError(f"{part} of a formula have the terms {', '.join(TERMS[part])}, got {term!r}")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ConfigError(f"the coefficient of {term} must be a finite number, got {value!r}")
 
 
 @config_class
@@ -21,8 +49,9 @@ class SVPGConfig(RunConfig):
 
     An image is an episode of one step: the network names a class and is paid 1 if it is right and 0 if not; it is never
     shown the label. In a world of Gymnasium it is paid what the world pays. Rules: contrast and paper are local
-    (`learners.svpg`); beside them, as controls, REINFORCE by backpropagation through the same mean field (backprop),
-    through a ReLU network (mlp) and through time in a network of spiking LIF neurons (bptt).
+    (`learners.svpg`), and so are formulas (`learners.svpg_formula`); beside them, as controls, REINFORCE by
+    backpropagation through the same mean field (backprop), through a ReLU network (mlp) and through time in a network
+    of spiking LIF neurons (bptt).
     """
 
     resume: str = resume_setting(longer=False)
@@ -104,11 +133,18 @@ class SVPGConfig(RunConfig):
     rule: str = setting(
         "contrast",
         "How weights learn. contrast: difference of the phases with the action held and free; paper: as Yang et al. "
-        "(2022); backprop: REINFORCE through the same mean field; mlp and bptt: REINFORCE in a ReLU and in a spiking "
-        "network.",
+        "(2022); formula: by one of your own, or one that search_svpg has found; backprop: REINFORCE through the same "
+        "mean field; mlp and bptt: REINFORCE in a ReLU and in a spiking network.",
         section="Network",
         choices=RULE_NAMES,
         basic=True,
+    )
+    formula: str = setting(
+        "{}",
+        "Coefficients of rule formula, a mapping or JSON, e.g. {inputs: {moved: 1}, lateral: {free*moved: 2, "
+        "moved*moved: 1}}, which is contrast.",
+        section="Network",
+        json=True,
     )
     hidden_groups: int = setting(
         50, "Hidden winner-take-all groups; 0: a linear softmax policy.", section="Network", ge=0, basic=True
@@ -193,6 +229,7 @@ class SVPGConfig(RunConfig):
     def check(self) -> None:
         """Refuse settings that contradict each other."""
         check_dataset_name(self.dataset)
+        self._check_formula()
         if self.spikes and self.rule != "contrast":
             raise ConfigError(f"spikes need rule contrast, got {self.rule}; set it, or leave spikes out")
         if self.epochs > 1 and self.clip_range is None:
@@ -209,3 +246,11 @@ class SVPGConfig(RunConfig):
             alone = [name for name, is_given in given.items() if is_given]
             if alone:
                 raise ConfigError(f"{', '.join(alone)} need a world, got none; give e.g. world=CartPole-v1")
+
+    def _check_formula(self) -> None:
+        formula = json.loads(self.formula)
+        check_formula(formula)
+        if formula and self.rule != "formula":
+            raise ConfigError(f"a formula needs rule formula, got {self.rule}; set it, or leave formula out")
+        if self.rule == "formula" and not formula:
+            raise ConfigError("rule formula needs coefficients, got none; give formula, which search_svpg can find")

@@ -13,12 +13,15 @@ import itertools
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.svpg import SVPGConfig
 from snn_plasticity_gym.learners.svpg import contrast, entropy_change, paper, windows
+from snn_plasticity_gym.learners.svpg_formula import SIZE, coefficients_of, formula_change
 from snn_plasticity_gym.networks.differentiable import forward
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.rwta import (
@@ -73,7 +76,9 @@ class Agent(Protocol):
 
 
 class MeanFieldAgent:
-    """A winner-take-all network in its mean field; learns by `contrast`, `paper` or, through all sweeps, `backprop`.
+    """A winner-take-all network in its mean field; learns by `contrast`, `paper`, a formula or `backprop`.
+
+    backprop goes through all sweeps of the mean field.
 
     Args:
         config: Rule, sizes, scales of the first weights.
@@ -104,6 +109,7 @@ class MeanFieldAgent:
         }
         self._config, self._noise = config, noise
         self._through = config.rule == "backprop"
+        self._formula = coefficients_of(config.formula)
         for tensor in self.weights.values():
             tensor.requires_grad_(self._through)
 
@@ -121,21 +127,45 @@ class MeanFieldAgent:
 
     def learn(self, inputs: Tensor, look: Look, action: Tensor, factor: Tensor, entropy: float) -> None:
         """See `Agent`."""
-        drive, free = look.kept
+        free = look.kept[1]
         if self._through:
             _ascend(self.weights.values(), look.policy, action, factor, entropy)
             assert self.parameters.lateral.grad is not None
             self.parameters.lateral.grad += self.parameters.lateral.grad.T.clone()  # both ends share one weight
             change = RWTAWeights(*(_grad(tensor) for tensor in self.parameters))
         elif self._config.rule == "contrast":
-            held = settle(self.parameters, self.layout, drive, self._config.sweeps, start=free, action=action)
-            change = contrast(inputs, free, held, factor)
+            change = contrast(inputs, free, self._held(look, action), factor)
+        elif self._config.rule == "paper":
+            change = paper(inputs, free, self._drawn(free, action), factor)
         else:
-            states = one_hot_action(sample_groups(free, self.layout, self._noise), action, self.layout)
-            change = paper(inputs, free, states, factor)
+            held, drawn = self._held(look, action), self._drawn(free, action)
+            change = formula_change(self._formula, self.parameters, inputs, free, held, drawn, factor)
         if entropy and not self._through:
             change = _sum(change, entropy_change(inputs, free, self.layout, entropy))
         _hand_over(self.parameters, change, self._masks)
+
+    @torch.no_grad()
+    def term_sizes(self, inputs: Tensor, look: Look, action: Tensor, factor: Tensor) -> NDArray[np.float64]:
+        """Return how far each term of a formula alone would move its weights, root mean squares, (SIZE,).
+
+        Arguments as of `learn`.
+        """
+        states = (look.kept[1], self._held(look, action), self._drawn(look.kept[1], action))
+        sizes = []
+        for coefficients in np.eye(SIZE):
+            change = formula_change(coefficients, self.parameters, inputs, *states, factor)
+            sizes.append(max(float((part * mask).norm()) / float(mask.sum()) ** 0.5
+                             for part, mask in zip(change[:2], self._masks[:2], strict=True)))  # fmt: skip
+        return np.array(sizes)
+
+    def _held(self, look: Look, action: Tensor) -> Tensor:
+        """Return the rates with the action held, (B, N)."""
+        drive, free = look.kept
+        return settle(self.parameters, self.layout, drive, self._config.sweeps, start=free, action=action)
+
+    def _drawn(self, free: Tensor, action: Tensor) -> Tensor:
+        """Draw one active neuron in each group; in the action group it is the action, one-hot (B, N)."""
+        return one_hot_action(sample_groups(free, self.layout, self._noise), action, self.layout)
 
 
 class SpikeAgent:

@@ -52,8 +52,8 @@ def is_gradient(run: Run) -> bool:
 
 
 def is_bptt(run: Run) -> bool:
-    """Whether a run is one of train_bptt."""
-    return run.env is None and "eval/accuracy" in run.metrics and "rule_gradient" not in run.config
+    """Whether a run is one of train_bptt: other learners without an environment have no loss of their answers."""
+    return run.env is None and {"eval/accuracy", "eval/loss"} <= run.metrics.keys()
 
 
 def gradient_section(groups: Sequence[Group], bptt: Sequence[Run], ceiling: Ceiling | None) -> Section:

@@ -20,7 +20,7 @@ from snn_plasticity_gym.config.evolve import EvolveConfig
 from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.config.plugins import import_plugins, plugin_names
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, current_names, own_values, setting_fields
-from snn_plasticity_gym.config.svpg import SVPGConfig
+from snn_plasticity_gym.config.svpg_search import SVPGSearchConfig
 from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.runs.folder import RunFolder
 from snn_plasticity_gym.runs.metrics import read_metrics
@@ -134,7 +134,7 @@ def _settings(config: Mapping[str, Any]) -> list[SettingInfo]:
     environment = ENVIRONMENTS.get(str(config.get("env")))
     return [
         info
-        for kind in (*TRAINERS, EvolveConfig, SVPGConfig, PlasticConfig, BPTTConfig, environment)
+        for kind in (*TRAINERS, EvolveConfig, SVPGSearchConfig, PlasticConfig, BPTTConfig, environment)
         if kind is not None
         for info in setting_fields(kind)
     ]

@@ -17,12 +17,13 @@ from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.config.robustness import RobustnessConfig
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, setting_fields
 from snn_plasticity_gym.config.svpg import SVPGConfig
+from snn_plasticity_gym.config.svpg_search import SVPGSearchConfig
 from snn_plasticity_gym.config.training import A2CConfig, PPOConfig
 from snn_plasticity_gym.rules.registry import RULES
 
 TRAINERS: dict[str, type] = {"a2c": A2CConfig, "ppo": PPOConfig}
 OTHERS: dict[str, type] = {"bptt": BPTTConfig, "ceiling": CeilingConfig, "report": ReportConfig}
-OTHERS |= {"robustness": RobustnessConfig}
+OTHERS |= {"robustness": RobustnessConfig, "svpg search": SVPGSearchConfig}
 OTHERS |= {"evaluate": EvaluateConfig, "evolve": EvolveConfig, "plastic": PlasticConfig, "svpg": SVPGConfig}
 CONFIGS: dict[str, type] = TRAINERS | OTHERS | ENVIRONMENTS | {f"rule {name}": rule for name, rule in RULES.items()}
 EVERY = [(config, info) for config in CONFIGS.values() for info in setting_fields(config)]

@@ -90,6 +90,53 @@ def test_contrast_is_the_gradient_and_the_published_rule_tells_hidden_neurons_no
     assert theirs.inputs[hidden].norm() < 1e-9 * wanted.inputs[hidden].norm()
 
 
+def enumerated_reward(weights: RWTAWeights, layout: GroupLayout, inputs, rewards) -> torch.Tensor:
+    """Mean expected reward of the network's true policy: the Boltzmann distribution, summed over all states."""
+    sizes = [layout.group_size] * layout.hidden_groups + [layout.num_actions]
+    chosen = list(itertools.product(*map(range, sizes)))
+    states = torch.zeros(len(chosen), layout.num_neurons).double()  # (states, N)
+    for row, places in enumerate(chosen):
+        for group, place in enumerate(places):
+            states[row, sum(sizes[:group]) + place] = 1.0
+    logs = 0.5 * torch.einsum("sn,nm,sm->s", states, weights.lateral, states) + input_drive(weights, inputs) @ states.T
+    policy = torch.softmax(logs, dim=1) @ states[:, layout.num_hidden :]  # (B, A)
+    return (policy * rewards).sum(dim=1).mean()
+
+
+def test_contrast_follows_finite_differences_of_the_enumerated_policy():
+    """No mean field in what it is compared with; of the published rule the hidden part has nothing of it."""
+    layout = GroupLayout(num_inputs=3, hidden_groups=2, group_size=3, num_actions=2)
+    generator = torch.Generator().manual_seed(4)
+    inputs, rewards = torch.rand(40, 3, generator=generator).double(), torch.rand(40, 2, generator=generator).double()
+    fresh = initial_weights(layout, generator, input_scale=0.3, lateral_scale=0.3)
+    weights = RWTAWeights(*(part.double() for part in fresh))
+    slopes = RWTAWeights(*(torch.zeros_like(part) for part in weights))
+    step, mask = 1e-4, layout.lateral_mask()
+    for name, part in weights._asdict().items():
+        for place in itertools.product(*map(range, part.shape)):
+            both = {place, place[::-1]} if name == "lateral" else {place}  # two ends of one weight
+            worth = []
+            for sign in (1, -1):
+                moved = part.clone()
+                for end in both:
+                    moved[end] += sign * step
+                worth.append(enumerated_reward(weights._replace(**{name: moved}), layout, inputs, rewards))
+            getattr(slopes, name)[place] = (worth[0] - worth[1]) / (2 * step)
+    drive = input_drive(weights, inputs)
+    free = settle(weights, layout, drive, SWEEPS)
+    policy = free[:, layout.num_hidden :]
+    total = [torch.zeros_like(part) for part in weights]
+    for a in range(layout.num_actions):
+        held = settle(weights, layout, drive, SWEEPS, start=free, action=torch.full((len(inputs),), a))
+        factor = policy[:, a] * (rewards[:, a] - (policy * rewards).sum(dim=1))
+        total = [one + other for one, other in zip(total, contrast(inputs, free, held, factor), strict=True)]
+    hidden = slice(0, layout.num_hidden)
+    assert cosine(total[0][:, hidden], slopes.inputs[:, hidden]) > 0.95
+    assert cosine(total[0], slopes.inputs) > 0.99
+    assert cosine(total[1] * mask, slopes.lateral * mask) > 0.95
+    assert cosine(total[2], slopes.bias) > 0.99
+
+
 def test_two_windows_of_equal_rates_are_the_contrast():
     """Of windows without chance both forms of the rule are one."""
     inputs, rewards = a_task()

@@ -8,7 +8,8 @@ import pytest
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.report.gradient_section import Ceiling, gradient_section, is_bptt, is_gradient, read_ceiling
-from snn_plasticity_gym.report.runs import Group, Run
+from snn_plasticity_gym.report.runs import Group, Run, read_runs
+from snn_plasticity_gym.trainers import train_svpg
 
 IMAGES = [16.0, 32.0, 48.0]
 
@@ -27,7 +28,7 @@ def bptt_run(folder: Path) -> Run:
     folder.mkdir()
     text = "time/episodes,eval/accuracy,eval/loss\n1000,0.5,1.5\n50000,0.9,0.5\n"
     (folder / "metrics.csv").write_text(text)
-    return Run(folder, "bptt", {}, {}, {"eval/accuracy": np.array([0.5, 0.9])})
+    return Run(folder, "bptt", {}, {}, {"eval/accuracy": np.array([0.5, 0.9]), "eval/loss": np.array([1.5, 0.5])})
 
 
 CEILING = Ceiling([0.06, 0.2], [0.52, 0.55])
@@ -36,6 +37,14 @@ CEILING = Ceiling([0.06, 0.2], [0.52, 0.55])
 def test_runs_are_told_apart(tmp_path):
     assert is_gradient(grad_run("a")) and not is_bptt(grad_run("a"))
     assert is_bptt(bptt_run(tmp_path / "b")) and not is_gradient(bptt_run(tmp_path / "c"))
+
+
+def test_runs_of_other_learners_stand_beside_no_rule(tmp_path):
+    """The curve of BPTT has answers and their loss; train_svpg judges images, or returns, and knows no loss."""
+    flags = ["--dataset=digits", "--hidden_groups=2", "--episodes=40", "--eval_every=20", "--wandb=disabled"]
+    folder = train_svpg.train([*flags, "--seed=0", "--no-report", f"--run_dir={tmp_path}"])
+    (run,) = read_runs([folder])
+    assert "eval/accuracy" in run.metrics and run.env is None and not is_bptt(run)
 
 
 def test_alignment_by_layer_under_its_ceiling(tmp_path):

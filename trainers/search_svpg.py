@@ -1,0 +1,30 @@
+"""Search for a rule of winner-take-all networks, over short lives: `python trainers/search_svpg.py --help`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from snn_plasticity_gym.config.cli import parse_config
+from snn_plasticity_gym.config.svpg_search import SVPGSearchConfig
+from snn_plasticity_gym.trainers.program import run_program
+
+
+def train(argv: Sequence[str] | None = None) -> Path:
+    """Search as the flags say, and return the run's folder."""
+    config = parse_config(SVPGSearchConfig, argv)
+
+    # Seconds of imports, and a wrong flag needs none of them.
+    from snn_plasticity_gym.trainers.svpg_search import run_search
+
+    return run_search(config)
+
+
+def main() -> int:
+    """Run the program."""
+    return run_program(train)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
