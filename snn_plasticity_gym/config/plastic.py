@@ -5,7 +5,7 @@ from __future__ import annotations
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 from snn_plasticity_gym.config.training import RunConfig, resume_setting
 
-NETWORKS = ("plain", "recurrent", "dp-oja", "ndp-oja", "dp-bcm", "ndp-bcm")
+NETWORKS = ("plain", "recurrent", "dp-oja", "ndp-oja", "dp-bcm", "ndp-bcm", "formula")
 LEARNERS = ("bptt", "ppo")
 BOTH = "both"
 CONDITION_NAMES = (BOTH, "normal", "noisy")
@@ -79,10 +79,21 @@ class PlasticConfig(RunConfig):
         "ndp-bcm",
         "What changes within a trial. plain: nothing; recurrent: nothing, but hidden neurons have weights among "
         "themselves; dp-oja, dp-bcm: all weights, by a rule with trained coefficients; ndp-oja, ndp-bcm: the same, "
-        "times a trained projection of the layer's activity.",
+        "times a trained projection of the layer's activity; formula: all weights, by one formula of synapse events "
+        "with trained coefficients, which is saved as a rule for every environment.",
         section="Network",
         choices=NETWORKS,
         basic=True,
+    )
+    formula_terms: tuple[str, ...] = setting(
+        (),
+        "Terms of network formula, products as post*x20*w; none: who fires, by itself and with a trace of its partner "
+        "(20 ms), each with and without the weight.",
+        section="Network",
+    )
+    eta: float = setting(0.02, "Weight change at delta_d = 1, of network formula.", section="Network", gt=0, basic=True)
+    weight_limit: float = setting(
+        2.0, "Largest weight, and smallest with a minus, of network formula.", section="Network", gt=0
     )
     hidden_size: int = setting(
         0,
@@ -142,6 +153,8 @@ class PlasticConfig(RunConfig):
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""
+        if self.formula_terms and self.network != "formula":
+            raise ConfigError(f"formula_terms are those of network formula, got {self.network}; leave them out")
         even = [number for number in (self.cues, *self.test_cues) if number % 2 == 0]
         if even:
             raise ConfigError(f"cues and test_cues must be odd, so that one cue comes more often, got {even[0]}")
