@@ -12,12 +12,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from snn_plasticity_gym.config.plastic import NETWORKS, PlasticConfig
+from snn_plasticity_gym.config.plastic import FORMULA, NETWORKS, PlasticConfig
 from snn_plasticity_gym.config.schema import unknown
 from snn_plasticity_gym.networks.differentiable import LayerState
 from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
-from snn_plasticity_gym.policies.formula import check_terms, read_term
+from snn_plasticity_gym.policies.architecture import Architecture
+from snn_plasticity_gym.policies.formula import FormulaHead, check_terms, read_term
+from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
 from snn_plasticity_gym.rules.plastic_sequence import SequenceRule, run_sequence, states_of
@@ -90,7 +92,7 @@ class PlasticNetwork(nn.Module):
             among = torch.randn(hidden_size, hidden_size, generator=generator)
             self.recurrent = nn.Parameter(0.3 / hidden_size**0.5 * among)
         self.rules = nn.ModuleList()
-        if kind == "formula":
+        if kind == FORMULA:
             factors = [read_term(term, ()) for term in check_terms(formula.terms, ())]
             rule = DifferentiableFormula(factors, formula.eta, -formula.limit, formula.limit)
             self.rules.extend([rule, rule])
@@ -131,6 +133,21 @@ class PlasticNetwork(nn.Module):
     ) -> tuple[Tensor, SequenceRule | None, SRMAlphaParams, Tensor | None, float, float, Damping, float]:
         recurrent, charge = (self.recurrent, INPUT_CHARGE) if layer == 0 else (None, 1.0)
         return self.weights[layer], self.rule(layer), NEURON, recurrent, 1.0, self._width, self._damping, charge
+
+
+@torch.no_grad()
+def as_rule(formula: DifferentiableFormula) -> RuleNetwork:
+    """Return a formula as the network of a rule file; it has one head, and a front and a critic that know nothing."""
+    terms = tuple("*".join(factors) for factors in formula.terms[1:])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = new_network(Architecture(formula_terms=terms, dt=formula.dt))
+    head = network.heads[0]
+    assert isinstance(head, FormulaHead)
+    constant, *others = formula.coefficients.detach().cpu().split([1, len(terms)])
+    head.coefficients.bias.copy_(constant)
+    head.coefficients.weight[0] = others[0]
+    return network
 
 
 def make_network(config: PlasticConfig, generator: torch.Generator) -> PlasticNetwork:

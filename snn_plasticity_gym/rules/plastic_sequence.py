@@ -169,7 +169,7 @@ def _spike(x: Tensor, v_th: float, width: float) -> Tensor:
 
 
 def _constants(
-    rule: SequenceRule | None,
+    rule: DifferentiableHebb | None,
     neuron: SRMAlphaParams,
     recurs: bool,
     dt: float,

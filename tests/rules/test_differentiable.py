@@ -29,12 +29,8 @@ def make(form: str, neuromodulated: bool, coefficients: str) -> DifferentiableHe
 def test_updates_are_the_equations_synapse_by_synapse(form: str, neuromodulated: bool, coefficients: str) -> None:
     rule = make(form, neuromodulated, coefficients)
     rng = torch.Generator().manual_seed(1)
-    state, efficacy, phi, limited = (
-        rule.initial(torch.zeros(3, 2).double(), 1),
-        [[0.0] * 2 for _ in range(3)],
-        [0.0] * 2,
-        0,
-    )
+    state = rule.initial(torch.zeros(3, 2).double(), 1)
+    efficacy, phi, limited = [[0.0] * 2 for _ in range(3)], [0.0] * 2, 0
     rate = rule.rate.expand(3, 2).tolist()
     keep = math.exp(-1 / 20.0)
     for _ in range(40):
@@ -70,7 +66,7 @@ def test_gradients_through_a_lifetime(form, neuromodulated, coefficients, neuron
     names = [name for name, _ in rule.named_parameters()]
 
     def life(weights: Tensor, *values: Tensor) -> Tensor:
-        rule.__dict__.before_spikes(zip(names, values, strict=True))  # found before parameters of these names
+        rule.__dict__.update(zip(names, values, strict=True))  # found before parameters of these names
         state = layer_init(2, weights, neuron, rule)
         total = torch.zeros(2, dtype=torch.float64)
         for now in inputs:
