@@ -52,7 +52,7 @@ class CueEvolver(CueLearner):
         while self.episodes < self.total:
             each = -(-min(self._config.batch_size, self.total - self.episodes) // size)
             self._evolve(self._draw(each, self._conditions))
-            self.episodes = min(self.episodes + each * size, self.total)
+            self.episodes += min(each * size, self.total - self.episodes)
             yield
 
     def state_dict(self) -> State:
