@@ -103,7 +103,7 @@ def test_plasticity_learns_what_a_plain_network_does_not():
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_formula_learns(turned, monkeypatch):
-    """One cue, after a rest that a plain network does not bridge; not so with gradients by coefficients turned round."""
+    """One cue, after a rest that a plain network does not bridge; not so if gradients by coefficients are turned."""
     right = DifferentiableFormula.__init__
 
     def turn(self, *arguments, **settings):
