@@ -94,6 +94,15 @@ def test_where_loops_cannot_run_steps_do(monkeypatch):
         torch.testing.assert_close(mine, other)
 
 
+def test_beside_recurrent_weights_steps_do():
+    """Which loops do not know; without effect where they are 0."""
+    arguments = layer("usual")
+    ours = run_sequence(*arguments, damping=HELD)
+    still = run_sequence(*arguments, torch.zeros(POST, POST, dtype=torch.float64), damping=HELD)
+    assert torch.equal(ours, still)
+    assert not torch.equal(ours, run_sequence(*arguments, torch.ones(POST, POST, dtype=torch.float64)))
+
+
 def test_what_are_no_spikes_is_refused():
     inputs, *others = layer("hebb")
     with pytest.raises(ValueError, match="inputs must be 0 or 1; what a spike counts is charge"):
