@@ -186,7 +186,7 @@ def rule_of(name: str, env_id: str, env_config: EnvironmentConfig, seed: int) ->
         return own_rule(name, **known, scale=scale_of(env_id, env_config))
     if name.startswith(DISTILLED):
         rule = load_distilled(os.path.expanduser(name.removeprefix(DISTILLED)))
-        _check_fit(name, rule.extra_names, len(rule.heads), env_id, env_config)
+        _check_fit(name, rule.extra_names, len(rule.heads), _offer(env_id, env_config))
         if rule.dt != env_config.dt:
             raise ConfigError(f"the formula of {name} is for time steps of {rule.dt:g} ms, got dt={env_config.dt:g}")
         return rule
@@ -198,7 +198,10 @@ def rule_of(name: str, env_id: str, env_config: EnvironmentConfig, seed: int) ->
         )
     import_plugins_of(path)
     policy = load_learned(path, env_config.device)
-    _check_fit(name, tuple(policy.extra_keys), policy.num_groups, env_id, env_config)
+    offer = _offer(env_id, env_config)
+    if policy.num_groups == 1 < len(offer.heads):
+        policy = policy.for_groups(offer.heads)
+    _check_fit(name, tuple(policy.extra_keys), policy.num_groups, offer)
     return policy.frozen(env_config.history_length)
 
 
@@ -208,11 +211,23 @@ def scale_of(env_id: str, env_config: EnvironmentConfig) -> float:
         return learning_rate(task)
 
 
-def _check_fit(name: str, seen: tuple[str, ...], heads: int, env_id: str, env_config: EnvironmentConfig) -> None:
-    """Refuse a rule that was trained on other scalars, or with other heads, than the environment has."""
+class _Offer(NamedTuple):
+    """What an environment shows to rules."""
+
+    scalars: tuple[str, ...]
+    heads: list[str]  # names of the groups that answer
+
+
+def _offer(env_id: str, env_config: EnvironmentConfig) -> _Offer:
     env = PlasticityVectorEnv(env_id, num_envs=1, **to_dict(env_config))
-    offered, needed = env.engine.scalars.names, len(env.engine.heads)
+    offer = _Offer(env.engine.scalars.names, env.engine.heads)
     env.close()
+    return offer
+
+
+def _check_fit(name: str, seen: tuple[str, ...], heads: int, offer: _Offer) -> None:
+    """Refuse a rule that was trained on other scalars, or with other heads, than the environment has."""
+    offered, needed = offer.scalars, len(offer.heads)
     if seen != offered:
         folder = name.removeprefix(DISTILLED)
         raise ConfigError(

@@ -52,15 +52,15 @@ class CueLearner(ValidatedLearner):
         self.not_finite = 0  # steps left out, as their gradient was not finite
         self._config, self._trials, self._answers = config, trials, answers
         self._mean_reward = 0.0
+        self._conditions = list(CONDITIONS) if config.condition == BOTH else [config.condition]
 
     def steps(self) -> Iterator[None]:
         """Take one step for each batch that is left; may be called once."""
         config = self._config
-        conditions = list(CONDITIONS) if config.condition == BOTH else [config.condition]
         learn = self._supervised if config.learner == "bptt" else self._proximal
         while self.episodes < self.total:
             count = min(config.batch_size, self.total - self.episodes)
-            learn(self._draw(count, conditions))
+            learn(self._draw(count, self._conditions))
             self.episodes += count
             yield
 

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from snn_plasticity_gym.config.plastic import PlasticConfig
-from snn_plasticity_gym.learners.plastic_network import make_network
-from snn_plasticity_gym.runs.folder import RunFolder
-from snn_plasticity_gym.tasks.cue_association import CONDITIONS
+from snn_plasticity_gym.config.schema import to_dict
+from snn_plasticity_gym.learners.plastic_network import as_rule, make_network
+from snn_plasticity_gym.policies.rule_description import describe
+from snn_plasticity_gym.policies.rule_files import save_rule
+from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
+from snn_plasticity_gym.rules.distilled import format_formula
+from snn_plasticity_gym.runs.folder import RunFolder, package_versions
+from snn_plasticity_gym.tasks.cue_association import CONDITIONS, CUE_STEPS
 from snn_plasticity_gym.trainers.bptt_learner import generator_of
 from snn_plasticity_gym.trainers.learning_loop import Judged, Row, carry_out
-from snn_plasticity_gym.trainers.plastic_learner import CueLearner
+from snn_plasticity_gym.trainers.plastic_evolution import CueEvolver
+from snn_plasticity_gym.trainers.plastic_learner import CueLearner, Judgement
 from snn_plasticity_gym.utils.device import torch_device
 from snn_plasticity_gym.utils.files import atomic_path
+
+ALL = "all"  # name of a formula's only head, which answers all synapses
 
 
 def run_plastic(config: PlasticConfig) -> Path:
     """Train, judge the best parameters once on trials held out for it, and write everything into a run folder.
 
-    See `carry_out`; weights.pt is the state of `PlasticNetwork`.
+    See `carry_out`; weights.pt is the state of `PlasticNetwork`. A formula is saved as a rule file, too.
     """
     return carry_out("Plastic", config, functools.partial(PlasticTraining, config))
 
@@ -37,7 +46,8 @@ def make_learner(config: PlasticConfig, seed: int) -> CueLearner:
     first, answers = (
         torch.Generator().manual_seed(int(generator_of(seed, stream).integers(2**62))) for stream in (0, 2)
     )
-    return CueLearner(config, make_network(config, first).to(device), generator_of(seed, 1), answers)
+    parts = config, make_network(config, first).to(device), generator_of(seed, 1), answers
+    return CueEvolver(*parts, seed) if config.learner == "cma" else CueLearner(*parts)
 
 
 class PlasticTraining:
@@ -51,7 +61,7 @@ class PlasticTraining:
     dataset: dict[str, Any] | None = None
 
     def __init__(self, config: PlasticConfig, seed: int) -> None:
-        self._config = config
+        self._config, self._seed = config, seed
         self.learner = make_learner(config, seed)
         network = self.learner.network
         sizes = "-".join(map(str, (*network.weights[0].shape, network.weights[1].shape[1])))
@@ -82,6 +92,14 @@ class PlasticTraining:
         with atomic_path(run.path / "weights.pt") as temporary:
             torch.save({name: value.cpu() for name, value in network.state_dict().items()}, temporary)
         test, beyond = learner.judge("test", config.test_episodes), config.eval_episodes
+        told = [", ".join(f"{condition} {test[condition].accuracy:.4f}" for condition in CONDITIONS)]
+        told[0] = (
+            f"accuracy of the best parameters, of {at} episodes, on {config.test_episodes} test episodes: {told[0]}"
+        )
+        told.append(f"{learner.not_finite} steps left out as not finite")
+        formula = network.rule(0)
+        if isinstance(formula, DifferentiableFormula):
+            told += self._save_formula(run, formula, test)
         longer = {rest: learner.judge("test", beyond, rests=(rest,)) for rest in config.test_rests}
         more = {cues: learner.judge("test", beyond, cues=cues) for cues in config.test_cues}
         result = {
@@ -99,10 +117,20 @@ class PlasticTraining:
             "validation_accuracy": validation,
             "best_at": at,
         }
-        told = ", ".join(f"{condition} {test[condition].accuracy:.4f}" for condition in CONDITIONS)
-        return Judged(
-            result,
-            {f"test/{condition}": test[condition].accuracy for condition in CONDITIONS},
-            f"accuracy of the best parameters, of {at} episodes, on {config.test_episodes} test episodes: {told}\n"
-            f"{learner.not_finite} steps left out as not finite",
+        values = {f"test/{condition}": test[condition].accuracy for condition in CONDITIONS}
+        return Judged(result, values, "\n".join(told))
+
+    def _save_formula(self, run: RunFolder, formula: DifferentiableFormula, test: Mapping[str, Judgement]) -> list[str]:
+        """Write the formula as a rule file, as other trainings of rules do; return it in words."""
+        config, rule = self._config, as_rule(formula)
+        known = describe(
+            rule.architecture,
+            groups=[ALL],
+            history_length=(config.cues + 1) * CUE_STEPS + max(config.rests),
+            images=self.learner.total,
+            config={**to_dict(config), "seed": self._seed},
+            metrics={"after": {condition: judgement.accuracy for condition, judgement in test.items()}},
+            versions=package_versions(),
         )
+        save_rule(run.path, rule, known)
+        return [f"{ALL}: {format_formula(terms)}" for terms in rule.formulas()]

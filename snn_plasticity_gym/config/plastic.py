@@ -5,8 +5,9 @@ from __future__ import annotations
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 from snn_plasticity_gym.config.training import RunConfig, resume_setting
 
-NETWORKS = ("plain", "recurrent", "dp-oja", "ndp-oja", "dp-bcm", "ndp-bcm")
-LEARNERS = ("bptt", "ppo")
+FORMULA = "formula"
+NETWORKS = ("plain", "recurrent", "dp-oja", "ndp-oja", "dp-bcm", "ndp-bcm", FORMULA)
+LEARNERS = ("bptt", "ppo", "cma")
 BOTH = "both"
 CONDITION_NAMES = (BOTH, "normal", "noisy")
 
@@ -79,10 +80,21 @@ class PlasticConfig(RunConfig):
         "ndp-bcm",
         "What changes within a trial. plain: nothing; recurrent: nothing, but hidden neurons have weights among "
         "themselves; dp-oja, dp-bcm: all weights, by a rule with trained coefficients; ndp-oja, ndp-bcm: the same, "
-        "times a trained projection of the layer's activity.",
+        "times a trained projection of the layer's activity; formula: all weights, by one formula of synapse events "
+        "with trained coefficients, which is saved as a rule for every environment.",
         section="Network",
         choices=NETWORKS,
         basic=True,
+    )
+    formula_terms: tuple[str, ...] = setting(
+        (),
+        "Terms of network formula, products as post*x20*w; none: who fires, by itself and with a trace of its partner "
+        "(20 ms), each with and without the weight.",
+        section="Network",
+    )
+    eta: float = setting(0.02, "Weight change at delta_d = 1, of network formula.", section="Network", gt=0, basic=True)
+    weight_limit: float = setting(
+        2.0, "Largest weight, and smallest with a minus, of network formula.", section="Network", gt=0
     )
     hidden_size: int = setting(
         0,
@@ -99,12 +111,14 @@ class PlasticConfig(RunConfig):
     learner: str = setting(
         "bptt",
         "bptt: cross-entropy of the right answer, by softmax of the output spikes; ppo: an answer is drawn, and paid 1 "
-        "or -1 at the end of the trial.",
+        "or -1 at the end of the trial; cma: no gradient, CMA-ES over all parameters by that cross-entropy.",
         section="Learning",
         choices=LEARNERS,
         basic=True,
     )
-    batch_size: int = setting(64, "Trials of an update.", unit="trials", section="Learning", ge=1, basic=True)
+    batch_size: int = setting(
+        64, "Trials of an update, of cma those of all individuals.", unit="trials", section="Learning", ge=1, basic=True
+    )
     learning_rate: float = setting(
         1e-2,
         "First learning rate (Adam); it falls to 0 over the run with the root of the trials that are left.",
@@ -133,6 +147,9 @@ class PlasticConfig(RunConfig):
     clip_range: float = setting(0.2, "Clip of ppo's ratio.", section="PPO", gt=0, lt=1)
     entropy: float = setting(0.02, "Weight of the answer's entropy in ppo.", section="PPO", ge=0)
 
+    population: int = setting(16, "Individuals of a generation of cma.", unit="individuals", section="CMA-ES", ge=4)
+    sigma: float = setting(0.05, "First standard deviation of cma's individuals.", section="CMA-ES", gt=0)
+
     device: str = setting(
         "cpu",
         "Torch device, e.g. cpu or cuda. On the CPU trials run in compiled loops, elsewhere in torch, step by step.",
@@ -142,6 +159,13 @@ class PlasticConfig(RunConfig):
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""
+        if self.learner == "cma" and self.batch_size % self.population:
+            raise ConfigError(
+                f"batch_size must be a multiple of population={self.population}, so that each individual of cma has as "
+                f"many trials, got {self.batch_size}"
+            )
+        if self.formula_terms and self.network != FORMULA:
+            raise ConfigError(f"formula_terms are those of network formula, got {self.network}; leave them out")
         even = [number for number in (self.cues, *self.test_cues) if number % 2 == 0]
         if even:
             raise ConfigError(f"cues and test_cues must be odd, so that one cue comes more often, got {even[0]}")

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.config.schema import own_values
 from snn_plasticity_gym.learners.plastic_network import PlasticNetwork, make_network
+from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
 from snn_plasticity_gym.tasks.cue_association import show_cues
 
 Values = NDArray[np.float32]
@@ -28,9 +28,9 @@ class PlasticTrial(NamedTuple):
     inputs: Values  # (T, I) spikes
     hidden: Values  # (T, H) spikes
     output: Values  # (T, O) spikes
-    modulation: Values  # (T, H) m, the factor of every change; without neuromodulation 1; (T, 0) if nothing changes
-    change: Values  # (T, H) mean of |gain * E| over the weights into each hidden neuron
-    weights: Values  # (T, K) w + gain * E of the hidden neurons' synapses that change most
+    modulation: Values  # (T, H) m, the factor of every change; without neuromodulation 1; (T, 0) if there is no such
+    change: Values  # (T, H) mean of |change of the weight so far| over the weights into each hidden neuron
+    weights: Values  # (T, K) of the hidden neurons' synapses that change most; (T, 0) if nothing changes
 
 
 class Responses(NamedTuple):
@@ -60,13 +60,18 @@ def watch(
     chosen = torch.zeros(len(hidden), 0)
     rule = network.rule(0)
     if rule is not None:
-        before = [torch.zeros(1, size), *(state.post.level for state in hidden[:-1])]  # the traces that steps see
-        modulation = torch.cat([rule.modulation(level) for level in before])  # (T, H)
-        plastic = torch.stack([rule.gain * _efficacy(state.plastic) for state in hidden])  # (T, I, H)
+        first = network.weights[0].detach()  # (I, H)
+        if isinstance(rule, DifferentiableFormula):
+            first = rule.begin(first)
+            plastic = torch.stack([state.plastic.weights[0] for state in hidden]) - first  # (T, I, H)
+        else:
+            before = [torch.zeros(1, size), *(state.post.level for state in hidden[:-1])]  # the traces that steps see
+            modulation = torch.cat([rule.modulation(level) for level in before])  # (T, H)
+            plastic = torch.stack([rule.gain * state.plastic.efficacy[0] for state in hidden])  # (T, I, H)
         change = plastic.abs().mean(dim=1)
         swing = plastic.amax(dim=0) - plastic.amin(dim=0)  # (I, H)
         places = swing.flatten().topk(min(most, swing.numel())).indices
-        chosen = (network.weights[0] + plastic).flatten(1)[:, places]
+        chosen = (first + plastic).flatten(1)[:, places]
     spikes = [torch.cat([state.spikes for state in states]) for states in (hidden, output)]
     return PlasticTrial(trials.spikes[:, 0], *(value.numpy() for value in (*spikes, modulation, change, chosen)))
 
@@ -79,9 +84,3 @@ def respond(
     trials = show_cues(np.random.default_rng(seed), [cues] * count, rest, condition)
     done = network(torch.from_numpy(trials.spikes))
     return Responses(done.hidden.mean(dim=(1, 2)).numpy(), done.output.mean(dim=1).numpy())
-
-
-def _efficacy(plastic: Any) -> Tensor:
-    """Return E of the only trial, (I, H)."""
-    efficacy: Tensor = plastic.efficacy[0]
-    return efficacy

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.plastic_parts import add, clip, copy, dot, follow, unfollow
 
 Real = NDArray[np.float32] | NDArray[np.float64]
 
@@ -173,14 +174,14 @@ def _run(b, inputs, p, c, state, room, spikes, place, history, keeps):
     for t in range(inputs.shape[0]):
         x, y = state.pre[0], state.post[0]
         if keeps:
-            _copy(x, history.pre[t])
-            _copy(y, history.post[t])
+            copy(x, history.pre[t])
+            copy(y, history.post[t])
         for j in range(num_post):
-            drive = _dot(p.weights[j], x)
+            drive = dot(p.weights[j], x)
             if c.recurs:
-                drive += _dot(p.recurrent[j], y)
+                drive += dot(p.recurrent[j], y)
             if c.form != PLAIN:
-                m = p.bias[j] + _dot(p.projection[j], y) if c.modulated else c.one
+                m = p.bias[j] + dot(p.projection[j], y) if c.modulated else c.one
                 state.threshold[j] = c.keep * state.threshold[j] + (c.one - c.keep) * y[j] * y[j]
                 push, square = _push(c.form, m, y[j], state.threshold[j])
                 raw = history.unlimited[t + 1, j] if keeps else room.now
@@ -196,9 +197,9 @@ def _run(b, inputs, p, c, state, room, spikes, place, history, keeps):
             spikes[t, place, j] = c.one if u > c.v_th else c.zero
             if keeps:
                 history.potential[t, j] = u
-        _follow(state.refractory, spikes[t, place], c.decay_ref, c.rise_ref)
-        _follow(state.post, spikes[t, place], c.decay, c.rise)
-        _follow(state.pre, inputs[t, b], c.decay, c.rise)
+        follow(state.refractory, spikes[t, place], c.decay_ref, c.rise_ref)
+        follow(state.post, spikes[t, place], c.decay, c.rise)
+        follow(state.pre, inputs[t, b], c.decay, c.rise)
 
 
 @compiled(fast_sums=True, bare=True)
@@ -228,52 +229,35 @@ def _grow(limit, efficacy, rate, x, push, raw, gain):
 
 
 @compiled(fast_sums=True, bare=True)
-def _follow(trace, spikes, decay, rise):
-    """Take in the spikes of a step, as `alpha_step`."""
-    for i in range(len(spikes)):
-        fresh = trace[1, i] + spikes[i]
-        trace[0, i] = decay * (trace[0, i] + rise * fresh)
-        trace[1, i] = decay * fresh
-
-
-@compiled(fast_sums=True, bare=True)
-def _unfollow(bar_trace, decay, rise):
-    """Go back through `_follow`; the derivative by the spikes is then that by the rise, `bar_trace[1]`."""
-    for i in range(bar_trace.shape[1]):
-        bar_trace[1, i] = decay * (rise * bar_trace[0, i] + bar_trace[1, i])
-        bar_trace[0, i] *= decay
-
-
-@compiled(fast_sums=True, bare=True)
 def _differentiate(b, p, c, history, back, room, bar_spikes, needs_inputs, bar_inputs, bar):
     _clear(back)
     num_post = len(p.weights)
     for t in range(bar_spikes.shape[0] - 1, -1, -1):
         x, y = history.pre[t], history.post[t]
         if needs_inputs:
-            _unfollow(back.pre, c.decay, c.rise)
-            _copy(back.pre[1], bar_inputs[t, b])
-            _clip(c.carry, back.pre[0], back.pre[0])
+            unfollow(back.pre, c.decay, c.rise)
+            copy(back.pre[1], bar_inputs[t, b])
+            clip(c.carry, back.pre[0], back.pre[0])
         _unfire(c, history.potential[t], bar_spikes[t, b], back.refractory, back.post, room.drive)
         for j in range(num_post):
-            _add(bar.weights[j], room.drive[j], x)
+            add(bar.weights[j], room.drive[j], x)
             if needs_inputs:
-                _add(back.pre[0], room.drive[j], p.weights[j])
+                add(back.pre[0], room.drive[j], p.weights[j])
         if c.form != PLAIN:
             _unlearn(t, p, c, history, back, room, needs_inputs, bar)
-            _add(back.post[0], c.rule_share, room.of_rule)
+            add(back.post[0], c.rule_share, room.of_rule)
         if c.recurs:
             for j in range(num_post):
-                _add(bar.recurrent[j], room.drive[j], y)
-                _add(back.post[0], room.drive[j], p.recurrent[j])
-        _clip(c.carry, back.post[0], back.post[0])
+                add(bar.recurrent[j], room.drive[j], y)
+                add(back.post[0], room.drive[j], p.recurrent[j])
+        clip(c.carry, back.post[0], back.post[0])
 
 
 @compiled(fast_sums=True, bare=True)
 def _unfire(c, potential, bar_spikes, bar_refractory, bar_post, bar_drive):
     """Go back through traces, refractory response and spikes; fill in the derivatives by the drives."""
-    _unfollow(bar_post, c.decay, c.rise)
-    _unfollow(bar_refractory, c.decay_ref, c.rise_ref)
+    unfollow(bar_post, c.decay, c.rise)
+    unfollow(bar_refractory, c.decay_ref, c.rise_ref)
     for j in range(len(potential)):
         bar_spike = bar_spikes[j] + bar_post[1, j] + c.refractory_share * bar_refractory[1, j]
         bar_drive[j] = c.e * bar_spike * np.exp(-abs(potential[j] / c.v_th - c.one) / c.width) / c.v_th
@@ -290,7 +274,7 @@ def _unlearn(t, p, c, history, back, room, needs_inputs, bar):
         push, square = _push(c.form, m, y, phi)
         rate, raw, bar_efficacy = p.rate[j], history.unlimited[t + 1, j], back.efficacy[j]
         if needs_inputs:
-            _clip(c.limit, raw, room.now)
+            clip(c.limit, raw, room.now)
             _add2(back.pre[0], room.drive[j], p.gain[j], room.now)
         _unweigh(c.limit, room.drive[j], x, raw, bar.gain[j], p.gain[j], bar_efficacy)
         if needs_inputs:
@@ -301,7 +285,7 @@ def _unlearn(t, p, c, history, back, room, needs_inputs, bar):
             back.threshold[j] -= bar_push * m * y
             of_rule = bar_modulated * m + bar_push * m * y
         else:
-            _clip(c.limit, history.unlimited[t, j], room.before)
+            clip(c.limit, history.unlimited[t, j], room.before)
             bar_square = _unforget(c.zero, c.one, bar_efficacy, room.before, rate, square, bar.rate[j], room.now)
             bar_modulated = bar_push + bar_square * y
             of_rule = bar_modulated * m + bar_square * m * y
@@ -310,8 +294,8 @@ def _unlearn(t, p, c, history, back, room, needs_inputs, bar):
         room.of_rule[j] += of_rule
         if c.modulated:
             bar.bias[j] += bar_modulated * y
-            _add(bar.projection[j], bar_modulated * y, history.post[t])
-            _add(room.of_rule, bar_modulated * y, p.projection[j])
+            add(bar.projection[j], bar_modulated * y, history.post[t])
+            add(room.of_rule, bar_modulated * y, p.projection[j])
 
 
 @compiled(fast_sums=True, bare=True)
@@ -323,13 +307,7 @@ def _unforget(zero, one, bar_efficacy, before, rate, square, bar_rate, bar_decay
     _forget(zero, one, bar_efficacy, rate, square)
     for i in range(len(rate)):
         bar_rate[i] += bar_decay[i] * square
-    return _dot(bar_decay, rate)
-
-
-@compiled(fast_sums=True, bare=True)
-def _clip(limit, values, clipped):
-    for i in range(len(values)):
-        clipped[i] = min(max(values[i], -limit), limit)
+    return dot(bar_decay, rate)
 
 
 @compiled(fast_sums=True, bare=True)
@@ -353,27 +331,7 @@ def _unpush(push, bar_efficacy, x, rate, bar_rate):
     return bar_push
 
 
-@compiled(bare=True)
-def _copy(values, into):
-    for i in range(len(values)):
-        into[i] = values[i]
-
-
-@compiled(fast_sums=True, bare=True)
-def _add(total, factor, values):
-    for i in range(len(total)):
-        total[i] += factor * values[i]
-
-
 @compiled(fast_sums=True, bare=True)
 def _add2(total, factor, a, b):
     for i in range(len(total)):
         total[i] += factor * a[i] * b[i]
-
-
-@compiled(fast_sums=True, bare=True)
-def _dot(a, b):
-    total = a[0] * b[0]
-    for i in range(1, len(a)):
-        total += a[i] * b[i]
-    return total

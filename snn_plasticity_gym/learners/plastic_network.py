@@ -12,13 +12,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from snn_plasticity_gym.config.plastic import NETWORKS, PlasticConfig
+from snn_plasticity_gym.config.plastic import FORMULA, NETWORKS, PlasticConfig
 from snn_plasticity_gym.config.schema import unknown
 from snn_plasticity_gym.networks.differentiable import LayerState
 from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
+from snn_plasticity_gym.policies.architecture import Architecture
+from snn_plasticity_gym.policies.formula import FormulaHead, check_terms, read_term
+from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
-from snn_plasticity_gym.rules.plastic_sequence import run_sequence, states_of
+from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
+from snn_plasticity_gym.rules.plastic_sequence import SequenceRule, run_sequence, states_of
 from snn_plasticity_gym.tasks.cue_association import NUM_ANSWERS, NUM_INPUTS
 
 NEURON = SRMAlphaParams(v_th=math.e)
@@ -26,6 +30,17 @@ NEURON = SRMAlphaParams(v_th=math.e)
 
 INPUT_CHARGE = 0.1
 """What an input spike counts: inputs fire in up to every step, and their traces are then 1, as those of 100 Hz are."""
+
+
+class FormulaSettings(NamedTuple):
+    """Of a network of the kind formula."""
+
+    terms: tuple[str, ...] = ()  # none: `default_terms`
+    eta: float = 0.02
+    limit: float = 2.0  # of |w|
+
+
+USUAL = FormulaSettings()
 
 
 class Spikes(NamedTuple):
@@ -44,13 +59,15 @@ class PlasticNetwork(nn.Module):
         num_outputs: O.
         kind: One of NETWORKS: nothing changes within a trial (plain; recurrent has weights among hidden neurons), or
             weights follow `DifferentiableHebb` with a gain of each synapse and a rate of each neuron (dp-oja, dp-bcm),
-            neuromodulated (ndp-oja, ndp-bcm).
+            neuromodulated (ndp-oja, ndp-bcm), or both layers follow one formula of events (formula).
         generator: Source of the first parameters.
         surrogate_width: In thresholds.
         damping: Which gradients pass.
+        formula: What the kind formula is made by.
 
     Raises:
         ValueError: There is no such kind.
+        ConfigError: There is no such term.
     """
 
     def __init__(
@@ -62,6 +79,7 @@ class PlasticNetwork(nn.Module):
         generator: torch.Generator,
         surrogate_width: float = 0.3,
         damping: Damping = WHOLE,
+        formula: FormulaSettings = USUAL,
     ) -> None:
         super().__init__()
         if kind not in NETWORKS:
@@ -74,7 +92,11 @@ class PlasticNetwork(nn.Module):
             among = torch.randn(hidden_size, hidden_size, generator=generator)
             self.recurrent = nn.Parameter(0.3 / hidden_size**0.5 * among)
         self.rules = nn.ModuleList()
-        if "-" in kind:
+        if kind == FORMULA:
+            factors = [read_term(term, ()) for term in check_terms(formula.terms, ())]
+            rule = DifferentiableFormula(factors, formula.eta, -formula.limit, formula.limit)
+            self.rules.extend([rule, rule])
+        elif "-" in kind:
             modulation, _, form = kind.partition("-")
             for weight in self.weights:
                 n_pre, n_post = weight.shape
@@ -88,43 +110,63 @@ class PlasticNetwork(nn.Module):
 
     def forward(self, inputs: Tensor) -> Spikes:
         """Run trials from rest: input spikes (T, B, I) to what the layers did."""
-        hidden = run_sequence(INPUT_CHARGE * inputs, *self._layer(0))
+        hidden = run_sequence(inputs, *self._layer(0))
         return Spikes(hidden, run_sequence(hidden, *self._layer(1)))
 
-    def rule(self, layer: int) -> DifferentiableHebb | None:
+    def rule(self, layer: int) -> SequenceRule | None:
         """Return the rule of a layer, 0 or 1; None: its weights stay."""
         if not self.rules:
             return None
         rule = self.rules[layer]
-        assert isinstance(rule, DifferentiableHebb)
+        assert isinstance(rule, SequenceRule)
         return rule
 
     @torch.no_grad()
     def states(self, inputs: Tensor) -> tuple[list[LayerState], list[LayerState]]:
         """Run trials step by step, and return the states of both layers after each step."""
-        hidden = list(states_of(INPUT_CHARGE * inputs, *self._layer(0)))
+        hidden = list(states_of(inputs, *self._layer(0)))
         spikes = torch.stack([state.spikes for state in hidden])  # (T, B, H)
         return hidden, list(states_of(spikes, *self._layer(1)))
 
     def _layer(
         self, layer: int
-    ) -> tuple[Tensor, DifferentiableHebb | None, SRMAlphaParams, Tensor | None, float, float, Damping]:
-        recurrent = self.recurrent if layer == 0 else None
-        return self.weights[layer], self.rule(layer), NEURON, recurrent, 1.0, self._width, self._damping
+    ) -> tuple[Tensor, SequenceRule | None, SRMAlphaParams, Tensor | None, float, float, Damping, float]:
+        recurrent, charge = (self.recurrent, INPUT_CHARGE) if layer == 0 else (None, 1.0)
+        return self.weights[layer], self.rule(layer), NEURON, recurrent, 1.0, self._width, self._damping, charge
+
+
+@torch.no_grad()
+def as_rule(formula: DifferentiableFormula) -> RuleNetwork:
+    """Return a formula as the network of a rule file; it has one head, and a front and a critic that know nothing."""
+    terms = tuple("*".join(factors) for factors in formula.terms[1:])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = new_network(Architecture(formula_terms=terms, dt=formula.dt))
+    head = network.heads[0]
+    assert isinstance(head, FormulaHead)
+    constant, *others = formula.coefficients.detach().cpu().split([1, len(terms)])
+    head.coefficients.bias.copy_(constant)
+    head.coefficients.weight[0] = others[0]
+    return network
 
 
 def make_network(config: PlasticConfig, generator: torch.Generator) -> PlasticNetwork:
     """Return a fresh network of some settings."""
-    size = config.hidden_size or hidden_size_for(config.network, config.parameters, NUM_INPUTS, NUM_ANSWERS)
+    formula = FormulaSettings(config.formula_terms, config.eta, config.weight_limit)
+    size = config.hidden_size or hidden_size_for(config.network, config.parameters, NUM_INPUTS, NUM_ANSWERS, formula)
     damping = Damping(rule=config.rule_gradient, refractory=0.0, carry=config.carry_limit)
-    return PlasticNetwork(NUM_INPUTS, size, NUM_ANSWERS, config.network, generator, config.surrogate_width, damping)
+    return PlasticNetwork(
+        NUM_INPUTS, size, NUM_ANSWERS, config.network, generator, config.surrogate_width, damping, formula
+    )
 
 
-def hidden_size_for(kind: str, parameters: int, num_inputs: int, num_outputs: int) -> int:
+def hidden_size_for(
+    kind: str, parameters: int, num_inputs: int, num_outputs: int, formula: FormulaSettings = USUAL
+) -> int:
     """Return the number of hidden neurons with which a network comes nearest to a number of parameters."""
 
     def count(size: int) -> int:
-        network = PlasticNetwork(num_inputs, size, num_outputs, kind, torch.Generator())
+        network = PlasticNetwork(num_inputs, size, num_outputs, kind, torch.Generator(), formula=formula)
         return network.num_parameters
 
     size = 1

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -113,24 +113,23 @@ def _charge(push: Tensor, v: Tensor, params: LIFParams, leak: float) -> tuple[Te
     return u, u.masked_fill(u > params.v_th, params.v_reset)
 
 
-class PlasticState(NamedTuple):
-    """What plasticity carries from step to step."""
-
-    efficacy: Tensor  # (B, n_pre, n_post) plastic part E of the weights
-    threshold: Tensor  # (B, n_post) sliding threshold of BCM
-
-
 class DifferentiablePlasticity(Protocol):
-    """A rule through which gradients flow, such as `rules.differentiable.DifferentiableHebb`."""
+    """A rule through which gradients flow: `rules.differentiable` has one of traces, and a formula of events.
 
-    def initial(self, batch: int) -> PlasticState:
-        """Return the state of lifetimes that begin."""
+    What it carries from step to step is its own; here it is handed on alone.
+    """
 
-    def update(self, state: PlasticState, pre: Tensor, post: Tensor) -> PlasticState:
-        """Return the state after a step with these traces, in spikes per time constant."""
+    def initial(self, weights: Tensor, batch: int) -> Any:
+        """Return the state of lifetimes that begin with these weights, (n_pre, n_post)."""
 
-    def effective(self, weights: Tensor, state: PlasticState) -> Tensor:
+    def effective(self, weights: Tensor, state: Any) -> Tensor:
         """Return the weights that act, (B, n_pre, n_post)."""
+
+    def before_spikes(self, state: Any, pre: Tensor, post: Tensor) -> Any:
+        """Return the state as a step finds it, from the traces of earlier ones, in spikes per time constant."""
+
+    def after_spikes(self, state: Any, pre: Tensor, post: Tensor) -> Any:
+        """Return the state as a step leaves it, from its spikes, (B, n_pre) and (B, n_post)."""
 
 
 class LayerState(NamedTuple):
@@ -140,7 +139,7 @@ class LayerState(NamedTuple):
     refractory: AlphaTrace  # of the layer's own spikes with tau_ref; LIF leaves it at 0
     pre: AlphaTrace  # of its inputs
     post: AlphaTrace  # of its spikes
-    plastic: PlasticState | None
+    plastic: Any  # what plasticity carries; None: nothing changes
     spikes: Tensor  # (B, n_post) of the last step
 
 
@@ -151,7 +150,7 @@ def layer_init(
     n_pre, n_post = weights.shape
     before, after = weights.new_zeros(batch, n_pre), weights.new_zeros(batch, n_post)
     v = torch.full_like(after, neuron.v_rest) if isinstance(neuron, LIFParams) else after
-    plastic = plasticity.initial(batch) if plasticity else None
+    plastic = plasticity.initial(weights, batch) if plasticity else None
     return LayerState(v, alpha_init(after), alpha_init(before), alpha_init(after), plastic, after)
 
 
@@ -168,7 +167,7 @@ def step(
     recurrent: Tensor | None = None,
     damping: Damping = WHOLE,
 ) -> LayerState:
-    """Advance a layer by `dt` ms: plasticity sees the traces of earlier steps, then the new weights act.
+    """Advance a layer by `dt` ms: plasticity sees the traces of earlier steps, weights act, then it sees the spikes.
 
     Args:
         state: Of `layer_init` or an earlier step.
@@ -179,7 +178,7 @@ def step(
             alpha responses, which begin in the step after a spike.
         spike_fn: As in `forward`.
         dt: Step in ms.
-        gain: Charge of a spike at weight 1, LIF only.
+        gain: Charge of a spike at weight 1; of SRM-alpha what an input spike counts in its response.
         tau_trace: Time constant of the traces in ms, LIF only; SRM-alpha's are its responses.
         recurrent: Weights among the layer's neurons, (n_post, n_post), which do not change: of SRM-alpha's responses to
             earlier spikes, of LIF's spikes in the step before. None: there are none.
@@ -193,8 +192,8 @@ def step(
     """
     plastic, pre = state.plastic, state.pre
     post = AlphaTrace(state.post.rise, clamp_gradient(state.post.level, damping.carry))
-    if plasticity is not None and plastic is not None:
-        plastic = plasticity.update(plastic, pre.level, scale_gradient(post.level, damping.rule))
+    if plasticity is not None:
+        plastic = plasticity.before_spikes(plastic, pre.level, scale_gradient(post.level, damping.rule))
         weights = plasticity.effective(weights, plastic)  # (B, n_pre, n_post)
     refractory = state.refractory
     if isinstance(neuron, LIFParams):
@@ -206,10 +205,12 @@ def step(
         spikes = spike_fn(u - neuron.v_th)
     else:
         tau_trace = neuron.tau_syn
-        drive = propagate(pre.level.unsqueeze(0), weights).squeeze(0)  # (B, n_post)
+        drive = gain * propagate(pre.level.unsqueeze(0), weights).squeeze(0)  # (B, n_post)
         v = srm_potential(drive if recurrent is None else drive + post.level @ recurrent, refractory, neuron)
         spikes = spike_fn(v - neuron.v_th)
         refractory = alpha_step(refractory, scale_gradient(spikes, damping.refractory), neuron.tau_ref, dt)
+    if plasticity is not None:
+        plastic = plasticity.after_spikes(plastic, inputs, scale_gradient(spikes, damping.rule))
     kept = AlphaTrace(pre.rise, clamp_gradient(pre.level, damping.carry))
     pre, post = (alpha_step(trace, now, tau_trace, dt) for trace, now in ((kept, inputs), (post, spikes)))
     return LayerState(v, refractory, pre, post, plastic, spikes)

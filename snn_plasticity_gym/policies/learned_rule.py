@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
-from snn_plasticity_gym.policies.network import RuleNetwork
+from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 from snn_plasticity_gym.policies.rule_description import Description
 from snn_plasticity_gym.rules.python_source import python_source
 
@@ -32,6 +36,28 @@ class LearnedRule:
         self.hidden_sizes, self.channels = shape.hidden_sizes, shape.channels
         self.kernel_sizes, self.formula_terms = shape.kernel_sizes, shape.formula_terms
         self._frozen: FrozenRule | None = None
+
+    def for_groups(self, groups: Sequence[str]) -> LearnedRule:
+        """Return the rule for an environment with other groups of synapses, all of which its only head answers.
+
+        Args:
+            groups: Names of the groups.
+
+        Raises:
+            ConfigError: The rule has several heads.
+        """
+        if self.num_groups != 1:
+            raise ConfigError(f"only a rule with one head answers any groups, this one has {self.num_groups}")
+        shape = dataclasses.replace(self.description.architecture, num_groups=len(groups))
+        with torch.random.fork_rng(devices=[]):
+            network = new_network(shape).to(next(self.rule.parameters()).device)
+        state = self.rule.state_dict()
+        for name in network.state_dict():
+            head = re.sub(r"^heads\.\d+\.", "heads.0.", name)
+            state[name] = state[head]
+        network.load_state_dict(state)
+        known = self.description.model_copy(update={"architecture": shape, "groups": list(groups), "checksum": ""})
+        return LearnedRule(known, network)
 
     def frozen(self, history_length: int) -> FrozenRule:
         """Return the rule for acting on histories of a length that may differ from that of its training."""

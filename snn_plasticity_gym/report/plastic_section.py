@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from snn_plasticity_gym.config.plastic import FORMULA
 from snn_plasticity_gym.evaluation.plastic_life import PlasticTrial, Responses, load_network, respond, watch
+from snn_plasticity_gym.policies.rule_files import load_rule
 from snn_plasticity_gym.report.page import Section
+from snn_plasticity_gym.report.rule_section import formula_section
 from snn_plasticity_gym.report.runs import Run
 from snn_plasticity_gym.report.style import (
     COLORS,
@@ -36,6 +39,11 @@ SIDES = ("left", "right")
 TEXT = (
     "Two layers whose weights within a trial are w + gain * E; E begins at 0 and follows the rule in every step. The "
     "answer is the output neuron that spikes more while the decision cue is on."
+)
+FORMULA_TEXT = (
+    "Two layers whose weights begin each trial as they were trained, and then follow one formula, that of the table: "
+    "w changes by eta * Δd at a synapse one of whose neurons spikes. The answer is the output neuron that spikes more "
+    "while the decision cue is on. The folder of this run is a rule for every environment (evaluate.py --rules)."
 )
 
 
@@ -63,7 +71,12 @@ def plastic_section(run: Run, seed: int, prefix: str) -> Section:
         _draw_trial(f"{prefix}plastic_trial", trial, rest),
         _draw_responses(f"{prefix}plastic_cues", responses, rest),
     ]
-    return Section("What changes within a trial", TEXT, pictures, [_answers(f"{prefix}plastic_answers", result)])
+    tables, text = [_answers(f"{prefix}plastic_answers", result)], TEXT
+    if config.network == FORMULA:
+        rule = load_rule(run.path)
+        tables += formula_section(rule.description.groups, rule.rule.formulas(), prefix).tables
+        text = FORMULA_TEXT
+    return Section("What changes within a trial", text, pictures, tables)
 
 
 def _answers(name: str, result: Mapping[str, Any]) -> Table:
@@ -86,8 +99,8 @@ def _percent(share: float) -> str:
 
 
 def _draw_trial(name: str, trial: PlasticTrial, rest: int) -> Picture:
-    changes = trial.modulation.shape[1] > 0
-    rows = 6 if changes else 3
+    modulated, changes = trial.modulation.shape[1] > 0, trial.weights.shape[1] > 0
+    rows = 3 + modulated + 2 * changes
     figure, axes = figure_of(8.2, 1.5 * rows, rows)
     for place, group in enumerate(("left", "right", "decision", "noise")):
         there = slice(place * GROUP, (place + 1) * GROUP)
@@ -100,17 +113,19 @@ def _draw_trial(name: str, trial: PlasticTrial, rest: int) -> Picture:
         axes[2].plot(_smooth(trial.output[:, side]), color=color, label=f"output {SIDES[side]}")
     say(axes[2], "Output neurons", "", "spikes per ms")
     legend_above(axes[2])
-    if changes:
+    if modulated:
         off = float(np.abs(trial.modulation - 1).max()) or 1.0
         drawn = axes[3].imshow(trial.modulation.T, aspect="auto", cmap=DIVERGING, vmin=1 - off, vmax=1 + off,
                                interpolation="nearest")  # fmt: skip
         say(axes[3], "Neuromodulator m of each hidden neuron", "", "neuron")
         color_bar(drawn, axes[3], "m")
-        drawn = axes[4].imshow(trial.change.T, aspect="auto", cmap=SEQUENTIAL, vmin=0, interpolation="nearest")
-        say(axes[4], "Change of the weights into each hidden neuron", "", "neuron")
-        color_bar(drawn, axes[4], "mean |gain E|")
-        axes[5].plot(trial.weights, linewidth=1)
-        say(axes[5], "Weights that change most", "", "w + gain E")
+    if changes:
+        there, traces = axes[rows - 2], axes[rows - 1]
+        drawn = there.imshow(trial.change.T, aspect="auto", cmap=SEQUENTIAL, vmin=0, interpolation="nearest")
+        say(there, "Change of the weights into each hidden neuron", "", "neuron")
+        color_bar(drawn, there, "mean |change|")
+        traces.plot(trial.weights, linewidth=1)
+        say(traces, "Weights that change most", "", "weight")
     axes[rows - 1].set_xlabel("ms", fontsize=9)
     for one in axes:
         one.set_xlim(0, len(trial.hidden))

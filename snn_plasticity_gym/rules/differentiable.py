@@ -8,15 +8,22 @@ Axes: B lifetimes.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from snn_plasticity_gym.config.schema import unknown
-from snn_plasticity_gym.networks.differentiable import PlasticState
 
 FORMS = ("oja", "bcm")
 COEFFICIENTS = ("synapse", "neuron", "shared")
+
+
+class PlasticState(NamedTuple):
+    """What Oja's and BCM's rule carry from step to step."""
+
+    efficacy: Tensor  # (B, n_pre, n_post) plastic part E of the weights
+    threshold: Tensor  # (B, n_post) sliding threshold of BCM
 
 
 class DifferentiableHebb(nn.Module):
@@ -76,15 +83,15 @@ class DifferentiableHebb(nn.Module):
         self.form, self.shape, self.limit = form, every, limit
         self.keep = math.exp(-dt / tau_threshold)  # of phi, per step
 
-    def initial(self, batch: int) -> PlasticState:
+    def initial(self, weights: Tensor, batch: int) -> PlasticState:
         """Return the state of `batch` lifetimes that begin."""
-        return PlasticState(self.gain.new_zeros(batch, *self.shape), self.gain.new_zeros(batch, self.shape[1]))
+        return PlasticState(weights.new_zeros(batch, *self.shape), weights.new_zeros(batch, self.shape[1]))
 
     def modulation(self, post: Tensor) -> Tensor:
         """Return m of each postsynaptic neuron: (B, n_post) -> (B, n_post)."""
         return torch.ones_like(post) if self.bias is None else self.bias + post @ self.projection
 
-    def update(self, state: PlasticState, pre: Tensor, post: Tensor) -> PlasticState:
+    def before_spikes(self, state: PlasticState, pre: Tensor, post: Tensor) -> PlasticState:
         """Return the state after a step with traces `pre` (B, n_pre) and `post` (B, n_post)."""
         modulated = self.modulation(post) * post  # (B, n_post)
         threshold = self.keep * state.threshold + (1.0 - self.keep) * post**2  # (B, n_post)
@@ -95,6 +102,11 @@ class DifferentiableHebb(nn.Module):
             kept, push = state.efficacy, modulated * (post - threshold)
         change = self.rate * pre.unsqueeze(2) * push.unsqueeze(1)  # (B, n_pre, n_post)
         return PlasticState((kept + change).clamp(-self.limit, self.limit), threshold)
+
+    def after_spikes(self, state: PlasticState, pre: Tensor, post: Tensor) -> PlasticState:
+        """Return the state as it is: spikes are seen by the traces that they leave."""
+        del pre, post
+        return state
 
     def effective(self, weights: Tensor, state: PlasticState) -> Tensor:
         """Return w + gain * E, (B, n_pre, n_post)."""

@@ -33,18 +33,23 @@ from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.networks.surrogate import spike
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
+from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
+from snn_plasticity_gym.rules.formula_sequence import run_formula
 from snn_plasticity_gym.utils.threads import spread
+
+SequenceRule = DifferentiableHebb | DifferentiableFormula
 
 
 def run_sequence(
     inputs: Tensor,
     weights: Tensor,
-    rule: DifferentiableHebb | None,
+    rule: SequenceRule | None,
     neuron: SRMAlphaParams,
     recurrent: Tensor | None = None,
     dt: float = 1.0,
     width: float = 0.3,
     damping: Damping = WHOLE,
+    charge: float = 1.0,
 ) -> Tensor:
     """Run a layer from rest through T steps.
 
@@ -57,6 +62,7 @@ def run_sequence(
         dt: Step in ms.
         width: Of the surrogate exp(-|u / v_th - 1| / width) / v_th.
         damping: Which gradients pass.
+        charge: What an input spike counts in responses, and in the traces of Oja's and BCM's rule, which are the same.
 
     Returns:
         Spikes, (T, B, n_post).
@@ -66,8 +72,13 @@ def run_sequence(
     """
     damping.check()
     _check_shapes(inputs, weights, rule, recurrent)
+    if isinstance(rule, DifferentiableFormula):
+        if runs_in_loops(weights) and recurrent is None:
+            return run_formula(inputs, weights, rule, neuron, dt, width, damping, charge)
+        return _run_steps(inputs, weights, rule, neuron, recurrent, dt, width, damping, charge)
+    inputs = charge * inputs if charge != 1.0 else inputs
     if not runs_in_loops(weights):
-        return _run_steps(inputs, weights, rule, neuron, recurrent, dt, width, damping)
+        return _run_steps(inputs, weights, rule, neuron, recurrent, dt, width, damping, 1.0)
     constants = _constants(rule, neuron, recurrent is not None, dt, width, damping, weights.dtype)
     parts = [weights, weights.new_zeros(1, 1) if recurrent is None else recurrent]
     if rule is None:
@@ -83,20 +94,23 @@ def run_sequence(
 def states_of(
     inputs: Tensor,
     weights: Tensor,
-    rule: DifferentiableHebb | None,
+    rule: SequenceRule | None,
     neuron: SRMAlphaParams,
     recurrent: Tensor | None = None,
     dt: float = 1.0,
     width: float = 0.3,
     damping: Damping = WHOLE,
+    charge: float = 1.0,
 ) -> Iterator[LayerState]:
     """Yield the layer's state after each step; arguments as those of `run_sequence`, on any device."""
     state = layer_init(inputs.shape[1], weights, neuron, rule)
-    yield from _walk(state, inputs, weights, rule, neuron, recurrent, dt, width, damping)
+    if not isinstance(rule, DifferentiableFormula) and charge != 1.0:
+        inputs, charge = charge * inputs, 1.0
+    yield from _walk(state, inputs, weights, rule, neuron, recurrent, dt, width, damping, charge)
 
 
 def _run_steps(
-    inputs: Tensor, weights: Tensor, rule: DifferentiableHebb | None, neuron: SRMAlphaParams, *others: Any
+    inputs: Tensor, weights: Tensor, rule: SequenceRule | None, neuron: SRMAlphaParams, *others: Any
 ) -> Tensor:
     """Run `step` in chunks of sqrt(T) steps; a backward pass has the state before each chunk, and runs it anew."""
 
@@ -115,17 +129,18 @@ def _walk(
     state: LayerState,
     inputs: Tensor,
     weights: Tensor,
-    rule: DifferentiableHebb | None,
+    rule: SequenceRule | None,
     neuron: SRMAlphaParams,
     recurrent: Tensor | None,
     dt: float,
     width: float,
     damping: Damping,
+    charge: float,
 ) -> Iterator[LayerState]:
     """Yield the states after each step, from a given one on."""
     spike_fn = functools.partial(_spike, v_th=neuron.v_th, width=width)
     for now in inputs.unbind(0):
-        state = step(state, now, weights, rule, neuron, spike_fn, dt, recurrent=recurrent, damping=damping)
+        state = step(state, now, weights, rule, neuron, spike_fn, dt, charge, recurrent=recurrent, damping=damping)
         yield state
 
 
@@ -134,7 +149,7 @@ def runs_in_loops(weights: Tensor) -> bool:
     return weights.device.type == "cpu" and weights.dtype in (torch.float32, torch.float64)
 
 
-def _check_shapes(inputs: Tensor, weights: Tensor, rule: DifferentiableHebb | None, recurrent: Tensor | None) -> None:
+def _check_shapes(inputs: Tensor, weights: Tensor, rule: SequenceRule | None, recurrent: Tensor | None) -> None:
     """Refuse what loops would read beyond."""
     n_pre, n_post = weights.shape
     if inputs.ndim != 3 or not inputs.numel() or inputs.shape[2] != n_pre or inputs.dtype != weights.dtype:
@@ -142,7 +157,7 @@ def _check_shapes(inputs: Tensor, weights: Tensor, rule: DifferentiableHebb | No
             f"inputs must be (steps, trials, {n_pre}) in {weights.dtype}, as the weights are, got "
             f"{tuple(inputs.shape)} in {inputs.dtype}"
         )
-    if rule is not None and rule.shape != (n_pre, n_post):
+    if isinstance(rule, DifferentiableHebb) and rule.shape != (n_pre, n_post):
         raise ValueError(f"the rule must be one of {n_pre} to {n_post} neurons, as the weights, got {rule.shape}")
     if recurrent is not None and recurrent.shape != (n_post, n_post):
         raise ValueError(f"recurrent must be ({n_post}, {n_post}), got {tuple(recurrent.shape)}")

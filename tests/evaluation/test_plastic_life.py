@@ -11,10 +11,12 @@ from snn_plasticity_gym.learners.plastic_network import make_network
 from snn_plasticity_gym.tasks.cue_association import show_cues
 
 
-@pytest.mark.parametrize("kind", ["ndp-bcm", "dp-oja", "recurrent"])
+@pytest.mark.parametrize("kind", ["ndp-bcm", "dp-oja", "formula", "recurrent"])
 def test_what_is_noted_is_what_the_network_does(kind, tmp_path):
     config = PlasticConfig(network=kind, hidden_size=5)
     network = make_network(config, torch.Generator().manual_seed(4))
+    if kind == "formula":
+        torch.nn.init.constant_(network.rule(0).coefficients, 0.1)
     torch.save(network.state_dict(), tmp_path / "weights.pt")
     loaded_config, loaded = load_network(to_dict(config) | {"foreign": 1}, tmp_path / "weights.pt")
     assert loaded_config == config
@@ -32,6 +34,9 @@ def test_what_is_noted_is_what_the_network_does(kind, tmp_path):
     change = (effective - network.weights[0].detach()).abs()
     np.testing.assert_allclose(trial.change[-1], change.mean(dim=0), atol=1e-6)
     assert trial.weights.shape == (120, 4) and np.isin(trial.weights[-1].round(5), effective.numpy().round(5)).all()
+    if kind == "formula":
+        assert trial.modulation.shape == (120, 0)
+        return
     told = rule.modulation(hidden[49].post.level)[0].detach()  # what step 50 sees
     np.testing.assert_allclose(trial.modulation[50], told, atol=1e-6)
     assert (trial.modulation == 1).all() == (kind == "dp-oja")

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from snn_plasticity_gym.config.plastic import NETWORKS, PlasticConfig
+from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.learners.plastic_network import PlasticNetwork, make_network
 from snn_plasticity_gym.tasks.cue_association import draw_trials
 
-SIZES = {"plain": 61, "recurrent": 34, "dp-oja": 30, "ndp-oja": 23, "dp-bcm": 30, "ndp-bcm": 23}
+SIZES = {"plain": 61, "recurrent": 34, "dp-oja": 30, "ndp-oja": 23, "dp-bcm": 30, "ndp-bcm": 23, "formula": 61}
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -19,6 +20,7 @@ def test_networks_have_nearly_as_many_parameters(kind):
     size = SIZES[kind]
     by_hand = {
         "plain": 42 * size,
+        "formula": 42 * size + 10,
         "recurrent": 42 * size + size**2,
         "dp": 84 * size + size + 2,
         "ndp": 84 * size + size + 2 + size**2 + size + 4 + 2,
@@ -35,6 +37,16 @@ def test_states_tell_the_spikes_of_the_loops(kind):
     assert torch.equal(done.hidden, torch.stack([state.spikes for state in hidden]))
     assert torch.equal(done.output, torch.stack([state.spikes for state in output]))
     assert done.hidden.sum() > 100 and (hidden[0].plastic is None) == (network.rule(0) is None)
+
+
+def test_both_layers_follow_the_same_formula():
+    config = PlasticConfig(network="formula", formula_terms=("post*x20", "w"), eta=0.1, weight_limit=0.5)
+    network = make_network(config, torch.Generator().manual_seed(1))
+    rule = network.rule(0)
+    assert rule is network.rule(1) and rule.terms == [(), ("post", "x20"), ("w",)]
+    assert (rule.scale, rule.low, rule.high) == (0.1, -0.5, 0.5)
+    with pytest.raises(ConfigError, match="unknown factor 'theta'"):
+        make_network(PlasticConfig(network="formula", formula_terms=("theta",)), torch.Generator())
 
 
 def test_unknown_networks_are_refused():

@@ -160,6 +160,23 @@ def test_other_scalars_are_refused_in_one_line():
     assert "sees 1 scalars beside the weight (factor), the events have 2" in message
 
 
+@pytest.mark.parametrize("name", ["plain", "formula"])
+def test_the_only_head_answers_all_groups(name):
+    shape = {"plain": Architecture(), "formula": Architecture(formula_terms=("post*x20", "w"))}[name]
+    network = new_network(shape)
+    for values in network.parameters():
+        torch.nn.init.normal_(values, std=0.2)
+    rule = LearnedRule(describe(shape, history_length=K), network)
+    several = rule.for_groups(["exc", "inh"])
+    assert several.description.groups == ["exc", "inh"] and several.num_groups == 2
+    one, two = events_of([9], groups=1), events_of([9], groups=2)
+    assert len(set(two.group.tolist())) == 2
+    torch.testing.assert_close(several(two), rule(two._replace(group=torch.zeros_like(two.group))))
+    assert several(one).abs().min() > 0
+    with pytest.raises(ConfigError, match="only a rule with one head answers any groups, this one has 2"):
+        several.for_groups(["a"])
+
+
 def test_a_policy_of_stock_ppo_becomes_a_rule_and_files(tmp_path):
     model = PPO(PlasticityPolicy, bandit(4), n_steps=4, batch_size=8, seed=0, policy_kwargs={"hidden_sizes": (6, 5)})
     model.learn(32)

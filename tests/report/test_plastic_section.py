@@ -11,16 +11,21 @@ FLAGS = ["--hidden_size=4", "--rests=15", "--cues=3", "--batch_size=8", "--episo
 FLAGS += ["--eval_episodes=6", "--test_episodes=12", "--test_rests=30", "--test_cues=5", "--seed=3", "--wandb=disabled"]
 
 
-@pytest.mark.parametrize("network", ["ndp-oja", "plain"])
+@pytest.mark.parametrize("network", ["ndp-oja", "plain", "formula"])
 def test_pictures_and_answers_stand_in_the_report(network, tmp_path):
     run = train_plastic.train([*FLAGS, f"--network={network}", f"--run_dir={tmp_path}"])
     page = (run / "report.html").read_text()
     assert "What changes within a trial" in page
     assert {path.stem for path in (run / "report").glob("*.png")} == {"curves_reward", "plastic_trial", "plastic_cues"}
     part = next(part for part in sections(read_runs([run]), ReportConfig()) if part.tables and "trial" in part.title)
-    (table,) = part.tables
+    table, *others = part.tables
     assert [row[0] for row in table.rows] == [
         "as in training", "… rest of 15 ms", "rest of 30 ms, not in training", "5 cues, not in training",
     ]  # fmt: skip
     axes = part.pictures[0].figure.axes
     assert ("Neuromodulator m of each hidden neuron" in [one.get_title() for one in axes]) == (network == "ndp-oja")
+    assert ("Change of the weights into each hidden neuron" in [one.get_title() for one in axes]) == (
+        network != "plain"
+    )
+    assert [one.rows[0][0] for one in others] == (["all"] if network == "formula" else [])
+    assert ("Δd = tanh(" in page) == (network == "formula")

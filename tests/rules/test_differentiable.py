@@ -29,12 +29,13 @@ def make(form: str, neuromodulated: bool, coefficients: str) -> DifferentiableHe
 def test_updates_are_the_equations_synapse_by_synapse(form: str, neuromodulated: bool, coefficients: str) -> None:
     rule = make(form, neuromodulated, coefficients)
     rng = torch.Generator().manual_seed(1)
-    state, efficacy, phi, limited = rule.initial(1), [[0.0] * 2 for _ in range(3)], [0.0] * 2, 0
+    state = rule.initial(torch.zeros(3, 2).double(), 1)
+    efficacy, phi, limited = [[0.0] * 2 for _ in range(3)], [0.0] * 2, 0
     rate = rule.rate.expand(3, 2).tolist()
     keep = math.exp(-1 / 20.0)
     for _ in range(40):
         x, y = (2 * torch.rand(1, n, generator=rng, dtype=torch.float64) for n in (3, 2))
-        state = rule.update(state, x, y)
+        state = rule.before_spikes(state, x, y)
         for j in range(2):
             now = y[0, j].item()
             m = 1.0

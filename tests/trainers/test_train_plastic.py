@@ -1,5 +1,6 @@
 """The program train_plastic: it learns with plasticity and not without, goes on bit for bit, and says what is wrong."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,8 +13,13 @@ from cut_runs import assert_goes_on_bit_for_bit, result_of, rows_of
 from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.learners.strategies import CMA
+from snn_plasticity_gym.policies.rule_files import load_rule
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
+from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
+from snn_plasticity_gym.rules.distilled import format_formula
 from snn_plasticity_gym.trainers import plastic_learner, train_plastic
+from snn_plasticity_gym.trainers.plastic_evolution import CueEvolver
 from snn_plasticity_gym.trainers.plastic_learner import CueLearner
 from snn_plasticity_gym.trainers.plastic_session import make_learner
 
@@ -46,9 +52,45 @@ def test_the_command(tmp_path):
     assert [row["time/episodes"] for row in rows_of(run)][:3] == ["64", "128", "160"]
 
 
-@pytest.mark.parametrize("flags", [[], ["--learner=ppo"], ["--network=recurrent"]], ids=["bptt", "ppo", "recurrent"])
-def test_a_run_that_ended_goes_on_bit_for_bit(flags, tmp_path):
-    assert_goes_on_bit_for_bit(train_plastic.train, CueLearner, [*SMALL, *flags], tmp_path)
+@pytest.mark.slow
+def test_a_trained_formula_is_a_rule_for_every_environment(tmp_path):
+    """Trained by the program, evaluated by the program elsewhere."""
+
+    def command(program: str, *flags: str) -> str:
+        line = [sys.executable, str(ROOT / "trainers" / f"{program}.py"), *flags]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+        done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    said = command("train_plastic", "--network=formula", "--formula_terms=post*x20,w", "--run_name=f", *SMALL)
+    run = tmp_path / "runs" / "Plastic" / "f"
+    rule = load_rule(run)
+    (formula,) = rule.rule.formulas()
+    assert [term.factors for term in formula] == [(), ("post", "x20"), ("w",)]
+    assert all(0.001 < abs(term.coefficient) < 1 for term in formula)
+    assert f"all: {format_formula(formula)}" in said
+    trained = torch.load(run / "weights.pt", weights_only=True)["rules.0.coefficients"]
+    assert [term.coefficient for term in formula] == trained.tolist()
+    assert rule.description.history_length == 25 * 4 + 15 and rule.description.config["network"] == "formula"
+    few = ["--networks=2", "--train_episodes=2", "--test_episodes=2", "--json", f"--rules={run},zero"]
+    there = ["--env=SNNPlastic-Unsup1-v0", "--n_exc=5", "--dataset=digits"]  # which has two groups of synapses
+    assert set(json.loads(command("evaluate", *there, *few))["rules"]) == {str(run), "zero"}
+
+
+GOING_ON = {
+    "bptt": [],
+    "ppo": ["--learner=ppo"],
+    "recurrent": ["--network=recurrent"],
+    "formula": ["--network=formula"],
+    "cma": ["--network=formula", "--learner=cma"],
+}
+
+
+@pytest.mark.parametrize("name", GOING_ON)
+def test_a_run_that_ended_goes_on_bit_for_bit(name, tmp_path):
+    learner = CueEvolver if name == "cma" else CueLearner
+    assert_goes_on_bit_for_bit(train_plastic.train, learner, [*SMALL, *GOING_ON[name]], tmp_path)
 
 
 EASY = {"cues": 3, "rests": (105,), "episodes": 64 * 30}
@@ -57,6 +99,21 @@ EASY = {"cues": 3, "rests": (105,), "episodes": 64 * 30}
 def test_plasticity_learns_what_a_plain_network_does_not():
     assert learned(network="dp-bcm", **EASY) > 0.9
     assert learned(network="plain", **EASY) < 0.6
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_formula_learns(turned, monkeypatch):
+    """One cue, after a rest that a plain network does not bridge; not so if gradients by coefficients are turned."""
+    right = DifferentiableFormula.__init__
+
+    def turn(self, *arguments, **settings):
+        right(self, *arguments, **settings)
+        self.coefficients.register_hook(torch.neg)
+
+    if turned:
+        monkeypatch.setattr(DifferentiableFormula, "__init__", turn)
+    accuracy = learned(network="formula", hidden_size=30, cues=1, rests=(105,), episodes=64 * 20)
+    assert accuracy < 0.6 if turned else accuracy > 0.75
 
 
 def test_a_rule_that_is_pushed_the_wrong_way_does_not_learn(monkeypatch):
@@ -80,6 +137,16 @@ def test_rewards_teach(turned, monkeypatch):
         monkeypatch.setattr(CueLearner, "_step", lambda self, loss: right(self, -loss))
     accuracy = learned(network="dp-bcm", learner="ppo", cues=1, rests=(60,), episodes=64 * 18)
     assert accuracy < 0.6 if turned else accuracy > 0.9
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_evolution_finds_a_single_cue(turned, monkeypatch):
+    right = CMA.tell
+    if turned:
+        monkeypatch.setattr(CMA, "tell", lambda self, fitness: right(self, -fitness))
+    settings = {"hidden_size": 4, "batch_size": 256, "sigma": 0.2, "episodes": 256 * 40}
+    accuracy = learned(network="plain", learner="cma", cues=1, rests=(0,), **settings)
+    assert accuracy < 0.6 if turned else accuracy > 0.8
 
 
 @pytest.mark.slow
@@ -120,6 +187,8 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path, capsys):
     assert "must be odd, so that one cue comes more often, got 4" in refusal("--cues=4")
     assert "unknown preset 'cue'" in refusal("--preset=cue")
     assert "network" in refusal("--network=dp")
+    assert "formula_terms are those of network formula, got ndp-bcm" in refusal("--formula_terms=post")
+    assert "batch_size must be a multiple of population=16" in refusal("--learner=cma", "--batch_size=24")
     run = train_plastic.train([*SMALL, f"--run_dir={tmp_path}", "--run_name=done"])
     with pytest.raises(ConfigError, match="has had its episodes"):
         train_plastic.train([f"--resume={run}"])

@@ -1,0 +1,109 @@
+"""Layers whose weights follow a formula: compiled loops against `step` and autograd, spikes and gradients."""
+
+import itertools
+
+import pytest
+import torch
+
+from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
+from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
+from snn_plasticity_gym.rules import plastic_sequence
+from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
+from snn_plasticity_gym.rules.plastic_sequence import run_sequence, states_of
+
+NEURON = SRMAlphaParams(v_th=2.0)
+STEPS, BATCH, PRE, POST = 45, 3, 7, 5
+HELD = Damping(rule=0.1, refractory=0.3, carry=0.05)
+TERMS = {
+    "hebb": [("post", "x20")],
+    "usual": [
+        ("post",),
+        ("pre", "post"),
+        ("post", "x20"),
+        ("pre", "y20"),
+        ("w",),
+        ("post", "w"),
+        ("pre", "y20", "w"),
+    ],
+    "all": [("pre",), ("x5", "y20"), ("x5", "x5", "w", "w"), ("y20", "y20", "w"), ("post", "xn", "w", "w", "w")],
+}
+EVERY = list(itertools.product(TERMS, (0.3, 1.0), (WHOLE, HELD)))
+
+
+def layer(terms, charge=1.0, dtype=torch.float64):
+    """Inputs and parameters under which neurons fire, and weights come to their limits."""
+    rng = torch.Generator().manual_seed(7)
+    weights = ((0.4 + torch.randn(PRE, POST, generator=rng)) / charge).to(dtype).requires_grad_()
+    rule = DifferentiableFormula(TERMS[terms], 0.2, -1.5 / charge, 1.0 / charge).to(dtype)
+    with torch.no_grad():
+        rule.coefficients += 0.5 * torch.randn(len(rule.coefficients), generator=rng)
+        rule.coefficients[0] = -0.3
+    inputs = (torch.rand(STEPS, BATCH, PRE, generator=rng) < 0.3).to(dtype).requires_grad_()
+    return inputs, weights, rule, NEURON
+
+
+def gradients(spikes, arguments):
+    inputs, weights, rule, _ = arguments
+    rng = torch.Generator().manual_seed(1)
+    loss = (spikes * torch.randn(spikes.shape, generator=rng).to(spikes.dtype)).sum()
+    return torch.autograd.grad(loss, [inputs, weights, rule.coefficients])
+
+
+@pytest.mark.parametrize(("terms", "charge", "damping"), EVERY)
+def test_loops_do_what_steps_do(terms, charge, damping):
+    arguments = layer(terms, charge)
+    spikes = run_sequence(*arguments, damping=damping, charge=charge)
+    states = list(states_of(*arguments, damping=damping, charge=charge))
+    expected = torch.stack([state.spikes for state in states])
+    assert torch.equal(spikes, expected) and 0.002 < spikes.mean() < 0.9
+    weights = torch.stack([state.plastic.weights for state in states])
+    limits = (weights == arguments[2].low) | (weights == arguments[2].high)
+    assert 0.001 < limits.double().mean() < 0.9 and (weights[0] != weights[-1]).double().mean() > 0.5
+    ours, theirs = gradients(spikes, arguments), gradients(expected, arguments)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert other.abs().max() > 0
+        assert (mine - other).abs().max() / other.abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("terms", TERMS)
+def test_single_precision(terms):
+    """Here tanh is a quotient of polynomials, 4e-7 off."""
+    arguments = layer(terms, dtype=torch.float32)
+    spikes = run_sequence(*arguments, damping=HELD)
+    expected = torch.stack([state.spikes for state in states_of(*arguments, damping=HELD)])
+    assert spikes.dtype == torch.float32 and torch.equal(spikes, expected)
+    for mine, other in zip(gradients(spikes, arguments), gradients(expected, arguments), strict=True):
+        assert (mine - other).abs().max() / other.abs().max() < 1e-3
+
+
+def test_damping_changes_gradients_and_not_spikes():
+    arguments = layer("usual")
+    whole, held = (run_sequence(*arguments, damping=damping) for damping in (WHOLE, HELD))
+    assert torch.equal(whole, held)
+    for full, part in zip(gradients(whole, arguments), gradients(held, arguments), strict=True):
+        assert (full - part).norm() > 0.01 * full.norm()
+
+
+def test_where_loops_cannot_run_steps_do(monkeypatch):
+    arguments = layer("usual")
+    ours = run_sequence(*arguments, damping=HELD)
+    monkeypatch.setattr(plastic_sequence, "runs_in_loops", lambda weights: False)
+    theirs = run_sequence(*arguments, damping=HELD)
+    assert type(ours.grad_fn) is not type(theirs.grad_fn) and torch.equal(ours, theirs)
+    for mine, other in zip(gradients(ours, arguments), gradients(theirs, arguments), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+def test_beside_recurrent_weights_steps_do():
+    """Which loops do not know; without effect where they are 0."""
+    arguments = layer("usual")
+    ours = run_sequence(*arguments, damping=HELD)
+    still = run_sequence(*arguments, torch.zeros(POST, POST, dtype=torch.float64), damping=HELD)
+    assert torch.equal(ours, still)
+    assert not torch.equal(ours, run_sequence(*arguments, torch.ones(POST, POST, dtype=torch.float64)))
+
+
+def test_what_are_no_spikes_is_refused():
+    inputs, *others = layer("hebb")
+    with pytest.raises(ValueError, match="inputs must be 0 or 1; what a spike counts is charge"):
+        run_sequence(0.1 * inputs, *others)

@@ -1,0 +1,86 @@
+"""How a network and its plasticity are evolved on cue association, in place of gradients: what a gradient is worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from snn_plasticity_gym.config.plastic import PlasticConfig
+from snn_plasticity_gym.learners.plastic_network import PlasticNetwork
+from snn_plasticity_gym.learners.strategies import CMA, Search
+from snn_plasticity_gym.tasks.cue_association import Trials
+from snn_plasticity_gym.trainers.plastic_learner import CueLearner, answers_of, scores, show
+from snn_plasticity_gym.utils.state import State
+
+
+class CueEvolver(CueLearner):
+    """CMA-ES with a diagonal covariance over all parameters, from where gradients begin, too.
+
+    In each generation all individuals live through the same fresh trials, and are worth less the larger the
+    cross-entropy of the right answers. The network is that of the mean.
+
+    Args:
+        config: Settings of learning.
+        network: What learns.
+        trials: Source of training trials.
+        answers: Source of answers that are drawn, of the CPU.
+        seed: Of the strategy.
+    """
+
+    def __init__(
+        self,
+        config: PlasticConfig,
+        network: PlasticNetwork,
+        trials: np.random.Generator,
+        answers: torch.Generator,
+        seed: int,
+    ) -> None:
+        super().__init__(config, network, trials, answers)
+        start = torch.cat([parameter.detach().cpu().flatten() for parameter in network.parameters()]).double().numpy()
+        anywhere = np.full(len(start), math.inf)
+        search = Search(start, -anywhere, anywhere, config.population, config.sigma, 0.0, 0, seed)
+        self._strategy = CMA(search, diagonal=True)
+
+    def steps(self) -> Iterator[None]:
+        """See `CueLearner`; a step is a generation."""
+        size = self._config.population
+        while self.episodes < self.total:
+            each = -(-min(self._config.batch_size, self.total - self.episodes) // size)
+            self._evolve(self._draw(each, self._conditions))
+            self.episodes += min(each * size, self.total - self.episodes)
+            yield
+
+    def state_dict(self) -> State:
+        """See `ValidatedLearner`."""
+        return super().state_dict() | {"told": [list(fitness) for fitness in self._strategy.told]}
+
+    def load_state_dict(self, state: State) -> None:
+        """See `ValidatedLearner`."""
+        super().load_state_dict(state)
+        self._strategy.replay(state["told"])
+
+    @torch.no_grad()
+    def _evolve(self, trials: Trials) -> None:
+        answers = torch.from_numpy(trials.answers)  # (B,)
+        losses = []
+        for individual in self._strategy.ask():
+            self._put(individual)
+            counts = answers_of(show(self.network, trials))  # (B, 2)
+            loss = F.cross_entropy(counts, answers).item()
+            losses.append(loss)
+            right = float(scores(counts, answers).sum())
+            self._count(len(answers), loss=loss * len(answers), accuracy=right)
+        self._strategy.tell(-np.array(losses))
+        self._put(self._strategy.centre)
+
+    def _put(self, values: np.ndarray) -> None:
+        """Give the network's parameters values, (D,)."""
+        parameters: list[Tensor] = list(self.network.parameters())
+        parts = torch.from_numpy(values).split([parameter.numel() for parameter in parameters])
+        for parameter, part in zip(parameters, parts, strict=True):
+            parameter.copy_(part.view_as(parameter))
