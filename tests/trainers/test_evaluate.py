@@ -179,7 +179,6 @@ def test_mistakes_with_rules_are_answered_in_one_line(monkeypatch, capsys, runs,
     plain = line(f"--rules={runs['plain']}", FEEDBACK)
     assert "sees nothing beside spikes and weight, the environment offers factor" in plain
     assert "has 2 heads, the environment needs 1" in line(f"--rules={runs['two heads']}")
-    assert "the environment needs 2" in line(f"--rules={runs['plain']}", "--event_kinds=split")
     assert "cannot read a run of train_bptt from" in line(f"--bptt={tmp_path}", f"--out={tmp_path / 'out'}")
     assert not (tmp_path / "out").exists()
 
