@@ -219,7 +219,7 @@ def _lone_values(taps: Tensor, table: WindowTable) -> tuple[Tensor, Tensor]:
 
 
 def _side_by_side(parts: Tensor) -> Tensor:
-    return parts[1:].transpose(0, 1).flatten(1)  # (S, 2 * C2)
+    return parts[1:].transpose(0, 1).flatten(1).contiguous()  # (S, 2 * C2), of one layout: loops are compiled for each
 
 
 def _both_values(taps: Tensor, parts: Tensor, rows: Tensor, table: WindowTable) -> Tensor:
