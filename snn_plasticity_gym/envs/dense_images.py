@@ -17,13 +17,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.config.base import PHASES, EnvironmentConfig
-from snn_plasticity_gym.envs.recorder import Recorder
-from snn_plasticity_gym.envs.whole_images import Frozen, closed_form_of
+from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.envs.parts import EngineParts
+from snn_plasticity_gym.envs.whole_images import Frozen, closed_form_of, not_finite
 from snn_plasticity_gym.networks.activity import NetworkActivity
-from snn_plasticity_gym.networks.network import Network, Projection
-from snn_plasticity_gym.plasticity.eligibility import Eligibility
-from snn_plasticity_gym.plasticity.local_scalars import LOCAL_SCALARS, LocalScalars, NeuronView
+from snn_plasticity_gym.networks.network import Projection
 from snn_plasticity_gym.plasticity.running_traces import RunningTraces
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.closed_form import ClosedForm
@@ -38,7 +36,6 @@ from snn_plasticity_gym.rules.dense import (
 )
 from snn_plasticity_gym.rules.whole_formula import WholeFormula, has_formula
 from snn_plasticity_gym.tasks.base import Task
-from snn_plasticity_gym.utils.nonfinite import NotFiniteError
 
 DenseWay = ClosedForm | WholeFormula | Frozen
 """How lifetimes live whole images here."""
@@ -128,12 +125,7 @@ class DensePlasticity:
     """Moves the weights of all lifetimes in the steps of an image, as a rule says.
 
     Args:
-        network: The networks.
-        task: What they are in.
-        eligibility: Where changes are held back; None: they act at once.
-        recorder: Where spikes are kept.
-        scalars: What synapses may know beside spikes and weight.
-        config: Of the environment.
+        parts: Of the engine.
         way: The rule.
         pace: Share of the learning rates that the age of each lifetime leaves, float32 (B,).
         changes: Statistics of weight changes to add to, float64 (4, heads); see `WeightChanges`.
@@ -142,23 +134,19 @@ class DensePlasticity:
 
     def __init__(
         self,
-        network: Network,
-        task: Task,
-        eligibility: Eligibility | None,
-        recorder: Recorder,
-        scalars: LocalScalars,
-        config: EnvironmentConfig,
+        parts: EngineParts,
         way: ClosedForm | WholeFormula,
         pace: Tensor,
         changes: Tensor,
         fuses: bool,
     ) -> None:
-        self._network, self._task, self._eligibility, self._scalars = network, task, eligibility, scalars
-        sides = {side for phase in PHASES[config.event_kinds] for side in phase}
-        self._at_pre, self._at_post = False in sides, True in sides
+        network, config = parts.network, parts.config
+        self._network, self._task = network, parts.task
+        self._eligibility, self._scalars = parts.eligibility, parts.scalars
+        self._at_pre, self._at_post = parts.answered_sides
         self._plastic = [p for p in network.projections if p.plasticity is not None]
         names = dict.fromkeys(name for p in self._plastic for name in (p.source, p.target))
-        raster = recorder.record.raster
+        raster = parts.recorder.record.raster
         self._traces = {name: RunningTraces(raster[name], config.history_length, config.dt) for name in names}
         self._form = way if isinstance(way, ClosedForm) else None
         self._formulas = dense_formulas(way, network.device) if isinstance(way, WholeFormula) else []
@@ -192,8 +180,7 @@ class DensePlasticity:
             NotFiniteError: A weight change was not finite.
         """
         if self._wrong.any():
-            lifetime = int(self._wrong.nonzero()[0])
-            raise NotFiniteError(f"delta_d must be finite, got NaN in lifetime {lifetime}; look at the rule")
+            raise not_finite(int(self._wrong.nonzero()[0]))
         return self._events
 
     def _move(
@@ -207,13 +194,15 @@ class DensePlasticity:
         held = self._eligibility is not None
         limits = Limits(plasticity.scale, plasticity.w_min, plasticity.w_max, projection.autapses, held)
         events = pre.heard, post.heard, self._pace
+        seen = functools.partial(self._scalars.of_projection, index, projection.target)
         if self._form is not None:
-            told = functools.partial(self._told, projection.target, activity, factors)
-            vectors = form_vectors(self._form, pre, post, told, self._thresholds[projection.target])
+            told = factors.get(projection.target)
+            factor = torch.zeros_like(activity.potentials[projection.target]) if told is None else told  # (B, O)
+            psi = seen("surrogate") if self._form.factor_surrogate else None
+            vectors = form_vectors(self._form, pre, post, factor, psi, self._thresholds[projection.target])
             moved = self._by_form(self._form, limits, weights, vectors, *events)
         else:
             formula = self._formulas[plasticity.group]
-            seen = functools.partial(self._scalars.of_projection, index, projection.target)
             sums = [*formula_sums(formula, pre, post, seen), formula.constant]
             exponents = tuple(power.exponent for power in formula.powers)
             moved = self._by_formula(exponents, formula.squashed, limits, weights, sums, *events)
@@ -231,16 +220,6 @@ class DensePlasticity:
         spikes = activity.spikes[name]
         return Side(spikes, spikes if heard else torch.zeros_like(spikes), self._traces[name])
 
-    def _told(self, target: str, activity: NetworkActivity, factors: Mapping[str, Tensor], name: str) -> Tensor:
-        """Return a scalar that a rule in closed form follows, (B, O)."""
-        potential = activity.potentials[target]
-        factor = factors.get(target)
-        factor = torch.zeros_like(potential) if factor is None else factor
-        population = self._network.populations[target]
-        reward = torch.zeros_like(potential[:, :1])
-        view = NeuronView(population, potential, activity.thetas[target], activity.spikes[target], factor, reward)
-        return LOCAL_SCALARS[name](view)
-
     @staticmethod
     def _count(projection: Projection, pre: Tensor, post: Tensor) -> Tensor:
         """Return the number of events of a projection, int64 (B,), from the spikes that are answered."""
@@ -254,27 +233,12 @@ class DenseImages:
 
     Args:
         play: Lets the networks go through a time step of the image.
-        network: The networks.
-        task: What they are in.
-        eligibility: Where changes are held back; None: they act at once.
-        recorder: Where spikes are kept.
-        scalars: What synapses may know beside spikes and weight.
-        config: Of the environment.
+        parts: Of the engine.
     """
 
-    def __init__(
-        self,
-        play: Callable[[int], NetworkActivity],
-        network: Network,
-        task: Task,
-        eligibility: Eligibility | None,
-        recorder: Recorder,
-        scalars: LocalScalars,
-        config: EnvironmentConfig,
-    ) -> None:
-        self._play = play
-        self._parts = network, task, eligibility, recorder, scalars, config
-        self.fuses = network.device.type != "cpu"  # where it is worth the compiler's time
+    def __init__(self, play: Callable[[int], NetworkActivity], parts: EngineParts) -> None:
+        self._play, self._parts = play, parts
+        self.fuses = parts.network.device.type != "cpu"  # where it is worth the compiler's time
 
     def show(self, way: DenseWay, pace: Tensor, changes: Tensor) -> tuple[Tensor, None]:
         """Go through an image from its first step to its last, as `CompiledImages.show` does.
@@ -282,12 +246,12 @@ class DenseImages:
         Returns:
             Number of events of each lifetime, int64 (B,), and None: nothing was paid on the way.
         """
-        network, task = self._parts[:2]
+        network, num_steps = self._parts.network, self._parts.task.num_steps
         if isinstance(way, Frozen):
-            for step in range(task.num_steps):
+            for step in range(num_steps):
                 self._play(step)
             return torch.zeros(network.num_networks, dtype=torch.int64, device=network.device), None
-        plasticity = DensePlasticity(*self._parts, way, pace, changes, fuses=self.fuses)
-        for step in range(task.num_steps):
+        plasticity = DensePlasticity(self._parts, way, pace, changes, self.fuses)
+        for step in range(num_steps):
             plasticity.learn(step, self._play(step))
         return plasticity.end(), None

@@ -15,6 +15,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.earnings import Earnings
 from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
+from snn_plasticity_gym.envs.parts import EngineParts
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.envs.silence import SilenceWatch
 from snn_plasticity_gym.envs.whole_episodes import WholeEpisodes
@@ -99,7 +100,7 @@ class Engine:
         self._everyone = torch.arange(num_lifetimes, device=device)
         parts = self.network, task, self._eligibility, self.recorder, self.scalars, config
         play = functools.partial(self._simulate, self._everyone, listed=False)
-        self.whole = WholeEpisodes(play, self._surprise, self._heeds_rewards, *parts)
+        self.whole = WholeEpisodes(play, EngineParts(*parts, self._surprise, self._heeds_rewards))
 
     @property
     def num_steps(self) -> int:

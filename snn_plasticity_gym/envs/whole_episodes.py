@@ -9,14 +9,10 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.dense_images import DenseImages, DenseWay, dense_way_of
-from snn_plasticity_gym.envs.recorder import Recorder
+from snn_plasticity_gym.envs.parts import EngineParts
 from snn_plasticity_gym.envs.whole_images import CompiledImages, Way, way_of
 from snn_plasticity_gym.envs.whole_worlds import CompiledWorlds
 from snn_plasticity_gym.networks.activity import NetworkActivity
-from snn_plasticity_gym.networks.network import Network
-from snn_plasticity_gym.plasticity.eligibility import Eligibility
-from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
-from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.tasks.base import LivedEpisodes, Task
 
@@ -26,50 +22,30 @@ class WholeEpisodes:
 
     Args:
         play: Lets the networks go through a time step, and lists no spikes.
-        surprise: Compares rewards with those before.
-        heeds_rewards: Whether anything follows from that.
-        network: The networks.
-        task: What they are in.
-        eligibility: Where changes are held back; None: they act at once.
-        recorder: Where spikes are kept.
-        scalars: What synapses may know beside spikes and weight.
-        config: Of the environment.
+        parts: Of the engine.
     """
 
-    def __init__(
-        self,
-        play: Callable[[int], NetworkActivity],
-        surprise: RewardSurprise,
-        heeds_rewards: bool,
-        network: Network,
-        task: Task,
-        eligibility: Eligibility | None,
-        recorder: Recorder,
-        scalars: LocalScalars,
-        config: EnvironmentConfig,
-    ) -> None:
-        self._network, self._task, self._config, self._scalars = network, task, config, scalars
-        self._play, self._rewards = play, (surprise, heeds_rewards)
-        self._parts = network, task, eligibility, recorder, scalars, config
-        self.loops = network.device.type == "cpu"  # the only memory that compiled loops reach
+    def __init__(self, play: Callable[[int], NetworkActivity], parts: EngineParts) -> None:
+        self._play, self._parts = play, parts
+        self.loops = parts.network.device.type == "cpu"  # the only memory that compiled loops reach
 
     @functools.cached_property
     def compiled(self) -> CompiledImages:
         """The way by compiled loops."""
-        loop = self._task.closed_loop()
-        surprise, heeds = self._rewards
-        return CompiledWorlds(loop, surprise, heeds, *self._parts) if loop else CompiledImages(*self._parts)
+        loop = self._parts.task.closed_loop()
+        return CompiledWorlds(loop, self._parts) if loop else CompiledImages(self._parts)
 
     @functools.cached_property
     def _dense(self) -> DenseImages:
-        return DenseImages(self._play, *self._parts)
+        return DenseImages(self._play, self._parts)
 
     def way(self, rule: Rule) -> Way | DenseWay | None:
         """Return how lifetimes can live by a rule through whole episodes; None: it has to answer events."""
         return way_of(*self._known(rule)) if self.loops else dense_way_of(*self._known(rule))
 
     def _known(self, rule: Rule) -> tuple[Rule, EnvironmentConfig, Task, Sequence[str], Tensor]:
-        return rule, self._config, self._task, self._scalars.names, self._network.non_plastic
+        parts = self._parts
+        return rule, parts.config, parts.task, parts.scalars.names, parts.network.non_plastic
 
     def live(self, rule: Rule, pace: Tensor, changes: Tensor) -> tuple[Tensor, LivedEpisodes | None] | None:
         """Go through an episode from its first step to its last; weights and adaptive thresholds change in place.

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snn_plasticity_gym.config.base import PHASES, EnvironmentConfig
+from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.network_tables import connections_of, populations_of
-from snn_plasticity_gym.envs.recorder import Recorder
+from snn_plasticity_gym.envs.parts import EngineParts
 from snn_plasticity_gym.envs.rooms import Rooms
 from snn_plasticity_gym.kernels.closed_form import Decays, show_closed_form
 from snn_plasticity_gym.kernels.compile import announce
@@ -35,10 +35,7 @@ from snn_plasticity_gym.kernels.tables import (
 from snn_plasticity_gym.kernels.trail import no_trail
 from snn_plasticity_gym.kernels.weights import add_changes
 from snn_plasticity_gym.networks.encoders import SpikeTrain
-from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts
-from snn_plasticity_gym.plasticity.eligibility import Eligibility
-from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.closed_form import ClosedForm, has_closed_form
 from snn_plasticity_gym.rules.whole_formula import has_formula
@@ -51,6 +48,11 @@ NOTHING = np.zeros(0, dtype=np.float32)
 
 Arguments = Callable[[int], tuple[Any, ...]]
 """Of a compiled loop, by the part of the lifetimes; see `Rooms`."""
+
+
+def not_finite(lifetime: int) -> NotFiniteError:
+    """Return what is raised where a rule has answered a lifetime something that is not finite in a whole episode."""
+    return NotFiniteError(f"delta_d must be finite, got NaN in lifetime {lifetime}; look at the rule")
 
 
 class Frozen:
@@ -123,35 +125,19 @@ class CompiledImages:
     """Shows images to all lifetimes of an engine, spread over threads.
 
     Args:
-        network: The networks.
-        task: What they are in.
-        eligibility: Where changes are held back; None: they act at once.
-        recorder: Where spikes are kept.
-        scalars: What synapses may know beside spikes and weight.
-        config: Of the environment.
+        parts: Of the engine.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        task: Task,
-        eligibility: Eligibility | None,
-        recorder: Recorder,
-        scalars: LocalScalars,
-        config: EnvironmentConfig,
-    ) -> None:
-        self._network = network
-        self._task = task
-        self._eligibility = eligibility
-        self._recorder = recorder
-        self._scalars = scalars
+    def __init__(self, parts: EngineParts) -> None:
+        network, task, eligibility, config = parts.network, parts.task, parts.eligibility, parts.config
+        self._network, self._task, self._eligibility = network, task, eligibility
+        self._recorder, self._scalars = parts.recorder, parts.scalars
         constants = iter(task.layer_scalars)
         self._layer = np.array(  # (C,)
             [next(constants, 0.0) if p.plasticity else 0.0 for p in network.projections], dtype=np.float32
         )
         self._history_length = config.history_length
-        sides = {side for phase in PHASES[config.event_kinds] for side in phase}
-        self._at_pre, self._at_post = False in sides, True in sides
+        self._at_pre, self._at_post = parts.answered_sides
         self._populations, self._places = populations_of(network)
         # Without a rise there is no adaptive threshold to update, see `fire`: theta stays as it is.
         self._frozen = self._populations._replace(theta_plus=np.zeros_like(self._populations.theta_plus))
@@ -217,7 +203,7 @@ class CompiledImages:
     def _count_changes(self, shown: Shown, changes: Tensor) -> None:
         wrong = add_changes(shown.changes, changes.numpy())
         if wrong >= 0:
-            raise NotFiniteError(f"delta_d must be finite, got NaN in lifetime {wrong}; look at the rule")
+            raise not_finite(wrong)
 
     def _keep_thresholds(self) -> None:
         for name in self._computed:

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.config.base import EnvironmentConfig
-from snn_plasticity_gym.envs.recorder import Recorder
+from snn_plasticity_gym.envs.parts import EngineParts
 from snn_plasticity_gym.envs.whole_images import NOTHING, Arguments, CompiledImages, Frozen, Way, decays_of
 from snn_plasticity_gym.kernels.acting import act_closed_form, act_formula, act_frozen, act_heads
 from snn_plasticity_gym.kernels.closed_loop import AT_ONCE, BY_FACTOR, BY_REWARD, Memory
@@ -17,12 +16,8 @@ from snn_plasticity_gym.kernels.compile import announce
 from snn_plasticity_gym.kernels.formula_images import FormulaRule
 from snn_plasticity_gym.kernels.simulation import Spikes
 from snn_plasticity_gym.kernels.tables import InputSpikes, Learning
-from snn_plasticity_gym.networks.network import Network
-from snn_plasticity_gym.plasticity.eligibility import Eligibility
-from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
-from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.rules.closed_form import ClosedForm
-from snn_plasticity_gym.tasks.base import ClosedLoop, LivedEpisodes, Task
+from snn_plasticity_gym.tasks.base import ClosedLoop, LivedEpisodes
 from snn_plasticity_gym.utils.threads import spread
 
 _MODULATIONS = {"none": AT_ONCE, "reward": BY_REWARD, "factor": BY_FACTOR}
@@ -33,39 +28,21 @@ class CompiledWorlds(CompiledImages):
 
     Args:
         closed_loop: Of the task.
-        surprise: Compares rewards with those before.
-        heeds_rewards: Whether anything follows from that.
-        network: The networks.
-        task: What they are in.
-        eligibility: Where changes are held back; None: they act at once.
-        recorder: Where spikes are kept.
-        scalars: What synapses may know beside spikes and weight.
-        config: Of the environment.
+        parts: Of the engine.
     """
 
-    def __init__(
-        self,
-        closed_loop: ClosedLoop,
-        surprise: RewardSurprise,
-        heeds_rewards: bool,
-        network: Network,
-        task: Task,
-        eligibility: Eligibility | None,
-        recorder: Recorder,
-        scalars: LocalScalars,
-        config: EnvironmentConfig,
-    ) -> None:
-        super().__init__(network, task, eligibility, recorder, scalars, config)
+    def __init__(self, closed_loop: ClosedLoop, parts: EngineParts) -> None:
+        super().__init__(parts)
         self._closed_loop = closed_loop
         loop = closed_loop.loop
         self._keep = np.resize(self._keep, loop.window * loop.max_actions)  # (T,) one window after the other
         payment = loop.payment._replace(
-            modulation=_MODULATIONS[config.modulation],
-            heeds=heeds_rewards,
-            own=surprise.tables(),
-            surprise=scalars.reward.numpy(),
-            traces=NOTHING if eligibility is None else eligibility.traces.numpy(),
-            left=1.0 if eligibility is None else eligibility.left,
+            modulation=_MODULATIONS[parts.config.modulation],
+            heeds=parts.heeds_rewards,
+            own=parts.surprise.tables(),
+            surprise=parts.scalars.reward.numpy(),
+            traces=NOTHING if parts.eligibility is None else parts.eligibility.traces.numpy(),
+            left=1.0 if parts.eligibility is None else parts.eligibility.left,
         )
         self._loop = loop._replace(payment=payment)
         nothing = np.zeros((1, 1), dtype=np.int64)

@@ -46,14 +46,17 @@ class FormVectors(NamedTuple):
     fires: Tensor  # (B, O) 1 where a spike is heard, else 0
 
 
-def form_vectors(form: ClosedForm, pre: Side, post: Side, scalar: Scalar, threshold: Tensor) -> FormVectors:
+def form_vectors(
+    form: ClosedForm, pre: Side, post: Side, factor: Tensor, surrogate: Tensor | None, threshold: Tensor
+) -> FormVectors:
     """Return what neurons know.
 
     Args:
         form: The rule's coefficients.
         pre: Pre neurons.
         post: Post neurons.
-        scalar: Of the post neurons: "factor" and "surrogate", of rules that follow them.
+        factor: Third factor of the post neurons, (B, O).
+        surrogate: Of their spikes, (B, O); None: the rule follows none.
         threshold: Running mean of the squared post traces, theta, (B, O).
     """
     fires = post.heard.float()
@@ -61,7 +64,7 @@ def form_vectors(form: ClosedForm, pre: Side, post: Side, scalar: Scalar, thresh
     if form.coincident or form.signed:  # the spike of now counts
         x = torch.where(pre.spikes, 1.0, x) if form.nearest else x + pre.spikes
     if form.signed:
-        told = scalar("factor") * scalar("surrogate") if form.factor_surrogate else scalar("factor")
+        told = factor if surrogate is None else factor * surrogate
         x = x if form.factor_trace else torch.ones_like(x)
         x = x if form.factor_at_post else x * pre.heard
         return FormVectors(x * (form.g / form.scale), x, told, told, fires)
