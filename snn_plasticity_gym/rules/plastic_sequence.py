@@ -35,6 +35,7 @@ from snn_plasticity_gym.networks.surrogate import spike
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
 from snn_plasticity_gym.rules.formula_sequence import run_formula
+from snn_plasticity_gym.rules.sequence_loops import layer_constants, summed_gradients
 from snn_plasticity_gym.utils.threads import spread
 
 SequenceRule = DifferentiableHebb | DifferentiableFormula
@@ -72,14 +73,13 @@ def run_sequence(
     """
     damping.check()
     _check_shapes(inputs, weights, rule, recurrent)
-    if isinstance(rule, DifferentiableFormula):
-        if runs_in_loops(weights) and recurrent is None:
-            return run_formula(inputs, weights, rule, neuron, dt, width, damping, charge)
+    inputs, charge = _charged(inputs, rule, charge)
+    recurs = recurrent is not None
+    if not runs_in_loops(weights) or (recurs and isinstance(rule, DifferentiableFormula)):
         return _run_steps(inputs, weights, rule, neuron, recurrent, dt, width, damping, charge)
-    inputs = charge * inputs if charge != 1.0 else inputs
-    if not runs_in_loops(weights):
-        return _run_steps(inputs, weights, rule, neuron, recurrent, dt, width, damping, 1.0)
-    constants = _constants(rule, neuron, recurrent is not None, dt, width, damping, weights.dtype)
+    if isinstance(rule, DifferentiableFormula):
+        return run_formula(inputs, weights, rule, neuron, dt, width, damping, charge)
+    constants = _constants(rule, neuron, recurs, dt, width, damping, weights.dtype)
     parts = [weights, weights.new_zeros(1, 1) if recurrent is None else recurrent]
     if rule is None:
         parts += [weights.new_zeros(1, 1)] * 3 + [weights.new_zeros(1)]
@@ -104,9 +104,15 @@ def states_of(
 ) -> Iterator[LayerState]:
     """Yield the layer's state after each step; arguments as those of `run_sequence`, on any device."""
     state = layer_init(inputs.shape[1], weights, neuron, rule)
-    if not isinstance(rule, DifferentiableFormula) and charge != 1.0:
-        inputs, charge = charge * inputs, 1.0
+    inputs, charge = _charged(inputs, rule, charge)
     yield from _walk(state, inputs, weights, rule, neuron, recurrent, dt, width, damping, charge)
+
+
+def _charged(inputs: Tensor, rule: SequenceRule | None, charge: float) -> tuple[Tensor, float]:
+    """Let rules of traces see the charge in their inputs, and return what is left of it; a formula sees spikes."""
+    if isinstance(rule, DifferentiableFormula) or charge == 1.0:
+        return inputs, charge
+    return charge * inputs, 1.0
 
 
 def _run_steps(
@@ -177,27 +183,10 @@ def _constants(
     damping: Damping,
     dtype: torch.dtype,
 ) -> Constants:
-    kind = np.float64 if dtype == torch.float64 else np.float32
-    real = {
-        "limit": math.inf if rule is None else rule.limit,
-        "keep": 0.0 if rule is None else rule.keep,
-        "decay": math.exp(-dt / neuron.tau_syn),
-        "rise": dt / neuron.tau_syn,
-        "decay_ref": math.exp(-dt / neuron.tau_ref),
-        "rise_ref": dt / neuron.tau_ref,
-        "depth": neuron.scale_ref * neuron.v_th,
-        "v_th": neuron.v_th,
-        "width": width,
-        "rule_share": damping.rule,
-        "refractory_share": damping.refractory,
-        "carry": damping.carry,
-        "zero": 0.0,
-        "one": 1.0,
-        "e": math.e,
-    }
     form = PLAIN if rule is None else {"oja": OJA, "bcm": BCM}[rule.form]
     modulated = rule is not None and rule.bias is not None
-    return Constants(form, modulated, recurs, **{name: kind(value) for name, value in real.items()})
+    of_rule = {"limit": math.inf if rule is None else rule.limit, "keep": 0.0 if rule is None else rule.keep}
+    return Constants(form, modulated, recurs, **layer_constants(neuron, dt, width, damping, dtype, of_rule))
 
 
 class _Sequence(torch.autograd.Function):
@@ -216,19 +205,13 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         inputs, *parameters = ctx.saved_tensors
-        needs_inputs = ctx.needs_input_grad[1]
-        by_inputs = torch.zeros_like(inputs) if needs_inputs else inputs.new_zeros(1, 1, 1)  # (T, B, n_pre)
         shown, *values = (tensor.detach().numpy() for tensor in (inputs, *parameters))
-        by_spikes, into = gradients[0].contiguous().numpy(), by_inputs.numpy()
-        parts: dict[int, list[Tensor]] = {}  # of each thread its own, by its first trial
+        by_spikes, needs_inputs = gradients[0].contiguous().numpy(), ctx.needs_input_grad[1]
 
-        def work(first: int, last: int) -> None:
-            parts[first] = [torch.zeros_like(parameter) for parameter in parameters]
-            bar = Parameters(*(part.numpy() for part in parts[first]))
+        def differentiate(first: int, last: int, into: np.ndarray, bars: list[np.ndarray]) -> None:
+            bar = Parameters(*bars)
             differentiate_trials(
                 first, last, shown, Parameters(*values), ctx.constants, by_spikes, needs_inputs, into, bar
             )
 
-        spread(work, inputs.shape[1])
-        sums = [sum(some[1:], some[0]) for some in zip(*(parts[first] for first in sorted(parts)), strict=True)]
-        return None, by_inputs if needs_inputs else None, *sums
+        return None, *summed_gradients(differentiate, inputs, parameters, needs_inputs)
