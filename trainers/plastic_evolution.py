@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.learners.plastic_network import PlasticNetwork
@@ -41,7 +41,7 @@ class CueEvolver(CueLearner):
         seed: int,
     ) -> None:
         super().__init__(config, network, trials, answers)
-        start = torch.cat([parameter.detach().cpu().flatten() for parameter in network.parameters()]).double().numpy()
+        start = parameters_to_vector(network.parameters()).detach().cpu().double().numpy()
         anywhere = np.full(len(start), math.inf)
         search = Search(start, -anywhere, anywhere, config.population, config.sigma, 0.0, 0, seed)
         self._strategy = CMA(search, diagonal=True)
@@ -80,7 +80,4 @@ class CueEvolver(CueLearner):
 
     def _put(self, values: np.ndarray) -> None:
         """Give the network's parameters values, (D,)."""
-        parameters: list[Tensor] = list(self.network.parameters())
-        parts = torch.from_numpy(values).split([parameter.numel() for parameter in parameters])
-        for parameter, part in zip(parameters, parts, strict=True):
-            parameter.copy_(part.view_as(parameter))
+        vector_to_parameters(torch.from_numpy(values).to(self.network.weights[0]), self.network.parameters())
