@@ -74,11 +74,14 @@ def test_what_can_be_said_is_said(tmp_path):
 
 
 def test_a_closed_terminal_stops_a_training_as_ctrl_c_does():
-    before = signal.getsignal(signal.SIGHUP)
-    with StopRequest(silent=True) as stop:
-        signal.raise_signal(signal.SIGHUP)
-        assert stop.asked
-    assert signal.getsignal(signal.SIGHUP) is before
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests run under nohup
+    try:
+        with StopRequest(silent=True) as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.asked
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_under_nohup_a_closed_terminal_stops_nothing():
