@@ -159,6 +159,8 @@ def register_task(env_id: str, task: str | Callable[..., Any], config: type[Envi
 _SOLVED = {  # the returns at which Gymnasium calls the worlds solved; they are paid in full
     "SNNPlastic-CartPole-v0": 475.0,
     "SNNPlastic-MountainCar-v0": -110.0,
+    "SNNPlastic-InvertedPendulum-v0": 950.0,
+    "SNNPlastic-HalfCheetah-v0": 4800.0,
 }
 
 

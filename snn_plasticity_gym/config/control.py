@@ -199,6 +199,53 @@ class MountainCarConfig(ControlConfig):
 
 
 @config_class
+class PendulumConfig(ControlConfig):
+    """A spiking network swings up the pendulum of Pendulum-v1 and holds it; equal fields of all that it observes."""
+
+    world: str = "Pendulum-v1"
+    encoder_kwargs: str = '{"fields": 20, "period": 10}'
+    decoder: str = "population"
+    decoder_kwargs: str = '{"gain": 4, "group_size": 20}'
+
+
+@config_class
+class InvertedPendulumConfig(ControlConfig):
+    """A spiking network balances the pole of MuJoCo's InvertedPendulum-v5; fields where random forces lead to.
+
+    It needs the extra `mujoco`.
+    """
+
+    world: str = "InvertedPendulum-v5"
+    encoder_kwargs: str = '{"fields": 20, "high": [0.5, 0.2, 2, 4], "low": [-0.5, -0.2, -2, -4], "period": 10}'
+    decoder: str = "population"
+    decoder_kwargs: str = '{"gain": 4, "group_size": 20}'
+
+
+@config_class
+class HalfCheetahConfig(ControlConfig):
+    """A spiking network runs with MuJoCo's HalfCheetah-v5; population codes as in Schmidgall et al. (2021).
+
+    Bells have the floor of their supplement, one standard deviation for two bells' distance, and lie where random
+    torques lead to. It needs the extra `mujoco`.
+    """
+
+    world: str = "HalfCheetah-v5"
+    steps_per_action: int = 10
+    encoder: str = "gaussian"
+    encoder_kwargs: str = (
+        '{"fields": 6, "floor": 0.05, '
+        '"high": [0.3, 3.4, 0.7, 0.7, 0.7, 0.8, 0.8, 0.6, 4, 2.5, 4, 12, 12, 12, 14, 12, 12], '
+        '"low": [-0.6, -0.4, -0.6, -0.7, -0.5, -0.9, -0.8, -0.6, -1.5, -2.5, -4, -12, -12, -12, -14, -12, -12], '
+        '"max_rate": 0.5}'
+    )
+    decoder: str = "population"
+    decoder_kwargs: str = '{"gain": 4, "group_size": 20}'
+    hidden_sizes: tuple[int, ...] = (40,)
+    w_init_min: float = -0.3
+    w_init_max: float = 0.3
+
+
+@config_class
 class CueAssociationConfig(ControlConfig):
     """A spiking network watches cues, and says after a rest which one came more often; an action is 1 ms.
 

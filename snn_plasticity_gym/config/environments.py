@@ -9,7 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
-from snn_plasticity_gym.config.control import CartPoleConfig, ControlConfig, CueAssociationConfig, MountainCarConfig
+from snn_plasticity_gym.config.control import (
+    CartPoleConfig,
+    ControlConfig,
+    CueAssociationConfig,
+    HalfCheetahConfig,
+    InvertedPendulumConfig,
+    MountainCarConfig,
+    PendulumConfig,
+)
 from snn_plasticity_gym.config.feedforward import FeedforwardConfig, GradConfig, SemiConfig
 from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError, unknown
@@ -24,8 +32,11 @@ __all__ = [
     "EnvironmentConfig",
     "FeedforwardConfig",
     "GradConfig",
+    "HalfCheetahConfig",
     "ImageConfig",
+    "InvertedPendulumConfig",
     "MountainCarConfig",
+    "PendulumConfig",
     "SemiConfig",
     "Unsup1Config",
     "Unsup2Config",
@@ -78,6 +89,9 @@ for _env_id, _task, _config in (
     ("SNNPlastic-Control-v0", "control:ControlTask", ControlConfig),
     ("SNNPlastic-CartPole-v0", "control:ControlTask", CartPoleConfig),
     ("SNNPlastic-MountainCar-v0", "control:ControlTask", MountainCarConfig),
+    ("SNNPlastic-Pendulum-v0", "control:ControlTask", PendulumConfig),
+    ("SNNPlastic-InvertedPendulum-v0", "control:ControlTask", InvertedPendulumConfig),
+    ("SNNPlastic-HalfCheetah-v0", "control:ControlTask", HalfCheetahConfig),
     ("SNNPlastic-CueAssociation-v0", "control:ControlTask", CueAssociationConfig),
 ):
     add_environment(_env_id, f"snn_plasticity_gym.tasks.{_task}", _config)

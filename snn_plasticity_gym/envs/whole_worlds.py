@@ -35,8 +35,9 @@ class CompiledWorlds(CompiledImages):
         super().__init__(parts)
         self._closed_loop = closed_loop
         loop = closed_loop.loop
-        self._keep = np.resize(self._keep, loop.window * loop.max_actions)  # (T,) one window after the other
-        payment = loop.payment._replace(
+        self._num_steps = loop.window * loop.max_actions  # T
+        self._keep = np.resize(self._keep, self._num_steps)  # (T,) one window after the other
+        self._payment = loop.payment._replace(
             modulation=_MODULATIONS[parts.config.modulation],
             heeds=parts.heeds_rewards,
             own=parts.surprise.tables(),
@@ -44,13 +45,13 @@ class CompiledWorlds(CompiledImages):
             traces=NOTHING if parts.eligibility is None else parts.eligibility.traces.numpy(),
             left=1.0 if parts.eligibility is None else parts.eligibility.left,
         )
-        self._loop = loop._replace(payment=payment)
         nothing = np.zeros((1, 1), dtype=np.int64)
         self._no_inputs = InputSpikes(nothing[0], nothing, nothing[0, :0])  # the loop makes its own
 
     def show(self, way: Way, pace: Tensor, changes: Tensor) -> tuple[Tensor, LivedEpisodes | None]:
         """Go through an episode from its first step to its last; see `CompiledImages.show`."""
         streams = self._closed_loop.begin()
+        loop = self._closed_loop.loop._replace(payment=self._payment)
         shown, told = self._room(changes), self._task.factors()
         self._take_factors(told)
         self._neurons.current.fill(0)
@@ -63,7 +64,7 @@ class CompiledWorlds(CompiledImages):
         def work(first: int, last: int) -> None:
             own = arguments(first)
             for b in range(first, last):
-                run(b, lives, self._loop, streams[b], *own, shown)
+                run(b, lives, loop, streams[b], *own, shown)
 
         spread(work, self._shape[0])
         self._count_changes(shown, changes)
@@ -78,7 +79,7 @@ class CompiledWorlds(CompiledImages):
         if isinstance(way, Frozen):
             return act_frozen, lambda part: (learning, *self._memory_of(part))
         if isinstance(way, ClosedForm):
-            decays = decays_of(way, self._loop.window * self._loop.max_actions)
+            decays = decays_of(way, self._num_steps)
             return act_closed_form, lambda part: (
                 way, decays, learning, *self._memory_of(part), self._rooms.of(part, way)
             )  # fmt: skip
@@ -91,4 +92,4 @@ class CompiledWorlds(CompiledImages):
         )  # fmt: skip
 
     def _memory_of(self, part: int) -> tuple[Spikes, Memory]:
-        return self._rooms.spikes(part), self._rooms.memory(part, self._loop)
+        return self._rooms.spikes(part), self._rooms.memory(part, self._closed_loop.loop)

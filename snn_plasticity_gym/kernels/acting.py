@@ -30,7 +30,7 @@ def act_frozen(b, lives, loop, stream, learning, spikes, memory, shown):
     """
     begin_loop(b, lives, loop, memory, spikes, shown)
     for t in range(loop.window * loop.max_actions):
-        sense(b, t, lives, loop, stream, spikes, shown)
+        sense(b, t, lives, loop, stream, memory, spikes, shown)
         if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
             break
     end_image(b, spikes, shown)
@@ -55,7 +55,7 @@ def act_closed_form(b, lives, loop, stream, rule, decays, learning, spikes, memo
     """
     begin_loop(b, lives, loop, memory, spikes, shown)
     for t in range(loop.window * loop.max_actions):
-        sense(b, t, lives, loop, stream, spikes, shown)
+        sense(b, t, lives, loop, stream, memory, spikes, shown)
         learn_closed_form(b, t, lives, rule, decays, learning, spikes, room, shown)
         if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
             break
@@ -81,7 +81,7 @@ def act_formula(b, lives, loop, stream, rule, around, learning, spikes, memory, 
     """
     begin_loop(b, lives, loop, memory, spikes, shown)
     for t in range(loop.window * loop.max_actions):
-        sense(b, t, lives, loop, stream, spikes, shown)
+        sense(b, t, lives, loop, stream, memory, spikes, shown)
         learn_formula(b, t, lives, rule, around, learning, spikes, room, shown)
         if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
             break
@@ -108,7 +108,7 @@ def act_heads(b, lives, loop, stream, rule, around, store, learning, spikes, mem
     """
     begin_loop(b, lives, loop, memory, spikes, shown)
     for t in range(loop.window * loop.max_actions):
-        sense(b, t, lives, loop, stream, spikes, shown)
+        sense(b, t, lives, loop, stream, memory, spikes, shown)
         learn_heads(b, t, lives, rule, around, store, learning, spikes, rooms, shown)
         if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
             break

@@ -1,50 +1,28 @@
 """A closed loop of one lifetime, step by step: observe, encode, simulate, decode, act, be paid.
 
-What `ControlTask`, `OneHotFields`, `WinnerDecoder`, `RewardFactors` and `Eligibility` do together for one step of one
-lifetime, where the world is one of `kernels/worlds.py`.
+What `ControlTask`, its encoder and decoder, `RewardFactors` and `Eligibility` do together for one step of one lifetime.
 
-Axes: B lifetimes, D observations, F receptive fields of an observation, A most actions of an episode, W kept steps,
+Axes: B lifetimes, D observations, I input neurons, A most actions of an episode, V numbers of an action, W kept steps,
 N neurons of all populations one after the other.
 """
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from snn_plasticity_gym.kernels.answers import compare_reward
+from snn_plasticity_gym.kernels.choices import Choice, Votes, decide, num_motors, room_for_votes
 from snn_plasticity_gym.kernels.compile import compiled
-from snn_plasticity_gym.kernels.simulation import begin_image, fire_all, note, turn_to_next_step
+from snn_plasticity_gym.kernels.senses import Code, Senses, encode, fire_inputs, room_for_code
+from snn_plasticity_gym.kernels.simulation import begin_image, fire_all, turn_to_next_step
 from snn_plasticity_gym.kernels.tables import Bool, Float32, Int64
 from snn_plasticity_gym.kernels.weights import release_row
-from snn_plasticity_gym.kernels.worlds import World, move
+from snn_plasticity_gym.kernels.worlds import FOREIGN, GOES_ON, TERMINATED, World, move
 
-RANDOM, NONE, LAST = range(3)  # what decides a tie
 NO_FACTOR, REWARD, ERROR, TARGETED, CREDITED = range(5)  # third factors of `RewardFactors`; ERROR: "rpe"
 AT_ONCE, BY_REWARD, BY_FACTOR = range(3)  # when changes act: `modulation` none, reward, factor
-
-_ROUNDING = 1e-9  # as in `observation_encoders`
-
-
-class Senses(NamedTuple):
-    """`OneHotFields` with a period."""
-
-    edges: Float32  # (D, F - 1)
-    period: float  # steps
-    first: int  # place of the first input neuron
-
-
-class Choice(NamedTuple):
-    """`WinnerDecoder`."""
-
-    num_actions: int
-    group_size: int
-    tie: int  # RANDOM, NONE or LAST
-    tie_action: int
-    population: int  # of the motor neurons
-    first: int  # place of the first of them
 
 
 class Means(NamedTuple):
@@ -64,7 +42,7 @@ class Payment(NamedTuple):
     rate: float  # of the critic, over the squared norm of its input
     gamma: float
     start: float
-    critic: Float32  # (B, D F) weights
+    critic: Float32  # (B, I) weights
     modulation: int
     heeds: bool  # rewards are compared with `own`: a local scalar, or eligibility waits for them
     own: Means
@@ -76,7 +54,8 @@ class Payment(NamedTuple):
 class Acted(NamedTuple):
     """What is kept of an episode."""
 
-    actions: Int64  # (B, A)
+    actions: Int64  # (B, A) numbers of the choices
+    values: Float32  # (B, A, V) what was done, where the world takes numbers
     rewards: Float32  # (B, A)
     number: Int64  # (B,) of actions
     terminated: Bool  # (B,)
@@ -87,8 +66,10 @@ class Acted(NamedTuple):
 class Memory(NamedTuple):
     """What one lifetime knows from its last action."""
 
-    counts: Int64  # spikes of each motor neuron up to then
-    active: Int64  # (D,) places of the input neurons that were active then, among the inputs
+    votes: Votes
+    now: Code  # of what it observes
+    then: Code  # of what an action leads to
+    noise: Float32  # (window, motor neurons) current
 
 
 class Loop(NamedTuple):
@@ -107,15 +88,16 @@ class Loop(NamedTuple):
 
 def room_for_memory(loop: Loop) -> Memory:
     """Return room for `Memory`."""
-    counts = np.zeros(loop.choice.num_actions * loop.choice.group_size, np.int64)
-    return Memory(counts, np.empty(len(loop.senses.edges), np.int64))
+    now, then = room_for_code(loop.senses), room_for_code(loop.senses)
+    noise = np.zeros((loop.window, num_motors(loop.choice)), dtype=np.float32)
+    return Memory(room_for_votes(loop.choice), now, then, noise)
 
 
 @compiled(bare=True)
 def begin_loop(b, lives, loop, memory, spikes, shown):
     """Put lifetime `b` to where it stands before its first step."""
     begin_image(b, lives, spikes, shown.raster[b])
-    memory.counts[:] = 0
+    memory.votes.counts[:] = 0
     shown.num_events[b] = 0
     loop.acted.number[b] = 0
     loop.acted.terminated[b] = False
@@ -124,34 +106,26 @@ def begin_loop(b, lives, loop, memory, spikes, shown):
 
 
 @compiled(bare=True)
-def sense(b, t, lives, loop, stream, spikes, shown):
+def sense(b, t, lives, loop, stream, memory, spikes, shown):
     """Find out who fires in step `t` of lifetime `b`; `stream` is the random stream of its episode."""
     populations, neurons, choice = lives.populations, lives.neurons, loop.choice
-    line = shown.raster[b, t % shown.raster.shape[1]]
-    if not loop.carries and t % loop.window == 0:
+    line, phase = shown.raster[b, t % shown.raster.shape[1]], t % loop.window
+    if not loop.carries and phase == 0:
         _rest(b, populations, neurons, spikes)
     turn_to_next_step(populations, spikes)
     line[:] = False
-    period = loop.senses.period
-    if math.floor(t / period + _ROUNDING) > math.floor((t - 1) / period + _ROUNDING):
-        edges = loop.senses.edges
-        for d in range(len(edges)):
-            field = _field(loop.acted.observation[b, d], edges[d])
-            note(t, loop.senses.first + d * (edges.shape[1] + 1) + field, populations, spikes, line)
+    if phase == 0:
+        encode(loop.acted.observation[b], loop.senses, memory.now)
+    fire_inputs(t, loop.senses, memory.now, stream, populations, spikes, line)
     if loop.noise > 0.0:
-        for n in range(choice.first, choice.first + choice.num_actions * choice.group_size):
-            neurons.current[b, n] = np.float32(loop.noise) * np.float32(stream.standard_normal())
+        if phase == 0:  # that of the whole window, as `ControlTask` draws it
+            for step in range(loop.window):
+                for k in range(memory.noise.shape[1]):
+                    memory.noise[step, k] = np.float32(loop.noise) * np.float32(stream.standard_normal())
+        for k in range(memory.noise.shape[1]):
+            neurons.current[b, choice.first + k] = memory.noise[phase, k]
         spikes.awake[choice.population] = True
     fire_all(b, t, lives, spikes, line)
-
-
-@compiled(bare=True)
-def _field(value, edges):
-    """Return the receptive field that a value falls into."""
-    field = 0
-    for edge in edges:
-        field += value >= edge
-    return field
 
 
 @compiled(bare=True)
@@ -191,96 +165,64 @@ def act(b, t, lives, loop, stream, learning, memory, spikes, shown):
     acted = loop.acted
     done = acted.number[b]
     last = acted.actions[b, done - 1] if done > 0 else -1
-    action = _decode(loop.choice, last, stream, memory.counts, spikes)
-    before = _value(b, loop)
-    _note_active(b, loop, memory.active)
-    reward, over = move(b, action, loop.world)
-    acted.actions[b, done], acted.rewards[b, done] = action, reward
+    action = decide(loop.choice, last, stream, memory.votes, spikes.num_times, acted.values[b, done])
+    before = _value(b, loop, memory.now)
+    acted.actions[b, done] = action
+    reward = move(b, action, loop.world)
+    over, ended = loop.world.ended[b] == TERMINATED, loop.world.ended[b] != GOES_ON
+    acted.rewards[b, done] = reward
     acted.number[b] = done + 1
     acted.terminated[b] = over
     for d in range(acted.observation.shape[1]):
-        seen = np.float32(loop.world.state[b, d])
-        acted.observation[b, d] = seen
-        acted.highest[b, d] = max(acted.highest[b, d], seen)
-    _pay(b, action, reward, over, before, lives, loop, learning, memory, spikes, shown)
-    return over or done + 1 >= loop.max_actions
+        if loop.world.kind != FOREIGN:  # others have filled it in
+            acted.observation[b, d] = np.float32(loop.world.state[b, d])
+        acted.highest[b, d] = max(acted.highest[b, d], acted.observation[b, d])
+    _pay(b, reward, over, before, lives, loop, learning, memory, spikes, shown)
+    return ended or done + 1 >= loop.max_actions
 
 
 @compiled(bare=True)
-def _decode(choice, last, stream, counts, spikes):
-    """Return the action whose group has fired most since the action before, `last` (-1: none)."""
-    best, winner, rivals = np.int64(-1), 0, 0
-    for a in range(choice.num_actions):
-        votes = _votes(a, choice, counts, spikes)
-        if votes > best:
-            best, winner, rivals = votes, a, 1
-        elif votes == best:
-            rivals += 1
-    if choice.tie == RANDOM:
-        place = min(np.int64(stream.random(dtype=np.float32) * np.float32(rivals)), rivals - 1)
-        for a in range(choice.num_actions):
-            if _votes(a, choice, counts, spikes) == best:
-                if place == 0:
-                    winner = a
-                place -= 1
-    elif rivals > 1:
-        winner = last if choice.tie == LAST and last >= 0 else choice.tie_action
-    for k in range(choice.num_actions * choice.group_size):
-        counts[k] = spikes.num_times[choice.first + k]
-    return winner
-
-
-@compiled(bare=True)
-def _votes(action, choice, counts, spikes):
-    """Return how often the group of an action has fired since the action before."""
-    votes = 0
-    for k in range(action * choice.group_size, (action + 1) * choice.group_size):
-        votes += spikes.num_times[choice.first + k] - counts[k]
-    return votes
-
-
-@compiled(bare=True)
-def _note_active(b, loop, active):
-    """Fill in which input neurons are active, by place among the inputs, (D,)."""
-    edges = loop.senses.edges
-    for d in range(len(edges)):
-        active[d] = d * (edges.shape[1] + 1) + _field(loop.acted.observation[b, d], edges[d])
-
-
-@compiled(bare=True)
-def _value(b, loop):
-    """Return what the critic predicts where lifetime `b` stands."""
-    payment, edges = loop.payment, loop.senses.edges
-    if not payment.predicts:
-        return np.float32(0.0)
+def _value(b, loop, code):
+    """Return what the critic of lifetime `b` predicts by an observation's code."""
     total = np.float32(0.0)
-    for d in range(len(edges)):
-        total += payment.critic[b, d * (edges.shape[1] + 1) + _field(loop.acted.observation[b, d], edges[d])]
-    return np.float32(payment.start) + total
+    if loop.payment.predicts:
+        for k in range(len(code.place)):
+            total += loop.payment.critic[b, code.place[k]] * code.activation[k]
+    return np.float32(loop.payment.start) + total
 
 
 @compiled(bare=True)
-def _pay(b, action, reward, over, before, lives, loop, learning, memory, spikes, shown):
+def _pay(b, reward, over, before, lives, loop, learning, memory, spikes, shown):
     """Tell neurons what an action brought: `RewardFactors.pay`, then the rewards' surprise and the eligibility."""
     payment = loop.payment
     if payment.kind != NO_FACTOR:
         delta = compare_reward(b, reward, payment.factor.window, payment.factor.mean, payment.factor.number)
         if payment.predicts:
-            then = np.float32(0.0) if over else _value(b, loop)
+            encode(loop.acted.observation[b], loop.senses, memory.then)
+            then = np.float32(0.0) if over else _value(b, loop, memory.then)
             delta = reward + np.float32(payment.gamma) * then - before
-            step = np.float32(payment.rate) * delta / np.float32(len(memory.active))
-            for place in memory.active:
-                payment.critic[b, place] += step
-        _tell(b, action, delta, lives, loop)
+            _learn_value(b, delta, payment, memory.now)
+        _tell(b, delta, lives, loop, memory.votes)
     if payment.heeds:
         surprise = compare_reward(b, reward, payment.own.window, payment.own.mean, payment.own.number)
         payment.surprise[b] = surprise
         if payment.modulation != AT_ONCE:
-            _release(b, action, surprise, lives, loop, learning, spikes.sums, shown)
+            _release(b, surprise, lives, loop, learning, memory.votes, spikes.sums, shown)
 
 
 @compiled(bare=True)
-def _tell(b, action, delta, lives, loop):
+def _learn_value(b, delta, payment, code):
+    """Move the critic of lifetime `b` along the code of the observation that it was wrong about: `Critic`."""
+    norm = np.float32(0.0)
+    for activation in code.activation:
+        norm += activation * activation
+    step = np.float32(payment.rate) * delta / max(norm, np.float32(1e-12))
+    for k in range(len(code.place)):
+        payment.critic[b, code.place[k]] += step * code.activation[k]
+
+
+@compiled(bare=True)
+def _tell(b, delta, lives, loop, votes):
     """Give every computed neuron its third factor."""
     populations, choice = lives.populations, loop.choice
     for p in range(len(populations.start)):
@@ -288,13 +230,13 @@ def _tell(b, action, delta, lives, loop):
             for n in range(populations.start[p], populations.start[p] + populations.size[p]):
                 lives.neurons.factor[b, n] = delta
     if loop.payment.kind == TARGETED:
-        for k in range(choice.num_actions * choice.group_size):
-            if k // choice.group_size != action:
+        for k in range(len(votes.stands)):
+            if not votes.stands[k]:
                 lives.neurons.factor[b, choice.first + k] = -delta
 
 
 @compiled(bare=True)
-def _release(b, action, surprise, lives, loop, learning, room, shown):
+def _release(b, surprise, lives, loop, learning, votes, room, shown):
     """Turn eligibility into weight changes: `Eligibility.credit`, then `release`; `room`: (N,)."""
     populations, connections, payment = lives.populations, lives.connections, loop.payment
     for c in range(len(connections.source)):
@@ -311,15 +253,13 @@ def _release(b, action, surprise, lives, loop, learning, room, shown):
             first = connections.offset[c] + (b * n_pre + i) * n_post
             row, held = lives.weights[first : first + n_post], payment.traces[first : first + n_post]
             if payment.kind == CREDITED:
-                _credit(held, learning.held[first : first + n_post], post, action, loop.choice)
+                _credit(held, learning.held[first : first + n_post], post == loop.choice.first, votes)
             release_row(row, held, told, low, high, left, sums)
 
 
 @compiled(bare=True)
-def _credit(held, fresh, post, action, choice):
-    """Add the changes of a window to the traces of one pre neuron, with signs; `post`: place of the first target."""
-    ours = post == choice.first
+def _credit(held, fresh, acts, votes):
+    """Add the changes of a window to the traces of one pre neuron, with signs if its targets are those that act."""
     for j in range(len(held)):
-        turned = ours and j // choice.group_size != action
-        held[j] += -fresh[j] if turned else fresh[j]
+        held[j] += -fresh[j] if acts and not votes.stands[j] else fresh[j]
         fresh[j] = 0.0

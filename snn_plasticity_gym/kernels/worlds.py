@@ -1,4 +1,4 @@
-"""Two worlds of Gymnasium as compiled functions: CartPole and MountainCar, one step at a time.
+"""Worlds, one step at a time: CartPole and MountainCar of Gymnasium as compiled functions, all others by Python.
 
 The operations of `gymnasium.envs.classic_control` in their order, in double precision: positions and velocities are
 Gymnasium's, up to how the last bit of a sine is rounded.
@@ -13,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from snn_plasticity_gym.kernels.compile import compiled
-from snn_plasticity_gym.kernels.tables import Float64
+from snn_plasticity_gym.kernels.foreign import NOWHERE, ask
+from snn_plasticity_gym.kernels.tables import Float64, Int64
 
-CART_POLE, MOUNTAIN_CAR = range(2)
+CART_POLE, MOUNTAIN_CAR, FOREIGN = range(3)
+GOES_ON, TERMINATED, TRUNCATED = range(3)  # of an episode
 
 
 class CartPole(NamedTuple):
@@ -49,18 +51,30 @@ class MountainCar(NamedTuple):
 class World(NamedTuple):
     """B copies of a world."""
 
-    kind: int  # CART_POLE or MOUNTAIN_CAR
-    cart_pole: CartPole
-    mountain_car: MountainCar
-    state: Float64  # (B, S)
+    kind: int  # CART_POLE, MOUNTAIN_CAR or FOREIGN
+    state: Float64  # (B, S); of FOREIGN (B, 0), since it stands in Python's copies
+    ended: Int64  # (B,) GOES_ON, TERMINATED or TRUNCATED
+    cart_pole: CartPole = CartPole()
+    mountain_car: MountainCar = MountainCar()
+    step: int = NOWHERE  # of FOREIGN: `Foreign` that lets copy b take a step and fills in `ended`
+
+
+def foreign_world(num_lifetimes: int) -> World:
+    """Return B copies of a world that stand elsewhere; `step` is filled in when they are to move."""
+    return World(FOREIGN, np.zeros((num_lifetimes, 0)), np.zeros(num_lifetimes, dtype=np.int64))
 
 
 @compiled(bare=True)
 def move(b, action, world):
-    """Let copy `b` of a world take a step; return what it pays, and whether its episode has ended."""
+    """Let copy `b` of a world take a step; return what it pays, and fill in whether its episode has ended."""
+    if world.kind == FOREIGN:
+        return np.float32(ask(world.step, b))
     if world.kind == CART_POLE:
-        return _balance(world.state[b], action, world.cart_pole)
-    return _drive(world.state[b], action, world.mountain_car)
+        reward, over = _balance(world.state[b], action, world.cart_pole)
+    else:
+        reward, over = _drive(world.state[b], action, world.mountain_car)
+    world.ended[b] = TERMINATED if over else GOES_ON
+    return reward
 
 
 @compiled(bare=True)

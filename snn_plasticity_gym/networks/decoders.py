@@ -14,11 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError, unknown
+from snn_plasticity_gym.kernels.choices import LAST, NONE, POPULATION, RANDOM, SOFTMAX, WINNER, Choice
 from snn_plasticity_gym.utils.numbers_given import number, numbers, whole
 from snn_plasticity_gym.utils.row_streams import Uniform
 
 Device = torch.device | str
-TIES = ("random", "none", "last")
+TIES = {"random": RANDOM, "none": NONE, "last": LAST}
 
 
 class Decoder(Protocol):
@@ -93,6 +94,10 @@ class WinnerDecoder:
         """Return the group of each action (R,), bool (R, N)."""
         return action_groups(action, self.num_actions, self.group_size)
 
+    def tables(self, duration: float) -> Choice:
+        """Return what compiled loops have to know; arguments as in `Decoder.decode`."""
+        return Choice(WINNER, self.num_actions, self.group_size, tie=TIES[self.tie], tie_action=self.tie_action)
+
 
 class SoftmaxDecoder:
     """An action drawn by how often its group fired: Pr[a] = exp(beta * count_a) / sum_b exp(beta * count_b).
@@ -125,6 +130,10 @@ class SoftmaxDecoder:
     def groups(self, action: Tensor) -> Tensor:
         """Return the group of each action (R,), bool (R, N)."""
         return action_groups(action, self.num_actions, self.group_size)
+
+    def tables(self, duration: float) -> Choice:
+        """Return what compiled loops have to know; arguments as in `Decoder.decode`."""
+        return Choice(SOFTMAX, self.num_actions, self.group_size, beta=self._beta)
 
 
 class LevelsDecoder:
@@ -162,6 +171,10 @@ class LevelsDecoder:
         """Return which level is nearest to each action (R, A), int64 (R,)."""
         return (action[:, None] - self._levels).abs().sum(dim=2).argmin(dim=1)
 
+    def tables(self, duration: float) -> Choice:
+        """Return what compiled loops have to know; arguments as in `Decoder.decode`."""
+        return self._choice.tables(duration)._replace(levels=self._levels.cpu().numpy())
+
 
 class PopulationDecoder:
     """Each dimension of a Box action from the signed sum of a population's spikes.
@@ -198,14 +211,19 @@ class PopulationDecoder:
         self.size = self._dimensions * self.group_size
         self._low = torch.from_numpy(lower).to(device, torch.float32)  # (A,)
         self._high = torch.from_numpy(upper).to(device, torch.float32)
+        self._middle = self._low * 0.5 + self._high * 0.5
         self._positive = torch.arange(self.group_size, device=device) < self.group_size // 2  # bool (N_d,)
 
     def decode(self, counts: Tensor, duration: float, uniform: Uniform, last: Tensor | None = None) -> Tensor:
         """Return the actions, float32 (R, A); see `Decoder`."""
         halves = counts.unflatten(1, (self._dimensions, 2, -1)).sum(dim=3)  # (R, A, 2)
         surplus = (halves[:, :, 0] - halves[:, :, 1]).to(torch.float32)  # (R, A)
-        signed = (self._gain / (duration * self.group_size / 2) * surplus).clamp(-1, 1)
-        return torch.lerp(self._low, self._high, (signed + 1) / 2)  # exact at both ends
+        share = ((self._slope(duration) * surplus).clamp(-1, 1) + 1) / 2  # (R, A)
+        return self._low * (1 - share) + self._high * share  # exact at both ends
+
+    def _slope(self, duration: float) -> float:
+        """Return a of one spike that a half is ahead."""
+        return self._gain / (duration * self.group_size / 2)
 
     def groups(self, action: Tensor) -> Tensor:
         """Return the half of each dimension that pulled towards the action (R, A), bool (R, N).
@@ -213,9 +231,13 @@ class PopulationDecoder:
         That is the positive half where the action is above the middle of its range, the negative one where it is
         below, and none at the middle.
         """
-        middle = torch.lerp(self._low, self._high, 0.5)
-        up, down = (action > middle)[:, :, None], (action < middle)[:, :, None]  # (R, A, 1) both
+        up, down = (action > self._middle)[:, :, None], (action < self._middle)[:, :, None]  # (R, A, 1) both
         return torch.where(self._positive, up, down).flatten(1)
+
+    def tables(self, duration: float) -> Choice:
+        """Return what compiled loops have to know; arguments as in `Decoder.decode`."""
+        ends = torch.stack([self._low, self._middle, self._high]).cpu().numpy()  # (3, A)
+        return Choice(POPULATION, self._dimensions, self.group_size, slope=self._slope(duration), ends=ends)
 
 
 def group_counts(counts: Tensor, num_actions: int) -> Tensor:

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.kernels.senses import BELLS, ONE_HOT, RATES, Senses
 from snn_plasticity_gym.networks.receptive_fields import field_centres
 from snn_plasticity_gym.utils.numbers_given import number, numbers
 from snn_plasticity_gym.utils.row_streams import Uniform
@@ -103,7 +104,7 @@ class OneHotFields:
         self.size = self._num_observations * self._fields
         self.edges = torch.from_numpy(table).to(device, torch.float32)  # (D, F - 1)
         self._names = torch.arange(self._fields, device=device)  # (F,)
-        self.period = None if period is None else number("period", period, least=1)  # steps
+        self._period = None if period is None else number("period", period, least=1)  # steps
         self._rate = None if rate is None else number("rate", rate, least=0, most=1)
 
     def fields(self, observation: Tensor) -> Tensor:
@@ -124,9 +125,14 @@ class OneHotFields:
         if self._rate is not None:
             fires = (uniform(self._num_observations) < self._rate)[:, :, None]  # (R, D, 1)
         else:
-            assert self.period is not None
-            fires = _ticks(step, self.period, len(observation), active.device)[:, None, None]  # (R, 1, 1)
+            assert self._period is not None
+            fires = _ticks(step, self._period, len(observation), active.device)[:, None, None]  # (R, 1, 1)
         return (active & fires).flatten(1)
+
+    def tables(self) -> Senses:
+        """Return what compiled loops have to know."""
+        edges = self.edges.cpu().numpy()
+        return Senses(ONE_HOT, edges, edges, 0.0, self._period or 0.0, self._rate or 0.0)
 
 
 class GaussianPopulation:
@@ -184,11 +190,17 @@ class GaussianPopulation:
         """Return the heights of the bells at the observations (R, D), float32 (R, size)."""
         _check_width(observation, self._num_observations)
         distance = observation[:, :, None] - self._centres  # (R, D, F)
-        return torch.exp(-self._factor * distance**2).clamp(min=self._floor).flatten(1)
+        # In double precision, whose rounding no two implementations of exp can be told apart by in single precision.
+        heights = torch.exp((-self._factor * distance**2).double()).to(torch.float32)
+        return heights.clamp(min=self._floor).flatten(1)
 
     def spikes(self, observation: Tensor, step: int | Tensor, uniform: Uniform) -> Tensor:
         """Return the spikes of one time step, bool (R, size); see `Encoder`."""
         return uniform(self.size) < self._max_rate * self.activation(observation)
+
+    def tables(self) -> Senses:
+        """Return what compiled loops have to know."""
+        return Senses(BELLS, self._centres.cpu().numpy(), self._factor.cpu().numpy(), self._floor, 0.0, self._max_rate)
 
 
 class RateEncoder:
@@ -238,6 +250,11 @@ class RateEncoder:
     def spikes(self, observation: Tensor, step: int | Tensor, uniform: Uniform) -> Tensor:
         """Return the spikes of one time step, bool (R, size); see `Encoder`."""
         return uniform(self.size) < self._max_rate * self.activation(observation)
+
+    def tables(self) -> Senses:
+        """Return what compiled loops have to know."""
+        zero, span = (table.cpu().numpy() for table in (self._zero, self._span))
+        return Senses(RATES, zero, span, 0.0, 0.0, self._max_rate)
 
 
 class CurrentEncoder:

@@ -28,6 +28,7 @@ from snn_plasticity_gym.tasks.scene import Moment, Scene, plain_panels, recent_s
 from snn_plasticity_gym.utils.state import State, restore_all
 
 WEIGHTS, SHOWN, TASK, EPISODE = range(4)  # purposes of the random streams of a lifetime
+_NOTHING: Mapping[str, Tensor] = {}  # no MappingProxyType, which cannot go to another process
 
 
 class Seed(NamedTuple):
@@ -69,12 +70,8 @@ class Outcome(NamedTuple):
     reward: Tensor  # float32 (R,), paid in this step
     terminated: Tensor  # bool (R,): the episode has come to its end
     truncated: Tensor  # bool (R,): the episode is cut off, though it could go on
-    terms: Mapping[str, Tensor] = MappingProxyType(
-        {}
-    )  # (R,) each, parts of the reward, summed over the episode; NaN: no value
-    info: Mapping[str, Tensor] = MappingProxyType(
-        {}
-    )  # (R, ...) each, further facts; of an episode, those of its last outcome
+    terms: Mapping[str, Tensor] = _NOTHING  # (R,) each, parts of the reward, summed over the episode; NaN: no value
+    info: Mapping[str, Tensor] = _NOTHING  # (R, ...) each, further facts; of an episode, those of its last outcome
     event_rewards: list[Tensor] | None = None  # (E,) each, of the entries of `EpisodeRecord.of`, if `rewards_events`
 
 
@@ -90,7 +87,7 @@ class LivedEpisodes(NamedTuple):
 class ClosedLoop(Protocol):
     """A closed loop that compiled loops can live through."""
 
-    loop: Loop  # tables, in which `begin` puts the worlds to where they stand; its payment is set by who compiles
+    loop: Loop  # tables, good once `begin` has put the worlds to where they stand; who compiles sets the payment
 
     def begin(self) -> Sequence[np.random.Generator]:
         """Begin the episode that `Task.reset` has begun; return the random stream of each lifetime's, B of them."""

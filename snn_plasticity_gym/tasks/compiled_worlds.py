@@ -28,15 +28,15 @@ def world_tables(env: gymnasium.Env[Any, Any], num_lifetimes: int) -> World | No
         if type(inner) not in _TRANSPARENT:
             return None
         inner = inner.env
-    pole, car = CartPole(), MountainCar()
+    going_on = np.zeros(num_lifetimes, dtype=np.int64)
     if type(inner) is CartPoleEnv:
         read: dict[str, Any] = {name: float(getattr(inner, name)) for name in CartPole._fields[:9]}
         semi_implicit = inner.kinematics_integrator != "euler"
         pole = CartPole(**read, semi_implicit=semi_implicit, sutton_barto=bool(inner._sutton_barto_reward))
-        return World(CART_POLE, pole, car, np.zeros((num_lifetimes, 4)))
+        return World(CART_POLE, np.zeros((num_lifetimes, 4)), going_on, cart_pole=pole)
     if type(inner) is MountainCarEnv:
         car = MountainCar(**{name: float(getattr(inner, name)) for name in MountainCar._fields})
-        return World(MOUNTAIN_CAR, pole, car, np.zeros((num_lifetimes, 2)))
+        return World(MOUNTAIN_CAR, np.zeros((num_lifetimes, 2)), going_on, mountain_car=car)
     return None
 
 

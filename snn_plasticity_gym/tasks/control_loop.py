@@ -1,55 +1,53 @@
 """The closed loop of a `ControlTask` as tables for compiled loops.
 
-Axes: B lifetimes, D observations, A most actions of an episode.
+Axes: B lifetimes, D observations, A most actions of an episode, V numbers of an action.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from gymnasium.spaces import Discrete
 
+from snn_plasticity_gym.kernels.choices import Choice
 from snn_plasticity_gym.kernels.closed_loop import (
     CREDITED,
     ERROR,
-    LAST,
     NO_FACTOR,
-    NONE,
-    RANDOM,
     REWARD,
     TARGETED,
     Acted,
-    Choice,
     Loop,
     Means,
     Payment,
-    Senses,
 )
-from snn_plasticity_gym.kernels.worlds import World
-from snn_plasticity_gym.networks.decoders import WinnerDecoder
-from snn_plasticity_gym.networks.observation_encoders import OneHotFields
+from snn_plasticity_gym.kernels.foreign import Foreign
+from snn_plasticity_gym.kernels.senses import Senses
+from snn_plasticity_gym.kernels.worlds import FOREIGN, GOES_ON, TERMINATED, TRUNCATED, foreign_world
+from snn_plasticity_gym.networks.decoders import LevelsDecoder, PopulationDecoder, SoftmaxDecoder, WinnerDecoder
+from snn_plasticity_gym.networks.observation_encoders import GaussianPopulation, OneHotFields, RateEncoder
 from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR
 from snn_plasticity_gym.tasks.base import LivedEpisodes
 
 if TYPE_CHECKING:
     from snn_plasticity_gym.tasks.control import ControlTask
 
-_TIES = {"random": RANDOM, "none": NONE, "last": LAST}
 _FACTORS = {"none": NO_FACTOR, "reward": REWARD, "rpe": ERROR, "targeted": TARGETED, "credited": CREDITED}
+_ENCODERS = (OneHotFields, GaussianPopulation, RateEncoder)  # and no class derived from them, which may do otherwise
+_DECODERS = (WinnerDecoder, SoftmaxDecoder, LevelsDecoder, PopulationDecoder)
 
 
 def control_loop(task: ControlTask) -> ControlLoop | None:
-    """Return the loop of a task if all its parts are known here: one-hot fields with a period, a winner, the world."""
-    encoder, decoder = task.encoder, task.decoder
-    if type(encoder) is not OneHotFields or type(decoder) is not WinnerDecoder or encoder.period is None:
+    """Return the loop of a task whose encoder makes spikes and is one of ours, as is its decoder."""
+    encoder: Any = task.encoder
+    decoder: Any = task.decoder
+    if type(encoder) not in _ENCODERS or type(decoder) not in _DECODERS or task.device.type != "cpu":
         return None
-    world = task.worlds.tables() if task.device.type == "cpu" else None
-    if world is None:
-        return None
-    return ControlLoop(task, world, encoder, encoder.period, decoder)
+    return ControlLoop(task, encoder.tables(), decoder.tables(task.window * task.config.dt))
 
 
 class ControlLoop:
@@ -57,33 +55,27 @@ class ControlLoop:
 
     Args:
         task: Whose loop it is.
-        world: Tables of its world.
-        encoder: Its encoder.
-        period: Of that, in steps.
-        decoder: Its decoder.
+        senses: Its encoder.
+        choice: Its decoder.
     """
 
-    def __init__(
-        self, task: ControlTask, world: World, encoder: OneHotFields, period: float, decoder: WinnerDecoder
-    ) -> None:
+    def __init__(self, task: ControlTask, senses: Senses, choice: Choice) -> None:
         config = task.config
         self._task = task
         names = [population.name for population in task.populations]
         sizes = [population.size for population in task.populations]
         first = dict(zip(names, np.cumsum([0, *sizes]).tolist(), strict=False))
         limit = min(task.max_actions, task.worlds.max_episode_steps or task.max_actions)
-        shape = task.num_lifetimes, len(encoder.edges)
+        shape = task.num_lifetimes, len(senses.place)
+        actions = task.worlds.action_space
+        width = 0 if isinstance(actions, Discrete) else math.prod(actions.shape)
+        self._discrete = isinstance(actions, Discrete)
+        self._foreign: Foreign | None = None  # kept for as long as loops may call it
+        self._error: BaseException | None = None
         self.loop = Loop(
-            world=world,
-            senses=Senses(encoder.edges.numpy(), float(period), first[INPUT]),
-            choice=Choice(
-                decoder.num_actions,
-                decoder.group_size,
-                _TIES[decoder.tie],
-                decoder.tie_action,
-                names.index(MOTOR),
-                first[MOTOR],
-            ),
+            world=task.worlds.tables() or foreign_world(task.num_lifetimes),
+            senses=senses._replace(first=first[INPUT]),
+            choice=choice._replace(population=names.index(MOTOR), first=first[MOTOR]),
             payment=self._payment(),
             window=task.window,
             max_actions=limit,
@@ -91,6 +83,7 @@ class ControlLoop:
             noise=config.noise / math.sqrt(config.dt),
             acted=Acted(
                 actions=np.zeros((task.num_lifetimes, limit), dtype=np.int64),
+                values=np.zeros((task.num_lifetimes, limit, width), dtype=np.float32),
                 rewards=np.zeros((task.num_lifetimes, limit), dtype=np.float32),
                 number=np.zeros(task.num_lifetimes, dtype=np.int64),
                 terminated=np.zeros(task.num_lifetimes, dtype=np.bool_),
@@ -120,21 +113,57 @@ class ControlLoop:
             left=1.0,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is of this process alone."""
+        return {**vars(self), "_foreign": None}
+
+    def _step(self, row: int) -> float:
+        """Let Python's copy of a world take the step that a loop has decided on; return what it pays.
+
+        There is nobody to raise to: what goes wrong ends the episodes of all lifetimes, and is raised by `end`.
+        """
+        acted, ended = self.loop.acted, self.loop.world.ended
+        if self._error is not None:
+            ended[row] = TRUNCATED
+            return 0.0
+        try:
+            number = acted.number[row]
+            moved = self._task.worlds.move(row, (acted.actions if self._discrete else acted.values)[row, number])
+        except BaseException as error:  # Ctrl-C, too
+            self._error = error
+            return self._step(row)
+        acted.observation[row] = moved.observation
+        ended[row] = TERMINATED if moved.terminated else TRUNCATED if moved.truncated else GOES_ON
+        return moved.reward
+
     def begin(self) -> Sequence[np.random.Generator]:
         """Let the worlds stand where their episodes begin."""
-        self._task.worlds.states(self.loop.world.state)
+        if self.loop.world.kind != FOREIGN:
+            self._task.worlds.states(self.loop.world.state)
+        elif self._foreign is None:
+            self._foreign = Foreign(self._step)
+            self.loop = self.loop._replace(world=self.loop.world._replace(step=self._foreign.address))
         self.loop.acted.observation[:] = self._task.observations.numpy()
         self.loop.acted.rewards[:] = 0.0
         return self._task.streams
 
     def end(self) -> LivedEpisodes:
-        """See `ClosedLoop`."""
+        """See `ClosedLoop`.
+
+        Raises:
+            WorldError: A world did what no world may do.
+        """
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
         acted, task = self.loop.acted, self._task
-        for row, count in enumerate(acted.number.tolist()):
-            task.worlds.lived(row, acted.actions[row, :count], self.loop.world.state[row])
+        if self.loop.world.kind != FOREIGN:
+            for row, count in enumerate(acted.number.tolist()):
+                task.worlds.lived(row, acted.actions[row, :count], self.loop.world.state[row])
+        everyone, latest = np.arange(task.num_lifetimes), acted.number - 1
+        last = (acted.actions if self._discrete else acted.values)[everyone, latest]  # (B,) or (B, V)
         number = torch.from_numpy(acted.number.copy())  # (B,)
-        last = torch.from_numpy(acted.actions).gather(1, (number - 1).unsqueeze(1)).squeeze(1)  # (B,)
-        task.lived(torch.from_numpy(acted.observation), last, number)
+        task.lived(torch.from_numpy(acted.observation), torch.from_numpy(last), number)
         return LivedEpisodes(
             torch.from_numpy(acted.rewards.copy()),
             number * task.window,

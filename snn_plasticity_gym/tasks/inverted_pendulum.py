@@ -7,7 +7,6 @@ pole is that of Gymnasium's InvertedPendulum-v5: a cart is pushed along a rail b
 
 from __future__ import annotations
 
-import logging
 import math
 import tempfile
 from pathlib import Path
@@ -17,10 +16,9 @@ from xml.etree import ElementTree
 import gymnasium
 
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.tasks.mujoco_warnings import send_warnings_to_log
 
 LENGTH, THICKNESS = 0.6, 0.049  # m, of InvertedPendulum-v5; thickness is the radius of the capsule
-
-_logger = logging.getLogger("snn_plasticity_gym")
 
 
 def make_inverted_pendulum(
@@ -45,7 +43,7 @@ def make_inverted_pendulum(
             raise ConfigError(f"{name} must be a positive number of metres, got {value!r}")
     from gymnasium.envs.mujoco import inverted_pendulum_v5, mujoco_env  # tells what to install where MuJoCo is missing
 
-    mujoco_env.mujoco.set_mju_user_warning(_warn)
+    send_warnings_to_log()
     tree = ElementTree.parse(Path(mujoco_env.__file__).parent / "assets" / "inverted_pendulum.xml")
     pole = tree.find(".//geom[@name='cpole']")
     assert pole is not None
@@ -55,11 +53,6 @@ def make_inverted_pendulum(
         file = Path(folder) / "inverted_pendulum.xml"
         tree.write(file)
         return inverted_pendulum_v5.InvertedPendulumEnv(xml_file=str(file), **kwargs)  # the file is read once
-
-
-def _warn(message: str | bytes) -> None:
-    text = message.decode(errors="replace") if isinstance(message, bytes) else message
-    _logger.warning("MuJoCo: %s", " ".join(text.split()))
 
 
 gymnasium.register("InvertedPendulumPole-v0", f"{__name__}:make_inverted_pendulum", max_episode_steps=1000)

@@ -22,6 +22,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.worlds import World
 from snn_plasticity_gym.tasks.compiled_worlds import put_state, state_of, world_tables
+from snn_plasticity_gym.tasks.mujoco_warnings import mind_mujoco
 from snn_plasticity_gym.tasks.world_spaces import (
     check_actions,
     flat_observations,
@@ -47,9 +48,10 @@ class WorldStep(NamedTuple):
     infos: list[dict[str, Any]]  # R
 
 
-class _Outcome(NamedTuple):
-    """What one action brought about."""
+class Move(NamedTuple):
+    """What an action brought about in one lifetime."""
 
+    observation: NDArray[np.float32]  # (D,)
     reward: float
     terminated: bool
     truncated: bool
@@ -117,6 +119,7 @@ class Worlds:
         self._envs: list[gymnasium.Env[Any, Any] | None] = [None] * num_lifetimes
         self._current = [False] * num_lifetimes  # the environment stands where the episode does
         self._episodes: list[_Episode | None] = [None] * num_lifetimes
+        mind_mujoco(id)
         first = self._make()
         self._envs[0] = first
         self._raw_space = first.observation_space
@@ -168,7 +171,7 @@ class Worlds:
         """
         numbers = _integers(rows)
         given = actions.detach().cpu().numpy()  # (R,) or (R, A)
-        done = [self._step(row, action) for row, action in zip(numbers, given, strict=True)]
+        done = [self.move(row, action) for row, action in zip(numbers, given, strict=True)]
         return WorldStep(
             self.observations(numbers),
             torch.tensor([one.reward for one in done], dtype=torch.float32, device=self._device),
@@ -176,6 +179,26 @@ class Worlds:
             torch.tensor([one.truncated for one in done], dtype=torch.bool, device=self._device),
             [one.info for one in done],
         )
+
+    def move(self, row: int, action: NDArray[Any]) -> Move:
+        """Act in one lifetime; arguments and errors as in `step`, () or (A,)."""
+        episode = self._episode(row)
+        if episode.ended:
+            raise WorldError(f"world {self.id!r}, lifetime {row}: the episode has ended; call reset first")
+        env = self._env(row)
+        with self._blame(row, f"step {len(episode.actions)}"):
+            given = world_action(self.action_space, action)
+            self._current[row] = False  # until the step is known to be good
+            observation, reward, terminated, truncated, info = env.step(given)
+            flat = flatten_observation(self._raw_space, observation)  # (D,)
+            outcome = Move(flat, float(np.asarray(reward).item()), bool(terminated), bool(truncated), info)
+            if not math.isfinite(outcome.reward):
+                raise ValueError(f"the reward must be a finite number, got {outcome.reward}")
+        episode.observation = flat
+        episode.actions.append(np.array(action))
+        episode.ended = outcome.terminated or outcome.truncated
+        self._current[row] = True
+        return outcome
 
     def observations(self, rows: Tensor | Sequence[int]) -> Tensor:
         """Return the latest observations of some lifetimes whose episodes have begun, float32 (R, D).
@@ -339,25 +362,6 @@ class Worlds:
             observation, _ = env.reset(seed=seed)
             flat = flatten_observation(self._raw_space, observation)  # (D,)
         self._episodes[row], self._current[row] = _Episode(seed, flat), True
-
-    def _step(self, row: int, action: NDArray[Any]) -> _Outcome:
-        episode = self._episode(row)
-        if episode.ended:
-            raise WorldError(f"world {self.id!r}, lifetime {row}: the episode has ended; call reset first")
-        env = self._env(row)
-        with self._blame(row, f"step {len(episode.actions)}"):
-            given = world_action(self.action_space, action)
-            self._current[row] = False  # until the step is known to be good
-            observation, reward, terminated, truncated, info = env.step(given)
-            flat = flatten_observation(self._raw_space, observation)  # (D,)
-            outcome = _Outcome(float(np.asarray(reward).item()), bool(terminated), bool(truncated), info)
-            if not math.isfinite(outcome.reward):
-                raise ValueError(f"the reward must be a finite number, got {outcome.reward}")
-        episode.observation = flat
-        episode.actions.append(np.array(action))
-        episode.ended = outcome.terminated or outcome.truncated
-        self._current[row] = True
-        return outcome
 
     def _replay(self, row: int, env: gymnasium.Env[Any, Any], episode: _Episode) -> None:
         """Lead an environment to where an episode stands."""

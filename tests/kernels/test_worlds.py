@@ -6,7 +6,8 @@ import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.wrappers import TransformReward
 
-from snn_plasticity_gym.kernels.worlds import move
+from snn_plasticity_gym.kernels.foreign import Foreign
+from snn_plasticity_gym.kernels.worlds import FOREIGN, GOES_ON, TERMINATED, TRUNCATED, foreign_world, move
 from snn_plasticity_gym.tasks.compiled_worlds import put_state, state_of, world_tables
 
 WORLDS = {
@@ -31,9 +32,9 @@ def test_each_step_is_gymnasiums(name):
         for _ in range(150):
             tables.state[0] = state_of(env)
             action = int(random.integers(env.action_space.n))
-            reward, ended = move(0, action, tables)
+            reward = move(0, action, tables)
             _, paid, over, _, _ = env.step(action)
-            assert (reward, ended) == (paid, over)
+            assert (reward, tables.ended[0]) == (paid, TERMINATED if over else GOES_ON)
             np.testing.assert_allclose(tables.state[0], state_of(env), rtol=0, atol=1e-15)
             if over:
                 ends += 1
@@ -66,3 +67,18 @@ def test_worlds_that_loops_do_not_know():
     assert world_tables(Heavier(), 1) is None
     assert world_tables(TransformReward(gymnasium.make("CartPole-v1"), lambda reward: 2 * reward), 1) is None
     assert world_tables(gymnasium.make("Pendulum-v1"), 1) is None
+
+
+def test_a_world_elsewhere_is_asked_of_the_copy_that_moves():
+    asked = []
+
+    def step(copy):
+        asked.append(copy)
+        world.ended[copy] = TRUNCATED
+        return 0.5 * copy
+
+    foreign, world = Foreign(step), foreign_world(4)
+    assert world.kind == FOREIGN and not world.ended.any()
+    reward = move(3, 1, world._replace(step=foreign.address))
+    assert reward == 1.5 and isinstance(reward, float) and asked == [3]
+    assert world.ended.tolist() == [GOES_ON] * 3 + [TRUNCATED]

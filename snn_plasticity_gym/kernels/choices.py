@@ -1,0 +1,147 @@
+"""What a network does: the decoders of `networks/decoders.py`, for one lifetime.
+
+Axes: N motor neurons, n groups of them, A dimensions of a Box action.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.tables import Bool, Float32, Int64
+
+WINNER, SOFTMAX, POPULATION = range(3)
+RANDOM, NONE, LAST = range(3)  # what decides a tie
+
+_NO_LEVELS = np.zeros((0, 0), dtype=np.float32)
+_NO_ENDS = np.zeros((3, 0), dtype=np.float32)
+
+
+class Choice(NamedTuple):
+    """`WinnerDecoder` or `SoftmaxDecoder`, also behind `LevelsDecoder`, or `PopulationDecoder`."""
+
+    way: int  # WINNER, SOFTMAX or POPULATION
+    num_groups: int  # n: of actions to choose from, or A
+    group_size: int
+    tie: int = RANDOM  # or NONE or LAST; of WINNER
+    tie_action: int = 0
+    beta: float = 0.0  # of SOFTMAX
+    levels: Float32 = _NO_LEVELS  # (n, A) what is done where the world takes numbers; (0, 0): it takes the choice
+    slope: float = 0.0  # of POPULATION: share of the range for each spike that one half is ahead
+    ends: Float32 = _NO_ENDS  # (3, A) of POPULATION: low, middle and high
+    population: int = 0  # of the motor neurons
+    first: int = 0  # place of the first of them among all neurons
+
+
+class Votes(NamedTuple):
+    """What one lifetime knows of its motor neurons."""
+
+    counts: Int64  # (N,) their spikes up to the last action
+    stands: Bool  # (N,) which of them stand for the last action
+
+
+def num_motors(choice: Choice) -> int:
+    """Return N."""
+    return choice.num_groups * choice.group_size
+
+
+def room_for_votes(choice: Choice) -> Votes:
+    """Return room for `Votes`."""
+    return Votes(np.zeros(num_motors(choice), np.int64), np.zeros(num_motors(choice), np.bool_))
+
+
+@compiled(bare=True)
+def decide(choice, last, stream, votes, num_times, values):
+    """Decide by the spikes since the last action.
+
+    Args:
+        choice: The decoder.
+        last: The choice before; -1: there is none.
+        stream: Random stream of the episode.
+        votes: Brought up to date.
+        num_times: Spikes of each neuron of the network since the episode began.
+        values: (A,), filled in with the action, where it is numbers.
+
+    Returns:
+        Number of the choice; of POPULATION 0.
+    """
+    size, action = choice.group_size, 0
+    if choice.way == POPULATION:
+        for d in range(choice.num_groups):
+            half = d * size + size // 2
+            surplus = _votes(d * size, half, choice, votes, num_times)
+            surplus -= _votes(half, (d + 1) * size, choice, votes, num_times)
+            signed = min(max(np.float32(choice.slope) * np.float32(surplus), np.float32(-1.0)), np.float32(1.0))
+            share = (signed + np.float32(1.0)) / np.float32(2.0)
+            values[d] = choice.ends[0, d] * (np.float32(1.0) - share) + choice.ends[2, d] * share
+    else:
+        if choice.way == WINNER:
+            action = _winner(choice, last, stream, votes, num_times)
+        else:
+            action = _drawn(choice, stream, votes, num_times)
+        for d in range(choice.levels.shape[1]):
+            values[d] = choice.levels[action, d]
+    for k in range(choice.num_groups * size):
+        votes.counts[k] = num_times[choice.first + k]
+        if choice.way == POPULATION:
+            d, up = k // size, k % size < size // 2
+            middle = choice.ends[1, d]
+            votes.stands[k] = values[d] > middle if up else values[d] < middle
+        else:
+            votes.stands[k] = k // size == action
+    return action
+
+
+@compiled(bare=True)
+def _votes(first, last, choice, votes, num_times):
+    """Return how often motor neurons `first` to `last` - 1 have fired since the last action."""
+    total = 0
+    for k in range(first, last):
+        total += num_times[choice.first + k] - votes.counts[k]
+    return total
+
+
+@compiled(bare=True)
+def _of_group(a, choice, votes, num_times):
+    return _votes(a * choice.group_size, (a + 1) * choice.group_size, choice, votes, num_times)
+
+
+@compiled(bare=True)
+def _winner(choice, last, stream, votes, num_times):
+    """Return the action whose group has fired most."""
+    best, winner, rivals = np.int64(-1), 0, 0
+    for a in range(choice.num_groups):
+        own = _of_group(a, choice, votes, num_times)
+        if own > best:
+            best, winner, rivals = own, a, 1
+        elif own == best:
+            rivals += 1
+    if choice.tie == RANDOM:
+        place = min(np.int64(stream.random(dtype=np.float32) * np.float32(rivals)), rivals - 1)
+        for a in range(choice.num_groups):
+            if _of_group(a, choice, votes, num_times) == best:
+                if place == 0:
+                    winner = a
+                place -= 1
+    elif rivals > 1:
+        winner = last if choice.tie == LAST and last >= 0 else choice.tie_action
+    return winner
+
+
+@compiled(bare=True)
+def _drawn(choice, stream, votes, num_times):
+    """Return an action drawn by how often its group has fired."""
+    most = 0
+    for a in range(choice.num_groups):
+        most = max(most, _of_group(a, choice, votes, num_times))
+    total = 0.0
+    for a in range(choice.num_groups):
+        total += np.exp(choice.beta * _of_group(a, choice, votes, num_times) - choice.beta * most)
+    draw = np.float64(stream.random(dtype=np.float32))
+    passed, action = 0.0, 0
+    for a in range(choice.num_groups):
+        passed += np.exp(choice.beta * _of_group(a, choice, votes, num_times) - choice.beta * most) / total
+        action += passed <= draw
+    return min(action, choice.num_groups - 1)
