@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 from quick import small_pngs
 
+from snn_plasticity_gym import make_rule
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.tasks import datasets
 from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.trainers.train_a2c import train
@@ -44,6 +46,27 @@ def test_write_a_rule(capsys):
     assert f"{0.5 * (np.exp(-0.1) - 0.3):+.3f}" in said and "-0.150" in said  # the kernel at 1 ms, and before
     assert set(rewards) == {"my_rule", "target-stdp", "zero"} and rewards["my_rule"] != rewards["zero"]
     assert all(f"reward {reward:.3f}" in said for reward in rewards.values())
+
+
+@pytest.mark.parametrize("change", ["flipped", "longer", "deaf"])
+def test_changed_world(change, capsys):
+    few = ["--hidden_sizes=40", "--max_actions=60"]
+    told = load("changed_world").main(change, episodes=4, networks=3, settings=few)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(steps.shape == (4, 3) and (steps > 0).all() for steps in told.values())
+    frozen = told["frozen"][-1].mean()
+    assert lines[-1].endswith(f"frozen {frozen:.0f} ± {told['frozen'][-1].std(ddof=1):.0f}")
+    assert (told["plastic"][0] != told["before"][0]).any()
+
+
+def test_what_is_deaf_never_fires():
+    module = load("changed_world")
+    env = PlasticityVectorEnv("SNNPlastic-CartPole-v0", num_envs=2, hidden_sizes=[8], w_init_min=0.4)
+    env.reset(seed=0)
+    module.make_deaf(env)
+    env.run_episode(make_rule("zero"))
+    fired = env.engine.raster["hidden_1"].any(dim=1)  # (networks, neurons)
+    assert not fired[:, :2].any() and fired[:, 2:].any()
 
 
 def test_turned_digits(monkeypatch):
