@@ -203,9 +203,9 @@ class PendulumConfig(ControlConfig):
     """A spiking network swings up the pendulum of Pendulum-v1 and holds it; equal fields of all that it observes."""
 
     world: str = "Pendulum-v1"
-    encoder_kwargs: str = '{"fields": 20, "period": 10}'
+    encoder_kwargs: str = '{"fields": 20, "period": 5}'
     decoder: str = "population"
-    decoder_kwargs: str = '{"gain": 4, "group_size": 20}'
+    decoder_kwargs: str = '{"gain": 10, "group_size": 20}'
 
 
 @config_class

@@ -22,7 +22,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.worlds import World
 from snn_plasticity_gym.tasks.compiled_worlds import put_state, state_of, world_tables
-from snn_plasticity_gym.tasks.mujoco_warnings import mind_mujoco
+from snn_plasticity_gym.tasks.mujoco_worlds import SCREEN, is_mujoco, mind_warnings
 from snn_plasticity_gym.tasks.world_spaces import (
     check_actions,
     flat_observations,
@@ -119,8 +119,9 @@ class Worlds:
         self._envs: list[gymnasium.Env[Any, Any] | None] = [None] * num_lifetimes
         self._current = [False] * num_lifetimes  # the environment stands where the episode does
         self._episodes: list[_Episode | None] = [None] * num_lifetimes
-        mind_mujoco(id)
+        mind_warnings(id)
         first = self._make()
+        self._is_mujoco = is_mujoco(first)
         self._envs[0] = first
         self._raw_space = first.observation_space
         self.observation_space = flat_observations(id, first.observation_space)
@@ -246,13 +247,20 @@ class Worlds:
         if not self._render:
             raise ConfigError(f"world {self.id!r} was made without pictures; make it with render=True")
         self._episode(row)
+        if self._is_mujoco and SCREEN.failure:
+            self._warn_of_no_picture(SCREEN.failure)
+            return None
         env = self._env(row)
         try:
             picture = np.asarray(env.render())
             if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
                 raise ValueError(f"render() gave {picture.dtype} of shape {picture.shape}, not a picture")
         except Exception as error:  # a missing package, a missing display: no reason to stop
-            self._warn_of_no_picture(_one_line(error))
+            reason = _one_line(error)
+            if self._is_mujoco:
+                reason += "; MuJoCo draws without a display if MUJOCO_GL is egl or osmesa and that library is there"
+                SCREEN.failure = reason
+            self._warn_of_no_picture(reason)
             return None
         return picture
 

@@ -2,8 +2,11 @@
 
 import copy
 import logging
+import os
 import pickle
 import re
+import subprocess
+import sys
 from typing import Any
 
 import gymnasium
@@ -481,3 +484,21 @@ def test_another_body():
 def test_attributes_that_cannot_be(attributes, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         Worlds("CartPole-v1", 1, attributes=attributes)
+
+
+def test_mujoco_without_a_screen_is_asked_once_to_draw_and_not_again():
+    """A second attempt would abort the whole process."""
+    pytest.importorskip("mujoco")
+    program = (
+        "import logging; logging.basicConfig()\n"
+        "from snn_plasticity_gym.tasks.worlds import Worlds\n"
+        "for world in ('InvertedPendulum-v5', 'HalfCheetah-v5'):\n"
+        "    worlds = Worlds(world, 2, render=True); worlds.reset([0, 1], [0, 1])\n"
+        "    print(worlds.frame(0) is None, worlds.frame(1) is None)\n"
+    )
+    blind = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "MUJOCO_GL")}
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=blind)
+    assert run.returncode == 0, run.stderr
+    drawn = run.stdout.split()
+    assert drawn in (["True"] * 4, ["False"] * 4)  # without a screen, and with one
+    assert run.stderr.count("cannot be drawn") == (2 if drawn[0] == "True" else 0)

@@ -1,17 +1,18 @@
-"""MuJoCo's warnings, which would otherwise go to stderr and into a file of the working folder."""
+"""What MuJoCo's worlds need of whoever keeps them: a place for warnings, and care where nothing can be drawn."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import logging
+from typing import Any
 
 import gymnasium
 
 _logger = logging.getLogger("snn_plasticity_gym")
 
 
-def mind_mujoco(world: str) -> None:
+def mind_warnings(world: str) -> None:
     """Send MuJoCo's warnings to the package's log if a world is about to be made of it.
 
     Args:
@@ -22,9 +23,16 @@ def mind_mujoco(world: str) -> None:
             send_warnings_to_log()
 
 
+def is_mujoco(env: gymnasium.Env[Any, Any]) -> bool:
+    """Return whether an environment is one of Gymnasium's MuJoCo environments, or derived from them."""
+    return any(kind.__module__.startswith("gymnasium.envs.mujoco.") for kind in type(env.unwrapped).__mro__)
+
+
 @functools.cache
 def send_warnings_to_log() -> None:
-    """Send them to the package's log, each text once, from now on and for the whole process.
+    """Send MuJoCo's warnings to the package's log, each text once, from now on and for the whole process.
+
+    Otherwise they go to stderr, and into a file of the working folder.
 
     Raises:
         ImportError: There is no MuJoCo.
@@ -43,3 +51,12 @@ def _warn(message: str | bytes) -> None:
 def _say(text: str) -> None:
     """Each copy of a world warns of the same."""
     _logger.warning("MuJoCo: %s", text)
+
+
+class Screen:
+    """Whether MuJoCo can draw in this process. Without OpenGL the first attempt raises, and a second one aborts it."""
+
+    failure = ""  # of the first attempt
+
+
+SCREEN = Screen()
