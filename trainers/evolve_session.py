@@ -20,7 +20,8 @@ from snn_plasticity_gym.config.control import ControlConfig
 from snn_plasticity_gym.config.evolve import EvolveConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.learners.weight_evolution import WeightEvolution
-from snn_plasticity_gym.report.champion_section import FAME, RESULT, WEIGHTS
+from snn_plasticity_gym.networks.given_weights import WEIGHTS
+from snn_plasticity_gym.report.champion_section import FAME, RESULT
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.runs.folder import RunFolder, claimed, require_tensorboard
 from snn_plasticity_gym.runs.metrics import MetricsCSV

@@ -101,6 +101,13 @@ class ControlConfig(EnvironmentConfig):
     recurrent: bool = setting(False, "Hidden layers have plastic synapses among themselves.", section="Network")
     w_init_min: float = setting(-0.5, "Smallest initial weight.", section="Network")
     w_init_max: float = setting(0.5, "Largest initial weight.", section="Network")
+    init_weights: str = setting(
+        "",
+        "Weights that every fresh network begins with, in place of those that are drawn: the folder of a run of "
+        "evolve.py, or a .safetensors file of matrices (n_pre, n_post) by projection.",
+        section="Network",
+        path=True,
+    )
     w_min: float = setting(-1.0, "Lower clip of the weights.", section="Network")
     w_max: float = setting(1.0, "Upper clip of the weights.", section="Network")
     inhibition: float = setting(
@@ -225,8 +232,8 @@ class InvertedPendulumConfig(ControlConfig):
 class HalfCheetahConfig(ControlConfig):
     """A spiking network runs with MuJoCo's HalfCheetah-v5; population codes as in Schmidgall et al. (2021).
 
-    Bells have the floor of their supplement, one standard deviation for two bells' distance, and lie where random
-    torques lead to. It needs the extra `mujoco`.
+    The bells' floor is that of their supplement; bells lie where random torques lead to, with a standard deviation of
+    half their distance. It needs the extra `mujoco`.
     """
 
     world: str = "HalfCheetah-v5"
@@ -239,7 +246,7 @@ class HalfCheetahConfig(ControlConfig):
         '"max_rate": 0.5}'
     )
     decoder: str = "population"
-    decoder_kwargs: str = '{"gain": 4, "group_size": 20}'
+    decoder_kwargs: str = '{"gain": 10, "group_size": 20}'
     hidden_sizes: tuple[int, ...] = (40,)
     w_init_min: float = -0.3
     w_init_max: float = 0.3

@@ -55,6 +55,8 @@ class Genome:
     ) -> None:
         self._network, self._limits = network, limits
         chosen = [p for p in network.projections if not p.one_to_one and not callable(p.initial)]
+        if not chosen:
+            raise ConfigError("no weights of this network are drawn, so none can evolve; leave init_weights out")
         if len(units) not in (1, len(chosen)):
             names = ", ".join(p.name for p in chosen)
             raise ConfigError(f"weight_unit must be one number, or {len(chosen)} of them ({names}), got {len(units)}")

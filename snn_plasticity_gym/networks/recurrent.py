@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_plasticity_gym.networks.given_weights import Given
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import Initial, Plasticity, Population, Projection
 
@@ -60,7 +61,7 @@ def controller(
                 )
             )
     if inhibition is not None:
-        projections.append(Projection("inhibition", MOTOR, MOTOR, recurrent=True, initial=Fixed(inhibition)))
+        projections.append(Projection("inhibition", MOTOR, MOTOR, recurrent=True, initial=Given(inhibition)))
     return populations, projections
 
 
@@ -86,21 +87,6 @@ class Boxes:
         field = np.arange(fields)[None, :, None]
         inside = (field >= first) & (field < first + self._width)  # (D, F, n_post)
         return (inside * self._weight * rng.uniform(0.8, 1.2, inside.shape)).reshape(shape).astype(np.float32)
-
-
-class Fixed:
-    """Fresh weights that are always the same.
-
-    Args:
-        weights: (n_pre, n_post).
-    """
-
-    def __init__(self, weights: NDArray[np.float32]) -> None:
-        self._weights = weights
-
-    def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Return the weights; nothing is drawn."""
-        return self._weights
 
 
 def between_groups(groups: NDArray[np.bool_], strength: float) -> NDArray[np.float32]:

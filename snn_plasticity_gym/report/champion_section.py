@@ -15,6 +15,7 @@ from snn_plasticity_gym.config.control import ControlConfig
 from snn_plasticity_gym.evaluation.episode_life import live_episodes
 from snn_plasticity_gym.evaluation.response_map import ResponseMap, response_map
 from snn_plasticity_gym.evaluation.task_facts import asked_task
+from snn_plasticity_gym.networks.given_weights import WEIGHTS
 from snn_plasticity_gym.networks.recurrent import INPUT
 from snn_plasticity_gym.report.episode_figures import draw_episodes, draw_last_episode
 from snn_plasticity_gym.report.network_figures import spoken
@@ -25,7 +26,7 @@ from snn_plasticity_gym.rules.constant import ZeroRule
 from snn_plasticity_gym.runs.tables import Table
 from snn_plasticity_gym.tasks.control import ControlTask
 
-WEIGHTS, FAME, RESULT = "weights.safetensors", "hall_of_fame.json", "result.json"
+FAME, RESULT = "hall_of_fame.json", "result.json"
 MOST_FAMOUS = 5
 TEXT = (
     "The champion is the centre of the search that was fittest in a test. Nothing in it is plastic: each episode below "

@@ -26,6 +26,7 @@ from snn_plasticity_gym.networks.activity import NetworkActivity
 from snn_plasticity_gym.networks.decoder_registry import make_decoder
 from snn_plasticity_gym.networks.decoders import Decoder
 from snn_plasticity_gym.networks.encoder_registry import make_encoder
+from snn_plasticity_gym.networks.given_weights import with_given_weights
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
 from snn_plasticity_gym.networks.observation_encoders import CurrentInput, Encoder
@@ -99,6 +100,14 @@ class ControlTask(Task):
 
     def network(self) -> tuple[list[Population], list[Projection]]:
         """Describe the network, from the population "input" to the population "motor"."""
+        config = self.config
+        populations, projections = self._drawn_network()
+        if config.init_weights:
+            sizes = {population.name: population.size for population in populations}
+            projections = with_given_weights(projections, sizes, config.init_weights, (config.w_min, config.w_max))
+        return populations, projections
+
+    def _drawn_network(self) -> tuple[list[Population], list[Projection]]:
         config = self.config
         params = LIFParams(
             config.tau_mem, config.v_rest, config.v_reset, config.v_th, config.resistance, config.refractory
