@@ -19,6 +19,7 @@ from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.schema import to_dict
+from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.registry import make_rule
@@ -60,7 +61,7 @@ def main(
         seed: Of networks and episodes.
         settings: Further flags of evaluate.py.
     """
-    config, own = parse_configs(EvaluateConfig, ENVIRONMENTS, [f"--preset={preset}", *settings])
+    config, own = parse_configs(EvaluateConfig, ENVIRONMENTS, [f"--preset={preset}", *settings], foreign=TRAINERS)
     lived_by = rule_of(rule or config.rules[-1], config.env, own, seed)
 
     whole_life = {"lifetime_length": 0, "plastic_episodes": 0}  # whatever the preset cuts short

@@ -23,7 +23,17 @@ from snn_plasticity_gym.trainers.evaluation_session import rule_of
 from snn_plasticity_gym.trainers.train_a2c import train
 
 GRAD = "SNNPlastic-Grad-v0"
-TRAINING = ["first-rule", "grad", "semi", "unsup1", "unsup1-learn", "unsup1-small", "unsup2"]
+TRAINING = [
+    "cartpole-learned-a2c",
+    "cartpole-lives",
+    "first-rule",
+    "grad",
+    "semi",
+    "unsup1",
+    "unsup1-learn",
+    "unsup1-small",
+    "unsup2",
+]
 EVOLVING = ["cartpole-learned", "semi-formula", "unsup1-es", "unsup1-formula", "unsup1-long"]
 PROXIMAL = ["grad-ppo"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta", "semi-surrogate"]
