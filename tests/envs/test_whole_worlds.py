@@ -135,10 +135,13 @@ def test_a_rule_that_follows_what_the_world_pays_learns_by_it():
     assert lived.moved > 0.01
 
 
-def test_threads_change_nothing():
+@pytest.mark.parametrize(
+    ("env_id", "settings"), [(POLE, SMALL[POLE]), (ANY, FEW | WORLDS["rates, levels"])], ids=["pole", "by Python"]
+)
+def test_threads_change_nothing(env_id, settings):
     def weights(threads):
         torch.set_num_threads(threads)
-        env = PlasticityVectorEnv(POLE, num_envs=5, **SMALL[POLE])
+        env = PlasticityVectorEnv(env_id, num_envs=5, **settings)
         env.reset(seed=1)
         for _ in range(4):
             env.run_episode(make_rule("stdp", **STDP))
@@ -205,6 +208,19 @@ def test_a_world_that_breaks_within_a_loop_says_so_and_can_begin_anew():
                 env.run_episode(make_rule("zero")), env.run_episode(make_rule("zero"))
     finally:
         del gymnasium.registry["Breaks-v0"]
+
+
+def test_ctrl_c_in_a_world_is_not_lost(monkeypatch):
+    env = PlasticityVectorEnv(ANY, num_envs=2, **FEW, **WORLDS["bells, forces"])
+    env.reset(seed=0)
+    env.run_episode(make_rule("zero"))
+
+    def interrupt(row, action):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(env.engine.task.worlds, "move", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        env.run_episode(make_rule("zero"))
 
 
 def test_a_copy_steps_worlds_of_its_own():
