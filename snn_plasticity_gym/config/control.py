@@ -223,9 +223,9 @@ class InvertedPendulumConfig(ControlConfig):
     """
 
     world: str = "InvertedPendulum-v5"
-    encoder_kwargs: str = '{"fields": 20, "high": [0.5, 0.2, 2, 4], "low": [-0.5, -0.2, -2, -4], "period": 10}'
+    encoder_kwargs: str = '{"fields": 20, "high": [0.5, 0.2, 2, 4], "low": [-0.5, -0.2, -2, -4], "period": 5}'
     decoder: str = "population"
-    decoder_kwargs: str = '{"gain": 4, "group_size": 20}'
+    decoder_kwargs: str = '{"gain": 10, "group_size": 20}'
 
 
 @config_class

@@ -28,6 +28,7 @@ from snn_plasticity_gym.tasks.control import ControlTask
 
 FAME, RESULT = "hall_of_fame.json", "result.json"
 MOST_FAMOUS = 5
+FIELDS_IN_A_ROW = 4  # pictures of an observation's
 TEXT = (
     "The champion is the centre of the search that was fittest in a test. Nothing in it is plastic: each episode below "
     "is a new start of the same network."
@@ -93,15 +94,17 @@ def _fields(name: str, task: ControlTask, weights: Mapping[str, Tensor]) -> Pict
     matrix = weights[projection.name].numpy()
     parts = np.split(matrix, observations)  # (fields, n_post) each
     most = float(np.abs(matrix).max()) or 1.0
-    figure, axes = figure_of(3.0 * observations + 0.8, 3.2, 1, observations)
-    for place, (one, part) in enumerate(zip(axes, parts, strict=True)):
+    columns = min(observations, FIELDS_IN_A_ROW)
+    rows = -(-observations // columns)
+    height = 3.2 if rows == 1 else 2.2 * rows
+    figure, axes = figure_of(3.0 * columns + 0.8, height, rows, columns)
+    for place, (one, part) in enumerate(zip(axes, parts, strict=False)):
         drawn = one.imshow(part, cmap=DIVERGING, vmin=-most, vmax=most, aspect="auto", interpolation="nearest")
-        say(
-            one,
-            f"observation {place}",
-            f"neuron of {spoken(projection.target)}",
-            "receptive field" if not place else "",
-        )
+        lowest, first = place + columns >= observations, place % columns == 0
+        below = f"neuron of {spoken(projection.target)}" if lowest else ""
+        say(one, f"observation {place}", below, "receptive field" if first else "")
+    for one in axes[observations:]:
+        one.set_visible(False)
     color_bar(drawn, axes, "weight")
     return Picture(name, figure, "Weights from the receptive fields of each observation, low values at the top.")
 
