@@ -156,12 +156,12 @@ class LevelsDecoder:
             raise ConfigError(f"levels must be {choice.num_actions}, one for each action, got {len(table)}")
         self.size = choice.size
         self._choice = choice
-        self._levels = torch.from_numpy(table).to(device, torch.float32)  # (n, A)
+        self.levels = torch.from_numpy(table).to(device, torch.float32)  # (n, A)
 
     def decode(self, counts: Tensor, duration: float, uniform: Uniform, last: Tensor | None = None) -> Tensor:
         """Return the chosen levels, float32 (R, A); see `Decoder`."""
         before = None if last is None else self._index(last)  # (R,)
-        return self._levels[self._choice.decode(counts, duration, uniform, before)]
+        return self.levels[self._choice.decode(counts, duration, uniform, before)]
 
     def groups(self, action: Tensor) -> Tensor:
         """Return the group of each level (R, A), bool (R, N)."""
@@ -169,11 +169,11 @@ class LevelsDecoder:
 
     def _index(self, action: Tensor) -> Tensor:
         """Return which level is nearest to each action (R, A), int64 (R,)."""
-        return (action[:, None] - self._levels).abs().sum(dim=2).argmin(dim=1)
+        return (action[:, None] - self.levels).abs().sum(dim=2).argmin(dim=1)
 
     def tables(self, duration: float) -> Choice:
         """Return what compiled loops have to know; arguments as in `Decoder.decode`."""
-        return self._choice.tables(duration)._replace(levels=self._levels.cpu().numpy())
+        return self._choice.tables(duration)._replace(levels=self.levels.cpu().numpy())
 
 
 class PopulationDecoder:

@@ -24,7 +24,7 @@ from snn_plasticity_gym.config.control import ControlConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.networks.activity import NetworkActivity
 from snn_plasticity_gym.networks.decoder_registry import make_decoder
-from snn_plasticity_gym.networks.decoders import Decoder
+from snn_plasticity_gym.networks.decoders import Decoder, LevelsDecoder
 from snn_plasticity_gym.networks.encoder_registry import make_encoder
 from snn_plasticity_gym.networks.given_weights import with_given_weights
 from snn_plasticity_gym.networks.lif import LIFParams
@@ -138,10 +138,16 @@ class ControlTask(Task):
     def _inhibition(self) -> np.ndarray | None:
         if not self.config.inhibition:
             return None
-        actions = self.worlds.action_space
-        if not isinstance(actions, Discrete):
-            raise ConfigError(f"inhibition is among the motor groups of Discrete actions, the world takes {actions}")
-        groups = self.decoder.groups(torch.arange(int(actions.n), device=self.device))  # (n, N)
+        space = self.worlds.action_space
+        if isinstance(space, Discrete):
+            actions = torch.arange(int(space.n), device=self.device)  # (n,)
+        elif isinstance(self.decoder, LevelsDecoder):
+            actions = self.decoder.levels  # (n, A)
+        else:
+            raise ConfigError(
+                f"inhibition is among the motor groups of Discrete actions, or of levels; the world takes {space}"
+            )
+        groups = self.decoder.groups(actions)  # (n, N)
         return between_groups(groups.cpu().numpy(), self.config.inhibition)
 
     def _make_factors(self) -> RewardFactors:

@@ -48,7 +48,13 @@ FEW = {"steps_per_action": 6, "history_length": 6, "hidden_sizes": [8], "w_init_
 WORLDS = {  # that Python steps
     "bells, forces": {"world": "Pendulum-v1", "max_actions": 30, **BELLS, **FORCES},
     "rates, levels": {"world": "Pendulum-v1", "max_actions": 30, **RATES, **LEVELS},
-    "by chance, pushes": {"world": "Pendulum-v1", "world_kwargs": {"max_episode_steps": 25}, **CHANCE, **PUSHES},
+    "by chance, pushes": {
+        "world": "Pendulum-v1",
+        "world_kwargs": {"max_episode_steps": 25},
+        **CHANCE,
+        **PUSHES,
+        "inhibition": 0.2,
+    },
     "softmax": {"world": "Acrobot-v1", "max_actions": 40, **BELLS, "decoder": "softmax", "decoder_kwargs": {}},
     "ends early": {"world": "CartPole-v1", **RATES, "decoder": "softmax", "decoder_kwargs": {"group_size": 2}},
 }
