@@ -156,6 +156,7 @@ class _Alignment:
         """Count events of the given rows (E,) and layers (E,)."""
         num_lifetimes, _, num_layers = self._sums.shape
         cell = row * num_layers + layer  # (E,)
+        gradient, change = gradient.double(), change.double()  # squares of small ones are 0 in single precision
         told = (gradient != 0) & (change != 0)
         columns = (
             torch.ones_like(change),
@@ -166,7 +167,7 @@ class _Alignment:
             told & (gradient.sign() == -change.sign()),
         )
         for total, column in zip(self._sums.unbind(dim=1), columns, strict=True):
-            total += torch.bincount(cell, column.to(torch.float64), num_lifetimes * num_layers).view_as(total)
+            total += torch.bincount(cell, column.double(), num_lifetimes * num_layers).view_as(total)
 
     def terms(self, penalty: float) -> dict[str, Tensor]:
         """Return the parts of the reward, and sign agreement and cosine with -g of each layer; (R,) each."""

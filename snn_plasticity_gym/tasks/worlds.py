@@ -22,7 +22,8 @@ from torch import Tensor
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.worlds import World
 from snn_plasticity_gym.tasks.compiled_worlds import put_state, state_of, world_tables
-from snn_plasticity_gym.tasks.mujoco_worlds import SCREEN, is_mujoco, mind_warnings
+from snn_plasticity_gym.tasks.mujoco_warnings import mind_warnings
+from snn_plasticity_gym.tasks.world_pictures import NoPictureError, draw, one_line
 from snn_plasticity_gym.tasks.world_spaces import (
     check_actions,
     flat_observations,
@@ -121,7 +122,6 @@ class Worlds:
         self._episodes: list[_Episode | None] = [None] * num_lifetimes
         mind_warnings(id)
         first = self._make()
-        self._is_mujoco = is_mujoco(first)
         self._envs[0] = first
         self._raw_space = first.observation_space
         self.observation_space = flat_observations(id, first.observation_space)
@@ -247,22 +247,11 @@ class Worlds:
         if not self._render:
             raise ConfigError(f"world {self.id!r} was made without pictures; make it with render=True")
         self._episode(row)
-        if self._is_mujoco and SCREEN.failure:
-            self._warn_of_no_picture(SCREEN.failure)
-            return None
-        env = self._env(row)
         try:
-            picture = np.asarray(env.render())
-            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-                raise ValueError(f"render() gave {picture.dtype} of shape {picture.shape}, not a picture")
-        except Exception as error:  # a missing package, a missing display: no reason to stop
-            reason = _one_line(error)
-            if self._is_mujoco:
-                reason += "; MuJoCo draws without a display if MUJOCO_GL is egl or osmesa and that library is there"
-                SCREEN.failure = reason
-            self._warn_of_no_picture(reason)
+            return draw(self._env(row))
+        except NoPictureError as error:  # no reason to stop
+            self._warn_of_no_picture(str(error))
             return None
-        return picture
 
     def close(self) -> None:
         """Close all environments; one that is asked for again is made anew."""
@@ -324,11 +313,11 @@ class Worlds:
             except ConfigError:
                 raise
             except Exception as error:  # perhaps it cannot draw; if not, the next attempt fails as well
-                refusal = _one_line(error)
+                refusal = one_line(error)
         try:
             env = gymnasium.make(self.id, **kwargs)
         except Exception as error:
-            raise ConfigError(f"world {self.id!r} cannot be made: {_one_line(error)}") from error
+            raise ConfigError(f"world {self.id!r} cannot be made: {one_line(error)}") from error
         if self._render:
             self._warn_of_no_picture(refusal)
         return self._changed(env)
@@ -387,7 +376,7 @@ class Worlds:
         try:
             yield
         except Exception as error:
-            raise WorldError(f"world {self.id!r}, lifetime {row}, {when}: {_one_line(error)}") from error
+            raise WorldError(f"world {self.id!r}, lifetime {row}, {when}: {one_line(error)}") from error
 
     def _warn_of_no_picture(self, reason: str) -> None:
         if not self._warned:
@@ -402,10 +391,3 @@ def _restored(saved: State) -> _Episode:
 
 def _integers(rows: Tensor | Sequence[int]) -> list[int]:
     return rows.tolist() if isinstance(rows, Tensor) else [int(row) for row in rows]
-
-
-def _one_line(error: Exception) -> str:
-    """Return what an error says, and its kind unless Gymnasium or this package says it in full."""
-    text = " ".join(str(error).split())
-    plain = isinstance(error, gymnasium.error.Error) or type(error) is ValueError
-    return text if plain and text else f"{type(error).__name__}: {text}"

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lives import assert_same_lives, bold_rule, bold_rules, by_events, formula
 
@@ -47,6 +47,7 @@ def test_heads_of_each_lifetimes_own():
     num_envs=st.integers(1, 3),
     seed=st.integers(0, 99),
 )
+@example(sizes=[1], surrogate="gaussian", num_steps=8, num_envs=3, seed=1)  # gradients of 1e-23
 @settings(deadline=None, max_examples=10)
 def test_networks_of_any_depth(sizes, surrogate, num_steps, num_envs, seed):
     layers = {"hidden_sizes": sizes, "layer_scalars": [1.0] * (len(sizes) + 1)}

@@ -1,11 +1,10 @@
-"""What MuJoCo's worlds need of whoever keeps them: a place for warnings, and care where nothing can be drawn."""
+"""MuJoCo's warnings, which would otherwise go to stderr and into a file of the working folder."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import logging
-from typing import Any
 
 import gymnasium
 
@@ -21,11 +20,6 @@ def mind_warnings(world: str) -> None:
     with contextlib.suppress(gymnasium.error.Error, ImportError):  # said again, and in full, when it is made
         if "mujoco" in str(gymnasium.spec(world).entry_point):
             send_warnings_to_log()
-
-
-def is_mujoco(env: gymnasium.Env[Any, Any]) -> bool:
-    """Return whether an environment is one of Gymnasium's MuJoCo environments, or derived from them."""
-    return any(kind.__module__.startswith("gymnasium.envs.mujoco.") for kind in type(env.unwrapped).__mro__)
 
 
 @functools.cache
@@ -51,12 +45,3 @@ def _warn(message: str | bytes) -> None:
 def _say(text: str) -> None:
     """Each copy of a world warns of the same."""
     _logger.warning("MuJoCo: %s", text)
-
-
-class Screen:
-    """Whether MuJoCo can draw in this process. Without OpenGL the first attempt raises, and a second one aborts it."""
-
-    failure = ""  # of the first attempt
-
-
-SCREEN = Screen()
