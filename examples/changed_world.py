@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
-from snn_plasticity_gym.config.schema import to_dict
+from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.rules.base import Rule
@@ -92,7 +92,7 @@ def main(
 
 def _said(steps: Steps) -> str:
     means = steps.mean(axis=0)  # (networks,)
-    return f"{means.mean():.0f} ± {means.std(ddof=1):.0f}"
+    return f"{means.mean():.0f}" + (f" ± {means.std(ddof=1):.0f}" if len(means) > 1 else "")
 
 
 if __name__ == "__main__":
@@ -104,4 +104,7 @@ if __name__ == "__main__":
     parser.add_argument("--networks", type=int, default=8, help="side by side (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of networks and episodes (%(default)s)")
     known, flags = parser.parse_known_args()
-    main(**vars(known), settings=flags)
+    try:
+        main(**vars(known), settings=flags)
+    except ConfigError as error:
+        parser.error(str(error))

@@ -155,17 +155,17 @@ class LevelsDecoder:
         if len(table) != choice.num_actions:
             raise ConfigError(f"levels must be {choice.num_actions}, one for each action, got {len(table)}")
         self.size = choice.size
-        self._choice = choice
+        self.choice = choice
         self.levels = torch.from_numpy(table).to(device, torch.float32)  # (n, A)
 
     def decode(self, counts: Tensor, duration: float, uniform: Uniform, last: Tensor | None = None) -> Tensor:
         """Return the chosen levels, float32 (R, A); see `Decoder`."""
         before = None if last is None else self._index(last)  # (R,)
-        return self.levels[self._choice.decode(counts, duration, uniform, before)]
+        return self.levels[self.choice.decode(counts, duration, uniform, before)]
 
     def groups(self, action: Tensor) -> Tensor:
         """Return the group of each level (R, A), bool (R, N)."""
-        return self._choice.groups(self._index(action))
+        return self.choice.groups(self._index(action))
 
     def _index(self, action: Tensor) -> Tensor:
         """Return which level is nearest to each action (R, A), int64 (R,)."""
@@ -173,7 +173,7 @@ class LevelsDecoder:
 
     def tables(self, duration: float) -> Choice:
         """Return what compiled loops have to know; arguments as in `Decoder.decode`."""
-        return self._choice.tables(duration)._replace(levels=self.levels.cpu().numpy())
+        return self.choice.tables(duration)._replace(levels=self.levels.cpu().numpy())
 
 
 class PopulationDecoder:

@@ -45,7 +45,10 @@ def control_loop(task: ControlTask) -> ControlLoop | None:
     """Return the loop of a task whose encoder makes spikes and is one of ours, as is its decoder."""
     encoder: Any = task.encoder
     decoder: Any = task.decoder
-    if type(encoder) not in _ENCODERS or type(decoder) not in _DECODERS or task.device.type != "cpu":
+    parts = [decoder, decoder.choice] if type(decoder) is LevelsDecoder else [decoder]
+    if type(encoder) not in _ENCODERS or any(type(part) not in _DECODERS for part in parts):
+        return None
+    if task.device.type != "cpu":
         return None
     return ControlLoop(task, encoder.tables(), decoder.tables(task.window * task.config.dt))
 

@@ -1,6 +1,5 @@
 """Whole episodes of closed loops in compiled loops are the same as event by event, whatever the world pays."""
 
-import gc
 import pickle
 
 import gymnasium
@@ -12,6 +11,7 @@ from lives import assert_same_lives, bold_rule, bold_rules, formula
 
 from snn_plasticity_gym import make_rule
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.networks.decoders import LevelsDecoder, WinnerDecoder
 from snn_plasticity_gym.networks.observation_encoders import OneHotFields
 from snn_plasticity_gym.tasks.control import ControlTask
 from snn_plasticity_gym.tasks.control_loop import control_loop
@@ -172,7 +172,7 @@ def test_a_task_that_pays_otherwise_is_not_compiled():
 
 
 def test_parts_that_loops_do_not_know_leave_it_to_events():
-    """A class derived from one of ours may do otherwise; currents are no spikes."""
+    """A class derived from one of ours may do otherwise."""
 
     class Own(OneHotFields):
         def spikes(self, observation, step, uniform):
@@ -183,6 +183,20 @@ def test_parts_that_loops_do_not_know_leave_it_to_events():
     assert control_loop(task) is not None
     task.encoder = Own(task.encoder.edges.numpy(), rate=0.5)
     assert control_loop(task) is None
+
+
+def test_levels_that_a_class_of_ones_own_chooses_among_go_by_events():
+    class Least(WinnerDecoder):
+        def decode(self, counts, duration, uniform, last=None):
+            return super().decode(-counts, duration, uniform, last)
+
+    task = PlasticityVectorEnv(ANY, **FEW, **WORLDS["by chance, pushes"]).engine.task
+    assert control_loop(task) is not None
+    task.decoder = LevelsDecoder(Least(3, 3, tie="last"), [[-1.5], [0.1], [2]])
+    assert control_loop(task) is None
+
+
+def test_currents_go_by_events():
     currents = {"encoder": "value-current", "encoder_kwargs": {"amplitude": 0.1, "low": -3, "high": 3}}
     env = PlasticityVectorEnv(POLE, **{**SMALL[POLE], **currents})
     env.reset(seed=0)
@@ -235,8 +249,6 @@ def test_a_copy_steps_worlds_of_its_own():
     for _ in range(2):
         env.run_episode(make_rule("zero"))
     copy = pickle.loads(pickle.dumps(env))
-    del env.engine.task.__dict__["_loop"]  # with it goes the function that its loops have called
-    gc.collect()
     one, other = (each.run_episode(make_rule("zero")) for each in (copy, env))
     assert torch.equal(one.payments, other.payments) and one.payments.abs().sum() > 0
 

@@ -50,13 +50,17 @@ def test_write_a_rule(capsys):
 
 @pytest.mark.parametrize("change", ["flipped", "longer", "deaf"])
 def test_changed_world(change, capsys):
-    few = ["--hidden_sizes=40", "--max_actions=60"]
-    told = load("changed_world").main(change, episodes=4, networks=3, settings=few)
+    few = ["--hidden_sizes=40", "--max_actions=60", "--w_max=1", "--w_init_min=0.1", "--w_init_max=0.4"]  # motors fire
+    module = load("changed_world")
+    told = module.main(change, episodes=4, networks=3, settings=few)
     lines = capsys.readouterr().out.splitlines()
     assert all(steps.shape == (4, 3) and (steps > 0).all() for steps in told.values())
     frozen = told["frozen"][-1].mean()
     assert lines[-1].endswith(f"frozen {frozen:.0f} ± {told['frozen'][-1].std(ddof=1):.0f}")
     assert (told["plastic"][0] != told["before"][0]).any()
+    module.WORLDS, module.make_deaf = {change: {}}, lambda env: None  # nothing changes
+    same = module.main(change, episodes=4, networks=3, settings=few)
+    assert np.array_equal(same["before"], told["before"]) and not np.array_equal(same["frozen"], told["frozen"])
 
 
 def test_what_is_deaf_never_fires():

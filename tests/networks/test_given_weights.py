@@ -78,7 +78,7 @@ def test_nothing_evolves_where_weights_are_given(file):
         Contest(POLE, config, 2).genome([1.0], 0.0)
 
 
-def test_the_device_and_the_number_of_networks_do_not_matter(file):
+def test_the_number_of_networks_does_not_matter(file):
     one, many = (PlasticityVectorEnv(POLE, num_envs=count, init_weights=str(file), **SMALL) for count in (1, 3))
     for env in (one, many):
         env.reset(seed=[4] * env.num_envs)
