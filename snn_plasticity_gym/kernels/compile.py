@@ -26,19 +26,22 @@ Function = Callable[..., Any]
 MARK = "loops.sha256"  # beside machine code: of which sources it was made
 
 
-def compiled(fast_sums: bool = False, bare: bool = False) -> Callable[[Function], Function]:
+def compiled(fast_sums: bool = False, fused: bool = False, bare: bool = False) -> Callable[[Function], Function]:
     """Compile a function on its first call.
 
     Args:
         fast_sums: Floating-point sums may be taken in any order and with fused multiplications, so that they use the
             processor's vectors. Without, results are those of the same steps in torch, bit by bit.
-        bare: It makes no arrays, and calls nothing that does. Then nobody has to count who holds an array, which costs
-            more than the work where a function is called for every spike and handed structures of many arrays.
+        fused: Multiplications may be fused with additions, and everything stays in its order.
+        bare: It makes no arrays, and calls nothing that does. Then nobody has to count who holds an array, and it
+            becomes part of what calls it: where functions are called for every spike and handed structures of many
+            arrays, the handing over costs more than the work.
     """
-    fast = {"reassoc", "contract", "nsz"} if fast_sums else False
+    fast = {"reassoc", "contract", "nsz"} if fast_sums else {"contract"} if fused else False
 
     def decorate(function: Function) -> Function:
-        options: dict[str, Any] = {"error_model": "numpy", "fastmath": fast, "nogil": True, "_nrt": not bare}
+        options: dict[str, Any] = {"error_model": "numpy", "fastmath": fast, "nogil": True}
+        options |= {"_nrt": not bare, "forceinline": bare}
         try:
             compiled_function: Function = numba.njit(cache=True, **options)(function)
             forget_stale(Path(compiled_function.stats.cache_path))  # type: ignore[attr-defined]

@@ -263,7 +263,7 @@ def _answer_columns(synapses, spikes, own, rule, room):
     """Answer the events of post spikes whose pre neurons do not fire."""
     for place in range(synapses.post, synapses.post + synapses.num_post):
         j = spikes.now[place]
-        count = take_column(j, spikes, synapses, room.weights, room.members)
+        count = take_column(j, spikes, synapses, room.weights, room.members, False)
         _sum_column(j, count, own, rule, room)
         as_steps(room.steps, count, rule.squashed, synapses.scale)
         change_column(j, room.weights, room.members, count, room.steps, synapses)

@@ -195,7 +195,7 @@ def _answer_columns(synapses, g, spikes, rule, store, rooms):
     steps, weights, members = room.steps, room.weights, room.members
     for place in range(post, post + synapses.num_post):
         j = spikes.now[place]
-        count = take_column(j, spikes, synapses, weights, members)
+        count = take_column(j, spikes, synapses, weights, members, False)
         if count == 0:
             continue
         times, number = spikes.times[post + j], spikes.num_times[post + j]

@@ -176,17 +176,22 @@ def _propagate(b, c, populations, connections, weights, spikes, currents):
             currents[listed[place]] += gain
         return
     base = connections.offset[c] + b * n_pre * n_post
-    sums = spikes.sums[:n_post]
-    for place in range(count):
+    if count == 0:
+        return
+    sums, place = spikes.sums[:n_post], 1
+    first = base + listed[start] * n_post
+    _copy(sums, weights[first : first + n_post])
+    while place + 2 < count:
+        at = start + place
+        one, two, three = base + listed[at] * n_post, base + listed[at + 1] * n_post, base + listed[at + 2] * n_post
+        _add_three(sums, weights[one : one + n_post], weights[two : two + n_post], weights[three : three + n_post])
+        place += 3
+    while place < count:
         first = base + listed[start + place] * n_post
-        row = weights[first : first + n_post]
-        if place == 0:
-            _copy(sums, row)
-        else:
-            _add(sums, row)
-    if count > 0:
-        for j in range(n_post):
-            currents[j] += gain * sums[j]
+        _add(sums, weights[first : first + n_post])
+        place += 1
+    for j in range(n_post):
+        currents[j] += gain * sums[j]
 
 
 @compiled(bare=True)
@@ -205,6 +210,13 @@ def _copy(target, source):
 def _add(sums, row):
     for j in range(len(sums)):
         sums[j] += row[j]
+
+
+@compiled(bare=True)
+def _add_three(sums, first, second, third):
+    """Add three rows one after the other; the sums are fetched and stored once."""
+    for j in range(len(sums)):
+        sums[j] = ((sums[j] + first[j]) + second[j]) + third[j]
 
 
 @compiled(bare=True)
@@ -258,15 +270,15 @@ def _fire(b, t, p, populations, neurons, spikes, currents, line):
 
 @compiled(bare=True)
 def _integrate(v, potential, currents, outside, theta, constants):
-    """Move potentials by a step; return how many are above their threshold."""
+    """Move potentials by a step; return how many are above their threshold, counted as narrowly as potentials are."""
     leak, rest, resistance, lowest, threshold = constants
-    above = 0
+    above = np.int32(0)
     for k in range(len(v)):
         drive = resistance * (currents[k] + outside[k])
         moved = v[k] + leak * (rest - v[k] + drive)
         moved = lowest if moved < lowest else moved
         v[k] = potential[k] = moved
-        above += moved - threshold - theta[k] > 0
+        above = np.int32(above + np.int32(moved - threshold - theta[k] > 0))
     return above
 
 
@@ -274,14 +286,14 @@ def _integrate(v, potential, currents, outside, theta, constants):
 def _integrate_free(v, potential, currents, outside, theta, refractory, constants):
     """Do what `_integrate` does, where refractory neurons take no current and do not fire."""
     leak, rest, resistance, lowest, threshold = constants
-    above = 0
+    above = np.int32(0)
     for k in range(len(v)):
         resting = refractory[k] > 0
         drive = np.float32(0.0) if resting else resistance * (currents[k] + outside[k])
         moved = v[k] + leak * (rest - v[k] + drive)
         moved = lowest if moved < lowest else moved
         v[k] = potential[k] = moved
-        above += (moved - threshold - theta[k] > 0) & (not resting)
+        above = np.int32(above + np.int32((moved - threshold - theta[k] > 0) & (not resting)))
     return above
 
 

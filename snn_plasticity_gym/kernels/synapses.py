@@ -60,25 +60,38 @@ def learns(c, lives, learning, spikes):
 
 
 @compiled(bare=True)
+def count_events(b, c, lives, learning, spikes, shown):
+    """Count the events of connection `c` in this step."""
+    populations, connections = lives.populations, lives.connections
+    source, target = connections.source[c], connections.target[c]
+    num_pre = spikes.num_now[source] if learning.at_pre else 0
+    num_post = spikes.num_now[target] if learning.at_post else 0
+    loops, both = not connections.autapses[c], num_pre * num_post
+    if loops and learning.at_pre and learning.at_post:
+        pre, post = populations.start[source], populations.start[target]
+        for place in range(pre, pre + num_pre):
+            both -= spikes.fires[post + spikes.now[place]]
+    events = num_pre * (populations.size[target] - loops) + num_post * (populations.size[source] - loops) - both
+    shown.num_events[b] += events
+    if len(learning.held) == 0:
+        shown.changes[b, 0, connections.head[c]] += events
+    if len(shown.trail.totals) > 0:
+        shown.trail.totals[c, 0] += events
+
+
+@compiled(bare=True)
 def synapses_of(b, t, c, lives, learning, spikes, shown):
     """Return the synapses of connection `c`, and count their events."""
     populations, connections = lives.populations, lives.connections
+    count_events(b, c, lives, learning, spikes, shown)
     source, target = connections.source[c], connections.target[c]
     n_pre, n_post = populations.size[source], populations.size[target]
     pre, post = populations.start[source], populations.start[target]
     num_pre = spikes.num_now[source] if learning.at_pre else 0
     num_post = spikes.num_now[target] if learning.at_post else 0
     loops, merged = not connections.autapses[c], learning.at_pre and learning.at_post
-    both = num_pre * num_post
-    if loops and merged:
-        for place in range(pre, pre + num_pre):
-            both -= spikes.fires[post + spikes.now[place]]
-    events = num_pre * (n_post - loops) + num_post * (n_pre - loops) - both
-    shown.num_events[b] += events
     head, holds = connections.head[c], len(learning.held) > 0
     changes = shown.changes[b, :, head]
-    if not holds:
-        changes[0] += events
     first, last = connections.offset[c] + b * n_pre * n_post, connections.offset[c] + (b + 1) * n_pre * n_post
     matrix = lives.weights[first:last].reshape(n_pre, n_post)
     held = matrix  # without eligibility, of no use
@@ -86,8 +99,6 @@ def synapses_of(b, t, c, lives, learning, spikes, shown):
         held = learning.held[first:last].reshape(n_pre, n_post)
     trail = shown.trail
     watched = len(trail.totals) > 0
-    if watched:
-        trail.totals[c, 0] += events
     row, ends = t if watched else 0, slice(post, post + n_post)
     return Synapses(
         t, learning.window, c, head, source, target, pre, post, n_pre, n_post, num_pre, num_post, merged, loops, matrix,
@@ -135,12 +146,16 @@ def change_row(i, steps, synapses):
 
 
 @compiled(bare=True)
-def take_column(j, spikes, synapses, weights, members):
-    """List the pre neurons whose events of post neuron `j` stand in no row, and their weights; return their number."""
-    count = 0
-    for i in range(synapses.n_pre):
+def take_column(j, spikes, synapses, weights, members, fired_only):
+    """List the pre neurons whose events of post neuron `j` stand in no row, and their weights; return their number.
+
+    `fired_only`: only those that have fired in this image.
+    """
+    count, pre = 0, synapses.pre
+    for at in range(spikes.num_ever[synapses.source] if fired_only else synapses.n_pre):
+        i = spikes.ever[pre + at] if fired_only else at
         weights[count], members[count] = synapses.matrix[i, j], i
-        count += not of_both(synapses.pre + i, spikes, synapses) and not (synapses.loops and i == j)
+        count += not of_both(pre + i, spikes, synapses) and not (synapses.loops and i == j)
     return count
 
 
@@ -160,19 +175,27 @@ def change_column(j, weights, members, count, steps, synapses):
 
 
 @compiled(bare=True)
-def change_one(i, j, step, synapses):
-    """Move one weight by `step`, or hold it back."""
+def change_part(i, weights, members, count, steps, synapses):
+    """Move `weights` from pre neuron `i` to the post neurons `members` by `steps`, or hold these back."""
     if synapses.holds:
-        synapses.held[i, j] += synapses.keep * step
+        for k in range(count):
+            synapses.held[i, members[k]] += synapses.keep * steps[k]
         return
     if synapses.watched:
-        _watch(i, j, step, synapses)
-    before = synapses.matrix[i, j]
-    moved = min(max(before + step, synapses.low), synapses.high) - before
-    synapses.matrix[i, j] = before + moved
-    synapses.changes[1] += moved
-    synapses.changes[2] += moved * moved
-    synapses.changes[3] += moved > 0
+        for k in range(count):
+            _watch(i, members[k], steps[k], synapses)
+    row, total, squares, rises = synapses.matrix[i], 0.0, 0.0, 0
+    for k in range(count):  # too few for vectors
+        before = weights[k]
+        after = _clipped(before + steps[k], synapses.low, synapses.high)
+        row[members[k]] = after
+        change = np.float64(after - before)
+        total += change
+        squares += change * change
+        rises += change > 0
+    synapses.changes[1] += total
+    synapses.changes[2] += squares
+    synapses.changes[3] += rises
 
 
 @compiled(bare=True)

@@ -5,7 +5,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from snn_plasticity_gym.kernels.synapses import Synapses, change_column, change_one, change_row, take_column
+from snn_plasticity_gym.kernels.synapses import (
+    Synapses,
+    change_column,
+    change_part,
+    change_row,
+    take_column,
+)
 
 
 class Spikes(NamedTuple):
@@ -32,11 +38,11 @@ def test_rows_and_columns(holds):
     own, steps = synapses(holds), np.array([0.1, 0.2, -0.3, 0.9], np.float32)
     change_row(1, steps, own)
     weights, members = np.zeros(5, np.float32), np.zeros(5, np.int64)
-    count = take_column.py_func(3, Spikes(), own, weights, members)
+    count = take_column.py_func(3, Spikes(), own, weights, members, False)
     assert members[:count].tolist() == [0, 1]  # the third fires, the fourth is itself
     assert weights[:count].tolist() == own.matrix[[0, 1], 3].tolist()
     change_column(3, weights, members, count, np.array([0.25, -0.25], np.float32), own)
-    change_one(2, 0, np.float32(-0.6), own)
+    change_part(2, np.array([own.matrix[2, 0]]), np.array([0]), 1, np.array([-0.6], np.float32), own)
     if holds:
         assert own.changes.tolist() == [0, 0, 0, 0]
         expected = np.zeros((4, 4), np.float32)
@@ -65,7 +71,7 @@ def test_what_a_teacher_sees_is_what_was_asked_for():
     """Where the pre neuron fires, by post neuron, before limits; squares of all that was asked for."""
     own = synapses(watched=True)
     change_row(1, np.array([0.1, 9.0, -0.3, 0.9], np.float32), own)  # the second synapse does not exist
-    change_one(2, 0, np.float32(-0.6), own)
+    change_part(2, np.array([own.matrix[2, 0]]), np.array([0]), 1, np.array([-0.6], np.float32), own)
     change_column(3, np.full(2, 0.5, np.float32), np.array([0, 1]), 2, np.array([0.25, -0.25], np.float32), own)
     np.testing.assert_allclose(own.asked, [0.1 - 0.6, 0.0, -0.3, 0.9 - 0.25], atol=1e-6)
     assert own.rises.tolist() == [1, 0, 0, 1] and own.falls.tolist() == [1, 0, 1, 1]

@@ -1,0 +1,147 @@
+"""The least that an image takes, the bare arithmetic of it, beside whole images: what is left to be gained.
+
+An image cannot do without the random numbers of its input spikes, the sum of the rows of weights that fire in each
+step, a move of every potential towards rest and its comparison with a threshold, and, where something learns, a change
+of each weight of the neurons that fire. Here loops do just that, with the networks, images and winners of real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from program import BenchmarkConfig, json_flag, run
+from timing import Sampler, Samples, take_turns, timed
+from workload import environment, show_image
+
+from snn_plasticity_gym.config.schema import config_class, setting
+from snn_plasticity_gym.networks.diehl_cook import EXC
+from snn_plasticity_gym.rules import make_rule
+from snn_plasticity_gym.tasks.image_task import image_task
+
+PARTS = ("numbers", "rows", "potentials", "columns")
+RULES = ("zero", "stdp", "target-stdp")
+
+KEYS = {
+    "lifetimes": "number of lifetimes that 'many' means",
+    "bare_one": "microseconds of an image's bare arithmetic by part, one lifetime: random numbers of its input, "
+    "rows of weights added up, potentials of E moved and compared, columns of weights of E neurons that fire changed",
+    "bare_many": "the same for many lifetimes, whose weights do not fit the caches",
+    "whole_one": "microseconds of an image by rule, one lifetime",
+    "whole_many": "the same for many lifetimes",
+    "share_one": "bare arithmetic over a whole image by rule, one lifetime; without a rule no columns",
+    "share_many": "the same for many lifetimes",
+}
+
+
+@config_class
+class LimitsConfig(BenchmarkConfig):
+    """Measure the bare arithmetic of an image beside whole images."""
+
+    json: bool = json_flag(KEYS)
+    rounds: int = setting(15, "Rounds; 2 if quick.", section="Benchmark", ge=1)
+    lifetimes: int = setting(64, "Lifetimes side by side; at most 16 if quick.", section="Workload", ge=1)
+
+
+def measure(config: LimitsConfig) -> dict[str, Any]:
+    """Return the results for `KEYS`."""
+    many = min(config.lifetimes, 16) if config.quick else config.lifetimes
+    rounds = min(config.rounds, 2) if config.quick else config.rounds
+    results: dict[str, Any] = {"lifetimes": many}
+    for name, count in (("one", 1), ("many", many)):
+        samples = take_turns(bare(config, count) | whole(config, count), rounds, warm_up=2)
+        medians = {part: samples.median(part) for part in (*PARTS, *RULES)}
+        results[f"bare_{name}"] = {part: 1e6 * medians[part] for part in PARTS}
+        results[f"whole_{name}"] = {rule: 1e6 * medians[rule] for rule in RULES}
+        results[f"share_{name}"] = {rule: share(samples, rule) for rule in RULES}
+    return results
+
+
+def share(samples: Samples, rule: str) -> float:
+    """Return the bare arithmetic of an image over a whole image by a rule, the median over rounds."""
+    parts = PARTS[:-1] if rule == "zero" else PARTS
+    sums = np.sum([samples.rounds[part] for part in parts], axis=0)
+    return float(np.median(sums / np.array(samples.rounds[rule])))
+
+
+def whole(config: LimitsConfig, num_envs: int) -> dict[str, Sampler]:
+    """Return samplers of the seconds per image and lifetime by rule."""
+
+    def living(name: str) -> Sampler:
+        env, rule = environment(config, num_envs), make_rule(name)
+        return timed(lambda: num_envs if show_image(env, rule) >= 0 else 0, repeats=max(32 // num_envs, 1))
+
+    return {name: living(name) for name in RULES}
+
+
+def bare(config: LimitsConfig, num_envs: int) -> dict[str, Sampler]:
+    """Return samplers of the seconds per image and lifetime of each part."""
+    env = environment(config, num_envs)
+    stdp = make_rule("stdp")
+    for _ in range(8):
+        result = env.run_episode(stdp)
+    task, network = image_task(env.engine.task), env.engine.network
+    trains = [task.shown(row).train for row in range(num_envs)]
+    weights = network.weights_of(network.projections[0].name).numpy().copy()  # (B, P, N)
+    rng = np.random.default_rng(config.seed)
+    lit = [int((task.dataset.train.images[task.shown(row).image] > 0).sum()) for row in range(num_envs)]
+    wins = [rng.integers(weights.shape[2], size=int(result.spikes[EXC][row])) for row in range(num_envs)]
+    sums, changes = np.zeros(weights.shape[2], np.float32), np.full(weights.shape[1], 1e-6, np.float32)
+    potentials = np.zeros(weights.shape[2], np.float32)
+
+    def numbers(row: int) -> None:
+        rng.random((config.num_steps, lit[row]), dtype=np.float32)
+
+    def rows(row: int) -> None:
+        _add_rows(weights[row], trains[row].start, trains[row].neuron, sums)
+
+    def moves(row: int) -> None:
+        _move_potentials(potentials, sums, config.num_steps)
+
+    def columns(row: int) -> None:
+        _change_columns(weights[row], wins[row], changes)
+
+    def each(work: Callable[[int], None]) -> Sampler:
+        def image() -> int:
+            for row in range(num_envs):
+                work(row)
+            return num_envs
+
+        return timed(image, repeats=max(32 // num_envs, 1))
+
+    return dict(zip(PARTS, map(each, (numbers, rows, moves, columns)), strict=True))
+
+
+@numba.njit
+def _add_rows(weights: NDArray[Any], start: NDArray[Any], neuron: NDArray[Any], sums: NDArray[Any]) -> None:
+    for step in range(len(start) - 1):
+        sums[:] = 0.0
+        for at in range(start[step], start[step + 1]):
+            row = weights[neuron[at]]
+            for j in range(len(sums)):
+                sums[j] += row[j]
+
+
+@numba.njit
+def _move_potentials(potentials: NDArray[Any], sums: NDArray[Any], num_steps: int) -> int:
+    above = 0
+    for _ in range(num_steps):
+        for j in range(len(sums)):
+            moved = potentials[j] + np.float32(0.01) * (sums[j] - potentials[j])
+            potentials[j] = moved
+            above += moved > np.float32(1e9)
+    return above
+
+
+@numba.njit
+def _change_columns(weights: NDArray[Any], wins: NDArray[Any], changes: NDArray[Any]) -> None:
+    for j in wins:
+        for i in range(len(changes)):
+            weights[i, j] = min(max(weights[i, j] + changes[i], np.float32(0.0)), np.float32(1.0))
+
+
+if __name__ == "__main__":
+    run(LimitsConfig, KEYS, measure)
