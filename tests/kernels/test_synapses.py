@@ -1,10 +1,9 @@
 """Moving weights: a synapse that does not exist is left alone, whatever the limits, and changes are counted."""
 
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 
+from snn_plasticity_gym.kernels.simulation import Spikes
 from snn_plasticity_gym.kernels.synapses import (
     Synapses,
     change_column,
@@ -14,10 +13,14 @@ from snn_plasticity_gym.kernels.synapses import (
 )
 
 
-class Spikes(NamedTuple):
-    """Nobody fires but the third neuron."""
+def spikes():
+    """Of four neurons the third fires; it and the first have fired in this image.
 
-    fires: np.ndarray = np.array([False, False, True, False])
+    A type of the package: machine code of one of the tests' own could not be loaded by programs.
+    """
+    arrays = {name: np.zeros(4, np.int64) for name in Spikes._fields}
+    ever = {"ever": np.array([0, 2, 0, 0]), "num_ever": np.array([2])}
+    return Spikes(**arrays | ever | {"fires": np.array([False, False, True, False])})
 
 
 def synapses(holds=False, loops=True, watched=False):
@@ -38,7 +41,9 @@ def test_rows_and_columns(holds):
     own, steps = synapses(holds), np.array([0.1, 0.2, -0.3, 0.9], np.float32)
     change_row(1, steps, own)
     weights, members = np.zeros(5, np.float32), np.zeros(5, np.int64)
-    count = take_column.py_func(3, Spikes(), own, weights, members, False)
+    assert take_column.py_func(3, spikes(), own, weights, members, True) == 1  # it has fired, and does not now
+    assert members[0] == 0
+    count = take_column.py_func(3, spikes(), own, weights, members, False)
     assert members[:count].tolist() == [0, 1]  # the third fires, the fourth is itself
     assert weights[:count].tolist() == own.matrix[[0, 1], 3].tolist()
     change_column(3, weights, members, count, np.array([0.25, -0.25], np.float32), own)
