@@ -26,6 +26,7 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {  # by name of the line: pro
     "episode": ("episode", ()),
     "rules": ("rules", ()),
     "lives": ("lives", ()),
+    "limits": ("limits", ()),
     "teacher": ("teacher", ()),
 }
 

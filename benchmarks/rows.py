@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import platform
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ ROWS: list[tuple[str, str, Callable[[Lines], str]]] = [  # what, aim, measured
         ),
     ),
     (
-        "images/s without a rule, with STDP, target STDP, a formula, a learned policy: 1 lifetime",
+        "images/s: no rule / STDP / target STDP / formula / learned policy, 1 lifetime",
         "≥ 3000 / 2000 / 2000 / 1000 / 100",
         lambda r: _speeds(r["rules"]["one"]),
     ),
@@ -57,6 +58,18 @@ ROWS: list[tuple[str, str, Callable[[Lines], str]]] = [  # what, aim, measured
         lambda r: _speeds(_events_per_second(r["rules"], "one")),
     ),
     ("… many lifetimes", "", lambda r: _speeds(_events_per_second(r["rules"], "many"))),
+    (
+        "bare arithmetic, µs an image (random numbers, rows, potentials, columns): 1 lifetime",
+        "",
+        lambda r: _parts(r["limits"]["bare_one"]),
+    ),
+    ("… many lifetimes", "", lambda r: _parts(r["limits"]["bare_many"])),
+    (
+        "… over a whole image without a rule, with STDP, target STDP: 1 lifetime",
+        "",
+        lambda r: _shares(r["limits"]["share_one"]),
+    ),
+    ("… many lifetimes", "", lambda r: _shares(r["limits"]["share_many"])),
     (
         "a formula of ten terms over STDP, time of an image: 1 / many",
         "≤ 2× / ≤ 2×",
@@ -133,7 +146,7 @@ def measured(lines: Lines, quick: bool) -> str:
         f"real events, {front['learn_pairs']:,} in {front['learn_events']:,} events learned from; many = "
         f"{lines['rules']['lifetimes']} lifetimes. Ratios of the front: freed memory kept / handed back."
     )
-    rows += ["", footer]
+    rows += ["", *textwrap.wrap(footer, 118)]
     return "\n".join(rows) + "\n"
 
 
@@ -165,6 +178,14 @@ def _speeds(images_per_second: dict[str, float]) -> str:
 def _events_per_second(rules: dict[str, Any], name: str) -> dict[str, float]:
     """Return millions of synapse events per second by rule."""
     return {rule: speed * rules[f"events_{name}"][rule] / 1e6 for rule, speed in rules[name].items()}
+
+
+def _parts(microseconds: dict[str, float]) -> str:
+    return " / ".join(_two(value) for value in microseconds.values())
+
+
+def _shares(shares: dict[str, float]) -> str:
+    return " / ".join(f"{share:.0%}" for share in shares.values())
 
 
 def _number(value: float | None) -> str:

@@ -19,6 +19,7 @@ FLAGS = {
     "episode": [*TINY, "--sizes=2,3,4", "--lifetimes=1,2", "--no-memory"],
     "rules": [*TINY, "--lifetimes=2"],
     "lives": [*TINY, "--sizes=2,3", "--lifetimes=1,2"],
+    "limits": [*TINY, "--lifetimes=2"],
     "teacher": ["--quick", "--json", "--rounds=1", "--batch=2", "--num_steps=3"],
 }
 NOT_MEASURED = {  # null without other people's libraries, or where the flags above say so
@@ -26,6 +27,7 @@ NOT_MEASURED = {  # null without other people's libraries, or where the flags ab
     "episode": {"peak_memory", "base_memory"},
     "rules": {"bindsnet_one", "bindsnet_many", "over_bindsnet_one", "over_bindsnet_many"},
     "lives": set(),
+    "limits": set(),
     "teacher": {"spikingjelly", "snntorch", "over_spikingjelly", "over_snntorch"},
 }
 

@@ -27,6 +27,8 @@ LINES = {
     | {"over_bindsnet_one": None, "over_bindsnet_many": None},
     "lives": dict.fromkeys(["delta_one", "delta_many", "judged", "slope_n_exc", "slope_num_envs"], 0.5)
     | {"second_thread": 1.9},
+    "limits": {f"bare_{count}": {"numbers": 20.0, "rows": 30.0} for count in ("one", "many")}
+    | {f"share_{count}": {"zero": 0.25, "stdp": 0.5} for count in ("one", "many")},
     "teacher": dict.fromkeys(TEACHER, 1.5) | {"over_spikingjelly": None, "over_snntorch": 2.0},
 }
 
@@ -45,4 +47,5 @@ def test_the_table_is_replaced_and_the_text_stays(tmp_path):
     assert "an old table" not in text
     assert "| front forward, K=16, random pairs | ≥ 10X | 30X / 60X |" in table
     assert "| STDP over BindsNET: batch 1 / many | ≥ 80X / ≥ 10X | not measured / not measured |" in table
+    assert "| … over a whole image without a rule, with STDP, target STDP: 1 lifetime |  | 25% / 50% |" in table
     assert (tmp_path / "images" / "performance.png").stat().st_size > 10_000
