@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import compiled, inlined
 
 Array = NDArray[Any]
 
@@ -103,7 +103,7 @@ def judge_answers(
         judged[0, place] = _joined(judged[1:, place], worth)
 
 
-@compiled(bare=True)
+@inlined()
 def _joined(terms: Array, worth: Worth) -> float:
     """Join terms, of which NaN leaves its weight to the others."""
     given, whole = 0.0, 0.0
@@ -159,7 +159,7 @@ def judge_classes(
         rewards[place] = 2.0 * accuracy - 1.0 + alpha_margin * margin - alpha_spike * rate
 
 
-@compiled(bare=True)
+@inlined()
 def compare_reward(row: int, reward: Any, window: float, mean: Array, count: Array) -> Any:
     """Compare a reward of lifetime `row` with those before; see `compare_rewards`."""
     first = count[row] == 0

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.tables import Bool, Float32, Int64
 
 WINNER, SOFTMAX, POPULATION = range(3)
@@ -52,7 +52,7 @@ def room_for_votes(choice: Choice) -> Votes:
     return Votes(np.zeros(num_motors(choice), np.int64), np.zeros(num_motors(choice), np.bool_))
 
 
-@compiled(bare=True)
+@inlined()
 def decide(choice, last, stream, votes, num_times, values):
     """Decide by the spikes since the last action.
 
@@ -94,7 +94,7 @@ def decide(choice, last, stream, votes, num_times, values):
     return action
 
 
-@compiled(bare=True)
+@inlined()
 def _votes(first, last, choice, votes, num_times):
     """Return how often motor neurons `first` to `last` - 1 have fired since the last action."""
     total = 0
@@ -103,12 +103,12 @@ def _votes(first, last, choice, votes, num_times):
     return total
 
 
-@compiled(bare=True)
+@inlined()
 def _of_group(a, choice, votes, num_times):
     return _votes(a * choice.group_size, (a + 1) * choice.group_size, choice, votes, num_times)
 
 
-@compiled(bare=True)
+@inlined()
 def _winner(choice, last, stream, votes, num_times):
     """Return the action whose group has fired most."""
     best, winner, rivals = np.int64(-1), 0, 0
@@ -130,7 +130,7 @@ def _winner(choice, last, stream, votes, num_times):
     return winner
 
 
-@compiled(bare=True)
+@inlined()
 def _drawn(choice, stream, votes, num_times):
     """Return an action drawn by how often its group has fired."""
     most = 0

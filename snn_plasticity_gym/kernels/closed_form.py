@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import compiled, inlined
 from snn_plasticity_gym.kernels.episode import advance, begin
 from snn_plasticity_gym.kernels.scalars import lacks_of, surrogate_of
 from snn_plasticity_gym.kernels.simulation import end_image, trace
@@ -76,7 +76,7 @@ def show_closed_form(first, last, lives, rule, decays, learning, spikes, room, s
         end_image(b, spikes, shown)
 
 
-@compiled(bare=True)
+@inlined()
 def learn_closed_form(b, t, lives, rule, decays, learning, spikes, room, shown):
     """Answer the events of step `t` of lifetime `b`."""
     populations, connections, neurons = lives.populations, lives.connections, lives.neurons
@@ -104,7 +104,7 @@ def learn_closed_form(b, t, lives, rule, decays, learning, spikes, room, shown):
             _follow_factor(synapses, spikes, neurons.factor[b], room.steps, rule)
 
 
-@compiled(bare=True)
+@inlined()
 def _follow_squares(b, t, populations, neurons, rule, decays, window, spikes):
     """Move the running mean of y^2 on; it is 0 in neurons that have not fired."""
     keep = np.exp(-rule.dt / rule.tau_theta)
@@ -116,7 +116,7 @@ def _follow_squares(b, t, populations, neurons, rule, decays, window, spikes):
             neurons.threshold[b, n] = keep * neurons.threshold[b, n] + (1.0 - keep) * y**2
 
 
-@compiled(bare=True)
+@inlined()
 def _tell(b, synapses, populations, neurons, rule, room):
     """Fill `room.told` with the factor of each target neuron, times its surrogate where the rule has it."""
     for j in range(synapses.n_post):
@@ -126,7 +126,7 @@ def _tell(b, synapses, populations, neurons, rule, room):
             room.told[j] *= surrogate_of(lacks_of(b, n, synapses.target, populations, neurons))
 
 
-@compiled(bare=True)
+@inlined()
 def _follow_factor(synapses, spikes, factor, steps, rule):
     """Pre spikes of a rule that follows a third factor, (N,)."""
     for j in range(synapses.n_post):
@@ -136,7 +136,7 @@ def _follow_factor(synapses, spikes, factor, steps, rule):
         change_row(spikes.now[place], steps, synapses)
 
 
-@compiled(bare=True)
+@inlined()
 def _follow_product(synapses, spikes, decays, room, rule):
     """Spikes of a rule that follows factor, pre trace and surrogate."""
     pre, post, told, steps = synapses.pre, synapses.post, room.told, room.steps

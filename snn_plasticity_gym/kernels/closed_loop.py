@@ -14,7 +14,7 @@ import numpy as np
 
 from snn_plasticity_gym.kernels.answers import compare_reward
 from snn_plasticity_gym.kernels.choices import Choice, Votes, decide, num_motors, room_for_votes
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.senses import Code, Senses, encode, fire_inputs, room_for_code
 from snn_plasticity_gym.kernels.simulation import begin_image, fire_all, turn_to_next_step
 from snn_plasticity_gym.kernels.tables import Bool, Float32, Int64
@@ -93,7 +93,7 @@ def room_for_memory(loop: Loop) -> Memory:
     return Memory(room_for_votes(loop.choice), now, then, noise)
 
 
-@compiled(bare=True)
+@inlined()
 def begin_loop(b, lives, loop, memory, spikes, shown):
     """Put lifetime `b` to where it stands before its first step."""
     begin_image(b, lives, spikes, shown.raster[b])
@@ -105,7 +105,7 @@ def begin_loop(b, lives, loop, memory, spikes, shown):
         loop.acted.highest[b, d] = -np.inf
 
 
-@compiled(bare=True)
+@inlined()
 def sense(b, t, lives, loop, stream, memory, spikes, shown):
     """Find out who fires in step `t` of lifetime `b`; `stream` is the random stream of its episode."""
     populations, neurons, choice = lives.populations, lives.neurons, loop.choice
@@ -128,7 +128,7 @@ def sense(b, t, lives, loop, stream, memory, spikes, shown):
     fire_all(b, t, lives, spikes, line)
 
 
-@compiled(bare=True)
+@inlined()
 def _rest(b, populations, neurons, spikes):
     """Put all neurons to rest, with no spike on its way: `Network.rest`."""
     for p in range(len(populations.start)):
@@ -142,7 +142,7 @@ def _rest(b, populations, neurons, spikes):
                 neurons.refractory[b, n] = 0.0
 
 
-@compiled(bare=True)
+@inlined()
 def act(b, t, lives, loop, stream, learning, memory, spikes, shown):
     """End step `t` of lifetime `b`: where a window ends, act and be paid.
 
@@ -181,7 +181,7 @@ def act(b, t, lives, loop, stream, learning, memory, spikes, shown):
     return ended or done + 1 >= loop.max_actions
 
 
-@compiled(bare=True)
+@inlined()
 def _value(b, loop, code):
     """Return what the critic of lifetime `b` predicts by an observation's code."""
     total = np.float32(0.0)
@@ -191,7 +191,7 @@ def _value(b, loop, code):
     return np.float32(loop.payment.start) + total
 
 
-@compiled(bare=True)
+@inlined()
 def _pay(b, reward, over, before, lives, loop, learning, memory, spikes, shown):
     """Tell neurons what an action brought: `RewardFactors.pay`, then the rewards' surprise and the eligibility."""
     payment = loop.payment
@@ -210,7 +210,7 @@ def _pay(b, reward, over, before, lives, loop, learning, memory, spikes, shown):
             _release(b, surprise, lives, loop, learning, memory.votes, spikes.sums, shown)
 
 
-@compiled(bare=True)
+@inlined()
 def _learn_value(b, delta, payment, code):
     """Move the critic of lifetime `b` along the code of the observation that it was wrong about: `Critic`."""
     norm = np.float32(0.0)
@@ -221,7 +221,7 @@ def _learn_value(b, delta, payment, code):
         payment.critic[b, code.place[k]] += step * code.activation[k]
 
 
-@compiled(bare=True)
+@inlined()
 def _tell(b, delta, lives, loop, votes):
     """Give every computed neuron its third factor."""
     populations, choice = lives.populations, loop.choice
@@ -235,7 +235,7 @@ def _tell(b, delta, lives, loop, votes):
                 lives.neurons.factor[b, choice.first + k] = -delta
 
 
-@compiled(bare=True)
+@inlined()
 def _release(b, surprise, lives, loop, learning, votes, room, shown):
     """Turn eligibility into weight changes: `Eligibility.credit`, then `release`; `room`: (N,)."""
     populations, connections, payment = lives.populations, lives.connections, loop.payment
@@ -257,7 +257,7 @@ def _release(b, surprise, lives, loop, learning, votes, room, shown):
             release_row(row, held, told, low, high, left, sums)
 
 
-@compiled(bare=True)
+@inlined()
 def _credit(held, fresh, acts, votes):
     """Add the changes of a window to the traces of one pre neuron, with signs if its targets are those that act."""
     for j in range(len(held)):

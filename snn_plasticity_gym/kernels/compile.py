@@ -23,27 +23,43 @@ import numba
 
 Function = Callable[..., Any]
 
+FAST_SUMS = {"reassoc", "contract", "nsz"}
 MARK = "loops.sha256"  # beside machine code: of which sources it was made
 
 
-def compiled(fast_sums: bool = False, fused: bool = False, bare: bool = False) -> Callable[[Function], Function]:
+def compiled(fast_sums: bool = False, bare: bool = False) -> Callable[[Function], Function]:
     """Compile a function on its first call.
 
     Args:
         fast_sums: Floating-point sums may be taken in any order and with fused multiplications, so that they use the
             processor's vectors. Without, results are those of the same steps in torch, bit by bit.
-        fused: Multiplications may be fused with additions, and everything stays in its order.
-        bare: It makes no arrays, and calls nothing that does. Then nobody has to count who holds an array, and it
-            becomes part of what calls it: where functions are called for every spike and handed structures of many
-            arrays, the handing over costs more than the work.
+        bare: It makes no arrays, and calls nothing that does. Then nobody has to count who holds an array.
     """
-    fast = {"reassoc", "contract", "nsz"} if fast_sums else {"contract"} if fused else False
+    return _keeping({"fastmath": FAST_SUMS if fast_sums else False, "_nrt": not bare})
+
+
+def inlined(fast_sums: bool = False, fused: bool = False) -> Callable[[Function], Function]:
+    """Make a function, which makes no arrays, a part of the compiled ones that call it; Python cannot.
+
+    Where functions are called for every spike and handed structures of many arrays, the handing over costs more than
+    the work; and half of the time of compiling goes into what Python would need to call them.
+
+    Args:
+        fast_sums: As in `compiled`.
+        fused: Multiplications may be fused with additions, and everything stays in its order.
+    """
+    fast = FAST_SUMS if fast_sums else {"contract"} if fused else False
+    apart = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return _keeping({"fastmath": fast, "_nrt": False, "forceinline": True, **apart})
+
+
+def _keeping(options: dict[str, Any]) -> Callable[[Function], Function]:
+    """Return what compiles a function and keeps its machine code."""
 
     def decorate(function: Function) -> Function:
-        options: dict[str, Any] = {"error_model": "numpy", "fastmath": fast, "nogil": True}
-        options |= {"_nrt": not bare, "forceinline": bare}
+        every: dict[str, Any] = {"error_model": "numpy", "nogil": True, **options}
         try:
-            compiled_function: Function = numba.njit(cache=True, **options)(function)
+            compiled_function: Function = numba.njit(cache=True, **every)(function)
             forget_stale(Path(compiled_function.stats.cache_path))  # type: ignore[attr-defined]
             return compiled_function
         except RuntimeError:  # numba's "no locator": neither beside the module nor at home can a file be written
@@ -53,7 +69,7 @@ def compiled(fast_sums: bool = False, fused: bool = False, bare: bool = False) -
                 RuntimeWarning,
                 stacklevel=1,  # one place for all functions, so that it is said once
             )
-            uncached: Function = numba.njit(**options)(function)
+            uncached: Function = numba.njit(**every)(function)
             return uncached
 
     return decorate

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.simulation import begin_image, simulate
 from snn_plasticity_gym.kernels.trail import clear_trail, keep_step
 
 
-@compiled(bare=True)
+@inlined()
 def begin(b, lives, spikes, shown):
     """Put lifetime `b` to where it stands before the first step."""
     begin_image(b, lives, spikes, shown.raster[b])
@@ -22,7 +22,7 @@ def begin(b, lives, spikes, shown):
     shown.num_events[b] = 0
 
 
-@compiled(bare=True)
+@inlined()
 def advance(b, t, lives, spikes, shown):
     """Find out who fires in step `t` of lifetime `b`, and what third factors are then."""
     _teach(b, t, lives, spikes)
@@ -31,7 +31,7 @@ def advance(b, t, lives, spikes, shown):
     keep_step(b, t, lives, shown.trail)
 
 
-@compiled(bare=True)
+@inlined()
 def _teach(b, t, lives, spikes):
     """Let the teaching current flow into the neurons of the population that is taught."""
     populations, neurons, factor = lives.populations, lives.neurons, lives.factor
@@ -46,7 +46,7 @@ def _teach(b, t, lives, spikes):
         spikes.awake[factor.target] = True
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _send_back(b, t, lives, spikes):
     """Send the error of the output so far back through fixed random weights."""
     populations, neurons, factor = lives.populations, lives.neurons, lives.factor

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import compiled, inlined
 from snn_plasticity_gym.kernels.formula_layer import (
     add_polynomial,
     clear,
@@ -65,7 +65,7 @@ def differentiate_trials(
             add(bar_weights[j], c.one, state.weights[j])
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _unstep(
     t, b, inputs, coefficients, terms, decays, c, history, spikes, back, room, bar_spikes, needs_inputs, bar_inputs,
     bar_coefficients,
@@ -101,7 +101,7 @@ def _unstep(
             add(back.response[0], c.charge * bar_drive, room.before)
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _unfade(decay, bar_trace, bar_spikes):
     """Go back through `_fade`."""
     for i in range(len(bar_spikes)):
@@ -109,13 +109,13 @@ def _unfade(decay, bar_trace, bar_spikes):
         bar_spikes[i] += bar_trace[i]
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _limit(c, raw, weights):
     for i in range(len(raw)):
         weights[i] = min(max(raw[i], c.low), c.high)
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _unlearn(t, j, coefficients, terms, c, history, shown, fires, back, room, needs_inputs, bar_coefficients):
     """Go back through the change of the weights to post neuron j in step t."""
     _limit(c, history.unlimited[t, j], room.before)
@@ -149,7 +149,7 @@ def _unlearn(t, j, coefficients, terms, c, history, shown, fires, back, room, ne
             _unmultiply(terms, k, history.traces_post[t], j, coefficients[k] * by_factor, back.traces_post)
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _unlimit(c, raw, bar_weights, change):
     """Go back from weights to what they would be without limits, and to what the formula has answered."""
     for i in range(len(raw)):
@@ -158,7 +158,7 @@ def _unlimit(c, raw, bar_weights, change):
         change[i] = c.scale * bar_weights[i]
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _dot3(a, b, d):
     total = a[0] * b[0] * d[0]
     for i in range(1, len(a)):
@@ -166,7 +166,7 @@ def _dot3(a, b, d):
     return total
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _unweigh(factors, products, weights, inner, bar_weights, moments):
     """Go back from a polynomial to the weights; fill in the derivatives by its factors."""
     moments[0] = dot(inner, products)
@@ -185,7 +185,7 @@ def _unweigh(factors, products, weights, inner, bar_weights, moments):
         moments[power] = total
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _unmultiply(terms, k, traces, j, by_product, bar_traces):
     """Go back from the product of a term's traces of post neuron j to those traces."""
     for u in range(len(traces)):
@@ -198,7 +198,7 @@ def _unmultiply(terms, k, traces, j, by_product, bar_traces):
             bar_traces[u, j] += rest
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _unhear(terms, c, fires, room):
     """Go back from the change to the input spikes: what the formula answers to each, less what without it."""
     own = room.factors[1 if fires else 0]
@@ -217,7 +217,7 @@ def _unhear(terms, c, fires, room):
         room.by_spikes[i] -= room.change[i] * room.others[i]
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _untrace(terms, shown, traces, room, bar_traces):
     """Go back from the products of the pre neurons' traces to those traces."""
     for g in range(len(terms.needs_pre)):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import compiled, inlined
 from snn_plasticity_gym.kernels.episode import advance, begin
 from snn_plasticity_gym.kernels.scalars import tell
 from snn_plasticity_gym.kernels.simulation import end_image, trace
@@ -107,7 +107,7 @@ def show_formula(first, last, lives, rule, around, learning, spikes, room, shown
         end_image(b, spikes, shown)
 
 
-@compiled(bare=True)
+@inlined()
 def learn_formula(b, t, lives, rule, around, learning, spikes, room, shown):
     """Answer the events of step `t` of lifetime `b`."""
     lifetime = b if len(rule.coefficients) > 1 else 0
@@ -124,7 +124,7 @@ def learn_formula(b, t, lives, rule, around, learning, spikes, room, shown):
             _answer_columns(synapses, spikes, own, rule, room)
 
 
-@compiled(bare=True)
+@inlined()
 def _scalars_of(b, synapses, lives, around, rule, room):
     """Fill in the scalars of all target neurons, and their products."""
     for s in range(len(rule.scalars)):
@@ -140,7 +140,7 @@ def _scalars_of(b, synapses, lives, around, rule, room):
                     product[j] *= told[j]
 
 
-@compiled(bare=True)
+@inlined()
 def _products(n, synapses, spikes, rule, products, traces, k, filled):
     """Fill in the products of traces of neuron `n`, `k` of its population: `filled[:, k]`."""
     for v in range(len(traces)):
@@ -153,7 +153,7 @@ def _products(n, synapses, spikes, rule, products, traces, k, filled):
         filled[q, k] = product
 
 
-@compiled(bare=True)
+@inlined()
 def _products_of_all(p, start, synapses, spikes, rule, products, room, filled):
     """Fill in the products of the neurons of population `p` that have fired in this image."""
     for place in range(start, start + spikes.num_ever[p]):
@@ -161,7 +161,7 @@ def _products_of_all(p, start, synapses, spikes, rule, products, room, filled):
         _products(start + k, synapses, spikes, rule, products, room.traces, k, filled)
 
 
-@compiled(bare=True)
+@inlined()
 def _products_everywhere(synapses, spikes, rule, room):
     """Fill in the products of all pre neurons: only that of no trace is not 0 where there is no spike."""
     for q in range(len(rule.pre_products)):
@@ -171,7 +171,7 @@ def _products_everywhere(synapses, spikes, rule, room):
     _products_of_all(synapses.source, synapses.pre, synapses, spikes, rule, rule.pre_products, room, room.pre)
 
 
-@compiled(bare=True)
+@inlined()
 def _answer_rows(synapses, spikes, own, rule, room):
     """Answer the events of pre spikes."""
     pre, post, steps = synapses.pre, synapses.post, room.steps
@@ -189,7 +189,7 @@ def _answer_rows(synapses, spikes, own, rule, room):
         change_row(i, steps, synapses)
 
 
-@compiled(bare=True)
+@inlined()
 def _sum(i, j, weight, post_fires, own, rule, room):
     """Return the sum of one event of a pre spike."""
     total = own[len(rule.power)]
@@ -205,7 +205,7 @@ def _sum(i, j, weight, post_fires, own, rule, room):
     return total
 
 
-@compiled(bare=True)
+@inlined()
 def _sum_row(i, row, own, rule, room):
     """Fill `room.steps` with the sums of a pre spike's events whose post neurons have not fired in this image."""
     polynomials = room.polynomials
@@ -216,7 +216,7 @@ def _sum_row(i, row, own, rule, room):
     _sum_polynomials(len(rule.scalar_products), room.scalars, row, len(row), room)
 
 
-@compiled(bare=True)
+@inlined()
 def _clear(polynomials, constant):
     for number in range(polynomials.shape[0]):
         for power in range(polynomials.shape[1]):
@@ -224,7 +224,7 @@ def _clear(polynomials, constant):
     polynomials[0, 0] = constant
 
 
-@compiled(bare=True)
+@inlined()
 def _sum_polynomials(number, factors, weights, count, room):
     """Fill `room.steps` with the first polynomial of each weight, plus the others times their factors (number, N)."""
     polynomials, steps, part = room.polynomials, room.steps, room.part
@@ -238,7 +238,7 @@ def _sum_polynomials(number, factors, weights, count, room):
             steps[k] += own[k] * part[k]
 
 
-@compiled(bare=True)
+@inlined()
 def _vanishes(polynomial):
     used = False
     for power in range(len(polynomial)):
@@ -246,7 +246,7 @@ def _vanishes(polynomial):
     return not used
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _polynomial(polynomial, weights, values, count):
     """Fill in a polynomial of each weight, highest power first."""
     highest = polynomial[len(polynomial) - 1]
@@ -258,7 +258,7 @@ def _polynomial(polynomial, weights, values, count):
             values[j] = values[j] * weights[j] + coefficient
 
 
-@compiled(bare=True)
+@inlined()
 def _answer_columns(synapses, spikes, own, rule, room):
     """Answer the events of post spikes whose pre neurons do not fire."""
     for place in range(synapses.post, synapses.post + synapses.num_post):
@@ -269,7 +269,7 @@ def _answer_columns(synapses, spikes, own, rule, room):
         change_column(j, room.weights, room.members, count, room.steps, synapses)
 
 
-@compiled(bare=True)
+@inlined()
 def _sum_column(j, count, own, rule, room):
     """Fill `room.steps` with the sums of a post spike's events."""
     polynomials = room.polynomials

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import compiled, inlined
 from snn_plasticity_gym.kernels.plastic_parts import copy, dot, follow
 from snn_plasticity_gym.kernels.squash import squash
 
@@ -163,7 +163,7 @@ def fresh_room(weights, terms):
     )  # fmt: skip
 
 
-@compiled(bare=True)
+@inlined()
 def clear(state):
     """Put everything to 0."""
     state.weights[:] = 0
@@ -173,7 +173,7 @@ def clear(state):
     state.traces_post[:] = 0
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def run_trial(b, inputs, weights, coefficients, terms, decays, c, state, room, spikes, place, history, keeps):
     """Run trial `b`; its spikes go to `spikes[:, place]`."""
     clear(state)
@@ -214,14 +214,14 @@ def run_trial(b, inputs, weights, coefficients, terms, decays, c, state, room, s
             _fade(decays[u], state.traces_post[u], spikes[t, place])
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _fade(decay, trace, spikes):
     """Take in the spikes of a step, and let the trace fade: events see what is left of earlier spikes."""
     for i in range(len(spikes)):
         trace[i] = decay * (trace[i] + spikes[i])
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def multiply_traces(terms, c, traces, spikes, room):
     """Fill in the products of the pre neurons' traces, and what is shown of them."""
     for g in range(len(terms.needs_pre)):
@@ -234,14 +234,14 @@ def multiply_traces(terms, c, traces, spikes, room):
             times_each(room.shown[g], spikes)
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def times_each(values, factors):
     """Multiply values by factors, one by one."""
     for i in range(len(values)):
         values[i] *= factors[i]
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def gather(coefficients, terms, c, traces, j, room):
     """Fill in what the formula is for post neuron j, silent or firing."""
     room.factors[:] = c.zero
@@ -256,7 +256,7 @@ def gather(coefficients, terms, c, traces, j, room):
             room.factors[0, terms.part[k], terms.power[k]] += coefficients[k] * product
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def sum_up(factors, shown, weights, sums):
     """Fill in the formula's sum for the synapses of one post neuron."""
     sums[:] = factors[0, 0] - factors[0, 0]
@@ -264,7 +264,7 @@ def sum_up(factors, shown, weights, sums):
         add_polynomial(factors[g], shown[g], weights, sums)
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def add_polynomial(factors, products, weights, sums):
     """Add products times a polynomial of the weights."""
     first, slope = factors[0], factors[1] if len(factors) > 1 else factors[0] - factors[0]
@@ -275,7 +275,7 @@ def add_polynomial(factors, products, weights, sums):
             sums[i] += factors[power] * products[i] * weights[i] ** power
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def squash_all(c, values):
     """Replace values by their tanh."""
     if c.exact:
@@ -285,7 +285,7 @@ def squash_all(c, values):
         squash(values, len(values))
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _change(c, fires, shown, answers, weights, raw):
     """Change the weights of the synapses that have an event; `raw` is what they would be without limits."""
     for i in range(len(weights)):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import compiled, inlined
 from snn_plasticity_gym.kernels.episode import advance, begin
 from snn_plasticity_gym.kernels.kept_lines import answer_kept, answer_shared, can_be_kept
 from snn_plasticity_gym.kernels.lines import LineRoom, room_for_lines
@@ -95,7 +95,7 @@ def show_heads(first, last, lives, rule, around, store, learning, spikes, rooms,
         end_image(b, spikes, shown)
 
 
-@compiled(bare=True)
+@inlined()
 def learn_heads(b, t, lives, rule, around, store, learning, spikes, rooms, shown):
     """Answer the events of step `t` of lifetime `b`."""
     for c in range(len(lives.connections.source)):
@@ -110,7 +110,7 @@ def learn_heads(b, t, lives, rule, around, store, learning, spikes, rooms, shown
         _answer_columns(synapses, g, spikes, rule, store, rooms)
 
 
-@compiled(bare=True)
+@inlined()
 def _answer_rows(synapses, g, spikes, rule, store, rooms):
     """Answer the events of pre spikes."""
     room, pair, lines = rooms
@@ -145,14 +145,14 @@ def _answer_rows(synapses, g, spikes, rule, store, rooms):
         change_row(i, steps, synapses)
 
 
-@compiled(bare=True)
+@inlined()
 def _fired_lately(n, spikes, synapses):
     """Whether a neuron has a spike that is not forgotten."""
     count = spikes.num_times[n]
     return count > 0 and spikes.times[n, count - 1] > synapses.t - synapses.window
 
 
-@compiled(bare=True)
+@inlined()
 def _answer_lone(near, far, synapses, g, kind, j, weights, rule, store, rooms, values):
     """Set one value to f of a pair of one event, whose neurons have both fired lately."""
     room, pair, lines = rooms
@@ -166,7 +166,7 @@ def _answer_lone(near, far, synapses, g, kind, j, weights, rule, store, rooms, v
     values[0] = answer(g, weights[0], pair.part, rule, pair)
 
 
-@compiled(bare=True)
+@inlined()
 def _all_alike(told, count):
     """Whether each scalar is the same for all target neurons."""
     for x in range(len(told)):
@@ -176,7 +176,7 @@ def _all_alike(told, count):
     return True
 
 
-@compiled(bare=True)
+@inlined()
 def _answer_each(g, row, n_post, rule, told, pair, lines, steps):
     """Answer the events of a row whose post neurons have scalars of their own; their pair's h is `pair.near`."""
     first_layer(g, pair.near, rule, lines.part)
@@ -187,7 +187,7 @@ def _answer_each(g, row, n_post, rule, told, pair, lines, steps):
         steps[j] = answer(g, row[j], pair.part, rule, pair)
 
 
-@compiled(bare=True)
+@inlined()
 def _answer_columns(synapses, g, spikes, rule, store, rooms):
     """Answer the events of post spikes whose pre neurons do not fire."""
     room, pair, lines = rooms

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.lines import BUCKETS, fill_buckets, look_up, write_out
 from snn_plasticity_gym.kernels.pairs import HeadRule, add_scalars, first_in_window, first_layer, meet_far
 from snn_plasticity_gym.kernels.tables import Float32, Int32, Int64
@@ -79,7 +79,7 @@ class KeptLines:
         return store
 
 
-@compiled(bare=True)
+@inlined()
 def answer_shared(near, synapses, g, kind, told, j, weights, count, rule, store, pair, room, values):
     """Set the first `count` of `values` to f of events whose far neurons are silent and whose scalars are alike.
 
@@ -112,7 +112,7 @@ def answer_shared(near, synapses, g, kind, told, j, weights, count, rule, store,
         _write(key, tag, g, weights, count, low, high, rule, store, room, values)
 
 
-@compiled(bare=True)
+@inlined()
 def can_be_kept(near, far, weight, synapses, rule):
     """Whether both neurons of a pair, given as `near` of `answer_shared`, have one spike, so that it will come back."""
     if len(rule.told) > 0 or weight < synapses.low or weight > synapses.high:
@@ -123,7 +123,7 @@ def can_be_kept(near, far, weight, synapses, rule):
     return True
 
 
-@compiled(bare=True)
+@inlined()
 def answer_kept(near, far, synapses, g, kind, told, j, weights, rule, store, pair, room, values):
     """Set one value to f of one event of two neurons that have one spike each; arguments as `answer_shared`."""
     times, count, t, window, is_pre = far
@@ -136,7 +136,7 @@ def answer_kept(near, far, synapses, g, kind, told, j, weights, rule, store, pai
         _write(key, tag, g, weights, 1, low, high, rule, store, room, values)
 
 
-@compiled(bare=True)
+@inlined()
 def _recall(key, tag, weights, count, low, high, store, room, values):
     """Answer by lines that were kept; return whether they were."""
     place = _place(key, tag, len(store.keys))
@@ -149,7 +149,7 @@ def _recall(key, tag, weights, count, low, high, store, room, values):
     return True
 
 
-@compiled(bare=True)
+@inlined()
 def _write(key, tag, g, weights, count, low, high, rule, store, room, values):
     """Write lines, answer by them, and keep them if they have a key and are not too many."""
     b, per_weight = rule.scalars[g, 0], _buckets_per_weight(low, high)
@@ -168,17 +168,17 @@ def _write(key, tag, g, weights, count, low, high, rule, store, room, values):
         store.slope[place, at] = room.slope[at]
 
 
-@compiled(bare=True)
+@inlined()
 def _buckets_per_weight(low, high):
     return np.float32(BUCKETS) / (high - low) if high > low else np.float32(0.0)
 
 
-@compiled(bare=True)
+@inlined()
 def _tag(c, g, near_is_pre, both_fired):
     return ((g * 65536 + c) * 2 + near_is_pre) * 2 + both_fired
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _range(weights, count):
     least, largest = weights[0], weights[0]
     for k in range(count):
@@ -187,7 +187,7 @@ def _range(weights, count):
     return least, largest
 
 
-@compiled(bare=True)
+@inlined()
 def _key(near):
     """Return the ages of a neuron's spikes in one number, if they are few enough, else `NOTHING`."""
     times, count, t, window, _ = near
@@ -200,7 +200,7 @@ def _key(near):
     return key
 
 
-@compiled(bare=True)
+@inlined()
 def _place(key, tag, num_places):
     """Return where lines of a key are kept: the highest bits of a product, to which all bits add."""
     return (((key ^ (tag << 44)) * GOLDEN) >> 40) % num_places

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import compiled, inlined
 from snn_plasticity_gym.kernels.tables import Float32, Int32, Int64
 
 BUCKETS = 256  # equal parts of an interval of weights, each with the first line that reaches into it
@@ -64,7 +64,7 @@ def room_for_lines(h1: int, h2: int, num_weights: int) -> LineRoom:
     )
 
 
-@compiled(bare=True)
+@inlined()
 def write_out(low, high, a, b, rows, bias, last, last_bias, room):
     """Write out f between two weights.
 
@@ -122,7 +122,7 @@ def write_out(low, high, a, b, rows, bias, last, last_bias, room):
     return lines
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _add_row(here, gain, row, value, b):
     """Add what a neuron of the first layer gives to the second."""
     for i in range(len(row)):
@@ -130,7 +130,7 @@ def _add_row(here, gain, row, value, b):
         gain[i] += b * row[i]
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _advance(here, ahead, gain, row, factor, last, width):
     """Change the slopes of the second layer by `factor` * row and go on by `width`.
 
@@ -151,7 +151,7 @@ def _advance(here, ahead, gain, row, factor, last, width):
     return value, rise, crossings
 
 
-@compiled(bare=True)
+@inlined()
 def _find(here, ahead, gain, at, until, count, crossing, crossed):
     """List the `count` neurons that switch between two weights, and where."""
     number = 0
@@ -165,7 +165,7 @@ def _find(here, ahead, gain, at, until, count, crossing, crossed):
         crossing[place] = w if w < until else until
 
 
-@compiled(bare=True)
+@inlined()
 def sort_few(values, names, count):
     """Sort the first few values, and their names with them; they are too few for anything cleverer."""
     for end in range(1, count):
@@ -176,7 +176,7 @@ def sort_few(values, names, count):
         values[place], names[place] = value, name
 
 
-@compiled(bare=True)
+@inlined()
 def fill_buckets(low, per_weight, lines, knot, bucket):
     """Fill `bucket` in; return how many lines begin in the same bucket at most."""
     for at in range(BUCKETS):
@@ -192,7 +192,7 @@ def fill_buckets(low, per_weight, lines, knot, bucket):
     return most
 
 
-@compiled(bare=True)
+@inlined()
 def _bucket_of(weight, low, per_weight):
     x = (weight - low) * per_weight
     x = x if x > np.float32(0.0) else np.float32(0.0)  # NaN, too
@@ -200,7 +200,7 @@ def _bucket_of(weight, low, per_weight):
     return np.int32(x)
 
 
-@compiled(bare=True)
+@inlined()
 def look_up(weights, count, low, per_weight, steps, bucket, knot, height, slope, line, values):
     """Set the first `count` of `values` to f of `weights`; `steps`: as `fill_buckets` returns; `line`: room, (N,)."""
     for k in range(count):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.tables import Float32, Int64
 
 
@@ -69,7 +69,7 @@ def room_for_pair(rule: HeadRule, window: int) -> PairRoom:
     )
 
 
-@compiled(bare=True)
+@inlined()
 def first_in_window(times, count, t, window):
     """Return which of a neuron's `count` spikes in this image is the first that is not forgotten at step `t`."""
     at = count
@@ -78,7 +78,7 @@ def first_in_window(times, count, t, window):
     return at
 
 
-@compiled(bare=True)
+@inlined()
 def take_near(times, count, t, window, is_pre, rule, room):
     """Take in the near neuron: fill `room.near`, `number` and `positions`.
 
@@ -99,14 +99,14 @@ def take_near(times, count, t, window, is_pre, rule, room):
     return _walk(times, count, t, window, is_pre, False, room.near, rule, room)
 
 
-@compiled(bare=True)
+@inlined()
 def leave_near(found, room):
     """Set `room.number` to zeros again, at as many positions."""
     for at in range(found):
         room.number[room.positions[at]] = 0
 
 
-@compiled(bare=True)
+@inlined()
 def meet_far(times, count, t, window, is_pre, rule, room):
     """Take in a far neuron: fill `room.h` of the pair; arguments as for `take_near`."""
     for k in range(len(room.h)):
@@ -114,7 +114,7 @@ def meet_far(times, count, t, window, is_pre, rule, room):
     _walk(times, count, t, window, is_pre, True, room.h, rule, room)
 
 
-@compiled(bare=True)
+@inlined()
 def _walk(times, count, t, window, is_pre, meets, sums, rule, room):
     """Add what the windows of a neuron do; note them, or, if it `meets` the near neuron, add what both do.
 
@@ -150,13 +150,13 @@ def _walk(times, count, t, window, is_pre, meets, sums, rule, room):
     return found
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _add(sums, row):
     for k in range(len(sums)):
         sums[k] += row[k]
 
 
-@compiled(bare=True)
+@inlined()
 def first_layer(g, h, rule, part):
     """Fill `part` (H1,) with the first layer of head `g`, without scalars."""
     matrix, width = rule.features[g], len(h)
@@ -171,7 +171,7 @@ def first_layer(g, h, rule, part):
         add_times(part, matrix[k], h[k])
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _add_eight(sums, rows, more, factors):
     """Add multiples of eight rows, so that sums are read and written once."""
     r0, r1, r2, r3 = rows
@@ -183,14 +183,14 @@ def _add_eight(sums, rows, more, factors):
         sums[i] += first + (f4 * r4[i] + f5 * r5[i] + (f6 * r6[i] + f7 * r7[i]))
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def add_times(sums, row, factor):
     """Add a multiple of a row."""
     for i in range(len(sums)):
         sums[i] += factor * row[i]
 
 
-@compiled(bare=True)
+@inlined()
 def add_scalars(g, kind, told, j, rule, part):
     """Add to the first layer what heads see beside h and weight: the event's kind and scalars of post neuron `j`."""
     scalars, first = rule.scalars[g], 1
@@ -201,7 +201,7 @@ def add_scalars(g, kind, told, j, rule, part):
         add_times(part, scalars[first + x], told[x, j])
 
 
-@compiled(bare=True)
+@inlined()
 def answer(g, weight, part, rule, room):
     """Return f of one event, by the neurons of the first layer that are active."""
     b, names, values, sums = rule.scalars[g, 0], room.names, room.values, room.sums
@@ -222,7 +222,7 @@ def answer(g, weight, part, rule, room):
     return rule.last_bias[g] + _through_last(sums, rule.last[g])
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _through_last(sums, last):
     total = np.float32(0.0)
     for i in range(len(sums)):

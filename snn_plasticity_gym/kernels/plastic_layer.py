@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import compiled, inlined
 from snn_plasticity_gym.kernels.plastic_parts import add, clip, copy, dot, follow, unfollow
 
 Real = NDArray[np.float32] | NDArray[np.float64]
@@ -157,7 +157,7 @@ def _room(num_pre, num_post, like):
     )
 
 
-@compiled(bare=True)
+@inlined()
 def _clear(state):
     state.efficacy[:] = 0
     state.pre[:] = 0
@@ -166,7 +166,7 @@ def _clear(state):
     state.threshold[:] = 0
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _run(b, inputs, p, c, state, room, spikes, place, history, keeps):
     """Run trial `b`; its spikes go to `spikes[:, place]`."""
     _clear(state)
@@ -202,20 +202,20 @@ def _run(b, inputs, p, c, state, room, spikes, place, history, keeps):
         follow(state.pre, inputs[t, b], c.decay, c.rise)
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _push(form, m, y, phi):
     """Return what the rule multiplies a presynaptic trace by, and what Oja's decay is, both over the rate."""
     return (m * y * (y - phi) if form == BCM else m * y), m * y * y
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _forget(zero, one, efficacy, rate, square):
     """Let E of the synapses of one neuron decay."""
     for i in range(len(rate)):
         efficacy[i] *= one - min(max(rate[i] * square, zero), one)
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _grow(limit, efficacy, rate, x, push, raw, gain):
     """Change E of the synapses of one neuron and return what they drive it with; `raw` is E before it is clipped."""
     drive = limit - limit
@@ -228,7 +228,7 @@ def _grow(limit, efficacy, rate, x, push, raw, gain):
     return drive
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _differentiate(b, p, c, history, back, room, bar_spikes, needs_inputs, bar_inputs, bar):
     _clear(back)
     num_post = len(p.weights)
@@ -253,7 +253,7 @@ def _differentiate(b, p, c, history, back, room, bar_spikes, needs_inputs, bar_i
         clip(c.carry, back.post[0], back.post[0])
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _unfire(c, potential, bar_spikes, bar_refractory, bar_post, bar_drive):
     """Go back through traces, refractory response and spikes; fill in the derivatives by the drives."""
     unfollow(bar_post, c.decay, c.rise)
@@ -264,7 +264,7 @@ def _unfire(c, potential, bar_spikes, bar_refractory, bar_post, bar_drive):
         bar_refractory[0, j] -= c.depth * bar_drive[j]
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _unlearn(t, p, c, history, back, room, needs_inputs, bar):
     """Go back through what the rule did in step `t`; fill in the derivatives by postsynaptic traces."""
     x = history.pre[t]
@@ -298,7 +298,7 @@ def _unlearn(t, p, c, history, back, room, needs_inputs, bar):
             add(room.of_rule, bar_modulated * y, p.projection[j])
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _unforget(zero, one, bar_efficacy, before, rate, square, bar_rate, bar_decay):
     """Go back through Oja's decay: from the derivative by E after it to that by E before; return that by `square`."""
     for i in range(len(rate)):
@@ -310,7 +310,7 @@ def _unforget(zero, one, bar_efficacy, before, rate, square, bar_rate, bar_decay
     return dot(bar_decay, rate)
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _unweigh(limit, bar_drive, x, raw, bar_gain, gain, bar_efficacy):
     """Go back from the drive to gain and E; nothing passes where E was clipped."""
     for i in range(len(raw)):
@@ -320,7 +320,7 @@ def _unweigh(limit, bar_drive, x, raw, bar_gain, gain, bar_efficacy):
         bar_efficacy[i] = bar if abs(raw[i]) <= limit else limit - limit
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _unpush(push, bar_efficacy, x, rate, bar_rate):
     """Go back from the change of E to the rate; return the derivative by `push`."""
     bar_push = push - push
@@ -331,7 +331,7 @@ def _unpush(push, bar_efficacy, x, rate, bar_rate):
     return bar_push
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _add2(total, factor, a, b):
     for i in range(len(total)):
         total[i] += factor * a[i] * b[i]

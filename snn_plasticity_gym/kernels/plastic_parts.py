@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def follow(trace, spikes, decay, rise):
     """Take in the spikes of a step, as `alpha_step`."""
     for i in range(len(spikes)):
@@ -14,7 +14,7 @@ def follow(trace, spikes, decay, rise):
         trace[1, i] = decay * fresh
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def unfollow(bar_trace, decay, rise):
     """Go back through `follow`; the derivative by the spikes is then that by the rise, `bar_trace[1]`."""
     for i in range(bar_trace.shape[1]):
@@ -22,28 +22,28 @@ def unfollow(bar_trace, decay, rise):
         bar_trace[0, i] *= decay
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def clip(limit, values, clipped):
     """Fill in the values, held in [-limit, limit]."""
     for i in range(len(values)):
         clipped[i] = min(max(values[i], -limit), limit)
 
 
-@compiled(bare=True)
+@inlined()
 def copy(values, into):
     """Fill in the values."""
     for i in range(len(values)):
         into[i] = values[i]
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def add(total, factor, values):
     """Add factor * values to a total."""
     for i in range(len(total)):
         total[i] += factor * values[i]
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def dot(a, b):
     """Return the inner product of two vectors."""
     total = a[0] * b[0]

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.tables import Float64
 
 ROOT_HALF = 0x3FE6A09E667F3BCD  # bits of the square root of 1/2, the smallest mantissa here
@@ -38,7 +38,7 @@ def _number_of(context: Any, bits: Any) -> Any:
     )
 
 
-@compiled(bare=True)
+@inlined()
 def powers(bases: Float64, exponent: float, results: Float64, count: int) -> None:
     """Fill the first `count` of `results` (N,) with bases >= 0 (none below 1e-300 but 0) to an exponent >= 0."""
     if exponent == 0.0:
@@ -51,7 +51,7 @@ def powers(bases: Float64, exponent: float, results: Float64, count: int) -> Non
         _powers(bases, exponent, results, count)
 
 
-@compiled(fused=True, bare=True)
+@inlined(fused=True)
 def _powers(bases, exponent, results, count):
     """exp(exponent log x), up to 1e-13: x = 2^e m with m near 1, log m by the series of atanh, exp by its own."""
     for k in range(count):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.tables import Float32
 
 POTENTIAL, SURROGATE, THETA, FACTOR, REWARD, LAYER = range(6)
@@ -19,21 +19,21 @@ class Surroundings(NamedTuple):
     layer: Float32  # (C,) constant of each projection
 
 
-@compiled(bare=True)
+@inlined()
 def lacks_of(b, n, target, populations, neurons):
     """Return what neuron `n` of population `target` lacks to its threshold: `local_scalars.potential`."""
     lacks = populations.v_th[target] + neurons.compared[b, n] - neurons.potential[b, n]
     return lacks / populations.distance[target]
 
 
-@compiled(bare=True)
+@inlined()
 def surrogate_of(lacks):
     """Return the pseudo-derivative of the spike of a neuron that lacks so much: `local_scalars.surrogate`."""
     slope = np.float32(1.0) + np.float32(2.0) * abs(lacks)
     return np.float32(1.0) / (slope * slope)
 
 
-@compiled(bare=True)
+@inlined()
 def tell(b, synapses, lives, around, which, told):
     """Fill in scalar `which` of the target neurons of some synapses in lifetime `b`: `told` (n_post,)."""
     neurons = lives.neurons

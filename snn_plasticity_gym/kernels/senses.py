@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.simulation import note
 from snn_plasticity_gym.kernels.tables import Float32, Int64
 
@@ -44,7 +44,7 @@ def room_for_code(senses: Senses) -> Code:
     return Code(np.arange(count), np.ones(count, dtype=np.float32))
 
 
-@compiled(bare=True)
+@inlined()
 def encode(observation, senses, code):
     """Fill in the code of an observation (D,)."""
     place, scale = senses.place, senses.scale
@@ -66,7 +66,7 @@ def encode(observation, senses, code):
             code.activation[d * place.shape[1] + f] = activation
 
 
-@compiled(bare=True)
+@inlined()
 def fire_inputs(t, senses, code, stream, populations, spikes, line):
     """Let input neurons fire in step `t`, by the clock or by chance; `stream` is the random stream of the episode."""
     if senses.period > 0.0:

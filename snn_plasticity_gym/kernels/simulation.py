@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.tables import Bool, Float32, Int64, Populations
 
 
@@ -55,7 +55,7 @@ def room_for_spikes(populations: Populations, num_steps: int) -> Spikes:
     )
 
 
-@compiled(bare=True)
+@inlined()
 def begin_image(b, lives, spikes, raster):
     """Put everything of lifetime `b` to where it stands before the first step, `raster` (T, N) too; theta stays."""
     populations, neurons = lives.populations, lives.neurons
@@ -78,7 +78,7 @@ def begin_image(b, lives, spikes, raster):
         spikes.awake[p] = above
 
 
-@compiled(bare=True)
+@inlined()
 def end_image(b, spikes, shown):
     """Count the spikes of lifetime `b`."""
     shown.first[b] = 0
@@ -88,7 +88,7 @@ def end_image(b, spikes, shown):
             shown.first[b, n] = spikes.times[n, 0]
 
 
-@compiled(bare=True)
+@inlined()
 def simulate(b, t, stimulus, lives, spikes, raster):
     """Find out who fires in step `t` of lifetime `b`, population after population, and note it in `raster` (T, N)."""
     populations, inputs = lives.populations, lives.inputs
@@ -98,7 +98,7 @@ def simulate(b, t, stimulus, lives, spikes, raster):
     fire_all(b, t, lives, spikes, raster[t])
 
 
-@compiled(bare=True)
+@inlined()
 def fire_all(b, t, lives, spikes, line):
     """Find out which computed neurons fire in step `t` of lifetime `b`, and note it in `line` (N,), as inputs are."""
     populations, connections, neurons = lives.populations, lives.connections, lives.neurons
@@ -126,7 +126,7 @@ def fire_all(b, t, lives, spikes, line):
             _decay(theta, populations.theta_decay[p])
 
 
-@compiled(bare=True)
+@inlined()
 def turn_to_next_step(populations, spikes):
     """Let the spikes of this step be those of the step before."""
     for p in range(len(populations.start)):
@@ -138,7 +138,7 @@ def turn_to_next_step(populations, spikes):
         spikes.num_now[p] = 0
 
 
-@compiled(bare=True)
+@inlined()
 def note(t, n, populations, spikes, line):
     """Write down that neuron `n` fires in step `t`, whose line (N,) of the raster is given."""
     p = populations.of_neuron[n]
@@ -154,14 +154,14 @@ def note(t, n, populations, spikes, line):
     line[n] = True
 
 
-@compiled(bare=True)
+@inlined()
 def _sends(c, connections, spikes):
     """Whether connection `c` carries any spike in this step."""
     source = connections.source[c]
     return (spikes.num_before[source] if connections.recurrent[c] else spikes.num_now[source]) > 0
 
 
-@compiled(bare=True)
+@inlined()
 def _propagate(b, c, populations, connections, weights, spikes, currents):
     """Add to `currents` what connection `c` carries in this step."""
     source = connections.source[c]
@@ -194,38 +194,38 @@ def _propagate(b, c, populations, connections, weights, spikes, currents):
         currents[j] += gain * sums[j]
 
 
-@compiled(bare=True)
+@inlined()
 def _clear(values):
     for k in range(len(values)):
         values[k] = 0.0
 
 
-@compiled(bare=True)
+@inlined()
 def _copy(target, source):
     for k in range(len(target)):
         target[k] = source[k]
 
 
-@compiled(bare=True)
+@inlined()
 def _add(sums, row):
     for j in range(len(sums)):
         sums[j] += row[j]
 
 
-@compiled(bare=True)
+@inlined()
 def _add_three(sums, first, second, third):
     """Add three rows one after the other; the sums are fetched and stored once."""
     for j in range(len(sums)):
         sums[j] = ((sums[j] + first[j]) + second[j]) + third[j]
 
 
-@compiled(bare=True)
+@inlined()
 def _decay(values, factor):
     for k in range(len(values)):
         values[k] *= factor
 
 
-@compiled(bare=True)
+@inlined()
 def _fire(b, t, p, populations, neurons, spikes, currents, line):
     """Integrate, compare with the threshold, reset: `lif_step`, in its order of operations."""
     start, size = populations.start[p], populations.size[p]
@@ -268,7 +268,7 @@ def _fire(b, t, p, populations, neurons, spikes, currents, line):
             theta[k] += plus
 
 
-@compiled(bare=True)
+@inlined()
 def _integrate(v, potential, currents, outside, theta, constants):
     """Move potentials by a step; return how many are above their threshold, counted as narrowly as potentials are."""
     leak, rest, resistance, lowest, threshold = constants
@@ -282,7 +282,7 @@ def _integrate(v, potential, currents, outside, theta, constants):
     return above
 
 
-@compiled(bare=True)
+@inlined()
 def _integrate_free(v, potential, currents, outside, theta, refractory, constants):
     """Do what `_integrate` does, where refractory neurons take no current and do not fire."""
     leak, rest, resistance, lowest, threshold = constants
@@ -297,7 +297,7 @@ def _integrate_free(v, potential, currents, outside, theta, refractory, constant
     return above
 
 
-@compiled(bare=True)
+@inlined()
 def trace(spikes, n, now, window, decay, nearest):
     """Return the trace of a neuron's earlier spikes: the sum of `decay`, (T + 1,), over their ages, or the youngest's.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.tables import Float32
 
 LIMIT = np.float32(9.0)  # beyond it tanh is 1 in single precision
@@ -16,7 +16,7 @@ A0, A1, A2, A3, A4, A5 = (np.float32(number) for number in ABOVE)
 B0, B1, B2, B3, B4 = (np.float32(number) for number in BELOW)
 
 
-@compiled(bare=True)
+@inlined()
 def squash(values: Float32, count: int) -> None:
     """Replace the first `count` of `values` (N,) by their tanh, up to rounding (4e-7)."""
     one, scale = np.float32(1.0), np.float32(1.0) / (LIMIT * LIMIT)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.squash import squash
 from snn_plasticity_gym.kernels.tables import Bool, Float32, Float64, Int32
 
@@ -49,7 +49,7 @@ class Synapses(NamedTuple):
     falls: Int32  # (n_post,)
 
 
-@compiled(bare=True)
+@inlined()
 def learns(c, lives, learning, spikes):
     """Whether connection `c` is plastic, and somebody fires whose spikes its synapses answer."""
     connections = lives.connections
@@ -59,7 +59,7 @@ def learns(c, lives, learning, spikes):
     return (learning.at_pre and pre > 0) or (learning.at_post and post > 0)
 
 
-@compiled(bare=True)
+@inlined()
 def count_events(b, c, lives, learning, spikes, shown):
     """Count the events of connection `c` in this step."""
     populations, connections = lives.populations, lives.connections
@@ -79,7 +79,7 @@ def count_events(b, c, lives, learning, spikes, shown):
         shown.trail.totals[c, 0] += events
 
 
-@compiled(bare=True)
+@inlined()
 def synapses_of(b, t, c, lives, learning, spikes, shown):
     """Return the synapses of connection `c`, and count their events."""
     populations, connections = lives.populations, lives.connections
@@ -108,13 +108,13 @@ def synapses_of(b, t, c, lives, learning, spikes, shown):
     )  # fmt: skip
 
 
-@compiled(bare=True)
+@inlined()
 def of_both(n, spikes, synapses):
     """Whether an event of a spike at the other end is of both kinds, since `n` fires, too; it then stands in a row."""
     return synapses.merged and spikes.fires[n]
 
 
-@compiled(bare=True)
+@inlined()
 def as_steps(values, count, squashed, scale):
     """Turn answers into the changes that they ask for; `squashed`: delta_d is their tanh."""
     if squashed:
@@ -127,7 +127,7 @@ def as_steps(values, count, squashed, scale):
         values[k] = scale * value
 
 
-@compiled(bare=True)
+@inlined()
 def change_row(i, steps, synapses):
     """Move the weights of pre neuron `i` by `steps` (n_post,), or hold these back."""
     n_post = synapses.n_post
@@ -145,7 +145,7 @@ def change_row(i, steps, synapses):
         _move(row[i + 1 :], steps[i + 1 : n_post], low, high, changes)
 
 
-@compiled(bare=True)
+@inlined()
 def take_column(j, spikes, synapses, weights, members, fired_only):
     """List the pre neurons whose events of post neuron `j` stand in no row, and their weights; return their number.
 
@@ -159,7 +159,7 @@ def take_column(j, spikes, synapses, weights, members, fired_only):
     return count
 
 
-@compiled(bare=True)
+@inlined()
 def change_column(j, weights, members, count, steps, synapses):
     """Move the weights that `take_column` has listed by `steps`, or hold these back."""
     if synapses.holds:
@@ -174,7 +174,7 @@ def change_column(j, weights, members, count, steps, synapses):
         synapses.matrix[members[k], j] = weights[k]
 
 
-@compiled(bare=True)
+@inlined()
 def change_part(i, weights, members, count, steps, synapses):
     """Move `weights` from pre neuron `i` to the post neurons `members` by `steps`, or hold these back."""
     if synapses.holds:
@@ -198,7 +198,7 @@ def change_part(i, weights, members, count, steps, synapses):
     synapses.changes[3] += rises
 
 
-@compiled(bare=True)
+@inlined()
 def _watch(i, j, step, synapses):
     """Note what is asked of one synapse."""
     synapses.totals[synapses.connection, 1] += np.float64(step) * step
@@ -208,7 +208,7 @@ def _watch(i, j, step, synapses):
         synapses.falls[j] += step < 0.0
 
 
-@compiled(bare=True)
+@inlined()
 def _watch_row(steps, first, last, synapses):
     """Note what is asked of synapses of a pre neuron that fires."""
     squares = 0.0
@@ -221,20 +221,20 @@ def _watch_row(steps, first, last, synapses):
     synapses.totals[synapses.connection, 1] += squares
 
 
-@compiled(bare=True)
+@inlined()
 def _hold(held, steps, first, last, keep):
     for j in range(first, last):
         held[j] += keep * steps[j]
 
 
-@compiled(bare=True)
+@inlined()
 def _clipped(weight, low, high):
     weight = low if weight < low else weight
     return high if weight > high else weight
 
 
 # Sums of changes may be added up in any order, so that the loop becomes vector instructions.
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _move(weights, steps, low, high, changes):
     """Move weights by `steps` within their limits, and count the changes.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import compiled, inlined
 
 COUNT, PRODUCT, GRADIENTS, CHANGES, TOLD, AGREE = range(6)  # rows of sums
 NUM_SUMS = 6
@@ -61,7 +61,7 @@ def walk_back(b, lives, layers, raster, trail, curve, output_gradient, at_pre, s
                 _sum_up(t, start, size, fired, at_pre, raster, trail, deltas, sums[:, layer])
 
 
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def _sent_back(t, i, c, populations, connections, trail, deltas):
     """Return what neuron `i` of the population that projection `c` comes from hears of its targets' deltas."""
     target = connections.target[c]
@@ -74,7 +74,7 @@ def _sent_back(t, i, c, populations, connections, trail, deltas):
     return total
 
 
-@compiled(bare=True)
+@inlined()
 def _sum_up(t, start, size, fired, at_pre, raster, trail, deltas, sums):
     """Add the events of `fired` pre neurons in step `t`: g is the post neuron's delta."""
     for n in range(start, start + size):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.powers import powers
 from snn_plasticity_gym.kernels.simulation import trace
 from snn_plasticity_gym.kernels.synapses import change_column, change_part, take_column
@@ -44,7 +44,7 @@ def room_for_list(num_neurons: int) -> Listed:
     return Listed(members=members, weights=weights, steps=steps, fires=fires, **numbers)
 
 
-@compiled(bare=True)
+@inlined()
 def pre_trace(n, spikes, synapses, decays, rule, counts_now):
     """Return the trace of pre neuron `n`, in which its spike of now counts or does not."""
     x = trace(spikes, n, synapses.t, synapses.window, decays.pre_fast, rule.nearest)
@@ -53,7 +53,7 @@ def pre_trace(n, spikes, synapses, decays, rule, counts_now):
     return x
 
 
-@compiled(bare=True)
+@inlined()
 def follow_traces(synapses, spikes, decays, threshold, traces, listed, rule, at_pre, at_post):
     """Answer the events of a projection in this step.
 
@@ -85,7 +85,7 @@ def follow_traces(synapses, spikes, decays, threshold, traces, listed, rule, at_
         _answer_column(spikes.now[place], synapses, spikes, traces, listed, rule)
 
 
-@compiled(bare=True)
+@inlined()
 def _know_post(j, synapses, spikes, decays, threshold, listed, rule, at_post):
     """Work out what belongs to post neuron `j`."""
     n = synapses.post + j
@@ -98,7 +98,7 @@ def _know_post(j, synapses, spikes, decays, threshold, listed, rule, at_post):
         listed.part[j] = rule.p + rule.p_fast * y + rule.p_slow * slow - rule.p_theta * threshold[n]
 
 
-@compiled(bare=True)
+@inlined()
 def _answer_rows(candidates, synapses, spikes, decays, listed, rule):
     """Pre spikes, and post spikes of the same step at the same synapses, of the `candidates` among post neurons."""
     pre, loops, scale = synapses.pre, synapses.loops, synapses.scale
@@ -124,7 +124,7 @@ def _answer_rows(candidates, synapses, spikes, decays, listed, rule):
         change_part(i, weights, members, count, steps, synapses)
 
 
-@compiled(bare=True)
+@inlined()
 def _answer_column(j, synapses, spikes, traces, listed, rule):
     """Post spike of neuron `j`, for synapses whose pre neurons do not fire now."""
     weights, members, drive = listed.weights, listed.members, listed.drive
@@ -140,7 +140,7 @@ def _answer_column(j, synapses, spikes, traces, listed, rule):
     change_column(j, weights, members, count, listed.steps, synapses)
 
 
-@compiled(bare=True)
+@inlined()
 def _bound(count, listed, rule):
     """Turn what drives weights into changes of |w|: `_change` for many, without a fall."""
     drive, left, used, shape, soft = listed.drive, listed.left, listed.used, listed.shape, listed.soft
@@ -156,7 +156,7 @@ def _bound(count, listed, rule):
         drive[k] = rule.w_max * min(drive[k] * shape[k], left[k])
 
 
-@compiled(bare=True)
+@inlined()
 def _change(strength, drive, fall, rule):
     """By how much |w| changes, post spike first; see `ClosedForm`."""
     if not rule.bounded:
@@ -174,14 +174,14 @@ def _change(strength, drive, fall, rule):
     return rule.w_max * (up - down)
 
 
-@compiled(bare=True)
+@inlined()
 def _power(base, exponent):
     if exponent == 0.0:
         return 1.0
     return base if exponent == 1.0 else base**exponent
 
 
-@compiled(bare=True)
+@inlined()
 def _step(before, change, rule, scale):
     """By how much w shall move for |w| to change so, as `HandWrittenRule.answer` and `Engine.write` have it."""
     change = max(change, min(rule.smallest - abs(before), 0.0))

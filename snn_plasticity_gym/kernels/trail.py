@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.tables import Connections, Populations, Trail
 
 
@@ -42,7 +42,7 @@ def _trail(first: np.ndarray, num_steps: int, num_neurons: int, width: int) -> T
     )
 
 
-@compiled(bare=True)
+@inlined()
 def clear_trail(trail):
     """Forget the image before."""
     trail.totals[:] = 0.0
@@ -51,7 +51,7 @@ def clear_trail(trail):
     trail.falls[:] = 0
 
 
-@compiled(bare=True)
+@inlined()
 def keep_step(b, t, lives, trail):
     """Keep the potentials of step `t` of lifetime `b`, and the weights as they are now."""
     populations, connections = lives.populations, lives.connections

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import compiled, inlined
 
 Array = NDArray[Any]
 
@@ -99,7 +99,7 @@ def write_weights(
 
 
 # Sums of changes may be added up in any order, so that the loop becomes vector instructions.
-@compiled(fast_sums=True, bare=True)
+@inlined(fast_sums=True)
 def release_row(row: Array, held: Array, told: Array, low: float, high: float, left: float, sums: Array) -> None:
     """Do what `release_held` does for the synapses of one pre neuron; `told`: m of each post neuron, (n_post,)."""
     total, squares = np.float32(0.0), np.float32(0.0)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.foreign import NOWHERE, ask
 from snn_plasticity_gym.kernels.tables import Float64, Int64
 
@@ -64,7 +64,7 @@ def foreign_world(num_lifetimes: int) -> World:
     return World(FOREIGN, np.zeros((num_lifetimes, 0)), np.zeros(num_lifetimes, dtype=np.int64))
 
 
-@compiled(bare=True)
+@inlined()
 def move(b, action, world):
     """Let copy `b` of a world take a step; return what it pays, and fill in whether its episode has ended."""
     if world.kind == FOREIGN:
@@ -77,7 +77,7 @@ def move(b, action, world):
     return reward
 
 
-@compiled(bare=True)
+@inlined()
 def _balance(state, action, body):
     x, x_dot, theta, theta_dot = state[0], state[1], state[2], state[3]
     force = body.force_mag if action == 1 else -body.force_mag
@@ -104,7 +104,7 @@ def _balance(state, action, body):
     return np.float32(1.0), fallen
 
 
-@compiled(bare=True)
+@inlined()
 def _drive(state, action, body):
     position, velocity = state[0], state[1]
     velocity += (action - 1) * body.force + np.cos(3.0 * position) * (-body.gravity)

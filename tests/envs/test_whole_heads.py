@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inlined import from_python
 from lives import DIEHL_COOK, FEEDFORWARD, HOMEOSTASIS, SMALL, assert_same_lives, bold_rule, bold_rules
 
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -130,14 +131,14 @@ def test_lines_are_the_head():
     last = generator.normal(size=h2).astype(np.float32)
     room = lines.room_for_lines(h1, h2, count)
     low, high = np.float32(-1.0), np.float32(2.0)
-    number = lines.write_out(low, high, a, b, rows, bias, last, np.float32(0.3), room)
+    number = from_python(lines.write_out)(low, high, a, b, rows, bias, last, np.float32(0.3), room)
     knots = room.knot[:number]
     assert number > 20 and (np.diff(knots) >= 0).all() and np.isinf(room.knot[number])
     weights, found = generator.uniform(-1, 2, count).astype(np.float32), np.empty(count, np.float32)
     weights[:number] = knots[:count]  # where it bends, too
     per_weight = np.float32(lines.BUCKETS / 3.0)
-    steps = lines.fill_buckets(low, per_weight, number, room.knot, room.bucket)
-    lines.look_up(
+    steps = from_python(lines.fill_buckets)(low, per_weight, number, room.knot, room.bucket)
+    from_python(lines.look_up)(
         weights, count, low, per_weight, steps, room.bucket, room.knot, room.height, room.slope, room.line, found
     )
     hidden = np.maximum(a + weights[:, None].astype(np.float64) * b, 0) @ rows.astype(np.float64) + bias

@@ -2,15 +2,14 @@
 
 import numpy as np
 import pytest
+from inlined import from_python
 
+from snn_plasticity_gym.kernels import synapses as inner
 from snn_plasticity_gym.kernels.simulation import Spikes
-from snn_plasticity_gym.kernels.synapses import (
-    Synapses,
-    change_column,
-    change_part,
-    change_row,
-    take_column,
-)
+from snn_plasticity_gym.kernels.synapses import Synapses
+
+change_row, take_column = from_python(inner.change_row), from_python(inner.take_column)
+change_column, change_part = from_python(inner.change_column), from_python(inner.change_part)
 
 
 def spikes():
@@ -41,9 +40,9 @@ def test_rows_and_columns(holds):
     own, steps = synapses(holds), np.array([0.1, 0.2, -0.3, 0.9], np.float32)
     change_row(1, steps, own)
     weights, members = np.zeros(5, np.float32), np.zeros(5, np.int64)
-    assert take_column.py_func(3, spikes(), own, weights, members, True) == 1  # it has fired, and does not now
+    assert take_column(3, spikes(), own, weights, members, True) == 1  # it has fired, and does not now
     assert members[0] == 0
-    count = take_column.py_func(3, spikes(), own, weights, members, False)
+    count = take_column(3, spikes(), own, weights, members, False)
     assert members[:count].tolist() == [0, 1]  # the third fires, the fourth is itself
     assert weights[:count].tolist() == own.matrix[[0, 1], 3].tolist()
     change_column(3, weights, members, count, np.array([0.25, -0.25], np.float32), own)

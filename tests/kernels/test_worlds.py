@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.wrappers import TransformReward
+from inlined import from_python
 
+from snn_plasticity_gym.kernels import worlds
 from snn_plasticity_gym.kernels.foreign import Foreign
-from snn_plasticity_gym.kernels.worlds import FOREIGN, GOES_ON, TERMINATED, TRUNCATED, foreign_world, move
+from snn_plasticity_gym.kernels.worlds import FOREIGN, GOES_ON, TERMINATED, TRUNCATED, foreign_world
 from snn_plasticity_gym.tasks.compiled_worlds import put_state, state_of, world_tables
 
+move = from_python(worlds.move)
 WORLDS = {
     "pole": ("CartPole-v1", {}),
     "paid otherwise": ("CartPole-v1", {"sutton_barto_reward": True}),
