@@ -67,6 +67,15 @@ def _train(
     sys.exit(run_program(lambda: PROGRAMS[program](arguments), spreads=bool(environment)))
 
 
+def refusal(program: ModuleType, arguments: list[str], folder: Path) -> str:
+    """Return what a program says on stderr that must fail; its runs go to `folder`, where its words are kept, too."""
+    folder.mkdir(exist_ok=True)
+    process = start(program, [*arguments, f"--run_dir={folder}"], folder / "errors.txt")
+    process.join(BOUND)
+    assert process.exitcode
+    return (folder / "errors.txt").read_text()
+
+
 def kill(process: BaseProcess, delay: float) -> bool:
     """Kill -9 after so many seconds; False if it had ended before."""
     process.join(delay)

@@ -124,7 +124,9 @@ def test_wrong_settings_are_refused_by_make_in_one_line(env_id):
             maker(env_id, history_lenth=3)
 
 
-@pytest.mark.parametrize("env_id", ["SNNPlastic-Unsup1-v0", "SNNPlastic-CartPole-v0"])
+@pytest.mark.parametrize(
+    "env_id", [pytest.param("SNNPlastic-Unsup1-v0", marks=pytest.mark.slow), "SNNPlastic-CartPole-v0"]
+)
 def test_the_package_is_found_through_the_id(env_id):
     """`gymnasium.make("snn_plasticity_gym:...")` imports the package, which registers the environment."""
     printed = in_fresh_python(

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from grids import grid
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 from states import assert_same
@@ -251,8 +252,7 @@ def saved_and_read(env) -> dict:
     return torch.load(file, weights_only=True)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("where", ["fresh", "in the middle", "at the end"])
+@pytest.mark.parametrize(("where", "variant"), grid(["fresh", "in the middle", "at the end"], VARIANTS))
 def test_a_state_decides_all_that_follows(variant, where):
     """Loaded into an environment that stands anywhere: before its first step, within an episode, with one to finish."""
     settings = {**VARIANTS[variant], **(BY_CHANCE if variant != "fresh membranes" else {})}

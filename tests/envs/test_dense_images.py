@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from grids import grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lives import DIEHL_COOK, FEEDFORWARD, HOMEOSTASIS, assert_same_lives, bold_rule, formula
@@ -67,9 +68,10 @@ def test_the_spikes_of_one_side_alone(name, kinds):
     lives(UNSUP2, make_rule(name, scale=0.05), config)
 
 
-@pytest.mark.parametrize("modulation", ["none", "reward", "factor"])
-@pytest.mark.parametrize("factor", ["reward", "teaching", "feedback"])
-@pytest.mark.parametrize("name", ["delta", "feedback-surrogate"])
+@pytest.mark.parametrize(
+    ("name", "factor", "modulation"),
+    grid(["delta", "feedback-surrogate"], ["reward", "teaching", "feedback"], ["none", "reward", "factor"]),
+)
 def test_third_factors(name, factor, modulation):
     config = {**FEEDFORWARD, "third_factor": factor, "modulation": modulation, "local_state": ["surrogate"]}
     lived = lives(SEMI, make_rule(name), config, rounding=1e-5)

@@ -301,9 +301,11 @@ def test_the_leaders_spikes_stand_out_in_the_raster():
         {"num_steps": 1, "history_length": 1},
         {"n_exc": 1, "num_steps": 1, "history_length": 1, "max_rate": 1.0},
         {"max_rate": 0.0},
-        {"n_exc": 1600, "num_steps": 3, "history_length": 3, "gain_inh_exc": 0.0},
-        {"num_steps": 400, "max_rate": 0.001},
-        {"c_sparsity": 5.0, "c_diversity": 5.0, "c_stability": 0.0, "image_pool": 1},
+        pytest.param({"n_exc": 1600, "num_steps": 3, "history_length": 3, "gain_inh_exc": 0.0}, marks=pytest.mark.slow),
+        pytest.param({"num_steps": 400, "max_rate": 0.001}, marks=pytest.mark.slow),
+        pytest.param(
+            {"c_sparsity": 5.0, "c_diversity": 5.0, "c_stability": 0.0, "image_pool": 1}, marks=pytest.mark.slow
+        ),
         {"eta_exc": 0.0, "w_exc_init_min": 0.3, "w_exc_init_max": 0.3, "w_exc_max": 0.3},
         {"image_pool": 0, "split": "test", "dt": 0.5, "reward_form": "product"},
     ],

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from grids import grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlined import from_python
@@ -45,8 +46,9 @@ def test_every_scalar_of_neurons():
     assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
 
 
-@pytest.mark.parametrize("modulation", ["none", "reward", "factor"])
-@pytest.mark.parametrize("factor", ["reward", "teaching", "feedback"])
+@pytest.mark.parametrize(
+    ("factor", "modulation"), grid(["reward", "teaching", "feedback"], ["none", "reward", "factor"])
+)
 def test_every_third_factor(factor, modulation):
     config = {**FEEDFORWARD, "third_factor": factor, "modulation": modulation, "local_state": ["surrogate"]}
     terms = ["pre*factor*surrogate", "post*x20*factor", "pre*factor*factor", "pre*w"]

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from grids import grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlined import from_python
@@ -34,7 +35,7 @@ def test_with_the_sizes_of_a_policy():
     assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
 
 
-@pytest.mark.parametrize("env_id", [UNSUP1, UNSUP2])
+@pytest.mark.parametrize("env_id", [pytest.param(UNSUP1, marks=pytest.mark.slow), UNSUP2])
 def test_heads_of_each_lifetimes_own(env_id):
     lived = assert_same_lives(
         env_id, {**DIEHL_COOK, "event_kinds": "feature"}, lambda env: bold_rules(env, use_kind=True), num_envs=3
@@ -73,8 +74,9 @@ def test_scalars_of_neurons(scalars):
     assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
 
 
-@pytest.mark.parametrize("modulation", ["none", "reward", "factor"])
-@pytest.mark.parametrize("factor", ["reward", "teaching", "feedback"])
+@pytest.mark.parametrize(
+    ("factor", "modulation"), grid(["reward", "teaching", "feedback"], ["none", "reward", "factor"])
+)
 def test_every_third_factor(factor, modulation):
     config = {**FEEDFORWARD, "third_factor": factor, "modulation": modulation}
     lived = assert_same_lives(SEMI, config, bold_rule, images=6)

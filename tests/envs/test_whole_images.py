@@ -6,6 +6,7 @@ import time
 
 import pytest
 import torch
+from grids import grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lives import DIEHL_COOK, FEEDFORWARD, assert_same_lives, by_events
@@ -98,10 +99,10 @@ def test_steps_of_any_length_with_feedback(dt):
     assert moved and min(spikes.values()) > 0
 
 
-@pytest.mark.parametrize("modulation", ["none", "reward"])
-@pytest.mark.parametrize("factor", ["reward", "feedback"])
-@pytest.mark.parametrize("parameters", [{}, {"gain": 0.5, "tau_pre": 5.0}], ids=str)
-@pytest.mark.parametrize("kinds", ["merged", "pre", "post"])
+@pytest.mark.parametrize(
+    ("kinds", "parameters", "factor", "modulation"),
+    grid(["merged", "pre", "post"], [{}, {"gain": 0.5, "tau_pre": 5.0}], ["reward", "feedback"], ["none", "reward"]),
+)
 def test_feedback_with_the_derivative(kinds, parameters, factor, modulation):
     config = {**FEEDFORWARD, "third_factor": factor, "local_state": ["surrogate"], "modulation": modulation}
     config |= {"event_kinds": kinds}

@@ -5,6 +5,7 @@ import pickle
 import gymnasium
 import pytest
 import torch
+from grids import grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lives import assert_same_lives, bold_rule, bold_rules, formula
@@ -68,9 +69,10 @@ def test_nothing_learns(env_id, options):
     assert min(lived.spikes.values()) > 0
 
 
-@pytest.mark.parametrize("third_factor", ["none", "reward", "rpe", "targeted", "credited"])
-@pytest.mark.parametrize("modulation", ["none", "reward", "factor"])
-@pytest.mark.parametrize("env_id", SMALL)
+@pytest.mark.parametrize(
+    ("env_id", "modulation", "third_factor"),
+    grid(SMALL, ["none", "reward", "factor"], ["none", "reward", "rpe", "targeted", "credited"]),
+)
 def test_a_hand_written_rule(env_id, modulation, third_factor):
     if (modulation, third_factor) == ("factor", "none") or (third_factor == "credited" and modulation != "factor"):
         pytest.skip("there is no factor to wait for, or no eligibility to credit")
@@ -102,9 +104,10 @@ def test_a_formula_of_any_terms(data):
     assert_same_lives(env_id, config, lambda env: formula(env, terms, bold=0.2), images=2, rounding=1e-5)
 
 
-@pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
-@pytest.mark.parametrize("scalars", [[], ["surrogate", "reward"]], ids=["plain", "scalars"])
-@pytest.mark.parametrize("env_id", SMALL)
+@pytest.mark.parametrize(
+    ("env_id", "scalars", "own"),
+    grid(SMALL, [[], ["surrogate", "reward"]], [False, True], ids=[SMALL, ["plain", "scalars"], ["shared", "own"]]),
+)
 def test_heads_over_a_front(env_id, scalars, own):
     options = {"local_state": scalars, "third_factor": "targeted", "modulation": "factor", "noise": 0.2, "eta": 0.005}
     config = {**SMALL[env_id], **options, "event_kinds": "feature" if own else "merged"}
@@ -121,8 +124,7 @@ def test_a_world_that_python_steps(world):
     assert min(lived.spikes.values()) > 0
 
 
-@pytest.mark.parametrize("third_factor", ["reward", "rpe", "targeted", "credited"])
-@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize(("world", "third_factor"), grid(WORLDS, ["reward", "rpe", "targeted", "credited"], every=3))
 def test_a_rule_in_a_world_that_python_steps(world, third_factor):
     options = {"modulation": "factor", "third_factor": third_factor, "noise": 0.2, "eta": 0.0005, "critic_start": 1.0}
     config = {**FEW, **WORLDS[world], **options, "tau_eligibility": 30.0}

@@ -48,7 +48,9 @@ def test_write_a_rule(capsys):
     assert all(f"reward {reward:.3f}" in said for reward in rewards.values())
 
 
-@pytest.mark.parametrize("change", ["flipped", "longer", "deaf"])
+@pytest.mark.parametrize(
+    "change", ["flipped", *(pytest.param(change, marks=pytest.mark.slow) for change in ("longer", "deaf"))]
+)
 def test_changed_world(change, capsys):
     few = ["--hidden_sizes=40", "--max_actions=60", "--w_max=1", "--w_init_min=0.1", "--w_init_max=0.4"]  # motors fire
     module = load("changed_world")

@@ -70,11 +70,11 @@ WHOLE_HEADS = WHOLE_RULES | {"perturb": "head", "rule_learning_rate": 1.0, "poli
     [
         {},
         {"events_per_episode": 3, "seed": 1},
-        {"normalize_advantage": False},
-        {"baseline": "lifetimes"},
+        pytest.param({"normalize_advantage": False}, marks=pytest.mark.slow),
+        pytest.param({"baseline": "lifetimes"}, marks=pytest.mark.slow),
         WHOLE_RULES | BOLD,
-        WHOLE_RULES | BOLD | {"mirrored": False, "seed": 1},
-        WHOLE_HEADS,
+        pytest.param(WHOLE_RULES | BOLD | {"mirrored": False, "seed": 1}, marks=pytest.mark.slow),
+        pytest.param(WHOLE_HEADS, marks=pytest.mark.slow),
         WHOLE_HEADS | {"advantage": "ranks", "seed": 1},
     ],
 )

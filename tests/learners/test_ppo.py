@@ -58,7 +58,11 @@ BOLD = {"rule_learning_rate": 0.6, "policy_kwargs": QUICK_FRONT | {"sigma": 0.4}
 
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"advantage_scope": "rollout", "loss_weighting": "step"}, WHOLE_RULES | BOLD | {"updates": 90}],
+    [
+        {},
+        pytest.param({"advantage_scope": "rollout", "loss_weighting": "step"}, marks=pytest.mark.slow),
+        WHOLE_RULES | BOLD | {"updates": 90},
+    ],
 )
 def test_the_bandit_is_learned(arguments):
     assert bandit_error(bandit_model(**arguments)) < 0.1  # 0.5 before learning

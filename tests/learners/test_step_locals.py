@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from grids import grid
 from stable_baselines3.common import callbacks as stock
 from stable_baselines3.common.monitor import Monitor
 from toys import QUICK_FRONT, SMALL
@@ -132,8 +133,10 @@ def test_checkpoints_conversions_intervals_bars_and_logs(kind, tmp_path, capfd):
 
 
 @pytest.mark.filterwarnings("ignore:Training and eval env are not of the same type")
-@pytest.mark.parametrize("kind", LEARNERS)
-@pytest.mark.parametrize("single", [True, False], ids=["single", "vector"])
+@pytest.mark.parametrize(
+    ("kind", "single"),
+    grid(LEARNERS, [True, False], ids=[[kind.__name__ for kind in LEARNERS], ["single", "vector"]]),
+)
 def test_evaluation_and_what_stops_by_it(kind, single, tmp_path):
     def fresh():
         return Monitor(PlasticityEnv(ID, **SMALL)) if single else make_sb3_env(ID, 2, **SMALL)

@@ -5,6 +5,7 @@ import time
 
 import pytest
 import torch
+from grids import grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -292,9 +293,9 @@ def test_the_table_is_much_faster_than_the_convolution():
     assert slow / least_time(frozen.pairs, 31) > 10
 
 
-@pytest.mark.parametrize("length", [1, 3, 16, 64, 100, 130])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("kernel_sizes", [(5, 5), (1, 1), (3, 5), (1, 9)])
+@pytest.mark.parametrize(
+    ("kernel_sizes", "dtype", "length"), grid([(5, 5), (1, 1), (3, 5), (1, 9)], DTYPES, [1, 3, 16, 64, 100, 130])
+)
 def test_the_compiled_loop_adds_up_what_torch_does(kernel_sizes, dtype, length):
     frozen = random_front(3, kernel_sizes, dtype).frozen(length)
     histories, pre, post = random_pairs(4, length)

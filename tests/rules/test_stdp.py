@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from grids import grid
 
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.rules.stdp import MultiplicativeSTDP, PairSTDP
@@ -29,8 +30,10 @@ def nest(pre, post, weight, *, tau, rate, alpha, mu_plus, mu_minus, w_max, neare
     return weights
 
 
-@pytest.mark.parametrize("exponents", [(0.0, 0.0), (1.0, 1.0), (0.4, 0.7), (0.0, 1.0)])
-@pytest.mark.parametrize("nearest, coincident", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize(
+    ("exponents", "nearest", "coincident"),
+    grid([(0.0, 0.0), (1.0, 1.0), (0.4, 0.7), (0.0, 1.0)], [False, True], [False, True]),
+)
 def test_a_second_of_random_spikes_moves_weights_as_nest_does(live_by, trains, exponents, nearest, coincident):
     count, steps, w_max, scale = 4, 1000, 1000.0, 500.0
     pre, post = trains(count, steps, 0.05, seed=1), trains(count, steps, 0.05, seed=2)

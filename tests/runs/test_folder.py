@@ -539,6 +539,7 @@ def test_an_offline_run_is_written_quietly_into_the_run_folder(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "runs"]
 
 
+@pytest.mark.slow
 def test_auto_without_a_key_is_offline_and_quiet(tmp_path):
     done = train(tmp_path, "auto")
     assert (done.returncode, done.stdout, done.stderr) == (0, "offline\n", "")
@@ -553,6 +554,7 @@ def test_a_killed_service_is_one_warning_and_the_csv_goes_on(tmp_path):
     assert len(read_csv(RunFolder(tmp_path / "runs" / "E-v0" / "run"))) == 3
 
 
+@pytest.mark.slow
 def test_an_unreachable_server_is_one_warning_and_an_offline_run(tmp_path):
     start = time.monotonic()
     done = train(
@@ -566,6 +568,7 @@ def test_an_unreachable_server_is_one_warning_and_an_offline_run(tmp_path):
     assert len(read_csv(RunFolder(tmp_path / "runs" / "E-v0" / "run"))) == 3
 
 
+@pytest.mark.slow
 def test_a_broken_key_is_one_warning_and_an_offline_run(tmp_path):
     done = train(tmp_path, "online", WANDB_API_KEY="short")
     assert (done.returncode, done.stdout) == (0, "offline\n")
@@ -574,6 +577,7 @@ def test_a_broken_key_is_one_warning_and_an_offline_run(tmp_path):
     assert "short" not in line.replace("shorter", "")
 
 
+@pytest.mark.slow
 def test_in_a_sweep_the_parsed_flags_are_the_truth(tmp_path):
     parameters = tmp_path / "sweep.yaml"
     parameters.write_text("wandb_version: 1\nlearning_rate:\n  value: 0.25\n")  # the program compares: it has 1e-5

@@ -48,7 +48,8 @@ def rows_of(run: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if key not in timed} for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("name", ["a2c", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rules", "es"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a2c", "rules", "es"])
 def test_a_killed_run_ends_as_if_nothing_had_happened(name, tmp_path):
     program, flags = PROGRAMS[name]
     arguments = [*COMMON, *flags, f"--run_dir={tmp_path}"]

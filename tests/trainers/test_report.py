@@ -68,6 +68,7 @@ def test_a_training_ends_with_its_report(runs):
     assert pictures(runs["bptt"] / "report.html") == {"curves_reward"}
 
 
+@pytest.mark.slow
 def test_lifetimes_whose_plasticity_ends_are_compared_by_what_follows(tmp_path):
     flags = ["--plastic_episodes=2", "--lifetime_length=4", "--eval_episodes=6", "--seed=4", f"--run_dir={tmp_path}"]
     page = train([*COMMON, *UNSUP, *flags, "--run_name=ends"]) / "report.html"
@@ -164,6 +165,7 @@ def test_a_training_in_a_world_ends_with_its_report(tmp_path, caplog, capsys):
     assert "images" not in text.split("What it does to a network")[-1]
 
 
+@pytest.mark.slow
 def test_reports_on_a_task_of_ones_own_stand_side_by_side(tmp_path):
     with registered():
         for name in ("one", "two"):

@@ -119,7 +119,7 @@ def whole(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("name", ["a2c", "a2c rule", pytest.param("ppo", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["a2c rule", *(pytest.param(name, marks=pytest.mark.slow) for name in ("a2c", "ppo"))])
 def test_a_killed_run_ends_as_if_nothing_had_happened(name, whole, tmp_path):
     program, flags = PROGRAMS[name]
     wanted = whole(name)

@@ -55,6 +55,7 @@ def test_the_first_process_logs_and_saves_and_the_other_is_silent(whole):
     assert saved["other_learners"][0]["env"]["seeds"] == [3, 4] and saved["learner"]["env"]["seeds"] == [1, 2]
 
 
+@pytest.mark.slow
 def test_ppo_by_rules_is_that_of_one_process(tmp_path):
     arguments = [*SHORT, *RULE, f"--run_dir={tmp_path}"]
     train_ppo.train([*arguments, "--run_name=one", "--no-progress"])
@@ -92,7 +93,9 @@ JUDGED = {
 IMAGES = ["--dataset=digits", "--num_steps=10", "--history_length=10", "--max_rate=0.2", "--test_episodes=20"]
 
 
-@pytest.mark.parametrize("kind", JUDGED)
+@pytest.mark.parametrize(
+    "kind", ["returns", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("unsupervised", "classifiers"))]
+)
 def test_an_evaluation_is_that_of_one_process(kind, tmp_path):
     flags = ["--networks=4", "--train_episodes=4", "--tests=2", "--seed=7", *JUDGED[kind]]
     flags += ["--test_episodes=2"] if kind == "returns" else IMAGES

@@ -56,6 +56,7 @@ def test_a_judge_writes_its_files_when_nobody_can_listen(tmp_path):
     assert (tmp_path / "out" / "results.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_program_without_streams_opens_no_file_in_their_place(tmp_path):
     """A file that is opened as number 2 gets all that C libraries and `os.write(2, ...)` have to say."""
     flags = " ".join([*TRAIN, f"--run_dir={tmp_path}", "--run_name=r"])

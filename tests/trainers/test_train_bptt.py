@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from processes import refusal
 
 from snn_plasticity_gym.config.bptt import SURROGATE_NAMES, BPTTConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.networks.surrogate import SURROGATES
 from snn_plasticity_gym.tasks.datasets import load_dataset
+from snn_plasticity_gym.trainers import train_bptt
 from snn_plasticity_gym.trainers.bptt_learner import SpikingClassifier
 from snn_plasticity_gym.trainers.train_bptt import train
 
@@ -154,11 +156,9 @@ def test_all_layers_fire_before_any_learning() -> None:
     ],
 )
 def test_bad_input_is_one_line_before_anything_is_computed(flags: list[str], message: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "trainers" / "train_bptt.py"), *FLAGS, *SHORT, *flags]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode != 0
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    said = refusal(train_bptt, [*FLAGS, *SHORT, *flags], tmp_path)
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
     assert not list(tmp_path.rglob("metrics.csv"))
 
 

@@ -30,6 +30,7 @@ SHORT = [
 ]
 
 
+@pytest.mark.slow
 def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path):
     command = [
         sys.executable,

@@ -101,7 +101,7 @@ def test_plasticity_learns_what_a_plain_network_does_not():
     assert learned(network="plain", **EASY) < 0.6
 
 
-@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("turned", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_formula_learns(turned, monkeypatch):
     """One cue, after a rest that a plain network does not bridge; not so if gradients by coefficients are turned."""
     right = DifferentiableFormula.__init__

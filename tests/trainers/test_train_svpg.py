@@ -35,14 +35,21 @@ def test_the_command_learns_digits_from_reward_alone(tmp_path):
     assert set(torch.load(run / "weights.pt", weights_only=True)) == {"inputs", "lateral", "bias"}
 
 
-@pytest.mark.parametrize("flags", [FLAGS, [*FLAGS, "--spikes", "--episodes=2000"], [*FLAGS, "--rule=paper"], POLE],
-                         ids=["images", "spikes", "paper", "pole"])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param(FLAGS, id="images"),
+        pytest.param([*FLAGS, "--spikes", "--episodes=2000"], id="spikes", marks=pytest.mark.slow),
+        pytest.param([*FLAGS, "--rule=paper"], id="paper", marks=pytest.mark.slow),
+        pytest.param(POLE, id="pole"),
+    ],
+)
 def test_a_run_that_ended_goes_on_bit_for_bit(flags, tmp_path):
     learner_type = svpg_session.WorldLearner if flags is POLE else svpg_session.ImageLearner
     assert_goes_on_bit_for_bit(train_svpg.train, learner_type, flags, tmp_path)
 
 
-@pytest.mark.parametrize("rule", ["backprop", "mlp", "bptt"])
+@pytest.mark.parametrize("rule", ["backprop", "mlp", pytest.param("bptt", marks=pytest.mark.slow)])
 def test_the_controls_learn_too(rule, tmp_path):
     flags = [*FLAGS, "--episodes=12000", "--hidden_size=50"]
     run = train_svpg.train([*flags, f"--rule={rule}", f"--run_dir={tmp_path}"])

@@ -28,6 +28,7 @@ def two(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_two_processes_have_the_same_parameters_and_log(way, two):
     first, second = (results[way] for results in two)
@@ -37,6 +38,7 @@ def test_two_processes_have_the_same_parameters_and_log(way, two):
     assert of_updates[0] == of_updates[1] and of_updates[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "own noise"])
 def test_two_processes_learn_what_one_with_all_lifetimes_learns(way, two):
     alone, spread = learn(way, World()), two[0][way]

@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from grids import grid
 from sb3_contrib import TQC, TRPO, RecurrentPPO
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 
@@ -43,8 +44,10 @@ def policy_of(algorithm):
     return "MultiInputLstmPolicy" if algorithm is RecurrentPPO else "MultiInputPolicy"
 
 
-@pytest.mark.parametrize("env_id", ENVIRONMENTS)
-@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda algorithm: algorithm.__name__)
+@pytest.mark.parametrize(
+    ("algorithm", "env_id"),
+    grid(ALGORITHMS, ENVIRONMENTS, ids=[[algorithm.__name__ for algorithm in ALGORITHMS], ENVIRONMENTS]),
+)
 def test_every_algorithm_learns_on_every_id(algorithm, env_id):
     if not env_id.startswith("SNNPlastic-"):
         pytest.skip("another test has registered it")
