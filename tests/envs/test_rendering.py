@@ -352,6 +352,7 @@ def test_rewards_below_zero_and_missing_terms_can_be_drawn():
     assert not np.array_equal(env.render(), plain)
 
 
+@pytest.mark.slow
 def test_a_users_matplotlib_is_left_alone():
     """Neither settings nor figures nor the backend are touched."""
     program = (

@@ -11,7 +11,7 @@ FLAGS = ["--hidden_size=4", "--rests=15", "--cues=3", "--batch_size=8", "--episo
 FLAGS += ["--eval_episodes=6", "--test_episodes=12", "--test_rests=30", "--test_cues=5", "--seed=3", "--wandb=disabled"]
 
 
-@pytest.mark.parametrize("network", ["ndp-oja", "plain", "formula"])
+@pytest.mark.parametrize("network", [pytest.param("ndp-oja", marks=pytest.mark.slow), "plain", "formula"])
 def test_pictures_and_answers_stand_in_the_report(network, tmp_path):
     run = train_plastic.train([*FLAGS, f"--network={network}", f"--run_dir={tmp_path}"])
     page = (run / "report.html").read_text()

@@ -164,6 +164,7 @@ def test_layers_are_told_by_their_scalar():
         assert torch.equal(events.extras[:, 0], expected)
 
 
+@pytest.mark.slow
 def test_the_default_network_is_alive():
     env = gymnasium.make_vec(ID, num_envs=12, dataset="digits")
     env.reset(seed=0)

@@ -83,6 +83,7 @@ def begin(arguments: list[str], errors: Path) -> BaseProcess:
     return process
 
 
+@pytest.mark.slow
 def test_a_killed_and_then_interrupted_run_loses_nothing(whole, tmp_path):
     run, errors = tmp_path / "BPTT" / "run", tmp_path / "errors.txt"
     process = begin([*FLAGS, f"--run_dir={tmp_path}", "--run_name=run"], tmp_path / "first.txt")

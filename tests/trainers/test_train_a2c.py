@@ -142,6 +142,7 @@ def test_only_the_newest_checkpoints_stay(tmp_path):
     assert names == [f"episodes_{images:09d}" for images in (8, 10, 12)]
 
 
+@pytest.mark.slow
 def test_offline_wandb_gets_the_same_run(tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     folder = train([*FLAGS, *SHORT, "--wandb=offline", f"--run_dir={tmp_path}"])

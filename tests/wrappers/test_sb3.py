@@ -16,6 +16,7 @@ from snn_plasticity_gym.wrappers.sb3 import PlasticityVecEnv, make_sb3_env
 ID = "SNNPlastic-Unsup1-v0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("algorithm", "arguments"), [(A2C, {}), (PPO, {"batch_size": 8, "n_epochs": 2})])
 def test_stock_algorithms_learn_without_error(algorithm, arguments, tmp_path):
     env = make_sb3_env(ID, 4, **SMALL)
