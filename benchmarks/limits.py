@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from program import BenchmarkConfig, json_flag, run
 from timing import Sampler, Samples, take_turns, timed
-from workload import environment, show_image
+from workload import environment, living
 
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.networks.diehl_cook import EXC
@@ -48,11 +48,11 @@ class LimitsConfig(BenchmarkConfig):
 
 def measure(config: LimitsConfig) -> dict[str, Any]:
     """Return the results for `KEYS`."""
-    many = min(config.lifetimes, 16) if config.quick else config.lifetimes
-    rounds = min(config.rounds, 2) if config.quick else config.rounds
+    many, rounds = config.at_most(config.lifetimes, 16), config.at_most(config.rounds, 2)
     results: dict[str, Any] = {"lifetimes": many}
     for name, count in (("one", 1), ("many", many)):
-        samples = take_turns(bare(config, count) | whole(config, count), rounds, warm_up=2)
+        whole = {name: living(environment(config, count), make_rule(name), 32) for name in RULES}
+        samples = take_turns(bare(config, count) | whole, rounds, warm_up=2)
         medians = {part: samples.median(part) for part in (*PARTS, *RULES)}
         results[f"bare_{name}"] = {part: 1e6 * medians[part] for part in PARTS}
         results[f"whole_{name}"] = {rule: 1e6 * medians[rule] for rule in RULES}
@@ -65,16 +65,6 @@ def share(samples: Samples, rule: str) -> float:
     parts = PARTS[:-1] if rule == "zero" else PARTS
     sums = np.sum([samples.rounds[part] for part in parts], axis=0)
     return float(np.median(sums / np.array(samples.rounds[rule])))
-
-
-def whole(config: LimitsConfig, num_envs: int) -> dict[str, Sampler]:
-    """Return samplers of the seconds per image and lifetime by rule."""
-
-    def living(name: str) -> Sampler:
-        env, rule = environment(config, num_envs), make_rule(name)
-        return timed(lambda: num_envs if show_image(env, rule) >= 0 else 0, repeats=max(32 // num_envs, 1))
-
-    return {name: living(name) for name in RULES}
 
 
 def bare(config: LimitsConfig, num_envs: int) -> dict[str, Sampler]:

@@ -10,7 +10,7 @@ import torch
 from program import BenchmarkConfig, json_flag, run
 from scaling import slope
 from timing import Sampler, take_turns, timed
-from workload import environment, show_image
+from workload import environment, living, show_image
 
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -50,13 +50,14 @@ class LivesConfig(BenchmarkConfig):
 
 def measure(config: LivesConfig) -> dict[str, Any]:
     """Return the results for `KEYS`."""
-    rounds = min(config.rounds, 2) if config.quick else config.rounds
+    rounds = config.at_most(config.rounds, 2)
     sizes = config.sizes[:2] if config.quick else config.sizes
     lifetimes = config.lifetimes[:3] if config.quick else config.lifetimes
     samplers: dict[str, Sampler] = {f"delta {count}": taught(config, count) for count in TAUGHT}
     samplers["judged"] = judged(config)
-    samplers |= {f"neurons {size}": living(config, 1, n_exc=size) for size in sizes}
-    samplers |= {f"lifetimes {count}": living(config, count) for count in lifetimes}
+    stdp = make_rule("stdp")
+    samplers |= {f"neurons {size}": living(environment(config, n_exc=size), stdp, 32) for size in sizes}
+    samplers |= {f"lifetimes {count}": living(environment(config, count), stdp, 32) for count in lifetimes}
     samples = take_turns(samplers, rounds)
     by_n_exc = {str(size): samples.median(f"neurons {size}") for size in sizes}
     by_num_envs = {str(count): count * samples.median(f"lifetimes {count}") for count in lifetimes}
@@ -73,19 +74,12 @@ def measure(config: LivesConfig) -> dict[str, Any]:
     }
 
 
-def living(config: LivesConfig, num_envs: int, **settings: Any) -> Sampler:
-    """Return a sampler of the seconds per image and lifetime with STDP."""
-    env, rule = environment(config, num_envs, **settings), make_rule("stdp")
-    return timed(lambda: num_envs if show_image(env, rule) >= 0 else 0, repeats=max(32 // num_envs, 1))
-
-
 def taught(config: LivesConfig, num_envs: int) -> Sampler:
     """Return a sampler of the seconds per image and lifetime in Semi with its delta rule."""
     settings: dict[str, Any] = {"dataset": config.dataset, "third_factor": "feedback"}
     env = PlasticityVectorEnv("SNNPlastic-Semi-v0", num_envs, **settings)
     env.reset(seed=config.seed)
-    rule = make_rule("delta")
-    return timed(lambda: num_envs if show_image(env, rule) >= 0 else 0, repeats=max(64 // num_envs, 1))
+    return living(env, make_rule("delta"), 64)
 
 
 def judged(config: LivesConfig) -> Sampler:

@@ -28,6 +28,10 @@ class BenchmarkConfig:
     n_exc: int = setting(400, "Excitatory neurons of the network.", section="Workload", ge=1)
     num_steps: int = setting(100, "Time steps of an image; also the history length.", section="Workload", ge=1)
 
+    def at_most(self, number: int, quick: int) -> int:
+        """Return a number of rounds or lifetimes, which `quick` limits if the benchmark shall be quick."""
+        return min(number, quick) if self.quick else number
+
 
 def json_flag(keys: Mapping[str, str]) -> Any:
     """Declare the setting `json` with its keys explained in its help."""

@@ -53,8 +53,7 @@ class RulesConfig(BenchmarkConfig):
 
 def measure(config: RulesConfig) -> dict[str, Any]:
     """Return the results for `KEYS`."""
-    many = min(config.lifetimes, 16) if config.quick else config.lifetimes
-    rounds = min(config.rounds, 2) if config.quick else config.rounds
+    many, rounds = config.at_most(config.lifetimes, 16), config.at_most(config.rounds, 2)
     learned = FrozenRule(rule_network(config.seed), config.num_steps)
     rules: dict[str, Rule] = {name: make_rule(name) for name in HAND_WRITTEN}
     rules["formula"] = FrozenRule(formula_network(config.seed), config.num_steps)

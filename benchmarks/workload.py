@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from program import BenchmarkConfig
+from timing import Sampler, timed
 from torch import Tensor
 
 from snn_plasticity_gym.config.learning import EventOptions
@@ -56,6 +57,16 @@ def formula_network(seed: int) -> RuleNetwork:
 def show_image(env: PlasticityVectorEnv, rule: Rule) -> int:
     """Show the present image to the end; return how many events there were in all lifetimes."""
     return int(env.run_episode(rule).num_events.sum())
+
+
+def living(env: PlasticityVectorEnv, rule: Rule, images: int) -> Sampler:
+    """Return a sampler of the seconds per image and lifetime by a rule; a sample shows so many images, or one each."""
+
+    def image() -> int:
+        show_image(env, rule)
+        return env.num_envs
+
+    return timed(image, repeats=max(images // env.num_envs, 1))
 
 
 def steps_of_image(env: PlasticityVectorEnv, rule: Rule) -> list[SynapseEvents]:
