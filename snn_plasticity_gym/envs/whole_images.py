@@ -20,7 +20,7 @@ from snn_plasticity_gym.kernels.compile import announce
 from snn_plasticity_gym.kernels.formula_images import FormulaRule, show_formula
 from snn_plasticity_gym.kernels.head_images import show_heads
 from snn_plasticity_gym.kernels.images import respond, show_frozen
-from snn_plasticity_gym.kernels.kept_lines import KeptLines
+from snn_plasticity_gym.kernels.kept import KeptAnswers
 from snn_plasticity_gym.kernels.pairs import HeadRule
 from snn_plasticity_gym.kernels.scalars import Surroundings
 from snn_plasticity_gym.kernels.tables import (
@@ -148,7 +148,7 @@ class CompiledImages:
             for name in Neurons._fields
         }
         self._neurons = Neurons(**states)
-        self._kept = KeptLines()
+        self._kept = KeptAnswers()
         self._rooms = Rooms(self._populations, self._connections, task.num_steps, config.history_length)
         self._computed = [name for name, population in network.populations.items() if population.lif is not None]
         inputs = [place.start for name, place in self._places.items() if name not in self._computed]

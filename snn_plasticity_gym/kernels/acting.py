@@ -99,7 +99,7 @@ def act_heads(b, lives, loop, stream, rule, around, store, learning, spikes, mem
         stream: Random stream of the episode.
         rule: Front and heads.
         around: What scalars are made of beside neurons.
-        store: Lines that are kept from episode to episode, of the calling thread's own.
+        store: Answers that are kept from episode to episode, of the calling thread's own.
         learning: How weights follow the rule.
         spikes: Room for spikes.
         memory: Room for what is known from the last action.

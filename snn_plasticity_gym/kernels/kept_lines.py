@@ -14,12 +14,10 @@ import numpy as np
 
 from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.lines import BUCKETS, fill_buckets, look_up, write_out
-from snn_plasticity_gym.kernels.pairs import HeadRule, add_scalars, first_in_window, first_layer, meet_far
+from snn_plasticity_gym.kernels.pairs import add_scalars, first_in_window, first_layer, meet_far
 from snn_plasticity_gym.kernels.tables import Float32, Int32, Int64
 
 KEPT_SPIKES = 3  # lines are kept for histories of so many spikes at most: others hardly ever come back
-KEPT_PAIRS = 4096  # lines are kept of so many pairs at most
-KEPT_OF_EACH = 512  # and of so many of each lifetime, where heads are its own
 AGE_BITS = 20  # of a spike in a key
 NOTHING = -1
 GOLDEN = -7046029254386353131  # 2^64 times the golden ratio, odd
@@ -42,7 +40,7 @@ def most_kept(h1: int, h2: int) -> int:
     return h1 + h2
 
 
-def empty_store(h1: int, h2: int, pairs: int = KEPT_PAIRS) -> LineStore:
+def empty_lines(h1: int, h2: int, pairs: int) -> LineStore:
     """Return a store in which nothing is kept, for heads with such hidden layers; memory is taken as it is filled."""
     most = most_kept(h1, h2)
     return LineStore(
@@ -52,31 +50,6 @@ def empty_store(h1: int, h2: int, pairs: int = KEPT_PAIRS) -> LineStore:
         np.zeros((pairs, BUCKETS), np.int32),
         *(np.zeros((pairs, most), np.float32) for _ in range(3)),
     )
-
-
-class KeptLines:
-    """Stores of one rule, one for each part of the lifetimes that is a thread's."""
-
-    def __init__(self) -> None:
-        self._rule: HeadRule | None = None
-        self._stores: dict[int, LineStore] = {}
-
-    def begin(self, rule: HeadRule) -> None:
-        """Forget the lines of another rule than this one."""
-        if rule is not self._rule:
-            self._rule = rule
-            for store in self._stores.values():
-                store.keys.fill(NOTHING)
-
-    def of(self, part: int) -> LineStore:
-        """Return the store of a part."""
-        assert self._rule is not None
-        heads, h1, h2 = self._rule.rows.shape
-        pairs = max(KEPT_PAIRS, KEPT_OF_EACH * heads) if self._rule.own else KEPT_PAIRS
-        store = self._stores.get(part)
-        if store is None or store.knot.shape != (pairs, most_kept(h1, h2)):
-            store = self._stores[part] = empty_store(h1, h2, pairs)
-        return store
 
 
 @inlined()
@@ -139,7 +112,7 @@ def answer_kept(near, far, synapses, g, kind, told, j, weights, rule, store, pai
 @inlined()
 def _recall(key, tag, weights, count, low, high, store, room, values):
     """Answer by lines that were kept; return whether they were."""
-    place = _place(key, tag, len(store.keys))
+    place = place_of(key, tag, len(store.keys))
     if key == NOTHING or store.keys[place] != key or store.tags[place] != tag:
         return False
     look_up(
@@ -158,7 +131,7 @@ def _write(key, tag, g, weights, count, low, high, rule, store, room, values):
     look_up(weights, count, low, per_weight, steps, room.bucket, room.knot, room.height, room.slope, room.line, values)
     if key == NOTHING or lines >= store.knot.shape[1]:
         return
-    place = _place(key, tag, len(store.keys))
+    place = place_of(key, tag, len(store.keys))
     store.keys[place], store.tags[place], store.steps[place] = key, tag, steps
     for at in range(BUCKETS):
         store.bucket[place, at] = room.bucket[at]
@@ -201,6 +174,6 @@ def _key(near):
 
 
 @inlined()
-def _place(key, tag, num_places):
-    """Return where lines of a key are kept: the highest bits of a product, to which all bits add."""
+def place_of(key, tag, num_places):
+    """Return where what belongs to a key and a tag is kept: the highest bits of a product, to which all bits add."""
     return (((key ^ (tag << 44)) * GOLDEN) >> 40) % num_places

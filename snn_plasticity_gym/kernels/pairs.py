@@ -166,13 +166,13 @@ def first_layer(g, h, rule, part):
     for k in range(0, eights, 8):
         rows = (matrix[k], matrix[k + 1], matrix[k + 2], matrix[k + 3])
         more = (matrix[k + 4], matrix[k + 5], matrix[k + 6], matrix[k + 7])
-        _add_eight(part, rows, more, h[k : k + 8])
+        add_eight(part, rows, more, h[k : k + 8])
     for k in range(eights, width):
         add_times(part, matrix[k], h[k])
 
 
 @inlined(fast_sums=True)
-def _add_eight(sums, rows, more, factors):
+def add_eight(sums, rows, more, factors):
     """Add multiples of eight rows, so that sums are read and written once."""
     r0, r1, r2, r3 = rows
     r4, r5, r6, r7 = more
@@ -218,7 +218,7 @@ def answer(g, weight, part, rule, room):
     for m in range(0, active, 8):
         rows = (matrix[names[m]], matrix[names[m + 1]], matrix[names[m + 2]], matrix[names[m + 3]])
         more = (matrix[names[m + 4]], matrix[names[m + 5]], matrix[names[m + 6]], matrix[names[m + 7]])
-        _add_eight(sums, rows, more, values[m : m + 8])
+        add_eight(sums, rows, more, values[m : m + 8])
     return rule.last_bias[g] + _through_last(sums, rule.last[g])
 
 

@@ -75,6 +75,30 @@ def test_scalars_of_neurons(scalars):
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        {"n_exc": 150, "num_steps": 12, "history_length": 12},  # a row has more events than go together
+        {"num_steps": 40, "history_length": 40},  # histories are too long to be kept
+        {"event_kinds": "feature", "history_length": 6},
+        {"event_kinds": "post", "max_rate": 0.3},
+    ],
+    ids=["wide", "long", "K < T", "post"],
+)
+def test_scalars_of_neurons_of_their_own(options):
+    config = {**DIEHL_COOK, **HOMEOSTASIS, "local_state": ["surrogate"], **options}
+    use_kind = options.get("event_kinds") == "feature"
+    lived = assert_same_lives(UNSUP2, config, lambda env: bold_rule(env, boldness=0.2, use_kind=use_kind), images=4)
+    assert min(lived.spikes.values()) > 0 and lived.moved > 0.01
+
+
+def test_silent_partners_of_a_column_by_lines():
+    """Where they are many for the width of the head; there every event sees the scalars of its post neuron."""
+    config = {**DIEHL_COOK, **HOMEOSTASIS, "local_state": ["surrogate"]}
+    lived = assert_same_lives(UNSUP1, config, lambda env: bold_rule(env, sizes=(8, 160), boldness=0.2))
+    assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
+
+
+@pytest.mark.parametrize(
     ("factor", "modulation"), grid(["reward", "teaching", "feedback"], ["none", "reward", "factor"])
 )
 def test_every_third_factor(factor, modulation):
@@ -91,14 +115,19 @@ def test_every_third_factor(factor, modulation):
     n_exc=st.integers(1, 9),
     num_steps=st.integers(1, 12),
     window=st.integers(1, 12),
+    kinds=st.sampled_from(["merged", "feature", "pre", "post"]),
+    scalars=st.sampled_from([[], ["surrogate"], ["reward", "theta"]]),
     seed=st.integers(0, 99),
 )
-@settings(deadline=None, max_examples=2)
-def test_heads_and_networks_of_any_shape(sizes, channels, kernel_sizes, num_envs, n_exc, num_steps, window, seed):
-    config = {**DIEHL_COOK, "n_exc": n_exc, "num_steps": num_steps, "history_length": min(window, num_steps)}
+@settings(deadline=None, max_examples=6)
+def test_heads_and_networks_of_any_shape(
+    sizes, channels, kernel_sizes, num_envs, n_exc, num_steps, window, kinds, scalars, seed
+):
+    sizes_of_network = {"n_exc": n_exc, "num_steps": num_steps, "history_length": min(window, num_steps)}
+    config = {**DIEHL_COOK, **sizes_of_network, "event_kinds": kinds, "local_state": scalars}
 
     def rule(env):
-        return bold_rule(env, seed, sizes, channels, kernel_sizes)
+        return bold_rule(env, seed, sizes, channels, kernel_sizes, use_kind=kinds == "feature")
 
     assert_same_lives(UNSUP2, config, rule, images=3, num_envs=num_envs, seed=seed)
 
@@ -112,8 +141,10 @@ def test_what_has_to_go_by_events():
         assert not env.engine.run_episode(FrozenRule(new_network(Architecture(hidden_sizes=sizes)), length))
 
 
-def test_another_rule_does_not_get_the_lines_of_the_one_before():
-    env, fresh = (PlasticityVectorEnv(UNSUP1, num_envs=1, **DIEHL_COOK) for _ in range(2))
+@pytest.mark.parametrize("scalars", [[], ["surrogate"]], ids=["lines", "first layers"])
+def test_another_rule_does_not_get_what_is_kept_of_the_one_before(scalars):
+    config = {**DIEHL_COOK, "local_state": scalars}
+    env, fresh = (PlasticityVectorEnv(UNSUP1, num_envs=1, **config) for _ in range(2))
     rules = [bold_rule(env, seed) for seed in (1, 2)]
     env.reset(seed=1)
     env.run_episode(lambda events: torch.zeros_like(events.weight))
