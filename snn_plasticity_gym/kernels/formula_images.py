@@ -1,11 +1,12 @@
 """Plasticity by a formula: the rows and columns of the synapses whose neurons fire, without a list of events.
 
 In a row all but the weight, and scalars of the post neuron, is the same for every post neuron that has not fired: so
-the formula is one polynomial of the weight for the whole row, in vector instructions, and only the few others are
-summed up one by one. In a column the traces of the pre neurons are factors beside it.
+the formula is one polynomial of the weight for the whole row, in vector instructions, and the others, if they are few,
+are summed up one by one; else what post neurons bring are factors of further polynomials. In a column the traces of the
+pre neurons are such factors.
 
-Axes: L lifetimes with formulas of their own, G groups, K terms, Q products of traces, M products of scalars, S scalars,
-V time constants, T steps, N neurons of all populations one after the other.
+Axes: L lifetimes with formulas of their own, G groups, K terms, Q products of traces, M products of scalars, F factors
+of post neurons, S scalars, V time constants, T steps, N neurons of all populations one after the other.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from snn_plasticity_gym.kernels.synapses import (
     take_column,
 )
 from snn_plasticity_gym.kernels.tables import Bool, Float32, Float64, Int64
+
+FEW = 8  # as long as no more than one in so many post neurons has fired in this image, those that have are few
 
 
 class FormulaRule(NamedTuple):
@@ -56,7 +59,10 @@ class FormulaRoom(NamedTuple):
     traces: Float64  # (V,)
     told: Float32  # (S, N)
     scalars: Float32  # (M, N)
-    polynomials: Float32  # (max(Q, M), powers)
+    factor: Int64  # (K,) which factor of a post neuron each term has
+    made_of: Int64  # (F, 3) whether it is there only where that neuron fires, its product of traces, and of scalars
+    factors: Float32  # (F, N)
+    polynomials: Float32  # (max(Q, M, F), powers)
     weights: Float32  # (N,) those of a column
     members: Int64  # (N,) whose they are
     of_members: Float32  # (Q, N) products of their traces
@@ -67,13 +73,18 @@ class FormulaRoom(NamedTuple):
 
 def room_for_formula(rule: FormulaRule, num_neurons: int) -> FormulaRoom:
     """Return room for `FormulaRoom`."""
-    num_products = max(len(rule.pre_products), len(rule.scalar_products))
+    of_terms = np.column_stack([rule.needs_post, rule.of_post, rule.of_scalars]).astype(np.int64)  # (K, 3)
+    made_of, which = np.unique(np.vstack([np.zeros((1, 3), np.int64), of_terms]), axis=0, return_inverse=True)
+    num_products = max(len(rule.pre_products), len(rule.scalar_products), len(made_of))
     return FormulaRoom(
         np.empty((len(rule.pre_products), num_neurons), np.float32),
         np.empty((len(rule.post_products), num_neurons), np.float32),
         np.empty(rule.pre_products.shape[1]),
         np.empty((len(rule.scalars), num_neurons), np.float32),
         np.ones((len(rule.scalar_products), num_neurons), np.float32),
+        which.reshape(-1)[1:],
+        made_of,
+        np.ones((len(made_of), num_neurons), np.float32),
         np.empty((num_products, rule.power.max() + 1 if len(rule.power) > 0 else 1), np.float32),
         np.empty(num_neurons, np.float32),
         np.empty(num_neurons, np.int64),
@@ -116,11 +127,17 @@ def learn_formula(b, t, lives, rule, around, learning, spikes, room, shown):
             continue
         synapses = synapses_of(b, t, c, lives, learning, spikes, shown)
         _scalars_of(b, synapses, lives, around, rule, room)
-        _products_of_all(synapses.target, synapses.post, synapses, spikes, rule, rule.post_products, room, room.post)
         own = rule.coefficients[lifetime, synapses.head]
-        _answer_rows(synapses, spikes, own, rule, room)
+        post = synapses.target, synapses.post, synapses.n_post
+        if spikes.num_ever[synapses.target] * FEW <= synapses.n_post:
+            _products_of_all(post, synapses, spikes, rule, rule.post_products, room, room.post)
+            _answer_rows(synapses, spikes, own, rule, room)
+        else:
+            _products_everywhere(post, synapses, spikes, rule, rule.post_products, room, room.post)
+            _answer_whole_rows(synapses, spikes, own, rule, room)
         if synapses.num_post > 0:
-            _products_everywhere(synapses, spikes, rule, room)
+            pre = synapses.source, synapses.pre, synapses.n_pre
+            _products_everywhere(pre, synapses, spikes, rule, rule.pre_products, room, room.pre)
             _answer_columns(synapses, spikes, own, rule, room)
 
 
@@ -154,21 +171,22 @@ def _products(n, synapses, spikes, rule, products, traces, k, filled):
 
 
 @inlined()
-def _products_of_all(p, start, synapses, spikes, rule, products, room, filled):
-    """Fill in the products of the neurons of population `p` that have fired in this image."""
+def _products_of_all(end, synapses, spikes, rule, products, room, filled):
+    """Fill in the products of the neurons of one end, a population, that have fired in this image."""
+    p, start, _ = end
     for place in range(start, start + spikes.num_ever[p]):
         k = spikes.ever[place]
         _products(start + k, synapses, spikes, rule, products, room.traces, k, filled)
 
 
 @inlined()
-def _products_everywhere(synapses, spikes, rule, room):
-    """Fill in the products of all pre neurons: only that of no trace is not 0 where there is no spike."""
-    for q in range(len(rule.pre_products)):
-        row = room.pre[q]
-        for k in range(synapses.n_pre):
+def _products_everywhere(end, synapses, spikes, rule, products, room, filled):
+    """Fill in the products of all neurons of one end: only that of no trace is not 0 where there is no spike."""
+    for q in range(len(products)):
+        row = filled[q]
+        for k in range(end[2]):
             row[k] = 1.0 if q == 0 else 0.0
-    _products_of_all(synapses.source, synapses.pre, synapses, spikes, rule, rule.pre_products, room, room.pre)
+    _products_of_all(end, synapses, spikes, rule, products, room, filled)
 
 
 @inlined()
@@ -214,6 +232,35 @@ def _sum_row(i, row, own, rule, room):
         if not rule.needs_post[k] and rule.of_post[k] == 0:
             polynomials[rule.of_scalars[k], rule.power[k]] += own[k] * room.pre[rule.of_pre[k], i]
     _sum_polynomials(len(rule.scalar_products), room.scalars, row, len(row), room)
+
+
+@inlined()
+def _answer_whole_rows(synapses, spikes, own, rule, room):
+    """Answer the events of pre spikes where many post neurons have fired."""
+    pre, steps, polynomials, num_factors = synapses.pre, room.steps, room.polynomials, len(room.made_of)
+    for f in range(1, num_factors):
+        fires, q, m = room.made_of[f]
+        _factor(room.factors[f], fires, q, m, synapses, spikes, room)
+    for place in range(pre, pre + synapses.num_pre):
+        i = spikes.now[place]
+        _products(pre + i, synapses, spikes, rule, rule.pre_products, room.traces, i, room.pre)
+        _clear(polynomials, own[len(rule.power)])
+        for k in range(len(rule.power)):
+            polynomials[room.factor[k], rule.power[k]] += own[k] * room.pre[rule.of_pre[k], i]
+        _sum_polynomials(num_factors, room.factors, synapses.matrix[i], synapses.n_post, room)
+        as_steps(steps, synapses.n_post, rule.squashed, synapses.scale)
+        change_row(i, steps, synapses)
+
+
+@inlined()
+def _factor(factor, fires, q, m, synapses, spikes, room):
+    """Fill in what every post neuron brings: products of traces and of scalars, and whether it fires."""
+    traces, scalars = room.post[q], room.scalars[m]
+    for j in range(synapses.n_post):
+        factor[j] = traces[j] * scalars[j]
+    if fires:
+        for j in range(synapses.n_post):
+            factor[j] *= np.float32(of_both(synapses.post + j, spikes, synapses))
 
 
 @inlined()
