@@ -17,6 +17,7 @@ Axes: B lifetimes, G heads, F width of the last hidden layer, E events.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol, cast
 
 import torch
@@ -25,8 +26,9 @@ from torch import Tensor
 from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
-from snn_plasticity_gym.policies.head_registry import linear_heads
-from snn_plasticity_gym.policies.heads import Readout
+from snn_plasticity_gym.policies.head_inputs import OwnLayer
+from snn_plasticity_gym.policies.head_registry import OwnHead, layered_heads, linear_heads
+from snn_plasticity_gym.policies.heads import LayeredHead, Readout
 from snn_plasticity_gym.policies.network import RuleNetwork
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.rules.base import Rule
@@ -35,6 +37,8 @@ from snn_plasticity_gym.utils.state import State
 
 COMMON_SHARE = 0.1  # c: share of a perturbation's variance that all events have in common
 MEMORY = 0.5  # what a rollout leaves of the sums over earlier events, for the policy goes on
+FIRST_STEPS = 200  # time steps with events that are measured in the first rollout of all
+MEASURED_STEPS = 32  # and in each of those that follow
 
 
 class Exploration(Protocol):
@@ -157,6 +161,8 @@ class RuleNoise:
         self._world = World()
         self._moments: Tensor | None = None  # (G, F + 2): sums over own events, see `RuleNetwork.explore`
         self._readout: Readout | None = None
+        self._own: Rule | None = None  # the rule with these last layers
+        self._steps = 0  # of this rollout that had events
         self.scaling: Scaling | None = None  # of this rollout; None: there are no perturbations yet
         self.drawn: list[Tensor] = []  # xi of this rollout and of all processes' lifetimes, (B, G, F + 1) each
 
@@ -176,7 +182,7 @@ class RuleNoise:
 
     def begin_rollout(self) -> None:
         """Scale the perturbations to come by the events seen so far."""
-        self.drawn = []
+        self.drawn, self._own, self._steps = [], None, 0
         if self._world.all(self._moments is not None):
             total = self._world.all_sum(cast(Tensor, self._moments))
             self.scaling = _scaling(total)
@@ -190,13 +196,39 @@ class RuleNoise:
         xi = draw_perturbations(num_lifetimes, (num_heads, width + 1), self._generator, self._mirrored, self._world)
         self.drawn.append(xi)
         weights, bias = self.scaling.readout(xi[self._world.rows(num_lifetimes)])
-        self._readout = Readout(self._policy.sigma * weights, self._policy.sigma * bias)
+        self._readout, self._own = Readout(self._policy.sigma * weights, self._policy.sigma * bias), None
 
-    def whole(self, rule: FrozenRule) -> None:
-        """What the last layers see is measured at every event."""
+    def whole(self, rule: FrozenRule) -> Rule | None:
+        """Return rules of each lifetime's own, or in the first rollout the mean rule, once enough was measured.
+
+        None, too, for heads of one's own, whose first layers loops do not know.
+        """
+        if self._steps < (MEASURED_STEPS if self.ready else FIRST_STEPS):
+            return None
+        if not self.ready:
+            return rule
+        if self._own is None and not any(isinstance(head, OwnHead) for head in rule.network.heads):
+            self._own = rule.of_lifetimes(self._heads(layered_heads(rule.network.heads)))
+        return self._own
+
+    @torch.no_grad()
+    def _heads(self, heads: Sequence[LayeredHead]) -> list[list[OwnLayer]]:
+        """Return the layers of every lifetime, which differ in the last one."""
+        weights, bias = cast(Readout, self._readout)  # (B, G, F), (B, G)
+        own = []
+        for group, head in enumerate(heads):
+            *first, last = head.layers
+            shared = [
+                OwnLayer(layer.weight.T.expand(len(bias), -1, -1), layer.bias.expand(len(bias), 1, -1))
+                for layer in first
+            ]
+            last_weights = (last.weight + weights[:, group, None]).transpose(1, 2)  # (B, F, 1)
+            own.append([*shared, OwnLayer(last_weights, (last.bias + bias[:, group, None]).unsqueeze(1))])
+        return own
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
         """Return the weight change of each event, (E,); the action is another, so there is no log-probability."""
+        self._steps += len(events.weight) > 0
         delta_d, moments = rule.explore(events, self._readout)
         self._moments = moments if self._moments is None else self._moments + moments
         return delta_d, None

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_plasticity_gym.config.learning import EventOptions
-from snn_plasticity_gym.learners.exploration import MEMORY, draw_perturbations
+from snn_plasticity_gym.learners.exploration import FIRST_STEPS, MEASURED_STEPS, MEMORY, draw_perturbations
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.policies.head_inputs import OwnLayer
@@ -33,9 +33,7 @@ from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
 
-MEASURED = 256  # events of a time step that are measured, once rules are perturbed
-FIRST_STEPS = 200  # time steps with events that are measured in the first rollout of all, with all their events
-MEASURED_STEPS = 32  # time steps with events that are measured of each rollout then, and of those beyond an eighth
+MEASURED = 256  # events of a time step that are measured, once rules are perturbed; of further steps every eighth is
 FLOOR = 0.05  # least deviation of an input, as a share of the root mean square deviation of its layer's inputs
 
 

@@ -5,7 +5,8 @@ import torch
 
 from snn_plasticity_gym import EventA2C, EventES, make_sb3_env
 from snn_plasticity_gym.envs.engine import Engine
-from snn_plasticity_gym.learners import head_noise
+from snn_plasticity_gym.learners import exploration, head_noise
+from snn_plasticity_gym.learners.exploration import RuleNoise
 from snn_plasticity_gym.learners.head_noise import HeadNoise
 
 SETTINGS = {"dataset": "digits", "n_exc": 8, "num_steps": 25, "history_length": 25, "max_rate": 0.1}
@@ -43,12 +44,37 @@ def test_an_evolution_strategy_learns_the_same_either_way(policy, ways, monkeypa
     assert whole.abs().max() > 0.01
 
 
+@pytest.mark.parametrize("perturb", ["head", "last"])
 @pytest.mark.parametrize("policy", [FORMULA, HEADS], ids=["formula", "heads"])
-def test_a2c_measures_in_the_first_episode_of_a_rollout(policy, ways):
-    coefficients, model = learn(EventA2C, 90, policy, exploration="rule", perturb="head")
+def test_a2c_measures_in_the_first_episode_of_a_rollout(policy, perturb, ways):
+    coefficients, model = learn(EventA2C, 90, policy, exploration="rule", perturb=perturb)
     assert sum(ways) == 4  # the first two have the 32 steps of 25 each that are measured
     assert coefficients.abs().max() > 0.001
     assert torch.isfinite(coefficients).all() and model.num_episodes == 90
+
+
+@pytest.mark.parametrize("policy", [FORMULA, HEADS], ids=["formula", "heads"])
+def test_perturbed_last_layers_are_the_same_either_way(policy, ways, monkeypatch):
+    """What is measured is the same, since whole episodes begin after it here."""
+    monkeypatch.setattr(exploration, "MEASURED_STEPS", 1)
+
+    def measured_once(noise, rule, events):
+        kept = noise._moments
+        answers = act(noise, rule, events)
+        if noise.ready and noise._steps > 25:  # those of the first episode alone
+            noise._moments = kept
+        return answers
+
+    act = RuleNoise.act
+    monkeypatch.setattr(RuleNoise, "act", measured_once)
+    whole, _ = learn(EventA2C, 90, policy, exploration="rule", perturb="last")
+    assert any(ways)
+    monkeypatch.setattr(RuleNoise, "whole", lambda self, rule: None)
+    ways.clear()
+    by_events, _ = learn(EventA2C, 90, policy, exploration="rule", perturb="last")
+    assert not any(ways)
+    torch.testing.assert_close(whole, by_events, rtol=1e-4, atol=1e-5)
+    assert whole.abs().max() > 0.01
 
 
 def test_the_first_generation_goes_by_events_no_longer_than_it_measures(ways, monkeypatch):
