@@ -65,7 +65,7 @@ def _keeping(options: dict[str, Any]) -> Callable[[Function], Function]:
         except RuntimeError:  # numba's "no locator": neither beside the module nor at home can a file be written
             warnings.warn(
                 "no folder can be written in which to keep compiled code, so every process compiles anew, which "
-                "takes up to a minute; set NUMBA_CACHE_DIR to a folder that can be written",
+                "takes a minute or two; set NUMBA_CACHE_DIR to a folder that can be written",
                 RuntimeWarning,
                 stacklevel=1,  # one place for all functions, so that it is said once
             )
@@ -86,7 +86,7 @@ def is_kept(function: Function) -> bool:
 def announce(function: Function) -> None:
     """Say on stderr that a function is about to be compiled, if this machine has no machine code of it yet."""
     if not is_kept(function):
-        print("compiling loops for this machine, which takes a minute or less, once", file=sys.stderr, flush=True)
+        print("compiling loops for this machine, which takes a minute or two, once", file=sys.stderr, flush=True)
 
 
 @functools.cache

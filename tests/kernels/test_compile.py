@@ -37,7 +37,7 @@ def test_what_was_kept_of_other_sources_is_thrown_away(tmp_path):
 def test_compiling_is_announced_once_where_nothing_was_kept(capsys):
     add = compiled()(lambda a, b: a + b)
     announce(add), announce(add)
-    assert capsys.readouterr().err == "compiling loops for this machine, which takes a minute or less, once\n"
+    assert capsys.readouterr().err == "compiling loops for this machine, which takes a minute or two, once\n"
     announce(push_bits)
     push_bits(np.zeros((1, 1), np.int64), np.ones(1, np.bool_), 3)  # other tests have compiled it, or this one does
     announce.cache_clear()
