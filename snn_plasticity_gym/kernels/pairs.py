@@ -140,18 +140,19 @@ def _walk(times, count, t, window, is_pre, meets, sums, rule, room):
         if place < 0 or code >> rule.shift[place] == 0:
             continue
         number = (code >> rule.shift[place]) + rule.first[place]
-        _add(sums, rule.alone[number, column : column + width])
+        add(sums, rule.alone[number, column : column + width])
         if not meets:
             room.number[place], room.positions[found] = number, place
             found += 1
         elif room.number[place] != 0:
             other = room.number[place]
-            _add(sums, rule.both[rule.row_offset[number] + other if is_pre else rule.row_offset[other] + number])
+            add(sums, rule.both[rule.row_offset[number] + other if is_pre else rule.row_offset[other] + number])
     return found
 
 
 @inlined(fast_sums=True)
-def _add(sums, row):
+def add(sums, row):
+    """Add a row."""
     for k in range(len(sums)):
         sums[k] += row[k]
 

@@ -71,7 +71,7 @@ def begin_image(b, lives, spikes, raster):
         rest, threshold = populations.v_rest[p], populations.v_th[p]
         neurons.v[b, start:end] = rest
         neurons.potential[b, start:end] = rest
-        _copy(neurons.compared[b, start:end], neurons.theta[b, start:end])
+        copy(neurons.compared[b, start:end], neurons.theta[b, start:end])
         above = populations.v_min[p] > rest
         for n in range(start, end):
             above |= rest - threshold - neurons.theta[b, n] > 0 or neurons.current[b, n] != 0
@@ -114,7 +114,7 @@ def fire_all(b, t, lives, spikes, line):
         start, size = populations.start[p], populations.size[p]
         currents, theta = spikes.currents[:size], neurons.theta[b, start : start + size]
         if rises:
-            _copy(neurons.compared[b, start : start + size], theta)
+            copy(neurons.compared[b, start : start + size], theta)
         if reached:
             spikes.awake[p] = True
             _clear(currents)
@@ -180,7 +180,7 @@ def _propagate(b, c, populations, connections, weights, spikes, currents):
         return
     sums, place = spikes.sums[:n_post], 1
     first = base + listed[start] * n_post
-    _copy(sums, weights[first : first + n_post])
+    copy(sums, weights[first : first + n_post])
     while place + 2 < count:
         at = start + place
         one, two, three = base + listed[at] * n_post, base + listed[at + 1] * n_post, base + listed[at + 2] * n_post
@@ -201,7 +201,8 @@ def _clear(values):
 
 
 @inlined()
-def _copy(target, source):
+def copy(target, source):
+    """Fill in numbers that stand elsewhere."""
     for k in range(len(target)):
         target[k] = source[k]
 

@@ -1,4 +1,4 @@
-"""Heads answer the events of a row or a column together, where many pairs of histories differ, or scalars do.
+"""Heads answer the events of a row or a column together, where post neurons have scalars of their own.
 
 Neurons of the same history are one group, so that h and the first layer are worked out once for two groups and not for
 each pair of neurons; the layers then take all events at once, in vector instructions.
@@ -16,6 +16,7 @@ from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.kept_lines import GOLDEN, NOTHING, place_of
 from snn_plasticity_gym.kernels.pairs import (
     HeadRule,
+    add,
     add_eight,
     add_scalars,
     first_in_window,
@@ -23,6 +24,7 @@ from snn_plasticity_gym.kernels.pairs import (
     leave_near,
     take_near,
 )
+from snn_plasticity_gym.kernels.simulation import copy
 from snn_plasticity_gym.kernels.tables import Float32, Int64
 
 EVENTS = 128  # that go through the layers at once, so that they stay in the nearest cache
@@ -217,20 +219,14 @@ def meet_groups(n, num_groups, t, window, is_pre, g, spikes, rule, store, pair, 
             key = (code << KEPT_STEPS) | room.sides.code[q]
         place = place_of(key, tag, len(store.keys))
         if key != NOTHING and store.keys[place] == key and store.tags[place] == tag:
-            _copy(part, store.parts[place])
+            copy(part, store.parts[place])
             continue
         _meet_group(q, is_pre, rule, pair, room.sides)
         first_layer(g, pair.h, rule, part)
         if key != NOTHING:
             store.keys[place], store.tags[place] = key, tag
-            _copy(store.parts[place], part)
+            copy(store.parts[place], part)
     leave_near(found, pair)
-
-
-@inlined()
-def _copy(to, values):
-    for k in range(len(to)):
-        to[k] = values[k]
 
 
 @inlined()
@@ -242,13 +238,7 @@ def _meet_group(q, is_pre, rule, pair, sides):
         mine, theirs = pair.number[sides.position[q, at]], sides.number[q, at]
         if mine != 0:
             row = rule.row_offset[mine] + theirs if is_pre else rule.row_offset[theirs] + mine
-            _add(pair.h, rule.both[row])
-
-
-@inlined(fast_sums=True)
-def _add(sums, row):
-    for k in range(len(sums)):
-        sums[k] += row[k]
+            add(pair.h, rule.both[row])
 
 
 @inlined()

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.plasticity.events import SynapseEvents
@@ -129,6 +129,12 @@ def draw_perturbations(
     return torch.stack([xi, -xi], dim=1).flatten(0, 1)[:num_lifetimes] if mirrored else xi
 
 
+@torch.no_grad()
+def perturbed(layer: nn.Linear, weights: Tensor, bias: Tensor) -> OwnLayer:
+    """Return the layer of every lifetime from what is added to its weights, (B, O, F), and biases, (B, O)."""
+    return OwnLayer((layer.weight + weights).transpose(1, 2).contiguous(), (layer.bias + bias).unsqueeze(1))
+
+
 class Scaling(NamedTuple):
     """From xi to a last layer."""
 
@@ -211,20 +217,17 @@ class RuleNoise:
             self._own = rule.of_lifetimes(self._heads(layered_heads(rule.network.heads)))
         return self._own
 
-    @torch.no_grad()
     def _heads(self, heads: Sequence[LayeredHead]) -> list[list[OwnLayer]]:
         """Return the layers of every lifetime, which differ in the last one."""
         weights, bias = cast(Readout, self._readout)  # (B, G, F), (B, G)
-        own = []
-        for group, head in enumerate(heads):
-            *first, last = head.layers
-            shared = [
-                OwnLayer(layer.weight.T.expand(len(bias), -1, -1), layer.bias.expand(len(bias), 1, -1))
-                for layer in first
+        nothing = bias.new_zeros(len(bias), 1)  # (B, 1)
+        return [
+            [
+                *(perturbed(layer, nothing.unsqueeze(2), nothing) for layer in head.layers[:-1]),
+                perturbed(head.layers[-1], weights[:, group, None], bias[:, group, None]),
             ]
-            last_weights = (last.weight + weights[:, group, None]).transpose(1, 2)  # (B, F, 1)
-            own.append([*shared, OwnLayer(last_weights, (last.bias + bias[:, group, None]).unsqueeze(1))])
-        return own
+            for group, head in enumerate(heads)
+        ]
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
         """Return the weight change of each event, (E,); the action is another, so there is no log-probability."""

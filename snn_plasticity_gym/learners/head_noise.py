@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_plasticity_gym.config.learning import EventOptions
-from snn_plasticity_gym.learners.exploration import FIRST_STEPS, MEASURED_STEPS, MEMORY, draw_perturbations
+from snn_plasticity_gym.learners.exploration import FIRST_STEPS, MEASURED_STEPS, MEMORY, draw_perturbations, perturbed
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.policies.head_inputs import OwnLayer
@@ -117,7 +117,7 @@ class HeadNoise:
         self._own = None
         changes = iter(self._changes(network, shifts))
         self._heads = [
-            [_perturbed(layer, *next(changes)) for layer in head.layers] for head in layered_heads(network.heads)
+            [perturbed(layer, *next(changes)) for layer in head.layers] for head in layered_heads(network.heads)
         ]
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
@@ -179,12 +179,6 @@ class HeadNoise:
 
 def _all_layers(network: RuleNetwork) -> list[nn.Linear]:
     return [layer for head in layered_heads(network.heads) for layer in head.layers]
-
-
-@torch.no_grad()
-def _perturbed(layer: nn.Linear, weights: Tensor, bias: Tensor) -> OwnLayer:
-    """Return the layer of every lifetime from what is added to it."""
-    return OwnLayer((layer.weight + weights).transpose(1, 2).contiguous(), (layer.bias + bias).unsqueeze(1))
 
 
 def _scale(moments: Tensor) -> LayerScale:
