@@ -18,7 +18,8 @@ HEADS = {"hidden_sizes": [6, 5], "channels": [3, 4]}
 def learn(algorithm, episodes, policy, **options):
     """Parameters of the heads after a short run, and its learner."""
     env = make_sb3_env("SNNPlastic-Unsup1-v0", num_envs=6, **SETTINGS)
-    model = algorithm("PlasticityPolicy", env, n_steps=3, credit_horizon=3, seed=2, policy_kwargs=policy, **options)
+    options = {"credit_horizon": 3} | options
+    model = algorithm("PlasticityPolicy", env, n_steps=3, seed=2, policy_kwargs=policy, **options)
     model.learn(10**9, episodes=episodes)
     coefficients = torch.cat([parameter.flatten() for parameter in model.policy.rule.heads.parameters()])
     return coefficients.detach(), model
@@ -53,9 +54,11 @@ def test_a2c_measures_in_the_first_episode_of_a_rollout(policy, perturb, ways):
     assert torch.isfinite(coefficients).all() and model.num_episodes == 90
 
 
+@pytest.mark.parametrize("drawn_for", [1, 3], ids=["anew for each episode", "once for a rollout"])
 @pytest.mark.parametrize("policy", [FORMULA, HEADS], ids=["formula", "heads"])
-def test_perturbed_last_layers_are_the_same_either_way(policy, ways, monkeypatch):
+def test_perturbed_last_layers_are_the_same_either_way(policy, drawn_for, ways, monkeypatch):
     """What is measured is the same, since whole episodes begin after it here."""
+    options = {"exploration": "rule", "perturb": "last", "credit_horizon": drawn_for}
     monkeypatch.setattr(exploration, "MEASURED_STEPS", 1)
 
     def measured_once(noise, rule, events):
@@ -67,11 +70,11 @@ def test_perturbed_last_layers_are_the_same_either_way(policy, ways, monkeypatch
 
     act = RuleNoise.act
     monkeypatch.setattr(RuleNoise, "act", measured_once)
-    whole, _ = learn(EventA2C, 90, policy, exploration="rule", perturb="last")
+    whole, _ = learn(EventA2C, 90, policy, **options)
     assert any(ways)
     monkeypatch.setattr(RuleNoise, "whole", lambda self, rule: None)
     ways.clear()
-    by_events, _ = learn(EventA2C, 90, policy, exploration="rule", perturb="last")
+    by_events, _ = learn(EventA2C, 90, policy, **options)
     assert not any(ways)
     torch.testing.assert_close(whole, by_events, rtol=1e-4, atol=1e-5)
     assert whole.abs().max() > 0.01
