@@ -98,10 +98,12 @@ def linear_probe(counts: Tensor, labels: Tensor, test_counts: Tensor, num_classe
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
-    with warnings.catch_warnings():  # features of few neurons can leave it a hair short of its tolerance
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    # One thread: where other programs run, those of matrix products this small wait for each other, 15 times as long.
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # with few neurons it can be a hair short of its tolerance
         probe.fit(counts.cpu().numpy().astype(np.float64), labels.cpu().numpy())
     return _one_hot(probe.predict(test_counts.cpu().numpy().astype(np.float64)), num_classes)
 
