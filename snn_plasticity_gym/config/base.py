@@ -92,6 +92,12 @@ class EnvironmentConfig:
     common_noise: bool = setting(
         False, "Show all lifetimes the same: images and input spikes, or starts of a world.", section="Simulation"
     )
+    common_network: bool = setting(
+        False,
+        "Begin all lifetimes with the same network, its weights and what sends errors back, so that what they earn "
+        "differs by rules alone; the next lifetimes with another. A judge's networks differ all the same.",
+        section="Simulation",
+    )
     events_per_step: int = setting(
         1024,
         "Event slots E of an observation; a time step with more events is presented over several steps.",
@@ -140,7 +146,7 @@ class EnvironmentConfig:
 
     def learning(self) -> dict[str, Any]:
         """Return the settings under which a judge lets a network learn: one life, plastic for as long as it takes."""
-        return {"lifetime_length": 0, "plastic_episodes": 0}
+        return {"lifetime_length": 0, "plastic_episodes": 0, "common_network": False}
 
     def frozen(self) -> dict[str, Any]:
         """Return the settings of networks in which nothing learns any more, as far as they differ."""

@@ -94,7 +94,7 @@ class Engine:
         self._unprepared = np.zeros(num_lifetimes, dtype=np.bool_)  # whose episode has begun; see `prepare`
         self.attempts = np.zeros(num_lifetimes, dtype=np.int64)  # how often the next episode was begun so far
         self._seeds = [0] * num_lifetimes
-        self.common_seed: int | None = None  # of what `common_noise` shares; None: that of the first lifetime
+        self.common_seed: int | None = None  # of what lifetimes share; None: that of the first lifetime
         self._generations = np.zeros(num_lifetimes, dtype=np.int64)  # lifetimes that grew from the seed so far
         self.num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)
         self._everyone = torch.arange(num_lifetimes, device=device)
@@ -123,8 +123,8 @@ class Engine:
 
     def _seed(self, row: int) -> Seed:
         common = self._seeds[0] if self.common_seed is None else self.common_seed
-        own = self._seeds[row]
-        shown = common if self.config.common_noise else own
+        own = common if self.config.common_network else self._seeds[row]
+        shown = common if self.config.common_noise else self._seeds[row]
         begun_before = max(int(self.attempts[row]) - 1, 0)
         return Seed(own, shown, int(self._generations[row]), int(self.ages[row]), begun_before)
 

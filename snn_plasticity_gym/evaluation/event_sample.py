@@ -72,13 +72,13 @@ def sample_events(
     Args:
         rule: Answers events.
         env_id: Environment.
-        config: Its settings; networks are renewed as these say.
+        config: Its settings; networks are renewed as these say, and differ.
         num_networks: B.
         images: Episodes of each network.
         size: Events to keep of each projection, or all if there are fewer.
         seed: Of networks, episodes, input spikes and the sample.
     """
-    env = PlasticityVectorEnv(env_id, num_envs=num_networks, **to_dict(config))
+    env = PlasticityVectorEnv(env_id, num_envs=num_networks, **(to_dict(config) | {"common_network": False}))
     env.reset(seed=seed)
     generator = torch.Generator().manual_seed(seed)
     sites = sites_of(env)

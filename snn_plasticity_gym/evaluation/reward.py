@@ -85,7 +85,8 @@ def run_episodes(
         rule, env_id, config, num_lifetimes, seed: As in `reward_of`.
         images_each: Episodes of each network.
     """
-    env = PlasticityVectorEnv(env_id, num_envs=num_lifetimes, **(to_dict(config) | config.held_out("validation")))
+    settings = to_dict(config) | config.held_out("validation") | {"common_network": False}
+    env = PlasticityVectorEnv(env_id, num_envs=num_lifetimes, **settings)
     env.reset(seed=seed)
     results = []
     for _ in range(images_each):

@@ -38,7 +38,7 @@ class Seed(NamedTuple):
     not depend on the other lifetimes.
     """
 
-    own: int  # seed of the lifetime
+    own: int  # seed of the network: with `common_network`, the same in all lifetimes
     shown: int  # seed of what it is shown: with `common_noise`, the same in all lifetimes
     generation: int  # how many lifetimes grew from the seed before this one
     episode: int = 0  # how many episodes of the lifetime came before this one, those left out that were given up

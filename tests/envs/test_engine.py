@@ -238,6 +238,21 @@ def test_common_noise_shows_all_lifetimes_the_same():
     assert not (separate.raster["input"] == separate.raster["input"][0]).all()
 
 
+def test_a_common_network_is_the_same_in_all_lifetimes_and_another_in_the_next():
+    engine, separate = started(3, common_network=True, lifetime_length=2), started(3)
+    assert same(weights_of_row(engine, 0), weights_of_row(separate, 0))
+    begun = []
+    for _ in range(3):
+        begun.append(weights_of_row(engine, 0))
+        for row in (1, 2):
+            assert same(weights_of_row(engine, row), begun[-1])
+        present(engine)
+        assert not (engine.raster["input"][0] == engine.raster["input"][1]).all()  # own images
+        present(engine)
+        engine.start_lifetimes([0, 1, 2], [None, None, None])
+    assert not same(begun[0], begun[1]) and not same(begun[1], begun[2])
+
+
 # Writing weights
 
 

@@ -76,6 +76,12 @@ def test_images_that_all_belong_to_plasticity_are_refused():
     assert reward_of(ZeroRule(), ID, LEARNING, num_lifetimes=2, num_images=5, seed=3).num_images == 2
 
 
+def test_judged_networks_differ_where_lifetimes_learn_in_a_common_one():
+    common = environment_config(ID, **(to_dict(LEARNING) | {"common_network": True}))
+    reports = [reward_of(ZeroRule(), ID, each, num_lifetimes=2, num_images=14, seed=3) for each in (LEARNING, common)]
+    assert reports[0].reward == reports[1].reward
+
+
 def test_the_reward_of_a_network_does_not_depend_on_the_others():
     alone, both = (rewards_of_networks(ZeroRule(), ID, LEARNING, number, seed=3) for number in (1, 2))
     assert both["reward"].shape == (2,) and both["reward"][0] == alone["reward"][0]
