@@ -1,8 +1,9 @@
-"""The world changes in the middle of a life: do networks that go on learning do better than networks that stop?
+"""A world changes in the middle of a life, or of each episode: do networks that go on learning do better?
 
     python examples/changed_world.py --change flipped       forces act the other way
     python examples/changed_world.py --change longer        a pole of twice the length
     python examples/changed_world.py --change deaf          a quarter of the hidden neurons hears nothing any more
+    python examples/changed_world.py --within 50            in each episode after 50 actions, and not between two episodes
     python examples/changed_world.py --preset cartpole-learned --rule RUN      by the rule of a run
 
 Networks, by default of the preset `cartpole-credited`, learn to balance a pole for some episodes. Then each goes on
@@ -25,12 +26,11 @@ from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.registry import make_rule
 from snn_plasticity_gym.trainers.evaluation_session import rule_of
 
-WORLDS = {  # what a change does to the world
-    "flipped": {"world_attributes": {"force_mag": -10.0}},
+WORLDS = {  # what a change does
+    "flipped": {"flipped": True},
     "longer": {"world_attributes": {"length": 1.0, "polemass_length": 0.1}},
-    "deaf": {},
+    "deaf": {"deaf": 0.25},  # share of the hidden neurons
 }
-DEAF = 0.25  # share of the hidden neurons
 
 Steps = NDArray[np.float32]
 
@@ -40,20 +40,15 @@ def lengths(env: PlasticityVectorEnv, rule: Rule, episodes: int) -> Steps:
     return np.array([env.run_episode(rule).info["num_actions"].numpy() for _ in range(episodes)], dtype=np.float32)
 
 
-def make_deaf(env: PlasticityVectorEnv) -> None:
-    """Take from the first hidden neurons what they hear; their synapses from the input are not plastic."""
-    weights = env.engine.network.weights_of("input_to_hidden_1")  # (networks, inputs, neurons)
-    weights[:, :, : round(DEAF * weights.shape[2])] = 0.0
-
-
 def main(
-    change: str = "flipped", preset: str = "cartpole-credited", rule: str = "", episodes: int = 400,
+    change: str = "flipped", within: int = 0, preset: str = "cartpole-credited", rule: str = "", episodes: int = 400,
     networks: int = 8, seed: int = 0, settings: Sequence[str] = (),
 ) -> dict[str, Steps]:  # fmt: skip
     """Print how long episodes are before the change and after it; return that, (episodes, networks) each.
 
     Args:
         change: One of `WORLDS`.
+        within: Actions of each episode from then on after which it comes; 0: once, between two episodes.
         preset: Of the networks.
         rule: As in evaluate.py; if empty the last one of the preset.
         episodes: Before the change, and as many after it.
@@ -61,6 +56,8 @@ def main(
         seed: Of networks and episodes.
         settings: Further flags of evaluate.py.
     """
+    if within and change == "longer":
+        raise ConfigError("a pole does not grow within an episode; choose --change flipped or deaf, or leave within out")
     config, own = parse_configs(EvaluateConfig, ENVIRONMENTS, [f"--preset={preset}", *settings], foreign=TRAINERS)
     lived_by = rule_of(rule or config.rules[-1], config.env, own, seed)
 
@@ -73,11 +70,9 @@ def main(
     before.reset(seed=seed)
     told = {"before": lengths(before, lived_by, episodes)}
     for name, goes_on in (("plastic", lived_by), ("frozen", make_rule("zero"))):
-        after = world(**WORLDS[change])
+        after = world(**WORLDS[change], **({"change_after": within} if within else {}))
         after.reset(seed=seed)
         after.load_state_dict(before.state_dict())
-        if change == "deaf":
-            make_deaf(after)
         told[name] = lengths(after, goes_on, episodes)
     tenth = max(episodes // 10, 1)
     print(f"steps of an episode, mean and standard deviation of {networks} networks")
@@ -87,6 +82,11 @@ def main(
         parts = ", ".join(f"{name} {_said(told[name][block])}" for name in ("plastic", "frozen"))
         print(f"  {first + 1} to {min(first + tenth, episodes)} after it    {parts}")
     print(f"  the last {tenth}           " + ", ".join(f"{n} {_said(told[n][-tenth:])}" for n in ("plastic", "frozen")))
+    if within:
+        print(f"of the last {tenth}, those that come so far, and their actions after the change, mean of all")
+        for name in ("plastic", "frozen"):
+            last = told[name][-tenth:]  # (episodes, networks)
+            print(f"  {name} {(last > within).mean():.0%}, {np.mean(last[last > within] - within):.0f}")
     return told
 
 
@@ -98,6 +98,7 @@ def _said(steps: Steps) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="A world that changes in the middle of a life.")
     parser.add_argument("--change", default="flipped", choices=WORLDS, help="what changes (%(default)s)")
+    parser.add_argument("--within", type=int, default=0, help="actions of an episode before it; 0: between episodes")
     parser.add_argument("--preset", default="cartpole-credited", help="of the networks (%(default)s)")
     parser.add_argument("--rule", default="", help="as in evaluate.py; if empty the last one of the preset")
     parser.add_argument("--episodes", type=int, default=400, help="before the change and after it (%(default)s)")

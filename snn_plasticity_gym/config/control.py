@@ -55,6 +55,26 @@ class ControlConfig(EnvironmentConfig):
     carry_state: bool = setting(
         True, "Membranes go on from one action to the next; else they begin each action at rest.", section="World"
     )
+    change_after: int = setting(
+        0,
+        "Actions of an episode after which something changes for the rest of it (flipped, deaf); 0: from the first on.",
+        unit="actions",
+        section="Change",
+        ge=0,
+    )
+    flipped: bool = setting(
+        False,
+        "Actions act the other way from then on: of Discrete ones the first as the last, the second as the last but "
+        "one; of Box ones x as low + high - x. Networks are not told.",
+        section="Change",
+    )
+    deaf: float = setting(
+        0.0,
+        "Share of the neurons of each hidden layer, its first ones, that hear nothing from then on, and are silent.",
+        section="Change",
+        ge=0,
+        le=1,
+    )
     encoder: str = setting(
         "one-hot",
         "How observations become input: one-hot, one-hot-normal, one-hot-measured, gaussian, rate (spikes), "
@@ -166,6 +186,11 @@ class ControlConfig(EnvironmentConfig):
         """Refuse settings that contradict each other."""
         super().check()
         check_neurons(self)
+        if self.change_after and not (self.flipped or self.deaf):
+            raise ConfigError(
+                f"change_after={self.change_after} says when, and nothing says what changes; set flipped or deaf, or "
+                "leave it out"
+            )
         if self.hidden_fields and (self.plastic_hidden or not self.hidden_sizes):
             raise ConfigError(
                 f"hidden_fields wires a hidden layer that stays: it needs plastic_hidden off and hidden_sizes, got "

@@ -282,6 +282,7 @@ class Engine:
             check_input(given, self.task, len(where))
             if given.rest is not None:
                 self.network.rest(where[given.rest])
+            self.network.deafen(where, given.deaf)
         activity = self.network.advance(given.spikes, None if everyone else where, given.currents, listed)
         self.task.observe(where, step, activity)
         some = slice(None) if everyone else where

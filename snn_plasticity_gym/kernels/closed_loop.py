@@ -61,6 +61,7 @@ class Acted(NamedTuple):
     terminated: Bool  # (B,)
     observation: Float32  # (B, D) the latest
     highest: Float32  # (B, D) of those that actions have led to
+    met: Float32  # (B, A + 1, D) all, the first one of each episode included; (B, 0, D): they are not kept
 
 
 class Memory(NamedTuple):
@@ -83,6 +84,8 @@ class Loop(NamedTuple):
     max_actions: int  # A
     carries: bool  # membranes go on from one action to the next
     noise: float  # deviation of the current into motor neurons
+    deaf: Int64  # (n,) places of the neurons that hear nothing for the rest of an episode
+    deaf_after: int  # after so many actions
     acted: Acted
 
 
@@ -112,6 +115,9 @@ def sense(b, t, lives, loop, stream, memory, spikes, shown):
     line, phase = shown.raster[b, t % shown.raster.shape[1]], t % loop.window
     if not loop.carries and phase == 0:
         _rest(b, populations, neurons, spikes)
+    if phase == 0 and len(loop.deaf) > 0 and loop.acted.number[b] >= loop.deaf_after:
+        for n in loop.deaf:
+            neurons.refractory[b, n] = np.inf
     turn_to_next_step(populations, spikes)
     line[:] = False
     if phase == 0:
@@ -168,7 +174,7 @@ def act(b, t, lives, loop, stream, learning, memory, spikes, shown):
     action = decide(loop.choice, last, stream, memory.votes, spikes.num_times, acted.values[b, done])
     before = _value(b, loop, memory.now)
     acted.actions[b, done] = action
-    reward = move(b, action, loop.world)
+    reward = move(b, done, action, loop.world)
     over, ended = loop.world.ended[b] == TERMINATED, loop.world.ended[b] != GOES_ON
     acted.rewards[b, done] = reward
     acted.number[b] = done + 1
@@ -177,6 +183,8 @@ def act(b, t, lives, loop, stream, learning, memory, spikes, shown):
         if loop.world.kind != FOREIGN:  # others have filled it in
             acted.observation[b, d] = np.float32(loop.world.state[b, d])
         acted.highest[b, d] = max(acted.highest[b, d], acted.observation[b, d])
+        if acted.met.shape[1] > 0:
+            acted.met[b, done + 1, d] = acted.observation[b, d]
     _pay(b, reward, over, before, lives, loop, learning, memory, spikes, shown)
     return ended or done + 1 >= loop.max_actions
 

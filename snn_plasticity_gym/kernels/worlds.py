@@ -3,7 +3,7 @@
 The operations of `gymnasium.envs.classic_control` in their order, in double precision: positions and velocities are
 Gymnasium's, up to how the last bit of a sine is rounded.
 
-Axes: B lifetimes, S numbers of a world's state.
+Axes: B lifetimes, S numbers of a world's state, n actions.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from snn_plasticity_gym.kernels.tables import Float64, Int64
 
 CART_POLE, MOUNTAIN_CAR, FOREIGN = range(3)
 GOES_ON, TERMINATED, TRUNCATED = range(3)  # of an episode
+AS_MEANT = np.zeros(0, dtype=np.int64)
 
 
 class CartPole(NamedTuple):
@@ -56,6 +57,8 @@ class World(NamedTuple):
     ended: Int64  # (B,) GOES_ON, TERMINATED or TRUNCATED
     cart_pole: CartPole = CartPole()
     mountain_car: MountainCar = MountainCar()
+    flipped_after: int = 0  # actions of an episode before each is taken as another, if `instead` says as which
+    instead: Int64 = AS_MEANT  # (n,); (0,): actions are taken as they are; FOREIGN ones see to it themselves
     step: int = NOWHERE  # of FOREIGN: `Foreign` that lets copy b take a step and fills in `ended`
 
 
@@ -65,10 +68,12 @@ def foreign_world(num_lifetimes: int) -> World:
 
 
 @inlined()
-def move(b, action, world):
-    """Let copy `b` of a world take a step; return what it pays, and fill in whether its episode has ended."""
+def move(b, done, action, world):
+    """Let copy `b` of a world take step `done`; return what it pays, and fill in whether its episode has ended."""
     if world.kind == FOREIGN:
         return np.float32(ask(world.step, b))
+    if len(world.instead) > 0 and done >= world.flipped_after:
+        action = world.instead[action]
     if world.kind == CART_POLE:
         reward, over = _balance(world.state[b], action, world.cart_pole)
     else:

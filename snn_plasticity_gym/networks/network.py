@@ -194,6 +194,12 @@ class Network:
         for spikes in self.last_spikes.values():
             spikes[some] = False
 
+    def deafen(self, rows: Tensor, deaf: Mapping[str, Tensor]) -> None:
+        """Let neurons of the networks `rows` hear nothing and not fire until they are put to rest, bool (R, N) each."""
+        for name, neurons in deaf.items():
+            refractory = self.states[name].refractory  # (B, N)
+            refractory[rows] = refractory[rows].masked_fill(neurons, math.inf)
+
     def normalise(self, rows: Tensor) -> None:
         """Scale the weights of the networks `rows` (R,) to their projections' norms, where these have one."""
         for projection in self.projections:

@@ -61,6 +61,8 @@ class StepInput(NamedTuple):
     spikes: dict[str, Tensor]  # bool (R, N) of every input population
     currents: Mapping[str, Tensor] = MappingProxyType({})  # (R, N) into computed populations
     rest: Tensor | None = None  # bool (R,): whose membranes are put to rest first, as at the start of an episode
+    # Bool (R, N) of computed populations with a refractory period: neurons that hear nothing until they are put to rest
+    deaf: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Outcome(NamedTuple):

@@ -154,8 +154,10 @@ def check_input(given: Any, task: Task, num_rows: int) -> StepInput:
             _check_shape(given.spikes.get(name), shape, f"input() of {type(task).__name__}: spikes of {name!r}")
         elif name in given.currents:
             _check_shape(given.currents[name], shape, f"input() of {type(task).__name__}: currents into {name!r}")
+        if name in given.deaf:
+            _check_shape(given.deaf[name], shape, f"input() of {type(task).__name__}: deaf neurons of {name!r}")
     known = {population.name for population in task.populations}
-    for name in [*given.spikes, *given.currents]:
+    for name in [*given.spikes, *given.currents, *given.deaf]:
         if name not in known:
             raise ConfigError(
                 f"input() of {type(task).__name__} names an unknown population {name!r}; known: {', '.join(known)}"

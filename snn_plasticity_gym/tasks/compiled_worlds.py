@@ -14,6 +14,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.kernels.worlds import CART_POLE, MOUNTAIN_CAR, CartPole, MountainCar, World
+from snn_plasticity_gym.tasks.changes import FlippedActions
 
 _TRANSPARENT = (OrderEnforcing, PassiveEnvChecker, TimeLimit)  # wrappers that change nothing but when an episode ends
 
@@ -24,8 +25,11 @@ def world_tables(env: gymnasium.Env[Any, Any], num_lifetimes: int) -> World | No
     Constants are read where the world has them, so one whose attributes were changed is compiled with the changes.
     """
     inner: Any = env
+    flips: dict[str, Any] = {}
     while isinstance(inner, gymnasium.Wrapper):
-        if type(inner) not in _TRANSPARENT:
+        if type(inner) is FlippedActions and not flips:  # twice flipped is left to Python
+            flips = {"flipped_after": inner.after, "instead": inner.instead}
+        elif type(inner) not in _TRANSPARENT:
             return None
         inner = inner.env
     going_on = np.zeros(num_lifetimes, dtype=np.int64)
@@ -33,10 +37,10 @@ def world_tables(env: gymnasium.Env[Any, Any], num_lifetimes: int) -> World | No
         read: dict[str, Any] = {name: float(getattr(inner, name)) for name in CartPole._fields[:9]}
         semi_implicit = inner.kinematics_integrator != "euler"
         pole = CartPole(**read, semi_implicit=semi_implicit, sutton_barto=bool(inner._sutton_barto_reward))
-        return World(CART_POLE, np.zeros((num_lifetimes, 4)), going_on, cart_pole=pole)
+        return World(CART_POLE, np.zeros((num_lifetimes, 4)), going_on, cart_pole=pole, **flips)
     if type(inner) is MountainCarEnv:
         car = MountainCar(**{name: float(getattr(inner, name)) for name in MountainCar._fields})
-        return World(MOUNTAIN_CAR, np.zeros((num_lifetimes, 2)), going_on, mountain_car=car)
+        return World(MOUNTAIN_CAR, np.zeros((num_lifetimes, 2)), going_on, mountain_car=car, **flips)
     return None
 
 

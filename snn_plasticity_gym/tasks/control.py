@@ -33,6 +33,7 @@ from snn_plasticity_gym.networks.observation_encoders import CurrentInput, Encod
 from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR, Boxes, between_groups, controller
 from snn_plasticity_gym.plasticity.reward_factors import Critic, Payment, RewardFactors
 from snn_plasticity_gym.tasks.base import Outcome, Seed, StepInput, Task
+from snn_plasticity_gym.tasks.changes import deaf_neurons
 from snn_plasticity_gym.tasks.control_loop import ControlLoop, control_loop
 from snn_plasticity_gym.tasks.control_scene import control_scene
 from snn_plasticity_gym.tasks.scene import Moment, Scene
@@ -67,6 +68,7 @@ class ControlTask(Task):
             num_lifetimes,
             world_kwargs=json.loads(config.world_kwargs),
             attributes=json.loads(config.world_attributes),
+            flipped_after=config.change_after if config.flipped else None,
             device=device,
         )
         self.source = config.world
@@ -74,6 +76,11 @@ class ControlTask(Task):
         if not self.max_actions:
             raise ConfigError(
                 f"world {config.world!r} has no limit of steps; set max_actions, after which it is cut off"
+            )
+        if config.change_after >= self.max_actions:
+            raise ConfigError(
+                f"change_after={config.change_after} comes too late, since episodes have {self.max_actions} actions at "
+                "most; lower it"
             )
         self.window = config.steps_per_action
         self.num_steps = self.window * self.max_actions
@@ -86,6 +93,7 @@ class ControlTask(Task):
         self.groups = ["control"]
         self.readout = MOTOR
         self.populations, self.projections = self.network()
+        self.deaf = deaf_neurons(self.populations, config.deaf, device) if config.deaf else {}  # bool (N,) each
         self.reward_factors = self._make_factors()
         self.credits_actions = config.third_factor == "credited"
         self.scalars = ("factor",) if self.reward_factors.values else ()
@@ -217,7 +225,14 @@ class ControlTask(Task):
         if self.config.noise:
             self._draw_noise(rows[begins])
             currents[MOTOR] = self._noise[rows, phase]
-        return StepInput(spikes, currents, rest)
+        return StepInput(spikes, currents, rest, self._deaf(rows, begins))
+
+    def _deaf(self, rows: Tensor, begins: Tensor) -> dict[str, Tensor]:
+        """Return who hears nothing from an action on that begins now, bool (R, N) by population."""
+        if not self.deaf or not begins.any():
+            return {}
+        late = begins & (self._actions_done[rows] >= self.config.change_after)  # (R,)
+        return {name: late[:, None] & neurons for name, neurons in self.deaf.items()}
 
     def _uniforms(self, rows: Tensor) -> RowUniforms:
         return RowUniforms([self.streams[row] for row in rows.tolist()], self.device)

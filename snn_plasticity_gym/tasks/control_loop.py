@@ -84,6 +84,11 @@ class ControlLoop:
             max_actions=limit,
             carries=config.carry_state,
             noise=config.noise / math.sqrt(config.dt),
+            deaf=np.array(
+                [first[name] + place for name, some in task.deaf.items() for place in some.nonzero().flatten().tolist()],
+                dtype=np.int64,
+            ),
+            deaf_after=config.change_after,
             acted=Acted(
                 actions=np.zeros((task.num_lifetimes, limit), dtype=np.int64),
                 values=np.zeros((task.num_lifetimes, limit, width), dtype=np.float32),
@@ -92,6 +97,7 @@ class ControlLoop:
                 terminated=np.zeros(task.num_lifetimes, dtype=np.bool_),
                 observation=np.zeros(shape, dtype=np.float32),
                 highest=np.zeros(shape, dtype=np.float32),
+                met=np.zeros((task.num_lifetimes, 0, shape[1]), dtype=np.float32),
             ),
         )
 

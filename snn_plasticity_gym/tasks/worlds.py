@@ -21,6 +21,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.worlds import World
+from snn_plasticity_gym.tasks.changes import FlippedActions, change_attributes
 from snn_plasticity_gym.tasks.compiled_worlds import put_state, state_of, world_tables
 from snn_plasticity_gym.tasks.mujoco_warnings import mind_warnings
 from snn_plasticity_gym.tasks.world_pictures import NoPictureError, draw, one_line
@@ -87,6 +88,7 @@ class Worlds:
         id: As `gymnasium.make` takes it: "CartPole-v1", or "module:Id-v0" for a module that registers it.
         num_lifetimes: B.
         attributes: Numbers that the unwrapped environment has, and what they shall be instead.
+        flipped_after: Steps of an episode after which actions act the other way (`FlippedActions`); None: never.
         world_kwargs: Further arguments of `gymnasium.make`, e.g. max_episode_steps or the environment's own.
         render: Make worlds that can draw themselves; training needs no rendering package.
         device: Where tensors go.
@@ -105,6 +107,7 @@ class Worlds:
         *,
         world_kwargs: Mapping[str, Any] | None = None,
         attributes: Mapping[str, float] | None = None,
+        flipped_after: int | None = None,
         render: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -112,6 +115,7 @@ class Worlds:
         self.num_lifetimes = num_lifetimes
         self._kwargs = dict(world_kwargs or {})
         self._attributes = dict(attributes or {})
+        self._flipped_after = flipped_after
         if "render_mode" in self._kwargs:
             raise ConfigError("world_kwargs cannot hold render_mode; ask for pictures with render=True")
         self._render = render
@@ -323,16 +327,9 @@ class Worlds:
         return self._changed(env)
 
     def _changed(self, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
-        """Give the unwrapped environment its attributes."""
-        for name, value in self._attributes.items():
-            before = getattr(env.unwrapped, name, None)
-            if isinstance(before, bool) or not isinstance(before, int | float | np.number):
-                what = "has no such number" if before is None else f"has {type(before).__name__} there, no number"
-                raise ConfigError(f"world_attributes: {name!r} of world {self.id!r}: it {what}")
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ConfigError(f"world_attributes: {name!r} must be a finite number, got {value!r}")
-            setattr(env.unwrapped, name, value)
-        return env
+        """Return the environment with all that is to be different in it."""
+        change_attributes(env, self.id, self._attributes)
+        return env if self._flipped_after is None else FlippedActions(env, self._flipped_after)
 
     def _env(self, row: int) -> gymnasium.Env[Any, Any]:
         """Return the environment of a lifetime, where its episode stands."""

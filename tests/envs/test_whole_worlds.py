@@ -134,6 +134,42 @@ def test_a_rule_in_a_world_that_python_steps(world, third_factor):
     assert (lived.moved > 1e-4) != never_surprised
 
 
+@pytest.mark.parametrize("env_id", [*SMALL, ANY])
+@pytest.mark.parametrize("carried", [True, False])
+@pytest.mark.parametrize("change", [{"flipped": True, "deaf": 0.4}, {"flipped": True}, {"deaf": 0.4}])
+def test_what_changes_within_an_episode(env_id, carried, change):
+    options = {"carry_state": carried, "third_factor": "credited", "modulation": "factor", "eta": 0.005, "noise": 0.2}
+    config = {**(FEW | WORLDS["bells, forces"] if env_id == ANY else SMALL[env_id]), **options, "critic_start": 5.0}
+    config |= {"w_init_min": 0.0, "w_min": 0.0, "recurrent": True, "change_after": 7, **change}
+    lived = assert_same_lives(env_id, config, lambda env: make_rule("stdp", **STDP), images=2, rounding=1e-5)
+    assert min(lived.spikes.values()) > 0 and lived.moved > 1e-4
+
+
+def test_a_change_changes_nothing_before_it():
+    """And something after it, in compiled loops as by hand: forces turn with the eighth action."""
+    seen = {}
+    for name, change in {"plain": {}, "turned": {"flipped": True, "change_after": 7}, "deaf": {"deaf": 1.0}}.items():
+        env = PlasticityVectorEnv(POLE, num_envs=1, **SMALL[POLE], **change)
+        env.reset(seed=1)
+        for _ in range(2):
+            env.run_episode(make_rule("zero"))
+        worlds = env.engine.task.worlds
+        seen[name] = [int(action) for action in worlds.actions(0)], worlds.observations([0])[0].tolist()
+        silent = not env.engine.raster["hidden_1"].any()
+        assert silent == (name == "deaf")
+    assert seen["turned"][0][:7] == seen["plain"][0][:7] and seen["turned"][1] != seen["plain"][1]
+    start = seen["turned"][0]
+    by_hand = gymnasium.make("CartPole-v1")
+    env = PlasticityVectorEnv(POLE, num_envs=1, **SMALL[POLE], flipped=True, change_after=7)
+    env.reset(seed=1)
+    for _ in range(2):
+        env.run_episode(make_rule("zero"))
+    by_hand.reset(seed=env.engine.task.worlds._episodes[0].seed)
+    for number, action in enumerate(start):
+        last = by_hand.step(action if number < 7 else 1 - action)[0]
+    assert last.tolist() == pytest.approx(seen["turned"][1], abs=1e-5)
+
+
 def test_a_rule_that_follows_what_the_world_pays_learns_by_it():
     """Not just the same numbers: weights have moved by a factor that the loop itself has worked out."""
     options = {"third_factor": "targeted", "modulation": "factor", "noise": 0.3}

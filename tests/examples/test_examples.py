@@ -11,9 +11,7 @@ import torch
 from PIL import Image
 from quick import small_pngs
 
-from snn_plasticity_gym import make_rule
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.tasks import datasets
 from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.trainers.train_a2c import train
@@ -60,21 +58,19 @@ def test_changed_world(change, capsys):
     frozen = told["frozen"][-1].mean()
     assert lines[-1].endswith(f"frozen {frozen:.0f} ± {told['frozen'][-1].std(ddof=1):.0f}")
     assert (told["plastic"][0] != told["before"][0]).any()
-    module.WORLDS, module.make_deaf = {change: {}}, lambda env: None  # nothing changes
+    module.WORLDS = {change: {}}  # nothing changes
     same = module.main(change, episodes=4, networks=3, settings=few)
     assert np.array_equal(same["before"], told["before"]) and not np.array_equal(same["frozen"], told["frozen"])
 
 
-def test_what_is_deaf_never_fires():
+def test_a_world_that_changes_within_each_episode(capsys):
+    few = ["--hidden_sizes=40", "--max_actions=60", "--w_max=1", "--w_init_min=0.1", "--w_init_max=0.4"]
     module = load("changed_world")
-    fixed = {"hidden_sizes": [8], "plastic_hidden": False, "w_init_min": 0.4}  # a pending event would write its weight
-    env = PlasticityVectorEnv("SNNPlastic-CartPole-v0", num_envs=2, **fixed)
-    env.reset(seed=0)
-    module.make_deaf(env)
-    for _ in range(2):  # a reset has taken the first one's first step
-        env.run_episode(make_rule("zero"))
-    fired = env.engine.raster["hidden_1"].any(dim=1)  # (networks, neurons)
-    assert not fired[:, :2].any() and fired[:, 2:].any()
+    told = module.main("deaf", within=5, episodes=4, networks=3, settings=few)
+    said = capsys.readouterr().out
+    assert "those that come so far" in said and "frozen 100%" in said and (told["frozen"] > 5).all()
+    with pytest.raises(ConfigError, match="does not grow within an episode"):
+        module.main("longer", within=5)
 
 
 def test_turned_digits(monkeypatch):

@@ -35,7 +35,7 @@ def test_each_step_is_gymnasiums(name):
         for _ in range(150):
             tables.state[0] = state_of(env)
             action = int(random.integers(env.action_space.n))
-            reward = move(0, action, tables)
+            reward = move(0, 0, action, tables)
             _, paid, over, _, _ = env.step(action)
             assert (reward, tables.ended[0]) == (paid, TERMINATED if over else GOES_ON)
             np.testing.assert_allclose(tables.state[0], state_of(env), rtol=0, atol=1e-15)
@@ -57,7 +57,7 @@ def test_another_body_is_another_world():
         tables = world_tables(env, 1)
         tables.state[0] = state_of(env)
         for _ in range(5):
-            move(0, 0, tables), env.step(0)
+            move(0, 0, 0, tables), env.step(0)
         np.testing.assert_allclose(tables.state[0], state_of(env), atol=1e-12)
         poles.append(tables.state[0, 2])
     assert poles[0] > poles[1] > 0.1
@@ -82,6 +82,6 @@ def test_a_world_elsewhere_is_asked_of_the_copy_that_moves():
 
     foreign, world = Foreign(step), foreign_world(4)
     assert world.kind == FOREIGN and not world.ended.any()
-    reward = move(3, 1, world._replace(step=foreign.address))
+    reward = move(3, 0, 1, world._replace(step=foreign.address))
     assert reward == 1.5 and isinstance(reward, float) and asked == [3]
     assert world.ended.tolist() == [GOES_ON] * 3 + [TRUNCATED]
