@@ -3,7 +3,7 @@
     python examples/changed_world.py --change flipped       forces act the other way
     python examples/changed_world.py --change longer        a pole of twice the length
     python examples/changed_world.py --change deaf          a quarter of the hidden neurons hears nothing any more
-    python examples/changed_world.py --within 50            in each episode after 50 actions, and not between two episodes
+    python examples/changed_world.py --within 50            after 50 actions of each episode, and not between two
     python examples/changed_world.py --preset cartpole-learned --rule RUN      by the rule of a run
 
 Networks, by default of the preset `cartpole-credited`, learn to balance a pole for some episodes. Then each goes on
@@ -57,7 +57,7 @@ def main(
         settings: Further flags of evaluate.py.
     """
     if within and change == "longer":
-        raise ConfigError("a pole does not grow within an episode; choose --change flipped or deaf, or leave within out")
+        raise ConfigError("a pole does not grow within an episode; set change to flipped or deaf, or leave within out")
     config, own = parse_configs(EvaluateConfig, ENVIRONMENTS, [f"--preset={preset}", *settings], foreign=TRAINERS)
     lived_by = rule_of(rule or config.rules[-1], config.env, own, seed)
 

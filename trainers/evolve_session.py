@@ -25,6 +25,7 @@ from snn_plasticity_gym.report.champion_section import FAME, RESULT
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.runs.folder import RunFolder, claimed, require_tensorboard
 from snn_plasticity_gym.runs.metrics import MetricsCSV
+from snn_plasticity_gym.tasks.met_observations import RANGES
 from snn_plasticity_gym.trainers.callbacks import next_multiple
 from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.learning_loop import open_log
@@ -176,6 +177,8 @@ def _finish(run: RunFolder, evolution: WeightEvolution, seconds: float, seed: in
     assert evolution.champion is not None
     with atomic_path(run.path / WEIGHTS) as path:
         save_file(evolution.weights(evolution.champion.coordinates), path)
+    if evolution.champion.ranges is not None:
+        run.write(run.path / RANGES, json.dumps(evolution.champion.ranges) + "\n")
     fame = [one._asdict() for one in evolution.fame]
     run.write(run.path / FAME, json.dumps(fame) + "\n")
     result = {

@@ -16,7 +16,16 @@ from snn_plasticity_gym.evaluation.return_figures import draw_returns
 from snn_plasticity_gym.evaluation.returns import LENGTH, RETURN, TERM, ReturnCurve, return_curve
 from snn_plasticity_gym.evaluation.tables import Column, csv_table, markdown_table, screen_table
 from snn_plasticity_gym.rules.base import Rule
-from snn_plasticity_gym.trainers.evaluation_session import Turn, legend, output_folder, rules_of, turns, write_record
+from snn_plasticity_gym.tasks.met_observations import with_ranges_of
+from snn_plasticity_gym.trainers.evaluation_session import (
+    DISTILLED,
+    Turn,
+    legend,
+    output_folder,
+    rules_of,
+    turns,
+    write_record,
+)
 from snn_plasticity_gym.utils.distributed import World
 
 MOMENTS = {"before": "before learning", "after": "after learning", "gain": "gain", "learning": "while learning"}
@@ -39,6 +48,8 @@ def run_returns(config: EvaluateConfig, env_config: EnvironmentConfig, world: Wo
     if not config.test_episodes:
         raise ConfigError(f"test_episodes must be at least 1 for {config.env}, whose fresh episodes have no end, got 0")
     rules = rules_of(config.rules, config.env, env_config, config.seed)
+    # A rule lives with the ranges of observations that it has learned with.
+    own = {id(rule): with_ranges_of(env_config, name.removeprefix(DISTILLED)) for name, rule in rules.items()}
     folder = output_folder(config, world)
     labels = legend(config.rules)
     results: dict[str, Any] = {}
@@ -48,7 +59,7 @@ def run_returns(config: EvaluateConfig, env_config: EnvironmentConfig, world: Wo
         return return_curve(
             rule,
             config.env,
-            env_config,
+            own[id(rule)],
             turn.num_networks,
             config.train_episodes,
             config.test_episodes,

@@ -35,6 +35,8 @@ from snn_plasticity_gym.runs.folder import (
 )
 from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.tasks.base import Task
+from snn_plasticity_gym.tasks.control import ControlTask
+from snn_plasticity_gym.tasks.met_observations import RANGES, check_one_process, with_ranges_of
 from snn_plasticity_gym.trainers.callbacks import ProgressBar, ProgressLines, SaveCheckpoints, SigmaSchedule
 from snn_plasticity_gym.trainers.closing import in_words, rules_beside, worth
 from snn_plasticity_gym.trainers.interrupts import StopRequest
@@ -88,6 +90,7 @@ def _run(
     saved = _checkpoint(config, world) if config.resume else None
     start = None if saved else read_start(config, env_config)
     others = rules_beside(config, env_config, seed)
+    check_one_process(env_config, world.size)
     env = make_sb3_env(config.env, num_own, **to_dict(env_config))
     model = algorithm("PlasticityPolicy", env, seed=seed, **_arguments(algorithm, config, env_config))
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed, "resume": ""}
@@ -113,7 +116,7 @@ def _run(
                 model.logger.record(name, value, exclude=exclude)
             model.load_state_dict(saved["learner"])
         else:
-            before = _judge(model, config, env_config)
+            before = _judge(model, config, with_ranges_of(env_config, run.path))
         _learn(model, config, run, metrics, before, saved)
     except NotFiniteError as error:
         raise NotFiniteError(f"{error}; the checkpoints in {run.checkpoints} are from before") from error
@@ -131,7 +134,10 @@ def _run(
             model.save(path)
     except OSError as error:
         raise OSError(f"cannot write {run.final}: {error.strerror or error}; go on with --resume={run.path}") from error
-    after = _judge(model, config, env_config)
+    if isinstance(task, ControlTask) and task.met is not None:
+        run.write(run.path / RANGES, task.met.as_text())
+    judged = with_ranges_of(env_config, run.path)
+    after = _judge(model, config, judged)
     reports = {name: report.as_dict() for name, report in (("before", before), ("after", after)) if report}
     episodes = model.num_episodes
     save_rule(
@@ -161,7 +167,7 @@ def _run(
         said = in_words(run.path, heads) if page else []
     env.close()
     learned = model.policy.frozen(env_config.history_length)
-    said = [*worth(config, env_config, learned, before, after, others), *said]
+    said = [*worth(config, judged, learned, before, after, others), *said]
     print(*said, *_last_lines(time.perf_counter() - began, run, page), sep="\n")
     return run.path
 

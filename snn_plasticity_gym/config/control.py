@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from snn_plasticity_gym.config.base import EnvironmentConfig, check_neurons
@@ -9,6 +10,7 @@ from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 WORLD_FACTORS = ("none", "reward", "rpe", "targeted", "credited")
 BASELINES = ("mean", "critic")
+FEWEST_MET = 1000  # observations of which quantiles are taken
 
 
 @config_class
@@ -88,6 +90,30 @@ class ControlConfig(EnvironmentConfig):
         "ms, rates in spikes per ms.",
         section="Encoder",
         json=True,
+    )
+    range_quantile: float = setting(
+        0.0,
+        "Quantile q of the observations met that an encoder has as low, with that of 1 - q as high, e.g. 0.02; what "
+        "random actions lead to at first, and then what networks meet. 0: ranges are as encoder_kwargs or the world "
+        "give them.",
+        section="Encoder",
+        ge=0,
+        lt=0.5,
+    )
+    range_sample: int = setting(
+        2000,
+        "Observations, a uniform sample of all that were met, of which quantiles are taken, at least 1000; they move "
+        "when all lifetimes begin an episode together. 0: they stay as random actions lead to, as they do in judges.",
+        unit="observations",
+        section="Encoder",
+        ge=0,
+    )
+    ranges: str = setting(
+        "",
+        "Folder of a run with range_quantile, whose ranges are taken and stay; of a rule or of init_weights of such a "
+        "run they are taken anyway.",
+        section="Encoder",
+        path=True,
     )
     decoder: str = setting(
         "winner",
@@ -178,9 +204,13 @@ class ControlConfig(EnvironmentConfig):
         section="Third factor",
     )
 
+    def learning(self) -> dict[str, Any]:
+        """Return the settings under which a judge lets a network learn; ranges of observations stand still."""
+        return {**super().learning(), "range_sample": 0}
+
     def frozen(self) -> dict[str, Any]:
         """Return the settings of networks in which nothing learns any more, as far as they differ."""
-        return {**super().frozen(), "third_factor": "none"}
+        return {**super().frozen(), "third_factor": "none", "range_sample": 0}
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""
@@ -191,6 +221,7 @@ class ControlConfig(EnvironmentConfig):
                 f"change_after={self.change_after} says when, and nothing says what changes; set flipped or deaf, or "
                 "leave it out"
             )
+        self._check_ranges()
         if self.hidden_fields and (self.plastic_hidden or not self.hidden_sizes):
             raise ConfigError(
                 f"hidden_fields wires a hidden layer that stays: it needs plastic_hidden off and hidden_sizes, got "
@@ -205,6 +236,21 @@ class ControlConfig(EnvironmentConfig):
                 f"weights need w_min <= w_init_min <= w_init_max <= w_max, got {self.w_min}, {self.w_init_min}, "
                 f"{self.w_init_max} and {self.w_max}"
             )
+
+    def _check_ranges(self) -> None:
+        given = json.loads(self.encoder_kwargs)
+        if self.range_quantile and {"low", "high"} & set(given):
+            raise ConfigError(
+                f"range_quantile measures the low and high that encoder_kwargs gives, got {self.encoder_kwargs}; leave "
+                "them out there, or set range_quantile to 0"
+            )
+        if self.ranges and not self.range_quantile:
+            raise ConfigError(
+                f"ranges={self.ranges!r} takes the place of ranges to be measured; set range_quantile, too, or leave "
+                "it out"
+            )
+        if 0 < self.range_sample < FEWEST_MET:
+            raise ConfigError(f"range_sample must be 0 or at least {FEWEST_MET}, got {self.range_sample}")
 
 
 @config_class

@@ -36,10 +36,12 @@ class Contest:
         env_id: Environment in which a network acts in a world.
         config: Its settings.
         num_networks: B.
+        meets: Whether ranges of observations follow what these networks meet, if `config` measures them.
     """
 
-    def __init__(self, env_id: str, config: ControlConfig, num_networks: int) -> None:
+    def __init__(self, env_id: str, config: ControlConfig, num_networks: int, meets: bool = False) -> None:
         settings = to_dict(config) | config.learning() | config.frozen()
+        settings |= {"range_sample": config.range_sample} if meets else {}
         self._env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
         task = self._env.engine.task
         assert isinstance(task, ControlTask)

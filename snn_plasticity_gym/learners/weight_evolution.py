@@ -5,7 +5,7 @@ Axes: P individuals of a generation, S episodes of each, D coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,8 @@ from snn_plasticity_gym.config.control import ControlConfig
 from snn_plasticity_gym.config.evolve import EvolveConfig, observation_of
 from snn_plasticity_gym.learners.contest import Contest, Scores
 from snn_plasticity_gym.learners.strategies import Search, Vector, make_strategy
+from snn_plasticity_gym.networks.receptive_fields import ObservationRanges
+from snn_plasticity_gym.tasks.met_observations import check_one_process
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
 
@@ -40,6 +42,7 @@ class Champion(NamedTuple):
     fitness: float  # mean of its test
     value: float  # mean return of that
     coordinates: list[float]  # (D,)
+    ranges: Mapping[str, list[float]] | None = None  # of observations, where they are measured
 
 
 class WeightEvolution:
@@ -57,7 +60,8 @@ class WeightEvolution:
 
     def __init__(self, config: EvolveConfig, env_config: ControlConfig, seed: int, world: World) -> None:
         self._config, self._seed, self._world = config, seed, world
-        self._contest = Contest(config.env, env_config, world.share(config.population, "population"))
+        check_one_process(env_config, world.size)
+        self._contest = Contest(config.env, env_config, world.share(config.population, "population"), meets=True)
         self._tests = Contest(config.env, env_config, config.test_episodes)
         self._observation = observation_of(config.fitness)
         if self._observation is not None:
@@ -151,19 +155,23 @@ class WeightEvolution:
 
         If no centre was as fit before, it is the champion.
         """
-        found = self._test(self.strategy.centre, TESTS)
+        met = self._contest.task.met
+        ranges = None if met is None else met.ends
+        found = self._test(self.strategy.centre, TESTS, ranges)
         if self.champion is None or found["fitness"] > self.champion.fitness:
             centre = self.strategy.centre.tolist()
-            self.champion = Champion(self.generation, found["fitness"], found["return"], centre)
+            self.champion = Champion(self.generation, found["fitness"], found["return"], centre, ranges)
         return found
 
     def last_test(self) -> dict[str, float]:
         """Return what the champion is worth in episodes that are not those by which it was chosen."""
         assert self.champion is not None, "test() comes first"
-        return self._test(np.array(self.champion.coordinates), LAST_TEST)
+        return self._test(np.array(self.champion.coordinates), LAST_TEST, self.champion.ranges)
 
-    def _test(self, coordinates: Vector, purpose: int) -> dict[str, float]:
+    def _test(self, coordinates: Vector, purpose: int, ranges: Mapping[str, list[float]] | None) -> dict[str, float]:
         count = self._config.test_episodes
+        if ranges is not None:
+            self._tests.task.take_ranges(ObservationRanges(*(np.array(ranges[name]) for name in ("low", "high"))))
         seeds = self._episodes(purpose, 0, count)
         scores = self._tests.play(self._test_genome, np.tile(coordinates, (count, 1)), seeds, 1)
         return {
@@ -182,8 +190,9 @@ class WeightEvolution:
     def state_dict(self) -> State:
         """Return all that decides what follows."""
         champion = self.champion and tuple(self.champion)
-        fame = [tuple(one) for one in self.fame]
-        return {"told": self.strategy.told, "fame": fame, "champion": champion, "steps": self.steps}
+        fame, met = [tuple(one) for one in self.fame], self._contest.task.met
+        own = {} if met is None else {"met": met.state_dict()}
+        return {"told": self.strategy.told, "fame": fame, "champion": champion, "steps": self.steps, **own}
 
     def load_state_dict(self, state: State) -> None:
         """Take over a state of `state_dict`, before the first generation."""
@@ -191,6 +200,9 @@ class WeightEvolution:
         self.fame = [Famous(*one) for one in state["fame"]]
         self.champion = state["champion"] and Champion(*state["champion"])
         self.steps = state["steps"]
+        if (met := self._contest.task.met) is not None:
+            met.load_state_dict(state["met"])
+            self._contest.task.take_ranges(met.ranges)
 
     def close(self) -> None:
         """Close the worlds."""

@@ -6,10 +6,11 @@ Axes: R lifetimes of one call, N motor neurons, n actions, A dimensions of a Box
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -273,3 +274,30 @@ def level_table(levels: ArrayLike) -> NDArray[np.float64]:
     if len(np.unique(table, axis=0)) < len(table):
         raise ConfigError(f"levels must differ from each other, got {levels!r}")
     return table
+
+
+def groups_by_name(decoder: Decoder, space: spaces.Space[Any], device: torch.device) -> dict[str, Tensor]:
+    """Return the motor neurons of each Discrete action, or of each direction of a Box action that has bounds.
+
+    Args:
+        decoder: Of actions of the space.
+        space: Discrete, or Box of A dimensions; of one without bounds there are no such groups.
+        device: Where tensors live.
+
+    Returns:
+        Indices of neurons, int64, by what they stand for.
+    """
+    if isinstance(space, spaces.Discrete):
+        names = [f"action {action}" for action in range(int(space.n))]
+        actions = torch.arange(int(space.n), device=device)  # (n,)
+    elif isinstance(space, spaces.Box) and np.isfinite([space.low, space.high]).all():
+        low, high = (torch.as_tensor(end.reshape(-1), device=device) for end in (space.low, space.high))  # (A,)
+        middle = torch.lerp(low, high, 0.5)
+        ends = [torch.where(torch.arange(len(low), device=device) == axis, end, middle)
+                for axis in range(len(low)) for end in (high, low)]  # fmt: skip
+        names = [f"action {axis} {sign}" for axis in range(len(low)) for sign in ("up", "down")]
+        actions = torch.stack(ends)  # (2 A, A)
+    else:
+        return {}
+    chosen = decoder.groups(actions)  # bool (n, N)
+    return {name: row.nonzero().flatten() for name, row in zip(names, chosen, strict=True)}

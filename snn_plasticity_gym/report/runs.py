@@ -24,6 +24,7 @@ from snn_plasticity_gym.config.svpg_search import SVPGSearchConfig
 from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.runs.folder import RunFolder
 from snn_plasticity_gym.runs.metrics import read_metrics
+from snn_plasticity_gym.tasks.met_observations import with_ranges_of
 
 Array = NDArray[np.float64]
 
@@ -69,7 +70,7 @@ class Run(NamedTuple):
         if self.env not in ENVIRONMENTS:
             raise ConfigError(f"{self.path} was trained on {self.env}, which is no environment here")
         kind = ENVIRONMENTS[self.env]
-        return kind(**own_values(kind, self.config) | {"device": "cpu"})
+        return with_ranges_of(kind(**own_values(kind, self.config) | {"device": "cpu"}), self.path)
 
     def curve(self, name: str) -> tuple[Array, Array]:
         """Return a logged number against episodes: rows that have both, (rows,) each; empty if there are none."""

@@ -39,9 +39,7 @@ class FlippedActions(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArg
             name an action for each.
     """
 
-    def __init__(
-        self, env: gymnasium.Env[Any, Any], after: int = 0, instead: Sequence[int] | None = None
-    ) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any], after: int = 0, instead: Sequence[int] | None = None) -> None:
         RecordConstructorArgs.__init__(self, after=after, instead=instead)
         gymnasium.Wrapper.__init__(self, env)
         if isinstance(after, bool) or not isinstance(after, int | np.integer) or after < 0:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,18 +24,20 @@ from snn_plasticity_gym.config.control import ControlConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.networks.activity import NetworkActivity
 from snn_plasticity_gym.networks.decoder_registry import make_decoder
-from snn_plasticity_gym.networks.decoders import Decoder, LevelsDecoder
+from snn_plasticity_gym.networks.decoders import Decoder, LevelsDecoder, groups_by_name
 from snn_plasticity_gym.networks.encoder_registry import make_encoder
 from snn_plasticity_gym.networks.given_weights import with_given_weights
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
 from snn_plasticity_gym.networks.observation_encoders import CurrentInput, Encoder
+from snn_plasticity_gym.networks.receptive_fields import ObservationRanges
 from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR, Boxes, between_groups, controller
 from snn_plasticity_gym.plasticity.reward_factors import Critic, Payment, RewardFactors
 from snn_plasticity_gym.tasks.base import Outcome, Seed, StepInput, Task
 from snn_plasticity_gym.tasks.changes import deaf_neurons
 from snn_plasticity_gym.tasks.control_loop import ControlLoop, control_loop
 from snn_plasticity_gym.tasks.control_scene import control_scene
+from snn_plasticity_gym.tasks.met_observations import MetObservations
 from snn_plasticity_gym.tasks.scene import Moment, Scene
 from snn_plasticity_gym.tasks.worlds import Worlds
 from snn_plasticity_gym.utils.row_streams import RowUniforms
@@ -86,9 +88,9 @@ class ControlTask(Task):
         self.num_steps = self.window * self.max_actions
         self.record_steps = self.window * min(self.max_actions, PICTURE_ACTIONS)
         observations, actions = self.worlds.observation_space, self.worlds.action_space
-        self.encoder: Encoder | CurrentInput = make_encoder(
-            config.encoder, observations, device, config.dt, **json.loads(config.encoder_kwargs)
-        )
+        # Of observations, where they are measured.
+        self.met = MetObservations(config, self.worlds, self.max_actions) if config.range_quantile else None
+        self.encoder = self._make_encoder()
         self.decoder: Decoder = make_decoder(config.decoder, actions, device, **json.loads(config.decoder_kwargs))
         self.groups = ["control"]
         self.readout = MOTOR
@@ -131,6 +133,17 @@ class ControlTask(Task):
             inhibition=self._inhibition(),
             boxes=self._boxes(),
         )
+
+    def _make_encoder(self) -> Encoder | CurrentInput:
+        config, ends = self.config, self.met.ends if self.met is not None else {}
+        settings = json.loads(config.encoder_kwargs) | ends
+        return make_encoder(config.encoder, self.worlds.observation_space, self.device, config.dt, **settings)
+
+    def take_ranges(self, ranges: ObservationRanges) -> None:
+        """Let observations be encoded by ranges that were measured elsewhere, where this task has `met`."""
+        assert self.met is not None
+        self.met.ranges = ranges
+        self.encoder = self._make_encoder()
 
     def _boxes(self) -> Boxes | None:
         width, observations = self.config.hidden_fields, self.worlds.observation_space.shape[0]
@@ -192,6 +205,8 @@ class ControlTask(Task):
             self.streams[row] = seed.episode_rng()
             starts.append(int(self.streams[row].integers(2**31)))
         self.observations[rows] = self.worlds.reset(rows, starts)
+        if self.met is not None and self.met.begin(rows, self._actions_done[rows], self.observations[rows]):
+            self.encoder = self._make_encoder()
         self._counts[rows] = 0
         self._actions_done[rows] = 0
         self._highest[rows] = -math.inf
@@ -264,6 +279,8 @@ class ControlTask(Task):
         self._highest[rows] = torch.maximum(self._highest[rows], told.observation)
         self._counts[rows] = 0
         self._actions_done[rows] += 1
+        if self.met is not None:
+            self.met.note(rows, self._actions_done[rows], told.observation)
         late = self._actions_done[rows] >= self.max_actions
         reward = self.reward(rows, before, actions, told.observation, told.reward)
         self._pay(rows, before, actions, told.observation, reward, told.terminated)
@@ -324,21 +341,7 @@ class ControlTask(Task):
 
     def answer_groups(self) -> dict[str, Tensor]:
         """Return the motor neurons of each action, or of each direction of an action that has bounds."""
-        space, device = self.worlds.action_space, self.device
-        if isinstance(space, Discrete):
-            names = [f"action {action}" for action in range(int(space.n))]
-            actions = torch.arange(int(space.n), device=device)  # (n,)
-        elif isinstance(space, Box) and np.isfinite([space.low, space.high]).all():
-            low, high = (torch.as_tensor(end.reshape(-1), device=device) for end in (space.low, space.high))  # (A,)
-            middle = torch.lerp(low, high, 0.5)
-            ends = [torch.where(torch.arange(len(low), device=device) == axis, end, middle)
-                    for axis in range(len(low)) for end in (high, low)]  # fmt: skip
-            names = [f"action {axis} {sign}" for axis in range(len(low)) for sign in ("up", "down")]
-            actions = torch.stack(ends)  # (2 A, A)
-        else:
-            return {}
-        chosen = self.decoder.groups(actions)  # bool (n, N)
-        return {name: row.nonzero().flatten() for name, row in zip(names, chosen, strict=True)}
+        return groups_by_name(self.decoder, self.worlds.action_space, self.device)
 
     def remedy(self, population: str) -> str:
         """Return what helps where a population is silent."""
@@ -365,6 +368,7 @@ class ControlTask(Task):
             "worlds": self.worlds.state_dict(),
             "streams": [stream.bit_generator.state for stream in self.streams],
             "factors": self.reward_factors.state_dict(),
+            **({} if self.met is None else {"met": self.met.state_dict()}),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -379,6 +383,10 @@ class ControlTask(Task):
         self.observations[:] = self.worlds.observations(everyone)
         self._counts.zero_()
         self._actions_done.zero_()
+        if self.met is not None:
+            self.met.load_state_dict(state["met"])
+            self.met.note(everyone, self._actions_done, self.observations)
+            self.encoder = self._make_encoder()
         self._highest.fill_(-math.inf)
         self.reward_factors.begin(everyone)
 

@@ -85,7 +85,7 @@ class ControlLoop:
             carries=config.carry_state,
             noise=config.noise / math.sqrt(config.dt),
             deaf=np.array(
-                [first[name] + place for name, some in task.deaf.items() for place in some.nonzero().flatten().tolist()],
+                [first[name] + place for name, some in task.deaf.items() for place in np.flatnonzero(some.numpy())],
                 dtype=np.int64,
             ),
             deaf_after=config.change_after,
@@ -97,7 +97,7 @@ class ControlLoop:
                 terminated=np.zeros(task.num_lifetimes, dtype=np.bool_),
                 observation=np.zeros(shape, dtype=np.float32),
                 highest=np.zeros(shape, dtype=np.float32),
-                met=np.zeros((task.num_lifetimes, 0, shape[1]), dtype=np.float32),
+                met=np.zeros((shape[0], 0, shape[1]), dtype=np.float32) if task.met is None else task.met.table,
             ),
         )
 
@@ -152,6 +152,9 @@ class ControlLoop:
         elif self._foreign is None:
             self._foreign = Foreign(self._step)
             self.loop = self.loop._replace(world=self.loop.world._replace(step=self._foreign.address))
+        if self._task.met is not None:  # whose ranges may have moved
+            encoder: Any = self._task.encoder
+            self.loop = self.loop._replace(senses=encoder.tables()._replace(first=self.loop.senses.first))
         self.loop.acted.observation[:] = self._task.observations.numpy()
         self.loop.acted.rewards[:] = 0.0
         return self._task.streams

@@ -109,8 +109,16 @@ def test_a_world_taken_up_after_the_change_stands_where_it_was():
 
 def lived_by_events(**settings):
     """Live through an episode step by step; return which hidden neurons fired in each step, (T, N), and the actions."""
-    config = {**FEW, "max_actions": 10, "world": "Acrobot-v1", "encoder": "rate", "encoder_kwargs": {"low": -1, "high": 1}}
-    env = PlasticityVectorEnv(ANY, num_envs=1, decoder="softmax", decoder_kwargs={"group_size": 4}, **config, **settings)
+    config = {
+        **FEW,
+        "max_actions": 10,
+        "world": "Acrobot-v1",
+        "encoder": "rate",
+        "encoder_kwargs": {"low": -1, "high": 1},
+    }
+    env = PlasticityVectorEnv(
+        ANY, num_envs=1, decoder="softmax", decoder_kwargs={"group_size": 4}, **config, **settings
+    )
     env.reset(seed=2)
     rule = make_rule("zero")
     env.run_episode(lambda events: rule(events))  # by events, since a reset has taken the first step
