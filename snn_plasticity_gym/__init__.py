@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from snn_plasticity_gym.rules.base import Rule
     from snn_plasticity_gym.rules.registry import make_rule, register_rule
     from snn_plasticity_gym.tasks.base import Outcome, Seed, StepInput, Task
+    from snn_plasticity_gym.tasks.changes import FlippedActions
     from snn_plasticity_gym.tasks.control import ControlTask
     from snn_plasticity_gym.tasks.datasets import register_dataset
     from snn_plasticity_gym.tasks.image_task import Episode, ImageTask, Verdict
@@ -70,6 +71,7 @@ _LATER = {  # public names by the module that has them, imported when asked for
     "rules.base": ("Rule",),
     "rules.registry": ("make_rule", "register_rule"),
     "tasks.base": ("Outcome", "Seed", "StepInput", "Task"),
+    "tasks.changes": ("FlippedActions",),
     "tasks.control": ("ControlTask",),
     "tasks.datasets": ("register_dataset",),
     "tasks.image_task": ("Episode", "ImageTask", "Verdict"),
@@ -87,6 +89,7 @@ __all__ = [
     "EventA2C",
     "EventES",
     "EventPPO",
+    "FlippedActions",
     "ImageConfig",
     "ImageTask",
     "LIFParams",
@@ -159,8 +162,10 @@ def register_task(env_id: str, task: str | Callable[..., Any], config: type[Envi
 _SOLVED = {  # the returns at which Gymnasium calls the worlds solved; they are paid in full
     "SNNPlastic-CartPole-v0": 475.0,
     "SNNPlastic-MountainCar-v0": -110.0,
+    "SNNPlastic-Acrobot-v0": -100.0,
     "SNNPlastic-InvertedPendulum-v0": 950.0,
     "SNNPlastic-HalfCheetah-v0": 4800.0,
+    "SNNPlastic-LunarLander-v0": 200.0,
 }
 
 

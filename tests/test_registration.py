@@ -29,7 +29,7 @@ def env_id(request):
 
 WORLDS = ("SNNPlastic-Control-v0", "SNNPlastic-CartPole-v0", "SNNPlastic-MountainCar-v0")
 WORLDS += ("SNNPlastic-Pendulum-v0", "SNNPlastic-InvertedPendulum-v0", "SNNPlastic-HalfCheetah-v0")
-WORLDS += ("SNNPlastic-CueAssociation-v0",)
+WORLDS += ("SNNPlastic-Acrobot-v0", "SNNPlastic-LunarLander-v0", "SNNPlastic-CueAssociation-v0")
 ACTING = {"steps_per_action": 5, "max_actions": 3, "history_length": 5, "events_per_step": 64, "hidden_sizes": (4,)}
 
 

@@ -287,6 +287,30 @@ class PendulumConfig(ControlConfig):
 
 
 @config_class
+class AcrobotConfig(ControlConfig):
+    """A spiking network swings the two links of Acrobot-v1 up; equal fields of the velocities that they reach."""
+
+    world: str = "Acrobot-v1"
+    encoder_kwargs: str = '{"fields": 20, "high": [1, 1, 1, 1, 6, 9], "low": [-1, -1, -1, -1, -6, -9], "period": 5}'
+
+
+@config_class
+class LunarLanderConfig(ControlConfig):
+    """A spiking network lands the ship of Box2D's LunarLander-v3; equal fields where a flight leads to.
+
+    It needs the extra `box2d`.
+    """
+
+    world: str = "LunarLander-v3"
+    steps_per_action: int = 10
+    encoder_kwargs: str = (
+        '{"fields": 16, "high": [0.8, 1.5, 1, 0.5, 0.8, 1, 1, 1], "low": [-0.8, 0, -1, -1.5, -0.8, -1, 0, 0], '
+        '"period": 3}'
+    )
+    decoder_kwargs: str = '{"group_size": 10}'
+
+
+@config_class
 class InvertedPendulumConfig(ControlConfig):
     """A spiking network balances the pole of MuJoCo's InvertedPendulum-v5; fields where random forces lead to.
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.control import (
+    AcrobotConfig,
     CartPoleConfig,
     ControlConfig,
     CueAssociationConfig,
     HalfCheetahConfig,
     InvertedPendulumConfig,
+    LunarLanderConfig,
     MountainCarConfig,
     PendulumConfig,
 )
@@ -26,6 +28,7 @@ from snn_plasticity_gym.config.unsupervised import Unsup1Config, Unsup2Config, U
 __all__ = [
     "ENVIRONMENTS",
     "TASKS",
+    "AcrobotConfig",
     "CartPoleConfig",
     "ControlConfig",
     "CueAssociationConfig",
@@ -35,6 +38,7 @@ __all__ = [
     "HalfCheetahConfig",
     "ImageConfig",
     "InvertedPendulumConfig",
+    "LunarLanderConfig",
     "MountainCarConfig",
     "PendulumConfig",
     "SemiConfig",
@@ -90,8 +94,10 @@ for _env_id, _task, _config in (
     ("SNNPlastic-CartPole-v0", "control:ControlTask", CartPoleConfig),
     ("SNNPlastic-MountainCar-v0", "control:ControlTask", MountainCarConfig),
     ("SNNPlastic-Pendulum-v0", "control:ControlTask", PendulumConfig),
+    ("SNNPlastic-Acrobot-v0", "control:ControlTask", AcrobotConfig),
     ("SNNPlastic-InvertedPendulum-v0", "control:ControlTask", InvertedPendulumConfig),
     ("SNNPlastic-HalfCheetah-v0", "control:ControlTask", HalfCheetahConfig),
+    ("SNNPlastic-LunarLander-v0", "control:ControlTask", LunarLanderConfig),
     ("SNNPlastic-CueAssociation-v0", "control:ControlTask", CueAssociationConfig),
 ):
     add_environment(_env_id, f"snn_plasticity_gym.tasks.{_task}", _config)

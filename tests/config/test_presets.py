@@ -41,8 +41,8 @@ EVOLVING = ["cartpole-learned", "semi-formula", "unsup1-es", "unsup1-formula", "
 PROXIMAL = ["grad-ppo"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta", "semi-surrogate"]
 ACTING = ["cartpole-credited", "cartpole-rstdp"]  # of the judge, too
-WEIGHTS = ["cartpole-evolution", "half-cheetah-evolution", "inverted-pendulum-evolution", "mountain-car"]
-WEIGHTS += ["mountain-car-paper", "pendulum-evolution"]
+WEIGHTS = ["acrobot-evolution", "cartpole-evolution", "half-cheetah-evolution", "inverted-pendulum-evolution"]
+WEIGHTS += ["lunar-lander-evolution", "mountain-car", "mountain-car-paper", "pendulum-evolution"]
 WITHOUT_ENVIRONMENT = ["cue-association", "svpg-cartpole", "svpg-mnist", "svpg-pendulum", "svpg-spikes"]
 NAMES = sorted(TRAINING + EVOLVING + PROXIMAL + JUDGING + ACTING + WEIGHTS + WITHOUT_ENVIRONMENT)
 

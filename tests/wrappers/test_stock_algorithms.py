@@ -23,8 +23,10 @@ SETTINGS = {  # little work
     "SNNPlastic-CartPole-v0": WORLDS,
     "SNNPlastic-MountainCar-v0": WORLDS,
     "SNNPlastic-Pendulum-v0": WORLDS,
+    "SNNPlastic-Acrobot-v0": WORLDS,
     "SNNPlastic-InvertedPendulum-v0": WORLDS,
     "SNNPlastic-HalfCheetah-v0": WORLDS,
+    "SNNPlastic-LunarLander-v0": WORLDS,
     "SNNPlastic-CueAssociation-v0": WORLDS,
 }
 FROM_A_BUFFER = {"buffer_size": 64, "learning_starts": 8, "batch_size": 8}  # else a million observations
