@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from snn_plasticity_gym.evaluation.task_facts import asked_task
 from snn_plasticity_gym.policies.rule_files import load_rule
 from snn_plasticity_gym.report.runs import read_runs
+from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.tasks.met_observations import RANGES
 from snn_plasticity_gym.trainers import evaluate, evolve, returns_session, train_es
 
@@ -55,9 +56,12 @@ def test_a_run_keeps_what_it_has_measured_and_a_report_takes_it(kind, request):
 
 def test_evolution_goes_on_bit_for_bit(evolved, tmp_path):
     begun = evolve.evolve([*EVOLVE, "--episodes=16", f"--run_dir={tmp_path}"])
-    assert ends_of(begun) != ends_of(evolved)
+    first = Checkpoints(begun / "checkpoints").newest()["evolution"]["met"]
     again = evolve.evolve([f"--resume={begun}", "--episodes=32"])
     assert ends_of(again) == ends_of(evolved)
+    met, wanted = (Checkpoints(run / "checkpoints").newest()["evolution"]["met"] for run in (again, evolved))
+    assert torch.equal(met["low"], wanted["low"]) and torch.equal(met["sample"]["kept"], wanted["sample"]["kept"])
+    assert met["sample"]["number"] == wanted["sample"]["number"] > first["sample"]["number"] > 1000
     weights, others = (load_file(run / "weights.safetensors") for run in (again, evolved))
     assert all(torch.equal(weights[name], others[name]) for name in weights)
 
