@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import gymnasium
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.tasks.mujoco_warnings import send_warnings_to_log
+from snn_plasticity_gym.tasks.world_warnings import send_warnings_to_log
 
 LENGTH, THICKNESS = 0.6, 0.049  # m, of InvertedPendulum-v5; thickness is the radius of the capsule
 

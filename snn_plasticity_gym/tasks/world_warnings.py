@@ -1,10 +1,12 @@
-"""MuJoCo's warnings, which would otherwise go to stderr and into a file of the working folder."""
+"""Warnings of physics engines: MuJoCo's go to the package's log, those of Box2D's import nowhere."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import logging
+import warnings
 
 import gymnasium
 
@@ -12,14 +14,19 @@ _logger = logging.getLogger("snn_plasticity_gym")
 
 
 def mind_warnings(world: str) -> None:
-    """Send MuJoCo's warnings to the package's log if a world is about to be made of it.
+    """Mind what the engine warns of that a world is about to be made of.
 
     Args:
         world: Id as `gymnasium.make` takes it; of a world that is not registered yet nothing is known.
     """
     with contextlib.suppress(gymnasium.error.Error, ImportError):  # said again, and in full, when it is made
-        if "mujoco" in str(gymnasium.spec(world).entry_point):
+        made_of = str(gymnasium.spec(world).entry_point)
+        if "mujoco" in made_of:
             send_warnings_to_log()
+        elif "box2d" in made_of:
+            with warnings.catch_warnings():  # SWIG's of its own types; one turned into an error ends the process
+                warnings.simplefilter("ignore", DeprecationWarning)
+                importlib.import_module("Box2D")
 
 
 @functools.cache
