@@ -155,7 +155,10 @@ def check_input(given: Any, task: Task, num_rows: int) -> StepInput:
         elif name in given.currents:
             _check_shape(given.currents[name], shape, f"input() of {type(task).__name__}: currents into {name!r}")
         if name in given.deaf:
-            _check_shape(given.deaf[name], shape, f"input() of {type(task).__name__}: deaf neurons of {name!r}")
+            what = f"input() of {type(task).__name__}: deaf neurons of {name!r}"
+            _check_shape(given.deaf[name], shape, what)
+            if population.lif is None or population.lif.refractory <= 0:
+                raise ConfigError(f"{what} need a refractory period, which does not end for them; there is none")
     known = {population.name for population in task.populations}
     for name in [*given.spikes, *given.currents, *given.deaf]:
         if name not in known:

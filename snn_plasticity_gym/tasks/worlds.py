@@ -23,7 +23,6 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.worlds import World
 from snn_plasticity_gym.tasks.changes import FlippedActions, change_attributes
 from snn_plasticity_gym.tasks.compiled_worlds import put_state, state_of, world_tables
-from snn_plasticity_gym.tasks.world_warnings import mind_warnings
 from snn_plasticity_gym.tasks.world_pictures import NoPictureError, draw, one_line
 from snn_plasticity_gym.tasks.world_spaces import (
     check_actions,
@@ -31,6 +30,7 @@ from snn_plasticity_gym.tasks.world_spaces import (
     flatten_observation,
     world_action,
 )
+from snn_plasticity_gym.tasks.world_warnings import mind_warnings
 from snn_plasticity_gym.utils.state import State
 
 _logger = logging.getLogger("snn_plasticity_gym")

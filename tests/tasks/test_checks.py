@@ -10,7 +10,8 @@ import torch
 from toys_tasks import QuotaConfig, QuotaTask
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.tasks.checks import check_task
+from snn_plasticity_gym.tasks.base import StepInput
+from snn_plasticity_gym.tasks.checks import check_input, check_task
 
 
 def quota(**changes: Any) -> QuotaTask:
@@ -53,3 +54,18 @@ def test_weights_that_clips_do_not_allow_are_refused(changes: dict[str, Any], me
 )
 def test_weights_at_the_clips_are_allowed(changes: dict[str, Any]) -> None:
     check_task(quota(**changes), QuotaConfig(), "toys/Quota-v0")
+
+
+@pytest.mark.parametrize(
+    ("deaf", "message"),
+    [
+        ({"out": torch.ones(1, 3, dtype=torch.bool)}, "deaf neurons of 'out' need a refractory period"),
+        ({"in": torch.ones(1, 5, dtype=torch.bool)}, "deaf neurons of 'in' need a refractory period"),
+        ({"out": torch.ones(1, 4, dtype=torch.bool)}, r"deaf neurons of 'out' must have shape \(1, 3\)"),
+        ({"hidden": torch.ones(1, 3, dtype=torch.bool)}, "unknown population 'hidden'"),
+    ],
+)
+def test_neurons_that_cannot_be_deaf_are_refused(deaf: dict[str, torch.Tensor], message: str) -> None:
+    given = StepInput({"in": torch.zeros(1, 5, dtype=torch.bool)}, deaf=deaf)
+    with pytest.raises(ConfigError, match=message):
+        check_input(given, quota(), 1)

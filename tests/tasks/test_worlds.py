@@ -486,6 +486,14 @@ def test_attributes_that_cannot_be(attributes, message):
         Worlds("CartPole-v1", 1, attributes=attributes)
 
 
+def test_a_world_whose_engine_is_not_installed(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith(("Box2D", "gymnasium.envs.box2d"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "Box2D", None)
+    with pytest.raises(ConfigError, match=r"world 'LunarLander-v3' cannot be made: .*gymnasium\[box2d\]"):
+        Worlds("LunarLander-v3", 1)
+
+
 def test_mujoco_without_a_screen_is_asked_once_to_draw_and_not_again():
     """A second attempt would abort the whole process."""
     pytest.importorskip("mujoco")
