@@ -45,7 +45,7 @@ def observation_ranges(space: Box, low: Limits = None, high: Limits = None) -> O
         which = ", ".join(str(d) for d in unbounded)
         raise ConfigError(
             f"the world gives no bounds for observation {which} of {len(lower)}; give low and high, one number for all "
-            "or one for each, None where the world's own bound is meant"
+            "or one for each, None where the world's own bound is meant, or let range_quantile measure them"
         )
     _check_order(lower, upper)
     return ObservationRanges(lower, upper)
