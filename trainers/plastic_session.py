@@ -26,12 +26,17 @@ from snn_plasticity_gym.utils.device import torch_device
 from snn_plasticity_gym.utils.files import atomic_path
 
 ALL = "all"  # name of a formula's only head, which answers all synapses
+NO_RULE = (
+    "coefficients of each synapse are no rule for other networks, so no rule.json is written; coefficients=shared "
+    "makes one"
+)
 
 
 def run_plastic(config: PlasticConfig) -> Path:
     """Train, judge the best parameters once on trials held out for it, and write everything into a run folder.
 
-    See `carry_out`; weights.pt is the state of `PlasticNetwork`. A formula is saved as a rule file, too.
+    See `carry_out`; weights.pt is the state of `PlasticNetwork`. A formula that synapses share is saved as a rule
+    file, too.
     """
     return carry_out("Plastic", config, functools.partial(PlasticTraining, config))
 
@@ -99,7 +104,7 @@ class PlasticTraining:
         told.append(f"{learner.not_finite} steps left out as not finite")
         formula = network.rule(0)
         if isinstance(formula, DifferentiableFormula):
-            told += self._save_formula(run, formula, test)
+            told += self._save_formula(run, formula, test) if formula.is_shared else [NO_RULE]
         longer = {rest: learner.judge("test", beyond, rests=(rest,)) for rest in config.test_rests}
         more = {cues: learner.judge("test", beyond, cues=cues) for cues in config.test_cues}
         result = {

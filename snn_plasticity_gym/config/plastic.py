@@ -6,7 +6,10 @@ from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 from snn_plasticity_gym.config.training import RunConfig, resume_setting
 
 FORMULA = "formula"
-NETWORKS = ("plain", "recurrent", "dp-oja", "ndp-oja", "dp-bcm", "ndp-bcm", FORMULA)
+BACKPROPAMINE, RETROACTIVE = "backpropamine", "backpropamine-retroactive"
+STILL = ("plain", "recurrent")  # nothing changes within a trial
+NETWORKS = (*STILL, "dp-oja", "ndp-oja", "dp-bcm", "ndp-bcm", BACKPROPAMINE, RETROACTIVE, FORMULA)
+USUAL, SHARED, PER_NEURON, PER_SYNAPSE = "usual", "shared", "neuron", "synapse"
 LEARNERS = ("bptt", "ppo", "cma")
 BOTH = "both"
 CONDITION_NAMES = (BOTH, "normal", "noisy")
@@ -80,11 +83,22 @@ class PlasticConfig(RunConfig):
         "ndp-bcm",
         "What changes within a trial. plain: nothing; recurrent: nothing, but hidden neurons have weights among "
         "themselves; dp-oja, dp-bcm: all weights, by a rule with trained coefficients; ndp-oja, ndp-bcm: the same, "
-        "times a trained projection of the layer's activity; formula: all weights, by one formula of synapse events "
-        "with trained coefficients, which is saved as a rule for every environment.",
+        "times a trained projection of the layer's activity; backpropamine: all weights, by Hebb's rule times a "
+        "trained signal of the layer, fanned out to its neurons; backpropamine-retroactive: that signal times a trace "
+        "of Hebb's rule; formula: all weights, by one formula of synapse events with trained coefficients, which is "
+        "saved as a rule for every environment.",
         section="Network",
         choices=NETWORKS,
         basic=True,
+    )
+    coefficients: str = setting(
+        USUAL,
+        "Who has coefficients of a rule. usual: of a formula shared, else as neuron; neuron: a gain of each synapse, a "
+        "rate of each neuron, not of a formula; shared: one of each for all synapses of a layer, of a formula of both "
+        "layers; synapse: all of each synapse. A formula of each synapse runs in torch, step by step, and many times "
+        "as long as in compiled loops; it is not saved as a rule, since other networks have other synapses.",
+        section="Network",
+        choices=(USUAL, SHARED, PER_NEURON, PER_SYNAPSE),
     )
     formula_terms: tuple[str, ...] = setting(
         (),
@@ -166,6 +180,16 @@ class PlasticConfig(RunConfig):
             )
         if self.formula_terms and self.network != FORMULA:
             raise ConfigError(f"formula_terms are those of network formula, got {self.network}; leave them out")
+        if self.coefficients != USUAL and self.network in STILL:
+            raise ConfigError(
+                f"coefficients are those of a rule, and network {self.network} has none, got {self.coefficients}; "
+                "leave coefficients out, or take another network"
+            )
+        if self.coefficients == PER_NEURON and self.network == FORMULA:
+            raise ConfigError(
+                f"coefficients of network formula are {SHARED} or of each {PER_SYNAPSE}, got {PER_NEURON}; give one of "
+                "these"
+            )
         even = [number for number in (self.cues, *self.test_cues) if number % 2 == 0]
         if even:
             raise ConfigError(f"cues and test_cues must be odd, so that one cue comes more often, got {even[0]}")

@@ -12,7 +12,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from snn_plasticity_gym.config.plastic import FORMULA, NETWORKS, PlasticConfig
+from snn_plasticity_gym.config.plastic import (
+    BACKPROPAMINE,
+    FORMULA,
+    NETWORKS,
+    PER_NEURON,
+    PER_SYNAPSE,
+    RETROACTIVE,
+    STILL,
+    USUAL,
+    PlasticConfig,
+)
 from snn_plasticity_gym.config.schema import unknown
 from snn_plasticity_gym.networks.differentiable import LayerState
 from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
@@ -20,6 +30,7 @@ from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.formula import FormulaHead, check_terms, read_term
 from snn_plasticity_gym.policies.network import RuleNetwork, new_network
+from snn_plasticity_gym.rules.backpropamine import Backpropamine
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
 from snn_plasticity_gym.rules.plastic_sequence import SequenceRule, run_sequence, states_of
@@ -40,7 +51,7 @@ class FormulaSettings(NamedTuple):
     limit: float = 2.0  # of |w|
 
 
-USUAL = FormulaSettings()
+USUAL_FORMULA = FormulaSettings()
 
 
 class Spikes(NamedTuple):
@@ -58,15 +69,17 @@ class PlasticNetwork(nn.Module):
         hidden_size: H.
         num_outputs: O.
         kind: One of NETWORKS: nothing changes within a trial (plain; recurrent has weights among hidden neurons), or
-            weights follow `DifferentiableHebb` with a gain of each synapse and a rate of each neuron (dp-oja, dp-bcm),
-            neuromodulated (ndp-oja, ndp-bcm), or both layers follow one formula of events (formula).
+            weights follow `DifferentiableHebb` (dp-oja, dp-bcm), neuromodulated (ndp-oja, ndp-bcm), or `Backpropamine`
+            (backpropamine, backpropamine-retroactive), or both layers follow one formula of events (formula).
         generator: Source of the first parameters.
         surrogate_width: In thresholds.
         damping: Which gradients pass.
         formula: What the kind formula is made by.
+        coefficients: "usual", "shared", "neuron" or "synapse": as `DifferentiableHebb` and `DifferentiableFormula` have
+            them; usual: "neuron", of a formula "shared".
 
     Raises:
-        ValueError: There is no such kind.
+        ValueError: There is no such kind, or it has no such coefficients.
         ConfigError: There is no such term.
     """
 
@@ -79,7 +92,8 @@ class PlasticNetwork(nn.Module):
         generator: torch.Generator,
         surrogate_width: float = 0.3,
         damping: Damping = WHOLE,
-        formula: FormulaSettings = USUAL,
+        formula: FormulaSettings = USUAL_FORMULA,
+        coefficients: str = USUAL,
     ) -> None:
         super().__init__()
         if kind not in NETWORKS:
@@ -93,15 +107,20 @@ class PlasticNetwork(nn.Module):
             self.recurrent = nn.Parameter(0.3 / hidden_size**0.5 * among)
         self.rules = nn.ModuleList()
         if kind == FORMULA:
-            factors = [read_term(term, ()) for term in check_terms(formula.terms, ())]
-            rule = DifferentiableFormula(factors, formula.eta, -formula.limit, formula.limit)
-            self.rules.extend([rule, rule])
-        elif "-" in kind:
-            modulation, _, form = kind.partition("-")
-            for weight in self.weights:
-                n_pre, n_post = weight.shape
-                self.rules.append(DifferentiableHebb(n_pre, n_post, form, modulation == "ndp", "neuron", generator))
+            self.rules.extend(self._formulas(formula, coefficients))
+        elif kind not in STILL:
+            of_rule = PER_NEURON if coefficients == USUAL else coefficients
+            for n_pre, n_post in (hidden.shape, output.shape):
+                self.rules.append(_trace_rule(kind, n_pre, n_post, of_rule, generator))
         self._width, self._damping = surrogate_width, damping
+
+    def _formulas(self, settings: FormulaSettings, coefficients: str) -> list[DifferentiableFormula]:
+        """Return the formula of each layer: the same one, unless each synapse has its own coefficients."""
+        factors = [read_term(term, ()) for term in check_terms(settings.terms, ())]
+        shapes = [tuple(weight.shape) for weight in self.weights] if coefficients == PER_SYNAPSE else [()]
+        limits = -settings.limit, settings.limit
+        made = [DifferentiableFormula(factors, settings.eta, *limits, shape=shape) for shape in shapes]
+        return made if len(made) > 1 else made * len(self.weights)
 
     @property
     def num_parameters(self) -> int:
@@ -135,6 +154,16 @@ class PlasticNetwork(nn.Module):
         return self.weights[layer], self.rule(layer), NEURON, recurrent, 1.0, self._width, self._damping, charge
 
 
+def _trace_rule(
+    kind: str, n_pre: int, n_post: int, coefficients: str, generator: torch.Generator
+) -> DifferentiableHebb | Backpropamine:
+    """Return a fresh rule of one layer that sees traces."""
+    if kind in (BACKPROPAMINE, RETROACTIVE):
+        return Backpropamine(n_pre, n_post, kind == RETROACTIVE, coefficients, generator)
+    modulation, _, form = kind.partition("-")
+    return DifferentiableHebb(n_pre, n_post, form, modulation == "ndp", coefficients, generator)
+
+
 @torch.no_grad()
 def as_rule(formula: DifferentiableFormula) -> RuleNetwork:
     """Return a formula as the network of a rule file; it has one head, and a front and a critic that know nothing."""
@@ -153,20 +182,27 @@ def as_rule(formula: DifferentiableFormula) -> RuleNetwork:
 def make_network(config: PlasticConfig, generator: torch.Generator) -> PlasticNetwork:
     """Return a fresh network of some settings."""
     formula = FormulaSettings(config.formula_terms, config.eta, config.weight_limit)
-    size = config.hidden_size or hidden_size_for(config.network, config.parameters, NUM_INPUTS, NUM_ANSWERS, formula)
+    of_rule = formula, config.coefficients
+    size = config.hidden_size or hidden_size_for(config.network, config.parameters, NUM_INPUTS, NUM_ANSWERS, *of_rule)
     damping = Damping(rule=config.rule_gradient, refractory=0.0, carry=config.carry_limit)
     return PlasticNetwork(
-        NUM_INPUTS, size, NUM_ANSWERS, config.network, generator, config.surrogate_width, damping, formula
+        NUM_INPUTS, size, NUM_ANSWERS, config.network, generator, config.surrogate_width, damping, *of_rule
     )
 
 
 def hidden_size_for(
-    kind: str, parameters: int, num_inputs: int, num_outputs: int, formula: FormulaSettings = USUAL
+    kind: str,
+    parameters: int,
+    num_inputs: int,
+    num_outputs: int,
+    formula: FormulaSettings = USUAL_FORMULA,
+    coefficients: str = USUAL,
 ) -> int:
     """Return the number of hidden neurons with which a network comes nearest to a number of parameters."""
 
     def count(size: int) -> int:
-        network = PlasticNetwork(num_inputs, size, num_outputs, kind, torch.Generator(), formula=formula)
+        sizes, generator = (num_inputs, size, num_outputs), torch.Generator()
+        network = PlasticNetwork(*sizes, kind, generator, formula=formula, coefficients=coefficients)
         return network.num_parameters
 
     size = 1

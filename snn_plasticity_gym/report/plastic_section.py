@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from snn_plasticity_gym.config.plastic import FORMULA
+from snn_plasticity_gym.config.plastic import BACKPROPAMINE, FORMULA, PER_SYNAPSE, RETROACTIVE
 from snn_plasticity_gym.evaluation.plastic_life import PlasticTrial, Responses, load_network, respond, watch
 from snn_plasticity_gym.policies.rule_files import load_rule
 from snn_plasticity_gym.report.page import Section
@@ -45,6 +45,11 @@ FORMULA_TEXT = (
     "w changes by eta * Δd at a synapse one of whose neurons spikes. The answer is the output neuron that spikes more "
     "while the decision cue is on. The folder of this run is a rule for every environment (evaluate.py --rules)."
 )
+OWN_TEXT = (
+    "Two layers whose weights begin each trial as they were trained, and then follow a formula: w changes by eta * Δd "
+    "at a synapse one of whose neurons spikes. Each synapse has coefficients of its own, so this is no rule for other "
+    "networks. The answer is the output neuron that spikes more while the decision cue is on."
+)
 
 
 def is_plastic(run: Run) -> bool:
@@ -67,12 +72,15 @@ def plastic_section(run: Run, seed: int, prefix: str) -> Section:
     count = len(SHOWN_CUES)
     given = {"only left": (LEFT,) * count, "only right": (RIGHT,) * count, "no cues": (-1,) * count}
     responses = {name: respond(network, cues, rest, "normal", seed, TRIALS) for name, cues in given.items()}
+    usual = 0.0 if config.network in (BACKPROPAMINE, RETROACTIVE) else 1.0
     pictures = [
-        _draw_trial(f"{prefix}plastic_trial", trial, rest),
+        _draw_trial(f"{prefix}plastic_trial", trial, rest, usual),
         _draw_responses(f"{prefix}plastic_cues", responses, rest),
     ]
     tables, text = [_answers(f"{prefix}plastic_answers", result)], TEXT
-    if config.network == FORMULA:
+    if config.network == FORMULA and config.coefficients == PER_SYNAPSE:
+        text = OWN_TEXT
+    elif config.network == FORMULA:
         rule = load_rule(run.path)
         tables += formula_section(rule.description.groups, rule.rule.formulas(), prefix).tables
         text = FORMULA_TEXT
@@ -98,7 +106,8 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _draw_trial(name: str, trial: PlasticTrial, rest: int) -> Picture:
+def _draw_trial(name: str, trial: PlasticTrial, rest: int, usual: float) -> Picture:
+    """Draw a trial; `usual` is the neuromodulator that is drawn without a color."""
     modulated, changes = trial.modulation.shape[1] > 0, trial.weights.shape[1] > 0
     rows = 3 + modulated + 2 * changes
     figure, axes = figure_of(8.2, 1.5 * rows, rows)
@@ -114,8 +123,8 @@ def _draw_trial(name: str, trial: PlasticTrial, rest: int) -> Picture:
     say(axes[2], "Output neurons", "", "spikes per ms")
     legend_above(axes[2])
     if modulated:
-        off = float(np.abs(trial.modulation - 1).max()) or 1.0
-        drawn = axes[3].imshow(trial.modulation.T, aspect="auto", cmap=DIVERGING, vmin=1 - off, vmax=1 + off,
+        off = float(np.abs(trial.modulation - usual).max()) or 1.0
+        drawn = axes[3].imshow(trial.modulation.T, aspect="auto", cmap=DIVERGING, vmin=usual - off, vmax=usual + off,
                                interpolation="nearest")  # fmt: skip
         say(axes[3], "Neuromodulator m of each hidden neuron", "", "neuron")
         color_bar(drawn, axes[3], "m")

@@ -19,6 +19,19 @@ FORMS = ("oja", "bcm")
 COEFFICIENTS = ("synapse", "neuron", "shared")
 
 
+def coefficient_shapes(n_pre: int, n_post: int, coefficients: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the shapes of gains and of rates; `coefficients` as in `DifferentiableHebb`.
+
+    Raises:
+        ValueError: There are no such coefficients.
+    """
+    if coefficients not in COEFFICIENTS:
+        raise ValueError(unknown("coefficients", coefficients, COEFFICIENTS))
+    every, one = (n_pre, n_post), (1, 1)
+    rates = {"synapse": every, "neuron": (1, n_post), "shared": one}[coefficients]
+    return (one if coefficients == "shared" else every), rates
+
+
 class PlasticState(NamedTuple):
     """What Oja's and BCM's rule carry from step to step."""
 
@@ -67,20 +80,17 @@ class DifferentiableHebb(nn.Module):
         super().__init__()
         if form not in FORMS:
             raise ValueError(unknown("form", form, FORMS))
-        if coefficients not in COEFFICIENTS:
-            raise ValueError(unknown("coefficients", coefficients, COEFFICIENTS))
+        gains, rates = coefficient_shapes(n_pre, n_post, coefficients)
         for name, value in {"limit": limit, "tau_threshold": tau_threshold, "dt": dt}.items():
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}")
-        every, one = (n_pre, n_post), (1, 1)
-        self.gain = nn.Parameter(0.1 * torch.randn(one if coefficients == "shared" else every, generator=generator))
-        rates = {"synapse": every, "neuron": (1, n_post), "shared": one}[coefficients]
+        self.gain = nn.Parameter(0.1 * torch.randn(gains, generator=generator))
         self.rate = nn.Parameter(torch.full(rates, 0.1))
         self.bias: nn.Parameter | None = None
         if neuromodulated:
             self.bias = nn.Parameter(torch.ones(n_post))
             self.projection = nn.Parameter(0.1 * torch.randn(n_post, n_post, generator=generator) / n_post**0.5)
-        self.form, self.shape, self.limit = form, every, limit
+        self.form, self.shape, self.limit = form, (n_pre, n_post), limit
         self.keep = math.exp(-dt / tau_threshold)  # of phi, per step
 
     def initial(self, weights: Tensor, batch: int) -> PlasticState:

@@ -39,7 +39,8 @@ class DifferentiableFormula(nn.Module):
 
         s_pre (1 - s_post) delta(1, 0) + (1 - s_pre) s_post delta(0, 1) + s_pre s_post delta(1, 1),
 
-    and is then the difference that the spike makes. One formula is shared by all synapses.
+    and is then the difference that the spike makes. One formula is shared by all synapses, or each has coefficients of
+    its own.
 
     Args:
         terms: Factors of each phi.
@@ -47,23 +48,39 @@ class DifferentiableFormula(nn.Module):
         low: Smallest weight.
         high: Largest weight.
         dt: Step in ms.
+        shape: (n_pre, n_post), if each synapse of such a layer shall have coefficients of its own; (): they are shared.
 
     Raises:
         ConfigError: There is no such factor, or it is a scalar that only environments have.
         ValueError: A constant is out of range.
     """
 
-    def __init__(self, terms: Sequence[Factors], scale: float, low: float, high: float, dt: float = 1.0) -> None:
+    def __init__(
+        self,
+        terms: Sequence[Factors],
+        scale: float,
+        low: float,
+        high: float,
+        dt: float = 1.0,
+        shape: tuple[int, ...] = (),
+    ) -> None:
         super().__init__()
         for factors in terms:
             check_factors(factors, ())
         if not (scale > 0 and dt > 0 and low < high):
             raise ValueError(f"scale and dt must be positive and low below high, got {scale}, {dt}, {low} and {high}")
-        self.coefficients = nn.Parameter(torch.zeros(1 + len(terms)))  # c_0, c_1, ...
+        self.coefficients = nn.Parameter(
+            torch.zeros(1 + len(terms), *shape)
+        )  # (K,) or (K, n_pre, n_post): c_0, c_1, ...
         self.terms: list[Factors] = [(), *terms]  # (K,), the constant a product of none
         self.scale, self.low, self.high, self.dt = scale, low, high, dt
         traces = [name for name in itertools.chain(*terms) if is_trace(name)]
         self.taus = sorted({time_constant(name) for name in traces})  # (U,) ms
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all synapses have the same coefficients, so that the formula is a rule for any network."""
+        return self.coefficients.ndim == 1
 
     @property
     def decays(self) -> list[float]:

@@ -1,8 +1,9 @@
 """A plastic layer of SRM-alpha neurons through whole sequences of spikes, differentiable.
 
-On the CPU compiled loops run it (`kernels/plastic_layer.py`); elsewhere, and wherever every state is wanted, `step`
-does, one torch operation after the other. Spikes and gradients are the same. For a layer of I to O neurons a backward
-pass keeps T I O numbers in the loops, of one trial at a time, and of the order of sqrt(T) B I O in torch.
+On the CPU compiled loops run it (`kernels/plastic_layer.py`, backwards `kernels/plastic_gradient.py`); elsewhere, and
+wherever every state is wanted, `step` does, one torch operation after the other. Spikes and gradients are the same. For
+a layer of I to O neurons a backward pass keeps T I O numbers in the loops, of one trial at a time, and of the order of
+sqrt(T) B I O in torch.
 
 Axes: T steps, B trials.
 """
@@ -19,26 +20,33 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from snn_plasticity_gym.kernels.plastic_gradient import differentiate_trials
 from snn_plasticity_gym.kernels.plastic_layer import (
     BCM,
+    FANNED,
+    HEBB,
     OJA,
     PLAIN,
+    PROJECTED,
+    TRACE,
+    UNMODULATED,
     Constants,
     Parameters,
-    differentiate_trials,
     run_trials,
 )
 from snn_plasticity_gym.networks.differentiable import LayerState, layer_init, step
 from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.networks.surrogate import spike
+from snn_plasticity_gym.rules.backpropamine import Backpropamine
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
 from snn_plasticity_gym.rules.formula_sequence import run_formula
 from snn_plasticity_gym.rules.sequence_loops import layer_constants, summed_gradients
 from snn_plasticity_gym.utils.threads import spread
 
-SequenceRule = DifferentiableHebb | DifferentiableFormula
+TraceRule = DifferentiableHebb | Backpropamine
+SequenceRule = TraceRule | DifferentiableFormula
 
 
 def run_sequence(
@@ -63,7 +71,7 @@ def run_sequence(
         dt: Step in ms.
         width: Of the surrogate exp(-|u / v_th - 1| / width) / v_th.
         damping: Which gradients pass.
-        charge: What an input spike counts in responses, and in the traces of Oja's and BCM's rule, which are the same.
+        charge: What an input spike counts in responses, and in the traces that rules but a formula see: the same.
 
     Returns:
         Spikes, (T, B, n_post).
@@ -75,17 +83,13 @@ def run_sequence(
     _check_shapes(inputs, weights, rule, recurrent)
     inputs, charge = _charged(inputs, rule, charge)
     recurs = recurrent is not None
-    if not runs_in_loops(weights) or (recurs and isinstance(rule, DifferentiableFormula)):
+    if not runs_in_loops(weights) or (isinstance(rule, DifferentiableFormula) and (recurs or not rule.is_shared)):
         return _run_steps(inputs, weights, rule, neuron, recurrent, dt, width, damping, charge)
     if isinstance(rule, DifferentiableFormula):
         return run_formula(inputs, weights, rule, neuron, dt, width, damping, charge)
     constants = _constants(rule, neuron, recurs, dt, width, damping, weights.dtype)
-    parts = [weights, weights.new_zeros(1, 1) if recurrent is None else recurrent]
-    if rule is None:
-        parts += [weights.new_zeros(1, 1)] * 3 + [weights.new_zeros(1)]
-    else:
-        parts += [rule.gain.expand(rule.shape), rule.rate.expand(rule.shape)]
-        parts += [weights.new_zeros(1, 1), weights.new_zeros(1)] if rule.bias is None else [rule.projection, rule.bias]
+    among = weights.new_zeros(1, 1) if recurrent is None else recurrent
+    parts = [weights, among, *_coefficients(rule, weights)]
     rows = [part.t().contiguous() for part in parts]  # a row for each neuron that is acted on
     spikes: Tensor = _Sequence.apply(constants, inputs.contiguous(), *rows)
     return spikes
@@ -163,8 +167,11 @@ def _check_shapes(inputs: Tensor, weights: Tensor, rule: SequenceRule | None, re
             f"inputs must be (steps, trials, {n_pre}) in {weights.dtype}, as the weights are, got "
             f"{tuple(inputs.shape)} in {inputs.dtype}"
         )
-    if isinstance(rule, DifferentiableHebb) and rule.shape != (n_pre, n_post):
-        raise ValueError(f"the rule must be one of {n_pre} to {n_post} neurons, as the weights, got {rule.shape}")
+    shape = (
+        tuple(rule.coefficients.shape[1:]) if isinstance(rule, DifferentiableFormula) else getattr(rule, "shape", ())
+    )
+    if shape not in ((), (n_pre, n_post)):
+        raise ValueError(f"the rule must be one of {n_pre} to {n_post} neurons, as the weights, got {shape}")
     if recurrent is not None and recurrent.shape != (n_post, n_post):
         raise ValueError(f"recurrent must be ({n_post}, {n_post}), got {tuple(recurrent.shape)}")
 
@@ -174,8 +181,20 @@ def _spike(x: Tensor, v_th: float, width: float) -> Tensor:
     return spike(x / v_th, "exponential", width)
 
 
+def _coefficients(rule: TraceRule | None, weights: Tensor) -> list[Tensor]:
+    """Return gain, rate, projection, bias and fan of a rule, as `Parameters` has them but transposed."""
+    none, nothing = weights.new_zeros(1, 1), weights.new_zeros(1)
+    if rule is None:
+        return [none, none, none, nothing, nothing]
+    rate = torch.ones_like(weights) if rule.rate is None else rule.rate.expand(rule.shape)
+    of_rule = [rule.gain.expand(rule.shape), rate]
+    if rule.bias is None:
+        return [*of_rule, none, nothing, nothing]
+    return [*of_rule, rule.projection, rule.bias, rule.fan if isinstance(rule, Backpropamine) else nothing]
+
+
 def _constants(
-    rule: DifferentiableHebb | None,
+    rule: TraceRule | None,
     neuron: SRMAlphaParams,
     recurs: bool,
     dt: float,
@@ -183,10 +202,14 @@ def _constants(
     damping: Damping,
     dtype: torch.dtype,
 ) -> Constants:
-    form = PLAIN if rule is None else {"oja": OJA, "bcm": BCM}[rule.form]
-    modulated = rule is not None and rule.bias is not None
-    of_rule = {"limit": math.inf if rule is None else rule.limit, "keep": 0.0 if rule is None else rule.keep}
-    return Constants(form, modulated, recurs, **layer_constants(neuron, dt, width, damping, dtype, of_rule))
+    form, modulation = PLAIN, UNMODULATED
+    of_rule = {"limit": math.inf if rule is None else rule.limit, "keep": 0.0}
+    if isinstance(rule, Backpropamine):
+        form, modulation = TRACE if rule.retroactive else HEBB, FANNED
+    elif rule is not None:
+        form, modulation = {"oja": OJA, "bcm": BCM}[rule.form], UNMODULATED if rule.bias is None else PROJECTED
+        of_rule["keep"] = rule.keep
+    return Constants(form, modulation, recurs, **layer_constants(neuron, dt, width, damping, dtype, of_rule))
 
 
 class _Sequence(torch.autograd.Function):

@@ -11,7 +11,7 @@ from snn_plasticity_gym.learners.plastic_network import make_network
 from snn_plasticity_gym.tasks.cue_association import show_cues
 
 
-@pytest.mark.parametrize("kind", ["ndp-bcm", "dp-oja", "formula", "recurrent"])
+@pytest.mark.parametrize("kind", ["ndp-bcm", "dp-oja", "backpropamine-retroactive", "formula", "recurrent"])
 def test_what_is_noted_is_what_the_network_does(kind, tmp_path):
     config = PlasticConfig(network=kind, hidden_size=5)
     network = make_network(config, torch.Generator().manual_seed(4))

@@ -10,6 +10,7 @@ from snn_plasticity_gym.learners.plastic_network import PlasticNetwork, make_net
 from snn_plasticity_gym.tasks.cue_association import draw_trials
 
 SIZES = {"plain": 61, "recurrent": 34, "dp-oja": 30, "ndp-oja": 23, "dp-bcm": 30, "ndp-bcm": 23, "formula": 61}
+SIZES |= {"backpropamine": 29, "backpropamine-retroactive": 29}
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -23,9 +24,11 @@ def test_networks_have_nearly_as_many_parameters(kind):
         "formula": 42 * size + 10,
         "recurrent": 42 * size + size**2,
         "dp": 84 * size + size + 2,
+        "backpropamine": 84 * size + 3 * (size + 2),
+        "backpropamine-retroactive": 84 * size + 4 * (size + 2),
         "ndp": 84 * size + size + 2 + size**2 + size + 4 + 2,
     }
-    assert network.num_parameters == by_hand[kind.partition("-")[0]]
+    assert network.num_parameters == by_hand[kind if kind in by_hand else kind.partition("-")[0]]
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -47,6 +50,30 @@ def test_both_layers_follow_the_same_formula():
     assert (rule.scale, rule.low, rule.high) == (0.1, -0.5, 0.5)
     with pytest.raises(ConfigError, match="unknown factor 'theta'"):
         make_network(PlasticConfig(network="formula", formula_terms=("theta",)), torch.Generator())
+
+
+BY_HAND = {  # numbers of a network of 40, 5 and 2 neurons: 210 weights, and what rules have
+    ("dp-oja", "shared"): 210 + 2 * 2,
+    ("dp-bcm", "neuron"): 210 + 210 + 7,
+    ("ndp-bcm", "synapse"): 210 + 210 + 210 + 5 * 5 + 2 * 2 + 7,
+    ("backpropamine", "shared"): 210 + 2 + 3 * 7,
+    ("backpropamine", "synapse"): 210 + 210 + 3 * 7,
+    ("backpropamine-retroactive", "shared"): 210 + 2 + 2 + 3 * 7,
+    ("backpropamine-retroactive", "synapse"): 210 + 210 + 210 + 3 * 7,
+    ("formula", "shared"): 210 + 10,
+    ("formula", "synapse"): 210 + 10 * 210,
+}
+
+
+@pytest.mark.parametrize(("kind", "coefficients"), BY_HAND)
+def test_coefficients_are_shared_or_of_each_synapse(kind, coefficients):
+    config = PlasticConfig(network=kind, coefficients=coefficients, hidden_size=5)
+    network = make_network(config, torch.Generator().manual_seed(0))
+    assert network.num_parameters == BY_HAND[kind, coefficients]
+    inputs = torch.from_numpy(draw_trials(np.random.default_rng(0), 2, "noisy", (5,), 1).spikes)
+    done = network(inputs)
+    (done.output.sum() + done.hidden.sum()).backward()
+    assert all(value.grad is not None and bool(value.grad.isfinite().all()) for value in network.parameters())
 
 
 def test_unknown_networks_are_refused():

@@ -11,7 +11,12 @@ FLAGS = ["--hidden_size=4", "--rests=15", "--cues=3", "--batch_size=8", "--episo
 FLAGS += ["--eval_episodes=6", "--test_episodes=12", "--test_rests=30", "--test_cues=5", "--seed=3", "--wandb=disabled"]
 
 
-@pytest.mark.parametrize("network", [pytest.param("ndp-oja", marks=pytest.mark.slow), "plain", "formula"])
+MODULATED = ("ndp-oja", "backpropamine")
+
+
+@pytest.mark.parametrize(
+    "network", [pytest.param("ndp-oja", marks=pytest.mark.slow), "backpropamine", "plain", "formula"]
+)
 def test_pictures_and_answers_stand_in_the_report(network, tmp_path):
     run = train_plastic.train([*FLAGS, f"--network={network}", f"--run_dir={tmp_path}"])
     page = (run / "report.html").read_text()
@@ -23,7 +28,7 @@ def test_pictures_and_answers_stand_in_the_report(network, tmp_path):
         "as in training", "… rest of 15 ms", "rest of 30 ms, not in training", "5 cues, not in training",
     ]  # fmt: skip
     axes = part.pictures[0].figure.axes
-    assert ("Neuromodulator m of each hidden neuron" in [one.get_title() for one in axes]) == (network == "ndp-oja")
+    assert ("Neuromodulator m of each hidden neuron" in [one.get_title() for one in axes]) == (network in MODULATED)
     assert ("Change of the weights into each hidden neuron" in [one.get_title() for one in axes]) == (
         network != "plain"
     )

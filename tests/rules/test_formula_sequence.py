@@ -103,6 +103,26 @@ def test_beside_recurrent_weights_steps_do():
     assert not torch.equal(ours, run_sequence(*arguments, torch.ones(POST, POST, dtype=torch.float64)))
 
 
+def test_coefficients_of_each_synapse():
+    """Alike they do what shared ones do, and their gradients sum up to those; unlike they do something else."""
+    arguments = layer("usual")
+    inputs, weights, shared, neuron = arguments
+    own = DifferentiableFormula(TERMS["usual"], shared.scale, shared.low, shared.high, shape=(PRE, POST)).double()
+    with torch.no_grad():
+        own.coefficients += shared.coefficients[:, None, None]
+    spikes, expected = (run_sequence(inputs, weights, rule, neuron, damping=HELD) for rule in (own, shared))
+    assert torch.equal(spikes, expected)
+    *others, by_own = gradients(spikes, (inputs, weights, own, neuron))
+    *theirs, by_shared = gradients(expected, arguments)
+    for mine, other in zip([*others, by_own.sum(dim=(1, 2))], [*theirs, by_shared], strict=True):
+        torch.testing.assert_close(mine, other)
+    with torch.no_grad():
+        own.coefficients += torch.randn(own.coefficients.shape, generator=torch.Generator().manual_seed(4))
+    assert not torch.equal(run_sequence(inputs, weights, own, neuron), expected)
+    with pytest.raises(ValueError, match=r"one of 7 to 4 neurons, as the weights, got \(7, 5\)"):
+        run_sequence(inputs, weights[:, :4], own, neuron)
+
+
 def test_what_are_no_spikes_is_refused():
     inputs, *others = layer("hebb")
     with pytest.raises(ValueError, match="inputs must be 0 or 1; what a spike counts is charge"):

@@ -8,13 +8,18 @@ import torch
 from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.rules import plastic_sequence
+from snn_plasticity_gym.rules.backpropamine import Backpropamine
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
 from snn_plasticity_gym.rules.plastic_sequence import run_sequence, states_of
 
 NEURON = SRMAlphaParams(v_th=2.0)
 STEPS, BATCH, PRE, POST = 45, 3, 7, 5
 HELD = Damping(rule=0.1, refractory=0.3, carry=0.05)
-EVERY = list(itertools.product((None, "oja", "bcm"), (False, True), (False, True), (WHOLE, HELD)))
+GATED = ("simple", "retroactive")  # forms of backpropamine, which is always neuromodulated
+EVERY = [
+    *itertools.product((None, "oja", "bcm"), (False, True), (False, True), (WHOLE, HELD)),
+    *itertools.product(GATED, (True,), (False, True), (WHOLE, HELD)),
+]
 
 
 def layer(form, modulated, recurs, dtype=torch.float64):
@@ -23,7 +28,15 @@ def layer(form, modulated, recurs, dtype=torch.float64):
     weights = (1.5 * torch.randn(PRE, POST, generator=rng)).to(dtype).requires_grad_()
     recurrent = torch.randn(POST, POST, generator=rng).to(dtype).requires_grad_() if recurs else None
     rule = None
-    if form:
+    if form in GATED:
+        rule = Backpropamine(PRE, POST, form == "retroactive", "synapse", rng, limit=0.4).to(dtype)
+        with torch.no_grad():
+            rule.gain += 0.8
+            rule.fan *= 10.0
+            if rule.rate is not None:  # on both sides of where the decay is held
+                rule.rate += 0.3 * torch.randn(PRE, POST, generator=rng)
+                assert (rule.rate < 0).any() and (rule.rate > 0).any()
+    elif form:
         rule = DifferentiableHebb(PRE, POST, form, modulated, "synapse", rng, limit=0.4, tau_threshold=20.0).to(dtype)
         with torch.no_grad():
             rule.gain += 0.8
@@ -65,7 +78,7 @@ def test_damping_changes_gradients_and_not_spikes():
         assert (full - part).norm() > 0.01 * full.norm()
 
 
-@pytest.mark.parametrize("form", [None, "oja", "bcm"])
+@pytest.mark.parametrize("form", [None, "oja", "bcm", *GATED])
 def test_single_precision(form):
     """Gradients are compared less closely: where a rule's pushes nearly cancel, rounding is seen."""
     arguments = layer(form, bool(form), False, torch.float32)

@@ -15,6 +15,7 @@ from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.learners.strategies import CMA
 from snn_plasticity_gym.policies.rule_files import load_rule
+from snn_plasticity_gym.rules.backpropamine import Backpropamine
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
 from snn_plasticity_gym.rules.distilled import format_formula
@@ -82,6 +83,7 @@ GOING_ON = {
     "bptt": [],
     "ppo": ["--learner=ppo"],
     "recurrent": ["--network=recurrent"],
+    "retroactive": ["--network=backpropamine-retroactive"],
     "formula": ["--network=formula"],
     "cma": ["--network=formula", "--learner=cma"],
 }
@@ -127,6 +129,35 @@ def test_a_rule_that_is_pushed_the_wrong_way_does_not_learn(monkeypatch):
 
     monkeypatch.setattr(DifferentiableHebb, "__init__", turned)
     assert learned(network="dp-bcm", **EASY) < 0.6
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("network", ["backpropamine", "backpropamine-retroactive"])
+def test_backpropamine_learns(network, turned, monkeypatch):
+    """One cue, after a rest that a plain network does not bridge; not so if its gradients are turned round."""
+    right = Backpropamine.__init__
+
+    def turn(self, *arguments, **settings):
+        right(self, *arguments, **settings)
+        for parameter in self.parameters():
+            parameter.register_hook(torch.neg)
+
+    if turned:
+        monkeypatch.setattr(Backpropamine, "__init__", turn)
+    accuracy = learned(network=network, hidden_size=30, cues=1, rests=(105,), episodes=64 * 20)
+    assert accuracy < 0.6 if turned else accuracy > 0.85
+
+
+def test_a_formula_of_each_synapse_is_no_rule(tmp_path, capsys):
+    flags = ["--network=formula", "--coefficients=synapse", "--formula_terms=post,post*x20", *SMALL, "--episodes=32"]
+    run = train_plastic.train([*flags, f"--run_dir={tmp_path}", "--run_name=own"])
+    assert "coefficients of each synapse are no rule for other networks, so no rule.json" in capsys.readouterr().out
+    assert not (run / "rule.json").exists()
+    trained = torch.load(run / "weights.pt", weights_only=True)
+    assert trained["rules.0.coefficients"].shape == (3, 40, 6) and trained["rules.1.coefficients"].shape == (3, 6, 2)
+    assert trained["rules.0.coefficients"].std(dim=(1, 2)).min() > 0
+    with pytest.raises(ConfigError, match=r"no rule at .*rule\.json"):
+        load_rule(run)
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -188,6 +219,9 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path, capsys):
     assert "unknown preset 'cue'" in refusal("--preset=cue")
     assert "network" in refusal("--network=dp")
     assert "formula_terms are those of network formula, got ndp-bcm" in refusal("--formula_terms=post")
+    assert "network plain has none, got shared" in refusal("--network=plain", "--coefficients=shared")
+    assert "shared or of each synapse, got neuron" in refusal("--network=formula", "--coefficients=neuron")
+    assert "coefficients" in refusal("--coefficients=layer")
     assert "batch_size must be a multiple of population=16" in refusal("--learner=cma", "--batch_size=24")
     run = train_plastic.train([*SMALL, f"--run_dir={tmp_path}", "--run_name=done"])
     with pytest.raises(ConfigError, match="has had its episodes"):
