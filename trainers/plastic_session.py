@@ -15,6 +15,7 @@ from snn_plasticity_gym.learners.plastic_network import as_rule, make_network
 from snn_plasticity_gym.policies.rule_description import describe
 from snn_plasticity_gym.policies.rule_files import save_rule
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
+from snn_plasticity_gym.rules.differentiable_head import DifferentiableHead
 from snn_plasticity_gym.rules.distilled import format_formula
 from snn_plasticity_gym.runs.folder import RunFolder, package_versions
 from snn_plasticity_gym.tasks.cue_association import CONDITIONS, CUE_STEPS
@@ -25,7 +26,7 @@ from snn_plasticity_gym.trainers.plastic_learner import CueLearner, Judgement
 from snn_plasticity_gym.utils.device import torch_device
 from snn_plasticity_gym.utils.files import atomic_path
 
-ALL = "all"  # name of a formula's only head, which answers all synapses
+ALL = "all"  # name of a rule's only head, which answers all synapses
 NO_RULE = (
     "coefficients of each synapse are no rule for other networks, so no rule.json is written; coefficients=shared "
     "makes one"
@@ -35,8 +36,8 @@ NO_RULE = (
 def run_plastic(config: PlasticConfig) -> Path:
     """Train, judge the best parameters once on trials held out for it, and write everything into a run folder.
 
-    See `carry_out`; weights.pt is the state of `PlasticNetwork`. A formula that synapses share is saved as a rule
-    file, too.
+    See `carry_out`; weights.pt is the state of `PlasticNetwork`. A formula that synapses share, and a policy head,
+    are saved as rule files, too.
     """
     return carry_out("Plastic", config, functools.partial(PlasticTraining, config))
 
@@ -102,9 +103,9 @@ class PlasticTraining:
             f"accuracy of the best parameters, of {at} episodes, on {config.test_episodes} test episodes: {told[0]}"
         )
         told.append(f"{learner.not_finite} steps left out as not finite")
-        formula = network.rule(0)
-        if isinstance(formula, DifferentiableFormula):
-            told += self._save_formula(run, formula, test) if formula.is_shared else [NO_RULE]
+        rule = network.rule(0)
+        if isinstance(rule, DifferentiableFormula | DifferentiableHead):
+            told += [NO_RULE] if rule.shape else self._save(run, rule, test)
         longer = {rest: learner.judge("test", beyond, rests=(rest,)) for rest in config.test_rests}
         more = {cues: learner.judge("test", beyond, cues=cues) for cues in config.test_cues}
         result = {
@@ -125,9 +126,11 @@ class PlasticTraining:
         values = {f"test/{condition}": test[condition].accuracy for condition in CONDITIONS}
         return Judged(result, values, "\n".join(told))
 
-    def _save_formula(self, run: RunFolder, formula: DifferentiableFormula, test: Mapping[str, Judgement]) -> list[str]:
-        """Write the formula as a rule file, as other trainings of rules do; return it in words."""
-        config, rule = self._config, as_rule(formula)
+    def _save(
+        self, run: RunFolder, trained: DifferentiableFormula | DifferentiableHead, test: Mapping[str, Judgement]
+    ) -> list[str]:
+        """Write a rule as a rule file, as other trainings of rules do; return a formula in words."""
+        config, rule = self._config, as_rule(trained)
         known = describe(
             rule.architecture,
             groups=[ALL],

@@ -5,10 +5,10 @@ from __future__ import annotations
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 from snn_plasticity_gym.config.training import RunConfig, resume_setting
 
-FORMULA = "formula"
+FORMULA, HEAD = "formula", "head"
 BACKPROPAMINE, RETROACTIVE = "backpropamine", "backpropamine-retroactive"
 STILL = ("plain", "recurrent")  # nothing changes within a trial
-NETWORKS = (*STILL, "dp-oja", "ndp-oja", "dp-bcm", "ndp-bcm", BACKPROPAMINE, RETROACTIVE, FORMULA)
+NETWORKS = (*STILL, "dp-oja", "ndp-oja", "dp-bcm", "ndp-bcm", BACKPROPAMINE, RETROACTIVE, FORMULA, HEAD)
 USUAL, SHARED, PER_NEURON, PER_SYNAPSE = "usual", "shared", "neuron", "synapse"
 LEARNERS = ("bptt", "ppo", "cma")
 BOTH = "both"
@@ -85,7 +85,8 @@ class PlasticConfig(RunConfig):
         "themselves; dp-oja, dp-bcm: all weights, by a rule with trained coefficients; ndp-oja, ndp-bcm: the same, "
         "times a trained projection of the layer's activity; backpropamine: all weights, by Hebb's rule times a "
         "trained signal of the layer, fanned out to its neurons; backpropamine-retroactive: that signal times a trace "
-        "of Hebb's rule; formula: all weights, by one formula of synapse events with trained coefficients, which is "
+        "of Hebb's rule; formula, head: all weights, by one formula of synapse events with trained coefficients, or by "
+        "one policy head, a perceptron of who fires, of a trace of either neuron (20 ms) and of the weight; either is "
         "saved as a rule for every environment.",
         section="Network",
         choices=NETWORKS,
@@ -106,9 +107,14 @@ class PlasticConfig(RunConfig):
         "(20 ms), each with and without the weight.",
         section="Network",
     )
-    eta: float = setting(0.02, "Weight change at delta_d = 1, of network formula.", section="Network", gt=0, basic=True)
+    head_size: int = setting(
+        8, "Neurons of the hidden layer of network head.", unit="neurons", section="Network", ge=1, le=1024
+    )
+    eta: float = setting(
+        0.02, "Weight change at delta_d = 1, of networks formula and head.", section="Network", gt=0, basic=True
+    )
     weight_limit: float = setting(
-        2.0, "Largest weight, and smallest with a minus, of network formula.", section="Network", gt=0
+        2.0, "Largest weight, and smallest with a minus, of networks formula and head.", section="Network", gt=0
     )
     hidden_size: int = setting(
         0,
@@ -185,6 +191,8 @@ class PlasticConfig(RunConfig):
                 f"coefficients are those of a rule, and network {self.network} has none, got {self.coefficients}; "
                 "leave coefficients out, or take another network"
             )
+        if self.coefficients not in (USUAL, SHARED) and self.network == HEAD:
+            raise ConfigError(f"all synapses share network head, got coefficients {self.coefficients}; leave them out")
         if self.coefficients == PER_NEURON and self.network == FORMULA:
             raise ConfigError(
                 f"coefficients of network formula are {SHARED} or of each {PER_SYNAPSE}, got {PER_NEURON}; give one of "

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.config.schema import own_values
 from snn_plasticity_gym.learners.plastic_network import PlasticNetwork, make_network
-from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
+from snn_plasticity_gym.rules.differentiable_events import DifferentiableEvents
 from snn_plasticity_gym.tasks.cue_association import show_cues
 
 Values = NDArray[np.float32]
@@ -61,7 +61,7 @@ def watch(
     rule = network.rule(0)
     if rule is not None:
         first = network.weights[0].detach()  # (I, H)
-        if isinstance(rule, DifferentiableFormula):
+        if isinstance(rule, DifferentiableEvents):
             first = rule.begin(first)
             plastic = torch.stack([state.plastic.weights[0] for state in hidden]) - first  # (T, I, H)
         else:

@@ -72,33 +72,51 @@ def _unstep(
 ):  # fmt: skip
     """Go back through step t, with `back` the derivatives by what it left, then by what it began with."""
     shown = inputs[t, b]
-    room.by_post[:] = c.zero
-    room.by_spikes[:] = c.zero
     room.by_products[:] = c.zero
-    for u in range(len(decays)):
-        _unfade(decays[u], back.traces_post[u], room.by_post)
-        _unfade(decays[u], back.traces_pre[u], room.by_spikes)
+    unfade_all(c, decays, back, room.by_post, room.by_spikes)
     multiply_traces(terms, c, history.traces_pre[t], shown, room)
     for j in range(len(spikes)):
         _unlearn(
             t, j, coefficients, terms, c, history, shown, spikes[j] > c.zero, back, room, needs_inputs, bar_coefficients
         )
     if needs_inputs:
-        unfollow(back.response, c.decay, c.rise)
         _untrace(terms, shown, history.traces_pre[t], room, back.traces_pre)
-        for i in range(len(shown)):
-            bar_inputs[t, b, i] = back.response[1, i] + room.by_spikes[i]
-        clip(c.carry, back.response[0], back.response[0])
+        unhear_all(c, back, room.by_spikes, bar_inputs[t, b])
+    unfire(t, c, history, back, bar_spikes, room.by_post, needs_inputs, room.before)
+
+
+@inlined(fast_sums=True)
+def unfade_all(c, decays, back, by_post, by_spikes):
+    """Go back through the traces of the rule, and begin to sum up the derivatives by the spikes through it."""
+    by_post[:] = c.zero
+    by_spikes[:] = c.zero
+    for u in range(len(decays)):
+        _unfade(decays[u], back.traces_post[u], by_post)
+        _unfade(decays[u], back.traces_pre[u], by_spikes)
+
+
+@inlined(fast_sums=True)
+def unhear_all(c, back, by_spikes, bar_inputs):
+    """Fill in the derivatives by input spikes: through the responses, and through the rule, `by_spikes`."""
+    unfollow(back.response, c.decay, c.rise)
+    for i in range(len(bar_inputs)):
+        bar_inputs[i] = back.response[1, i] + by_spikes[i]
+    clip(c.carry, back.response[0], back.response[0])
+
+
+@inlined(fast_sums=True)
+def unfire(t, c, history, back, bar_spikes, by_post, needs_inputs, before):
+    """Go back through the spikes of step t to weights and responses; `by_post` are derivatives through the rule."""
     unfollow(back.refractory, c.decay_ref, c.rise_ref)
-    for j in range(len(spikes)):
+    for j in range(len(by_post)):
         u = history.potential[t, j]
-        bar_spike = bar_spikes[j] + c.rule_share * room.by_post[j] + c.refractory_share * back.refractory[1, j]
+        bar_spike = bar_spikes[j] + c.rule_share * by_post[j] + c.refractory_share * back.refractory[1, j]
         bar_drive = c.e * bar_spike * np.exp(-abs(u / c.v_th - c.one) / c.width) / c.v_th
         back.refractory[0, j] -= c.depth * bar_drive
         add(back.weights[j], c.charge * bar_drive, history.response[t])
         if needs_inputs:
-            _limit(c, history.unlimited[t, j], room.before)
-            add(back.response[0], c.charge * bar_drive, room.before)
+            limit(c, history.unlimited[t, j], before)
+            add(back.response[0], c.charge * bar_drive, before)
 
 
 @inlined(fast_sums=True)
@@ -110,7 +128,8 @@ def _unfade(decay, bar_trace, bar_spikes):
 
 
 @inlined(fast_sums=True)
-def _limit(c, raw, weights):
+def limit(c, raw, weights):
+    """Fill in weights, held within their limits."""
     for i in range(len(raw)):
         weights[i] = min(max(raw[i], c.low), c.high)
 
@@ -118,8 +137,8 @@ def _limit(c, raw, weights):
 @inlined(fast_sums=True)
 def _unlearn(t, j, coefficients, terms, c, history, shown, fires, back, room, needs_inputs, bar_coefficients):
     """Go back through the change of the weights to post neuron j in step t."""
-    _limit(c, history.unlimited[t, j], room.before)
-    _unlimit(c, history.unlimited[t + 1, j], back.weights[j], room.change)
+    limit(c, history.unlimited[t, j], room.before)
+    unlimit(c, history.unlimited[t + 1, j], back.weights[j], room.change)
     gather(coefficients, terms, c, history.traces_post[t], j, room)
     silent, firing = room.factors[0], room.factors[1]
     # `sums` is what is answered, `others` what would be if the neuron did the opposite.
@@ -127,10 +146,7 @@ def _unlearn(t, j, coefficients, terms, c, history, shown, fires, back, room, ne
     squash_all(c, room.sums)
     sum_up(silent if fires else firing, room.shown, room.before, room.others)
     squash_all(c, room.others)
-    if fires:
-        room.by_post[j] += dot(room.change, room.sums) - _dot3(room.change, shown, room.others)
-    else:
-        room.by_post[j] += dot(room.change, room.others) - _dot3(room.change, shown, room.sums)
+    room.by_post[j] += by_spike(fires, room.change, shown, room.sums, room.others)
     for i in range(len(shown)):
         room.inner[i] = room.change[i] * (c.one - room.sums[i] * room.sums[i])
     if not fires:
@@ -150,7 +166,7 @@ def _unlearn(t, j, coefficients, terms, c, history, shown, fires, back, room, ne
 
 
 @inlined(fast_sums=True)
-def _unlimit(c, raw, bar_weights, change):
+def unlimit(c, raw, bar_weights, change):
     """Go back from weights to what they would be without limits, and to what the formula has answered."""
     for i in range(len(raw)):
         bar_weights[i] *= c.one if c.low <= raw[i] and raw[i] <= c.high else c.zero
@@ -159,7 +175,24 @@ def _unlimit(c, raw, bar_weights, change):
 
 
 @inlined(fast_sums=True)
-def _dot3(a, b, d):
+def by_spike(fires, change, shown, answers, others):
+    """Return the derivative by a post spike: what changes with it, less what without it, where an input makes an event.
+
+    Args:
+        fires: Whether there is one.
+        change: Derivative by what the rule answers, (I,).
+        shown: Input spikes, (I,).
+        answers: What the rule answers, (I,).
+        others: What it would if the post neuron did the opposite, (I,).
+    """
+    if fires:
+        return dot(change, answers) - dot3(change, shown, others)
+    return dot(change, others) - dot3(change, shown, answers)
+
+
+@inlined(fast_sums=True)
+def dot3(a, b, d):
+    """Return the sum of the products of three vectors."""
     total = a[0] * b[0] * d[0]
     for i in range(1, len(a)):
         total += a[i] * b[i] * d[i]
@@ -172,7 +205,7 @@ def _unweigh(factors, products, weights, inner, bar_weights, moments):
     moments[0] = dot(inner, products)
     if len(factors) == 1:
         return
-    moments[1] = _dot3(inner, products, weights)
+    moments[1] = dot3(inner, products, weights)
     if factors[1] != 0:
         for i in range(len(weights)):
             bar_weights[i] += factors[1] * inner[i] * products[i]

@@ -176,42 +176,59 @@ def clear(state):
 @inlined(fast_sums=True)
 def run_trial(b, inputs, weights, coefficients, terms, decays, c, state, room, spikes, place, history, keeps):
     """Run trial `b`; its spikes go to `spikes[:, place]`."""
-    clear(state)
-    num_post = len(weights)
-    for j in range(num_post):
-        copy(weights[j], state.weights[j])
-        if keeps:
-            copy(weights[j], history.unlimited[0, j])
+    begin(weights, state, history, keeps)
     for t in range(inputs.shape[0]):
         shown = inputs[t, b]
-        if keeps:
-            copy(state.response[0], history.response[t])
-            for u in range(len(decays)):
-                copy(state.traces_pre[u], history.traces_pre[t, u])
-                copy(state.traces_post[u], history.traces_post[t, u])
-        for j in range(num_post):
-            drive = c.charge * dot(state.weights[j], state.response[0])
-            u = c.e * (drive - c.depth * state.refractory[0, j])
-            spikes[t, place, j] = c.one if u > c.v_th else c.zero
-            if keeps:
-                history.potential[t, j] = u
+        fire(t, c, state, spikes[t, place], history, keeps)
         multiply_traces(terms, c, state.traces_pre, shown, room)
         heard = shown.sum() > c.zero
-        for j in range(num_post):
+        for j in range(len(weights)):
             fires = spikes[t, place, j] > c.zero
             if fires or heard:
                 gather(coefficients, terms, c, state.traces_post, j, room)
                 sum_up(room.factors[1 if fires else 0], room.shown, state.weights[j], room.sums)
                 squash_all(c, room.sums)
                 raw = history.unlimited[t + 1, j] if keeps else room.others
-                _change(c, fires, shown, room.sums, state.weights[j], raw)
+                change(c, fires, shown, room.sums, state.weights[j], raw)
             elif keeps:
                 copy(state.weights[j], history.unlimited[t + 1, j])
-        follow(state.refractory, spikes[t, place], c.decay_ref, c.rise_ref)
-        follow(state.response, shown, c.decay, c.rise)
-        for u in range(len(decays)):
-            _fade(decays[u], state.traces_pre[u], shown)
-            _fade(decays[u], state.traces_post[u], spikes[t, place])
+        settle(c, decays, state, shown, spikes[t, place])
+
+
+@inlined()
+def begin(weights, state, history, keeps):
+    """Put a layer at rest, with its first weights."""
+    clear(state)
+    for j in range(len(weights)):
+        copy(weights[j], state.weights[j])
+        if keeps:
+            copy(weights[j], history.unlimited[0, j])
+
+
+@inlined(fast_sums=True)
+def fire(t, c, state, spikes, history, keeps):
+    """Fill in the spikes of step t, and note what it began with."""
+    if keeps:
+        copy(state.response[0], history.response[t])
+        for u in range(len(state.traces_pre)):
+            copy(state.traces_pre[u], history.traces_pre[t, u])
+            copy(state.traces_post[u], history.traces_post[t, u])
+    for j in range(len(spikes)):
+        drive = c.charge * dot(state.weights[j], state.response[0])
+        u = c.e * (drive - c.depth * state.refractory[0, j])
+        spikes[j] = c.one if u > c.v_th else c.zero
+        if keeps:
+            history.potential[t, j] = u
+
+
+@inlined(fast_sums=True)
+def settle(c, decays, state, shown, spikes):
+    """Let responses and traces take in the spikes of a step."""
+    follow(state.refractory, spikes, c.decay_ref, c.rise_ref)
+    follow(state.response, shown, c.decay, c.rise)
+    for u in range(len(decays)):
+        _fade(decays[u], state.traces_pre[u], shown)
+        _fade(decays[u], state.traces_post[u], spikes)
 
 
 @inlined(fast_sums=True)
@@ -286,7 +303,7 @@ def squash_all(c, values):
 
 
 @inlined(fast_sums=True)
-def _change(c, fires, shown, answers, weights, raw):
+def change(c, fires, shown, answers, weights, raw):
     """Change the weights of the synapses that have an event; `raw` is what they would be without limits."""
     for i in range(len(weights)):
         there = c.one if fires else shown[i]

@@ -7,6 +7,7 @@ reconstruction (`rules.differentiable`), and their results are not claimed.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from snn_plasticity_gym.config.plastic import (
     BACKPROPAMINE,
     FORMULA,
+    HEAD,
     NETWORKS,
     PER_NEURON,
     PER_SYNAPSE,
@@ -27,12 +29,14 @@ from snn_plasticity_gym.config.schema import unknown
 from snn_plasticity_gym.networks.differentiable import LayerState
 from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
-from snn_plasticity_gym.policies.architecture import Architecture
+from snn_plasticity_gym.policies.architecture import TERM_HEAD, Architecture
 from snn_plasticity_gym.policies.formula import FormulaHead, check_terms, read_term
 from snn_plasticity_gym.policies.network import RuleNetwork, new_network
+from snn_plasticity_gym.policies.term_head import TermHead
 from snn_plasticity_gym.rules.backpropamine import Backpropamine
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
+from snn_plasticity_gym.rules.differentiable_head import DifferentiableHead
 from snn_plasticity_gym.rules.plastic_sequence import SequenceRule, run_sequence, states_of
 from snn_plasticity_gym.tasks.cue_association import NUM_ANSWERS, NUM_INPUTS
 
@@ -43,15 +47,16 @@ INPUT_CHARGE = 0.1
 """What an input spike counts: inputs fire in up to every step, and their traces are then 1, as those of 100 Hz are."""
 
 
-class FormulaSettings(NamedTuple):
-    """Of a network of the kind formula."""
+class EventSettings(NamedTuple):
+    """Of networks of the kinds formula and head."""
 
-    terms: tuple[str, ...] = ()  # none: `default_terms`
+    terms: tuple[str, ...] = ()  # of a formula; none: `default_terms`
+    head_size: int = 8
     eta: float = 0.02
     limit: float = 2.0  # of |w|
 
 
-USUAL_FORMULA = FormulaSettings()
+USUAL_EVENTS = EventSettings()
 
 
 class Spikes(NamedTuple):
@@ -70,11 +75,12 @@ class PlasticNetwork(nn.Module):
         num_outputs: O.
         kind: One of NETWORKS: nothing changes within a trial (plain; recurrent has weights among hidden neurons), or
             weights follow `DifferentiableHebb` (dp-oja, dp-bcm), neuromodulated (ndp-oja, ndp-bcm), or `Backpropamine`
-            (backpropamine, backpropamine-retroactive), or both layers follow one formula of events (formula).
+            (backpropamine, backpropamine-retroactive), or both layers follow one formula of events (formula) or one
+            policy head (head).
         generator: Source of the first parameters.
         surrogate_width: In thresholds.
         damping: Which gradients pass.
-        formula: What the kind formula is made by.
+        events: What the kinds formula and head are made by.
         coefficients: "usual", "shared", "neuron" or "synapse": as `DifferentiableHebb` and `DifferentiableFormula` have
             them; usual: "neuron", of a formula "shared".
 
@@ -92,7 +98,7 @@ class PlasticNetwork(nn.Module):
         generator: torch.Generator,
         surrogate_width: float = 0.3,
         damping: Damping = WHOLE,
-        formula: FormulaSettings = USUAL_FORMULA,
+        events: EventSettings = USUAL_EVENTS,
         coefficients: str = USUAL,
     ) -> None:
         super().__init__()
@@ -107,14 +113,18 @@ class PlasticNetwork(nn.Module):
             self.recurrent = nn.Parameter(0.3 / hidden_size**0.5 * among)
         self.rules = nn.ModuleList()
         if kind == FORMULA:
-            self.rules.extend(self._formulas(formula, coefficients))
+            self.rules.extend(self._formulas(events, coefficients))
+        elif kind == HEAD:
+            limits = -events.limit, events.limit
+            head = DifferentiableHead(events.head_size, events.eta, *limits, generator=generator)
+            self.rules.extend([head, head])
         elif kind not in STILL:
             of_rule = PER_NEURON if coefficients == USUAL else coefficients
             for n_pre, n_post in (hidden.shape, output.shape):
                 self.rules.append(_trace_rule(kind, n_pre, n_post, of_rule, generator))
         self._width, self._damping = surrogate_width, damping
 
-    def _formulas(self, settings: FormulaSettings, coefficients: str) -> list[DifferentiableFormula]:
+    def _formulas(self, settings: EventSettings, coefficients: str) -> list[DifferentiableFormula]:
         """Return the formula of each layer: the same one, unless each synapse has its own coefficients."""
         factors = [read_term(term, ()) for term in check_terms(settings.terms, ())]
         shapes = [tuple(weight.shape) for weight in self.weights] if coefficients == PER_SYNAPSE else [()]
@@ -165,24 +175,41 @@ def _trace_rule(
 
 
 @torch.no_grad()
-def as_rule(formula: DifferentiableFormula) -> RuleNetwork:
-    """Return a formula as the network of a rule file; it has one head, and a front and a critic that know nothing."""
-    terms = tuple("*".join(factors) for factors in formula.terms[1:])
+def as_rule(rule: DifferentiableFormula | DifferentiableHead) -> RuleNetwork:
+    """Return a rule that all synapses share as the network of a rule file.
+
+    It has one head, which answers all synapses, and a front and a critic that know nothing.
+    """
+    if isinstance(rule, DifferentiableFormula):
+        terms = ["*".join(factors) for factors in rule.terms[1:]]
+        shape = Architecture(formula_terms=tuple(terms), dt=rule.dt)
+    else:
+        terms, sizes = rule.terms, (len(rule.first),)
+        shape = Architecture(formula_terms=tuple(terms), dt=rule.dt, head=TERM_HEAD, hidden_sizes=sizes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = new_network(Architecture(formula_terms=terms, dt=formula.dt))
+        network = new_network(shape)
     head = network.heads[0]
-    assert isinstance(head, FormulaHead)
-    constant, *others = formula.coefficients.detach().cpu().split([1, len(terms)])
-    head.coefficients.bias.copy_(constant)
-    head.coefficients.weight[0] = others[0]
+    if isinstance(rule, DifferentiableFormula):
+        assert isinstance(head, FormulaHead)
+        _fill([head.coefficients], [rule.coefficients.unsqueeze(0)])
+    else:
+        assert isinstance(head, TermHead)
+        _fill(head.perceptron.layers, [rule.first, rule.last.unsqueeze(0)])
     return network
+
+
+def _fill(layers: Sequence[nn.Linear], values: Sequence[Tensor]) -> None:
+    """Give layers their numbers, (outputs, 1 + inputs) each, the constants first."""
+    for layer, numbers in zip(layers, values, strict=True):
+        layer.bias.copy_(numbers[:, 0])
+        layer.weight.copy_(numbers[:, 1:])
 
 
 def make_network(config: PlasticConfig, generator: torch.Generator) -> PlasticNetwork:
     """Return a fresh network of some settings."""
-    formula = FormulaSettings(config.formula_terms, config.eta, config.weight_limit)
-    of_rule = formula, config.coefficients
+    events = EventSettings(config.formula_terms, config.head_size, config.eta, config.weight_limit)
+    of_rule = events, config.coefficients
     size = config.hidden_size or hidden_size_for(config.network, config.parameters, NUM_INPUTS, NUM_ANSWERS, *of_rule)
     damping = Damping(rule=config.rule_gradient, refractory=0.0, carry=config.carry_limit)
     return PlasticNetwork(
@@ -195,14 +222,14 @@ def hidden_size_for(
     parameters: int,
     num_inputs: int,
     num_outputs: int,
-    formula: FormulaSettings = USUAL_FORMULA,
+    events: EventSettings = USUAL_EVENTS,
     coefficients: str = USUAL,
 ) -> int:
     """Return the number of hidden neurons with which a network comes nearest to a number of parameters."""
 
     def count(size: int) -> int:
         sizes, generator = (num_inputs, size, num_outputs), torch.Generator()
-        network = PlasticNetwork(*sizes, kind, generator, formula=formula, coefficients=coefficients)
+        network = PlasticNetwork(*sizes, kind, generator, events=events, coefficients=coefficients)
         return network.num_parameters
 
     size = 1

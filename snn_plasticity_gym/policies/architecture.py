@@ -16,6 +16,7 @@ MAX_EXTRAS = 64
 KIND_NAMES = ("pre", "post", "both")
 MAX_GROUPS = 64
 PERCEPTRON = "mlp"  # name of the head that rules have unless they are given another one
+TERM_HEAD = "terms"  # name of heads that see terms of events in place of h and scalars
 ADDED = ("formula_terms", "dt", "head")  # fields that older rule files do not have
 
 
@@ -31,9 +32,10 @@ class Architecture:
         channels: Output channels of the front's convolutions.
         kernel_sizes: Their widths, odd.
         sigma: Standard deviation of the weight changes around their mean.
-        formula_terms: Products of a formula, as "post*x20*w"; none: `default_terms`. None: heads are networks.
-        dt: Length of the environment's time step, ms, for the traces of a formula.
-        head: Name of the kind of head; see `register_head`.
+        formula_terms: Products of a formula, as "post*x20*w"; none: `default_terms`. None: heads are networks. With
+            head "terms" the products that a perceptron sees.
+        dt: Length of the environment's time step, ms, for the traces of terms.
+        head: Name of the kind of head; see `register_head` and `term_head`.
 
     Raises:
         ConfigError: There is no such rule.
@@ -59,8 +61,10 @@ class Architecture:
         terms = self.formula_terms
         if terms is not None:
             terms = check_terms(terms, extra_keys)
-            if head != PERCEPTRON:
+            if head not in (PERCEPTRON, TERM_HEAD):
                 raise ConfigError(f"a formula has no head, got head {head!r} and formula_terms; leave one of them out")
+        elif head == TERM_HEAD:
+            raise ConfigError(f"head {TERM_HEAD!r} sees terms, got no formula_terms; give some, or another head")
         values = {
             "num_groups": check_argument("num_groups", self.num_groups, int, ge=1, le=MAX_GROUPS),
             "use_kind": check_argument("use_kind", self.use_kind, bool),
@@ -79,6 +83,11 @@ class Architecture:
     @property
     def is_formula(self) -> bool:
         """Whether the rule is a formula."""
+        return self.sees_terms and self.head != TERM_HEAD
+
+    @property
+    def sees_terms(self) -> bool:
+        """Whether what answers sees terms of events, and not their histories."""
         return self.formula_terms is not None
 
     @property

@@ -69,7 +69,7 @@ def read_events(
     bits, count = bits.to(torch.uint8), len(bits)
     values = _column("weight", weight, (count,), torch.float32)
     if kind is None:
-        kinds = _kinds(bits, needed=shape.use_kind or shape.is_formula)
+        kinds = _kinds(bits, needed=shape.use_kind or shape.sees_terms)
     else:
         kinds = _column("kind", kind, (count,), torch.uint8, below=NUM_KINDS)
     if group is None and shape.num_groups > 1:

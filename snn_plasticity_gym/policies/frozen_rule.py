@@ -176,7 +176,7 @@ class FrozenRule:
 
     def _check(self, state: LocalState) -> None:
         shape = self.network.architecture
-        if state.history_length != self.history_length and not shape.is_formula:
+        if state.history_length != self.history_length and not shape.sees_terms:
             raise ConfigError(
                 f"this rule looks back {self.history_length} steps, got histories of {state.history_length}; call "
                 f"rule.frozen({state.history_length}) for one that looks back as far, or make the environment with "

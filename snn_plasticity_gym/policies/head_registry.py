@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.policies.architecture import PERCEPTRON
+from snn_plasticity_gym.policies.architecture import PERCEPTRON, TERM_HEAD
 from snn_plasticity_gym.policies.head_inputs import Rows
 from snn_plasticity_gym.policies.heads import LayeredHead, LinearHead
 from snn_plasticity_gym.policies.spike_features import SpikeView
@@ -46,7 +46,7 @@ def register_head(name: str, factory: HeadFactory) -> None:
         raise ConfigError(f"a head's name must be a text that is not empty, got {name!r}")
     if not callable(factory):
         raise ConfigError(f"head {name!r} must be called as head(num_features, num_scalars), got {factory!r}")
-    if name == PERCEPTRON or _FACTORIES.get(name, factory) is not factory:
+    if name in (PERCEPTRON, TERM_HEAD) or _FACTORIES.get(name, factory) is not factory:
         raise ConfigError(f"the name {name!r} of a head is taken; register yours by another one")
     _FACTORIES[name] = factory
 
@@ -74,6 +74,10 @@ def resolve_head(head: str | HeadFactory) -> tuple[str, HeadFactory | None]:
     Raises:
         ConfigError: It is neither a name that is known nor a factory.
     """
+    if head == TERM_HEAD:
+        raise ConfigError(
+            f"head {TERM_HEAD!r} is that of rules of train_plastic.py --network head; take another one here"
+        )
     if isinstance(head, str):
         return head, None if head == PERCEPTRON else registered_head(head)
     if not callable(head) or isinstance(head, nn.Module):

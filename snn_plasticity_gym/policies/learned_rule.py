@@ -87,7 +87,7 @@ class LearnedRule:
         Raises:
             ConfigError: The rule is no formula.
         """
-        if self.formula_terms is None:
+        if not self.description.architecture.is_formula:
             raise ConfigError(
                 "only a formula can be written out as Python, and this rule is a network; to_torchscript works"
             )

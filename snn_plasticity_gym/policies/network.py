@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_plasticity_gym.plasticity.events import LocalState
-from snn_plasticity_gym.policies.architecture import PERCEPTRON, Architecture
+from snn_plasticity_gym.policies.architecture import PERCEPTRON, TERM_HEAD, Architecture
 from snn_plasticity_gym.policies.formula import FormulaHead, read_term
 from snn_plasticity_gym.policies.formula_terms import FormulaTerms
 from snn_plasticity_gym.policies.front import SpikeFront
@@ -20,6 +20,7 @@ from snn_plasticity_gym.policies.head_inputs import HeadInputs, Rows
 from snn_plasticity_gym.policies.head_registry import HeadFactory, OwnHead, registered_head
 from snn_plasticity_gym.policies.heads import Head, LinearHead, Readout, RuleHead
 from snn_plasticity_gym.policies.spike_features import SpikeFeatures, scalars
+from snn_plasticity_gym.policies.term_head import HeadTerms, TermHead
 from snn_plasticity_gym.rules.distilled import Term
 
 ACTING_CHUNK = 4096  # events whose hidden layers (2 MB each) stay in cache
@@ -36,7 +37,7 @@ class FrozenFeatures(Protocol):
 
 
 class RuleFeatures(Protocol):
-    """What heads see events by: `SpikeFeatures` or `FormulaTerms`."""
+    """What heads see events by: `SpikeFeatures`, `FormulaTerms` or `HeadTerms`."""
 
     def view(self, features: Tensor, state: LocalState) -> Any:
         """Return a batch of events, whose h (P, F) is known, as the heads see it; see `RuleHead.answers`."""
@@ -99,7 +100,7 @@ class RuleNetwork(nn.Module):
     def formulas(self) -> list[list[Term]]:
         """Return the terms of each group's formula with their coefficients, the constant first; none of a network."""
         terms = self.architecture.formula_terms
-        if terms is None:
+        if terms is None or not self.architecture.is_formula:
             return []
         factors = [(), *(read_term(term, self.architecture.extra_keys) for term in terms)]
         return [
@@ -187,8 +188,10 @@ def new_network(architecture: Architecture, own_head: HeadFactory | None = None)
     sees: RuleFeatures = spikes
     if architecture.formula_terms is not None:
         factors = [read_term(term, architecture.extra_keys) for term in architecture.formula_terms]
-        sees = FormulaTerms(factors, architecture.dt, architecture.extra_keys)
+        sees = terms = FormulaTerms(factors, architecture.dt, architecture.extra_keys)
         heads = [FormulaHead(len(factors)) for _ in groups]
+        if architecture.head == TERM_HEAD:
+            sees, heads = HeadTerms(terms), [TermHead(len(factors), sizes, output_gain=0.01) for _ in groups]
     elif architecture.head != PERCEPTRON:
         factory = own_head or registered_head(architecture.head)
         heads = [OwnHead(architecture.head, factory, width, num_scalars) for _ in groups]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from snn_plasticity_gym.config.plastic import BACKPROPAMINE, FORMULA, PER_SYNAPSE, RETROACTIVE
+from snn_plasticity_gym.config.plastic import BACKPROPAMINE, FORMULA, HEAD, PER_SYNAPSE, RETROACTIVE
 from snn_plasticity_gym.evaluation.plastic_life import PlasticTrial, Responses, load_network, respond, watch
 from snn_plasticity_gym.policies.rule_files import load_rule
 from snn_plasticity_gym.report.page import Section
@@ -44,6 +44,11 @@ FORMULA_TEXT = (
     "Two layers whose weights begin each trial as they were trained, and then follow one formula, that of the table: "
     "w changes by eta * Δd at a synapse one of whose neurons spikes. The answer is the output neuron that spikes more "
     "while the decision cue is on. The folder of this run is a rule for every environment (evaluate.py --rules)."
+)
+HEAD_TEXT = (
+    "Two layers whose weights begin each trial as they were trained, and then follow one policy head: w changes by "
+    "eta * Δd at a synapse one of whose neurons spikes. The answer is the output neuron that spikes more while the decision "
+    "cue is on. The folder of this run is a rule for every environment (evaluate.py --rules)."
 )
 OWN_TEXT = (
     "Two layers whose weights begin each trial as they were trained, and then follow a formula: w changes by eta * Δd "
@@ -80,6 +85,8 @@ def plastic_section(run: Run, seed: int, prefix: str) -> Section:
     tables, text = [_answers(f"{prefix}plastic_answers", result)], TEXT
     if config.network == FORMULA and config.coefficients == PER_SYNAPSE:
         text = OWN_TEXT
+    elif config.network == HEAD:
+        text = HEAD_TEXT
     elif config.network == FORMULA:
         rule = load_rule(run.path)
         tables += formula_section(rule.description.groups, rule.rule.formulas(), prefix).tables

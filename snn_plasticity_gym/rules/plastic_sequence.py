@@ -40,13 +40,13 @@ from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.networks.surrogate import spike
 from snn_plasticity_gym.rules.backpropamine import Backpropamine
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
-from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
-from snn_plasticity_gym.rules.formula_sequence import run_formula
+from snn_plasticity_gym.rules.differentiable_events import DifferentiableEvents
+from snn_plasticity_gym.rules.event_sequence import has_loops, run_events
 from snn_plasticity_gym.rules.sequence_loops import layer_constants, summed_gradients
 from snn_plasticity_gym.utils.threads import spread
 
 TraceRule = DifferentiableHebb | Backpropamine
-SequenceRule = TraceRule | DifferentiableFormula
+SequenceRule = TraceRule | DifferentiableEvents
 
 
 def run_sequence(
@@ -71,7 +71,7 @@ def run_sequence(
         dt: Step in ms.
         width: Of the surrogate exp(-|u / v_th - 1| / width) / v_th.
         damping: Which gradients pass.
-        charge: What an input spike counts in responses, and in the traces that rules but a formula see: the same.
+        charge: What an input spike counts in responses, and in the traces that rules of traces see: the same.
 
     Returns:
         Spikes, (T, B, n_post).
@@ -83,10 +83,10 @@ def run_sequence(
     _check_shapes(inputs, weights, rule, recurrent)
     inputs, charge = _charged(inputs, rule, charge)
     recurs = recurrent is not None
-    if not runs_in_loops(weights) or (isinstance(rule, DifferentiableFormula) and (recurs or not rule.is_shared)):
+    if not runs_in_loops(weights) or (isinstance(rule, DifferentiableEvents) and (recurs or not has_loops(rule))):
         return _run_steps(inputs, weights, rule, neuron, recurrent, dt, width, damping, charge)
-    if isinstance(rule, DifferentiableFormula):
-        return run_formula(inputs, weights, rule, neuron, dt, width, damping, charge)
+    if isinstance(rule, DifferentiableEvents):
+        return run_events(inputs, weights, rule, neuron, dt, width, damping, charge)
     constants = _constants(rule, neuron, recurs, dt, width, damping, weights.dtype)
     among = weights.new_zeros(1, 1) if recurrent is None else recurrent
     parts = [weights, among, *_coefficients(rule, weights)]
@@ -113,8 +113,8 @@ def states_of(
 
 
 def _charged(inputs: Tensor, rule: SequenceRule | None, charge: float) -> tuple[Tensor, float]:
-    """Let rules of traces see the charge in their inputs, and return what is left of it; a formula sees spikes."""
-    if isinstance(rule, DifferentiableFormula) or charge == 1.0:
+    """Let rules of traces see the charge in their inputs, and return what is left of it; rules of events see spikes."""
+    if isinstance(rule, DifferentiableEvents) or charge == 1.0:
         return inputs, charge
     return charge * inputs, 1.0
 
@@ -167,9 +167,7 @@ def _check_shapes(inputs: Tensor, weights: Tensor, rule: SequenceRule | None, re
             f"inputs must be (steps, trials, {n_pre}) in {weights.dtype}, as the weights are, got "
             f"{tuple(inputs.shape)} in {inputs.dtype}"
         )
-    shape = (
-        tuple(rule.coefficients.shape[1:]) if isinstance(rule, DifferentiableFormula) else getattr(rule, "shape", ())
-    )
+    shape = () if rule is None else rule.shape
     if shape not in ((), (n_pre, n_post)):
         raise ValueError(f"the rule must be one of {n_pre} to {n_post} neurons, as the weights, got {shape}")
     if recurrent is not None and recurrent.shape != (n_post, n_post):

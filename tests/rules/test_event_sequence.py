@@ -1,4 +1,4 @@
-"""Layers whose weights follow a formula: compiled loops against `step` and autograd, spikes and gradients."""
+"""Layers whose weights follow a formula or a policy head: compiled loops against `step` and autograd, spikes and gradients."""
 
 import itertools
 
@@ -9,6 +9,7 @@ from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.rules import plastic_sequence
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
+from snn_plasticity_gym.rules.differentiable_head import DifferentiableHead
 from snn_plasticity_gym.rules.plastic_sequence import run_sequence, states_of
 
 NEURON = SRMAlphaParams(v_th=2.0)
@@ -27,17 +28,26 @@ TERMS = {
     ],
     "all": [("pre",), ("x5", "y20"), ("x5", "x5", "w", "w"), ("y20", "y20", "w"), ("post", "xn", "w", "w", "w")],
 }
-EVERY = list(itertools.product(TERMS, (0.3, 1.0), (WHOLE, HELD)))
+HEADS = {"head": (20.0,), "head of two traces": (5.0, 20.0)}  # time constants
+EVERY = list(itertools.product((*TERMS, *HEADS), (0.3, 1.0), (WHOLE, HELD)))
 
 
 def layer(terms, charge=1.0, dtype=torch.float64):
     """Inputs and parameters under which neurons fire, and weights come to their limits."""
     rng = torch.Generator().manual_seed(7)
     weights = ((0.4 + torch.randn(PRE, POST, generator=rng)) / charge).to(dtype).requires_grad_()
-    rule = DifferentiableFormula(TERMS[terms], 0.2, -1.5 / charge, 1.0 / charge).to(dtype)
-    with torch.no_grad():
-        rule.coefficients += 0.5 * torch.randn(len(rule.coefficients), generator=rng)
-        rule.coefficients[0] = -0.3
+    limits = -1.5 / charge, 1.0 / charge
+    if terms in HEADS:
+        rule = DifferentiableHead(4, 0.2, *limits, taus=HEADS[terms], generator=rng).to(dtype)
+        with torch.no_grad():
+            rule.first[:, 0] += 0.3 * torch.randn(4, generator=rng)
+            rule.last += torch.randn(5, generator=rng)
+            rule.last[0] = 0.2
+    else:
+        rule = DifferentiableFormula(TERMS[terms], 0.2, *limits).to(dtype)
+        with torch.no_grad():
+            rule.coefficients += 0.5 * torch.randn(len(rule.coefficients), generator=rng)
+            rule.coefficients[0] = -0.3
     inputs = (torch.rand(STEPS, BATCH, PRE, generator=rng) < 0.3).to(dtype).requires_grad_()
     return inputs, weights, rule, NEURON
 
@@ -46,7 +56,7 @@ def gradients(spikes, arguments):
     inputs, weights, rule, _ = arguments
     rng = torch.Generator().manual_seed(1)
     loss = (spikes * torch.randn(spikes.shape, generator=rng).to(spikes.dtype)).sum()
-    return torch.autograd.grad(loss, [inputs, weights, rule.coefficients])
+    return torch.autograd.grad(loss, [inputs, weights, *rule.parameters()])
 
 
 @pytest.mark.parametrize(("terms", "charge", "damping"), EVERY)
@@ -65,7 +75,7 @@ def test_loops_do_what_steps_do(terms, charge, damping):
         assert (mine - other).abs().max() / other.abs().max() < 1e-9
 
 
-@pytest.mark.parametrize("terms", TERMS)
+@pytest.mark.parametrize("terms", [*TERMS, *HEADS])
 def test_single_precision(terms):
     """Here tanh is a quotient of polynomials, 4e-7 off."""
     arguments = layer(terms, dtype=torch.float32)
@@ -84,8 +94,9 @@ def test_damping_changes_gradients_and_not_spikes():
         assert (full - part).norm() > 0.01 * full.norm()
 
 
-def test_where_loops_cannot_run_steps_do(monkeypatch):
-    arguments = layer("usual")
+@pytest.mark.parametrize("terms", ["usual", "head"])
+def test_where_loops_cannot_run_steps_do(terms, monkeypatch):
+    arguments = layer(terms)
     ours = run_sequence(*arguments, damping=HELD)
     monkeypatch.setattr(plastic_sequence, "runs_in_loops", lambda weights: False)
     theirs = run_sequence(*arguments, damping=HELD)
