@@ -47,8 +47,8 @@ FORMULA_TEXT = (
 )
 HEAD_TEXT = (
     "Two layers whose weights begin each trial as they were trained, and then follow one policy head: w changes by "
-    "eta * Δd at a synapse one of whose neurons spikes. The answer is the output neuron that spikes more while the decision "
-    "cue is on. The folder of this run is a rule for every environment (evaluate.py --rules)."
+    "eta * Δd at a synapse one of whose neurons spikes. The answer is the output neuron that spikes more while the "
+    "decision cue is on. The folder of this run is a rule for every environment (evaluate.py --rules)."
 )
 OWN_TEXT = (
     "Two layers whose weights begin each trial as they were trained, and then follow a formula: w changes by eta * Δd "

@@ -11,7 +11,7 @@ from snn_plasticity_gym.learners.plastic_network import make_network
 from snn_plasticity_gym.tasks.cue_association import show_cues
 
 
-@pytest.mark.parametrize("kind", ["ndp-bcm", "dp-oja", "backpropamine-retroactive", "formula", "recurrent"])
+@pytest.mark.parametrize("kind", ["ndp-bcm", "dp-oja", "backpropamine-retroactive", "formula", "head", "recurrent"])
 def test_what_is_noted_is_what_the_network_does(kind, tmp_path):
     config = PlasticConfig(network=kind, hidden_size=5)
     network = make_network(config, torch.Generator().manual_seed(4))
@@ -34,7 +34,7 @@ def test_what_is_noted_is_what_the_network_does(kind, tmp_path):
     change = (effective - network.weights[0].detach()).abs()
     np.testing.assert_allclose(trial.change[-1], change.mean(dim=0), atol=1e-6)
     assert trial.weights.shape == (120, 4) and np.isin(trial.weights[-1].round(5), effective.numpy().round(5)).all()
-    if kind == "formula":
+    if kind in ("formula", "head"):
         assert trial.modulation.shape == (120, 0)
         return
     told = rule.modulation(hidden[49].post.level)[0].detach()  # what step 50 sees

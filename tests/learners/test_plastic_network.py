@@ -10,7 +10,7 @@ from snn_plasticity_gym.learners.plastic_network import PlasticNetwork, make_net
 from snn_plasticity_gym.tasks.cue_association import draw_trials
 
 SIZES = {"plain": 61, "recurrent": 34, "dp-oja": 30, "ndp-oja": 23, "dp-bcm": 30, "ndp-bcm": 23, "formula": 61}
-SIZES |= {"backpropamine": 29, "backpropamine-retroactive": 29}
+SIZES |= {"backpropamine": 29, "backpropamine-retroactive": 29, "head": 59}
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -22,6 +22,7 @@ def test_networks_have_nearly_as_many_parameters(kind):
     by_hand = {
         "plain": 42 * size,
         "formula": 42 * size + 10,
+        "head": 42 * size + 8 * 6 + 8 + 1,
         "recurrent": 42 * size + size**2,
         "dp": 84 * size + size + 2,
         "backpropamine": 84 * size + 3 * (size + 2),
@@ -63,6 +64,14 @@ BY_HAND = {  # numbers of a network of 40, 5 and 2 neurons: 210 weights, and wha
     ("formula", "shared"): 210 + 10,
     ("formula", "synapse"): 210 + 10 * 210,
 }
+
+
+def test_both_layers_follow_the_same_head():
+    config = PlasticConfig(network="head", head_size=3, eta=0.1, weight_limit=0.5)
+    network = make_network(config, torch.Generator().manual_seed(1))
+    rule = network.rule(0)
+    assert rule is network.rule(1) and rule.terms == ["pre", "post", "x20", "y20", "w"]
+    assert (rule.scale, rule.low, rule.high) == (0.1, -0.5, 0.5) and rule.first.shape == (3, 6)
 
 
 @pytest.mark.parametrize(("kind", "coefficients"), BY_HAND)

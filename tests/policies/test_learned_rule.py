@@ -53,6 +53,13 @@ RULES = {
     "kinds and heads": {"num_groups": 3, "use_kind": True, "hidden_sizes": (9, 8, 7)},
     "formula": {"extra_keys": ("factor",), "formula_terms": TERMS, "dt": 2.0},
     "formulas": {"num_groups": 2, "formula_terms": ("post*x20", "pre*y20", "w"), "dt": 0.5},
+    "heads over terms": {
+        "num_groups": 2,
+        "formula_terms": ("post*x20", "w"),
+        "dt": 0.5,
+        "head": "terms",
+        "hidden_sizes": (5, 4),
+    },
     "own head": {"num_groups": 2, "use_kind": True, "extra_keys": ("factor",), "head": "product"},
 }
 

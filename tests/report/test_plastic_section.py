@@ -15,7 +15,7 @@ MODULATED = ("ndp-oja", "backpropamine")
 
 
 @pytest.mark.parametrize(
-    "network", [pytest.param("ndp-oja", marks=pytest.mark.slow), "backpropamine", "plain", "formula"]
+    "network", [pytest.param("ndp-oja", marks=pytest.mark.slow), "backpropamine", "plain", "formula", "head"]
 )
 def test_pictures_and_answers_stand_in_the_report(network, tmp_path):
     run = train_plastic.train([*FLAGS, f"--network={network}", f"--run_dir={tmp_path}"])

@@ -1,4 +1,4 @@
-"""Layers whose weights follow a formula or a policy head: compiled loops against `step` and autograd, spikes and gradients."""
+"""Layers whose weights follow a formula or a policy head: compiled loops against `step` and autograd."""
 
 import itertools
 

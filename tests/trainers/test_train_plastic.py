@@ -18,6 +18,7 @@ from snn_plasticity_gym.policies.rule_files import load_rule
 from snn_plasticity_gym.rules.backpropamine import Backpropamine
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
+from snn_plasticity_gym.rules.differentiable_head import DifferentiableHead
 from snn_plasticity_gym.rules.distilled import format_formula
 from snn_plasticity_gym.trainers import plastic_learner, train_plastic
 from snn_plasticity_gym.trainers.plastic_evolution import CueEvolver
@@ -53,9 +54,22 @@ def test_the_command(tmp_path):
     assert [row["time/episodes"] for row in rows_of(run)][:3] == ["64", "128", "160"]
 
 
+def test_a_trained_head_is_a_rule(tmp_path, capsys):
+    """Its file answers as the head of the network's weights does, and only a formula is told in words."""
+    run = train_plastic.train(["--network=head", "--head_size=3", *SMALL, f"--run_dir={tmp_path}", "--run_name=h"])
+    assert "tanh(" not in capsys.readouterr().out
+    rule, trained = load_rule(run), torch.load(run / "weights.pt", weights_only=True)
+    shape = rule.description.architecture
+    assert shape.formula_terms == ("pre", "post", "x20", "y20", "w") and shape.hidden_sizes == (3,)
+    first, last = rule.rule.heads[0].perceptron.layers
+    assert torch.equal(torch.cat([first.bias[:, None], first.weight], dim=1), trained["rules.0.first"])
+    assert torch.equal(torch.cat([last.bias, last.weight[0]]), trained["rules.0.last"])
+    assert rule.description.config["network"] == "head" and rule.description.groups == ["all"]
+
+
 @pytest.mark.slow
-def test_a_trained_formula_is_a_rule_for_every_environment(tmp_path):
-    """Trained by the program, evaluated by the program elsewhere."""
+def test_what_is_trained_is_a_rule_for_every_environment(tmp_path):
+    """A formula and a policy head: trained by the program, evaluated by the program elsewhere."""
 
     def command(program: str, *flags: str) -> str:
         line = [sys.executable, str(ROOT / "trainers" / f"{program}.py"), *flags]
@@ -74,9 +88,11 @@ def test_a_trained_formula_is_a_rule_for_every_environment(tmp_path):
     trained = torch.load(run / "weights.pt", weights_only=True)["rules.0.coefficients"]
     assert [term.coefficient for term in formula] == trained.tolist()
     assert rule.description.history_length == 25 * 4 + 15 and rule.description.config["network"] == "formula"
-    few = ["--networks=2", "--train_episodes=2", "--test_episodes=2", "--json", f"--rules={run},zero"]
+    command("train_plastic", "--network=head", "--run_name=h", *SMALL)
+    head = run.parent / "h"
+    few = ["--networks=2", "--train_episodes=2", "--test_episodes=2", "--json", f"--rules={run},{head},zero"]
     there = ["--env=SNNPlastic-Unsup1-v0", "--n_exc=5", "--dataset=digits"]  # which has two groups of synapses
-    assert set(json.loads(command("evaluate", *there, *few))["rules"]) == {str(run), "zero"}
+    assert set(json.loads(command("evaluate", *there, *few))["rules"]) == {str(run), str(head), "zero"}
 
 
 GOING_ON = {
@@ -85,6 +101,7 @@ GOING_ON = {
     "recurrent": ["--network=recurrent"],
     "retroactive": ["--network=backpropamine-retroactive"],
     "formula": ["--network=formula"],
+    "head": ["--network=head"],
     "cma": ["--network=formula", "--learner=cma"],
 }
 
@@ -115,6 +132,22 @@ def test_a_formula_learns(turned, monkeypatch):
     if turned:
         monkeypatch.setattr(DifferentiableFormula, "__init__", turn)
     accuracy = learned(network="formula", hidden_size=30, cues=1, rests=(105,), episodes=64 * 20)
+    assert accuracy < 0.6 if turned else accuracy > 0.75
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_head_learns(turned, monkeypatch):
+    """As a formula does; not so if its gradients are turned round."""
+    right = DifferentiableHead.__init__
+
+    def turn(self, *arguments, **settings):
+        right(self, *arguments, **settings)
+        for parameter in self.parameters():
+            parameter.register_hook(torch.neg)
+
+    if turned:
+        monkeypatch.setattr(DifferentiableHead, "__init__", turn)
+    accuracy = learned(network="head", hidden_size=30, cues=1, rests=(105,), episodes=64 * 20)
     assert accuracy < 0.6 if turned else accuracy > 0.75
 
 
@@ -221,6 +254,10 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path, capsys):
     assert "formula_terms are those of network formula, got ndp-bcm" in refusal("--formula_terms=post")
     assert "network plain has none, got shared" in refusal("--network=plain", "--coefficients=shared")
     assert "shared or of each synapse, got neuron" in refusal("--network=formula", "--coefficients=neuron")
+    assert "all synapses share network head, got coefficients synapse" in refusal(
+        "--network=head", "--coefficients=synapse"
+    )
+    assert "head_size" in refusal("--head_size=0")
     assert "coefficients" in refusal("--coefficients=layer")
     assert "batch_size must be a multiple of population=16" in refusal("--learner=cma", "--batch_size=24")
     run = train_plastic.train([*SMALL, f"--run_dir={tmp_path}", "--run_name=done"])
