@@ -88,6 +88,15 @@ def test_turned_digits(monkeypatch):
         assert torch.equal(dataset.test.labels, plain.test.labels) and len(dataset.classes) == 10
 
 
+def test_prototypes_of_every_image_answer_as_the_nearest_one_and_few_answer_worse(capsys):
+    module = load("prototypes")
+    data = load_dataset("digits")
+    (few,) = module.main(prototypes=3, searches=1, label_images=400, dataset="digits")
+    (many,) = module.main(prototypes=120, searches=1, label_images=400, dataset="digits")
+    assert few < 0.4 < 0.8 < many <= 1  # three prototypes name three classes of ten at most
+    assert f"search 0: {many:.1%} of {len(data.test.labels)} images" in capsys.readouterr().out
+
+
 def test_train_with_stock_ppo(capsys):
     model = load("train_with_stock_ppo").main(images=1)
     assert model.num_timesteps == 40 and "40 steps" in capsys.readouterr().out
