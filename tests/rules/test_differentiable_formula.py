@@ -97,7 +97,7 @@ def test_derivatives_are_those_of_finite_differences():
     assert gradcheck(lambda pre, post, first, _: live(rule, pre, post, first)[-1], (*given, rule.coefficients))
 
 
-@pytest.mark.parametrize("kinds", itertools.product((0.0, 1.0), repeat=2))
+@pytest.mark.parametrize("kinds", [*itertools.product((0.0, 1.0), repeat=2)])
 def test_the_derivative_by_a_spike_is_the_difference_that_it_makes(kinds):
     terms = default_terms(())
     rule = made(terms, 0.3 * torch.randn(1 + len(terms), generator=torch.Generator().manual_seed(5)), torch.float64)
