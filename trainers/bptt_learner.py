@@ -167,7 +167,7 @@ class Learner:
 
 def generator_of(seed: int, stream: int) -> np.random.Generator:
     """Return the random numbers of a run's initial weights (0), order of images (1) or input spikes (2)."""
-    return np.random.default_rng(np.random.SeedSequence(seed).spawn(3)[stream])
+    return np.random.default_rng(np.random.SeedSequence(seed).spawn(stream + 1)[stream])
 
 
 def minibatches(size: int, total: int, batch_size: int, rng: np.random.Generator, done: int) -> Iterator[Tensor]:

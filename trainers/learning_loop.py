@@ -34,13 +34,14 @@ from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.utils.state import State
 
+EPISODES = "episodes"
 Config = BPTTConfig | PlasticConfig | SVPGConfig
 
 
 class SteppedLearner(Protocol):
     """Learns step by step, and can be taken up between two of them."""
 
-    total: int  # episodes in all
+    total: int  # episodes in all, or whatever else is counted
     episodes: int  # learned from so far
 
     def steps(self) -> Iterator[None]:
@@ -90,7 +91,9 @@ class Training(Protocol):
         """Keep the weights in the run's folder, and judge them by what was held out for it."""
 
 
-def carry_out(kind: str, config: Config, make: Callable[[int], Training], steps_per_episode: int = 1) -> Path:
+def carry_out(
+    kind: str, config: Config, make: Callable[[int], Training], steps_per_episode: int = 1, unit: str = EPISODES
+) -> Path:
     """Train, judge once at the end, and write everything into a run folder.
 
     The folder gets metrics.csv, checkpoints, weights and result.json.
@@ -100,6 +103,7 @@ def carry_out(kind: str, config: Config, make: Callable[[int], Training], steps_
         config: What is wanted.
         make: Makes what the training is about, as a run with a seed begins.
         steps_per_episode: By which the log counts.
+        unit: What is counted, episodes or steps; then config has eval_steps in the place of eval_every.
 
     Returns:
         The run's folder.
@@ -133,11 +137,11 @@ def carry_out(kind: str, config: Config, make: Callable[[int], Training], steps_
             began -= saved["seconds"]
         print(training.title)
         print(f"seed {seed}, device {config.device}, {torch.get_num_threads()} threads")
-        print(f"run folder {run.path}" + (f", going on at {learner.episodes} episodes" if saved else ""), flush=True)
+        print(f"run folder {run.path}" + (f", going on at {learner.episodes} {unit}" if saved else ""), flush=True)
         try:
-            _learn(config, training, logger, metrics, Checkpoints(run.checkpoints), began, steps_per_episode)
+            _learn(config, training, logger, metrics, Checkpoints(run.checkpoints), began, steps_per_episode, unit)
             judged, seconds = training.judge(run), time.perf_counter() - began
-            result = {**judged.result, "episodes": learner.total, "seconds": seconds, "seed": seed}
+            result = {**judged.result, unit: learner.total, "seconds": seconds, "seed": seed}
             run.write(run.path / "result.json", json.dumps(result, indent=2) + "\n")
             _log(logger, judged.values, learner.total * steps_per_episode)
             page = report_at_end(run.path, logger, learner.total * steps_per_episode) if config.report else None
@@ -189,6 +193,7 @@ def _learn(
     checkpoints: Checkpoints,
     began: float,
     steps_per_episode: int,
+    unit: str,
 ) -> None:
     """Learn from all episodes; record every `eval_every` of them and at the end, and save checkpoints likewise.
 
@@ -197,19 +202,20 @@ def _learn(
     """
     learner = training.learner
     total, every = learner.total, config.checkpoint_every
-    next_row, due = next_multiple(learner.episodes, config.eval_every), next_multiple(learner.episodes, every)
+    of_row = config.eval_steps if isinstance(config, PlasticConfig) and unit != EPISODES else config.eval_every
+    next_row, due = next_multiple(learner.episodes, of_row), next_multiple(learner.episodes, every)
     show_bar = config.progress and sys.stderr.isatty()
     with StopRequest() as stop, Progress(console=Console(stderr=True), disable=not show_bar) as bar:
-        task = bar.add_task("episodes", total=total, completed=learner.episodes)
+        task = bar.add_task(unit, total=total, completed=learner.episodes)
         for _ in learner.steps():
             bar.update(task, completed=learner.episodes)
             if learner.episodes >= min(next_row, total):
-                next_row = next_multiple(learner.episodes, config.eval_every)
+                next_row = next_multiple(learner.episodes, of_row)
                 row, seconds = training.row(), time.perf_counter() - began
-                values = {**row.values, "time/episodes": learner.episodes, "time/seconds": seconds}
+                values = {**row.values, f"time/{unit}": learner.episodes, "time/seconds": seconds}
                 _log(logger, values, learner.episodes * steps_per_episode)
                 if config.progress and not show_bar:
-                    done = f"{learner.episodes:7d} of {total} episodes"
+                    done = f"{learner.episodes:7d} of {total} {unit}"
                     print(f"{done}  {row.said}  {seconds:.0f} s", file=sys.stderr, flush=True)
             if stop.asked or learner.episodes == total or (every and learner.episodes >= due):
                 state = {"learner": learner.state_dict(), "rows": metrics.rows, "seconds": time.perf_counter() - began}

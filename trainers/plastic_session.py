@@ -23,6 +23,7 @@ from snn_plasticity_gym.trainers.bptt_learner import generator_of
 from snn_plasticity_gym.trainers.learning_loop import Judged, Row, carry_out
 from snn_plasticity_gym.trainers.plastic_evolution import CueEvolver
 from snn_plasticity_gym.trainers.plastic_learner import CueLearner, Judgement
+from snn_plasticity_gym.trainers.plastic_world_session import run_plastic_world
 from snn_plasticity_gym.utils.device import torch_device
 from snn_plasticity_gym.utils.files import atomic_path
 
@@ -36,9 +37,11 @@ NO_RULE = (
 def run_plastic(config: PlasticConfig) -> Path:
     """Train, judge the best parameters once on trials held out for it, and write everything into a run folder.
 
-    See `carry_out`; weights.pt is the state of `PlasticNetwork`. A formula that synapses share, and a policy head,
+    See `carry_out`, and `run_plastic_world` where there is a world; weights.pt is the state of `PlasticNetwork`. A formula that synapses share, and a policy head,
     are saved as rule files, too.
     """
+    if config.world:
+        return run_plastic_world(config)
     return carry_out("Plastic", config, functools.partial(PlasticTraining, config))
 
 

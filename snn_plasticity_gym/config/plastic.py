@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from snn_plasticity_gym.config.plastic_worlds import PlasticWorldConfig
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
-from snn_plasticity_gym.config.training import RunConfig, resume_setting
+from snn_plasticity_gym.config.training import resume_setting
 
 FORMULA, HEAD = "formula", "head"
 BACKPROPAMINE, RETROACTIVE = "backpropamine", "backpropamine-retroactive"
@@ -16,18 +17,22 @@ CONDITION_NAMES = (BOTH, "normal", "noisy")
 
 
 @config_class
-class PlasticConfig(RunConfig):
+class PlasticConfig(PlasticWorldConfig):
     """Train a spiking network, and how its weights change within a trial, by gradients through the change.
 
     The task is cue association: seven cues, left or right, then a rest, and which cue came more often is to be answered
     while the decision cue is on, by the output neuron that spikes more. "SpikePropamine-style" (Schmidgall et al.,
     2021): the published equations could not be verified, and no published number is claimed.
+
+    With `world` it acts in a world of Gymnasium instead, by PPO: observations in, actions out by the population codes of
+    that paper's supplement.
     """
 
     resume: str = resume_setting(longer=False)
     preset: str = setting(
         "",
-        "Settings to start from: cue-association, or a YAML file, e.g. a run's config.yaml; other flags win over them.",
+        "Settings to start from: cue-association, cheetah-reduced, inverted-pendulum-plastic, or a YAML file, e.g. a run's "
+        "config.yaml; other flags win over them.",
         section="Run",
         basic=True,
         path=True,
@@ -160,10 +165,13 @@ class PlasticConfig(RunConfig):
         le=1,
     )
     carry_limit: float = setting(
-        0.02, "Largest derivative of the loss by a postsynaptic trace that goes from a step to the one before.",
-        section="Learning", gt=0,
-    )  # fmt: skip
-    epochs: int = setting(3, "Passes of ppo over the trials of an update.", section="PPO", ge=1)
+        0.02,
+        "Largest derivative of the loss by a postsynaptic trace that goes from a step to the one before; in a world, "
+        "where the loss is a mean over actions, over `truncation`.",
+        section="Learning",
+        gt=0,
+    )
+    epochs: int = setting(3, "Passes of ppo over the trials or actions of an update.", section="PPO", ge=1)
     clip_range: float = setting(0.2, "Clip of ppo's ratio.", section="PPO", gt=0, lt=1)
     entropy: float = setting(0.02, "Weight of the answer's entropy in ppo.", section="PPO", ge=0)
 
@@ -179,6 +187,13 @@ class PlasticConfig(RunConfig):
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""
+        self.check_world()
+        if self.world and self.learner != "ppo":
+            raise ConfigError(f"learner must be ppo in a world, got {self.learner}; give learner=ppo")
+        if self.world and self.network in (FORMULA, HEAD):
+            raise ConfigError(
+                f"network {self.network} does not act in worlds, got world={self.world}; take another network"
+            )
         if self.learner == "cma" and self.batch_size % self.population:
             raise ConfigError(
                 f"batch_size must be a multiple of population={self.population}, so that each individual of cma has as "

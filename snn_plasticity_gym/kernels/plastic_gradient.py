@@ -32,7 +32,7 @@ from snn_plasticity_gym.kernels.plastic_parts import add, clip, copy, dot, unfol
 
 
 @compiled(fast_sums=True)
-def differentiate_trials(first, last, inputs, p, c, bar_spikes, needs_inputs, bar_inputs, bar):
+def differentiate_trials(first, last, inputs, p, c, start, bar_spikes, needs_inputs, bar_inputs, bar):
     """Add the gradients of trials `first` to `last` - 1 to `bar`, and fill in those of their inputs if needed.
 
     Args:
@@ -41,6 +41,7 @@ def differentiate_trials(first, last, inputs, p, c, bar_spikes, needs_inputs, ba
         inputs: Spikes (T, B, I).
         p: Parameters.
         c: Constants.
+        start: As in `run_trials`; nothing goes back beyond it.
         bar_spikes: Derivatives by the spikes (T, B, O).
         needs_inputs: Whether `bar_inputs` is wanted.
         bar_inputs: Derivatives by the inputs (T, B, I); of size 1 if they are not wanted.
@@ -51,7 +52,7 @@ def differentiate_trials(first, last, inputs, p, c, bar_spikes, needs_inputs, ba
     spikes = np.empty((inputs.shape[0], 1, num_post), inputs.dtype)
     state, room = fresh_state(num_pre, num_post, inputs), fresh_room(num_pre, num_post, inputs)
     for b in range(first, last):
-        run_trial(b, inputs, p, c, state, room, spikes, 0, history, True)
+        run_trial(b, inputs, p, c, start, state, room, spikes, 0, history, True)
         _differentiate(b, p, c, history, state, room, bar_spikes, needs_inputs, bar_inputs, bar)
 
 

@@ -93,13 +93,26 @@ class Room(NamedTuple):
 
 
 @compiled(fast_sums=True)
-def run_trials(first, last, inputs, p, c, spikes):
-    """Fill in the spikes (T, B, O) of trials `first` to `last` - 1, driven by input spikes (T, B, I)."""
+def run_trials(first, last, inputs, p, c, start, spikes, end):
+    """Fill in the spikes (T, B, O) of trials `first` to `last` - 1, driven by input spikes (T, B, I).
+
+    Args:
+        first: Trial to begin with.
+        last: Trial to end before.
+        inputs: Spikes.
+        p: Parameters.
+        c: Constants.
+        start: Where each trial begins, with an axis of trials before those of `State`; of no trial: all begin at rest.
+        spikes: Filled in.
+        end: Filled in with where each trial ends, if it has trials; arrays as those of `start`.
+    """
     num_post, num_pre = p.weights.shape
     none = fresh_history(0, num_pre, num_post, c.form, inputs)
     state, room = fresh_state(num_pre, num_post, inputs), fresh_room(num_pre, num_post, inputs)
     for b in range(first, last):
-        run_trial(b, inputs, p, c, state, room, spikes, b, none, False)
+        run_trial(b, inputs, p, c, start, state, room, spikes, b, none, False)
+        if len(end.threshold):
+            _leave(c, b, state, end)
 
 
 @compiled()
@@ -153,10 +166,46 @@ def clear(state):
     state.threshold[:] = 0
 
 
+@inlined()
+def _begin(c, b, start, state):
+    """Put a layer where trial `b` begins."""
+    if len(start.threshold):
+        for j in range(len(state.threshold)):
+            if c.form != PLAIN:
+                copy(start.efficacy[b, j], state.efficacy[j])
+            if c.form == TRACE:
+                copy(start.eligibility[b, j], state.eligibility[j])
+        for part in range(2):
+            copy(start.pre[b, part], state.pre[part])
+            copy(start.post[b, part], state.post[part])
+            copy(start.refractory[b, part], state.refractory[part])
+        copy(start.threshold[b], state.threshold)
+    else:
+        clear(state)
+
+
+@inlined()
+def _leave(c, b, state, end):
+    """Fill in where trial `b` has ended."""
+    for j in range(len(state.threshold)):
+        if c.form != PLAIN:
+            copy(state.efficacy[j], end.efficacy[b, j])
+        if c.form == TRACE:
+            copy(state.eligibility[j], end.eligibility[b, j])
+    for part in range(2):
+        copy(state.pre[part], end.pre[b, part])
+        copy(state.post[part], end.post[b, part])
+        copy(state.refractory[part], end.refractory[b, part])
+    copy(state.threshold, end.threshold[b])
+
+
 @inlined(fast_sums=True)
-def run_trial(b, inputs, p, c, state, room, spikes, place, history, keeps):
-    """Run trial `b`; its spikes go to `spikes[:, place]`."""
-    clear(state)
+def run_trial(b, inputs, p, c, start, state, room, spikes, place, history, keeps):
+    """Run trial `b` from its start; its spikes go to `spikes[:, place]`."""
+    _begin(c, b, start, state)
+    if keeps:
+        for j in range(len(p.weights)):
+            copy(state.efficacy[j], history.unlimited[0, j])
     num_post = len(p.weights)
     for t in range(inputs.shape[0]):
         x, y = state.pre[0], state.post[0]

@@ -26,7 +26,7 @@ from snn_plasticity_gym.config.plastic import (
     PlasticConfig,
 )
 from snn_plasticity_gym.config.schema import unknown
-from snn_plasticity_gym.networks.differentiable import LayerState
+from snn_plasticity_gym.networks.differentiable import LayerState, layer_init
 from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.policies.architecture import TERM_HEAD, Architecture
@@ -37,7 +37,7 @@ from snn_plasticity_gym.rules.backpropamine import Backpropamine
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
 from snn_plasticity_gym.rules.differentiable_head import DifferentiableHead
-from snn_plasticity_gym.rules.plastic_sequence import SequenceRule, run_sequence, states_of
+from snn_plasticity_gym.rules.plastic_sequence import SequenceRule, carry_on, run_sequence, states_of
 from snn_plasticity_gym.tasks.cue_association import NUM_ANSWERS, NUM_INPUTS
 
 NEURON = SRMAlphaParams(v_th=math.e)
@@ -104,7 +104,7 @@ class PlasticNetwork(nn.Module):
         super().__init__()
         if kind not in NETWORKS:
             raise ValueError(unknown("network", kind, NETWORKS))
-        hidden = torch.randn(num_inputs, hidden_size, generator=generator) * (3 / num_inputs**0.5) + 0.1
+        hidden = torch.randn(num_inputs, hidden_size, generator=generator) * (3 / num_inputs**0.5) + 4 / num_inputs
         output = torch.randn(hidden_size, num_outputs, generator=generator) / hidden_size**0.5 + 1.5 / hidden_size
         self.weights = nn.ParameterList([hidden, output])
         self.recurrent: nn.Parameter | None = None
@@ -141,6 +141,22 @@ class PlasticNetwork(nn.Module):
         """Run trials from rest: input spikes (T, B, I) to what the layers did."""
         hidden = run_sequence(inputs, *self._layer(0))
         return Spikes(hidden, run_sequence(hidden, *self._layer(1)))
+
+    def rest(self, batch: int) -> tuple[LayerState, LayerState]:
+        """Return both layers of `batch` lifetimes that begin."""
+        hidden, output = (layer_init(batch, self.weights[layer].detach(), NEURON, self.rule(layer)) for layer in (0, 1))
+        return hidden, output
+
+    def carry_on(
+        self, states: tuple[LayerState, LayerState], inputs: Tensor
+    ) -> tuple[Spikes, tuple[LayerState, LayerState]]:
+        """Run both layers from some states on, through input spikes (T, B, I); gradients go back to the first step.
+
+        The states are those of `rest` or of an earlier call.
+        """
+        hidden, first = carry_on(states[0], inputs, *self._layer(0))
+        output, second = carry_on(states[1], hidden, *self._layer(1))
+        return Spikes(hidden, output), (first, second)
 
     def rule(self, layer: int) -> SequenceRule | None:
         """Return the rule of a layer, 0 or 1; None: its weights stay."""
@@ -206,14 +222,17 @@ def _fill(layers: Sequence[nn.Linear], values: Sequence[Tensor]) -> None:
         layer.weight.copy_(numbers[:, 1:])
 
 
-def make_network(config: PlasticConfig, generator: torch.Generator) -> PlasticNetwork:
-    """Return a fresh network of some settings."""
+def make_network(
+    config: PlasticConfig, generator: torch.Generator, num_inputs: int = NUM_INPUTS, num_outputs: int = NUM_ANSWERS
+) -> PlasticNetwork:
+    """Return a fresh network of some settings; where a loss is a mean over actions, so is what `carry_limit` limits."""
     events = EventSettings(config.formula_terms, config.head_size, config.eta, config.weight_limit)
     of_rule = events, config.coefficients
-    size = config.hidden_size or hidden_size_for(config.network, config.parameters, NUM_INPUTS, NUM_ANSWERS, *of_rule)
-    damping = Damping(rule=config.rule_gradient, refractory=0.0, carry=config.carry_limit)
+    size = config.hidden_size or hidden_size_for(config.network, config.parameters, num_inputs, num_outputs, *of_rule)
+    carry = config.carry_limit / (config.truncation if config.world else 1)
+    damping = Damping(rule=config.rule_gradient, refractory=0.0, carry=carry)
     return PlasticNetwork(
-        NUM_INPUTS, size, NUM_ANSWERS, config.network, generator, config.surrogate_width, damping, *of_rule
+        num_inputs, size, num_outputs, config.network, generator, config.surrogate_width, damping, *of_rule
     )
 
 

@@ -32,6 +32,7 @@ from snn_plasticity_gym.kernels.plastic_layer import (
     UNMODULATED,
     Constants,
     Parameters,
+    State,
     run_trials,
 )
 from snn_plasticity_gym.networks.differentiable import LayerState, layer_init, step
@@ -39,6 +40,7 @@ from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.networks.surrogate import spike
 from snn_plasticity_gym.rules.backpropamine import Backpropamine
+from snn_plasticity_gym.rules.carried_states import from_loops, like_start, map_states, none_at_start, to_loops
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
 from snn_plasticity_gym.rules.differentiable_events import DifferentiableEvents
 from snn_plasticity_gym.rules.event_sequence import has_loops, run_events
@@ -84,15 +86,61 @@ def run_sequence(
     inputs, charge = _charged(inputs, rule, charge)
     recurs = recurrent is not None
     if not runs_in_loops(weights) or (isinstance(rule, DifferentiableEvents) and (recurs or not has_loops(rule))):
-        return _run_steps(inputs, weights, rule, neuron, recurrent, dt, width, damping, charge)
+        state = layer_init(inputs.shape[1], weights, neuron, rule)
+        return _run_steps(state, inputs, weights, rule, neuron, recurrent, dt, width, damping, charge)[0]
     if isinstance(rule, DifferentiableEvents):
         return run_events(inputs, weights, rule, neuron, dt, width, damping, charge)
-    constants = _constants(rule, neuron, recurs, dt, width, damping, weights.dtype)
-    among = weights.new_zeros(1, 1) if recurrent is None else recurrent
-    parts = [weights, among, *_coefficients(rule, weights)]
-    rows = [part.t().contiguous() for part in parts]  # a row for each neuron that is acted on
-    spikes: Tensor = _Sequence.apply(constants, inputs.contiguous(), *rows)
+    constants, none = _constants(rule, neuron, recurs, dt, width, damping, weights.dtype), none_at_start(weights)
+    spikes: Tensor = _Sequence.apply(constants, none, none, inputs.contiguous(), *_rows(weights, rule, recurrent))
     return spikes
+
+
+def carry_on(
+    state: LayerState,
+    inputs: Tensor,
+    weights: Tensor,
+    rule: SequenceRule | None,
+    neuron: SRMAlphaParams,
+    recurrent: Tensor | None = None,
+    dt: float = 1.0,
+    width: float = 0.3,
+    damping: Damping = WHOLE,
+    charge: float = 1.0,
+) -> tuple[Tensor, LayerState]:
+    """Run a layer through T steps from a state on; gradients of the spikes go back to the first of these steps.
+
+    Args:
+        state: Of `layer_init`, or of an earlier call with the same settings.
+        inputs: As of `run_sequence`, and so are all others.
+        weights: Likewise.
+        rule: Likewise; rules of events run step by step.
+        neuron: Likewise.
+        recurrent: Likewise.
+        dt: Likewise.
+        width: Likewise.
+        damping: Likewise.
+        charge: Likewise.
+
+    Returns:
+        Spikes, (T, B, n_post), and the state after them, to which no gradient is attached.
+
+    Raises:
+        ValueError: As `run_sequence`, or the state is one of another number of trials.
+    """
+    damping.check()
+    _check_shapes(inputs, weights, rule, recurrent)
+    if len(state.spikes) != inputs.shape[1]:
+        raise ValueError(f"the state must be one of {inputs.shape[1]} trials, as inputs, got {len(state.spikes)}")
+    inputs, charge = _charged(inputs, rule, charge)
+    before = map_states(Tensor.detach, state)
+    if not runs_in_loops(weights) or isinstance(rule, DifferentiableEvents):
+        spikes, after = _run_steps(before, inputs, weights, rule, neuron, recurrent, dt, width, damping, charge)
+        return spikes, map_states(Tensor.detach, after)
+    constants = _constants(rule, neuron, recurrent is not None, dt, width, damping, weights.dtype)
+    start = to_loops(before, weights)
+    end = like_start(start)
+    spikes = _Sequence.apply(constants, start, end, inputs.contiguous(), *_rows(weights, rule, recurrent))
+    return spikes, from_loops(end, before, spikes[-1])
 
 
 def states_of(
@@ -120,19 +168,24 @@ def _charged(inputs: Tensor, rule: SequenceRule | None, charge: float) -> tuple[
 
 
 def _run_steps(
-    inputs: Tensor, weights: Tensor, rule: SequenceRule | None, neuron: SRMAlphaParams, *others: Any
-) -> Tensor:
+    state: LayerState,
+    inputs: Tensor,
+    weights: Tensor,
+    rule: SequenceRule | None,
+    neuron: SRMAlphaParams,
+    *others: Any,
+) -> tuple[Tensor, LayerState]:
     """Run `step` in chunks of sqrt(T) steps; a backward pass has the state before each chunk, and runs it anew."""
 
     def run(state: LayerState, chunk: Tensor) -> tuple[LayerState, Tensor]:
         states = list(_walk(state, chunk, weights, rule, neuron, *others))
         return states[-1], torch.stack([one.spikes for one in states])
 
-    state, spikes = layer_init(inputs.shape[1], weights, neuron, rule), []
+    spikes = []
     for chunk in inputs.split(max(1, math.isqrt(len(inputs)))):
         state, fired = checkpoint(run, state, chunk, use_reentrant=False)
         spikes.append(fired)
-    return torch.cat(spikes)
+    return torch.cat(spikes), state
 
 
 def _walk(
@@ -179,6 +232,12 @@ def _spike(x: Tensor, v_th: float, width: float) -> Tensor:
     return spike(x / v_th, "exponential", width)
 
 
+def _rows(weights: Tensor, rule: TraceRule | None, recurrent: Tensor | None) -> list[Tensor]:
+    """Return `Parameters`: a row for each neuron that is acted on."""
+    among = weights.new_zeros(1, 1) if recurrent is None else recurrent
+    return [part.t().contiguous() for part in (weights, among, *_coefficients(rule, weights))]
+
+
 def _coefficients(rule: TraceRule | None, weights: Tensor) -> list[Tensor]:
     """Return gain, rate, projection, bias and fan of a rule, as `Parameters` has them but transposed."""
     none, nothing = weights.new_zeros(1, 1), weights.new_zeros(1)
@@ -211,28 +270,31 @@ def _constants(
 
 
 class _Sequence(torch.autograd.Function):
-    """Constants, inputs (T, B, n_pre) and `Parameters` to spikes (T, B, n_post)."""
+    """Constants, start, inputs (T, B, n_pre) and `Parameters` to spikes (T, B, n_post); `end` is filled in."""
 
     @staticmethod
-    def forward(ctx: Any, constants: Constants, inputs: Tensor, *parameters: Tensor) -> Tensor:
-        ctx.constants = constants
+    def forward(
+        ctx: Any, constants: Constants, start: State, end: State, inputs: Tensor, *parameters: Tensor
+    ) -> Tensor:
+        ctx.fixed = constants, start
         ctx.save_for_backward(inputs, *parameters)
         shown, *values = (tensor.detach().numpy() for tensor in (inputs, *parameters))
         spikes = inputs.new_empty(*inputs.shape[:2], len(parameters[0]))  # (T, B, n_post)
         into = spikes.numpy()
-        spread(lambda a, b: run_trials(a, b, shown, Parameters(*values), constants, into), inputs.shape[1])
+        held = Parameters(*values)
+        spread(lambda a, b: run_trials(a, b, shown, held, constants, start, into, end), inputs.shape[1])
         return spikes
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         inputs, *parameters = ctx.saved_tensors
         shown, *values = (tensor.detach().numpy() for tensor in (inputs, *parameters))
-        by_spikes, needs_inputs = gradients[0].contiguous().numpy(), ctx.needs_input_grad[1]
+        by_spikes, needs_inputs = gradients[0].contiguous().numpy(), ctx.needs_input_grad[3]
 
         def differentiate(first: int, last: int, into: np.ndarray, bars: list[np.ndarray]) -> None:
             bar = Parameters(*bars)
             differentiate_trials(
-                first, last, shown, Parameters(*values), ctx.constants, by_spikes, needs_inputs, into, bar
+                first, last, shown, Parameters(*values), *ctx.fixed, by_spikes, needs_inputs, into, bar
             )
 
-        return None, *summed_gradients(differentiate, inputs, parameters, needs_inputs)
+        return None, None, None, *summed_gradients(differentiate, inputs, parameters, needs_inputs)

@@ -5,12 +5,14 @@ import itertools
 import pytest
 import torch
 
+from snn_plasticity_gym.networks.differentiable import layer_init
 from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.rules import plastic_sequence
 from snn_plasticity_gym.rules.backpropamine import Backpropamine
+from snn_plasticity_gym.rules.carried_states import chosen_rows, joined_rows, map_states
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
-from snn_plasticity_gym.rules.plastic_sequence import run_sequence, states_of
+from snn_plasticity_gym.rules.plastic_sequence import carry_on, run_sequence, states_of
 
 NEURON = SRMAlphaParams(v_th=2.0)
 STEPS, BATCH, PRE, POST = 45, 3, 7, 5
@@ -152,3 +154,56 @@ def test_what_does_not_fit_together_is_refused():
         run_sequence(inputs, weights[:, :4], rule, neuron)
     with pytest.raises(ValueError, match=r"recurrent must be \(5, 5\)"):
         run_sequence(inputs, weights, rule, neuron, recurrent[:3])
+
+
+CARRIED = [(None, False, True), ("oja", True, False), ("bcm", True, True), ("simple", True, False)]
+
+
+@pytest.mark.parametrize(("form", "modulated", "recurs"), [*CARRIED, ("retroactive", True, True)])
+def test_a_carried_state_is_one_uncut_sequence(form, modulated, recurs):
+    """Spikes of the pieces are those of the whole; gradients of a later piece those of `step` from where it begins."""
+    arguments = layer(form, modulated, recurs)
+    inputs, weights, rule, *others = arguments
+    whole, states = run_sequence(*arguments), list(states_of(*arguments, damping=HELD))
+    state, spikes = layer_init(BATCH, weights, NEURON, rule), []
+    for piece in inputs.split((20, 1, 24)):
+        fired, after = carry_on(state, piece, weights, rule, *others, damping=HELD)
+        begun, state = state, after
+        spikes.append(fired)
+    assert torch.equal(torch.cat(spikes), whole)
+    expected_end = states[-1]._replace(v=torch.zeros(BATCH, POST))
+    for ours, theirs in zip(leaves_of(state), leaves_of(expected_end), strict=True):
+        assert not ours.requires_grad and torch.allclose(ours.double(), theirs.double(), atol=1e-12)
+    if form:
+        assert begun.plastic.efficacy.abs().max() > 0.1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plastic_sequence, "runs_in_loops", lambda weights: False)
+        expected, last = carry_on(begun, inputs[-24:], weights, rule, *others, damping=HELD)
+    assert torch.equal(expected, spikes[-1]) and not any(leaf.requires_grad for leaf in leaves_of(last))
+    for mine, other in zip(gradients(spikes[-1], arguments), gradients(expected, arguments), strict=True):
+        assert other.abs().max() > 0
+        assert (mine - other).abs().max() / other.abs().max() < 1e-9
+
+
+def leaves_of(state):
+    found = []
+    map_states(lambda tensor: found.append(tensor) or tensor, state)
+    return found
+
+
+def test_a_state_of_other_trials_is_refused():
+    inputs, weights, rule, *others = layer("bcm", True, True)
+    with pytest.raises(ValueError, match="must be one of 3 trials, as inputs, got 2"):
+        carry_on(layer_init(2, weights, NEURON, rule), inputs, weights, rule, *others)
+
+
+def test_rows_of_states_are_chosen_and_joined():
+    inputs, weights, rule, *others = layer("bcm", True, True)
+    rest = layer_init(BATCH, weights, NEURON, rule)
+    _, lived = carry_on(rest, inputs, weights, rule, *others)
+    mixed = chosen_rows(torch.tensor([True, False, True]), lived, rest)
+    for one, new, old in zip(leaves_of(mixed), leaves_of(lived), leaves_of(rest), strict=True):
+        assert torch.equal(one[::2], new[::2]) and torch.equal(one[1], old[1])
+    both = joined_rows([mixed, rest])
+    assert both.plastic.efficacy.shape == (2 * BATCH, PRE, POST)
+    assert torch.equal(both.post.level[:BATCH], mixed.post.level)

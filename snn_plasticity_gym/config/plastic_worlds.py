@@ -1,0 +1,161 @@
+"""Settings of networks with trained plasticity that act in a world: code, policy, PPO, and what the judgement adds."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+from snn_plasticity_gym.config.training import RunConfig
+
+
+@config_class
+class PlasticWorldConfig(RunConfig):
+    """Part of `PlasticConfig` for worlds of Gymnasium; with no `world` nothing of it is used."""
+
+    world: str = setting(
+        "",
+        "Gymnasium id of a world to act in, in place of cue association, e.g. CartPole-v1; module:Id imports the module "
+        "first. Plasticity lasts from an episode's first action to its last.",
+        section="World",
+        basic=True,
+    )
+    world_kwargs: str = setting(
+        "{}", 'Arguments of the world, a mapping or JSON, e.g. {"max_episode_steps": 200}.', section="World", json=True
+    )
+    steps: int = setting(200_000, "Actions in all.", unit="actions", section="World", ge=1, basic=True)
+    eval_steps: int = setting(
+        20_000,
+        "Actions between two rows of metrics, each with a judgement; the best one's parameters are kept.",
+        unit="actions",
+        section="World",
+        ge=1,
+        basic=True,
+    )
+    eval_lives: int = setting(
+        10, "Held-out episodes of the world of a judgement.", unit="episodes", section="World", ge=1
+    )
+    test_lives: int = setting(
+        50,
+        "Other held-out episodes by which the kept parameters are judged at the end, once, and in each disturbance.",
+        unit="episodes",
+        section="World",
+        ge=1,
+    )
+    observation_low: tuple[float, ...] = setting(
+        (), "Value of each observation at the centre of its first neuron; empty: the world's bounds.", section="World"
+    )
+    observation_high: tuple[float, ...] = setting(
+        (), "Value of each observation at the centre of its last neuron; empty: the world's bounds.", section="World"
+    )
+    fields: int = setting(10, "Input neurons of each observation.", unit="neurons", section="World", ge=2)
+    sharpness: float = setting(
+        15.0,
+        "Of the bells max(floor, exp(-sharpness (c - x)^2)), the chance of an input spike in each ms, over observations "
+        "mapped so that the outer centres are -1 and 1.",
+        section="World",
+        gt=0,
+    )
+    floor: float = setting(0.05, "Least chance of an input spike in each ms.", section="World", ge=0, le=1)
+    action_ms: int = setting(
+        10, "How long the network runs for each action.", unit="ms", section="World", ge=1, basic=True
+    )
+    group_size: int = setting(
+        6, "Output neurons of each dimension of an action, an even number, or of each Discrete action.",
+        unit="neurons", section="World", ge=2,
+    )  # fmt: skip
+    decoder_gain: float = setting(
+        3.0,
+        "Slope of the action: of a dimension the part of its range per ms and neuron by which one half is ahead; of "
+        "Discrete actions the logit per spike of each of its neurons.",
+        section="World",
+        gt=0,
+    )
+    exploration: float = setting(
+        0.5, "First standard deviation of actions around decoded ones, in halves of their range; trained.",
+        section="World", gt=0,
+    )  # fmt: skip
+    num_worlds: int = setting(8, "Worlds that are acted in side by side.", section="World", ge=1)
+    rollout: int = setting(256, "Actions in each world between two updates.", unit="actions", section="World", ge=1)
+    truncation: int = setting(
+        64,
+        "Actions through which gradients go back at most; states are carried on over them, gradients are not.",
+        unit="actions",
+        section="World",
+        ge=1,
+    )
+    minibatches: int = setting(4, "Steps of gradient in a pass over the actions of an update.", section="World", ge=1)
+    gamma: float = setting(0.99, "Discount of rewards, per action.", section="World", ge=0, le=1)
+    gae_lambda: float = setting(0.95, "Lambda of generalized advantages.", section="World", ge=0, le=1)
+    critic_size: int = setting(
+        64, "Neurons of each of the critic's two layers; it sees observations, in training only.",
+        unit="neurons", section="World", ge=1,
+    )  # fmt: skip
+    critic_rate: float = setting(1e-3, "First learning rate of the critic (Adam).", section="World", gt=0)
+
+    test_action_noise: tuple[float, ...] = setting(
+        (0.3,),
+        "Judged at the end with noise on actions, too: standard deviation in halves of their range; of Discrete actions "
+        "the chance of any other one.",
+        section="World",
+        gt=0,
+    )
+    test_friction: tuple[float, ...] = setting(
+        (), "Likewise with all friction of a MuJoCo world times each of these.", section="World", ge=0
+    )
+    test_mass: tuple[float, ...] = setting(
+        (), "Likewise with all masses of a MuJoCo world times each of these.", section="World", gt=0
+    )
+    test_joints: tuple[int, ...] = setting(
+        (), "Likewise with one damaged motor of a MuJoCo world, each of these, from 0.", section="World", ge=0
+    )
+    joint_strength: float = setting(
+        0.0, "What part of its force a damaged motor has left.", section="World", ge=0, le=1
+    )
+    test_attributes: str = setting(
+        "{}",
+        'Likewise with numbers of another world, one after the other, a mapping or JSON, e.g. {"force_mag": [5, 20]}.',
+        section="World",
+        json=True,
+    )
+
+    def check_world(self) -> None:
+        """Refuse settings of worlds that contradict each other."""
+        arguments(self.world_kwargs)
+        attributes(self.test_attributes)
+        if len(self.observation_low) != len(self.observation_high):
+            raise ConfigError(
+                "observation_low and observation_high must hold a number each for each observation, got "
+                f"{len(self.observation_low)} and {len(self.observation_high)}"
+            )
+        if self.group_size % 2:
+            raise ConfigError(f"group_size must be even, one half for each sign, got {self.group_size}")
+
+
+def arguments(text: str) -> dict[str, Any]:
+    """Return the arguments of a world.
+
+    Raises:
+        ConfigError: They are no mapping.
+    """
+    given = json.loads(text)
+    if not isinstance(given, dict):
+        raise ConfigError(f'world_kwargs must be a mapping, e.g. {{"max_episode_steps": 200}}, got {text}')
+    return given
+
+
+def attributes(text: str) -> list[tuple[str, float]]:
+    """Return each attribute with each of its values.
+
+    Raises:
+        ConfigError: They are no numbers by name.
+    """
+    given = json.loads(text)
+    if not isinstance(given, dict) or not all(isinstance(values, list) for values in given.values()):
+        raise ConfigError(f'test_attributes must be lists of numbers by name, e.g. {{"force_mag": [5, 20]}}, got {text}')
+    pairs = [(name, value) for name, values in given.items() for value in values]
+    for name, value in pairs:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ConfigError(f"test_attributes: {name} must be finite numbers, got {value!r}")
+    return [(name, float(value)) for name, value in pairs]
