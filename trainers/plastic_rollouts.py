@@ -13,11 +13,10 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from torch import Tensor
 
 from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.learners.plastic_actor import PlasticActor
-from snn_plasticity_gym.rules.carried_states import chosen_rows, map_states
+from snn_plasticity_gym.rules.carried_states import chosen_rows, from_leaves, leaves_of, some_rows
 from snn_plasticity_gym.tasks.worlds import Worlds
 from snn_plasticity_gym.utils.state import State
 
@@ -121,11 +120,9 @@ class Acting:
 
     def state_dict(self) -> State:
         """Return all that decides what follows."""
-        leaves: list[Tensor] = []
-        map_states(lambda leaf: leaves.append(leaf.cpu()) or leaf, self._states)
         return {
             "worlds": self._worlds.state_dict(),
-            "layers": leaves,
+            "layers": [] if self._states is None else leaves_of(self._states),
             "starts": self._starts.bit_generator.state,
             "inputs": self._inputs.bit_generator.state,
             "noise": self._noise.get_state(),
@@ -138,9 +135,8 @@ class Acting:
     def load_state_dict(self, state: State) -> None:
         """Take over a state of `state_dict`."""
         self._worlds.load_state_dict(state["worlds"])
-        leaves = iter(state["layers"])
         rest = self._actor.network.rest(len(self._begins))
-        self._states = map_states(lambda leaf: next(leaves).to(leaf.device), rest) if state["layers"] else None
+        self._states = from_leaves(state["layers"], rest) if state["layers"] else None
         self._starts.bit_generator.state = state["starts"]
         self._inputs.bit_generator.state = state["inputs"]
         self._noise.set_state(state["noise"])
@@ -189,6 +185,6 @@ def live(actor: PlasticActor, worlds: Worlds, seeds: Sequence[int], seed: int, a
         rates += [float(layer.mean(dim=(0, 2)).sum()) for layer in done]
         staying = ~(now.terminated | now.truncated)  # (R,)
         alive = [row for row, stays in zip(alive, staying.tolist(), strict=True) if stays]
-        observation, states = now.observation[staying], map_states(lambda leaf: leaf[staying], states)
+        observation, states = now.observation[staying], some_rows(states, staying)
     hidden, output = 1000 * rates / lengths.sum()
     return Lives(returns, lengths, float(hidden), float(output))

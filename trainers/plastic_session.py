@@ -37,8 +37,8 @@ NO_RULE = (
 def run_plastic(config: PlasticConfig) -> Path:
     """Train, judge the best parameters once on trials held out for it, and write everything into a run folder.
 
-    See `carry_out`, and `run_plastic_world` where there is a world; weights.pt is the state of `PlasticNetwork`. A formula that synapses share, and a policy head,
-    are saved as rule files, too.
+    See `carry_out`, and `run_plastic_world` where there is a world. weights.pt is the state of `PlasticNetwork`. A
+    formula that synapses share, and a policy head, are saved as rule files, too.
     """
     if config.world:
         return run_plastic_world(config)

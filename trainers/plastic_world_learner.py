@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.learners.plastic_actor import PlasticActor
-from snn_plasticity_gym.rules.carried_states import joined_rows, map_states
+from snn_plasticity_gym.rules.carried_states import joined_rows, some_rows
 from snn_plasticity_gym.tasks.worlds import Worlds
 from snn_plasticity_gym.trainers.plastic_rollouts import Acting, Lives, Rollout, live
 from snn_plasticity_gym.trainers.validated_learner import ValidatedLearner
@@ -64,7 +64,7 @@ class WorldLearner(ValidatedLearner):
         critic = list(actor.critic.parameters())
         own = {id(parameter) for parameter in critic}
         others = [parameter for parameter in actor.parameters() if id(parameter) not in own]
-        groups = [{"params": others}, {"params": critic, "lr": config.critic_rate}]
+        groups: list[dict[str, Any]] = [{"params": others}, {"params": critic, "lr": config.critic_rate}]
         super().__init__(config.steps, actor.state_dict(), torch.optim.Adam(groups, config.learning_rate))
         self.actor, self.network, self.acting = actor, actor.network, acting
         self.not_finite = 0  # steps left out, as their gradient was not finite
@@ -150,8 +150,7 @@ class WorldLearner(ValidatedLearner):
         for place, (world, first, last) in enumerate(pieces):
             spikes[: last - first, :, place] = rollout.spikes[first:last, :, world]
             row = slice(world, world + 1)
-            begun = map_states(lambda leaf, row=row: leaf[row], rollout.states[first // every])
-            states.append(begun if first % every == 0 else rest)
+            states.append(some_rows(rollout.states[first // every], row) if first % every == 0 else rest)
         shown = torch.from_numpy(spikes).flatten(0, 1).to(device)  # (L T, S, I)
         done, _ = self.network.carry_on(joined_rows(states), shown)
         counts = done.output.unflatten(0, (longest, duration)).sum(dim=1)  # (L, S, O)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,18 +37,15 @@ class Trouble(NamedTuple):
 
     def make(self, count: int, device: torch.device) -> Worlds:
         """Make as many worlds."""
-        kwargs = {"world_kwargs": self.world_kwargs, "attributes": self.attributes}
-        return Worlds(self.world, count, device=device, **kwargs)
+        return Worlds(self.world, count, world_kwargs=self.world_kwargs, attributes=self.attributes, device=device)
 
 
 def troubles(config: PlasticConfig) -> dict[str, Trouble]:
     """Return all circumstances by name, that of training first."""
     usual = Trouble(config.world, arguments(config.world_kwargs))
     every = {AS_IN_TRAINING: usual}
-    every |= {
-        f"action noise {level:.0%}": usual._replace(action_noise=level) for level in config.test_action_noise
-    }
-    body = functools.partial(dict, world=usual.world, world_kwargs=usual.world_kwargs)
+    every |= {f"action noise {level:.0%}": usual._replace(action_noise=level) for level in config.test_action_noise}
+    body: Callable[..., dict[str, Any]] = functools.partial(dict, world=usual.world, world_kwargs=usual.world_kwargs)
     bodies = {f"friction x {factor:g}": body(friction=factor) for factor in config.test_friction}
     bodies |= {f"mass x {factor:g}": body(mass=factor) for factor in config.test_mass}
     strength = config.joint_strength
@@ -123,7 +120,9 @@ class WorldTraining:
         values |= {"train/not_finite": learner.not_finite, "time/episodes": learner.acting.lived}
         if learner.actor.log_deviation is not None:
             values["train/deviation"] = float(learner.actor.log_deviation.detach().exp().mean())
-        return Row(values, f"reward {means['reward']:.3f}  validation {worth:.1f} in {lives.lengths.mean():.0f} actions")
+        return Row(
+            values, f"reward {means['reward']:.3f}  validation {worth:.1f} in {lives.lengths.mean():.0f} actions"
+        )
 
     def judge(self, run: RunFolder) -> Judged:
         """Judge the best parameters by test episodes as in training, and in each disturbance by the same starts."""

@@ -46,6 +46,10 @@ _OF_EVOLUTION += [
 ]
 _OF_PLASTIC = [f"eval/{name}" for name in ("accuracy", "normal", "noisy", "hidden_rate", "output_rate")]
 _OF_PLASTIC += ["test/normal", "test/noisy", "train/accuracy", "train/loss", "train/not_finite", "train/reward"]
+_OF_PLASTIC += [f"{part}/{name}" for part in ("eval", "test") for name in ("return", "return_spread", "length")]
+_OF_PLASTIC += [f"test/{name}" for name in ("hidden_rate", "output_rate")]
+_OF_PLASTIC += [f"train/{name}" for name in ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")]
+_OF_PLASTIC += ["train/deviation", "time/steps"]
 _OF_SEARCH = [f"{part}/{name}" for part in ("eval", "test") for name in ("accuracy", "return")]
 _OF_SEARCH += ["test/contrast", "test/paper", "train/fitness", "train/fitness_best"]
 METRICS = {  # by program

@@ -16,8 +16,8 @@ class PlasticWorldConfig(RunConfig):
 
     world: str = setting(
         "",
-        "Gymnasium id of a world to act in, in place of cue association, e.g. CartPole-v1; module:Id imports the module "
-        "first. Plasticity lasts from an episode's first action to its last.",
+        "Gymnasium id of a world to act in, in place of cue association, e.g. CartPole-v1; module:Id imports the "
+        "module first. Plasticity lasts from an episode's first action to its last.",
         section="World",
         basic=True,
     )
@@ -52,8 +52,8 @@ class PlasticWorldConfig(RunConfig):
     fields: int = setting(10, "Input neurons of each observation.", unit="neurons", section="World", ge=2)
     sharpness: float = setting(
         15.0,
-        "Of the bells max(floor, exp(-sharpness (c - x)^2)), the chance of an input spike in each ms, over observations "
-        "mapped so that the outer centres are -1 and 1.",
+        "Of the bells max(floor, exp(-sharpness (c - x)^2)), the chance of an input spike in each ms, over "
+        "observations mapped so that the outer centres are -1 and 1.",
         section="World",
         gt=0,
     )
@@ -62,7 +62,7 @@ class PlasticWorldConfig(RunConfig):
         10, "How long the network runs for each action.", unit="ms", section="World", ge=1, basic=True
     )
     group_size: int = setting(
-        6, "Output neurons of each dimension of an action, an even number, or of each Discrete action.",
+        20, "Output neurons of each dimension of an action, an even number, or of each Discrete action.",
         unit="neurons", section="World", ge=2,
     )  # fmt: skip
     decoder_gain: float = setting(
@@ -96,8 +96,8 @@ class PlasticWorldConfig(RunConfig):
 
     test_action_noise: tuple[float, ...] = setting(
         (0.3,),
-        "Judged at the end with noise on actions, too: standard deviation in halves of their range; of Discrete actions "
-        "the chance of any other one.",
+        "Judged at the end with noise on actions, too: standard deviation in halves of their range; of Discrete "
+        "actions the chance of any other one.",
         section="World",
         gt=0,
     )
@@ -153,7 +153,9 @@ def attributes(text: str) -> list[tuple[str, float]]:
     """
     given = json.loads(text)
     if not isinstance(given, dict) or not all(isinstance(values, list) for values in given.values()):
-        raise ConfigError(f'test_attributes must be lists of numbers by name, e.g. {{"force_mag": [5, 20]}}, got {text}')
+        raise ConfigError(
+            f'test_attributes must be lists of numbers by name, e.g. {{"force_mag": [5, 20]}}, got {text}'
+        )
     pairs = [(name, value) for name, values in given.items() for value in values]
     for name, value in pairs:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

@@ -43,8 +43,10 @@ class Responses(NamedTuple):
 def load_network(settings: Mapping[str, Any], file: Path) -> tuple[PlasticConfig, PlasticNetwork]:
     """Return the settings and the network of a run of `train_plastic.py`, on the CPU."""
     config = PlasticConfig(**own_values(PlasticConfig, settings))
-    network = make_network(config, torch.Generator().manual_seed(0))
-    network.load_state_dict(torch.load(file, weights_only=True))
+    saved = torch.load(file, weights_only=True)
+    sizes = len(saved["weights.0"]), saved["weights.1"].shape[1]
+    network = make_network(config, torch.Generator().manual_seed(0), *sizes)
+    network.load_state_dict(saved)
     return config, network
 
 

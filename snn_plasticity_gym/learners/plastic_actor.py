@@ -43,6 +43,8 @@ class PlasticActor(nn.Module):
     """
 
     network: PlasticNetwork
+    _middle: Tensor  # (D,)
+    _half: Tensor  # (D,)
 
     def __init__(
         self,
@@ -53,7 +55,9 @@ class PlasticActor(nn.Module):
     ) -> None:
         super().__init__()
         try:
-            low, high = observation_ranges(observations, config.observation_low or None, config.observation_high or None)
+            low, high = observation_ranges(
+                observations, config.observation_low or None, config.observation_high or None
+            )
         except ConfigError as error:
             raise ConfigError(f"observation_low and observation_high of {config.world}: {error}") from error
         self.register_buffer("_middle", torch.from_numpy((low + high) / 2).float(), persistent=False)  # (D,)

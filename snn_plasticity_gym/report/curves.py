@@ -40,6 +40,7 @@ PANELS = {
         Panel("rollout/stability", "stability of responses", "in [0, 1]"),
         Panel("rollout/information", "information in winners", "in [0, 1]"),
         Panel("rollout/accuracy|train/accuracy", "accuracy while learning", "share of answers"),
+        Panel("eval/return", "held-out return", "return of an episode"),
         Panel("eval/accuracy", "held-out accuracy", "share of answers"),
         Panel("eval/(normal|noisy)", "accuracy in {} trials", "share of held-out trials"),
         Panel("rollout/margin", "margin of the right output", "spikes per ms"),

@@ -13,6 +13,7 @@ from snn_plasticity_gym.config.plastic import BACKPROPAMINE, FORMULA, HEAD, PER_
 from snn_plasticity_gym.evaluation.plastic_life import PlasticTrial, Responses, load_network, respond, watch
 from snn_plasticity_gym.policies.rule_files import load_rule
 from snn_plasticity_gym.report.page import Section
+from snn_plasticity_gym.report.plastic_world_section import plastic_world_section
 from snn_plasticity_gym.report.rule_section import formula_section
 from snn_plasticity_gym.report.runs import Run
 from snn_plasticity_gym.report.style import (
@@ -71,6 +72,8 @@ def plastic_section(run: Run, seed: int, prefix: str) -> Section:
         prefix: Of the names of pictures and tables.
     """
     result = json.loads((run.path / RESULT).read_text(encoding="utf-8"))
+    if run.config.get("world"):
+        return plastic_world_section(result, prefix)
     config, network = load_network(run.config, run.path / WEIGHTS)
     rest = config.rests[len(config.rests) // 2]
     trial = watch(network, SHOWN_CUES, rest, "normal", seed, LINES)

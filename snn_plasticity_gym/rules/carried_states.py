@@ -39,9 +39,36 @@ def chosen_rows(chosen: Tensor, these: Any, others: Any) -> Any:
     return map_states(choose, these, others)
 
 
+def some_rows(state: Any, rows: Tensor | slice) -> Any:
+    """Return some rows of a state."""
+
+    def choose(tensor: Tensor) -> Tensor:
+        return tensor[rows]
+
+    return map_states(choose, state)
+
+
 def joined_rows(states: list[Any]) -> Any:
     """Return states one below the other."""
     return map_states(lambda *tensors: torch.cat(tensors), *states)
+
+
+def leaves_of(state: Any) -> list[Tensor]:
+    """Return the tensors of a state, on the CPU."""
+    leaves: list[Tensor] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        leaves.append(tensor.cpu())
+        return tensor
+
+    map_states(note, state)
+    return leaves
+
+
+def from_leaves(leaves: list[Tensor], like: Any) -> Any:
+    """Return a state with the tensors of `leaves_of`, built and placed as `like`."""
+    left = iter(leaves)
+    return map_states(lambda tensor: next(left).to(tensor.device), like)
 
 
 def none_at_start(like: Tensor) -> State:
@@ -57,7 +84,9 @@ def to_loops(state: LayerState, like: Tensor) -> State:
     parts = [
         nothing if plastic is None else plastic.efficacy.mT,  # (B, O, I)
         plastic.eligibility.mT if traced else nothing,  # (B, O, I) or (B, 1, 1)
-        *(torch.stack([one.level, one.rise], dim=1) for one in (state.pre, state.post, state.refractory)),  # (B, 2, ...)
+        *(
+            torch.stack([one.level, one.rise], dim=1) for one in (state.pre, state.post, state.refractory)
+        ),  # (B, 2, ...)
         plastic.threshold if isinstance(plastic, PlasticState) else torch.zeros_like(state.spikes),  # (B, O)
     ]
     return State(*(part.detach().contiguous().numpy() for part in parts))
@@ -77,11 +106,11 @@ def from_loops(end: State, before: LayerState, spikes: Tensor) -> LayerState:
         spikes: Of the last step, (B, O).
     """
     efficacy, eligibility, pre, post, refractory, threshold = (torch.from_numpy(part) for part in end)
-    traces = (AlphaTrace(one[:, 1], one[:, 0]) for one in (refractory, pre, post))  # (B, I or O) each
+    traces = [AlphaTrace(one[:, 1], one[:, 0]) for one in (refractory, pre, post)]  # (B, I or O) each
     plastic = before.plastic
     if isinstance(plastic, PlasticState):
         plastic = PlasticState(efficacy.mT, threshold)
     elif isinstance(plastic, BackpropamineState):
         kept = plastic.eligibility if eligibility.shape[1:] == (1, 1) else eligibility.mT  # (B, I, O) or (B, 1, 1)
         plastic = BackpropamineState(efficacy.mT, kept)
-    return LayerState(torch.zeros_like(spikes), *traces, plastic, spikes.detach())
+    return LayerState(torch.zeros_like(spikes), traces[0], traces[1], traces[2], plastic, spikes.detach())

@@ -43,13 +43,15 @@ def make_changed_body(
     """
     if not (0 <= friction < math.inf and 0 < mass < math.inf and 0 <= strength <= 1):
         raise ConfigError(
-            f"friction must not be negative, mass positive and strength in [0, 1], got {friction}, {mass} and {strength}"
+            "friction must not be negative, mass positive and strength in [0, 1], got "
+            f"{friction}, {mass} and {strength}"
         )
     mind_warnings(world)
     env = gymnasium.make(world, **(dict(world_kwargs or {}) | kwargs))
-    model, data = (getattr(env.unwrapped, name, None) for name in ("model", "data"))
-    if not hasattr(model, "actuator_gear") or data is None:
+    inner: Any = env.unwrapped
+    if not hasattr(getattr(inner, "model", None), "actuator_gear") or not hasattr(inner, "data"):
         raise ConfigError(f"friction, masses and motors can be changed in worlds of MuJoCo only, and {world!r} is none")
+    model = inner.model
     if not -1 <= joint < model.nu:
         raise ConfigError(f"world {world!r} has motors 0 to {model.nu - 1}, got {joint}")
     import mujoco
@@ -57,7 +59,7 @@ def make_changed_body(
     model.geom_friction[:] *= friction  # (geoms, 3)
     model.body_mass[:] *= mass  # (bodies,) kg
     model.body_inertia[:] *= mass  # (bodies, 3) kg m^2
-    mujoco.mj_setConst(model, data)  # what follows from masses
+    mujoco.mj_setConst(model, inner.data)  # what follows from masses
     if joint >= 0:
         model.actuator_gear[joint] *= strength  # (6,) force per unit of the action
     return env

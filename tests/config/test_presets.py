@@ -43,7 +43,15 @@ JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta", "semi-surrogate"]
 ACTING = ["cartpole-credited", "cartpole-rstdp"]  # of the judge, too
 WEIGHTS = ["acrobot-evolution", "cartpole-evolution", "half-cheetah-evolution", "inverted-pendulum-evolution"]
 WEIGHTS += ["lunar-lander-evolution", "mountain-car", "mountain-car-paper", "pendulum-evolution"]
-WITHOUT_ENVIRONMENT = ["cue-association", "svpg-cartpole", "svpg-mnist", "svpg-pendulum", "svpg-spikes"]
+WITHOUT_ENVIRONMENT = [
+    "cheetah-reduced",
+    "cue-association",
+    "inverted-pendulum-plastic",
+    "svpg-cartpole",
+    "svpg-mnist",
+    "svpg-pendulum",
+    "svpg-spikes",
+]
 NAMES = sorted(TRAINING + EVOLVING + PROXIMAL + JUDGING + ACTING + WEIGHTS + WITHOUT_ENVIRONMENT)
 
 

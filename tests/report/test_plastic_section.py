@@ -3,6 +3,7 @@
 import pytest
 
 from snn_plasticity_gym.config.report import ReportConfig
+from snn_plasticity_gym.evaluation.plastic_life import load_network
 from snn_plasticity_gym.report.runs import read_runs
 from snn_plasticity_gym.trainers import train_plastic
 from snn_plasticity_gym.trainers.report_session import sections
@@ -34,3 +35,16 @@ def test_pictures_and_answers_stand_in_the_report(network, tmp_path):
     )
     assert [one.rows[0][0] for one in others] == (["all"] if network == "formula" else [])
     assert ("Δd = tanh(" in page) == (network == "formula")
+
+
+def test_what_a_network_is_worth_in_a_world_stands_in_the_report(tmp_path):
+    flags = ["--world=Pendulum-v1", "--learner=ppo", "--hidden_size=4", "--fields=3", "--action_ms=3", "--group_size=2"]
+    flags += ["--steps=64", "--eval_steps=32", "--rollout=16", "--num_worlds=2", "--eval_lives=1", "--test_lives=2"]
+    run = train_plastic.train([*flags, "--seed=3", "--wandb=disabled", f"--run_dir={tmp_path}"])
+    page = (run / "report.html").read_text()
+    assert "What the network is worth" in page and "held-out return" in page
+    assert (run / "report" / "plastic_disturbed.png").exists()
+    part = next(part for part in sections(read_runs([run]), ReportConfig()) if "worth" in part.title)
+    assert [row[0] for row in part.tables[0].rows] == ["as in training", "action noise 30%"]
+    _, network = load_network(read_runs([run])[0].config, run / "weights.pt")
+    assert network.weights[0].shape == (9, 4)

@@ -10,7 +10,7 @@ from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.rules import plastic_sequence
 from snn_plasticity_gym.rules.backpropamine import Backpropamine
-from snn_plasticity_gym.rules.carried_states import chosen_rows, joined_rows, map_states
+from snn_plasticity_gym.rules.carried_states import chosen_rows, from_leaves, joined_rows, leaves_of, some_rows
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
 from snn_plasticity_gym.rules.plastic_sequence import carry_on, run_sequence, states_of
 
@@ -185,12 +185,6 @@ def test_a_carried_state_is_one_uncut_sequence(form, modulated, recurs):
         assert (mine - other).abs().max() / other.abs().max() < 1e-9
 
 
-def leaves_of(state):
-    found = []
-    map_states(lambda tensor: found.append(tensor) or tensor, state)
-    return found
-
-
 def test_a_state_of_other_trials_is_refused():
     inputs, weights, rule, *others = layer("bcm", True, True)
     with pytest.raises(ValueError, match="must be one of 3 trials, as inputs, got 2"):
@@ -204,6 +198,10 @@ def test_rows_of_states_are_chosen_and_joined():
     mixed = chosen_rows(torch.tensor([True, False, True]), lived, rest)
     for one, new, old in zip(leaves_of(mixed), leaves_of(lived), leaves_of(rest), strict=True):
         assert torch.equal(one[::2], new[::2]) and torch.equal(one[1], old[1])
+    assert torch.equal(some_rows(mixed, slice(1, 2)).plastic.efficacy, mixed.plastic.efficacy[1:2])
+    assert all(
+        torch.equal(a, b) for a, b in zip(leaves_of(from_leaves(leaves_of(mixed), rest)), leaves_of(mixed), strict=True)
+    )
     both = joined_rows([mixed, rest])
     assert both.plastic.efficacy.shape == (2 * BATCH, PRE, POST)
     assert torch.equal(both.post.level[:BATCH], mixed.post.level)
