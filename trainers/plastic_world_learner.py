@@ -77,7 +77,7 @@ class WorldLearner(ValidatedLearner):
         while self.episodes < self.total:
             length = min(config.rollout, -(-(self.total - self.episodes) // config.num_worlds))
             self._learn(self.acting.run(length))
-            self.episodes = min(self.total, self.episodes + length * config.num_worlds)
+            self.episodes += min(length * config.num_worlds, self.total - self.episodes)
             yield
 
     def judge(self, part: str, count: int, worlds: Worlds, action_noise: float = 0.0) -> Lives:

@@ -59,7 +59,7 @@ class PlasticWorldConfig(RunConfig):
     )
     floor: float = setting(0.05, "Least chance of an input spike in each ms.", section="World", ge=0, le=1)
     action_ms: int = setting(
-        10, "How long the network runs for each action.", unit="ms", section="World", ge=1, basic=True
+        20, "How long the network runs for each action.", unit="ms", section="World", ge=1, basic=True
     )
     group_size: int = setting(
         20, "Output neurons of each dimension of an action, an even number, or of each Discrete action.",
