@@ -24,8 +24,8 @@ class PlasticConfig(PlasticWorldConfig):
     while the decision cue is on, by the output neuron that spikes more. "SpikePropamine-style" (Schmidgall et al.,
     2021): the published equations could not be verified, and no published number is claimed.
 
-    With `world` it acts in a world of Gymnasium instead, by PPO: observations in and actions out by the population codes
-    of that paper's supplement.
+    With `world` it acts in a world of Gymnasium instead, by PPO: observations in and actions out by population codes,
+    as in that paper's supplement.
     """
 
     resume: str = resume_setting(longer=False)
