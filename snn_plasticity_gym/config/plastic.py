@@ -14,6 +14,13 @@ USUAL, SHARED, PER_NEURON, PER_SYNAPSE = "usual", "shared", "neuron", "synapse"
 LEARNERS = ("bptt", "ppo", "cma")
 BOTH = "both"
 CONDITION_NAMES = (BOTH, "normal", "noisy")
+OF_TRIALS = {  # settings of cue association, and what they are called in a world
+    "episodes": "steps",
+    "eval_every": "eval_steps",
+    "eval_episodes": "eval_lives",
+    "test_episodes": "test_lives",
+    "batch_size": "rollout and num_worlds",
+}
 
 
 @config_class
@@ -190,6 +197,10 @@ class PlasticConfig(PlasticWorldConfig):
         self.check_world()
         if self.world and self.learner != "ppo":
             raise ConfigError(f"learner must be ppo in a world, got {self.learner}; give learner=ppo")
+        for name, of_world in OF_TRIALS.items():
+            given = getattr(self, name)
+            if self.world and given != type(self).__dataclass_fields__[name].default:
+                raise ConfigError(f"{name} is of cue association, got {given}; give {of_world} in a world")
         if self.world and self.network in (FORMULA, HEAD):
             raise ConfigError(
                 f"network {self.network} does not act in worlds, got world={self.world}; take another network"

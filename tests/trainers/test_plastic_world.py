@@ -147,6 +147,7 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path, capsys):
         return line
 
     assert "learner must be ppo in a world, got bptt" in refusal("--world=CartPole-v1")
+    assert "episodes is of cue association, got 5; give steps in a world" in refusal(*CARTPOLE, "--episodes=5")
     assert "network formula does not act in worlds" in refusal(*CARTPOLE, "--network=formula")
     assert "group_size must be even" in refusal(*CARTPOLE, "--group_size=3")
     assert "a number each for each observation, got 4 and 2" in refusal(*CARTPOLE, "--observation_high=1,2")
