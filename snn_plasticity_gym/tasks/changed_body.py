@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.tasks.mujoco_warnings import mind_warnings
+from snn_plasticity_gym.tasks.world_warnings import mind_warnings
 
 CHANGED_BODY = f"{__name__}:ChangedBody-v0"
 
