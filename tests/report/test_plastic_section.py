@@ -42,8 +42,8 @@ def test_what_a_network_is_worth_in_a_world_stands_in_the_report(tmp_path):
     flags += ["--steps=64", "--eval_steps=32", "--rollout=16", "--num_worlds=2", "--eval_lives=1", "--test_lives=2"]
     run = train_plastic.train([*flags, "--seed=3", "--wandb=disabled", f"--run_dir={tmp_path}"])
     page = (run / "report.html").read_text()
-    assert "What the network is worth" in page and "held-out return" in page
-    assert (run / "report" / "plastic_disturbed.png").exists()
+    assert "What the network is worth" in page
+    assert {path.stem for path in (run / "report").glob("*.png")} >= {"curves_reward", "plastic_disturbed"}
     part = next(part for part in sections(read_runs([run]), ReportConfig()) if "worth" in part.title)
     assert [row[0] for row in part.tables[0].rows] == ["as in training", "action noise 30%"]
     _, network = load_network(read_runs([run])[0].config, run / "weights.pt")
