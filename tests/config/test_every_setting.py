@@ -124,7 +124,7 @@ def test_every_setting_that_speaks_of_a_folder_or_file_is_a_path():
 def test_a_home_is_expanded_in_every_path(config, info, monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
     several = get_origin(info.kind) is tuple
-    settings = {"bptt": {"out": "x"}, "ranges": {"range_quantile": 0.1}}.get(info.name, {})
+    settings = {"bptt": {"out": "x"}, "ranges": {"range_quantile": 0.1, "encoder_kwargs": "{}"}}.get(info.name, {})
     made = config(**settings | {info.name: ("~/a", "b~", "/c") if several else "~/a"})
     expected = ("/home/somebody/a", "b~", "/c") if several else "/home/somebody/a"
     assert getattr(made, info.name) == expected
