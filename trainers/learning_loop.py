@@ -34,7 +34,6 @@ from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.utils.state import State
 
-EPISODES = "episodes"
 Config = BPTTConfig | PlasticConfig | SVPGConfig
 
 
@@ -92,7 +91,12 @@ class Training(Protocol):
 
 
 def carry_out(
-    kind: str, config: Config, make: Callable[[int], Training], steps_per_episode: int = 1, unit: str = EPISODES
+    kind: str,
+    config: Config,
+    make: Callable[[int], Training],
+    steps_per_episode: int = 1,
+    unit: str = "episodes",
+    every: int = 0,
 ) -> Path:
     """Train, judge once at the end, and write everything into a run folder.
 
@@ -103,7 +107,8 @@ def carry_out(
         config: What is wanted.
         make: Makes what the training is about, as a run with a seed begins.
         steps_per_episode: By which the log counts.
-        unit: What is counted, episodes or steps; then config has eval_steps in the place of eval_every.
+        unit: What is counted.
+        every: How many of it lie between two rows of metrics; 0: the setting eval_every.
 
     Returns:
         The run's folder.
@@ -139,7 +144,8 @@ def carry_out(
         print(f"seed {seed}, device {config.device}, {torch.get_num_threads()} threads")
         print(f"run folder {run.path}" + (f", going on at {learner.episodes} {unit}" if saved else ""), flush=True)
         try:
-            _learn(config, training, logger, metrics, Checkpoints(run.checkpoints), began, steps_per_episode, unit)
+            own = Checkpoints(run.checkpoints)
+            _learn(config, training, logger, metrics, own, began, steps_per_episode, unit, every or config.eval_every)
             judged, seconds = training.judge(run), time.perf_counter() - began
             result = {**judged.result, unit: learner.total, "seconds": seconds, "seed": seed}
             run.write(run.path / "result.json", json.dumps(result, indent=2) + "\n")
@@ -194,23 +200,23 @@ def _learn(
     began: float,
     steps_per_episode: int,
     unit: str,
+    rows_every: int,
 ) -> None:
-    """Learn from all episodes; record every `eval_every` of them and at the end, and save checkpoints likewise.
+    """Learn from all episodes; record every `rows_every` of them and at the end, and save checkpoints likewise.
 
     Raises:
         KeyboardInterrupt: The run was asked to stop; the checkpoint is saved.
     """
     learner = training.learner
     total, every = learner.total, config.checkpoint_every
-    of_row = config.eval_steps if isinstance(config, PlasticConfig) and unit != EPISODES else config.eval_every
-    next_row, due = next_multiple(learner.episodes, of_row), next_multiple(learner.episodes, every)
+    next_row, due = next_multiple(learner.episodes, rows_every), next_multiple(learner.episodes, every)
     show_bar = config.progress and sys.stderr.isatty()
     with StopRequest() as stop, Progress(console=Console(stderr=True), disable=not show_bar) as bar:
         task = bar.add_task(unit, total=total, completed=learner.episodes)
         for _ in learner.steps():
             bar.update(task, completed=learner.episodes)
             if learner.episodes >= min(next_row, total):
-                next_row = next_multiple(learner.episodes, of_row)
+                next_row = next_multiple(learner.episodes, rows_every)
                 row, seconds = training.row(), time.perf_counter() - began
                 values = {**row.values, f"time/{unit}": learner.episodes, "time/seconds": seconds}
                 _log(logger, values, learner.episodes * steps_per_episode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +12,10 @@ import numpy as np
 import torch
 
 from snn_plasticity_gym.config.plastic import PlasticConfig
-from snn_plasticity_gym.config.plastic_worlds import arguments, attributes
+from snn_plasticity_gym.config.plastic_worlds import attributes
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.learners.plastic_actor import PlasticActor
+from snn_plasticity_gym.report.plastic_world_section import AS_IN_TRAINING
 from snn_plasticity_gym.runs.folder import RunFolder
 from snn_plasticity_gym.tasks.changed_body import CHANGED_BODY
 from snn_plasticity_gym.tasks.worlds import Worlds
@@ -23,8 +25,6 @@ from snn_plasticity_gym.trainers.plastic_rollouts import Acting, Lives
 from snn_plasticity_gym.trainers.plastic_world_learner import WorldLearner
 from snn_plasticity_gym.utils.device import torch_device
 from snn_plasticity_gym.utils.files import atomic_path
-
-AS_IN_TRAINING = "as in training"
 
 
 class Trouble(NamedTuple):
@@ -42,7 +42,7 @@ class Trouble(NamedTuple):
 
 def troubles(config: PlasticConfig) -> dict[str, Trouble]:
     """Return all circumstances by name, that of training first."""
-    usual = Trouble(config.world, arguments(config.world_kwargs))
+    usual = Trouble(config.world, json.loads(config.world_kwargs))
     every = {AS_IN_TRAINING: usual}
     every |= {f"action noise {level:.0%}": usual._replace(action_noise=level) for level in config.test_action_noise}
     body: Callable[..., dict[str, Any]] = functools.partial(dict, world=usual.world, world_kwargs=usual.world_kwargs)
@@ -62,7 +62,7 @@ def run_plastic_world(config: PlasticConfig) -> Path:
 
     See `carry_out`; weights.pt is the state of `PlasticNetwork`.
     """
-    return carry_out("Plastic", config, functools.partial(WorldTraining, config), unit="steps")
+    return carry_out("Plastic", config, functools.partial(WorldTraining, config), unit="steps", every=config.eval_steps)
 
 
 def make_world_learner(config: PlasticConfig, seed: int) -> WorldLearner:
@@ -73,7 +73,7 @@ def make_world_learner(config: PlasticConfig, seed: int) -> WorldLearner:
         ValueError: The device does not exist.
     """
     device = torch_device(config.device)
-    worlds = Worlds(config.world, config.num_worlds, world_kwargs=arguments(config.world_kwargs), device=device)
+    worlds = Worlds(config.world, config.num_worlds, world_kwargs=json.loads(config.world_kwargs), device=device)
     first = torch.Generator().manual_seed(int(generator_of(seed, 0).integers(2**62)))
     actor = PlasticActor(config, worlds.observation_space, worlds.action_space, first).to(device)
     noise = torch.Generator(device).manual_seed(int(generator_of(seed, 2).integers(2**62)))
@@ -117,7 +117,7 @@ class WorldTraining:
         learner.note(worth)
         values = {f"train/{name}": mean for name, mean in means.items()}
         values |= {f"eval/{name}": value for name, value in _summary(lives).items()}
-        values |= {"train/not_finite": learner.not_finite, "time/episodes": learner.acting.lived}
+        values |= {"train/not_finite": learner.not_finite, "train/episodes": learner.acting.lived}
         if learner.actor.log_deviation is not None:
             values["train/deviation"] = float(learner.actor.log_deviation.detach().exp().mean())
         return Row(

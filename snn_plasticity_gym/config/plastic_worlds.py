@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
 
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 from snn_plasticity_gym.config.training import RunConfig
@@ -122,7 +121,6 @@ class PlasticWorldConfig(RunConfig):
 
     def check_world(self) -> None:
         """Refuse settings of worlds that contradict each other."""
-        arguments(self.world_kwargs)
         attributes(self.test_attributes)
         if len(self.observation_low) != len(self.observation_high):
             raise ConfigError(
@@ -133,26 +131,14 @@ class PlasticWorldConfig(RunConfig):
             raise ConfigError(f"group_size must be even, one half for each sign, got {self.group_size}")
 
 
-def arguments(text: str) -> dict[str, Any]:
-    """Return the arguments of a world.
-
-    Raises:
-        ConfigError: They are no mapping.
-    """
-    given = json.loads(text)
-    if not isinstance(given, dict):
-        raise ConfigError(f'world_kwargs must be a mapping, e.g. {{"max_episode_steps": 200}}, got {text}')
-    return given
-
-
 def attributes(text: str) -> list[tuple[str, float]]:
-    """Return each attribute with each of its values.
+    """Return each attribute with each of its values, of a mapping in JSON.
 
     Raises:
         ConfigError: They are no numbers by name.
     """
     given = json.loads(text)
-    if not isinstance(given, dict) or not all(isinstance(values, list) for values in given.values()):
+    if not all(isinstance(values, list) for values in given.values()):
         raise ConfigError(
             f'test_attributes must be lists of numbers by name, e.g. {{"force_mag": [5, 20]}}, got {text}'
         )

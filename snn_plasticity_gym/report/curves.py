@@ -1,4 +1,4 @@
-"""Learning curves: what was logged against episodes, with the spread over seeds as a band."""
+"""Learning curves: what was logged against episodes or steps, with the spread over seeds as a band."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ PANELS = {
         Panel("train/return_spread", "spread of returns over lifetimes", "standard deviation"),
         Panel("train/rule_step", "step of the rule", "norm"),
         Panel("train/approx_kl", "change of the policy", "KL divergence (nats)"),
-        Panel("train/clip_fraction", "clipped ratios", "share of events"),
+        Panel("train/clip_fraction", "clipped ratios", "share of actions"),
         Panel("time/events_per_second", "speed", "events per second"),
         Panel("rollout/events_per_episode", "events", "events per episode"),
         Panel(r"rollout/spikes_(.+)", "spikes of {}", "spikes per episode"),
@@ -80,6 +80,7 @@ def learning_curves(groups: Sequence[Group]) -> list[Picture]:
     """
     pictures = []
     named = [panel.key for panels in PANELS.values() for panel in panels]
+    counts = dict.fromkeys(run.counted.removeprefix("time/") for group in groups for run in group.runs)
     terms = [
         (key, title, TERM.unit)
         for key, title in _keys(groups, TERM)
@@ -94,7 +95,7 @@ def learning_curves(groups: Sequence[Group]) -> list[Picture]:
         rows = -(-len(used) // columns)
         figure, axes = figure_of(3.4 * columns, 2.5 * rows + 0.3 * (len(groups) > 1), rows, columns)
         for one, (key, title, unit) in zip(axes, used, strict=False):
-            say(one, title, "episodes", unit)
+            say(one, title, " or ".join(counts), unit)
             _draw(one, groups, key)
         for one in axes[len(used) :]:
             one.set_axis_off()

@@ -14,7 +14,7 @@ TEXT = (
     "the same starts in every row, by the most likely actions. What plasticity changes lasts from the first action of "
     "an episode to its last. Nothing was trained with these disturbances."
 )
-USUAL = "as in training"
+AS_IN_TRAINING = "as in training"  # what the circumstances of training are called
 
 
 def plastic_world_section(result: Mapping[str, Any], prefix: str) -> Section:
@@ -24,7 +24,7 @@ def plastic_world_section(result: Mapping[str, Any], prefix: str) -> Section:
         result: Of its result.json.
         prefix: Of the names of picture and table.
     """
-    tests = {USUAL: result["test"], **result["disturbed"]}
+    tests = {AS_IN_TRAINING: result["test"], **result["disturbed"]}
     rows = [
         [name, f"{test['return']:.1f} ± {test['return_spread']:.1f}", f"{test['length']:.0f}",
          f"{test['hidden_rate']:.0f}", f"{test['output_rate']:.0f}"]
@@ -41,7 +41,7 @@ def plastic_world_section(result: Mapping[str, Any], prefix: str) -> Section:
 
 def _draw(name: str, tests: Mapping[str, Mapping[str, float]]) -> Picture:
     figure, (axes,) = figure_of(8.2, 0.8 + 0.35 * len(tests), 1)
-    colors = [COLORS[0] if one == USUAL else QUIET for one in tests]
+    colors = [COLORS[0] if one == AS_IN_TRAINING else QUIET for one in tests]
     returns, spreads = ([test[key] for test in tests.values()] for key in ("return", "return_spread"))
     axes.barh(list(tests), returns, xerr=spreads, color=colors)
     axes.invert_yaxis()

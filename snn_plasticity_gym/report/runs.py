@@ -33,7 +33,7 @@ OF_A_RUN = {
     *("plugin", "wandb", "wandb_project", "tensorboard", "report", "threads", "data_dir"),
 }
 """Settings in which runs may differ and still be repetitions of one training."""
-EPISODES = "time/episodes"
+EPISODES, STEPS = "time/episodes", "time/steps"
 
 
 class Run(NamedTuple):
@@ -72,13 +72,18 @@ class Run(NamedTuple):
         kind = ENVIRONMENTS[self.env]
         return with_ranges_of(kind(**own_values(kind, self.config) | {"device": "cpu"}), self.path)
 
+    @property
+    def counted(self) -> str:
+        """Column of what the run's length is counted in: episodes, or steps where it learns in the midst of them."""
+        return STEPS if EPISODES not in self.metrics and STEPS in self.metrics else EPISODES
+
     def curve(self, name: str) -> tuple[Array, Array]:
-        """Return a logged number against episodes: rows that have both, (rows,) each; empty if there are none."""
-        if not {name, EPISODES} <= self.metrics.keys():
+        """Return a logged number against `counted`: rows that have both, (rows,) each; empty if there are none."""
+        if not {name, self.counted} <= self.metrics.keys():
             return np.empty(0), np.empty(0)
-        values, episodes = self.metrics[name], self.metrics[EPISODES]
-        there = np.isfinite(values) & np.isfinite(episodes)
-        return episodes[there], values[there]
+        values, counts = self.metrics[name], self.metrics[self.counted]
+        there = np.isfinite(values) & np.isfinite(counts)
+        return counts[there], values[there]
 
     def last(self, name: str) -> float | None:
         """Return the last value of a logged number; None if there is none."""

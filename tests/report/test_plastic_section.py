@@ -46,5 +46,7 @@ def test_what_a_network_is_worth_in_a_world_stands_in_the_report(tmp_path):
     assert {path.stem for path in (run / "report").glob("*.png")} >= {"curves_reward", "plastic_disturbed"}
     part = next(part for part in sections(read_runs([run]), ReportConfig()) if "worth" in part.title)
     assert [row[0] for row in part.tables[0].rows] == ["as in training", "action noise 30%"]
-    _, network = load_network(read_runs([run])[0].config, run / "weights.pt")
+    (read,) = read_runs([run])
+    assert read.curve("eval/return")[0].tolist() == [32, 64]  # though no episode has ended by then
+    _, network = load_network(read.config, run / "weights.pt")
     assert network.weights[0].shape == (9, 4)
