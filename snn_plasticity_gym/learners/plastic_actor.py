@@ -55,9 +55,8 @@ class PlasticActor(nn.Module):
     ) -> None:
         super().__init__()
         try:
-            low, high = observation_ranges(
-                observations, config.observation_low or None, config.observation_high or None
-            )
+            given = config.observation_low or None, config.observation_high or None
+            low, high = observation_ranges(observations, *given, "give both, a number for each observation")
         except ConfigError as error:
             raise ConfigError(f"observation_low and observation_high of {config.world}: {error}") from error
         self.register_buffer("_middle", torch.from_numpy((low + high) / 2).float(), persistent=False)  # (D,)

@@ -17,6 +17,10 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.utils.numbers_given import numbers, whole
 
 Limits = float | Sequence[float | None] | None
+REMEDY = (
+    "give low and high, one number for all or one for each, None where the world's own bound is meant, or let "
+    "range_quantile measure them"
+)
 UNBOUNDED = 1e30  # beyond it a bound is none: some worlds write the largest float32 for infinity
 
 
@@ -27,13 +31,14 @@ class ObservationRanges(NamedTuple):
     high: NDArray[np.float64]  # (D,)
 
 
-def observation_ranges(space: Box, low: Limits = None, high: Limits = None) -> ObservationRanges:
+def observation_ranges(space: Box, low: Limits = None, high: Limits = None, remedy: str = REMEDY) -> ObservationRanges:
     """Return the range of each observation: what is given, and where nothing is given the bounds of the space.
 
     Args:
         space: Observations, shape (D,).
         low: Lower ends: one number for all, or D of which each may be None; None takes those of the space.
         high: Upper ends, likewise.
+        remedy: What to do about bounds that are missing.
 
     Raises:
         ConfigError: A dimension is unbounded and nothing is given for it, a length is not D, or an upper end is not
@@ -43,10 +48,7 @@ def observation_ranges(space: Box, low: Limits = None, high: Limits = None) -> O
     unbounded = [d for d in range(len(lower)) if abs(lower[d]) > UNBOUNDED or abs(upper[d]) > UNBOUNDED]
     if unbounded:
         which = ", ".join(str(d) for d in unbounded)
-        raise ConfigError(
-            f"the world gives no bounds for observation {which} of {len(lower)}; give low and high, one number for all "
-            "or one for each, None where the world's own bound is meant, or let range_quantile measure them"
-        )
+        raise ConfigError(f"the world gives no bounds for observation {which} of {len(lower)}; {remedy}")
     _check_order(lower, upper)
     return ObservationRanges(lower, upper)
 

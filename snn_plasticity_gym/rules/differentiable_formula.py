@@ -50,9 +50,7 @@ class DifferentiableFormula(DifferentiableEvents):
             check_factors(factors, ())
         traces = [name for name in itertools.chain(*terms) if is_trace(name)]
         super().__init__(map(time_constant, traces), scale, low, high, dt)
-        self.coefficients = nn.Parameter(
-            torch.zeros(1 + len(terms), *shape)
-        )  # (K,) or (K, n_pre, n_post): c_0, c_1, ...
+        self.coefficients = nn.Parameter(torch.zeros(1 + len(terms), *shape))  # c: (K,) or (K, n_pre, n_post)
         self.terms: list[Factors] = [(), *terms]  # (K,), the constant a product of none
 
     @property

@@ -58,10 +58,8 @@ def run_events(
     decays = np.array(rule.decays, dtype=np.asarray(constants.one).dtype)
     if isinstance(rule, DifferentiableFormula):
         fixed = rule.tables(), decays, constants
-        loops, parameters = (
-            Loops(formula_layer.run_trials, formula_gradient.differentiate_trials, fixed),
-            [rule.coefficients],
-        )
+        loops = Loops(formula_layer.run_trials, formula_gradient.differentiate_trials, fixed)
+        parameters = [rule.coefficients]
     else:
         assert isinstance(rule, DifferentiableHead)
         loops = Loops(head_layer.run_trials, head_gradient.differentiate_trials, (decays, constants))

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.control import FEWEST_MET, ControlConfig
-from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.networks.encoder_registry import encoder_settings
 from snn_plasticity_gym.networks.receptive_fields import ObservationRanges
 from snn_plasticity_gym.tasks.worlds import Worlds
@@ -240,4 +240,4 @@ def with_ranges_of(config: Settings, folder: str | Path) -> Settings:
     if not isinstance(config, ControlConfig) or not config.range_quantile or config.ranges:
         return config
     there = (Path(folder).expanduser() / RANGES).is_file()
-    return type(config)(**(vars(config) | ({"ranges": str(folder)} if there else {"range_sample": 0})))
+    return type(config)(**(to_dict(config) | ({"ranges": str(folder)} if there else {"range_sample": 0})))
