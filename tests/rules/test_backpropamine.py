@@ -5,9 +5,8 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from plastic_rules import assert_gradients_through_a_lifetime
 
-from snn_plasticity_gym.networks.differentiable import layer_init, step
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.rules.backpropamine import Backpropamine
 from snn_plasticity_gym.rules.differentiable import COEFFICIENTS
@@ -55,19 +54,8 @@ def test_gradients_through_a_lifetime(retroactive, coefficients) -> None:
     rng = torch.Generator().manual_seed(5)
     inputs = (torch.rand(12, 2, 3, generator=rng) < 0.5).double()
     weights = (4 * torch.rand(3, 2, generator=rng, dtype=torch.float64)).requires_grad_()
-    names = [name for name, _ in rule.named_parameters()]
-
-    def life(weights: Tensor, *values: Tensor) -> Tensor:
-        rule.__dict__.update(zip(names, values, strict=True))  # found before parameters of these names
-        state = layer_init(2, weights, neuron, rule)
-        total = torch.zeros(2, dtype=torch.float64)
-        for now in inputs:
-            state = step(state, now, weights, rule, neuron, lambda x: torch.sigmoid(2 * x))
-            total = total + state.spikes.sum(dim=1) + state.v.sum(dim=1)
-        return total
-
-    values = [value.detach().clone().requires_grad_() for value in rule.parameters()]
-    assert len(values) == 4 + retroactive and torch.autograd.gradcheck(life, (weights, *values))
+    assert len(list(rule.parameters())) == 4 + retroactive
+    assert_gradients_through_a_lifetime(rule, neuron, weights, inputs)
 
 
 def test_a_trace_lets_the_modulator_act_afterwards() -> None:
