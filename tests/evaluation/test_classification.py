@@ -112,6 +112,12 @@ def test_silent_networks_are_right_in_one_of_ten_cases(weight):
     assert given.loss.tolist() == pytest.approx([math.log(10)] * 3, rel=1e-6)
 
 
+def test_judged_networks_differ_where_lifetimes_learn_in_a_common_one():
+    common = dataclasses.replace(SMALL, common_network=True)
+    apart, judged = (curve_of(ZeroRule(), config).loss for config in (SMALL, common))
+    assert torch.equal(apart, judged) and apart[0, 0] != apart[0, 1]
+
+
 def test_without_plasticity_the_curve_is_flat():
     given = curve_of(ZeroRule(), num_networks=3, train_episodes=6, tests=3)
     assert given.images == [0, 2, 4, 6] and given.accuracy.shape == given.loss.shape == (4, 3)

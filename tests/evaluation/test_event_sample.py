@@ -56,6 +56,12 @@ def test_a_large_sample_is_every_event(env_id, settings):
     assert [site.name for site in sample.sites] == [p.name for p in _plastic(env_id, settings)]
 
 
+def test_networks_of_a_sample_differ_where_lifetimes_learn_in_a_common_one():
+    configs = [environment_config(UNSUP, **SMALL, common_network=common) for common in (False, True)]
+    apart, sampled = (sample_events(make_rule("stdp"), UNSUP, config, 2, 1, 10**6, seed=3) for config in configs)
+    assert torch.equal(apart.events.weight, sampled.events.weight) and len(apart.events.weight) > 100
+
+
 def _plastic(env_id: str, settings: dict):
     engine = PlasticityVectorEnv(env_id, num_envs=1, **settings).engine
     return [p for p in engine.network.projections if p.plasticity is not None]

@@ -9,7 +9,7 @@ from toys import SMALL
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.evaluation.reward import reward_of, rewards_of_networks
+from snn_plasticity_gym.evaluation.reward import reward_of, rewards_of_networks, run_episodes
 from snn_plasticity_gym.rules.constant import RandomRule, ZeroRule
 
 ID = "SNNPlastic-Unsup1-v0"
@@ -80,6 +80,8 @@ def test_judged_networks_differ_where_lifetimes_learn_in_a_common_one():
     common = environment_config(ID, **(to_dict(LEARNING) | {"common_network": True}))
     reports = [reward_of(ZeroRule(), ID, each, num_lifetimes=2, num_images=14, seed=3) for each in (LEARNING, common)]
     assert reports[0].reward == reports[1].reward
+    apart, judged = (run_episodes(ZeroRule(), ID, each, 2, 3, seed=3)[0].rates for each in (LEARNING, common))
+    assert torch.equal(apart, judged) and not torch.equal(judged[0], judged[1])
 
 
 def test_the_reward_of_a_network_does_not_depend_on_the_others():

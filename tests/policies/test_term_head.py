@@ -30,6 +30,11 @@ def rule_of(groups: int = 1) -> LearnedRule:
     return LearnedRule(describe(shape, history_length=K), network)
 
 
+def test_a_fresh_head_has_the_gain_that_it_is_given():
+    last = TermHead(len(TERMS), (6,), 0.03).perceptron.last
+    assert last.weight.norm().item() == pytest.approx(0.03) and not last.bias.any()
+
+
 def by_hand(rule: LearnedRule, batch, event: int) -> float:
     """One event's answer, number by number."""
     pair, kind = int(batch.pair[event]), int(batch.kind[event])

@@ -48,7 +48,7 @@ def test_advantages_are_those_of_the_sum_over_all_that_follows():
             assert rollout.buffer.advantages[step, world] == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_truncated_episode_is_paid_what_the_critic_expects_after_it():
+def test_a_truncated_episode_is_paid_what_the_critic_expects_after_it(monkeypatch):
     learner = learner_of(world_kwargs='{"cap": 1}', gamma=0.5)
     with torch.no_grad():
         learner.actor.critic[-1].bias.fill_(4.0)
@@ -57,6 +57,46 @@ def test_a_truncated_episode_is_paid_what_the_critic_expects_after_it():
     assert rollout.begins.all()  # each action is an episode, cut off
     paid = rollout.buffer.rewards - 0.5 * 4.0
     assert (np.abs(paid) <= plastic_rollouts.LARGEST_REWARD).all() and (paid < 0).all()
+    monkeypatch.setattr(plastic_rollouts.Acting, "_scaled", lambda self, reward, ended: np.zeros_like(reward))
+    assert (learner.acting.run(3).buffer.rewards == 0.5 * 4.0).all()
+
+
+def test_rewards_are_divided_by_the_deviation_of_returns_so_far():
+    acting, rng = learner_of(gamma=0.9).acting, np.random.default_rng(0)
+    met, sums = [], np.zeros(3)
+    for step in range(40):
+        reward, ended = rng.normal(size=3), rng.random(3) < 0.3
+        sums = 0.9 * sums + reward
+        met.append(sums)
+        told, expected = acting._scaled(reward, ended), reward / np.std(met)
+        if step > 4:  # by then the count that the running deviation begins with is forgotten
+            assert told == pytest.approx(np.clip(expected, -10, 10), rel=1e-3)
+        sums = np.where(ended, 0.0, sums)
+
+
+def test_a_step_is_that_of_the_clipped_objective(monkeypatch):
+    """Equation 7 of Schulman et al. (2017), action by action, after a first step that has moved the policy."""
+    learner = learner_of(clip_range=0.05, entropy=0.1, learning_rate=0.05)
+    rollout = learner.acting.run(24)
+    pieces, losses = pieces_of(rollout.begins, 5), []
+    advantages = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
+    learner._improve(rollout, pieces, advantages)
+    monkeypatch.setattr(learner, "_step", losses.append)
+    learner._improve(rollout, pieces, advantages)
+    counts, steps, worlds = learner._counts(rollout, pieces)
+    chances = learner.actor.policy(counts).probs.double().detach().numpy()  # (M, 2)
+    values = learner.actor.value(torch.from_numpy(rollout.buffer.observations[steps, worlds])).detach().numpy()
+    gains, entropies, kinds = [], [], set()
+    for place, (step, world) in enumerate(zip(steps, worlds, strict=True)):
+        advantage, action = float(advantages[step, world]), int(rollout.buffer.actions[step, world, 0])
+        ratio = chances[place, action] / np.exp(float(rollout.buffer.log_probs[step, world]))
+        clipped = min(max(ratio, 0.95), 1.05)
+        gains.append(min(ratio * advantage, clipped * advantage))
+        entropies.append(-(chances[place] * np.log(chances[place])).sum())
+        kinds.add((advantage > 0, ratio < 0.95, ratio > 1.05))
+    assert len(kinds) >= 4  # ratios beyond either end, with advantages of either sign
+    of_critic = 0.5 * np.mean((values - rollout.buffer.returns[steps, worlds]) ** 2)
+    assert losses[0].item() == pytest.approx(-np.mean(gains) - 0.1 * np.mean(entropies) + of_critic, rel=1e-4)
 
 
 def test_pieces_end_where_episodes_do_and_where_gradients_shall():
