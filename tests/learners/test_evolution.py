@@ -13,8 +13,8 @@ from snn_plasticity_gym.learners.evolution import EventES, EvolvedHeads
 from snn_plasticity_gym.policies.policy import FrozenRule
 
 
-def bandit_model(**arguments) -> EventES:
-    policy = QUICK_FRONT | {"sigma": 0.03, "hidden_sizes": (8,)}
+def bandit_model(hidden_size: int = 8, **arguments) -> EventES:
+    policy = QUICK_FRONT | {"sigma": 0.03, "hidden_sizes": (hidden_size,)}
     return EventES("PlasticityPolicy", bandit(32), policy_kwargs=policy, **({"seed": 0} | arguments))
 
 
@@ -23,7 +23,7 @@ def error(model: EventES) -> float:
     return (bandit_answers(model) - BanditEnv.target).abs().mean().item()
 
 
-@pytest.mark.parametrize("arguments", [{}, {"covariance": "full", "seed": 1}, {"n_steps": 2}])
+@pytest.mark.parametrize("arguments", [{}, {"covariance": "full", "hidden_size": 2, "seed": 1}, {"n_steps": 2}])
 def test_the_bandit_is_learned(arguments):
     model = bandit_model(**arguments)
     model.learn(32 * 4 * 40)

@@ -147,7 +147,7 @@ def test_a_head_learns(turned, monkeypatch):
 
     if turned:
         monkeypatch.setattr(DifferentiableHead, "__init__", turn)
-    accuracy = learned(network="head", hidden_size=30, cues=1, rests=(105,), episodes=64 * 20)
+    accuracy = learned(network="head", hidden_size=30, cues=1, rests=(105,), episodes=64 * 12)
     assert accuracy < 0.6 if turned else accuracy > 0.75
 
 
