@@ -187,6 +187,6 @@ for _env_id in TASKS:
 if "CueAssociation-v0" not in gymnasium.registry:
     gymnasium.register(
         id="CueAssociation-v0",
-        entry_point="snn_plasticity_gym.envs.cue_association:CueAssociationEnv",
+        entry_point="snn_plasticity_gym.tasks.cue_world:CueAssociationEnv",
         max_episode_steps=500,  # the horizon of the source; trials with seven cues end before
     )

@@ -1,9 +1,9 @@
-"""Worlds, one step at a time: CartPole and MountainCar of Gymnasium as compiled functions, all others by Python.
+"""Worlds, one step at a time: CartPole, MountainCar and cue association as compiled functions, all others by Python.
 
 The operations of `gymnasium.envs.classic_control` in their order, in double precision: positions and velocities are
-Gymnasium's, up to how the last bit of a sine is rounded.
+Gymnasium's, up to how the last bit of a sine is rounded. Trials of cue association are drawn by their environment.
 
-Axes: B lifetimes, S numbers of a world's state, n actions.
+Axes: B lifetimes, S numbers of a world's state, T steps of the longest trial, n actions.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 
 from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.foreign import NOWHERE, ask
-from snn_plasticity_gym.kernels.tables import Float64, Int64
+from snn_plasticity_gym.kernels.tables import Float32, Float64, Int64
 
-CART_POLE, MOUNTAIN_CAR, FOREIGN = range(3)
+CART_POLE, MOUNTAIN_CAR, CUES, FOREIGN = range(4)
 GOES_ON, TERMINATED, TRUNCATED = range(3)  # of an episode
 AS_MEANT = np.zeros(0, dtype=np.int64)
 
@@ -49,14 +49,24 @@ class MountainCar(NamedTuple):
     gravity: float = 0.0
 
 
+class Cues(NamedTuple):
+    """Trials of `CueAssociationEnv`, one of each copy: what they show does not depend on what is done."""
+
+    spikes: Float32 = np.zeros((0, 0, 0), dtype=np.float32)  # (B, T, S) 0 or 1
+    steps: Int64 = AS_MEANT  # (B,) of the trial
+    answer: Int64 = AS_MEANT  # (B,) the right action
+    decision: int = 1  # last steps, in each of which an action is paid
+
+
 class World(NamedTuple):
     """B copies of a world."""
 
-    kind: int  # CART_POLE, MOUNTAIN_CAR or FOREIGN
+    kind: int  # CART_POLE, MOUNTAIN_CAR, CUES or FOREIGN
     state: Float64  # (B, S); of FOREIGN (B, 0), since it stands in Python's copies
     ended: Int64  # (B,) GOES_ON, TERMINATED or TRUNCATED
     cart_pole: CartPole = CartPole()
     mountain_car: MountainCar = MountainCar()
+    cues: Cues = Cues()
     flipped_after: int = 0  # actions of an episode before each is taken as another, if `instead` says as which
     instead: Int64 = AS_MEANT  # (n,); (0,): actions are taken as they are; FOREIGN ones see to it themselves
     step: int = NOWHERE  # of FOREIGN: `Foreign` that lets copy b take a step and fills in `ended`
@@ -76,8 +86,10 @@ def move(b, done, action, world):
         action = world.instead[action]
     if world.kind == CART_POLE:
         reward, over = _balance(world.state[b], action, world.cart_pole)
-    else:
+    elif world.kind == MOUNTAIN_CAR:
         reward, over = _drive(world.state[b], action, world.mountain_car)
+    else:
+        reward, over = _answer(b, done, action, world.state[b], world.cues)
     world.ended[b] = TERMINATED if over else GOES_ON
     return reward
 
@@ -120,3 +132,14 @@ def _drive(state, action, body):
         velocity = 0.0
     state[0], state[1] = position, velocity
     return np.float32(-1.0), position >= body.goal_position and velocity >= body.goal_velocity
+
+
+@inlined()
+def _answer(b, done, action, state, cues):
+    steps, reward = cues.steps[b], np.float32(0.0)
+    if done >= steps - cues.decision:
+        reward = np.float32((1.0 if action == cues.answer[b] else -1.0) / cues.decision)
+    now = min(done + 1, steps - 1)
+    for s in range(len(state)):
+        state[s] = cues.spikes[b, now, s]
+    return reward, done + 1 >= steps

@@ -13,8 +13,10 @@ from gymnasium.envs.classic_control import CartPoleEnv, MountainCarEnv
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
-from snn_plasticity_gym.kernels.worlds import CART_POLE, MOUNTAIN_CAR, CartPole, MountainCar, World
+from snn_plasticity_gym.kernels.worlds import CART_POLE, CUES, MOUNTAIN_CAR, CartPole, Cues, MountainCar, World
 from snn_plasticity_gym.tasks.changes import FlippedActions
+from snn_plasticity_gym.tasks.cue_association import CUE_STEPS, NUM_INPUTS
+from snn_plasticity_gym.tasks.cue_world import CueAssociationEnv
 
 _TRANSPARENT = (OrderEnforcing, PassiveEnvChecker, TimeLimit)  # wrappers that change nothing but when an episode ends
 
@@ -41,16 +43,41 @@ def world_tables(env: gymnasium.Env[Any, Any], num_lifetimes: int) -> World | No
     if type(inner) is MountainCarEnv:
         car = MountainCar(**{name: float(getattr(inner, name)) for name in MountainCar._fields})
         return World(MOUNTAIN_CAR, np.zeros((num_lifetimes, 2)), going_on, mountain_car=car, **flips)
+    if type(inner) is CueAssociationEnv:
+        spikes = np.zeros((num_lifetimes, inner.most_steps, NUM_INPUTS), dtype=np.float32)
+        cues = Cues(spikes, np.zeros_like(going_on), np.zeros_like(going_on), CUE_STEPS)
+        return World(CUES, np.zeros((num_lifetimes, NUM_INPUTS)), going_on, cues=cues, **flips)
     return None
 
 
+def begin_episode(env: gymnasium.Env[Any, Any], row: int, world: World) -> None:
+    """Let lifetime `row` of the tables stand where an environment's episode begins."""
+    if world.kind != CUES:
+        world.state[row] = state_of(env)
+        return
+    inner: Any = env.unwrapped
+    spikes, answer = inner.trial  # (steps, NUM_INPUTS)
+    world.state[row] = spikes[0]
+    world.cues.spikes[row, : len(spikes)] = spikes
+    world.cues.steps[row], world.cues.answer[row] = len(spikes), answer
+
+
+def end_episode(env: gymnasium.Env[Any, Any], row: int, world: World) -> None:
+    """Let an environment stand where lifetime `row` of the tables has ended its episode."""
+    if world.kind != CUES:
+        put_state(env, world.state[row])
+        return
+    inner: Any = env.unwrapped
+    inner.end()
+
+
 def state_of(env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
-    """Return a copy of the state of a world that has tables, (S,)."""
+    """Return a copy of the state of CartPole or MountainCar, (S,)."""
     inner: Any = env.unwrapped
     return np.array(inner.state, dtype=np.float64)
 
 
 def put_state(env: gymnasium.Env[Any, Any], state: NDArray[np.float64]) -> None:
-    """Let a world that has tables stand in a state (S,)."""
+    """Let CartPole or MountainCar stand in a state (S,)."""
     inner: Any = env.unwrapped
     inner.state = state.copy()

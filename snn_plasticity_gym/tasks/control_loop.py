@@ -148,7 +148,7 @@ class ControlLoop:
     def begin(self) -> Sequence[np.random.Generator]:
         """Let the worlds stand where their episodes begin."""
         if self.loop.world.kind != FOREIGN:
-            self._task.worlds.states(self.loop.world.state)
+            self._task.worlds.begin(self.loop.world)
         elif self._foreign is None:
             self._foreign = Foreign(self._step)
             self.loop = self.loop._replace(world=self.loop.world._replace(step=self._foreign.address))
@@ -171,7 +171,7 @@ class ControlLoop:
         acted, task = self.loop.acted, self._task
         if self.loop.world.kind != FOREIGN:
             for row, count in enumerate(acted.number.tolist()):
-                task.worlds.lived(row, acted.actions[row, :count], self.loop.world.state[row])
+                task.worlds.lived(row, acted.actions[row, :count], self.loop.world)
         everyone, latest = np.arange(task.num_lifetimes), acted.number - 1
         last = (acted.actions if self._discrete else acted.values)[everyone, latest]  # (B,) or (B, V)
         number = torch.from_numpy(acted.number.copy())  # (B,)

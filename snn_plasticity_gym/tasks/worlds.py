@@ -22,7 +22,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.worlds import World
 from snn_plasticity_gym.tasks.changes import FlippedActions, change_attributes
-from snn_plasticity_gym.tasks.compiled_worlds import put_state, state_of, world_tables
+from snn_plasticity_gym.tasks.compiled_worlds import begin_episode, end_episode, world_tables
 from snn_plasticity_gym.tasks.world_pictures import NoPictureError, draw, one_line
 from snn_plasticity_gym.tasks.world_spaces import (
     check_actions,
@@ -220,23 +220,23 @@ class Worlds:
         """Return what compiled loops have to know of the worlds; None: they are none of those that loops can step."""
         return world_tables(self._env(0), self.num_lifetimes)
 
-    def states(self, filled: NDArray[np.float64]) -> None:
-        """Fill in the states of all worlds, (B, S), of those that have `tables`."""
-        for row, state in enumerate(filled):
-            state[:] = state_of(self._env(row))
+    def begin(self, tables: World) -> None:
+        """Let the tables of all worlds stand where their episodes begin."""
+        for row in range(self.num_lifetimes):
+            begin_episode(self._env(row), row, tables)
 
-    def lived(self, row: int, actions: NDArray[np.int64], state: NDArray[np.float64]) -> None:
+    def lived(self, row: int, actions: NDArray[np.int64], tables: World) -> None:
         """Take over the whole episode of a lifetime that compiled loops have lived through.
 
         Args:
             row: Lifetime.
             actions: From the episode's first to its last, (steps,).
-            state: Where they have led to, (S,).
+            tables: Where they have led to.
         """
         episode = self._episode(row)
-        put_state(self._env(row), state)
+        end_episode(self._env(row), row, tables)
         episode.actions.extend(actions)
-        episode.observation = state.astype(np.float32)
+        episode.observation = tables.state[row].astype(np.float32)
         episode.ended = True
 
     def frame(self, row: int) -> NDArray[np.uint8] | None:

@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.wrappers import TransformReward
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from inlined import from_python
 
 from snn_plasticity_gym.kernels import worlds
 from snn_plasticity_gym.kernels.foreign import Foreign
 from snn_plasticity_gym.kernels.worlds import FOREIGN, GOES_ON, TERMINATED, TRUNCATED, foreign_world
-from snn_plasticity_gym.tasks.compiled_worlds import put_state, state_of, world_tables
+from snn_plasticity_gym.tasks.changes import FlippedActions
+from snn_plasticity_gym.tasks.compiled_worlds import begin_episode, end_episode, put_state, state_of, world_tables
 
 move = from_python(worlds.move)
 WORLDS = {
@@ -43,6 +46,37 @@ def test_each_step_is_gymnasiums(name):
                 ends += 1
                 break
     assert ends >= 3
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    condition=st.sampled_from(["normal", "noisy", "both"]),
+    cues=st.sampled_from([1, 3, 7]),
+    rests=st.lists(st.integers(0, 105), min_size=1, max_size=3),
+    flips=st.sampled_from([None, 0, 30]),
+)
+def test_each_step_of_a_trial_is_gymnasiums(seed, condition, cues, rests, flips):
+    """Among them trials shorter than the one before in the same tables."""
+    env = gymnasium.make("CueAssociation-v0", condition=condition, cues=cues, rests=rests)
+    env = env if flips is None else FlippedActions(env, flips)
+    tables, random = world_tables(env, 2), np.random.default_rng(seed)
+    for episode in range(3):
+        spikes, _ = env.reset(seed=seed + episode)
+        begin_episode(env, 1, tables)
+        np.testing.assert_array_equal(tables.state[1], spikes)
+        over, done = False, 0
+        while not over:
+            action = int(random.integers(2))
+            reward = move(1, done, action, tables)
+            spikes, paid, over, cut, _ = env.step(action)
+            assert not cut and reward == np.float32(paid) and tables.ended[1] == (TERMINATED if over else GOES_ON)
+            np.testing.assert_array_equal(tables.state[1], spikes)
+            done += 1
+        env.reset(seed=seed)
+        end_episode(env, 1, tables)
+        with pytest.raises(gymnasium.error.ResetNeeded):
+            env.unwrapped.step(0)
 
 
 def test_another_body_is_another_world():

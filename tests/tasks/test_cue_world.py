@@ -9,8 +9,8 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3 import PPO
 
 import snn_plasticity_gym
-from snn_plasticity_gym.envs.cue_association import CueAssociationEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.tasks.cue_world import CueAssociationEnv
 
 
 def answer_by_counting(env, seed):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -25,6 +25,13 @@ from snn_plasticity_gym.tasks.cue_association import (
 )
 
 Observation = NDArray[np.float32]
+
+
+class Trial(NamedTuple):
+    """All that a trial shows, and what it asks for."""
+
+    spikes: NDArray[np.float32]  # (steps, NUM_INPUTS) 0 or 1
+    answer: int  # the action that is right
 
 
 class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
@@ -79,8 +86,13 @@ class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
         self.observation_space = spaces.Box(0.0, 1.0, (NUM_INPUTS,), np.float32)
         self.action_space = spaces.Discrete(NUM_ANSWERS)
         self._condition, self._cues, self._rests = condition, cues, tuple(rests)
-        self._spikes = np.zeros((1, NUM_INPUTS), np.float32)  # (steps, NUM_INPUTS) of the whole trial
-        self._answer, self._step, self._right = 0, 0, 0
+        self.trial = Trial(np.zeros((1, NUM_INPUTS), np.float32), 0)
+        self._step, self._right = 0, 0
+
+    @property
+    def most_steps(self) -> int:
+        """Steps of the longest trial."""
+        return (self._cues + 1) * CUE_STEPS + max(self._rests)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -92,21 +104,26 @@ class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
         condition = str(rng.choice(list(CONDITIONS))) if self._condition == BOTH else self._condition
         rest = int(rng.choice(self._rests))
         chances = spike_chances(cues[0], rest, chances_of(condition))  # (steps, NUM_INPUTS)
-        self._spikes = (rng.random(chances.shape, dtype=np.float32) < chances).astype(np.float32)
-        self._answer, self._step, self._right = int(answers[0]), 0, 0
-        return self._spikes[0].copy(), {"rest": rest, "condition": condition}
+        spikes = (rng.random(chances.shape, dtype=np.float32) < chances).astype(np.float32)
+        self.trial = Trial(spikes, int(answers[0]))
+        self._step, self._right = 0, 0
+        return spikes[0].copy(), {"rest": rest, "condition": condition}
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Take in an answer, and show the next step's spikes."""
-        steps = len(self._spikes)
+        steps = len(self.trial.spikes)
         if self._step >= steps:
             raise gymnasium.error.ResetNeeded("the trial is over; call reset first")
         reward = 0.0
         if self._step >= steps - CUE_STEPS:
-            right = int(action) == self._answer
+            right = int(action) == self.trial.answer
             self._right += right
             reward = (1.0 if right else -1.0) / CUE_STEPS
         self._step += 1
         over = self._step == steps
         info: dict[str, Any] = {"correct": self._right / CUE_STEPS} if over else {}
-        return self._spikes[min(self._step, steps - 1)].copy(), reward, over, False, info
+        return self.trial.spikes[min(self._step, steps - 1)].copy(), reward, over, False, info
+
+    def end(self) -> None:
+        """Let the trial be over; what was answered in it is known elsewhere."""
+        self._step = len(self.trial.spikes)
