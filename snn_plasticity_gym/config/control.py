@@ -6,6 +6,14 @@ import json
 from typing import Any
 
 from snn_plasticity_gym.config.base import EnvironmentConfig, check_neurons
+from snn_plasticity_gym.config.groups import (
+    RWTA,
+    check_groups,
+    input_to_output_setting,
+    network_setting,
+    wta_size_setting,
+    wta_width_setting,
+)
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 WORLD_FACTORS = ("none", "reward", "rpe", "targeted", "credited")
@@ -144,6 +152,10 @@ class ControlConfig(EnvironmentConfig):
         ge=0,
     )
     field_weight: float = setting(0.3, "Weight of each of those, drawn within 20 %.", section="Network", gt=0)
+    network: str = network_setting()
+    wta_size: int = wta_size_setting()
+    wta_width: float = wta_width_setting()
+    input_to_output: bool = input_to_output_setting()
     recurrent: bool = setting(False, "Hidden layers have plastic synapses among themselves.", section="Network")
     w_init_min: float = setting(-0.5, "Smallest initial weight.", section="Network")
     w_init_max: float = setting(0.5, "Largest initial weight.", section="Network")
@@ -216,6 +228,8 @@ class ControlConfig(EnvironmentConfig):
         """Refuse settings that contradict each other."""
         super().check()
         check_neurons(self)
+        check_groups(self)
+        self._check_network()
         if self.change_after and not (self.flipped or self.deaf):
             raise ConfigError(
                 f"change_after={self.change_after} says when, and nothing says what changes; set flipped or deaf, or "
@@ -236,6 +250,13 @@ class ControlConfig(EnvironmentConfig):
                 f"weights need w_min <= w_init_min <= w_init_max <= w_max, got {self.w_min}, {self.w_init_min}, "
                 f"{self.w_init_max} and {self.w_max}"
             )
+
+    def _check_network(self) -> None:
+        """Refuse what networks of winner-take-all groups have not."""
+        for name in ("recurrent", "hidden_fields", "inhibition", "deaf"):
+            value = getattr(self, name)
+            if self.network == RWTA and value:
+                raise ConfigError(f"{name} is for network feedforward, got {value} with rwta; leave it out")
 
     def _check_ranges(self) -> None:
         given = json.loads(self.encoder_kwargs)

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from snn_plasticity_gym.config.base import check_neurons
+from snn_plasticity_gym.config.groups import (
+    check_groups,
+    input_to_output_setting,
+    network_setting,
+    wta_size_setting,
+    wta_width_setting,
+)
 from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
@@ -88,10 +95,17 @@ class GradConfig(FeedforwardConfig):
 
 @config_class
 class SemiConfig(FeedforwardConfig):
-    """A feed-forward network rewarded, at the end of an image, for giving the right answer by a clear margin."""
+    """A classifier rewarded, at the end of an image, for giving the right answer by a clear margin.
+
+    It is a feed-forward network, or one of recurrent winner-take-all groups.
+    """
 
     image_pool: int = 0
     max_rate: float = 0.3
+    network: str = network_setting()
+    wta_size: int = wta_size_setting()
+    wta_width: float = wta_width_setting()
+    input_to_output: bool = input_to_output_setting()
     third_factor: str = setting(
         "none",
         "Scalar that an event sees beside spikes and weight. reward: the lifetime's last reward less their mean; "
@@ -130,6 +144,7 @@ class SemiConfig(FeedforwardConfig):
     def check(self) -> None:
         """Refuse settings that contradict each other."""
         super().check()
+        check_groups(self)
         if self.factor_steps >= self.num_steps:
             raise ConfigError(
                 f"factor_steps must be less than num_steps={self.num_steps}, so that steps are left to judge, "

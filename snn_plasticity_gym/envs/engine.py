@@ -211,6 +211,8 @@ class Engine:
             self._eligibility.begin(index)
         self.recorder.begin(rows, index)
         self.earnings.begin(rows, index)
+        if self.network.has_groups:
+            self.network.draws.begin(index, (self._seed(row).draws_key() for row in rows))
         some = self._some(rows)
         self.num_events[some] = self.steps[some] = 0
         self.ended[some] = False

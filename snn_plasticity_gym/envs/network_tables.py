@@ -31,11 +31,14 @@ def populations_of(network: Network) -> tuple[Populations, dict[str, slice]]:
         "theta_plus": [p.theta_plus for p in params],
         "theta_decay": [p.threshold_decay(network.dt) for p in params],
     }
+    groups = [population.groups for population in network.populations.values()]
     constants = Populations(
         start=starts,
         size=sizes,
         computed=np.array([population.lif is not None for population in network.populations.values()]),
         one_spike=np.array([p.one_spike for p in params]),
+        group_size=np.array([some.size if some else 0 for some in groups], dtype=np.int64),
+        group_width=np.array([some.width if some else 1.0 for some in groups], dtype=np.float64),
         of_neuron=np.repeat(np.arange(len(sizes)), sizes),
         **{name: np.array(values, dtype=np.float32) for name, values in single.items()},
     )

@@ -221,11 +221,12 @@ class CompiledImages:
     def _surroundings(self) -> Surroundings:
         return Surroundings(self._scalars.reward.numpy(), self._layer)
 
-    def respond(self, trains: Sequence[SpikeTrain]) -> Tensor:
+    def respond(self, trains: Sequence[SpikeTrain], keys: NDArray[np.uint64]) -> Tensor:
         """Show images to all networks as they are: no plasticity, adaptive thresholds frozen, no third factor.
 
         Args:
             trains: Input spikes of M images, the same for all networks.
+            keys: Of the random numbers of groups while each image is shown, (M,), the same for all networks.
 
         Returns:
             Spikes of each neuron of the task's readout, int64 (B, M, N).
@@ -240,13 +241,15 @@ class CompiledImages:
 
         def work(first: int, last: int) -> None:
             raster = np.empty(self._recorder.whole.shape[1:], dtype=np.bool_)  # (T, N)
-            respond(first, last, lives, place.start, self._rooms.spikes(first), raster, counts)
+            respond(first, last, lives, keys, place.start, self._rooms.spikes(first), raster, counts)
 
         spread(work, len(counts))
         return torch.from_numpy(counts)
 
     def _lives(self, populations: Populations, inputs: InputSpikes, factor: StepFactor) -> Lives:
-        return Lives(populations, self._connections, self._neurons, self._network.weights.numpy(), inputs, factor)
+        keys = self._network.draws.keys.numpy().view(np.uint64).copy()  # (B,)
+        weights = self._network.weights.numpy()
+        return Lives(populations, self._connections, self._neurons, weights, inputs, factor, keys)
 
     def _loop_of(self, way: Way, learning: Learning) -> tuple[Callable[..., None], Arguments]:
         """Return the compiled loop of a way, and its arguments between networks and what is kept.

@@ -17,6 +17,7 @@ from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.curves import Watcher, test_times
 from snn_plasticity_gym.evaluation.labels import accuracy, confusion_matrix, shared_answers
+from snn_plasticity_gym.evaluation.responses import responses
 from snn_plasticity_gym.evaluation.task_facts import learning_settings
 from snn_plasticity_gym.networks.differentiable import forward
 from snn_plasticity_gym.networks.encoders import poisson_encode
@@ -143,6 +144,9 @@ def examine(engine: Engine, config: FeedforwardConfig, part: ImageSet, num_image
     """
     rng = np.random.default_rng(TEST_SEED)
     num_images = min(num_images or len(part.labels), len(part.labels))
+    if engine.network.has_groups:
+        counts = responses(engine, part.images[:num_images], rng)  # (B, images, C)
+        return _judged(counts, part.labels[:num_images].to(engine.device), config)
     projections, params = engine.task.projections, _layer_params(engine.task)
     layers = [engine.network.weights_of(projection.name) for projection in projections]  # (B, n_pre, n_post) each
     gains = [projection.gain for projection in projections]
@@ -163,6 +167,13 @@ def examine(engine: Engine, config: FeedforwardConfig, part: ImageSet, num_image
             logits = config.alpha_softmax / config.duration * counts
             loss[row] += F.cross_entropy(logits, labels, reduction="sum") / num_images
     return Examination(confusion, loss)
+
+
+def _judged(counts: Tensor, labels: Tensor, config: FeedforwardConfig) -> Examination:
+    """Judge the spikes of the outputs of each network, int64 (B, images, C)."""
+    logits = config.alpha_softmax / config.duration * counts  # (B, images, C)
+    loss = torch.stack([F.cross_entropy(some, labels) for some in logits]).double()  # (B,)
+    return Examination(torch.stack([confusion_matrix(labels, shared_answers(some)) for some in counts]), loss)
 
 
 def _layer_params(task: Task) -> LIFParams:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.networks.encoders import poisson_encode, poisson_train
+from snn_plasticity_gym.networks.groups import step
 from snn_plasticity_gym.networks.lif import LIFState, fire, integrate
 from snn_plasticity_gym.networks.network import Network, Population, Projection, pulse
 from snn_plasticity_gym.tasks.image_task import image_task
@@ -23,8 +25,9 @@ def responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tenso
     """Show images to every network of an engine as it is, and count the spikes of the answering population.
 
     Weights and adaptive thresholds stay as they are; membranes begin each image at rest, as an episode does. There is
-    no current from outside, hence no teacher. Nothing of the engine changes. An image's input spikes are the same for
-    all networks, and a function of `rng` and of the images before it alone.
+    no current from outside, hence no teacher. Nothing of the engine changes. An image's input spikes, and the random
+    numbers of winner-take-all groups, are the same for all networks, and a function of `rng` and of the images before
+    it alone.
 
     Args:
         engine: Its networks are asked.
@@ -41,7 +44,7 @@ def responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tenso
     for start in range(0, len(images), BATCH):
         part = (images[start : start + BATCH].flatten(1) / 255.0).numpy()  # (I, P)
         trains = [poisson_train(image, config.num_steps, config.spike_chance, rng) for image in part]
-        counts[:, start : start + BATCH] = engine.whole.compiled.respond(trains)
+        counts[:, start : start + BATCH] = engine.whole.compiled.respond(trains, _keys(engine.network, len(part), rng))
     return counts
 
 
@@ -56,13 +59,21 @@ def batched_responses(engine: Engine, images: Tensor, rng: np.random.Generator) 
         part = images[start : start + BATCH].flatten(1) / 255.0  # (I, P)
         drawn = [poisson_encode(image.cpu(), config.num_steps, config.spike_chance, rng) for image in part]
         inputs = torch.stack(drawn).to(engine.device)  # bool (I, T, P)
+        keys = torch.from_numpy(_keys(network, len(part), rng).view(np.int64)).to(engine.device)  # (I,)
         for row in range(engine.num_lifetimes):
-            counts[row, start : start + BATCH] = _counts(network, row, task.input_name, task.readout, inputs)
+            counts[row, start : start + BATCH] = _counts(network, row, task.input_name, task.readout, inputs, keys)
     return counts
 
 
-def _counts(network: Network, row: int, input_name: str, readout: str, inputs: Tensor) -> Tensor:
-    """Count the answers of network `row`, int64 (I, N), to input spikes bool (I, T, P).
+def _keys(network: Network, number: int, rng: np.random.Generator) -> NDArray[np.uint64]:
+    """Draw a key for each image, by which groups draw who spikes; nothing is drawn where there are none."""
+    if not network.has_groups:
+        return np.zeros(number, dtype=np.uint64)
+    return rng.integers(2**64, size=number, dtype=np.uint64)
+
+
+def _counts(network: Network, row: int, input_name: str, readout: str, inputs: Tensor, keys: Tensor) -> Tensor:
+    """Count the answers of network `row`, int64 (I, N), to input spikes bool (I, T, P); groups draw by keys (I,).
 
     The same step as `Network.advance`, with images in the place of networks.
     """
@@ -81,8 +92,8 @@ def _counts(network: Network, row: int, input_name: str, readout: str, inputs: T
         for name, spikes in network.last_spikes.items()
     }
     counts = torch.zeros(num_images, network.populations[readout].size, dtype=torch.int64, device=network.device)
-    for step in range(num_steps):
-        spikes = {input_name: inputs[:, step]}
+    for now in range(num_steps):
+        spikes = {input_name: inputs[:, now]}
         for name, population in network.populations.items():
             if population.lif is None:
                 continue
@@ -91,11 +102,16 @@ def _counts(network: Network, row: int, input_name: str, readout: str, inputs: T
                 if projection.target != name:
                     continue
                 if projection.name in sent:
-                    current += sent[projection.name][:, step]
+                    current += sent[projection.name][:, now]
                 else:
                     source = last[projection.source] if projection.recurrent else spikes[projection.source]
                     _add_current(current, projection, pulse(projection.gain, network.dt), source, weights)
-            spikes[name], states[name] = _step(current, states[name], population, network.dt)
+            if population.groups is None:
+                spikes[name], states[name] = _step(current, states[name], population, network.dt)
+                continue
+            places = torch.full_like(keys, now * network.draws.stride + network.draws.starts[name])
+            moved = step(current, states[name], population.lif, network.dt, population.groups, keys, places)
+            spikes[name], states[name] = moved.spikes, moved.state
         for name in last:
             last[name] = spikes[name]
         counts += spikes[readout]

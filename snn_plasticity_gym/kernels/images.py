@@ -26,13 +26,14 @@ def show_frozen(first, last, lives, spikes, shown):
 
 
 @compiled(bare=True)
-def respond(first, last, lives, readout, spikes, raster, counts):
+def respond(first, last, lives, keys, readout, spikes, raster, counts):
     """Show M images, one after the other, to the lifetimes `first` to `last` - 1, in which nothing learns.
 
     Args:
         first: Lifetime to begin with.
         last: Lifetime to end before.
-        lives: Their networks; `inputs` are the images, and `stimulus` is not looked at.
+        lives: Their networks; `inputs` are the images, `stimulus` is not looked at, and `keys` are written over.
+        keys: Of the random numbers of groups while each image is shown, uint64 (M,).
         readout: Place of the first neuron whose spikes are counted.
         spikes: Room for spikes.
         raster: Room for those of an image, (T, N).
@@ -41,6 +42,7 @@ def respond(first, last, lives, readout, spikes, raster, counts):
     for b in range(first, last):
         for image in range(counts.shape[1]):
             begin_image(b, lives, spikes, raster)
+            lives.keys[b] = keys[image]
             for t in range(len(raster)):
                 simulate(b, t, image, lives, spikes, raster)
             for k in range(counts.shape[2]):

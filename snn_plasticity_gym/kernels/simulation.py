@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from snn_plasticity_gym.kernels.compile import inlined
-from snn_plasticity_gym.kernels.tables import Bool, Float32, Int64, Populations
+from snn_plasticity_gym.kernels.groups import draw, uniform
+from snn_plasticity_gym.kernels.tables import Bool, Float32, Float64, Int64, Populations
 
 
 class Spikes(NamedTuple):
@@ -33,6 +34,7 @@ class Spikes(NamedTuple):
     currents: Float32  # (N,) room
     sums: Float32  # (N,) room
     error: Float32  # (N,) room
+    chances: Float64  # (N,) room
 
 
 def room_for_spikes(populations: Populations, num_steps: int) -> Spikes:
@@ -52,6 +54,7 @@ def room_for_spikes(populations: Populations, num_steps: int) -> Spikes:
         np.empty(num_neurons, np.float32),
         np.empty(num_neurons, np.float32),
         np.empty(num_neurons, np.float32),
+        np.empty(num_neurons, np.float64),
     )
 
 
@@ -72,7 +75,7 @@ def begin_image(b, lives, spikes, raster):
         neurons.v[b, start:end] = rest
         neurons.potential[b, start:end] = rest
         copy(neurons.compared[b, start:end], neurons.theta[b, start:end])
-        above = populations.v_min[p] > rest
+        above = populations.v_min[p] > rest or populations.group_size[p] > 0
         for n in range(start, end):
             above |= rest - threshold - neurons.theta[b, n] > 0 or neurons.current[b, n] != 0
         spikes.awake[p] = above
@@ -121,7 +124,10 @@ def fire_all(b, t, lives, spikes, line):
             for c in range(len(connections.source)):
                 if connections.target[c] == p:
                     _propagate(b, c, populations, connections, lives.weights, spikes, currents)
-            _fire(b, t, p, populations, neurons, spikes, currents, line)
+            if populations.group_size[p] > 0:
+                _draw(b, t, p, lives, spikes, currents, line)
+            else:
+                _fire(b, t, p, populations, neurons, spikes, currents, line)
         elif rises:
             _decay(theta, populations.theta_decay[p])
 
@@ -267,6 +273,30 @@ def _fire(b, t, p, populations, neurons, spikes, currents, line):
             refractory[k] = silent
         if plus > 0:
             theta[k] += plus
+
+
+@inlined()
+def _draw(b, t, p, lives, spikes, currents, line):
+    """Integrate, and draw who spikes in each group: `networks.groups.step`, in its order of operations."""
+    populations, neurons = lives.populations, lives.neurons
+    start, size, every = populations.start[p], populations.size[p], populations.group_size[p]
+    places = slice(start, start + size)
+    v, theta, outside = neurons.v[b, places], neurons.theta[b, places], neurons.current[b, places]
+    potential, threshold = neurons.potential[b, places], populations.v_th[p]
+    constants = populations.leak[p], populations.v_rest[p], populations.resistance[p], populations.v_min[p], threshold
+    _integrate(v, potential, currents, outside, theta, constants)
+    for first in range(start, start + size, every):
+        members = slice(first, first + every)
+        number = uniform(lives.keys[b], t * len(populations.of_neuron) + first)
+        winner = draw(
+            neurons.potential[b, members],
+            populations.group_width[p],
+            number,
+            threshold,
+            spikes.chances[:every],
+            neurons.compared[b, members],
+        )
+        note(t, first + winner, populations, spikes, line)
 
 
 @inlined()

@@ -14,6 +14,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 Int32 = NDArray[np.int32]
+UInt64 = NDArray[np.uint64]
 Bool = NDArray[np.bool_]
 
 
@@ -34,6 +35,8 @@ class Populations(NamedTuple):
     theta_plus: Float32  # mV
     theta_decay: Float32  # factor per step
     one_spike: Bool
+    group_size: Int64  # neurons of a winner-take-all group; 0: there are none
+    group_width: Float64  # mV, of its softmax
     of_neuron: Int64  # (N,) the population of each neuron
 
 
@@ -99,6 +102,7 @@ class Lives(NamedTuple):
     weights: Float32  # of all synapses of all lifetimes
     inputs: InputSpikes
     factor: StepFactor
+    keys: UInt64  # (B,) of the random numbers of groups
 
 
 class Trail(NamedTuple):

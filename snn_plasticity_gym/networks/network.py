@@ -19,6 +19,8 @@ from torch import Tensor
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.network import add_own, add_rows, lif_loop, scale_columns
 from snn_plasticity_gym.networks.activity import NetworkActivity, SpikeList, SpikeLists
+from snn_plasticity_gym.networks.groups import Draws, Groups, Moved
+from snn_plasticity_gym.networks.groups import advance as advance_groups
 from snn_plasticity_gym.networks.lif import LIFParams, LIFState, fire, integrate, lif_constants, lif_init
 from snn_plasticity_gym.utils.state import State, restore_all
 
@@ -40,11 +42,16 @@ UNLIMITED = Plasticity(0, 0.0, -math.inf, math.inf)
 
 @dataclass(frozen=True)
 class Population:
-    """Neurons of one kind. Without `lif` it is an input: its spikes are given, not computed."""
+    """Neurons of one kind. Without `lif` it is an input: its spikes are given, not computed.
+
+    With `groups` they are winner-take-all groups, and what `lif` says of thresholds, resets and refractory periods does
+    not hold; see `networks/groups.py`.
+    """
 
     name: str
     size: int
     lif: LIFParams | None = None
+    groups: Groups | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,8 @@ class Network:
             p.name: lif_init(num_networks, p.size, p.lif, device, dtype) for p in populations if p.lif is not None
         }
         self._everyone = torch.arange(num_networks, device=device)
+        self.draws = Draws({p.name: p.size for p in populations}, num_networks, device)
+        self.has_groups = any(p.groups is not None for p in populations)
         # (B,) networks that no longer change, whose adaptive thresholds stand still; at hand without asking a GPU.
         self.non_plastic = torch.zeros(num_networks, dtype=torch.bool)
         self.last_spikes = {  # (B, N) of the step before, which recurrent projections carry
@@ -248,13 +257,16 @@ class Network:
             else:
                 state = LIFState(*(_take(part, rows) for part in self.states[name]))
                 outside = currents[name] if currents and name in currents else None
-                thetas[name] = state.theta
-                if listed:
-                    advance = self._looped if self._loops else self._operated
-                    spikes[name], potentials[name], after = advance(population, lists, rows, state, outside)
-                else:
+                if not listed:
                     current = self._whole_current(name, spikes, state.v)  # (B, N)
-                    spikes[name], potentials[name], after = self._moved(population, current, state, outside)
+                elif self._loops:
+                    current = self._looped_current(name, lists, rows, state.v)  # (R, N)
+                else:
+                    current = self._current(name, lists, rows, state.v)  # (R, N)
+                if outside is not None:
+                    current += outside
+                moved = self._moved(population, current, state, rows, self._loops and listed)
+                spikes[name], potentials[name], thetas[name], after = moved
                 if population.lif.theta_plus > 0 and self.non_plastic.numpy().all():
                     after = after._replace(theta=state.theta)
                 elif population.lif.theta_plus > 0 and self.non_plastic.numpy().any():
@@ -265,35 +277,37 @@ class Network:
                 )
         for name, last in self.last_spikes.items():
             self.last_spikes[name] = _put(last, rows, spikes[name].clone())
+        if self.has_groups:
+            self.draws.go_on(rows)
         return NetworkActivity(spikes, lists, potentials, thetas)
 
-    def _operated(
-        self, population: Population, lists: SpikeLists, rows: Tensor | None, state: LIFState, outside: Tensor | None
-    ) -> tuple[Tensor, Tensor, LIFState]:
-        """Advance one population: its spikes, its potentials before the reset, its next state."""
-        return self._moved(population, self._current(population.name, lists, rows, state.v), state, outside)
-
     def _moved(
-        self, population: Population, current: Tensor, state: LIFState, outside: Tensor | None
-    ) -> tuple[Tensor, Tensor, LIFState]:
-        assert population.lif is not None
-        if outside is not None:
-            current += outside
-        potential = integrate(current, state, population.lif, self.dt)
-        spikes, state = fire(potential, state, population.lif, self.dt)
-        return spikes, potential, state
+        self, population: Population, current: Tensor, state: LIFState, rows: Tensor | None, loops: bool
+    ) -> Moved:
+        """Advance one population by what flows into it, (R, N), by compiled loops or by torch operations."""
+        lif, dt = population.lif, self.dt
+        assert lif is not None
+        if population.groups is not None:
+            drawn = self.draws, rows, loops
+            return advance_groups(population.name, population.groups, current, state, lif, dt, *drawn)
+        if not loops:
+            potential = integrate(current, state, lif, dt)
+            spikes, after = fire(potential, state, lif, dt)
+            return Moved(spikes, potential, state.theta, after)
+        after = LIFState(*(part.clone() for part in state))
+        potential, spikes = torch.empty_like(current), torch.empty_like(current, dtype=torch.bool)
+        number, parts = current.numpy(), (part.numpy() for part in after)
+        constants = lif_constants(lif, dt, number.dtype)
+        lif_loop(number, *parts, constants, lif.one_spike, potential.numpy(), spikes.numpy())
+        return Moved(spikes, potential, state.theta, after)
 
-    def _looped(
-        self, population: Population, lists: SpikeLists, rows: Tensor | None, state: LIFState, outside: Tensor | None
-    ) -> tuple[Tensor, Tensor, LIFState]:
-        """Do what `_operated` does, by compiled loops."""
-        assert population.lif is not None
-        v, refractory, theta = (part.clone() for part in state)
-        current = torch.zeros_like(v)
-        number, total = current.numpy(), np.empty(v.shape[1], current.numpy().dtype)
+    def _looped_current(self, target: str, lists: SpikeLists, rows: Tensor | None, like: Tensor) -> Tensor:
+        """Do what `_current` does, by compiled loops."""
+        current = torch.zeros_like(like)
+        number, total = current.numpy(), np.empty(like.shape[1], current.numpy().dtype)
         networks = self._everyone if rows is None else rows  # (R,)
         for projection in self.projections:
-            if projection.target != population.name:
+            if projection.target != target:
                 continue
             if projection.recurrent:
                 fired = _take(self.last_spikes[projection.source], rows)
@@ -305,13 +319,7 @@ class Network:
             else:
                 offset = self.offsets[projection.name]
                 add_rows(fired.numpy(), networks.numpy(), self.weights.numpy(), offset, gain, total, number)
-        if outside is not None:
-            current += outside
-        potential, spikes = torch.empty_like(v), torch.empty_like(v, dtype=torch.bool)
-        constants = lif_constants(population.lif, self.dt, total.dtype)
-        parts = (part.numpy() for part in (v, refractory, theta))
-        lif_loop(number, *parts, constants, population.lif.one_spike, potential.numpy(), spikes.numpy())
-        return spikes, potential, LIFState(v, refractory, theta)
+        return current
 
     def _current(self, target: str, lists: SpikeLists, rows: Tensor | None, like: Tensor) -> Tensor:
         """Sum the synaptic current into population `target` in this step, (R, N), shaped like `like`."""

@@ -41,7 +41,7 @@ class ThirdFactor:
     Args:
         config: Settings.
         populations: Of the network.
-        projections: Its projections, all plastic, one into each layer; the last into the output.
+        projections: Its projections, all plastic; the last population is the output.
         num_lifetimes: B.
         device: Where tensors live.
     """
@@ -59,10 +59,11 @@ class ThirdFactor:
     ) -> None:
         self._config = config
         self._device = device
-        self._output = projections[-1].target
+        self._output = populations[-1].name
         sizes = {population.name: population.size for population in populations}
+        reached = {projection.target for projection in projections}
         self._places = {population.name: place for place, population in enumerate(populations)}
-        self._targets = [projection.target for projection in projections]
+        self._targets = [population.name for population in populations if population.name in reached]
         self._sizes = [sizes[target] for target in self._targets]
         self._factors = [torch.zeros(num_lifetimes, size, device=device) for size in self._sizes]  # (B, N) each
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import config_class, setting
-from snn_plasticity_gym.plasticity.events import KIND_POST, KIND_PRE, SynapseEvents
+from snn_plasticity_gym.plasticity.events import KIND_POST, SynapseEvents
 
 
 @config_class
@@ -20,7 +20,8 @@ class ScoreRule:
     probability of what the neuron has done, and, multiplied by the reward, its mean is the gradient of the reward
     (Williams, Simple statistical gradient-following algorithms, 1992, section 4, Bernoulli-logistic units; for spiking
     neurons Xie & Seung, Learning in neural networks by reinforcement of irregular spiking, 2004). It is what
-    `learners.svpg` does in networks of winner-take-all groups, where the softmax of a group stands for p.
+    `learners.svpg` does in networks of winner-take-all groups, where the softmax of a group stands for p; so it does
+    here with a width of width / (V_th - V_rest) of the groups, see `networks.groups`.
 
     The rule is the eligibility alone; it is multiplied by the reward where the environment's `modulation` is "reward"
     or "factor". With "none" it is unsupervised: neurons do more often what they have done by chance. It answers at pre
@@ -39,5 +40,7 @@ class ScoreRule:
             ConfigError: The events do not show what potentials lack.
         """
         expected = torch.sigmoid(-events.scalar("potential") / self.width)  # (E,)
-        fires = (events.kind != KIND_PRE).to(expected.dtype)
+        post = events.pair_post.index_select(0, events.pair)  # (E,) row of `histories`
+        # Bit 0 is now. A kind does not tell: where events of pre spikes come by themselves, none is of both.
+        fires = (events.histories[:, 0] & 1).index_select(0, post).to(expected.dtype)
         return (self.gain * (fires - expected)).masked_fill(events.kind == KIND_POST, 0.0)

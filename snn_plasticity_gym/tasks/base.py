@@ -54,6 +54,11 @@ class Seed(NamedTuple):
         key = (self.generation, EPISODE, self.episode, *([self.attempt] if self.attempt else []))
         return np.random.default_rng(np.random.SeedSequence(self.shown, spawn_key=key))
 
+    def draws_key(self) -> int:
+        """Return the key of what winner-take-all groups draw in the episode, a uint64; shared as its stream is."""
+        key = (self.generation, EPISODE, self.episode, self.attempt, 1)  # longer than that of any stream
+        return int(np.random.SeedSequence(self.shown, spawn_key=key).generate_state(1, np.uint64)[0])
+
 
 class StepInput(NamedTuple):
     """What goes into the network in one time step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -50,11 +51,36 @@ def _problem(task: Task, config: EnvironmentConfig) -> str:
             return f"two populations are called {population.name!r}; names must differ"
         if population.size < 1:
             return f"population {population.name!r} must have at least 1 neuron, got {population.size}"
+        problem = _wrong_groups(population)
+        if problem:
+            return problem
         known[population.name] = population
     computed = [name for name, population in known.items() if population.lif is not None]
     if task.readout not in computed:
         return f"readout must be a population with neurons of its own ({', '.join(computed)}), got {task.readout!r}"
     return _wrong_projection(task, known)
+
+
+def _wrong_groups(population: Population) -> str:
+    """Return what is wrong with the winner-take-all groups of a population."""
+    name, lif, groups = population.name, population.lif, population.groups
+    if groups is None:
+        return ""
+    if lif is None:
+        return f"population {name!r} has groups and no lif; give it LIFParams, by which its potentials move"
+    if not isinstance(groups.size, int) or groups.size < 2 or population.size % groups.size:
+        return (
+            f"groups of population {name!r} must have at least 2 neurons and divide its {population.size}, got "
+            f"{groups.size!r}"
+        )
+    if not (groups.width > 0 and math.isfinite(groups.width)):
+        return f"groups of population {name!r} must have a positive, finite width, got {groups.width!r}"
+    if lif.refractory or lif.theta_plus or lif.one_spike:
+        return (
+            f"population {name!r} has groups, whose neurons have no refractory period, adaptive threshold or "
+            "one_spike; leave them out of its LIFParams"
+        )
+    return ""
 
 
 def _wrong_projection(task: Task, known: dict[str, Population]) -> str:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.feedforward import SemiConfig
+from snn_plasticity_gym.config.groups import RWTA
 from snn_plasticity_gym.kernels.tables import StepFactor
 from snn_plasticity_gym.networks.activity import NetworkActivity
-from snn_plasticity_gym.networks.feedforward import INPUT, OUTPUT, classifier
+from snn_plasticity_gym.networks.feedforward import INPUT, OUTPUT, classifier, group_classifier
 from snn_plasticity_gym.networks.spike_counts import count_spikes
 from snn_plasticity_gym.plasticity.third_factors import FACTORS
 from snn_plasticity_gym.rewards.classification import ClassificationReward
@@ -22,7 +23,7 @@ from snn_plasticity_gym.utils.state import State
 
 
 class ClassificationTask(ImageTask):
-    """Feed-forward network, one policy head; output neuron k stands for class k.
+    """Feed-forward network, or one of winner-take-all groups; one policy head; output neuron k stands for class k.
 
     Without a third factor a synapse knows nothing of the label, and all output neurons are alike to it: whatever the
     rule, fresh networks are right in one of C cases in the mean, since renaming the outputs changes nothing.
@@ -40,7 +41,8 @@ class ClassificationTask(ImageTask):
     def __init__(self, config: SemiConfig, num_lifetimes: int, device: torch.device) -> None:
         super().__init__(config, num_lifetimes, device)
         self.groups = ["semi"]
-        self.populations, self.projections = classifier(config, self.n_input, self.dataset.num_classes)
+        described = group_classifier if config.network == RWTA else classifier
+        self.populations, self.projections = described(config, self.n_input, self.dataset.num_classes)
         self._factor = FACTORS[config.third_factor](config, self.populations, self.projections, num_lifetimes, device)
         self.scalars = ("factor",) if self._factor.tells else ()
         self.scalar_bounds = {"factor": self._factor.bounds}

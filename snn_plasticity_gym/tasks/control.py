@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,18 +23,18 @@ from snn_plasticity_gym.config.control import ControlConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.networks.activity import NetworkActivity
 from snn_plasticity_gym.networks.decoder_registry import make_decoder
-from snn_plasticity_gym.networks.decoders import Decoder, LevelsDecoder, groups_by_name
+from snn_plasticity_gym.networks.decoders import Decoder, groups_by_name
 from snn_plasticity_gym.networks.encoder_registry import make_encoder
 from snn_plasticity_gym.networks.given_weights import with_given_weights
-from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
+from snn_plasticity_gym.networks.network import Population, Projection
 from snn_plasticity_gym.networks.observation_encoders import CurrentInput, Encoder
 from snn_plasticity_gym.networks.receptive_fields import ObservationRanges
-from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR, Boxes, between_groups, controller
+from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR
 from snn_plasticity_gym.plasticity.reward_factors import Critic, Payment, RewardFactors
 from snn_plasticity_gym.tasks.base import Outcome, Seed, StepInput, Task
 from snn_plasticity_gym.tasks.changes import deaf_neurons
 from snn_plasticity_gym.tasks.control_loop import ControlLoop, control_loop
+from snn_plasticity_gym.tasks.control_network import control_network
 from snn_plasticity_gym.tasks.control_scene import control_scene
 from snn_plasticity_gym.tasks.met_observations import MetObservations
 from snn_plasticity_gym.tasks.scene import Moment, Scene
@@ -111,28 +110,11 @@ class ControlTask(Task):
     def network(self) -> tuple[list[Population], list[Projection]]:
         """Describe the network, from the population "input" to the population "motor"."""
         config = self.config
-        populations, projections = self._drawn_network()
+        populations, projections = control_network(self)
         if config.init_weights:
             sizes = {population.name: population.size for population in populations}
             projections = with_given_weights(projections, sizes, config.init_weights, (config.w_min, config.w_max))
         return populations, projections
-
-    def _drawn_network(self) -> tuple[list[Population], list[Projection]]:
-        config = self.config
-        params = LIFParams(
-            config.tau_mem, config.v_rest, config.v_reset, config.v_th, config.resistance, config.refractory
-        )
-        return controller(
-            [self.encoder.size, *config.hidden_sizes, self.decoder.size],
-            params,
-            (config.w_init_min, config.w_init_max),
-            Plasticity(group=0, scale=config.eta, w_min=config.w_min, w_max=config.w_max),
-            input_neurons=isinstance(self.encoder, CurrentInput),
-            recurrent=config.recurrent,
-            plastic_hidden=config.plastic_hidden,
-            inhibition=self._inhibition(),
-            boxes=self._boxes(),
-        )
 
     def _make_encoder(self) -> Encoder | CurrentInput:
         config, ends = self.config, self.met.ends if self.met is not None else {}
@@ -144,32 +126,6 @@ class ControlTask(Task):
         assert self.met is not None
         self.met.ranges = ranges
         self.encoder = self._make_encoder()
-
-    def _boxes(self) -> Boxes | None:
-        width, observations = self.config.hidden_fields, self.worlds.observation_space.shape[0]
-        if not width:
-            return None
-        if self.encoder.size % observations or width > self.encoder.size // observations:
-            raise ConfigError(
-                f"hidden_fields={width} are more than encoder {self.config.encoder!r} has of each observation: it has "
-                f"{self.encoder.size} neurons for {observations} observations"
-            )
-        return Boxes(observations, width, self.config.field_weight)
-
-    def _inhibition(self) -> np.ndarray | None:
-        if not self.config.inhibition:
-            return None
-        space = self.worlds.action_space
-        if isinstance(space, Discrete):
-            actions = torch.arange(int(space.n), device=self.device)  # (n,)
-        elif isinstance(self.decoder, LevelsDecoder):
-            actions = self.decoder.levels  # (n, A)
-        else:
-            raise ConfigError(
-                f"inhibition is among the motor groups of Discrete actions, or of levels; the world takes {space}"
-            )
-        groups = self.decoder.groups(actions)  # (n, N)
-        return between_groups(groups.cpu().numpy(), self.config.inhibition)
 
     def _make_factors(self) -> RewardFactors:
         config, critic = self.config, None

@@ -12,6 +12,7 @@ from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.making import make_engine
 from snn_plasticity_gym.evaluation import classification as module
 from snn_plasticity_gym.evaluation.classification import examine, learning_curve
+from snn_plasticity_gym.evaluation.responses import responses
 from snn_plasticity_gym.networks.encoders import poisson_encode
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.rules.constant import ZeroRule
@@ -221,3 +222,17 @@ def test_without_labels_fresh_networks_are_right_in_one_of_ten_cases_on_average(
         spread = accuracy.std().item()
         assert spread > 0.02  # a single network is far from it
         assert abs(accuracy.mean().item() - 0.1) < 3.5 * spread / 200**0.5
+
+
+def test_an_examination_of_groups_is_of_their_responses():
+    config = dataclasses.replace(SMALL, network="rwta", hidden_sizes=(8,), wta_size=4)
+    engine = engine_of(config, 2)
+    counts = responses(engine, HELD_OUT.images[:30], np.random.default_rng(module.TEST_SEED))
+    given = examine(engine, config, HELD_OUT, 30)
+    for row in range(2):
+        best = counts[row] == counts[row].amax(dim=1, keepdim=True)  # (30, 10) equals share an answer
+        right = best[torch.arange(30), HELD_OUT.labels[:30]] / best.sum(dim=1)
+        assert given.accuracy[row].item() == pytest.approx(right.mean().item())
+        log_chance = torch.log_softmax(config.alpha_softmax / config.duration * counts[row].double(), dim=1)
+        expected = -log_chance[torch.arange(30), HELD_OUT.labels[:30]].mean()
+        assert given.loss[row].item() == pytest.approx(expected.item(), rel=1e-5)

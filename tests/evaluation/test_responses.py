@@ -140,3 +140,24 @@ def test_all_networks_see_the_same_spikes():
     theta.copy_(theta[:1].expand_as(theta).clone())
     counts = responses(engine, IMAGES[:10], np.random.default_rng(1))
     assert counts.any() and torch.equal(counts[0], counts[1]) and torch.equal(counts[0], counts[2])
+
+
+def test_groups_answer_alike_in_both_ways_and_step_by_step():
+    config = SemiConfig(
+        dataset="digits", network="rwta", hidden_sizes=(9, 6), wta_size=3, num_steps=10, history_length=6, tau_mem=4.0,
+        input_to_output=True,
+    )  # fmt: skip
+    engine = engine_of(config)
+    given = responses(engine, IMAGES[:70], np.random.default_rng(3))  # a whole batch and a part
+    assert torch.equal(given, batched_responses(engine, IMAGES[:70], np.random.default_rng(3)))
+    assert (given.sum(dim=2) == 10).all()
+
+    rng, network = np.random.default_rng(3), engine.network
+    shown = [poisson_encode(image.flatten() / 255.0, 10, config.spike_chance, rng) for image in IMAGES[:5]]
+    everyone = torch.arange(network.num_networks)
+    for number, (spikes, key) in enumerate(zip(shown, rng.integers(2**64, size=5, dtype=np.uint64), strict=True)):
+        network.rest(everyone)
+        network.draws.begin(everyone, [int(key)] * len(everyone))
+        fired = [network.advance({"input": step.expand(len(everyone), -1)}).spikes["output"] for step in spikes]
+        expected = responses(engine, IMAGES[:5], np.random.default_rng(3))[:, number]
+        assert torch.equal(torch.stack(fired).sum(dim=0), expected)

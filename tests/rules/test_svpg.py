@@ -39,6 +39,13 @@ def test_it_is_the_gradient_of_the_log_probability_of_what_a_neuron_does(three_k
     torch.testing.assert_close(0.2 * weight.grad[pre], make_rule("svpg", width=0.2)(three_kinds)[pre])
 
 
+@pytest.mark.parametrize("kind", [KIND_PRE, KIND_BOTH])
+def test_what_post_did_is_seen_where_pre_events_come_by_themselves(three_kinds, kind):
+    """With event_kinds pre or split an event of a pre spike is never of both kinds."""
+    pre_only = three_kinds._replace(kind=torch.where(three_kinds.kind == KIND_BOTH, kind, three_kinds.kind))
+    assert torch.equal(make_rule("svpg")(pre_only), make_rule("svpg")(three_kinds))
+
+
 def mean_return(turn: float, sign: int) -> float:
     """Return what 16 networks earn in the last 20 of 150 episodes of learning from what they are paid."""
     env = PlasticityVectorEnv(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from toys_tasks import QuotaConfig, QuotaTask
 
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.networks.groups import Groups
+from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.tasks.base import StepInput
 from snn_plasticity_gym.tasks.checks import check_input, check_task
 
@@ -69,3 +74,49 @@ def test_neurons_that_cannot_be_deaf_are_refused(deaf: dict[str, torch.Tensor], 
     given = StepInput({"in": torch.zeros(1, 5, dtype=torch.bool)}, deaf=deaf)
     with pytest.raises(ConfigError, match=message):
         check_input(given, quota(), 1)
+
+
+def grouped(size: Any, lif: LIFParams | None = None, neurons: int = 6, width: float = 1.0) -> QuotaTask:
+    """The toy with an output of groups."""
+    task = QuotaTask(QuotaConfig(), 1, torch.device("cpu"))
+    out = task.populations[-1]
+    cell = out.lif if lif is None else lif
+    task.populations = [
+        *task.populations[:-1],
+        dataclasses.replace(out, size=neurons, lif=cell, groups=Groups(size, width)),
+    ]
+    return task
+
+
+@given(st.integers(-5, 40), st.integers(1, 30))
+def test_groups_divide_their_population(size: int, neurons: int) -> None:
+    task = grouped(size, neurons=neurons)
+    if size >= 2 and neurons % size == 0:
+        check_task(task, QuotaConfig(), "toys/Quota-v0")
+        return
+    with pytest.raises(ConfigError, match=f"at least 2 neurons and divide its {neurons}, got {size}$"):
+        check_task(task, QuotaConfig(), "toys/Quota-v0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"size": 2.0}, "divide its 6, got 2.0"),
+        ({"size": 2, "width": 0.0}, "must have a positive, finite width, got 0.0"),
+        ({"size": 2, "width": math.inf}, "must have a positive, finite width, got inf"),
+        ({"size": 2, "lif": LIFParams(refractory=2.0)}, "no refractory period, .* leave them out of its LIFParams"),
+        ({"size": 2, "lif": LIFParams(theta_plus=0.1)}, "no refractory period, .* leave them out of its LIFParams"),
+        ({"size": 2, "lif": LIFParams(one_spike=True)}, "no refractory period, .* leave them out of its LIFParams"),
+    ],
+)
+def test_groups_that_cannot_be_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^the task of toys/Quota-v0: .*{message}") as caught:
+        check_task(grouped(**arguments), QuotaConfig(), "toys/Quota-v0")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_input_has_no_groups() -> None:
+    task = grouped(2)
+    task.populations[0] = dataclasses.replace(task.populations[0], groups=Groups(5))
+    with pytest.raises(ConfigError, match="has groups and no lif; give it LIFParams"):
+        check_task(task, QuotaConfig(), "toys/Quota-v0")

@@ -1,0 +1,49 @@
+"""Settings of networks of winner-take-all groups that contradict each other: one line, before work starts."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snn_plasticity_gym.config.control import ControlConfig
+from snn_plasticity_gym.config.environments import SemiConfig
+from snn_plasticity_gym.config.schema import ConfigError
+
+BOTH = [SemiConfig, ControlConfig]
+
+
+@given(st.sampled_from(BOTH), st.lists(st.integers(1, 40), min_size=1, max_size=3), st.integers(2, 12))
+def test_hidden_layers_are_made_of_whole_groups(config, sizes, size):
+    wanted = {"network": "rwta", "hidden_sizes": tuple(sizes), "wta_size": size}
+    if all(neurons % size == 0 for neurons in sizes):
+        config(**wanted)
+        return
+    with pytest.raises(ConfigError, match=f"multiples of wta_size={size}, got .*; change one of them$"):
+        config(**wanted)
+
+
+@pytest.mark.parametrize("config", BOTH)
+@pytest.mark.parametrize("size", [-1, 0, 1])
+def test_a_group_has_a_choice(config, size):
+    with pytest.raises(ConfigError, match=f"wta_size must be .*2, got {size}"):
+        config(wta_size=size)
+
+
+@pytest.mark.parametrize("config", BOTH)
+def test_layers_of_lif_neurons_have_no_shortcut(config):
+    with pytest.raises(ConfigError, match="input_to_output is for network rwta; set network to rwta, or leave it out"):
+        config(input_to_output=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("recurrent", True), ("hidden_fields", 2), ("inhibition", 0.1), ("deaf", 0.5)]
+)
+def test_what_groups_have_not_is_refused(name, value):
+    others = {"plastic_hidden": False} if name == "hidden_fields" else {}
+    with pytest.raises(ConfigError, match=f"{name} is for network feedforward, got {value} with rwta; leave it out"):
+        ControlConfig(network="rwta", hidden_sizes=(20,), **{name: value}, **others)
+
+
+def test_something_reaches_the_output():
+    with pytest.raises(ConfigError, match="without hidden_sizes needs input_to_output, or nothing reaches the output"):
+        ControlConfig(network="rwta", hidden_sizes=())
+    ControlConfig(network="rwta", hidden_sizes=(), input_to_output=True)
