@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from snn_plasticity_gym.networks.activity import NetworkActivity
     from snn_plasticity_gym.networks.decoder_registry import register_decoder
     from snn_plasticity_gym.networks.encoder_registry import register_encoder
+    from snn_plasticity_gym.networks.groups import Groups
     from snn_plasticity_gym.networks.lif import LIFParams
     from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
     from snn_plasticity_gym.plasticity.events import SynapseEvents
@@ -59,6 +60,7 @@ _LATER = {  # public names by the module that has them, imported when asked for
     "learners.ppo": ("EventPPO",),
     "networks.decoder_registry": ("register_decoder",),
     "networks.encoder_registry": ("register_encoder",),
+    "networks.groups": ("Groups",),
     "networks.lif": ("LIFParams",),
     "networks.activity": ("NetworkActivity",),
     "networks.network": ("Plasticity", "Population", "Projection"),
@@ -90,6 +92,7 @@ __all__ = [
     "EventES",
     "EventPPO",
     "FlippedActions",
+    "Groups",
     "ImageConfig",
     "ImageTask",
     "LIFParams",

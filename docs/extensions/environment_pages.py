@@ -177,6 +177,9 @@ def populations_table(populations: list[Population]) -> str:
     for population in populations:
         lif = population.lif
         cell = "input: its spikes are given" if lif is None else f"LIF, τ {lif.tau_mem:g} ms, threshold {lif.v_th:g}"
+        if lif is not None and population.groups is not None:
+            size, width = population.groups
+            cell = f"winner-take-all groups of {size}, τ {lif.tau_mem:g} ms, softmax of width {width:g}"
         rows.append([population.name, f"{population.size:,}", cell])
     return table(["population", "neurons", "kind"], rows)
 

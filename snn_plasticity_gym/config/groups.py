@@ -12,7 +12,7 @@ NETWORK_HELP = (
     "feedforward: layers of LIF neurons, all to all from each to the next. rwta: recurrent winner-take-all groups "
     "(Yang et al., 2022): in each step exactly one neuron of each group spikes, drawn by the softmax of potentials, "
     "which have no threshold, reset or refractory period; the input reaches every hidden layer, and hidden layers and "
-    "output, which is one group, reach each other both ways by the spikes of the step before."
+    "output, which is one group, reach each other both ways, backwards by the spikes of the step before."
 )
 
 

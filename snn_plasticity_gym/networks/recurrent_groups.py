@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import permutations
+from itertools import combinations
 
 from snn_plasticity_gym.networks.groups import Groups
 from snn_plasticity_gym.networks.lif import LIFParams
@@ -22,9 +22,13 @@ def recurrent_groups(
 ) -> tuple[list[Population], list[Projection]]:
     """Describe a network whose hidden layers and output are winner-take-all groups, each connected with all others.
 
-    The input reaches hidden layers within the step. Hidden layers and output reach each other in both directions by
-    the spikes of the step before; either direction has weights of its own. There are no synapses within a layer: layers
-    of one group each are the network of the source, and groups of one layer do not hear each other.
+    Layers are drawn one after the other: forwards they reach each other by the spikes of the step, backwards by those
+    of the step before; either direction has weights of its own. Where both have the same weights and potentials hold
+    the spikes of one step (tau_mem = dt) this is Gibbs sampling (Geman & Geman, Stochastic relaxation, Gibbs
+    distributions, and the Bayesian restoration of images, 1984): states v are met as often as the energy of
+    `networks/rwta.py` says, p(v) ~ exp((v^T J v / 2 + s^T W v) / width); as tau_mem grows, frequencies go to its mean
+    field. There are no synapses within a layer: layers of one group each are the network of the source, and groups of
+    one layer do not hear each other.
 
     Args:
         populations: Names and sizes: the input, hidden layers, and the output, which is one group. An input with `lif`
@@ -51,5 +55,7 @@ def recurrent_groups(
     projections = [join(source, layer, False) for layer in hidden]
     if input_to_output:
         projections.append(join(source, output, False))
-    projections += [join(pre, post, True) for pre, post in permutations([*hidden, output], 2)]
+    layers = [*hidden, output]
+    projections += [join(pre, post, False) for pre, post in combinations(layers, 2)]
+    projections += [join(post, pre, True) for pre, post in combinations(layers, 2)]
     return described, projections

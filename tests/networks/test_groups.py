@@ -14,7 +14,6 @@ from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import Network, Plasticity, Population
 from snn_plasticity_gym.networks.recurrent_groups import recurrent_groups
 from snn_plasticity_gym.networks.rwta import GroupLayout, RWTAWeights, input_drive, settle
-from snn_plasticity_gym.networks.rwta_spikes import run_window, silent_traces
 
 CPU = torch.device("cpu")
 LAYERS = ("hidden_1", "hidden_2", "output")
@@ -149,29 +148,23 @@ def test_a_network_draws_the_same_beside_others_and_whatever_steps_they_take():
         assert all(torch.equal(here[name][0], there[name][1]) for name in LAYERS)
 
 
-def test_without_memory_it_has_the_stationary_distribution_of_parallel_dynamics():
-    """With tau = dt all groups are drawn at once from the spikes of the step before.
-
-    With symmetric J this is in detailed balance with p(v) ~ exp(b v) prod_groups sum_k exp(b_k + (J v)_k) (Peretto,
-    Collective properties of neural networks, 1984), here summed over all states.
-    """
+def test_without_memory_it_samples_the_energy():
+    """With tau = dt layers are drawn one after the other from the latest spikes of the others, here over all states."""
     weights = symmetric_weights(4)
     network = layered(1.0, 400)
     put(network, weights)
-    bias = weights.inputs.sum(dim=0).double()
-    blocks = [slice(0, 3), slice(3, 6), slice(6, 8)]
+    bias, lateral = weights.inputs.sum(dim=0).double(), weights.lateral.double()
     expected, total = torch.zeros(8, dtype=torch.float64), 0.0
     for chosen in itertools.product(range(3), range(3, 6), range(6, 8)):
         state = torch.zeros(8, dtype=torch.float64)
         state[list(chosen)] = 1.0
-        field = bias + weights.lateral.double() @ state
-        log = bias @ state + sum(torch.logsumexp(field[block], dim=0) for block in blocks)
-        expected += math.exp(log) * state
-        total += math.exp(log)
+        weight = math.exp(0.5 * state @ lateral @ state + bias @ state)
+        expected += weight * state
+        total += weight
     found = frequencies(network, 320, 20)
     assert (found - expected / total).abs().max() < 0.01  # 120,000 samples
-    independent = torch.cat([torch.softmax(bias[block], dim=0) for block in blocks])
-    assert (independent - expected / total).abs().max() > 0.1  # what one would have without lateral weights
+    independent = torch.cat([torch.softmax(bias[block], dim=0) for block in (slice(0, 3), slice(3, 6), slice(6, 8))])
+    assert (independent - expected / total).abs().max() > 0.1  # what there would be without lateral weights
 
 
 def test_as_the_window_grows_it_goes_to_the_mean_field():
@@ -184,19 +177,6 @@ def test_as_the_window_grows_it_goes_to_the_mean_field():
         distances.append(float((frequencies(network, skip + 400, skip) - rates).abs().max()))
     assert distances[0] > distances[1] > distances[2]
     assert distances[0] > 0.03 and distances[2] < 0.01
-
-
-def test_it_is_the_network_of_windows_of_spikes():
-    """The same rates as `rwta_spikes` has with the same postsynaptic potentials."""
-    weights, layout, tau = symmetric_weights(5, 1.5), GroupLayout(4, 2, 3, 2), 3.0
-    network = layered(1.0 / (1.0 - math.exp(-1.0 / tau)), 200)
-    put(network, weights)
-    inputs = torch.ones(200, 4)
-    window = run_window(
-        weights, layout, inputs, silent_traces(inputs, layout), torch.Generator().manual_seed(0),
-        steps=340, tau=tau, skip=40,
-    )  # fmt: skip
-    assert (frequencies(network, 340, 40) - window.rates.mean(dim=0)).abs().max() < 0.015
 
 
 @pytest.mark.parametrize("loops", [True, False])
