@@ -67,6 +67,19 @@ def test_whole_worlds_are_the_same_as_event_by_event(name, options):
     assert lived.spikes["hidden_1"] == 3 * lived.spikes["motor"] > 0
 
 
+def dense(env: PlasticityVectorEnv) -> PlasticityVectorEnv:
+    """An environment that takes the way of a GPU."""
+    env.engine.whole.loops = False
+    return env
+
+
+def test_all_synapses_at_once_are_the_same_as_event_by_event():
+    config = {**IMAGES, "third_factor": "feedback"}
+    rule = make_rule("delta")
+    lived = assert_same_lives(SEMI, config, lambda env: (dense(env), rule)[1], images=3, rounding=1e-5)
+    assert lived.moved > 0 and lived.spikes["hidden_1"] == 2 * lived.spikes["output"] > 0
+
+
 def raster(num_envs: int, seed: int, row: int, **options: object) -> tuple[torch.Tensor, torch.Tensor]:
     """Return all spikes of a lifetime's third image, and its weights then."""
     env = PlasticityVectorEnv(SEMI, num_envs=num_envs, **{**IMAGES, **options})
