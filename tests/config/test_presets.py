@@ -196,7 +196,7 @@ def test_unknown_presets(refusal):
 
 def test_help_names_the_presets_and_shows_their_values(capsys):
     with pytest.raises(SystemExit):
-        parse("--help", "--preset=grad")
+        parse_configs(A2CConfig, ENVIRONMENTS, ["--help", "--preset=grad"], prog="train", foreign=(EvaluateConfig,))
     text = capsys.readouterr().out
     assert all(f"  {name} " in text and purpose(shipped_file("preset", name)) in text for name in TRAINING)
     assert not any(f"  {name} " in text for name in [*EVOLVING, *PROXIMAL, *WEIGHTS, "svpg-cartpole"])
