@@ -8,10 +8,11 @@ ARGS ?=
 
 .PHONY: train test slow docs bench format clean
 
+# Python compiles modules when they are first imported, and not thousands that never are.
 .venv/installed: pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --upgrade --quiet pip
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-compile --editable '.[dev]'
 	touch $@
 
 train: .venv/installed
