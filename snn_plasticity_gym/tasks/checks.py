@@ -6,10 +6,12 @@ import math
 from collections import Counter
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.networks.groups import Groups
 from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
 from snn_plasticity_gym.tasks.base import Outcome, StepInput, Task
 
@@ -68,13 +70,17 @@ def _wrong_groups(population: Population) -> str:
         return ""
     if lif is None:
         return f"population {name!r} has groups and no lif; give it LIFParams, by which its potentials move"
-    if not isinstance(groups.size, int) or groups.size < 2 or population.size % groups.size:
+    if not isinstance(groups, Groups):
+        return f"groups of population {name!r} must be Groups(size, width), got {groups!r}"
+    size, width = groups
+    whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+    if not whole or size < 2 or population.size % size:
         return (
-            f"groups of population {name!r} must have at least 2 neurons and divide its {population.size}, got "
-            f"{groups.size!r}"
+            f"groups of population {name!r} must have at least 2 neurons and divide its {population.size}, got {size!r}"
         )
-    if not (groups.width > 0 and math.isfinite(groups.width)):
-        return f"groups of population {name!r} must have a positive, finite width, got {groups.width!r}"
+    # A number of Python or NumPy: compiled loops know no tensor.
+    if not isinstance(width, int | float | np.integer | np.floating) or not (width > 0 and math.isfinite(width)):
+        return f"groups of population {name!r} must have a positive, finite width, got {width!r}"
     if lif.refractory or lif.theta_plus or lif.one_spike:
         return (
             f"population {name!r} has groups, whose neurons have no refractory period, adaptive threshold or "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -11,6 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.plastic import BOTH
+from snn_plasticity_gym.config.schema import unknown
 from snn_plasticity_gym.tasks.cue_association import (
     CONDITIONS,
     CUE_STEPS,
@@ -64,7 +65,8 @@ class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
         render_mode: None; Gymnasium hands it on.
 
     Raises:
-        ValueError: No such condition, an even number of cues, no rest, or a render mode is given.
+        ValueError: No such condition, an even number of cues, no rest, a number that is not whole, or a render mode is
+            given.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012
@@ -78,14 +80,19 @@ class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
     ) -> None:
         if render_mode is not None:
             raise ValueError(f"nothing is drawn of cue association; leave render_mode out, got {render_mode!r}")
+        if not _whole(cues):
+            raise ValueError(f"cues must be a whole number, got {cues!r}")
         check_cues(cues)
-        if not rests or min(rests) < 0:
-            raise ValueError(f"rests must hold numbers of steps, got {list(rests)}")
-        if condition != BOTH:
-            chances_of(condition)
+        listed = isinstance(rests, Iterable) and not isinstance(rests, str | bytes | dict)
+        given = list(rests) if listed else []
+        if not given or not all(_whole(rest) and rest >= 0 for rest in given):
+            shown = given if listed else repr(rests)
+            raise ValueError(f"rests must hold numbers of steps, whole ones of at least 0, as [45, 75], got {shown}")
+        if not isinstance(condition, str) or condition not in (*CONDITIONS, BOTH):
+            raise ValueError(unknown("condition", condition, (*CONDITIONS, BOTH)))
         self.observation_space = spaces.Box(0.0, 1.0, (NUM_INPUTS,), np.float32)
         self.action_space = spaces.Discrete(NUM_ANSWERS)
-        self._condition, self._cues, self._rests = condition, cues, tuple(rests)
+        self._condition, self._cues, self._rests = condition, int(cues), tuple(int(rest) for rest in given)
         self.trial = Trial(np.zeros((1, NUM_INPUTS), np.float32), 0)
         self._step, self._right = 0, 0
 
@@ -127,3 +134,7 @@ class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
     def end(self) -> None:
         """Let the trial be over; what was answered in it is known elsewhere."""
         self._step = len(self.trial.spikes)
+
+
+def _whole(number: Any) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -76,7 +77,7 @@ def test_neurons_that_cannot_be_deaf_are_refused(deaf: dict[str, torch.Tensor], 
         check_input(given, quota(), 1)
 
 
-def grouped(size: Any, lif: LIFParams | None = None, neurons: int = 6, width: float = 1.0) -> QuotaTask:
+def grouped(size: Any, lif: LIFParams | None = None, neurons: int = 6, width: Any = 1.0) -> QuotaTask:
     """The toy with an output of groups."""
     task = QuotaTask(QuotaConfig(), 1, torch.device("cpu"))
     out = task.populations[-1]
@@ -104,6 +105,10 @@ def test_groups_divide_their_population(size: int, neurons: int) -> None:
         ({"size": 2.0}, "divide its 6, got 2.0"),
         ({"size": 2, "width": 0.0}, "must have a positive, finite width, got 0.0"),
         ({"size": 2, "width": math.inf}, "must have a positive, finite width, got inf"),
+        ({"size": 2, "width": "0.5"}, "must have a positive, finite width, got '0.5'"),
+        ({"size": 2, "width": None}, "must have a positive, finite width, got None"),
+        ({"size": 2, "width": torch.tensor(0.5)}, r"must have a positive, finite width, got tensor\(0.5000\)"),
+        ({"size": True}, "divide its 6, got True"),
         ({"size": 2, "lif": LIFParams(refractory=2.0)}, "no refractory period, .* leave them out of its LIFParams"),
         ({"size": 2, "lif": LIFParams(theta_plus=0.1)}, "no refractory period, .* leave them out of its LIFParams"),
         ({"size": 2, "lif": LIFParams(one_spike=True)}, "no refractory period, .* leave them out of its LIFParams"),
@@ -113,6 +118,18 @@ def test_groups_that_cannot_be_are_refused(arguments: dict[str, Any], message: s
     with pytest.raises(ConfigError, match=f"^the task of toys/Quota-v0: .*{message}") as caught:
         check_task(grouped(**arguments), QuotaConfig(), "toys/Quota-v0")
     assert "\n" not in str(caught.value)
+
+
+def test_a_size_may_be_a_number_of_numpy() -> None:
+    check_task(grouped(np.int64(3), width=np.float32(0.5)), QuotaConfig(), "toys/Quota-v0")
+
+
+@pytest.mark.parametrize("given_groups", [(2, 1.0), 2])
+def test_groups_have_names(given_groups: Any) -> None:
+    task = grouped(2)
+    task.populations[-1] = dataclasses.replace(task.populations[-1], groups=given_groups)
+    with pytest.raises(ConfigError, match=r"groups of population .* must be Groups\(size, width\), got"):
+        check_task(task, QuotaConfig(), "toys/Quota-v0")
 
 
 def test_an_input_has_no_groups() -> None:

@@ -76,9 +76,17 @@ def test_a_network_of_synaptic_agents_lives_in_it():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"condition": "loud"}, "loud"),
+        ({"condition": "loud"}, "unknown condition 'loud'; valid names: normal, noisy, both$"),
+        ({"condition": ["normal"]}, r"unknown condition \['normal'\]; did you mean 'normal'"),
         ({"cues": 6}, "must be odd.*got 6"),
-        ({"rests": ()}, "rests must hold numbers of steps"),
+        ({"cues": 3.0}, r"^cues must be a whole number, got 3\.0$"),
+        ({"cues": "3"}, "^cues must be a whole number, got '3'$"),
+        ({"cues": True}, "^cues must be a whole number, got True$"),
+        ({"rests": ()}, r"rests must hold numbers of steps, .* got \[\]$"),
+        ({"rests": 5}, "rests must hold numbers of steps, .* got 5$"),
+        ({"rests": "45"}, "rests must hold numbers of steps, .* got '45'$"),
+        ({"rests": [4, 1.5]}, r"rests must hold numbers of steps, .* got \[4, 1\.5\]$"),
+        ({"rests": [-1]}, r"rests must hold numbers of steps, .* got \[-1\]$"),
         ({"render_mode": "rgb_array"}, "nothing is drawn.*got 'rgb_array'"),
     ],
 )
@@ -86,3 +94,8 @@ def test_wrong_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         CueAssociationEnv(**settings)
     assert "CueAssociation-v0" in gymnasium.registry and snn_plasticity_gym.__version__
+
+
+def test_rests_may_come_in_an_array():
+    rests = {CueAssociationEnv(rests=np.arange(3, 5)).reset(seed=seed)[1]["rest"] for seed in range(20)}
+    assert rests == {3, 4}
