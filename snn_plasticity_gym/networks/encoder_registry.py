@@ -44,7 +44,13 @@ EncoderFactory = Callable[..., Encoder | CurrentInput]
 
 def _chance(name: str, rate: float, dt: float) -> float:
     """Return the chance of a spike in a step of `dt` ms, of a rate in spikes per ms."""
-    return number(name, rate, least=0, most=1 / dt) * dt
+    try:
+        return number(name, rate, least=0, most=1 / dt) * dt
+    except ConfigError as error:
+        if dt <= 1:
+            raise
+        # Who made steps longer may never have set a rate.
+        raise ConfigError(f"{error}; in steps of dt={dt:g} ms lower {name} in encoder_kwargs, or lower dt") from error
 
 
 def _firing(period: float | None, rate: float | None, dt: float) -> dict[str, float | None]:

@@ -121,7 +121,7 @@ def test_periods_are_in_ms_and_rates_per_ms():
     ("dt", "settings", "message"),
     [
         (2.0, {"period": 1.5}, "encoder one-hot: period must be at least 2, got 1.5"),
-        (2.0, {"rate": 0.6}, "encoder one-hot: rate must be in [0, 0.5], got 0.6"),
+        (2.0, {"rate": 0.6}, "encoder one-hot: rate must be in [0, 0.5], got 0.6; in steps of dt=2 ms lower rate"),
         (1.0, {"rate": 0.5, "dt": 3.0}, "encoder one-hot: unknown setting 'dt'"),
     ],
 )
