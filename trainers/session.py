@@ -85,6 +85,11 @@ def _run(
         torch.set_num_threads(config.threads)
     if config.eval_episodes:
         check_images(env_config, config.num_envs, config.eval_episodes, "eval_episodes")
+    if 0 < env_config.lifetime_length <= config.credit_from:
+        raise ConfigError(
+            f"credit_from must be less than lifetime_length={env_config.lifetime_length}, or no reward counts, got "
+            f"{config.credit_from}"
+        )
     if config.resume and not world.rank:
         held.enter_context(claimed(config.resume))
     saved = _checkpoint(config, world) if config.resume else None
