@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from snn_plasticity_gym.networks.groups import Groups, draw, uniforms
@@ -85,9 +85,12 @@ def test_random_numbers_are_those_of_splitmix(key, place):
     assert uniforms(bits, torch.tensor([[place]])).item() == splitmix(key, place)
 
 
+@example([0.0, 746.0, 0.0, 0.0, 0.0, 0.0], 1.0, [1 - 2**-53, 0.0])
 @given(POTENTIALS, st.floats(0.05, 20), st.lists(st.floats(0, 1, exclude_max=True), min_size=2, max_size=2))
 def test_one_neuron_of_each_group_spikes_and_is_one_that_can(potentials, width, numbers):
-    spikes, above = draw(torch.tensor([potentials]), torch.tensor([numbers]).double(), Groups(3, width), 1.0)
+    spikes, above = draw(
+        torch.tensor([potentials]), torch.tensor([numbers], dtype=torch.float64), Groups(3, width), 1.0
+    )
     assert spikes.view(2, 3).sum(dim=1).tolist() == [1, 1] and above.isfinite().all()
     grouped = torch.tensor(potentials).double().view(2, 3)
     assert (torch.softmax(grouped / width, dim=1)[spikes.view(2, 3)] > 0).all()
