@@ -29,9 +29,10 @@ def test_a_group_has_a_choice(config, size):
 
 
 @pytest.mark.parametrize("config", BOTH)
-def test_layers_of_lif_neurons_have_no_shortcut(config):
-    with pytest.raises(ConfigError, match="input_to_output is for network rwta; set network to rwta, or leave it out"):
-        config(input_to_output=True)
+@pytest.mark.parametrize(("name", "value"), [("input_to_output", True), ("wta_size", 5), ("wta_width", 0.5)])
+def test_layers_of_lif_neurons_have_no_groups(config, name, value):
+    with pytest.raises(ConfigError, match=f"{name} is for network rwta; set network to rwta, or leave it out"):
+        config(**{name: value})
 
 
 @pytest.mark.parametrize(
