@@ -6,14 +6,7 @@ import json
 from typing import Any
 
 from snn_plasticity_gym.config.base import EnvironmentConfig, check_neurons
-from snn_plasticity_gym.config.groups import (
-    RWTA,
-    check_groups,
-    input_to_output_setting,
-    network_setting,
-    wta_size_setting,
-    wta_width_setting,
-)
+from snn_plasticity_gym.config.groups import RWTA, GroupOptions
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 WORLD_FACTORS = ("none", "reward", "rpe", "targeted", "credited")
@@ -22,7 +15,7 @@ FEWEST_MET = 1000  # observations of which quantiles are taken
 
 
 @config_class
-class ControlConfig(EnvironmentConfig):
+class ControlConfig(EnvironmentConfig, GroupOptions):
     """A spiking network between an encoder and a decoder acts in any Gymnasium world of Box observations.
 
     One action: observe, encode, simulate `steps_per_action` time steps (synapses answer their events in each), decode,
@@ -152,10 +145,6 @@ class ControlConfig(EnvironmentConfig):
         ge=0,
     )
     field_weight: float = setting(0.3, "Weight of each of those, drawn within 20 %.", section="Network", gt=0)
-    network: str = network_setting()
-    wta_size: int = wta_size_setting()
-    wta_width: float = wta_width_setting()
-    input_to_output: bool = input_to_output_setting()
     recurrent: bool = setting(False, "Hidden layers have plastic synapses among themselves.", section="Network")
     w_init_min: float = setting(-0.5, "Smallest initial weight.", section="Network")
     w_init_max: float = setting(0.5, "Largest initial weight.", section="Network")
@@ -228,7 +217,7 @@ class ControlConfig(EnvironmentConfig):
         """Refuse settings that contradict each other."""
         super().check()
         check_neurons(self)
-        check_groups(self)
+        self.check_groups(self.hidden_sizes)
         self._check_network()
         if self.change_after and not (self.flipped or self.deaf):
             raise ConfigError(

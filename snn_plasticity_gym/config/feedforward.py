@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from snn_plasticity_gym.config.base import check_neurons
-from snn_plasticity_gym.config.groups import (
-    check_groups,
-    input_to_output_setting,
-    network_setting,
-    wta_size_setting,
-    wta_width_setting,
-)
+from snn_plasticity_gym.config.groups import GroupOptions
 from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
@@ -94,7 +88,7 @@ class GradConfig(FeedforwardConfig):
 
 
 @config_class
-class SemiConfig(FeedforwardConfig):
+class SemiConfig(FeedforwardConfig, GroupOptions):
     """A classifier rewarded, at the end of an image, for giving the right answer by a clear margin.
 
     It is a feed-forward network, or one of recurrent winner-take-all groups.
@@ -102,10 +96,6 @@ class SemiConfig(FeedforwardConfig):
 
     image_pool: int = 0
     max_rate: float = 0.3
-    network: str = network_setting()
-    wta_size: int = wta_size_setting()
-    wta_width: float = wta_width_setting()
-    input_to_output: bool = input_to_output_setting()
     third_factor: str = setting(
         "none",
         "Scalar that an event sees beside spikes and weight. reward: the lifetime's last reward less their mean; "
@@ -144,7 +134,7 @@ class SemiConfig(FeedforwardConfig):
     def check(self) -> None:
         """Refuse settings that contradict each other."""
         super().check()
-        check_groups(self)
+        self.check_groups(self.hidden_sizes)
         if self.factor_steps >= self.num_steps:
             raise ConfigError(
                 f"factor_steps must be less than num_steps={self.num_steps}, so that steps are left to judge, "

@@ -14,6 +14,7 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.networks.groups import Groups
 from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
 from snn_plasticity_gym.tasks.base import Outcome, StepInput, Task
+from snn_plasticity_gym.utils.numbers_given import is_whole
 
 NEEDED = ("populations", "projections", "groups", "readout", "num_steps", "record_steps", "window", "source")
 
@@ -73,8 +74,7 @@ def _wrong_groups(population: Population) -> str:
     if not isinstance(groups, Groups):
         return f"groups of population {name!r} must be Groups(size, width), got {groups!r}"
     size, width = groups
-    whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
-    if not whole or size < 2 or population.size % size:
+    if not is_whole(size) or size < 2 or population.size % size:
         return (
             f"groups of population {name!r} must have at least 2 neurons and divide its {population.size}, got {size!r}"
         )

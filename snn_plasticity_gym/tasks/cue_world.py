@@ -24,6 +24,7 @@ from snn_plasticity_gym.tasks.cue_association import (
     draw_cues,
     spike_chances,
 )
+from snn_plasticity_gym.utils.numbers_given import is_whole
 
 Observation = NDArray[np.float32]
 
@@ -80,12 +81,12 @@ class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
     ) -> None:
         if render_mode is not None:
             raise ValueError(f"nothing is drawn of cue association; leave render_mode out, got {render_mode!r}")
-        if not _whole(cues):
+        if not is_whole(cues):
             raise ValueError(f"cues must be a whole number, got {cues!r}")
         check_cues(cues)
         listed = isinstance(rests, Iterable) and not isinstance(rests, str | bytes | dict)
         given = list(rests) if listed else []
-        if not given or not all(_whole(rest) and rest >= 0 for rest in given):
+        if not given or not all(is_whole(rest) and rest >= 0 for rest in given):
             shown = given if listed else repr(rests)
             raise ValueError(f"rests must hold numbers of steps, whole ones of at least 0, as [45, 75], got {shown}")
         if not isinstance(condition, str) or condition not in (*CONDITIONS, BOTH):
@@ -134,7 +135,3 @@ class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
     def end(self) -> None:
         """Let the trial be over; what was answered in it is known elsewhere."""
         self._step = len(self.trial.spikes)
-
-
-def _whole(number: Any) -> bool:
-    return isinstance(number, int | np.integer) and not isinstance(number, bool)

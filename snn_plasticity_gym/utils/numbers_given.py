@@ -53,6 +53,11 @@ def whole(name: str, given: Any, least: int) -> int:
     Raises:
         ConfigError: It is none, or is less than `least`.
     """
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < least:
+    if not is_whole(given) or given < least:
         raise ConfigError(f"{name} must be a whole number of at least {least}, got {given!r}")
     return int(given)
+
+
+def is_whole(given: Any) -> bool:
+    """Whether something is an integer of Python or NumPy; True and False are none."""
+    return isinstance(given, int | np.integer) and not isinstance(given, bool)
