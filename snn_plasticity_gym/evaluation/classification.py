@@ -145,8 +145,10 @@ def examine(engine: Engine, config: FeedforwardConfig, part: ImageSet, num_image
     rng = np.random.default_rng(TEST_SEED)
     num_images = min(num_images or len(part.labels), len(part.labels))
     if engine.network.has_groups:
-        counts = responses(engine, part.images[:num_images], rng)  # (B, images, C)
-        return _judged(counts, part.labels[:num_images].to(engine.device), config)
+        labels = part.labels[:num_images].to(engine.device)
+        told = [_told(counts, labels, config) for counts in responses(engine, part.images[:num_images], rng)]
+        confusions, losses = (torch.stack(parts).double() for parts in zip(*told, strict=True))
+        return Examination(confusions, losses / num_images)
     projections, params = engine.task.projections, _layer_params(engine.task)
     layers = [engine.network.weights_of(projection.name) for projection in projections]  # (B, n_pre, n_post) each
     gains = [projection.gain for projection in projections]
@@ -162,18 +164,16 @@ def examine(engine: Engine, config: FeedforwardConfig, part: ImageSet, num_image
         for row in range(engine.num_lifetimes):
             weights = [layer[row] for layer in layers]
             activity = forward(weights, inputs, params, config.dt, gains, _step_function)
-            counts = activity.spikes[-1].sum(dim=0)  # (images, C)
-            confusion[row] += confusion_matrix(labels, shared_answers(counts))
-            logits = config.alpha_softmax / config.duration * counts
-            loss[row] += F.cross_entropy(logits, labels, reduction="sum") / num_images
+            confused, lost = _told(activity.spikes[-1].sum(dim=0), labels, config)
+            confusion[row] += confused
+            loss[row] += lost / num_images
     return Examination(confusion, loss)
 
 
-def _judged(counts: Tensor, labels: Tensor, config: FeedforwardConfig) -> Examination:
-    """Judge the spikes of the outputs of each network, int64 (B, images, C)."""
-    logits = config.alpha_softmax / config.duration * counts  # (B, images, C)
-    loss = torch.stack([F.cross_entropy(some, labels) for some in logits]).double()  # (B,)
-    return Examination(torch.stack([confusion_matrix(labels, shared_answers(some)) for some in counts]), loss)
+def _told(counts: Tensor, labels: Tensor, config: FeedforwardConfig) -> tuple[Tensor, Tensor]:
+    """Return the confusion matrix (C, C) of a network's output spikes (images, C), and the sum of its losses."""
+    logits = config.alpha_softmax / config.duration * counts  # (images, C)
+    return confusion_matrix(labels, shared_answers(counts)), F.cross_entropy(logits, labels, reduction="sum")
 
 
 def _layer_params(task: Task) -> LIFParams:
