@@ -9,6 +9,7 @@ from lives import assert_same_lives, formula
 
 from snn_plasticity_gym import make_rule
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.tasks.base import Seed
 
 SEMI, POLE = "SNNPlastic-Semi-v0", "SNNPlastic-CartPole-v0"
 IMAGES = {
@@ -164,3 +165,10 @@ def test_the_score_learns_by_reward_and_unlearns_with_the_other_sign(tmp_path):
 
 def test_hidden_groups_alone_can_carry_the_answer(tmp_path):
     assert learned(tmp_path, 1.0, input_to_output=False, tau_mem=4.0, resistance=4.0, w_init=1.0) > 0.4
+
+
+def test_every_episode_draws_by_a_key_of_its_own():
+    first = Seed(own=3, shown=3, generation=0)
+    others = [first._replace(**{name: 1}) for name in ("shown", "generation", "episode", "attempt")]
+    assert len({seed.draws_key() for seed in (first, *others)}) == 5
+    assert first._replace(own=4).draws_key() == first.draws_key()
