@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
-from snn_plasticity_gym.config.control import (
+from snn_plasticity_gym.config.control import ControlConfig
+from snn_plasticity_gym.config.control_worlds import (
     AcrobotConfig,
     CartPoleConfig,
-    ControlConfig,
     CueAssociationConfig,
     HalfCheetahConfig,
     InvertedPendulumConfig,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from snn_plasticity_gym.config.control import CartPoleConfig
+from snn_plasticity_gym.config.control_worlds import CartPoleConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.networks.recurrent import Boxes

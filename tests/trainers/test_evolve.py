@@ -17,7 +17,7 @@ from processes import kill, spread, start
 from quick import small_pngs
 from safetensors.torch import load_file
 
-from snn_plasticity_gym.config.control import CartPoleConfig, MountainCarConfig
+from snn_plasticity_gym.config.control_worlds import CartPoleConfig, MountainCarConfig
 from snn_plasticity_gym.config.evolve import STRATEGIES, EvolveConfig, observation_of
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.learners.contest import Contest
