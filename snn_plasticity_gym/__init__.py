@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from snn_plasticity_gym.networks.encoder_registry import register_encoder
     from snn_plasticity_gym.networks.groups import Groups
     from snn_plasticity_gym.networks.lif import LIFParams
-    from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
+    from snn_plasticity_gym.networks.populations import Plasticity, Population, Projection
     from snn_plasticity_gym.plasticity.events import SynapseEvents
     from snn_plasticity_gym.plasticity.local_scalars import NeuronView, register_local_scalar
     from snn_plasticity_gym.policies.head_registry import register_head
@@ -63,7 +63,7 @@ _LATER = {  # public names by the module that has them, imported when asked for
     "networks.groups": ("Groups",),
     "networks.lif": ("LIFParams",),
     "networks.activity": ("NetworkActivity",),
-    "networks.network": ("Plasticity", "Population", "Projection"),
+    "networks.populations": ("Plasticity", "Population", "Projection"),
     "plasticity.events": ("SynapseEvents",),
     "plasticity.local_scalars": ("NeuronView", "register_local_scalar"),
     "policies.head_registry": ("register_head",),

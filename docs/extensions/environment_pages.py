@@ -26,7 +26,7 @@ from snn_plasticity_gym.config.environments import TASKS
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, setting_fields
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.networks.network import Population, Projection
+from snn_plasticity_gym.networks.populations import Population, Projection
 from snn_plasticity_gym.rewards.classification import ClassificationReward
 from snn_plasticity_gym.rewards.unsupervised import UnsupervisedReward
 from snn_plasticity_gym.rules.registry import make_rule

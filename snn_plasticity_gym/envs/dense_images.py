@@ -21,7 +21,7 @@ from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.parts import EngineParts
 from snn_plasticity_gym.envs.whole_images import Frozen, closed_form_of, not_finite
 from snn_plasticity_gym.networks.activity import NetworkActivity
-from snn_plasticity_gym.networks.network import Projection
+from snn_plasticity_gym.networks.populations import Projection
 from snn_plasticity_gym.plasticity.running_traces import RunningTraces
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.closed_form import ClosedForm

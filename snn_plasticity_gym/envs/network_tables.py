@@ -6,7 +6,8 @@ import numpy as np
 
 from snn_plasticity_gym.kernels.tables import Connections, Populations
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Network, pulse
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import pulse
 
 
 def populations_of(network: Network) -> tuple[Populations, dict[str, slice]]:

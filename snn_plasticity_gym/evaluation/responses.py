@@ -14,7 +14,8 @@ from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.networks.encoders import poisson_encode, poisson_train
 from snn_plasticity_gym.networks.groups import step
 from snn_plasticity_gym.networks.lif import LIFState, fire, integrate
-from snn_plasticity_gym.networks.network import Network, Population, Projection, pulse
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Population, Projection, pulse
 from snn_plasticity_gym.tasks.image_task import image_task
 
 BATCH = 64  # images at a time: some 40 MB for 784 inputs, 400 neurons and 100 steps

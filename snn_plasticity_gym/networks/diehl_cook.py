@@ -7,7 +7,7 @@ import math
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
 from snn_plasticity_gym.config.unsupervised import check_norm
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
+from snn_plasticity_gym.networks.populations import Plasticity, Population, Projection
 
 INPUT, EXC, INH = "input", "exc", "inh"
 NORM_ORDERS = {"l1": 1, "l2": 2}

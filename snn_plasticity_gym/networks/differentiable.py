@@ -26,7 +26,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.networks.gradient_flow import WHOLE, Damping, clamp_gradient, scale_gradient
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import pulse
+from snn_plasticity_gym.networks.populations import pulse
 from snn_plasticity_gym.networks.srm_alpha import AlphaTrace, SRMAlphaParams, alpha_init, alpha_step, srm_potential
 
 SpikeFunction = Callable[[Tensor], Tensor]

@@ -9,7 +9,7 @@ from itertools import pairwise
 from snn_plasticity_gym.config.feedforward import FeedforwardConfig, SemiConfig
 from snn_plasticity_gym.networks.groups import Groups
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
+from snn_plasticity_gym.networks.populations import Plasticity, Population, Projection
 from snn_plasticity_gym.networks.recurrent_groups import recurrent_groups
 
 INPUT, OUTPUT = "input", "output"

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.networks.network import Network, Projection
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Projection
 
 _JITTER = 1e-6  # added to the variance, so that a smooth correlation has a root
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.networks.network import Projection
+from snn_plasticity_gym.networks.populations import Projection
 
 WEIGHTS = "weights.safetensors"  # in the folder of a run of evolve.py
 

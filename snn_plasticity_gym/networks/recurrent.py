@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from snn_plasticity_gym.networks.given_weights import Given
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Initial, Plasticity, Population, Projection
+from snn_plasticity_gym.networks.populations import Initial, Plasticity, Population, Projection
 
 INPUT, MOTOR = "input", "motor"
 

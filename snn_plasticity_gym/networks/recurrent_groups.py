@@ -7,7 +7,7 @@ from itertools import combinations
 
 from snn_plasticity_gym.networks.groups import Groups
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
+from snn_plasticity_gym.networks.populations import Plasticity, Population, Projection
 
 
 def recurrent_groups(

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from snn_plasticity_gym.networks.network import Network, Projection
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Projection
 
 
 class WrittenEvents(NamedTuple):

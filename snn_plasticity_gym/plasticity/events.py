@@ -25,7 +25,8 @@ from snn_plasticity_gym.config.base import PHASES
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.events import EventLoops
 from snn_plasticity_gym.networks.activity import NetworkActivity
-from snn_plasticity_gym.networks.network import Network, Projection
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Projection
 from snn_plasticity_gym.networks.spike_history import unpack
 
 NUM_KINDS = 3

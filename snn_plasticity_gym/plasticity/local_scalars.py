@@ -27,7 +27,8 @@ from torch import Tensor
 from snn_plasticity_gym.config.schema import ConfigError, unknown
 from snn_plasticity_gym.kernels.weights import look_up_post
 from snn_plasticity_gym.networks.activity import NetworkActivity
-from snn_plasticity_gym.networks.network import Network, Population, Projection
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Population, Projection
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.utils.state import State, restore_all
 

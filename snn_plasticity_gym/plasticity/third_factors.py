@@ -30,7 +30,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.feedforward import SemiConfig
 from snn_plasticity_gym.kernels.tables import StepFactor
 from snn_plasticity_gym.networks.activity import NetworkActivity
-from snn_plasticity_gym.networks.network import Population, Projection
+from snn_plasticity_gym.networks.populations import Population, Projection
 from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.utils.state import State, restore_all
 

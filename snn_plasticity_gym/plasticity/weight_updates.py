@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.kernels.weights import write_weights
-from snn_plasticity_gym.networks.network import Network, Projection
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Projection
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.plasticity.weight_changes import WeightChanges

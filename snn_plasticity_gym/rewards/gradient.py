@@ -38,7 +38,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.networks.differentiable import require_plain
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import pulse
+from snn_plasticity_gym.networks.populations import pulse
 from snn_plasticity_gym.networks.surrogate import Curve
 
 

@@ -21,7 +21,8 @@ from snn_plasticity_gym.kernels.closed_loop import Loop
 from snn_plasticity_gym.kernels.tables import Learning, Lives, Shown, StepFactor
 from snn_plasticity_gym.networks.activity import NetworkActivity
 from snn_plasticity_gym.networks.encoders import SpikeTrain
-from snn_plasticity_gym.networks.network import Network, Population, Projection
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Population, Projection
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents
 from snn_plasticity_gym.tasks.scene import Moment, Scene, plain_panels, recent_spikes

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.networks.network import Population
+from snn_plasticity_gym.networks.populations import Population
 from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR
 
 

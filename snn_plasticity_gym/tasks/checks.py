@@ -12,7 +12,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.networks.groups import Groups
-from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
+from snn_plasticity_gym.networks.populations import Plasticity, Population, Projection
 from snn_plasticity_gym.tasks.base import Outcome, StepInput, Task
 from snn_plasticity_gym.utils.numbers_given import is_whole
 

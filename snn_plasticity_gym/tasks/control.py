@@ -26,8 +26,8 @@ from snn_plasticity_gym.networks.decoder_registry import make_decoder
 from snn_plasticity_gym.networks.decoders import Decoder, groups_by_name
 from snn_plasticity_gym.networks.encoder_registry import make_encoder
 from snn_plasticity_gym.networks.given_weights import with_given_weights
-from snn_plasticity_gym.networks.network import Population, Projection
 from snn_plasticity_gym.networks.observation_encoders import CurrentInput, Encoder
+from snn_plasticity_gym.networks.populations import Population, Projection
 from snn_plasticity_gym.networks.receptive_fields import ObservationRanges
 from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR
 from snn_plasticity_gym.plasticity.reward_factors import Critic, Payment, RewardFactors

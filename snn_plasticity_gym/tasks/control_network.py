@@ -13,8 +13,8 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.networks.decoders import LevelsDecoder
 from snn_plasticity_gym.networks.groups import Groups
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Plasticity, Population, Projection
 from snn_plasticity_gym.networks.observation_encoders import CurrentInput
+from snn_plasticity_gym.networks.populations import Plasticity, Population, Projection
 from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR, Boxes, between_groups, controller
 from snn_plasticity_gym.networks.recurrent_groups import recurrent_groups
 

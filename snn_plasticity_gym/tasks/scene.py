@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snn_plasticity_gym.networks.network import Network, Population, Projection
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Population, Projection
 
 if TYPE_CHECKING:
     from snn_plasticity_gym.tasks.base import EpisodeRecord

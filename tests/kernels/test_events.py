@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snn_plasticity_gym.networks.activity import NetworkActivity, SpikeList
-from snn_plasticity_gym.networks.network import Network, Plasticity, Population, Projection
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Plasticity, Population, Projection
 from snn_plasticity_gym.networks.spike_history import empty_windows, push
 from snn_plasticity_gym.plasticity.events import EventFinder, SynapseEvents
 

@@ -12,7 +12,8 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.making import make_engine
 from snn_plasticity_gym.networks.diehl_cook import diehl_cook, input_gain
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Network, Plasticity, Population, Projection
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Plasticity, Population, Projection
 
 CPU = torch.device("cpu")
 REAL_DATA = os.environ.get("SNN_PLASTICITY_DATA")

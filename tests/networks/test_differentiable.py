@@ -12,7 +12,8 @@ from torch import Tensor
 
 from snn_plasticity_gym.networks.differentiable import forward, integrate, layer_init, step
 from snn_plasticity_gym.networks.lif import LIFParams, lif_init, lif_step
-from snn_plasticity_gym.networks.network import Network, Population, Projection
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Population, Projection
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.networks.surrogate import spike
 

@@ -7,7 +7,8 @@ import torch
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.networks.genome import Genome, correlation_root
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Network, Plasticity
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Plasticity
 from snn_plasticity_gym.networks.recurrent import INPUT, between_groups, controller
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from snn_plasticity_gym.networks.groups import Groups, draw, uniforms
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Network, Plasticity, Population
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Plasticity, Population
 from snn_plasticity_gym.networks.recurrent_groups import recurrent_groups
 from snn_plasticity_gym.networks.rwta import GroupLayout, RWTAWeights, input_drive, settle
 

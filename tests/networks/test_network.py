@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from snn_plasticity_gym.networks.activity import NetworkActivity, SpikeList
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Network, Plasticity, Population, Projection
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Plasticity, Population, Projection
 
 CPU = torch.device("cpu")
 # A unit of current raises the membrane by one unit in a step; nothing leaks away in these.

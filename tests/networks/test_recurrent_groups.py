@@ -4,7 +4,7 @@ import pytest
 
 from snn_plasticity_gym.networks.groups import Groups
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Plasticity, Population
+from snn_plasticity_gym.networks.populations import Plasticity, Population
 from snn_plasticity_gym.networks.recurrent_groups import recurrent_groups
 
 CELL, OWN = LIFParams(), Plasticity(0, 0.1, -1.0, 1.0)

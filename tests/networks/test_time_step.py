@@ -17,7 +17,8 @@ from snn_plasticity_gym.networks.decoder_registry import make_decoder
 from snn_plasticity_gym.networks.differentiable import forward
 from snn_plasticity_gym.networks.encoders import poisson_encode
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Network, Population, Projection, pulse
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Population, Projection, pulse
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.utils.row_streams import RowUniforms
 

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Network, Plasticity, Population, Projection
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Plasticity, Population, Projection
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents, rewind
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from snn_plasticity_gym.networks.activity import NetworkActivity, SpikeList
 from snn_plasticity_gym.networks.lif import LIFParams
-from snn_plasticity_gym.networks.network import Network, Plasticity, Population, Projection
+from snn_plasticity_gym.networks.network import Network
+from snn_plasticity_gym.networks.populations import Plasticity, Population, Projection
 from snn_plasticity_gym.networks.spike_history import empty_windows, push, unpack
 from snn_plasticity_gym.plasticity.events import (
     KIND_BOTH,
