@@ -15,7 +15,8 @@ from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.learners.a2c import EventA2C
 from snn_plasticity_gym.networks.network import Network
-from snn_plasticity_gym.plasticity.events import EventFinder, SynapseEvents
+from snn_plasticity_gym.plasticity.event_finder import EventFinder
+from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.front import FrozenFront
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.tasks.image_task import image_task

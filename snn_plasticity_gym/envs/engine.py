@@ -23,8 +23,9 @@ from snn_plasticity_gym.networks.activity import NetworkActivity, silenced
 from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.networks.spike_history import empty_windows, push
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
+from snn_plasticity_gym.plasticity.event_finder import EventFinder
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents
-from snn_plasticity_gym.plasticity.events import EventFinder, SynapseEvents, head_names, per_event
+from snn_plasticity_gym.plasticity.events import SynapseEvents, head_names, per_event
 from snn_plasticity_gym.plasticity.local_scalars import LocalScalars, shown_scalars
 from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.plasticity.weight_changes import WeightChanges, learning_pace

@@ -14,7 +14,8 @@ from snn_plasticity_gym.networks.activity import NetworkActivity, SpikeList
 from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.networks.populations import Plasticity, Population, Projection
 from snn_plasticity_gym.networks.spike_history import empty_windows, push
-from snn_plasticity_gym.plasticity.events import EventFinder, SynapseEvents
+from snn_plasticity_gym.plasticity.event_finder import EventFinder
+from snn_plasticity_gym.plasticity.events import SynapseEvents
 
 CPU = torch.device("cpu")
 

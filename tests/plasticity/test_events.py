@@ -13,15 +13,8 @@ from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.networks.populations import Plasticity, Population, Projection
 from snn_plasticity_gym.networks.spike_history import empty_windows, push, unpack
-from snn_plasticity_gym.plasticity.events import (
-    KIND_BOTH,
-    KIND_POST,
-    KIND_PRE,
-    EventFinder,
-    SynapseEvents,
-    head_names,
-    per_event,
-)
+from snn_plasticity_gym.plasticity.event_finder import EventFinder
+from snn_plasticity_gym.plasticity.events import KIND_BOTH, KIND_POST, KIND_PRE, SynapseEvents, head_names, per_event
 
 CPU = torch.device("cpu")
 LIF = LIFParams(tau_mem=4.0, v_rest=0.0, v_reset=0.0, v_th=1.0, resistance=4.0)
