@@ -1,19 +1,17 @@
-"""What event-wise A2C and PPO share: whole episodes collected through the flat interface, and losses over events."""
+"""The base of event-wise A2C and PPO: how they are set up, saved, resumed and let learn.
+
+`event_rollouts` collects what they learn from, `gradient_steps` and `rule_steps` learn from it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from stable_baselines3.common.buffers import RolloutBuffer
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
@@ -24,33 +22,24 @@ from typing_extensions import Self
 from snn_plasticity_gym.config.learning import EventOptions, GradientArguments
 from snn_plasticity_gym.config.schema import ConfigError, current_names, setting_fields
 from snn_plasticity_gym.config.training import SearchConfig
-from snn_plasticity_gym.envs.engine import Engine
-from snn_plasticity_gym.envs.episode import EpisodeResult
-from snn_plasticity_gym.learners.environment import check_budget, check_vector_form, not_finite, plasticity_env
+from snn_plasticity_gym.learners.environment import check_budget, check_vector_form, plasticity_env
 from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer
-from snn_plasticity_gym.learners.exploration import Exploration, IndependentNoise, PerturbedRules, RuleNoise
-from snn_plasticity_gym.learners.gradient_steps import GradientSteps
+from snn_plasticity_gym.learners.event_rollouts import EventRollouts
+from snn_plasticity_gym.learners.exploration import IndependentNoise, RuleNoise
 from snn_plasticity_gym.learners.head_noise import HeadNoise
-from snn_plasticity_gym.learners.rollout_log import record_rollout
-from snn_plasticity_gym.learners.rule_search import ascend, ranks
-from snn_plasticity_gym.learners.step_locals import StepLocals, episode_infos
+from snn_plasticity_gym.learners.rule_steps import RuleSteps
 from snn_plasticity_gym.policies.former_modules import former_modules
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.utils.distributed import World
-from snn_plasticity_gym.utils.nonfinite import Guard, NotFiniteError
+from snn_plasticity_gym.utils.nonfinite import Guard
 from snn_plasticity_gym.utils.state import State, global_generators, set_global_generators
 
-MOMENTUM = 0.8  # of the steps that exploration "rule" makes
 LARGEST_RATE = 1e30  # far beyond sense, and within single precision after all that optimisers divide it by
 COUNTERS = ("num_timesteps", "num_episodes", "_num_rollouts", "_n_updates", "_episode_num")
 
 
-class EventLearner(GradientSteps, OnPolicyAlgorithm):
-    """Collects whole episodes of synapse events for a `PlasticityPolicy`.
-
-    A rollout is `n_steps` episodes of each lifetime. As everywhere in Stable-Baselines3 a timestep is one step of one
-    environment, here one time step of one network: an image is T timesteps.
-    """
+class EventLearner(RuleSteps, EventRollouts):
+    """Learns a `PlasticityPolicy` from synapse events: what event-wise A2C and PPO have in common."""
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"PlasticityPolicy": PlasticityPolicy}
     config_type: ClassVar[type[SearchConfig]]
@@ -58,14 +47,8 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
     arguments_type: ClassVar[type[GradientArguments]] = GradientArguments
     keywords: ClassVar[tuple[type, ...]] = ()  # what it takes, where that is not the two above
     fixed: ClassVar[Mapping[str, Any]] = {}
-    options: EventOptions  # how events are explored and learned from
-    guard: Guard  # about numbers that are not finite
-    num_episodes = 0  # of all lifetimes
-    _num_rollouts = 0
-    _episode_budget: int | None = None  # of all lifetimes; None: time steps alone count
-    normalize_advantage: bool
     policy: PlasticityPolicy
-    rollout_buffer: EventRolloutBuffer  # type: ignore[assignment]
+    rollout_buffer: EventRolloutBuffer
 
     @classmethod
     def load(cls, *args: Any, **kwargs: Any) -> Self:
@@ -102,11 +85,11 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
             # Perturbed rules are drawn for all lifetimes in every process, noise of events only for its own ones.
             together = options.exploration == "rule"
             self._noise.manual_seed(int(self.seed if together else self._world.own_seed(self.seed)))
-        self._explore: Exploration = IndependentNoise(self.policy, self._noise)
+        self._explore = IndependentNoise(self.policy, self._noise)
         if options.exploration == "rule":
             noise = HeadNoise if options.perturb == "head" else RuleNoise
             self._explore = noise(self.policy, self._noise, options)
-        self._velocity: Tensor | float = 0.0  # running mean of the shifts that "rule" makes, shaped like one xi
+        self._velocity = 0.0
 
     def _read_loaded(self) -> None:
         """Take over options that stand among the attributes: those that `load` was given, and those of old zips."""
@@ -137,11 +120,6 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
         if seed is not None and self.env is not None and self._world.size > 1:
             self.env.seed(seed + self._world.rank * self.n_envs)
             plasticity_env(self.env).engine.common_seed = seed
-
-    @property
-    def _num_lifetimes(self) -> int:
-        """Lifetimes of all processes."""
-        return self.n_envs * self._world.size
 
     def _excluded_save_params(self) -> list[str]:
         return [
@@ -260,141 +238,3 @@ class EventLearner(GradientSteps, OnPolicyAlgorithm):
     def dump_logs(self, iteration: int = 0) -> None:
         """Write the log; rollouts are counted from the run's beginning, not from where it was resumed."""
         super().dump_logs(self._num_rollouts)
-
-    def collect_rollouts(
-        self,
-        env: VecEnv,
-        callback: BaseCallback,
-        rollout_buffer: RolloutBuffer,
-        n_rollout_steps: int,
-    ) -> bool:
-        """Let every lifetime live through `n_rollout_steps` episodes, and fill the buffer with the events.
-
-        Lifetimes whose episode is over wait until those of all are; only steps that were taken count. `StepLocals`
-        says what callbacks find in their `locals`.
-
-        Returns:
-            False if the callback stopped the rollout; the episode that it stopped in is then left out.
-        """
-        if self._episode_budget is not None and self.num_episodes >= self._episode_budget:
-            return False
-        buffer, plasticity = self.rollout_buffer, plasticity_env(env)
-        engine = plasticity.engine
-        if engine.steps.max() > 1:  # stopped within an episode
-            env.reset()
-        self.policy.set_training_mode(False)
-        buffer.reset()
-        self._check_policy()
-        callback.on_rollout_start()
-        results: list[EpisodeResult] = []
-        began, before = time.perf_counter(), self.num_timesteps
-        rule = self.policy.frozen(plasticity.config.history_length)
-        self._explore.begin_rollout()
-        steps = StepLocals(env.num_envs, self.start_time / 1e9)
-        whole = True
-        for episode in range(n_rollout_steps):
-            if episode % self.options.credit_horizon == 0:
-                self._explore.perturb(env.num_envs)
-            steps.begin_episode()
-            fresh = torch.from_numpy(engine.ages == 0).to(self.device)  # (B,)
-            drawn = rule if engine.network.non_plastic.all() else self._explore.whole(rule)
-            if drawn is rule or (drawn is not None and plasticity.lives_whole(drawn)):
-                result = plasticity.run_episode(drawn)
-                for step in range(int(result.length.max())):
-                    taken = int((result.length > step).sum())
-                    if not self._count_step(taken, callback, locals() | steps.of_episode(result, step)):
-                        return False
-            else:
-                while (events := plasticity.events()) is not None:
-                    step, taken = int(engine.steps.max()), int((~engine.ended).sum())
-                    actions, log_probs = self._explore.act(rule, events)  # (E,) each
-                    if self.guard.skips:
-                        actions = self._finite_actions(actions, step)
-                    if log_probs is not None:
-                        buffer.add(events, actions, log_probs, step)
-                    plasticity.apply(actions)
-                    if events.then is not None:  # the time step goes on
-                        continue
-                    seen = steps.answered(engine, events, actions, log_probs, plasticity.events())
-                    if not self._count_step(taken, callback, locals() | seen):
-                        return False
-                result = plasticity.finish()
-            whole &= self._check_episode(engine, result)
-            buffer.end_episode(result, fresh)
-            results.append(result)
-            self._update_info_buffer(episode_infos(result, time.time() - self.start_time / 1e9))
-        # Episodes of other processes may have been shorter or longer than those of this one.
-        own = torch.stack([result.length for result in results]).sum().double()
-        self.num_timesteps = before + int(self._world.all_sum(own.reshape(1)))
-        self.num_episodes += n_rollout_steps * self._num_lifetimes
-        self._num_rollouts += 1
-        record_rollout(self.logger, plasticity, results, self.num_episodes, time.perf_counter() - began, self._world)
-        if not self._world.all(whole):
-            buffer.reset()  # there is nothing to learn from
-        callback.update_locals(locals())
-        callback.on_rollout_end()
-        return True
-
-    def _finite_actions(self, actions: Tensor, step: int) -> Tensor:
-        """Return weight changes of which those that are not finite are 0."""
-        finite = actions.isfinite()
-        if finite.all():
-            return actions
-        self.guard.meet(
-            f"{int((~finite).sum())} values of delta_d are not finite at time step {step}", "they are left out"
-        )
-        return actions.masked_fill(~finite, 0.0)
-
-    def _check_policy(self) -> None:
-        """Refuse parameters that are not finite: nothing would be left to skip."""
-        bad = next((name for name, values in self.policy.named_parameters() if not values.isfinite().all()), None)
-        if bad:
-            raise NotFiniteError(f"{bad} of the policy is not finite after {self._n_updates} updates")
-
-    def _check_episode(self, engine: Engine, result: EpisodeResult) -> bool:
-        """Return whether an episode has left nothing but finite rewards and weights."""
-        problem = not_finite(engine, result)
-        if problem:
-            self.guard.meet(f"{problem} (at {self.num_timesteps} steps of the run)", "the rollout is not learned from")
-        return not problem
-
-    def _count_step(self, taken: int, callback: BaseCallback, values: dict[str, Any]) -> bool:
-        """Note that `taken` networks have made a time step; return False if the callback stops the rollout."""
-        self.num_timesteps += taken * self._world.size
-        callback.update_locals(values)
-        return callback.on_step()
-
-    def learn_from_rules(self, passes: int = 1, clip_range: float | None = None) -> None:
-        """Move the heads, or their last layers, towards the perturbed rules that did well; see `rule_search`.
-
-        Args:
-            passes: Over the lifetimes of the rollout.
-            clip_range: eps of the probability ratio; None: no clipping.
-        """
-        explore = cast(PerturbedRules, self._explore)
-        if not (explore.ready and self.rollout_buffer.pos):
-            return
-        own = self.rollout_buffer.lifetime_returns()[:: self.options.credit_horizon]
-        returns = self._world.join(own, dim=1)  # (draws, B), B lifetimes of all processes
-        advantages = returns - returns.mean(dim=1, keepdim=True)
-        if self.options.advantage == "ranks":
-            advantages = ranks(returns)
-        elif self.normalize_advantage:
-            advantages = advantages / (advantages.std() + 1e-8)
-        rate = self.options.rule_learning_rate
-        ascent = ascend(torch.cat(explore.drawn), advantages.flatten(), rate, passes, clip_range)
-        if not math.isfinite(ascent.divergence):
-            self.guard.meet(f"the gradient of the rule is not finite at {self.num_timesteps} steps", "no step is taken")
-            return
-        self._velocity = MOMENTUM * self._velocity + (1.0 - MOMENTUM) * ascent.shift
-        explore.move(self.policy.rule, self.policy.sigma * self._velocity)
-        self._n_updates += 1
-        record = self.logger.record
-        record("train/n_updates", self._n_updates, exclude="tensorboard")
-        record("train/return", returns.mean().item())
-        record("train/rule_gradient", ascent.shift.norm().item() / rate)
-        record("train/rule_step", self._velocity.norm().item())
-        record("train/approx_kl", ascent.divergence)
-        record("train/return_spread", (returns - returns.mean(dim=1, keepdim=True)).std().item())
-        if clip_range is not None:
-            record("train/clip_fraction", ascent.clipped)

@@ -12,7 +12,7 @@ from toys import QUICK_FRONT, SMALL, BanditEnv, bandit, bandit_answers
 
 import snn_plasticity_gym  # noqa: F401
 from snn_plasticity_gym.config.learning import EventOptions
-from snn_plasticity_gym.learners import gradient_steps, on_policy
+from snn_plasticity_gym.learners import gradient_steps, on_policy, rule_steps
 from snn_plasticity_gym.learners.a2c import EventA2C, a2c_loss
 from snn_plasticity_gym.learners.event_buffer import EventRolloutBuffer, EventSamples
 from snn_plasticity_gym.learners.event_means import event_weights
@@ -96,12 +96,12 @@ def test_the_bandit_is_not_learned_when_the_advantage_has_the_wrong_sign(monkeyp
 
 @pytest.mark.parametrize("arguments", [WHOLE_RULES | BOLD, WHOLE_HEADS | {"advantage": "ranks"}])
 def test_whole_rules_do_not_learn_the_bandit_when_the_advantage_has_the_wrong_sign(monkeypatch, arguments):
-    right = on_policy.ascend
+    right = rule_steps.ascend
 
     def wrong(xi, advantages, *rest):
         return right(xi, -advantages, *rest)
 
-    monkeypatch.setattr(on_policy, "ascend", wrong)
+    monkeypatch.setattr(rule_steps, "ascend", wrong)
     assert (bandit_means(**arguments) - BanditEnv.target).abs().mean() > 0.6
 
 

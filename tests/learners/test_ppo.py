@@ -7,7 +7,7 @@ import torch
 from toys import QUICK_FRONT, SMALL, BanditEnv, bandit, bandit_answers
 
 from snn_plasticity_gym.config.learning import PPOOptions
-from snn_plasticity_gym.learners import on_policy
+from snn_plasticity_gym.learners import rule_steps
 from snn_plasticity_gym.learners.event_buffer import EventSamples
 from snn_plasticity_gym.learners.event_means import event_weights
 from snn_plasticity_gym.learners.on_policy import EventLearner
@@ -80,8 +80,8 @@ def test_the_bandit_is_not_learned_when_the_advantage_has_the_wrong_sign(monkeyp
 
 
 def test_whole_rules_do_not_learn_the_bandit_when_the_advantage_has_the_wrong_sign(monkeypatch):
-    right = on_policy.ascend
-    monkeypatch.setattr(on_policy, "ascend", lambda xi, advantages, *rest: right(xi, -advantages, *rest))
+    right = rule_steps.ascend
+    monkeypatch.setattr(rule_steps, "ascend", lambda xi, advantages, *rest: right(xi, -advantages, *rest))
     assert bandit_error(bandit_model(**WHOLE_RULES, **BOLD)) > 0.6
 
 
@@ -90,7 +90,7 @@ def test_an_update_of_whole_rules_stays_near_the_rule_that_was_tried():
     for _ in range(20):
         xi = torch.randn(32, 1, 129, generator=generator)
         advantages = torch.randn(64, generator=generator)
-        ascent = on_policy.ascend(torch.cat([xi, -xi]), advantages, 1.0, 4, 0.2)
+        ascent = rule_steps.ascend(torch.cat([xi, -xi]), advantages, 1.0, 4, 0.2)
         assert ascent.divergence < 5.0
 
 

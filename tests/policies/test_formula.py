@@ -12,7 +12,7 @@ from stable_baselines3 import A2C
 from toys import bandit
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.learners import imitation, on_policy
+from snn_plasticity_gym.learners import imitation, on_policy, rule_steps
 from snn_plasticity_gym.learners.a2c import EventA2C
 from snn_plasticity_gym.networks.spike_history import unpack
 from snn_plasticity_gym.plasticity.events import SynapseEvents
@@ -156,8 +156,8 @@ def test_a_rule_of_the_same_form_is_imitated(monkeypatch):
 
 def bandit_error(sign: float, monkeypatch, **arguments) -> float:
     """Distance of a formula's answers from the bandit's best one after learning; 0.5 before."""
-    right = on_policy.ranks
-    monkeypatch.setattr(on_policy, "ranks", lambda returns: sign * right(returns))
+    right = rule_steps.ranks
+    monkeypatch.setattr(rule_steps, "ranks", lambda returns: sign * right(returns))
     model = EventA2C(
         "PlasticityPolicy", bandit(32), seed=0, exploration="rule", advantage="ranks", mirrored=True,
         policy_kwargs={"sigma": 0.1, "hidden_sizes": (8,), "formula_terms": ()}, **arguments,
