@@ -10,18 +10,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.earnings import Earnings
 from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
+from snn_plasticity_gym.envs.lifetimes import Lifetimes
 from snn_plasticity_gym.envs.parts import EngineParts
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.envs.silence import SilenceWatch
 from snn_plasticity_gym.envs.whole_episodes import WholeEpisodes
 from snn_plasticity_gym.networks.activity import NetworkActivity, silenced
 from snn_plasticity_gym.networks.network import Network
-from snn_plasticity_gym.networks.spike_history import empty_windows, push
+from snn_plasticity_gym.networks.spike_history import SpikeHistories
 from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.plasticity.event_finder import EventFinder
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents
@@ -31,7 +33,7 @@ from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.plasticity.weight_changes import WeightChanges, learning_pace
 from snn_plasticity_gym.plasticity.weight_updates import WeightWriter
 from snn_plasticity_gym.rules.base import Rule
-from snn_plasticity_gym.tasks.base import WEIGHTS, Outcome, Seed, Task
+from snn_plasticity_gym.tasks.base import WEIGHTS, Outcome, Task
 from snn_plasticity_gym.tasks.checks import check_input, check_outcome, has_factor
 from snn_plasticity_gym.utils.nonfinite import NotFiniteError
 from snn_plasticity_gym.utils.state import State, clone_state
@@ -64,12 +66,8 @@ class Engine:
         self.heads = head_names(task.groups, config.event_kinds == "split")  # `SynapseEvents.group` counts them
         self._find_events = EventFinder(self.network, config.history_length, config.event_kinds)
         plastic = self._find_events.projections
-        self._windows = {  # (B, N, W)
-            name: empty_windows(
-                num_lifetimes, self.network.populations[name].size, length=config.history_length, device=device
-            )
-            for name in self._find_events.populations
-        }
+        sizes = {name: self.network.populations[name].size for name in self._find_events.populations}
+        self.histories = SpikeHistories(sizes, num_lifetimes, config.history_length, device)
         self.recorder = Recorder(task, self.network)
         task.record = self.recorder.record
         told = has_factor(task, config.modulation)
@@ -89,14 +87,10 @@ class Engine:
         self.steps = np.zeros(num_lifetimes, dtype=np.int64)  # time steps of the episode done so far
         self._now = 0  # steps done by the lifetimes that were advanced last
         self.ended = np.zeros(num_lifetimes, dtype=np.bool_)  # whether the episode has come to its end
-        self.ages = np.zeros(num_lifetimes, dtype=np.int64)  # episodes that this lifetime has gone through
+        self.lifetimes = Lifetimes(num_lifetimes, config.common_network, config.common_noise)
         self.last_episodes: list[LastEpisode | None] = [None] * num_lifetimes  # of this lifetime; None: none so far
         self._begun = np.zeros(num_lifetimes, dtype=np.bool_)
         self._unprepared = np.zeros(num_lifetimes, dtype=np.bool_)  # whose episode has begun; see `prepare`
-        self.attempts = np.zeros(num_lifetimes, dtype=np.int64)  # how often the next episode was begun so far
-        self._seeds = [0] * num_lifetimes
-        self.common_seed: int | None = None  # of what lifetimes share; None: that of the first lifetime
-        self._generations = np.zeros(num_lifetimes, dtype=np.int64)  # lifetimes that grew from the seed so far
         self.num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)
         self._everyone = torch.arange(num_lifetimes, device=device)
         parts = self.network, task, self._eligibility, self.recorder, self.scalars, config
@@ -107,6 +101,11 @@ class Engine:
     def num_steps(self) -> int:
         """Most time steps of an episode."""
         return self.task.num_steps
+
+    @property
+    def ages(self) -> NDArray[np.int64]:
+        """Episodes that each lifetime has gone through, (B,)."""
+        return self.lifetimes.ages
 
     @property
     def raster(self) -> dict[str, Tensor]:
@@ -122,13 +121,6 @@ class Engine:
         """Whether lifetime `row` has begun an episode."""
         return bool(self._begun[row])
 
-    def _seed(self, row: int) -> Seed:
-        common = self._seeds[0] if self.common_seed is None else self.common_seed
-        own = common if self.config.common_network else self._seeds[row]
-        shown = common if self.config.common_noise else self._seeds[row]
-        begun_before = max(int(self.attempts[row]) - 1, 0)
-        return Seed(own, shown, int(self._generations[row]), int(self.ages[row]), begun_before)
-
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[int | None]) -> None:
         """Begin lifetimes: fresh weights, thresholds and memory.
 
@@ -136,18 +128,13 @@ class Engine:
             rows: Which lifetimes.
             seeds: Seed of each; None goes on with the next lifetime that the present seed leads to.
         """
-        for row, seed in zip(rows, seeds, strict=True):
-            if seed is None:
-                self._generations[row] += 1
-            else:
-                self._seeds[row], self._generations[row] = seed, 0
+        self.lifetimes.start(rows, seeds)
         for row in rows:
-            self.ages[row] = self.attempts[row] = 0
-            self.network.grow(row, self._seed(row).rng(WEIGHTS))
+            self.network.grow(row, self.lifetimes.seed(row).rng(WEIGHTS))
             self.last_episodes[row] = None
             self._surprise.forget(row)
             self.scalars.start_lifetime(row)
-        self.task.start_lifetimes(rows, [self._seed(row) for row in rows])
+        self.task.start_lifetimes(rows, [self.lifetimes.seed(row) for row in rows])
 
     def state_dict(self) -> State:
         """Return a copy of all that decides what follows, between `begin` and the episode's first step.
@@ -163,10 +150,7 @@ class Engine:
                 "task": self.task.state_dict(),
                 "surprise": self._surprise.state_dict(),
                 "scalars": self.scalars.state_dict(),
-                "seeds": list(self._seeds),
-                "generations": self._generations.tolist(),
-                "ages": self.ages.tolist(),
-                "attempts": self.attempts.tolist(),
+                **self.lifetimes.state_dict(),
             }
         )
 
@@ -179,10 +163,7 @@ class Engine:
         self.network.load_state_dict(state["network"])
         self._surprise.load_state_dict(state["surprise"])
         self.scalars.load_state_dict(state["scalars"])
-        self._seeds = list(state["seeds"])
-        self._generations[:] = state["generations"]
-        self.ages[:] = state["ages"]
-        self.attempts[:] = state["attempts"]
+        self.lifetimes.load_state_dict(state)
         self.task.load_state_dict(state["task"])
         self._begin_steps(list(range(self.num_lifetimes)), self._everyone)
 
@@ -200,9 +181,9 @@ class Engine:
             if self.ages[row] == self.config.plastic_episodes:
                 self.network.non_plastic[row] = True
                 self.task.end_plasticity(row)
-        self.attempts[self._some(rows)] += 1
+        self.lifetimes.begin(self._some(rows))
         index = self._index(rows)
-        self.task.reset(index, [self._seed(row) for row in rows])
+        self.task.reset(index, [self.lifetimes.seed(row) for row in rows])
         self.network.normalise(index)
         self._begin_steps(rows, index)
 
@@ -213,7 +194,7 @@ class Engine:
         self.recorder.begin(rows, index)
         self.earnings.begin(rows, index)
         if self.network.has_groups:
-            self.network.draws.begin(index, (self._seed(row).draws_key() for row in rows))
+            self.network.draws.begin(index, (self.lifetimes.seed(row).draws_key() for row in rows))
         some = self._some(rows)
         self.num_events[some] = self.steps[some] = 0
         self.ended[some] = False
@@ -226,8 +207,7 @@ class Engine:
         rows = np.flatnonzero(self._unprepared).tolist()
         index, some = self._index(rows), self._some(rows)
         self.network.rest(index)
-        for windows in self._windows.values():
-            windows[some] = 0
+        self.histories.forget(some)
         if self.task.open_loop:
             self.recorder.give(index, self.task.whole_input(index))
         self._unprepared[:] = False
@@ -257,16 +237,9 @@ class Engine:
             The step's events, or the first phase of them; `lengths` has one entry per lifetime of the call.
         """
         where, step = self._place(rows)
-        index = None if rows is None else where
         some: slice | Tensor = slice(None) if rows is None else where  # a slice costs less than a list of all
         activity = self._simulate(where, step)
-        windows = {}
-        for name, whole in self._windows.items():
-            if index is None:
-                windows[name] = push(whole, activity.spikes[name], self.config.history_length)
-            else:
-                windows[name] = push(whole[index], activity.spikes[name], self.config.history_length)
-                whole[index] = windows[name]
+        windows = self.histories.push(activity.spikes, None if rows is None else where)
         self.steps[slice(None) if rows is None else rows] += 1
         self._now = int(self.steps[0] if rows is None else self.steps[rows[0]])
         if self.network.non_plastic.any():  # of whose spikes nothing learns
@@ -381,8 +354,7 @@ class Engine:
         assert self.ended[some].all(), "settle() comes first"
         length = torch.from_numpy(self.steps[some].copy()).to(self.device)
         earned = self.earnings.of(rows, index)
-        self.ages[some] += 1
-        self.attempts[some] = 0
+        self.lifetimes.finish(some)
         for row, last in zip(rows, earned.by_lifetime(), strict=True):
             self.last_episodes[row] = last
         spikes = self.recorder.spikes(index)

@@ -47,7 +47,7 @@ def check_render_mode(render_mode: str | None, allowed: Sequence[str]) -> str | 
 def moment_of(engine: Engine, row: int) -> Moment:
     """Return where the episode of lifetime `row` stands."""
     last = engine.last_episodes[row]
-    finished = last is not None and engine.attempts[row] == 0
+    finished = last is not None and engine.lifetimes.attempts[row] == 0
     return Moment(
         steps=int(engine.steps[row]),
         number=int(engine.ages[row]) + (not finished),

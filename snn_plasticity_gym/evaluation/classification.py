@@ -112,7 +112,7 @@ def learning_curve(
     settings = learning_settings(rule, config)
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
     held_out = image_task(env.engine.task).dataset.split(test_split)
-    env.engine.common_seed = common_seed
+    env.engine.lifetimes.common_seed = common_seed
     env.reset(seed=seed)
     times = test_times(train_episodes, tests)
     watcher = watcher or Watcher()

@@ -99,7 +99,7 @@ def return_curve(
     """
     settings = learning_settings(rule, config)
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
-    env.engine.common_seed = common_seed
+    env.engine.lifetimes.common_seed = common_seed
     env.reset(seed=seed)
     examine = Examiner(env_id, config, num_networks, test_episodes, test_split, seed, common_seed)
     times, watcher, learning = test_times(train_episodes, tests or 1), watcher or Watcher(), Means()
@@ -147,7 +147,7 @@ class Examiner:
     ) -> None:
         settings = to_dict(config) | config.learning() | config.held_out(test_split) | config.frozen()
         self._env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
-        self._env.engine.common_seed = TEST_SEED + (seed if common_seed is None else common_seed)
+        self._env.engine.lifetimes.common_seed = TEST_SEED + (seed if common_seed is None else common_seed)
         self._env.reset(seed=TEST_SEED + seed)
         self._seeds = [TEST_SEED + seed + row for row in range(num_networks)]
         self._episodes = episodes

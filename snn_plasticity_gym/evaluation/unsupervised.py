@@ -166,7 +166,7 @@ def judge(
     settings = learning_settings(rule, config) | {"image_pool": 0}
     env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
     image_task(env.engine.task).reserve_images(plan.held_back)
-    env.engine.common_seed = common_seed
+    env.engine.lifetimes.common_seed = common_seed
     env.reset(seed=seed)
     times, watcher, learning = test_times(train_episodes, tests), watcher or Watcher(), Means()
     right: dict[str, list[Tensor]] = {ALL_ACTIVITY: [], PROPORTION_WEIGHTING: [], LINEAR_PROBE: []}

@@ -119,7 +119,7 @@ class EventLearner(RuleSteps, EventRollouts):
         super().set_random_seed(None if seed is None else int(seed))
         if seed is not None and self.env is not None and self._world.size > 1:
             self.env.seed(seed + self._world.rank * self.n_envs)
-            plasticity_env(self.env).engine.common_seed = seed
+            plasticity_env(self.env).engine.lifetimes.common_seed = seed
 
     def _excluded_save_params(self) -> list[str]:
         return [

@@ -5,6 +5,8 @@ Bit 0 of word 0 is the newest step, bit K - 1 the oldest, so that a step is one 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 
@@ -42,6 +44,42 @@ def push(windows: Tensor, spikes: Tensor, length: int) -> Tensor:
     if length % WORD:
         windows[..., -1] &= (1 << (length % WORD)) - 1
     return windows
+
+
+class SpikeHistories:
+    """The windows of several populations of B networks.
+
+    Args:
+        sizes: Neurons of each population, by name.
+        num_networks: B.
+        length: History length K.
+        device: Where they live.
+    """
+
+    def __init__(self, sizes: Mapping[str, int], num_networks: int, length: int, device: torch.device) -> None:
+        self._length = length
+        self.windows = {  # (B, N, W) each
+            name: empty_windows(num_networks, size, length=length, device=device) for name, size in sizes.items()
+        }
+
+    def push(self, spikes: Mapping[str, Tensor], rows: Tensor | None) -> dict[str, Tensor]:
+        """Move the networks `rows`, int64 (R,), on by a step; return their windows, (R, N, W) each.
+
+        Args:
+            spikes: Of each population in this step, bool (R, N).
+            rows: None: all networks, whose windows are not copied.
+        """
+        moved = {}
+        for name, whole in self.windows.items():
+            moved[name] = push(whole if rows is None else whole[rows], spikes[name], self._length)
+            if rows is not None:
+                whole[rows] = moved[name]
+        return moved
+
+    def forget(self, rows: slice | Sequence[int]) -> None:
+        """Let the networks `rows` have silent windows."""
+        for windows in self.windows.values():
+            windows[rows] = 0
 
 
 def unpack(windows: Tensor, length: int) -> Tensor:

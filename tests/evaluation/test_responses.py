@@ -106,7 +106,12 @@ def test_the_engine_is_left_as_it_is():
 
     def everything():
         network = engine.network
-        parts = [network.weights, *engine.raster.values(), *network.last_spikes.values(), *engine._windows.values()]
+        parts = [
+            network.weights,
+            *engine.raster.values(),
+            *network.last_spikes.values(),
+            *engine.histories.windows.values(),
+        ]
         parts += [part for state in network.states.values() for part in state]
         return [part.clone() for part in parts]
 

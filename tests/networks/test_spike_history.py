@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snn_plasticity_gym.networks.spike_history import empty_windows, pack, push, unpack
+from snn_plasticity_gym.networks.spike_history import SpikeHistories, empty_windows, pack, push, unpack
 
 BORDERS = [1, 2, 16, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 191, 192, 193, 200]
 
@@ -117,3 +117,25 @@ def test_the_compiled_push_is_that_of_torch(length: int) -> None:
     for _ in range(2 * length + 3):
         spikes = torch.rand(3, 5, generator=generator) < 0.5
         assert torch.equal(push(fast, spikes, length), push(slow, spikes, length))
+
+
+@pytest.mark.parametrize("rows", [None, [0, 2]])
+def test_histories_of_some_networks_move_on_and_the_others_stand_still(rows):
+    histories = SpikeHistories({"a": 3, "b": 2}, 3, length=5, device=torch.device("cpu"))
+    generator, moving = torch.Generator().manual_seed(0), [0, 1, 2] if rows is None else rows
+    index = None if rows is None else torch.tensor(rows)
+    seen = {"a": torch.zeros(3, 3, 0, dtype=torch.uint8), "b": torch.zeros(3, 2, 0, dtype=torch.uint8)}  # (B, N, steps)
+    for _ in range(7):
+        spikes = {
+            name: torch.rand(len(moving), bits.shape[1], generator=generator) < 0.5 for name, bits in seen.items()
+        }
+        moved = histories.push(spikes, index)
+        for name, bits in seen.items():
+            new = torch.zeros(3, bits.shape[1], 1, dtype=torch.uint8)
+            new[moving, :, 0] = spikes[name].to(torch.uint8)
+            seen[name] = torch.cat([bits, new], dim=2)
+            assert torch.equal(moved[name], histories.windows[name][moving])
+            last = torch.nn.functional.pad(seen[name], (5, 0))[:, :, -5:]
+            assert torch.equal(unpack(histories.windows[name], 5), last)
+    histories.forget([1, 2])
+    assert histories.windows["a"][0].any() and not histories.windows["a"][1:].any()
