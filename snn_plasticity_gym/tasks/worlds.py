@@ -6,7 +6,6 @@ Axes: B lifetimes, R the lifetimes of one call, D numbers of an observation, A d
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,8 +20,8 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.worlds import World
-from snn_plasticity_gym.tasks.changes import FlippedActions, change_attributes
 from snn_plasticity_gym.tasks.compiled_worlds import begin_episode, end_episode, world_tables
+from snn_plasticity_gym.tasks.world_copies import WorldCopies
 from snn_plasticity_gym.tasks.world_pictures import NoPictureError, draw, one_line
 from snn_plasticity_gym.tasks.world_spaces import (
     check_actions,
@@ -30,10 +29,7 @@ from snn_plasticity_gym.tasks.world_spaces import (
     flatten_observation,
     world_action,
 )
-from snn_plasticity_gym.tasks.world_warnings import mind_warnings
 from snn_plasticity_gym.utils.state import State
-
-_logger = logging.getLogger("snn_plasticity_gym")
 
 
 class WorldError(ValueError):
@@ -113,19 +109,12 @@ class Worlds:
     ) -> None:
         self.id = id
         self.num_lifetimes = num_lifetimes
-        self._kwargs = dict(world_kwargs or {})
-        self._attributes = dict(attributes or {})
-        self._flipped_after = flipped_after
-        if "render_mode" in self._kwargs:
-            raise ConfigError("world_kwargs cannot hold render_mode; ask for pictures with render=True")
-        self._render = render
+        self._copies = WorldCopies(id, world_kwargs, attributes, flipped_after, render)
         self._device = device
-        self._warned = False
         self._envs: list[gymnasium.Env[Any, Any] | None] = [None] * num_lifetimes
         self._current = [False] * num_lifetimes  # the environment stands where the episode does
         self._episodes: list[_Episode | None] = [None] * num_lifetimes
-        mind_warnings(id)
-        first = self._make()
+        first = self._copies.make()
         self._envs[0] = first
         self._raw_space = first.observation_space
         self.observation_space = flat_observations(id, first.observation_space)
@@ -134,9 +123,9 @@ class Worlds:
 
     def allow_pictures(self) -> None:
         """Let `frame` draw from now on; worlds that were made without are made anew when they are needed."""
-        if not self._render:
+        if not self._copies.render:
             self.close()
-            self._render = True
+            self._copies.render = True
 
     def actions(self, row: int) -> list[NDArray[Any]]:
         """Return the actions of a lifetime's episode so far, () of Discrete, (A,) of Box.
@@ -248,13 +237,13 @@ class Worlds:
             ConfigError: The worlds were not made with render=True.
             WorldError: The episode has not begun.
         """
-        if not self._render:
+        if not self._copies.render:
             raise ConfigError(f"world {self.id!r} was made without pictures; make it with render=True")
         self._episode(row)
         try:
             return draw(self._env(row))
         except NoPictureError as error:  # no reason to stop
-            self._warn_of_no_picture(str(error))
+            self._copies.warn_of_no_picture(str(error))
             return None
 
     def close(self) -> None:
@@ -308,34 +297,11 @@ class Worlds:
         self._envs = [None] * self.num_lifetimes
         self._current = [False] * self.num_lifetimes
 
-    def _make(self) -> gymnasium.Env[Any, Any]:
-        # Gymnasium's checker warns of what is refused here, and of much else, once for each copy.
-        kwargs = {"disable_env_checker": True} | self._kwargs
-        if self._render:
-            try:
-                return self._changed(gymnasium.make(self.id, render_mode="rgb_array", **kwargs))
-            except ConfigError:
-                raise
-            except Exception as error:  # perhaps it cannot draw; if not, the next attempt fails as well
-                refusal = one_line(error)
-        try:
-            env = gymnasium.make(self.id, **kwargs)
-        except Exception as error:
-            raise ConfigError(f"world {self.id!r} cannot be made: {one_line(error)}") from error
-        if self._render:
-            self._warn_of_no_picture(refusal)
-        return self._changed(env)
-
-    def _changed(self, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
-        """Return the environment with all that is to be different in it."""
-        change_attributes(env, self.id, self._attributes)
-        return env if self._flipped_after is None else FlippedActions(env, self._flipped_after)
-
     def _env(self, row: int) -> gymnasium.Env[Any, Any]:
         """Return the environment of a lifetime, where its episode stands."""
         env = self._envs[row]
         if env is None:
-            env = self._envs[row] = self._make()
+            env = self._envs[row] = self._copies.make()
             if env.observation_space != self._raw_space or env.action_space != self.action_space:
                 raise WorldError(f"world {self.id!r}: its spaces differ from copy to copy")
         episode = self._episodes[row]
@@ -374,11 +340,6 @@ class Worlds:
             yield
         except Exception as error:
             raise WorldError(f"world {self.id!r}, lifetime {row}, {when}: {one_line(error)}") from error
-
-    def _warn_of_no_picture(self, reason: str) -> None:
-        if not self._warned:
-            _logger.warning("world %r cannot be drawn: %s", self.id, reason)
-        self._warned = True
 
 
 def _restored(saved: State) -> _Episode:
