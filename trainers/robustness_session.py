@@ -22,7 +22,7 @@ from snn_plasticity_gym.config.schema import ConfigError, own_values
 from snn_plasticity_gym.config.svpg import SVPGConfig
 from snn_plasticity_gym.evaluation.disturbances import DISTURBANCES, Asked, Disturbance, read_kind
 from snn_plasticity_gym.evaluation.robustness import Found, draw_robustness, robustness_table
-from snn_plasticity_gym.learners.svpg_agents import Agent, Look
+from snn_plasticity_gym.learners.agents import Agent, Look
 from snn_plasticity_gym.report.runs import Group, Run, group_runs, read_runs
 from snn_plasticity_gym.trainers.svpg_learner import Learner
 from snn_plasticity_gym.trainers.svpg_session import Subjects

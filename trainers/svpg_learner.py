@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.svpg import SVPGConfig
+from snn_plasticity_gym.learners.agents import Agent
 from snn_plasticity_gym.learners.svpg import confidence
-from snn_plasticity_gym.learners.svpg_agents import Agent
 from snn_plasticity_gym.tasks.datasets import ImageSet
 from snn_plasticity_gym.trainers.bptt_learner import minibatches
 from snn_plasticity_gym.trainers.validated_learner import ValidatedLearner

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.svpg_search import SVPGSearchConfig
+from snn_plasticity_gym.learners.agents import Look
 from snn_plasticity_gym.learners.strategies import Search, make_strategy
-from snn_plasticity_gym.learners.svpg_agents import Look, MeanFieldAgent
+from snn_plasticity_gym.learners.svpg_agents import MeanFieldAgent
 from snn_plasticity_gym.learners.svpg_formula import CONTRAST, PAPER, SIZE, coefficients_of, formula_of
 from snn_plasticity_gym.runs.folder import RunFolder
 from snn_plasticity_gym.trainers.learning_loop import Judged, Row, carry_out

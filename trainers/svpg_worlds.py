@@ -16,8 +16,8 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.svpg import SVPGConfig
+from snn_plasticity_gym.learners.agents import Agent
 from snn_plasticity_gym.learners.svpg import clipped_factor
-from snn_plasticity_gym.learners.svpg_agents import Agent
 from snn_plasticity_gym.networks.observation_encoders import GaussianPopulation
 from snn_plasticity_gym.tasks.worlds import Worlds
 from snn_plasticity_gym.trainers.svpg_learner import Learner

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.schema import ConfigError, unknown
-from snn_plasticity_gym.learners.svpg_agents import Connections
+from snn_plasticity_gym.learners.agents import Connections
 
 WORLD = "world."  # before the name of a number among the arguments of a world
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.evaluation.disturbances import DISTURBANCES, Asked, read_kind
-from snn_plasticity_gym.learners.svpg_agents import Connections
+from snn_plasticity_gym.learners.agents import Connections
 
 OF_WEIGHTS = [name for name, kind in DISTURBANCES.items() if kind.of_weights is not None]
 OF_INPUTS = [name for name, kind in DISTURBANCES.items() if kind.of_inputs is not None]

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from snn_plasticity_gym.config.svpg import SVPGConfig
+from snn_plasticity_gym.learners.backprop_agents import LIFAgent
 from snn_plasticity_gym.learners.svpg import clipped_factor, confidence, contrast, entropy_change, paper, windows
-from snn_plasticity_gym.learners.svpg_agents import LIFAgent, MeanFieldAgent, SpikeAgent
+from snn_plasticity_gym.learners.svpg_agents import MeanFieldAgent, SpikeAgent
 from snn_plasticity_gym.networks.rwta import (
     GroupLayout,
     RWTAWeights,
