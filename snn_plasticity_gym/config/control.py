@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from snn_plasticity_gym.config.base import EnvironmentConfig, check_neurons
-from snn_plasticity_gym.config.groups import RWTA, GroupOptions
+from snn_plasticity_gym.config.groups import GroupOptions
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 WORLD_FACTORS = ("none", "reward", "rpe", "targeted", "credited")
@@ -218,7 +218,6 @@ class ControlConfig(EnvironmentConfig, GroupOptions):
         super().check()
         check_neurons(self)
         self.check_groups(self.hidden_sizes)
-        self._check_network()
         if self.change_after and not (self.flipped or self.deaf):
             raise ConfigError(
                 f"change_after={self.change_after} says when, and nothing says what changes; set flipped or deaf, or "
@@ -239,13 +238,6 @@ class ControlConfig(EnvironmentConfig, GroupOptions):
                 f"weights need w_min <= w_init_min <= w_init_max <= w_max, got {self.w_min}, {self.w_init_min}, "
                 f"{self.w_init_max} and {self.w_max}"
             )
-
-    def _check_network(self) -> None:
-        """Refuse what networks of winner-take-all groups have not."""
-        for name in ("recurrent", "hidden_fields", "inhibition", "deaf"):
-            value = getattr(self, name)
-            if self.network == RWTA and value:
-                raise ConfigError(f"{name} is for network feedforward, got {value} with rwta; leave it out")
 
     def _check_ranges(self) -> None:
         given = json.loads(self.encoder_kwargs)

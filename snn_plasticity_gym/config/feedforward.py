@@ -5,7 +5,7 @@ from __future__ import annotations
 from snn_plasticity_gym.config.base import check_neurons
 from snn_plasticity_gym.config.groups import GroupOptions
 from snn_plasticity_gym.config.images import ImageConfig
-from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+from snn_plasticity_gym.config.schema import ConfigError, config_class, only_with, setting
 
 SURROGATE_NAMES = ("rectangular", "polynomial", "sigmoid", "gaussian", "fast_sigmoid", "exponential")
 THIRD_FACTORS = ("none", "reward", "teaching", "feedback")
@@ -140,8 +140,6 @@ class SemiConfig(FeedforwardConfig, GroupOptions):
                 f"factor_steps must be less than num_steps={self.num_steps}, so that steps are left to judge, "
                 f"got {self.factor_steps}; 0 has the factor on in all steps"
             )
-        if self.factor_steps and self.third_factor not in ("teaching", "feedback"):
-            raise ConfigError(
-                f"factor_steps is for third_factor teaching or feedback, got {self.factor_steps} with "
-                f"{self.third_factor}"
-            )
+        only_with(self, "third_factor", ("teaching", "feedback"), ["factor_steps"])
+        only_with(self, "third_factor", ("teaching",), ["teaching_current"])
+        only_with(self, "third_factor", ("feedback",), ["feedback_scale"])

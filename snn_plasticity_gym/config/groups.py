@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from snn_plasticity_gym.config.schema import ConfigError, config_class, setting, setting_fields
+from snn_plasticity_gym.config.schema import ConfigError, config_class, only_with, setting, setting_fields
 
 FEEDFORWARD, RWTA = "feedforward", "rwta"
+OF_LAYERS = ("v_reset", "refractory", "recurrent", "hidden_fields", "inhibition", "deaf")  # settings of feedforward
 
 
 @config_class
@@ -34,11 +35,11 @@ class GroupOptions:
     input_to_output: bool = setting(False, "Input reaches the output of network rwta directly, too.", section="Network")
 
     def check_groups(self, hidden_sizes: Sequence[int]) -> None:
-        """Refuse hidden layers that are not made of whole groups, and settings of groups where there are none."""
+        """Refuse hidden layers that are not made of whole groups, and settings of the network that it is not."""
+        of_groups = [info.name for info in setting_fields(GroupOptions) if info.name != "network"]
+        only_with(self, "network", [RWTA], of_groups)
+        only_with(self, "network", [FEEDFORWARD], [name for name in OF_LAYERS if hasattr(self, name)])
         if self.network != RWTA:
-            for info in setting_fields(GroupOptions):
-                if info.name != "network" and getattr(self, info.name) != info.default:
-                    raise ConfigError(f"{info.name} is for network rwta; set network to rwta, or leave it out")
             return
         for size in hidden_sizes:
             if size % self.wta_size:

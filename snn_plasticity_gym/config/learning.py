@@ -6,7 +6,7 @@ keyword arguments (`learners.arguments`) and hands its options on as one object,
 
 from __future__ import annotations
 
-from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+from snn_plasticity_gym.config.schema import ConfigError, config_class, only_with, setting
 
 LOSS_WEIGHTINGS = ("event", "step")
 EXPLORATIONS = ("independent", "rule")
@@ -119,8 +119,7 @@ class EventOptions(SearchOptions):
     def check(self) -> None:
         """Refuse settings that contradict each other."""
         super().check()
-        if self.mirrored and self.exploration != "rule":
-            raise ConfigError(f"mirrored needs exploration rule, got {self.exploration}")
+        only_with(self, "exploration", ("rule",), ["mirrored"])
 
 
 @config_class

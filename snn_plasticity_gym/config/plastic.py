@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from snn_plasticity_gym.config.plastic_worlds import PlasticWorldConfig
-from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+from snn_plasticity_gym.config.schema import ConfigError, config_class, only_with, setting
 from snn_plasticity_gym.config.training import resume_setting
 
 FORMULA, HEAD = "formula", "head"
@@ -210,8 +210,7 @@ class PlasticConfig(PlasticWorldConfig):
                 f"batch_size must be a multiple of population={self.population}, so that each individual of cma has as "
                 f"many trials, got {self.batch_size}"
             )
-        if self.formula_terms and self.network != FORMULA:
-            raise ConfigError(f"formula_terms are those of network formula, got {self.network}; leave them out")
+        only_with(self, "network", (FORMULA,), ["formula_terms"])
         if self.coefficients != USUAL and self.network in STILL:
             raise ConfigError(
                 f"coefficients are those of a rule, and network {self.network} has none, got {self.coefficients}; "

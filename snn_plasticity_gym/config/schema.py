@@ -131,6 +131,33 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
+def only_with(config: Any, key: str, choices: Sequence[str], names: Iterable[str]) -> None:
+    """Refuse settings that mean nothing unless another one has certain values; their defaults are always taken.
+
+    Args:
+        config: A configuration, with its settings assigned.
+        key: The other setting.
+        choices: Values of `key` with which they mean something.
+        names: The settings.
+
+    Raises:
+        ConfigError: One of them is not its default.
+    """
+    chosen = getattr(config, key)
+    if chosen in choices:
+        return
+    defaults = {info.name: info.default for info in setting_fields(type(config))}
+    for name in names:
+        value, default = getattr(config, name), defaults[name]
+        if value != default:
+            given = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            mend = f"{name} to {default}" if default else f"leave {name} out"
+            raise ConfigError(
+                f"{name} is for {key} {' or '.join(choices)}, got {given} with {key} {chosen}; set {key} to "
+                f"{choices[0]}, or {mend}"
+            )
+
+
 def own_values(config_type: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of some values that are of settings of a configuration class, e.g. among all settings of a run."""
     names = {info.name for info in setting_fields(config_type)}
@@ -249,6 +276,7 @@ __all__ = [
     "config_class",
     "current_names",
     "nearest",
+    "only_with",
     "read_yaml",
     "setting",
     "setting_fields",

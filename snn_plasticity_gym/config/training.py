@@ -14,7 +14,7 @@ from snn_plasticity_gym.config.learning import (
     SearchOptions,
 )
 from snn_plasticity_gym.config.plugins import PluginSettings
-from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+from snn_plasticity_gym.config.schema import ConfigError, config_class, only_with, setting
 
 RULE_FORMS = ("network", "formula")
 WANDB_MODES = ("auto", "online", "offline", "disabled")
@@ -180,8 +180,7 @@ class SearchConfig(TrainingConfig, SearchOptions):
                 f"a training starts from one thing: give init_policy or init_rule, got {self.init_policy} and "
                 f"{self.init_rule}"
             )
-        if self.formula_terms and self.rule_form != "formula":
-            raise ConfigError(f"formula_terms needs rule_form formula, got {self.rule_form}; set it, or leave them out")
+        only_with(self, "rule_form", ("formula",), ["formula_terms"])
         if self.credit_horizon > self.episodes_per_update:
             raise ConfigError(
                 f"credit_horizon must be at most episodes_per_update={self.episodes_per_update}, as an update sees no "

@@ -306,6 +306,10 @@ BAD_SEMI = [
     ({"factor_steps": 1}, ["factor_steps", "teaching or feedback", "got 1", "none"]),
     ({"third_factor": "none", "factor_steps": 8}, ["factor_steps", "teaching or feedback", "got 8", "none"]),
     ({"third_factor": "reward", "factor_steps": 8}, ["factor_steps", "teaching or feedback", "got 8", "reward"]),
+    ({"teaching_current": 2.0}, ["teaching_current", "third_factor teaching", "got 2.0", "none", "to 1.0"]),
+    ({"third_factor": "feedback", "teaching_current": 2.0}, ["teaching_current", "third_factor teaching", "feedback"]),
+    ({"feedback_scale": 0.1}, ["feedback_scale", "third_factor feedback", "got 0.1", "none", "to 0.3"]),
+    ({"third_factor": "reward", "feedback_scale": 0.1}, ["feedback_scale", "third_factor feedback", "reward"]),
     # Ranges
     ({"teaching_current": 0.0}, ["teaching_current", "greater than 0", "got 0.0"]),
     ({"teaching_current": -1.0}, ["teaching_current", "greater than 0", "got -1.0"]),

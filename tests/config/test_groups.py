@@ -31,17 +31,33 @@ def test_a_group_has_a_choice(config, size):
 @pytest.mark.parametrize("config", BOTH)
 @pytest.mark.parametrize(("name", "value"), [("input_to_output", True), ("wta_size", 5), ("wta_width", 0.5)])
 def test_layers_of_lif_neurons_have_no_groups(config, name, value):
-    with pytest.raises(ConfigError, match=f"{name} is for network rwta; set network to rwta, or leave it out"):
+    default = config.__dataclass_fields__[name].default
+    mend = f"{name} to {default}" if default else f"leave {name} out"
+    said = f"{name} is for network rwta, got {value} with network feedforward; set network to rwta, or {mend}"
+    with pytest.raises(ConfigError, match=f"^{said}$"):
         config(**{name: value})
+    config(**{name: default})
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("recurrent", True), ("hidden_fields", 2), ("inhibition", 0.1), ("deaf", 0.5)]
+    ("config", "name", "value"),
+    [
+        (SemiConfig, "v_reset", -0.5),
+        (ControlConfig, "v_reset", -0.5),
+        (ControlConfig, "refractory", 0.0),
+        (ControlConfig, "recurrent", True),
+        (ControlConfig, "hidden_fields", 2),
+        (ControlConfig, "inhibition", 0.1),
+        (ControlConfig, "deaf", 0.5),
+    ],
 )
-def test_what_groups_have_not_is_refused(name, value):
-    others = {"plastic_hidden": False} if name == "hidden_fields" else {}
-    with pytest.raises(ConfigError, match=f"{name} is for network feedforward, got {value} with rwta; leave it out"):
-        ControlConfig(network="rwta", hidden_sizes=(20,), **{name: value}, **others)
+def test_what_groups_have_not_is_refused(config, name, value):
+    default = config.__dataclass_fields__[name].default
+    mend = f"{name} to {default}" if default else f"leave {name} out"
+    said = f"{name} is for network feedforward, got {value} with network rwta; set network to feedforward, or {mend}"
+    with pytest.raises(ConfigError, match=f"^{said}$"):
+        config(network="rwta", hidden_sizes=(20,), **{name: value})
+    config(network="rwta", hidden_sizes=(20,), **{name: default})
 
 
 def test_something_reaches_the_output():

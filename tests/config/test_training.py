@@ -18,12 +18,17 @@ WRONG = [
     ({"credit_from": 1}, "credit_from must be less than credit_horizon=1, or no reward counts, got 1"),
     (
         {"formula_terms": ("post", "pre*post")},
-        "formula_terms needs rule_form formula, got network; set it, or leave them out",
+        "formula_terms is for rule_form formula, got post,pre*post with rule_form network; set rule_form to "
+        "formula, or leave formula_terms out",
     ),
     ({"rule_form": "formulas"}, "rule_form must be one of network, formula, got 'formulas'; did you mean 'formula'?"),
     ({"perturb": "all"}, "perturb must be one of last, head, got 'all'"),
     ({"advantage": "rank"}, "advantage must be one of standardised, ranks, got 'rank'; did you mean 'ranks'?"),
-    ({"mirrored": True}, "mirrored needs exploration rule, got independent"),
+    (
+        {"mirrored": True},
+        "mirrored is for exploration rule, got True with exploration independent; set exploration to rule, or leave "
+        "mirrored out",
+    ),
     (
         {"mirrored": True, "exploration": "rule", "num_envs": 5},
         "mirrored needs an even num_envs, whose lifetimes make pairs, got 5",

@@ -227,7 +227,7 @@ BAD = [
     # Contradictions
     ("a2c", {"credit_horizon": 3, "n_steps": 2}, ["credit_horizon must be at most n_steps=2", "got 3"]),
     ("ppo", {"credit_horizon": 2, "n_steps": 2, "credit_from": 2}, ["credit_from must be less than credit_horizon=2"]),
-    ("a2c", {"mirrored": True}, ["mirrored needs exploration rule, got independent"]),
+    ("a2c", {"mirrored": True}, ["mirrored is for exploration rule, got True with exploration independent"]),
     ("ppo", {"num_envs": 3, "mirrored": True, "exploration": "rule"}, ["even num_envs", "got 3"]),
     ("a2c", {"num_envs": 1, "exploration": "rule"}, ["exploration rule", "num_envs of at least 2, got 1"]),
     ("a2c", {"num_envs": 1, "baseline": "lifetimes"}, ["baseline lifetimes", "num_envs of at least 2, got 1"]),
@@ -375,7 +375,7 @@ BAD_OPTIONS = [
     ({"credit_horizon": 0}, "credit_horizon must be greater than or equal to 1, got 0"),
     ({"credit_horizon": 2, "credit_from": 2}, "credit_from must be less than credit_horizon=2"),
     ({"credit_from": -1}, "credit_from must be greater than or equal to 0, got -1"),
-    ({"mirrored": True}, "mirrored needs exploration rule, got independent"),
+    ({"mirrored": True}, "mirrored is for exploration rule, got True with exploration independent"),
 ]
 
 

@@ -251,7 +251,7 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path, capsys):
     assert "must be odd, so that one cue comes more often, got 4" in refusal("--cues=4")
     assert "unknown preset 'cue'" in refusal("--preset=cue")
     assert "network" in refusal("--network=dp")
-    assert "formula_terms are those of network formula, got ndp-bcm" in refusal("--formula_terms=post")
+    assert "formula_terms is for network formula, got post with network ndp-bcm" in refusal("--formula_terms=post")
     assert "network plain has none, got shared" in refusal("--network=plain", "--coefficients=shared")
     assert "shared or of each synapse, got neuron" in refusal("--network=formula", "--coefficients=neuron")
     assert "all synapses share network head, got coefficients synapse" in refusal(
