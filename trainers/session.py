@@ -7,6 +7,7 @@ import resource
 import secrets
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -83,13 +84,7 @@ def _run(
     require_tensorboard(config.tensorboard)
     if config.threads:
         torch.set_num_threads(config.threads)
-    if config.eval_episodes:
-        check_images(env_config, config.num_envs, config.eval_episodes, "eval_episodes")
-    if 0 < env_config.lifetime_length <= config.credit_from:
-        raise ConfigError(
-            f"credit_from must be less than lifetime_length={env_config.lifetime_length}, or no reward counts, got "
-            f"{config.credit_from}"
-        )
+    _check(config, env_config)
     if config.resume and not world.rank:
         held.enter_context(claimed(config.resume))
     saved = _checkpoint(config, world) if config.resume else None
@@ -134,47 +129,35 @@ def _run(
         model.logger.dump(model.num_timesteps)
         if sys.exc_info()[0] is not None:
             model.logger.close()
-    try:
-        with atomic_path(run.final) as path:
-            model.save(path)
-    except OSError as error:
-        raise OSError(f"cannot write {run.final}: {error.strerror or error}; go on with --resume={run.path}") from error
+    _save_model(model, run)
     if isinstance(task, ControlTask) and task.met is not None:
         run.write(run.path / RANGES, task.met.as_text())
     judged = with_ranges_of(env_config, run.path)
     after = _judge(model, config, judged)
-    reports = {name: report.as_dict() for name, report in (("before", before), ("after", after)) if report}
-    episodes = model.num_episodes
-    save_rule(
-        run.path,
-        model.policy.rule,
-        describe(
-            model.policy.architecture,
-            groups=plasticity_env(env).engine.heads,
-            history_length=env_config.history_length,
-            images=episodes,
-            config=settings,
-            metrics=reports,
-            versions=package_versions(),
-        ),
-    )
-    for name, numbers in reports.items():
-        for key, number in numbers.items():
-            model.logger.record(f"eval_{name}/{key}", number)
-    model.logger.dump(model.num_timesteps)
+    heads = plasticity_env(env).engine.heads
+    _save_rule(model, run, heads, settings, before, after)
     page = report_at_end(run.path, model.logger, model.num_timesteps) if config.report else None
     model.logger.close()
-    heads = plasticity_env(env).engine.heads
-    if model.policy.architecture.is_formula:
-        formulas = model.policy.rule.formulas()
-        said = [f"{head}: {format_formula(terms)}" for head, terms in zip(heads, formulas, strict=True)]
-    else:
-        said = in_words(run.path, heads) if page else []
     env.close()
     learned = model.policy.frozen(env_config.history_length)
-    said = [*worth(config, judged, learned, before, after, others), *said]
-    print(*said, *_last_lines(time.perf_counter() - began, run, page), sep="\n")
+    print(
+        *worth(config, judged, learned, before, after, others),
+        *_rule_lines(model, run, heads, page),
+        *_last_lines(time.perf_counter() - began, run, page),
+        sep="\n",
+    )
     return run.path
+
+
+def _check(config: SearchConfig, env_config: EnvironmentConfig) -> None:
+    """Refuse settings of the trainer that contradict those of the environment."""
+    if config.eval_episodes:
+        check_images(env_config, config.num_envs, config.eval_episodes, "eval_episodes")
+    if 0 < env_config.lifetime_length <= config.credit_from:
+        raise ConfigError(
+            f"credit_from must be less than lifetime_length={env_config.lifetime_length}, or no reward counts, got "
+            f"{config.credit_from}"
+        )
 
 
 def _open(config: SearchConfig, settings: dict[str, Any], seed: int, dataset: dict[str, Any]) -> RunFolder:
@@ -282,6 +265,48 @@ def _arguments(algorithm: type[EventLearner], config: SearchConfig, env_config: 
         "device": env_config.device,
         "policy_kwargs": policy,
     }
+
+
+def _save_model(model: EventLearner, run: RunFolder) -> None:
+    try:
+        with atomic_path(run.final) as path:
+            model.save(path)
+    except OSError as error:
+        raise OSError(f"cannot write {run.final}: {error.strerror or error}; go on with --resume={run.path}") from error
+
+
+def _save_rule(
+    model: EventLearner,
+    run: RunFolder,
+    heads: Sequence[str],
+    settings: dict[str, Any],
+    before: RewardReport | None,
+    after: RewardReport | None,
+) -> None:
+    """Write the rule with what it is worth, which is logged, too."""
+    reports = {name: report.as_dict() for name, report in (("before", before), ("after", after)) if report}
+    description = describe(
+        model.policy.architecture,
+        groups=heads,
+        history_length=settings["history_length"],
+        images=model.num_episodes,
+        config=settings,
+        metrics=reports,
+        versions=package_versions(),
+    )
+    save_rule(run.path, model.policy.rule, description)
+    for name, numbers in reports.items():
+        for key, number in numbers.items():
+            model.logger.record(f"eval_{name}/{key}", number)
+    model.logger.dump(model.num_timesteps)
+
+
+def _rule_lines(model: EventLearner, run: RunFolder, heads: Sequence[str], page: Path | None) -> list[str]:
+    """Return the rule in words, a line for each head: a formula itself, or the one that the report has found."""
+    if model.policy.architecture.is_formula:
+        formulas = model.policy.rule.formulas()
+        return [f"{head}: {format_formula(terms)}" for head, terms in zip(heads, formulas, strict=True)]
+    return in_words(run.path, heads) if page else []
 
 
 def _judge(model: EventLearner, config: TrainingConfig, env_config: EnvironmentConfig) -> RewardReport | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -114,19 +116,22 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
         (folder / "results.csv").write_text(csv_table(rows), encoding="utf-8")
         (folder / "results.md").write_text(markdown_table(rows, _notes(config, facts)), encoding="utf-8")
         of_rules = {shown[name]: results[name] for name in names}
+        draw_comparison(of_rules, pixels, _caption(config, facts), folder / "comparison.png")
         if config.tests:
             curves = {shown[name]: _curve(judged[name]) for name in names}
             write_curves(curves, config.seed, folder, plan.num_classes)
-        draw_comparison(of_rules, pixels, _caption(config, facts), folder / "comparison.png")
-        for place, name in enumerate(names):
-            title = (
-                f"{shown[name]}, the first network after {config.train_episodes:,} images; in corners, neurons' labels"
-            )
-            file = f"receptive_fields_{place}_{_slug(shown[name])}.png"
-            labels = [dataset.classes[label] if label >= 0 else "" for label in judged[name].labels[0].tolist()]
-            draw_receptive_fields(judged[name].fields.numpy(), title, folder / file, labels)
+        _draw_fields({shown[name]: judged[name] for name in names}, config, dataset.classes, folder)
         print(f"results in {folder}", file=sys.stderr)
     return results | {PIXELS: pixels}
+
+
+def _draw_fields(judged: Mapping[str, Judgement], config: EvaluateConfig, classes: Sequence[str], folder: Path) -> None:
+    """Draw the receptive fields of each rule's first network, with the labels that its neurons were given."""
+    for place, (name, judgement) in enumerate(judged.items()):
+        title = f"{name}, the first network after {config.train_episodes:,} images; in corners, neurons' labels"
+        labels = [classes[label] if label >= 0 else "" for label in judgement.labels[0].tolist()]
+        file = folder / f"receptive_fields_{place}_{_slug(name)}.png"
+        draw_receptive_fields(judgement.fields.numpy(), title, file, labels)
 
 
 def _curve(judgement: Judgement) -> Curve:
