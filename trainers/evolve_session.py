@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 import sys
 import time
 from pathlib import Path
@@ -23,12 +22,12 @@ from snn_plasticity_gym.learners.weight_evolution import WeightEvolution
 from snn_plasticity_gym.networks.given_weights import WEIGHTS
 from snn_plasticity_gym.report.champion_section import FAME, RESULT
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
-from snn_plasticity_gym.runs.folder import RunFolder, claimed, require_tensorboard
+from snn_plasticity_gym.runs.folder import RunFolder, claimed
 from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.tasks.met_observations import RANGES
 from snn_plasticity_gym.trainers.callbacks import next_multiple
 from snn_plasticity_gym.trainers.interrupts import StopRequest
-from snn_plasticity_gym.trainers.learning_loop import open_log
+from snn_plasticity_gym.trainers.opening import open_log, open_run, prepare
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.utils.distributed import World, joined_processes
 from snn_plasticity_gym.utils.files import atomic_path
@@ -53,10 +52,7 @@ def run_evolution(config: EvolveConfig, env_config: ControlConfig) -> Path:
 
 def _run(config: EvolveConfig, env_config: ControlConfig, world: World, held: contextlib.ExitStack) -> Path:
     began = time.perf_counter()
-    seed = world.broadcast(config.seed if config.seed >= 0 else secrets.randbelow(2**31))
-    require_tensorboard(config.tensorboard)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    seed = world.broadcast(prepare(config))
     if config.resume and not world.rank:
         held.enter_context(claimed(config.resume))
     saved = world.broadcast(None if world.rank or not config.resume else _newest(config))
@@ -72,7 +68,7 @@ def _run(config: EvolveConfig, env_config: ControlConfig, world: World, held: co
                     raise KeyboardInterrupt
         return path
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed, "resume": ""}
-    run = _open(config, settings, seed, evolution)
+    run = open_run(config, config.env, settings, config.resume, evolution.contest.task.manifest())
     if not config.resume:
         held.enter_context(claimed(run.path))
     world.broadcast(run.path)
@@ -93,13 +89,6 @@ def _run(config: EvolveConfig, env_config: ControlConfig, world: World, held: co
         evolution.close()
     print(*_last_lines(result, config, run, page), sep="\n")
     return run.path
-
-
-def _open(config: EvolveConfig, settings: dict[str, Any], seed: int, evolution: WeightEvolution) -> RunFolder:
-    if config.resume:
-        return RunFolder.reopen(config.resume, settings)
-    world = evolution.contest.task.manifest()
-    return RunFolder.create(config.env, settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=world)
 
 
 def _newest(config: EvolveConfig) -> dict[str, Any] | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,13 +23,12 @@ from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.config.svpg import SVPGConfig
-from snn_plasticity_gym.config.training import RunConfig
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
-from snn_plasticity_gym.runs.folder import RunFolder, claimed, make_logger, require_tensorboard, tensorboard_writer
+from snn_plasticity_gym.runs.folder import RunFolder, claimed
 from snn_plasticity_gym.runs.metrics import MetricsCSV
-from snn_plasticity_gym.runs.wandb_writer import start_wandb
 from snn_plasticity_gym.trainers.callbacks import next_multiple
 from snn_plasticity_gym.trainers.interrupts import StopRequest
+from snn_plasticity_gym.trainers.opening import open_log, open_run, prepare
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.utils.state import State
 
@@ -118,22 +116,15 @@ def carry_out(
         ValueError: The device does not exist.
     """
     began = time.perf_counter()
-    require_tensorboard(config.tensorboard)
-    seed = config.seed if config.seed >= 0 else secrets.randbelow(2**31)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    seed = prepare(config)
     with contextlib.ExitStack() as held:
         if config.resume:
             held.enter_context(claimed(config.resume))
         saved = _newest(config.resume) if config.resume else None
         training = make(seed)
         settings = {**to_dict(config), "seed": seed, "resume": ""}
-        if config.resume:
-            run = RunFolder.reopen(config.resume, settings)
-        else:
-            run = RunFolder.create(
-                kind, settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=training.dataset
-            )
+        run = open_run(config, kind, settings, config.resume, training.dataset)
+        if not config.resume:
             held.enter_context(claimed(run.path))
         metrics, logger = open_log(config, run, settings, saved["rows"] if saved else 0, bool(config.resume))
         learner = training.learner
@@ -161,26 +152,6 @@ def carry_out(
     if page is not None:
         print(f"report {page}")
     return run.path
-
-
-def open_log(
-    config: RunConfig, run: RunFolder, settings: dict[str, Any], rows: int, resumed: bool
-) -> tuple[MetricsCSV, Logger]:
-    """Return where a run logs: metrics.csv, W&B and, if it is wanted, TensorBoard.
-
-    Args:
-        config: What is wanted.
-        run: The run's folder.
-        settings: All of the run, for W&B.
-        rows: Of metrics.csv that an earlier process has written and that stay.
-        resumed: Whether the run goes on.
-
-    Returns:
-        The rows of metrics.csv, which a checkpoint counts, and the logger that writes everywhere.
-    """
-    metrics = MetricsCSV(run.metrics_csv, rows)
-    writer = start_wandb(config.wandb, run, settings, config.wandb_project, resumed=resumed)
-    return metrics, make_logger(run, metrics, writer, tensorboard_writer(run, config.tensorboard))
 
 
 def _newest(folder: str) -> dict[str, Any] | None:

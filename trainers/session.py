@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import resource
-import secrets
 import sys
 import time
 from collections.abc import Sequence
@@ -32,7 +31,6 @@ from snn_plasticity_gym.runs.folder import (
     RunFolder,
     claimed,
     package_versions,
-    require_tensorboard,
 )
 from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.tasks.base import Task
@@ -41,7 +39,7 @@ from snn_plasticity_gym.tasks.met_observations import RANGES, check_one_process,
 from snn_plasticity_gym.trainers.callbacks import ProgressBar, ProgressLines, SaveCheckpoints, SigmaSchedule
 from snn_plasticity_gym.trainers.closing import in_words, rules_beside, worth
 from snn_plasticity_gym.trainers.interrupts import StopRequest
-from snn_plasticity_gym.trainers.learning_loop import open_log
+from snn_plasticity_gym.trainers.opening import open_log, open_run, prepare
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.trainers.starting import begin, imitation_line, read_start
 from snn_plasticity_gym.utils.distributed import LostProcessError, World, joined_processes
@@ -80,10 +78,7 @@ def _run(
 ) -> Path:
     began = time.perf_counter()
     num_own = world.share(config.num_envs)
-    seed = world.broadcast(config.seed if config.seed >= 0 else secrets.randbelow(2**31))
-    require_tensorboard(config.tensorboard)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    seed = world.broadcast(prepare(config))
     _check(config, env_config)
     if config.resume and not world.rank:
         held.enter_context(claimed(config.resume))
@@ -95,7 +90,7 @@ def _run(
     model = algorithm("PlasticityPolicy", env, seed=seed, **_arguments(algorithm, config, env_config))
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed, "resume": ""}
     task = plasticity_env(env).engine.task
-    run = None if world.rank else _open(config, settings, seed, task.manifest())
+    run = None if world.rank else open_run(config, config.env, settings, config.resume, task.manifest())
     told = {} if start is None else begin(start, model.policy, world, config.env, env_config, seed)
     if run is None:
         return _assist(world, model, config, saved)
@@ -158,13 +153,6 @@ def _check(config: SearchConfig, env_config: EnvironmentConfig) -> None:
             f"credit_from must be less than lifetime_length={env_config.lifetime_length}, or no reward counts, got "
             f"{config.credit_from}"
         )
-
-
-def _open(config: SearchConfig, settings: dict[str, Any], seed: int, dataset: dict[str, Any]) -> RunFolder:
-    """Return the folder of the run, a new one if none goes on."""
-    if config.resume:
-        return RunFolder.reopen(config.resume, settings)
-    return RunFolder.create(config.env, settings, seed=seed, name=config.run_name, root=config.run_dir, dataset=dataset)
 
 
 def _assist(world: World, model: EventLearner, config: SearchConfig, saved: dict[str, Any] | None) -> Path:
