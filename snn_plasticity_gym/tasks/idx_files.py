@@ -209,7 +209,7 @@ def _ways_out(name: str, directory: Path) -> str:
         return f"files of its kind lie in {strays[0]}: move them to {folder}"
     return (
         f"put {', '.join(FILES)} (or the same with .gz) in {folder}, or point --data-dir or {DATA_VARIABLE} at a "
-        f"folder that has {CLASSES[name]}/raw; or use --dataset digits, or connect to the network"
+        f"folder that has {CLASSES[name]}/raw; or use --dataset digits, or connect to the internet"
     )
 
 
