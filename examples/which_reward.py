@@ -19,6 +19,7 @@ from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.presets import read_preset, shipped_file
 from snn_plasticity_gym.config.schema import build_configs
 from snn_plasticity_gym.config.training import TRAINERS
+from snn_plasticity_gym.evaluation.curves import Cohort
 from snn_plasticity_gym.evaluation.labels import accuracy
 from snn_plasticity_gym.evaluation.reward import rewards_of_networks
 from snn_plasticity_gym.evaluation.unsupervised import ALL_ACTIVITY, LINEAR_PROBE, judge, plan_images
@@ -78,7 +79,7 @@ def main(count: int = 6, networks: int = 2, **settings: str) -> dict[str, list[f
     found: dict[str, list[float]] = {name: [] for name in (*IMAGES, "accuracy", "probe")}
     for text in ["zero", *(random_rule(rng) for _ in range(count - 1))]:
         rule = rule_of(text, ENV, config, seed=0)
-        judged = judge(rule, ENV, config, plan, networks, config.plastic_episodes, seed=0)
+        judged = judge(rule, ENV, config, plan, Cohort(networks, config.plastic_episodes, seed=0))
         found["accuracy"].append(accuracy(judged.confusion[ALL_ACTIVITY]).mean().item())
         found["probe"].append(accuracy(judged.confusion[LINEAR_PROBE]).mean().item())
         for images, own in configs.items():

@@ -71,6 +71,7 @@ def ablate(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
 def _rows(config: AblationConfig, env_config: UnsupervisedConfig) -> Iterator[dict[str, Any]]:
     import torch
 
+    from snn_plasticity_gym.evaluation.curves import Cohort
     from snn_plasticity_gym.evaluation.unsupervised import judge, plan_images
     from snn_plasticity_gym.tasks.datasets import load_dataset
     from snn_plasticity_gym.trainers.evaluation_session import legend, rules_of
@@ -81,14 +82,13 @@ def _rows(config: AblationConfig, env_config: UnsupervisedConfig) -> Iterator[di
     shown = legend(list(rules))
     dataset = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size)
     plan = plan_images(dataset, config.label_images, config.test_episodes, config.test_split)
+    cohort = Cohort(config.networks, config.train_episodes, config.seed)
     for parts in itertools.product(*(choices.items() for choices in GRID.values())):
         changes = {key: value for _, settings in parts for key, value in settings.items()}
         network = dataclasses.replace(env_config, **changes)
         for name, rule in rules.items():
             began = time.process_time()
-            judged = judge(
-                rule, config.env, network, plan, config.networks, config.train_episodes, config.seed
-            ).as_dict()
+            judged = judge(rule, config.env, network, plan, cohort).as_dict()
             figures = judged["accuracy"] | judged["activity"]
             row: dict[str, Any] = dict(zip(GRID, (choice for choice, _ in parts), strict=True)) | {"rule": shown[name]}
             for column in COLUMNS:

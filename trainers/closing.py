@@ -10,6 +10,7 @@ from snn_plasticity_gym.config.environments import EnvironmentConfig, Unsupervis
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.config.training import SearchConfig
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.evaluation.curves import Cohort
 from snn_plasticity_gym.evaluation.labels import accuracy
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, reward_of
 from snn_plasticity_gym.evaluation.unsupervised import ALL_ACTIVITY, judge, plan_images
@@ -111,6 +112,6 @@ def _accuracies(config: SearchConfig, env_config: UnsupervisedConfig, rules: dic
     images = env_config.plastic_episodes or LEARNED
     found = {}
     for name, rule in rules.items():
-        judged = judge(rule, config.env, env_config, plan, NETWORKS, images, JUDGE_SEED)
+        judged = judge(rule, config.env, env_config, plan, Cohort(NETWORKS, images, JUDGE_SEED))
         found[name] = accuracy(judged.confusion[ALL_ACTIVITY]).mean().item()
     return found

@@ -18,6 +18,7 @@ from snn_plasticity_gym.config.plugins import import_plugins_of
 from snn_plasticity_gym.config.schema import ConfigError, setting_fields, to_dict
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import LearningCurve, learning_curve
+from snn_plasticity_gym.evaluation.curves import Cohort
 from snn_plasticity_gym.evaluation.figures import Curve, bptt_curve, curve_table, draw_learning_curves
 from snn_plasticity_gym.evaluation.task_facts import asked_task, learning_rate
 from snn_plasticity_gym.policies.saved import load_learned
@@ -57,23 +58,13 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig, world:
     beside = {"BPTT": bptt_curve(config.bptt)} if config.bptt else {}
     folder = output_folder(config, world)
     labels = legend(config.rules)
-    tests = config.tests or TESTS
     results: dict[str, Any] = {}
     curves: dict[str, Curve] = {}
 
     def judge_one(rule: Rule, turn: Turn) -> LearningCurve:
+        cohort = turn.cohort._replace(tests=config.tests or TESTS)
         return learning_curve(
-            rule,
-            config.env,
-            env_config,
-            turn.num_networks,
-            config.train_episodes,
-            tests,
-            config.test_episodes,
-            config.test_split,
-            turn.first_seed,
-            turn.watcher,
-            common_seed=config.seed,
+            rule, config.env, env_config, cohort, config.test_episodes, config.test_split, turn.watcher
         )
 
     for name, parts, seconds in turns(rules, labels, judge_one, config, world):
@@ -110,9 +101,8 @@ def output_folder(config: EvaluateConfig, world: World) -> Path | None:
 class Turn(NamedTuple):
     """What a judge needs to know when it is a rule's turn."""
 
-    num_networks: int  # of this process
-    first_seed: int  # of the first of them; the others follow
-    watcher: ScreenWatcher
+    cohort: Cohort  # networks of this process
+    watcher: ScreenWatcher  # shows progress
 
 
 def turns(
@@ -138,10 +128,12 @@ def turns(
         alone.
     """
     num_own = world.share(config.networks, "networks")
+    first_seed = config.seed + world.rank * num_own
+    cohort = Cohort(num_own, config.train_episodes, first_seed, config.tests, common_seed=config.seed)
     for name, rule in rules.items():
         began = time.perf_counter()
         with ScreenWatcher(labels[name], config.train_episodes, silent=world.rank > 0, **watched) as watcher:
-            own = judge_one(rule, Turn(num_own, config.seed + world.rank * num_own, watcher))
+            own = judge_one(rule, Turn(cohort, watcher))
         parts = world.collect(own)
         if parts:
             yield name, parts, time.perf_counter() - began

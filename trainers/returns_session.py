@@ -57,17 +57,7 @@ def run_returns(config: EvaluateConfig, env_config: EnvironmentConfig, world: Wo
 
     def judge_one(rule: Rule, turn: Turn) -> ReturnCurve:
         return return_curve(
-            rule,
-            config.env,
-            own[id(rule)],
-            turn.num_networks,
-            config.train_episodes,
-            config.test_episodes,
-            config.tests,
-            config.test_split,
-            turn.first_seed,
-            turn.watcher,
-            common_seed=config.seed,
+            rule, config.env, own[id(rule)], turn.cohort, config.test_episodes, config.test_split, turn.watcher
         )
 
     turned = turns(rules, labels, judge_one, config, world, unit="episodes", spoken="return {:.4g}".format)

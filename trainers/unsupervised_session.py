@@ -75,21 +75,10 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
     judged: dict[str, Judgement] = {}
 
     def judge_one(rule: Rule, turn: Turn) -> tuple[Judgement, dict[str, Tensor]]:
-        judgement = judge(
-            rule,
-            config.env,
-            env_config,
-            plan,
-            turn.num_networks,
-            config.train_episodes,
-            turn.first_seed,
-            config.tests,
-            turn.watcher,
-            common_seed=config.seed,
-        )
+        judgement = judge(rule, config.env, env_config, plan, turn.cohort, turn.watcher)
         if not facts["held_out_images"]:
             return judgement, {}
-        return judgement, rewards_of_networks(rule, config.env, env_config, turn.num_networks, turn.first_seed)
+        return judgement, rewards_of_networks(rule, config.env, env_config, turn.cohort.num_networks, turn.cohort.seed)
 
     for name, parts, seconds in turns(rules, shown, judge_one, config, world):
         judged[name] = Judgement.joined([own for own, _ in parts])

@@ -15,7 +15,7 @@ from snn_plasticity_gym.config.environments import FeedforwardConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.evaluation.curves import Watcher, test_times
+from snn_plasticity_gym.evaluation.curves import Cohort, Watcher
 from snn_plasticity_gym.evaluation.labels import accuracy, confusion_matrix, shared_answers
 from snn_plasticity_gym.evaluation.responses import responses
 from snn_plasticity_gym.evaluation.task_facts import learning_settings
@@ -83,14 +83,10 @@ def learning_curve(
     rule: Rule,
     env_id: str,
     config: FeedforwardConfig,
-    num_networks: int,
-    train_episodes: int,
-    tests: int | None,
+    cohort: Cohort,
     test_episodes: int,
     test_split: str,
-    seed: int,
     watcher: Watcher | None = None,
-    common_seed: int | None = None,
 ) -> LearningCurve:
     """Let fresh networks learn by a frozen rule, one image after the other, and test them on the way.
 
@@ -100,25 +96,20 @@ def learning_curve(
         rule: Answers events.
         env_id: An environment with a feed-forward classifier.
         config: Its settings.
-        num_networks: B, with seeds seed, seed + 1, ...
-        train_episodes: Images that each network learns from.
-        tests: Number of tests after the first, which is before learning; spread evenly. None: one, at the end.
+        cohort: The networks, an episode is an image.
         test_episodes: Images of each test, the first of the split; 0: all.
         test_split: "validation" or "test".
-        seed: Of networks, training images and input spikes. The same seed gives every rule the same ones.
         watcher: Is told of progress.
-        common_seed: Of what `common_noise` shares; None: `seed`.
     """
     settings = learning_settings(rule, config)
-    env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
+    env = PlasticityVectorEnv(env_id, num_envs=cohort.num_networks, **settings)
     held_out = image_task(env.engine.task).dataset.split(test_split)
-    env.engine.lifetimes.common_seed = common_seed
-    env.reset(seed=seed)
-    times = test_times(train_episodes, tests)
+    env.engine.lifetimes.common_seed = cohort.common_seed
+    env.reset(seed=cohort.seed)
     watcher = watcher or Watcher()
     examinations = []
     seen = 0
-    for images in times:
+    for images in cohort.times:
         while seen < images:
             env.run_episode(rule)
             seen += 1
@@ -126,7 +117,7 @@ def learning_curve(
         examinations.append(examine(env.engine, config, held_out, test_episodes))
         watcher.tested(images, examinations[-1].accuracy)
     env.close()
-    return LearningCurve(times, examinations)
+    return LearningCurve(cohort.times, examinations)
 
 
 @torch.no_grad()

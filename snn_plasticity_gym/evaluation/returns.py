@@ -16,7 +16,7 @@ from snn_plasticity_gym.config.schema import to_dict
 from snn_plasticity_gym.envs.episode import EpisodeResult
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import TEST_SEED
-from snn_plasticity_gym.evaluation.curves import Watcher, test_times
+from snn_plasticity_gym.evaluation.curves import Cohort, Watcher
 from snn_plasticity_gym.evaluation.task_facts import learning_settings
 from snn_plasticity_gym.evaluation.unsupervised import Means, summary
 from snn_plasticity_gym.networks.network import Network
@@ -70,14 +70,10 @@ def return_curve(
     rule: Rule,
     env_id: str,
     config: EnvironmentConfig,
-    num_networks: int,
-    train_episodes: int,
+    cohort: Cohort,
     test_episodes: int,
-    tests: int | None,
     test_split: str,
-    seed: int,
     watcher: Watcher | None = None,
-    common_seed: int | None = None,
 ) -> ReturnCurve:
     """Let fresh networks live by a rule, and test them with frozen weights before, on the way and after.
 
@@ -88,21 +84,17 @@ def return_curve(
         rule: Answers events.
         env_id: Any environment.
         config: Its settings.
-        num_networks: B, with seeds seed, seed + 1, ...
-        train_episodes: Episodes that each network learns from.
+        cohort: The networks; they are always tested before learning, too.
         test_episodes: Episodes of each network in each test, at least 1; see `Examiner`.
-        tests: Tests after the one before learning, evenly spread; None: one, when all is learned.
         test_split: "validation" or "test", where the environment has held-out data.
-        seed: Of networks, episodes and input spikes. The same seed gives every rule the same ones.
         watcher: Is told of progress, by returns.
-        common_seed: Of what `common_noise` shares; None: `seed`.
     """
     settings = learning_settings(rule, config)
-    env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
-    env.engine.lifetimes.common_seed = common_seed
-    env.reset(seed=seed)
-    examine = Examiner(env_id, config, num_networks, test_episodes, test_split, seed, common_seed)
-    times, watcher, learning = test_times(train_episodes, tests or 1), watcher or Watcher(), Means()
+    env = PlasticityVectorEnv(env_id, num_envs=cohort.num_networks, **settings)
+    env.engine.lifetimes.common_seed = cohort.common_seed
+    env.reset(seed=cohort.seed)
+    examine = Examiner(env_id, config, cohort, test_episodes, test_split)
+    times, watcher, learning = cohort._replace(tests=cohort.tests or 1).times, watcher or Watcher(), Means()
     taken: list[dict[str, Tensor]] = []
     lived = 0
     for episodes in times:
@@ -128,28 +120,18 @@ class Examiner:
     Args:
         env_id: Any environment.
         config: Its settings.
-        num_networks: B.
+        cohort: The networks; the episodes of a test are far from those that they learn from.
         episodes: Of each network in a test.
         test_split: "validation" or "test", where the environment has held-out data.
-        seed: Of the first network; the episodes of a test are far from those that it learns from.
-        common_seed: As in `return_curve`.
     """
 
-    def __init__(
-        self,
-        env_id: str,
-        config: EnvironmentConfig,
-        num_networks: int,
-        episodes: int,
-        test_split: str,
-        seed: int,
-        common_seed: int | None = None,
-    ) -> None:
+    def __init__(self, env_id: str, config: EnvironmentConfig, cohort: Cohort, episodes: int, test_split: str) -> None:
         settings = to_dict(config) | config.learning() | config.held_out(test_split) | config.frozen()
-        self._env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
-        self._env.engine.lifetimes.common_seed = TEST_SEED + (seed if common_seed is None else common_seed)
-        self._env.reset(seed=TEST_SEED + seed)
-        self._seeds = [TEST_SEED + seed + row for row in range(num_networks)]
+        self._env = PlasticityVectorEnv(env_id, num_envs=cohort.num_networks, **settings)
+        common = cohort.seed if cohort.common_seed is None else cohort.common_seed
+        self._env.engine.lifetimes.common_seed = TEST_SEED + common
+        self._env.reset(seed=TEST_SEED + cohort.seed)
+        self._seeds = [TEST_SEED + cohort.seed + row for row in range(cohort.num_networks)]
         self._episodes = episodes
 
     def __call__(self, network: Network) -> dict[str, Tensor]:

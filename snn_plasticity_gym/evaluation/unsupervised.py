@@ -18,7 +18,7 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import TEST_SEED
-from snn_plasticity_gym.evaluation.curves import Watcher, test_times
+from snn_plasticity_gym.evaluation.curves import Cohort, Watcher
 from snn_plasticity_gym.evaluation.labels import (
     accuracy,
     all_activity,
@@ -137,12 +137,8 @@ def judge(
     env_id: str,
     config: UnsupervisedConfig,
     plan: ImagePlan,
-    num_networks: int,
-    train_episodes: int,
-    seed: int,
-    tests: int | None = None,
+    cohort: Cohort,
     watcher: Watcher | None = None,
-    common_seed: int | None = None,
 ) -> Judgement:
     """Let fresh networks learn by a frozen rule; freeze weights and thresholds, give labels and test, then go on.
 
@@ -154,24 +150,19 @@ def judge(
         env_id: An unsupervised environment.
         config: Its settings.
         plan: Images to take labels from, and to test on.
-        num_networks: B, with seeds seed, seed + 1, ...
-        train_episodes: Presentations that each network learns from, drawn with replacement.
-        seed: Of networks, training images and input spikes. The same seed gives every rule the same ones; the input
-            spikes of labelling and test are the same whatever the seed and the test.
-        tests: Tests after one before learning, evenly spread; None: one alone, when all is learned. Tests leave no
-            trace in the networks.
+        cohort: The networks. An episode is an image, drawn with replacement; the input spikes of labelling and test are
+            the same whatever the seed and the test. Tests leave no trace in the networks.
         watcher: Is told of progress, of accuracy by all-activity.
-        common_seed: Of what `common_noise` shares; None: `seed`.
     """
     settings = learning_settings(rule, config) | {"image_pool": 0}
-    env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
+    env = PlasticityVectorEnv(env_id, num_envs=cohort.num_networks, **settings)
     image_task(env.engine.task).reserve_images(plan.held_back)
-    env.engine.lifetimes.common_seed = common_seed
-    env.reset(seed=seed)
-    times, watcher, learning = test_times(train_episodes, tests), watcher or Watcher(), Means()
+    env.engine.lifetimes.common_seed = cohort.common_seed
+    env.reset(seed=cohort.seed)
+    watcher, learning = watcher or Watcher(), Means()
     right: dict[str, list[Tensor]] = {ALL_ACTIVITY: [], PROPORTION_WEIGHTING: [], LINEAR_PROBE: []}
     seen = 0
-    for images in times:
+    for images in cohort.times:
         while seen < images:
             learning.add(_live(env, rule, plan))
             seen += 1
@@ -186,7 +177,7 @@ def judge(
     fields = _receptive_fields(env.engine, plan.labelling.images.shape[1:])
     env.close()
     return Judgement(
-        images=times,
+        images=cohort.times,
         curves={name: torch.stack(shares) for name, shares in right.items()},
         confusion=confusion,
         activity=activity_of(counts),

@@ -6,6 +6,7 @@ import torch
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.evaluation.classification import learning_curve
+from snn_plasticity_gym.evaluation.curves import Cohort
 from snn_plasticity_gym.evaluation.network_life import live_through
 from snn_plasticity_gym.evaluation.unsupervised import judge, judge_pixels, plan_images
 from snn_plasticity_gym.report.network_figures import network_pictures
@@ -29,7 +30,7 @@ def register(num_classes, each=12):
 def test_a_classifier_is_tested_in_all_its_classes(num_classes):
     dataset = register(num_classes)
     config = environment_config(SEMI, dataset="own", hidden_sizes=(6,))
-    curve = learning_curve(make_rule("zero"), SEMI, config, 2, 3, 1, 0, "validation", seed=0)
+    curve = learning_curve(make_rule("zero"), SEMI, config, Cohort(2, 3, 0, tests=1), 0, "validation")
     confusion = curve.tests[-1].confusion
     assert confusion.shape == (2, num_classes, num_classes)
     expected = torch.bincount(dataset.validation.labels, minlength=num_classes).double()
@@ -43,7 +44,7 @@ def test_an_unsupervised_network_is_read_in_all_its_classes(num_classes):
     dataset = register(num_classes)
     plan = plan_images(dataset, 4 * num_classes, 0, "test")
     config = environment_config(UNSUP, dataset="own", **SIZES)
-    judged = judge(make_rule("stdp"), UNSUP, config, plan, 2, 3, seed=0)
+    judged = judge(make_rule("stdp"), UNSUP, config, plan, Cohort(2, 3, 0))
     for matrix in judged.confusion.values():
         assert matrix.shape == (2, num_classes, num_classes)
         torch.testing.assert_close(matrix.sum(dim=(1, 2)), torch.full((2,), len(dataset.test.labels)).double())

@@ -12,6 +12,7 @@ from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.making import make_engine
 from snn_plasticity_gym.evaluation import classification as module
 from snn_plasticity_gym.evaluation.classification import examine, learning_curve
+from snn_plasticity_gym.evaluation.curves import Cohort
 from snn_plasticity_gym.evaluation.responses import responses
 from snn_plasticity_gym.networks.encoders import poisson_encode
 from snn_plasticity_gym.rules import make_rule
@@ -32,15 +33,10 @@ def engine_of(config, num_networks: int, seed: int = 0) -> Engine:
 
 
 def curve_of(rule, config=SMALL, env_id=ID, **arguments):
-    settings = {
-        "num_networks": 2,
-        "train_episodes": 4,
-        "tests": 2,
-        "test_episodes": 40,
-        "test_split": "validation",
-        "seed": 0,
-    }
-    return learning_curve(rule, env_id, config, **(settings | arguments))
+    cohort = {"num_networks": 2, "train_episodes": 4, "tests": 2, "seed": 0}
+    tested = {"test_episodes": 40, "test_split": "validation"}
+    cohort, tested = ({name: arguments.pop(name, own[name]) for name in own} for own in (cohort, tested))
+    return learning_curve(rule, env_id, config, Cohort(**cohort), **tested, **arguments)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.making import make_engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import TEST_SEED
+from snn_plasticity_gym.evaluation.curves import Cohort
 from snn_plasticity_gym.evaluation.returns import LENGTH, RETURN, TERM, Examiner, ReturnCurve, return_curve
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.rules.registry import make_rule
@@ -83,7 +84,7 @@ def test_each_network_does_what_it_does_alone(case):
     env_id, settings = CASES[case]
     config = environment_config(env_id, **settings, lifetime_length=2, plastic_episodes=1)  # both set aside
     rule = make_rule("stdp", learning_rate=0.3, scale=0.2) if case == "third party" else Towards(1)
-    curve = return_curve(rule, env_id, config, 3, 5, 4, None, "validation", seed=11)
+    curve = return_curve(rule, env_id, config, Cohort(3, 5, seed=11), 4, "validation")
     alone = environment_config(env_id, **settings)
     assert curve.episodes == [0, 5]
     changed = False
@@ -102,7 +103,7 @@ def test_each_network_does_what_it_does_alone(case):
 @pytest.mark.parametrize(("action", "best"), [(1, 1.0), (0, -1.0)])
 def test_a_rule_that_leads_to_an_action_has_its_return(action, best):
     config = environment_config(CONTROL, **BANDITS)
-    curve = return_curve(Towards(action), CONTROL, config, 4, 10, 6, 2, "validation", seed=0)
+    curve = return_curve(Towards(action), CONTROL, config, Cohort(4, 10, seed=0, tests=2), 6, "validation")
     assert curve.episodes == [0, 5, 10] and curve.tests[RETURN][-1].tolist() == [best] * 4
     figures = curve.as_dict()
     before = np.array(figures["before"][RETURN]["values"])
@@ -114,7 +115,7 @@ def test_a_rule_that_leads_to_an_action_has_its_return(action, best):
 
 def test_the_corridor_is_walked_by_a_rule_that_leads_to_the_right():
     config = environment_config(CONTROL, **(CORRIDORS | {"world_kwargs": '{"cells": 3}', "eta": 0.2}))
-    curve = return_curve(Towards(1), CONTROL, config, 2, 12, 3, None, "validation", seed=0)
+    curve = return_curve(Towards(1), CONTROL, config, Cohort(2, 12, seed=0), 3, "validation")
     assert curve.tests[RETURN][-1].tolist() == pytest.approx([1 - 0.01 * 2] * 2)  # of each step, then of the last cell
     assert curve.tests[LENGTH][-1].tolist() == [18.0, 18.0]
 
@@ -122,7 +123,7 @@ def test_the_corridor_is_walked_by_a_rule_that_leads_to_the_right():
 def test_without_plasticity_nothing_is_gained_and_starts_are_those_of_every_rule():
     config = environment_config(CONTROL, **CORRIDORS)
     still, moved = (
-        return_curve(rule, CONTROL, config, 3, 6, 3, 3, "validation", seed=2)
+        return_curve(rule, CONTROL, config, Cohort(3, 6, seed=2, tests=3), 3, "validation")
         for rule in (make_rule("zero"), Towards(1))
     )
     for curve in still.tests.values():
@@ -134,7 +135,9 @@ def test_without_plasticity_nothing_is_gained_and_starts_are_those_of_every_rule
 def test_tests_on_the_way_leave_no_trace():
     config = environment_config(QUOTA)
     rule = make_rule("stdp", learning_rate=0.3)
-    many, few = (return_curve(rule, QUOTA, config, 2, 6, 2, tests, "validation", seed=5) for tests in (6, None))
+    many, few = (
+        return_curve(rule, QUOTA, config, Cohort(2, 6, seed=5, tests=tests), 2, "validation") for tests in (6, None)
+    )
     for name, curve in few.tests.items():
         torch.testing.assert_close(many.tests[name][[0, -1]], curve, equal_nan=True)
         torch.testing.assert_close(many.learning[name], few.learning[name], equal_nan=True)
@@ -142,16 +145,19 @@ def test_tests_on_the_way_leave_no_trace():
 
 def test_networks_of_several_processes_are_those_of_one():
     config = environment_config(CONTROL, **CORRIDORS, common_noise=True)
-    arguments = (Towards(1), CONTROL, config)
-    whole = return_curve(*arguments, 4, 3, 2, 1, "validation", seed=9, common_seed=9)
-    parts = [return_curve(*arguments, 2, 3, 2, 1, "validation", seed=seed, common_seed=9) for seed in (9, 11)]
-    joined = ReturnCurve.joined(parts)
+
+    def curve_of(num_networks: int, seed: int) -> ReturnCurve:
+        cohort = Cohort(num_networks, 3, seed, tests=1, common_seed=9)
+        return return_curve(Towards(1), CONTROL, config, cohort, 2, "validation")
+
+    whole = curve_of(4, 9)
+    joined = ReturnCurve.joined([curve_of(2, seed) for seed in (9, 11)])
     assert joined.as_dict() == whole.as_dict()
 
 
 def test_terms_count_the_episodes_in_which_they_have_a_value():
     config = environment_config(QUOTA, quota=3)
-    curve = return_curve(make_rule("zero"), QUOTA, config, 5, 2, 30, None, "validation", seed=0)
+    curve = return_curve(make_rule("zero"), QUOTA, config, Cohort(5, 2, seed=0), 30, "validation")
     fired, enough, paid = (curve.tests[name][0] for name in (f"{TERM}fired", f"{TERM}enough", RETURN))
     assert fired.min() >= 0 and (paid <= 0).all()
     assert all(value == 1 or value != value for value in enough.tolist())
@@ -167,7 +173,7 @@ def test_an_examiner_freezes_thresholds_and_weights_and_leaves_the_network_alone
     for _ in range(3):
         env.run_episode(make_rule("stdp", learning_rate=0.1))
     before = {name: value.clone() for name, value in env.engine.network.state_dict().items()}
-    examine = Examiner("SNNPlastic-Unsup1-v0", config, 2, 4, "test", 0)
+    examine = Examiner("SNNPlastic-Unsup1-v0", config, Cohort(2, 0, seed=0), 4, "test")
     first = examine(env.engine.network)
     assert {name: value.tolist() for name, value in examine(env.engine.network).items() if not value.isnan().any()} == {
         name: value.tolist() for name, value in first.items() if not value.isnan().any()

@@ -12,7 +12,7 @@ from snn_plasticity_gym.config.environments import Unsup1Config, Unsup2Config
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation import unsupervised as module
-from snn_plasticity_gym.evaluation.curves import Watcher
+from snn_plasticity_gym.evaluation.curves import Cohort, Watcher
 from snn_plasticity_gym.evaluation.labels import NO_LABEL, accuracy
 from snn_plasticity_gym.evaluation.unsupervised import ImagePlan, activity_of, judge, judge_pixels, plan_images, summary
 from snn_plasticity_gym.rules import make_rule
@@ -29,7 +29,7 @@ STDP = make_rule("stdp", scale=0.05)
 
 
 def judged(rule=STDP, config=CONFIG, plan=PLAN, num_networks=2, train_episodes=3, seed=0, env_id=ID):
-    return judge(rule, env_id, config, plan, num_networks, train_episodes, seed)
+    return judge(rule, env_id, config, plan, Cohort(num_networks, train_episodes, seed))
 
 
 @pytest.mark.parametrize("test_split", ["validation", "test"])
@@ -113,7 +113,7 @@ def test_every_rule_gets_the_same_networks_images_and_input_spikes(monkeypatch):
 
 
 def test_tests_on_the_way_leave_no_trace_and_go_as_if_learning_ended_there():
-    whole = judge(STDP, ID, CONFIG, PLAN, 2, 5, 0, tests=2)
+    whole = judge(STDP, ID, CONFIG, PLAN, Cohort(2, 5, 0, tests=2))
     assert whole.images == [0, 2, 5]
     for place, images in enumerate(whole.images):
         single = judged(train_episodes=images)
@@ -136,7 +136,7 @@ def test_the_watcher_hears_of_every_image_and_every_test():
         def tested(self, images, accuracy):
             heard.append((images, accuracy.tolist()))
 
-    given = judge(STDP, ID, CONFIG, PLAN, 2, 3, 0, tests=3, watcher=Listener())
+    given = judge(STDP, ID, CONFIG, PLAN, Cohort(2, 3, 0, tests=3), watcher=Listener())
     tests = [(images, given.curves["all_activity"][images].tolist()) for images in range(4)]
     assert heard == [tests[0], "image", tests[1], "image", tests[2], "image", tests[3]]
 

@@ -13,6 +13,7 @@ from snn_plasticity_gym import make_rule
 from snn_plasticity_gym.config.control import ControlConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.evaluation.curves import Cohort
 from snn_plasticity_gym.evaluation.returns import return_curve
 from snn_plasticity_gym.tasks.control import ControlTask
 from snn_plasticity_gym.tasks.met_observations import (
@@ -146,7 +147,7 @@ def test_they_stand_still_where_rules_are_judged(monkeypatch):
         seen.append(tuple(self.met.ranges.low))
 
     monkeypatch.setattr(ControlTask, "reset", reset)
-    curve = return_curve(make_rule("stdp"), ANY, ControlConfig(**POLE), 2, 3, 2, 2, "test", 0)
+    curve = return_curve(make_rule("stdp"), ANY, ControlConfig(**POLE), Cohort(2, 3, 0, tests=2), 2, "test")
     assert len(curve.tests["return"]) == 3 and len(seen) > 8 and len(set(seen)) == 1
 
 
