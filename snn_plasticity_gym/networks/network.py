@@ -178,22 +178,18 @@ class Network:
                 spikes[name] = input_spikes[name]
             else:
                 state = LIFState(*(_take(part, rows) for part in self.states[name]))
-                outside = currents[name] if currents and name in currents else None
                 if not listed:
                     current = self._whole_current(name, spikes, state.v)  # (B, N)
                 elif self._loops:
                     current = self._looped_current(name, lists, rows, state.v)  # (R, N)
                 else:
                     current = self._current(name, lists, rows, state.v)  # (R, N)
-                if outside is not None:
-                    current += outside
+                if currents and name in currents:
+                    current += currents[name]
                 moved = self._moved(population, current, state, rows, self._loops and listed)
                 spikes[name], potentials[name], thetas[name], after = moved
-                if population.lif.theta_plus > 0 and self.non_plastic.numpy().all():
-                    after = after._replace(theta=state.theta)
-                elif population.lif.theta_plus > 0 and self.non_plastic.numpy().any():
-                    still = _take(self.non_plastic.to(self.device), rows).unsqueeze(1)  # (R, 1)
-                    after = after._replace(theta=torch.where(still, state.theta, after.theta))
+                if population.lif.theta_plus > 0:
+                    after = after._replace(theta=self._held_thresholds(state.theta, after.theta, rows))
                 self.states[name] = LIFState(
                     *(_put(whole, rows, part) for whole, part in zip(self.states[name], after, strict=True))
                 )
@@ -202,6 +198,15 @@ class Network:
         if self.has_groups:
             self.draws.go_on(rows)
         return NetworkActivity(spikes, lists, potentials, thetas)
+
+    def _held_thresholds(self, before: Tensor, after: Tensor, rows: Tensor | None) -> Tensor:
+        """Return adaptive thresholds after a step, (R, N): in networks that change no more they stand still."""
+        still = self.non_plastic.numpy()
+        if still.all():
+            return before
+        if not still.any():
+            return after
+        return torch.where(_take(self.non_plastic.to(self.device), rows).unsqueeze(1), before, after)
 
     def _moved(
         self, population: Population, current: Tensor, state: LIFState, rows: Tensor | None, loops: bool
