@@ -76,8 +76,9 @@ class Engine:
         self._surprise = RewardSurprise(num_lifetimes, config.reward_window, device)
         self._eligibility: Eligibility | None = None
         if config.modulation != "none":
-            times = task.window, config.dt, config.tau_eligibility
-            self._eligibility = Eligibility(self.network, *times, task.credits_actions)
+            self._eligibility = Eligibility(
+                self.network, task.window, config.dt, config.tau_eligibility, task.credits_actions
+            )
         self._heeds_rewards = self._eligibility is not None or self.scalars.of_neurons
         self.changes = WeightChanges(self.heads, device)
         self._write = WeightWriter(self.network, plastic, self._eligibility, self.changes)
@@ -93,9 +94,17 @@ class Engine:
         self._unprepared = np.zeros(num_lifetimes, dtype=np.bool_)  # whose episode has begun; see `prepare`
         self.num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)
         self._everyone = torch.arange(num_lifetimes, device=device)
-        parts = self.network, task, self._eligibility, self.recorder, self.scalars, config
-        play = functools.partial(self._simulate, self._everyone, listed=False)
-        self.whole = WholeEpisodes(play, EngineParts(*parts, self._surprise, self._heeds_rewards))
+        parts = EngineParts(
+            network=self.network,
+            task=task,
+            eligibility=self._eligibility,
+            recorder=self.recorder,
+            scalars=self.scalars,
+            config=config,
+            surprise=self._surprise,
+            heeds_rewards=self._heeds_rewards,
+        )
+        self.whole = WholeEpisodes(functools.partial(self._simulate, self._everyone, listed=False), parts)
 
     @property
     def num_steps(self) -> int:

@@ -215,8 +215,8 @@ class Network:
         lif, dt = population.lif, self.dt
         assert lif is not None
         if population.groups is not None:
-            drawn = self.draws, rows, loops
-            return advance_groups(population.name, population.groups, current, state, lif, dt, *drawn)
+            groups, draws = population.groups, self.draws
+            return advance_groups(population.name, groups, current, state, lif, dt, draws, rows, loops)
         if not loops:
             potential = integrate(current, state, lif, dt)
             spikes, after = fire(potential, state, lif, dt)

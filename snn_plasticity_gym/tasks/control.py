@@ -135,9 +135,14 @@ class ControlTask(Task):
                     f"rpe_baseline critic needs an encoder with activation(observation), {config.encoder!r} has none; "
                     "set rpe_baseline to mean"
                 )
-            size = self.encoder.size
-            constants = config.critic_rate, config.critic_gamma, config.critic_start
-            critic = Critic(self.num_lifetimes, size, *constants, self.device)
+            critic = Critic(
+                self.num_lifetimes,
+                self.encoder.size,
+                config.critic_rate,
+                config.critic_gamma,
+                config.critic_start,
+                self.device,
+            )
         targets = {projection.target for projection in self.projections}
         sizes = {population.name: population.size for population in self.populations if population.name in targets}
         return RewardFactors(
