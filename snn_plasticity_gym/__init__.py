@@ -37,13 +37,19 @@ if TYPE_CHECKING:
     from snn_plasticity_gym.networks.groups import Groups
     from snn_plasticity_gym.networks.lif import LIFParams
     from snn_plasticity_gym.networks.populations import Plasticity, Population, Projection
+    from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
     from snn_plasticity_gym.plasticity.events import SynapseEvents
     from snn_plasticity_gym.plasticity.local_scalars import NeuronView, register_local_scalar
     from snn_plasticity_gym.policies.head_registry import register_head
     from snn_plasticity_gym.policies.policy import PlasticityPolicy
     from snn_plasticity_gym.policies.rule_files import load_rule
     from snn_plasticity_gym.rewards.result import RewardResult
+    from snn_plasticity_gym.rules.backpropamine import Backpropamine
     from snn_plasticity_gym.rules.base import Rule
+    from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
+    from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
+    from snn_plasticity_gym.rules.differentiable_head import DifferentiableHead
+    from snn_plasticity_gym.rules.plastic_sequence import run_sequence
     from snn_plasticity_gym.rules.registry import make_rule, register_rule
     from snn_plasticity_gym.tasks.base import Outcome, Seed, StepInput, Task
     from snn_plasticity_gym.tasks.changes import FlippedActions
@@ -64,13 +70,19 @@ _LATER = {  # public names by the module that has them, imported when asked for
     "networks.lif": ("LIFParams",),
     "networks.activity": ("NetworkActivity",),
     "networks.populations": ("Plasticity", "Population", "Projection"),
+    "networks.srm_alpha": ("SRMAlphaParams",),
     "plasticity.events": ("SynapseEvents",),
     "plasticity.local_scalars": ("NeuronView", "register_local_scalar"),
     "policies.head_registry": ("register_head",),
     "policies.policy": ("PlasticityPolicy",),
     "policies.rule_files": ("load_rule",),
     "rewards.result": ("RewardResult",),
+    "rules.backpropamine": ("Backpropamine",),
     "rules.base": ("Rule",),
+    "rules.differentiable": ("DifferentiableHebb",),
+    "rules.differentiable_formula": ("DifferentiableFormula",),
+    "rules.differentiable_head": ("DifferentiableHead",),
+    "rules.plastic_sequence": ("run_sequence",),
     "rules.registry": ("make_rule", "register_rule"),
     "tasks.base": ("Outcome", "Seed", "StepInput", "Task"),
     "tasks.changes": ("FlippedActions",),
@@ -83,9 +95,13 @@ _MODULES = {name: module for module, names in _LATER.items() for name in names}
 
 __all__ = [
     "ENVIRONMENTS",
+    "Backpropamine",
     "ConfigError",
     "ControlConfig",
     "ControlTask",
+    "DifferentiableFormula",
+    "DifferentiableHead",
+    "DifferentiableHebb",
     "EnvironmentConfig",
     "Episode",
     "EventA2C",
@@ -105,6 +121,7 @@ __all__ = [
     "Projection",
     "RewardResult",
     "Rule",
+    "SRMAlphaParams",
     "Seed",
     "StepInput",
     "SynapseEvents",
@@ -123,6 +140,7 @@ __all__ = [
     "register_local_scalar",
     "register_rule",
     "register_task",
+    "run_sequence",
     "setting",
 ]
 
