@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from typing import Any, cast
@@ -10,12 +9,12 @@ from typing import Any, cast
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
-from tqdm import tqdm
 
 from snn_plasticity_gym.learners.on_policy import EventLearner
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.trainers.interrupts import StopRequest
+from snn_plasticity_gym.trainers.progress import TrainingBar
 from snn_plasticity_gym.utils.distributed import World
 
 
@@ -173,31 +172,19 @@ class ProgressBar(BaseCallback):
         super().__init__()
         self._num_lifetimes = num_lifetimes
         self._first: float | None = None
-        size = shutil.get_terminal_size((100, 24))  # tqdm shows nothing on a terminal that does not tell its size
-        self._bar = tqdm(
-            total=total,
-            file=sys.stderr,
-            ncols=size.columns,
-            nrows=size.lines,
-            bar_format="{percentage:3.0f}% {bar:20} {n_fmt} of {total_fmt} episodes, {remaining} left{postfix}",
-        )
+        self._bar = TrainingBar(total)
 
     def _on_training_start(self) -> None:
-        self._bar.initial = self._bar.n = episodes_shown(self)  # a run that goes on; the time left is of what is new
+        self._bar.begin(episodes_shown(self))  # a run that goes on
 
     def _on_step(self) -> bool:
-        self._show(episodes_shown(self) + self.locals["episode"] * self._num_lifetimes)
+        self._bar.show(episodes_shown(self) + self.locals["episode"] * self._num_lifetimes)
         return True
 
     def _on_rollout_end(self) -> None:
         reward = float(self.logger.name_to_value["rollout/reward"])
         self._first = reward if self._first is None else self._first
-        self._bar.set_postfix_str(f"reward {self._first:.3g}, now {reward:.3g}", refresh=False)
-        self._show(episodes_shown(self))
-
-    def _show(self, episodes: int) -> None:
-        if episodes > self._bar.n:
-            self._bar.update(episodes - self._bar.n)
+        self._bar.show(episodes_shown(self), f"reward {self._first:.3g}, now {reward:.3g}")
 
     def close(self) -> None:
         """Leave the bar as it is, and the cursor below it."""

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from safetensors.torch import save_file
 from stable_baselines3.common.logger import Logger
 
@@ -28,6 +26,7 @@ from snn_plasticity_gym.tasks.met_observations import RANGES
 from snn_plasticity_gym.trainers.callbacks import next_multiple
 from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.opening import open_log, open_run, prepare
+from snn_plasticity_gym.trainers.progress import TrainingBar
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.utils.distributed import World, joined_processes
 from snn_plasticity_gym.utils.files import atomic_path
@@ -131,8 +130,7 @@ def _evolve(
     due = next_multiple(evolution.episodes, config.checkpoint_every)
     bar_shown = config.progress and sys.stderr.isatty()
     said = time.perf_counter()
-    with StopRequest() as stop, Progress(console=Console(stderr=True), disable=not bar_shown) as bar:
-        task = bar.add_task("episodes", total=config.episodes, completed=evolution.episodes)
+    with StopRequest() as stop, TrainingBar(config.episodes, evolution.episodes, shown=bar_shown) as bar:
         for row in evolution.generations():
             last = evolution.finished
             if last or (config.test_every and evolution.generation % config.test_every == 0):
@@ -143,7 +141,7 @@ def _evolve(
                 logger.record(name, value)
             logger.dump(evolution.steps)
             best = "" if evolution.champion is None else f", best test {evolution.champion.value:.1f}"
-            bar.update(task, completed=evolution.episodes, description=f"return {row['train/return']:.1f}{best}")
+            bar.show(evolution.episodes, f"return {row['train/return']:.1f}{best}")
             if config.progress and not bar_shown and (last or time.perf_counter() - said > 5.0):
                 said = time.perf_counter()
                 print(

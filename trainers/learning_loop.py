@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from stable_baselines3.common.logger import Logger
 
 from snn_plasticity_gym.config.bptt import BPTTConfig
@@ -29,6 +27,7 @@ from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.trainers.callbacks import next_multiple
 from snn_plasticity_gym.trainers.interrupts import StopRequest
 from snn_plasticity_gym.trainers.opening import open_log, open_run, prepare
+from snn_plasticity_gym.trainers.progress import TrainingBar
 from snn_plasticity_gym.trainers.report_session import report_at_end
 from snn_plasticity_gym.utils.state import State
 
@@ -182,10 +181,9 @@ def _learn(
     total, every = learner.total, config.checkpoint_every
     next_row, due = next_multiple(learner.episodes, rows_every), next_multiple(learner.episodes, every)
     show_bar = config.progress and sys.stderr.isatty()
-    with StopRequest() as stop, Progress(console=Console(stderr=True), disable=not show_bar) as bar:
-        task = bar.add_task(unit, total=total, completed=learner.episodes)
+    with StopRequest() as stop, TrainingBar(total, learner.episodes, unit, show_bar) as bar:
         for _ in learner.steps():
-            bar.update(task, completed=learner.episodes)
+            bar.show(learner.episodes)
             if learner.episodes >= min(next_row, total):
                 next_row = next_multiple(learner.episodes, rows_every)
                 row, seconds = training.row(), time.perf_counter() - began
