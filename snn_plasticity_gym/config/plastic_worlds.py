@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 
-from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+from snn_plasticity_gym.config.schema import ConfigError, config_class, setting, setting_fields
 from snn_plasticity_gym.config.training import RunConfig
 
 
 @config_class
 class PlasticWorldConfig(RunConfig):
-    """Part of `PlasticConfig` for worlds of Gymnasium; with no `world` nothing of it is used."""
+    """Part of `PlasticConfig` for worlds of Gymnasium; with no `world` its settings are refused."""
 
     world: str = setting(
         "",
@@ -129,6 +129,12 @@ class PlasticWorldConfig(RunConfig):
             )
         if self.group_size % 2:
             raise ConfigError(f"group_size must be even, one half for each sign, got {self.group_size}")
+        everywhere = {info.name for info in setting_fields(RunConfig)}
+        for info in setting_fields(PlasticWorldConfig):
+            if not self.world and info.name not in everywhere and getattr(self, info.name) != info.default:
+                raise ConfigError(
+                    f"{info.name} is for a world, and there is none; give world, or leave {info.name} out"
+                )
 
 
 def attributes(text: str) -> list[tuple[str, float]]:

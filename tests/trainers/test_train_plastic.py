@@ -259,6 +259,8 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path, capsys):
     )
     assert "head_size" in refusal("--head_size=0")
     assert "coefficients" in refusal("--coefficients=layer")
+    assert "steps is for a world, and there is none; give world, or leave steps out" in refusal("--steps=1000")
+    assert "test_mass is for a world" in refusal("--test_mass=2")
     assert "batch_size must be a multiple of population=16" in refusal("--learner=cma", "--batch_size=24")
     run = train_plastic.train([*SMALL, f"--run_dir={tmp_path}", "--run_name=done"])
     with pytest.raises(ConfigError, match="has had its episodes"):
