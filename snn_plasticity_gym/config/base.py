@@ -20,6 +20,7 @@ PHASES: Mapping[str, tuple[tuple[bool, ...], ...]] = MappingProxyType(
 """Phases of a time step by `event_kinds`: the fans that each presents, False: of pre spikes, True: of post spikes."""
 
 MODULATIONS = ("none", "reward", "factor")
+INVERSE, LINEAR = ETA_SCHEDULES = ("inverse", "linear")
 
 
 def check_neurons(config: Any, prefix: str = "") -> None:
@@ -116,11 +117,17 @@ class EnvironmentConfig:
     )
     eta_decay: float = setting(
         0.0,
-        "Episodes of a lifetime after which its learning rates have fallen to one half, as 1 / (1 + age / eta_decay); "
-        "0: they stay.",
+        "Episodes of a lifetime after which its learning rates have fallen to one half; 0: they stay.",
         unit="episodes",
         section="Plasticity",
         ge=0,
+    )
+    eta_schedule: str = setting(
+        INVERSE,
+        "How learning rates fall with the age of a lifetime. inverse: as 1 / (1 + age / eta_decay), which never ends; "
+        "linear: as 1 - age / (2 eta_decay), to nothing after twice eta_decay, where weights stay.",
+        section="Plasticity",
+        choices=ETA_SCHEDULES,
     )
     modulation: str = setting(
         "none",
@@ -167,4 +174,9 @@ class EnvironmentConfig:
                 "plastic_episodes must be less than lifetime_length, so that something follows, got plastic_episodes="
                 f"{self.plastic_episodes} and lifetime_length={self.lifetime_length}; lower the first or raise the "
                 "second"
+            )
+        if self.eta_schedule != INVERSE and not self.eta_decay:
+            raise ConfigError(
+                f"eta_schedule {self.eta_schedule} needs eta_decay, the episodes after which one half of the learning "
+                "rates is left, got 0; set it, or leave eta_schedule out"
             )

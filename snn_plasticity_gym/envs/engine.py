@@ -221,6 +221,10 @@ class Engine:
             self.recorder.give(index, self.task.whole_input(index))
         self._unprepared[:] = False
 
+    def _pace(self) -> Tensor:
+        """Return the share of the learning rates that the age of each lifetime leaves, (B,)."""
+        return learning_pace(self.ages, self.config.eta_decay, self.config.eta_schedule)
+
     def _some(self, rows: Sequence[int]) -> slice | Sequence[int]:
         """Return lifetimes, ascending, as an index; a slice costs less than a list of all."""
         return slice(None) if len(rows) == self.num_lifetimes else rows
@@ -301,7 +305,7 @@ class Engine:
         delta_d = delta_d.detach().to(self.network.weights)  # a graph must not grow over the weights' whole life
         pace = None
         if self.config.eta_decay:
-            of_lifetimes = learning_pace(self.ages, self.config.eta_decay).to(delta_d)  # (B,)
+            of_lifetimes = self._pace().to(delta_d)  # (B,)
             pace = per_event(of_lifetimes, events.lengths) if row is None else of_lifetimes[row]  # (E,) or ()
         # Of all lifetimes, those whose episode is over have no events, and the others have done the same steps.
         step = (self._now if row is None else int(self.steps[row])) - 1
@@ -344,8 +348,7 @@ class Engine:
         returns False nothing was done: the rule has to answer events.
         """
         assert not self.steps.any(), "begin() comes first"
-        pace = learning_pace(self.ages, self.config.eta_decay)
-        if (whole := self.whole.live(rule, pace, self.changes.sums)) is None:
+        if (whole := self.whole.live(rule, self._pace(), self.changes.sums)) is None:
             return False
         events, lived = whole
         self.num_events.copy_(events)

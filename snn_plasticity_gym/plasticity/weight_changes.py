@@ -9,25 +9,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from snn_plasticity_gym.config.base import LINEAR
 from snn_plasticity_gym.networks.network import Network
 
 
-def learning_pace(ages: NDArray[np.int64], eta_decay: float) -> Tensor:
-    """Return the share of the learning rates that the age of each lifetime leaves, 1 / (1 + age / eta_decay).
+def learning_pace(ages: NDArray[np.int64], eta_decay: float, schedule: str) -> Tensor:
+    """Return the share of the learning rates that the age of each lifetime leaves.
 
-    A sum of such steps has no bound, and that of their squares has one: what a stochastic approximation needs to
-    converge (Robbins & Monro, A stochastic approximation method, 1951, eq. 4 and 5).
+    With `inverse` it is 1 / (1 + age / eta_decay): a sum of such steps has no bound, and that of their squares has one,
+    what a stochastic approximation needs to converge (Robbins & Monro, A stochastic approximation method, 1951, eq. 4
+    and 5). With `linear` it is 1 - age / (2 eta_decay), and nothing from there on: for a life whose length is known.
 
     Args:
         ages: Episodes that each lifetime has gone through, (B,).
         eta_decay: Episodes after which one half is left; 0: learning rates do not fall.
+        schedule: A name in `config.base.ETA_SCHEDULES`.
 
     Returns:
         float32 (B,).
     """
     if not eta_decay:
         return torch.ones(len(ages))
-    return torch.from_numpy(1.0 / (1.0 + ages / eta_decay)).float()
+    halves = ages / eta_decay
+    return torch.from_numpy(np.maximum(1.0 - halves / 2.0, 0.0) if schedule == LINEAR else 1.0 / (1.0 + halves)).float()
 
 
 class WeightChanges:
