@@ -142,7 +142,7 @@ class DensePlasticity:
     ) -> None:
         network, config = parts.network, parts.config
         self._network, self._task = network, parts.task
-        self._eligibility, self._scalars = parts.eligibility, parts.scalars
+        self._eligibility, self._scalars = parts.modulation.eligibility, parts.scalars
         self._at_pre, self._at_post = parts.answered_sides
         self._plastic = [p for p in network.projections if p.plasticity is not None]
         names = dict.fromkeys(name for p in self._plastic for name in (p.source, p.target))

@@ -17,6 +17,7 @@ from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.earnings import Earnings
 from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
 from snn_plasticity_gym.envs.lifetimes import Lifetimes
+from snn_plasticity_gym.envs.neuromodulation import Neuromodulation
 from snn_plasticity_gym.envs.parts import EngineParts
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.envs.silence import SilenceWatch
@@ -24,12 +25,10 @@ from snn_plasticity_gym.envs.whole_episodes import WholeEpisodes
 from snn_plasticity_gym.networks.activity import NetworkActivity, silenced
 from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.networks.spike_history import SpikeHistories
-from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.plasticity.event_finder import EventFinder
 from snn_plasticity_gym.plasticity.event_log import WrittenEvents
 from snn_plasticity_gym.plasticity.events import SynapseEvents, head_names, per_event
 from snn_plasticity_gym.plasticity.local_scalars import LocalScalars, shown_scalars
-from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.plasticity.weight_changes import WeightChanges, learning_pace
 from snn_plasticity_gym.plasticity.weight_updates import WeightWriter
 from snn_plasticity_gym.rules.base import Rule
@@ -73,15 +72,9 @@ class Engine:
         told = has_factor(task, config.modulation)
         names = shown_scalars(config.local_state, task.scalars, told, len(plastic), task.layer_scalars)
         self.scalars = LocalScalars(names, self.network, plastic, task.layer_scalars)
-        self._surprise = RewardSurprise(num_lifetimes, config.reward_window, device)
-        self._eligibility: Eligibility | None = None
-        if config.modulation != "none":
-            self._eligibility = Eligibility(
-                self.network, task.window, config.dt, config.tau_eligibility, task.credits_actions
-            )
-        self._heeds_rewards = self._eligibility is not None or self.scalars.of_neurons
+        self.modulation = Neuromodulation(task, self.network, self.scalars, config)
         self.changes = WeightChanges(self.heads, device)
-        self._write = WeightWriter(self.network, plastic, self._eligibility, self.changes)
+        self._write = WeightWriter(self.network, plastic, self.modulation.eligibility, self.changes)
         self.earnings = Earnings(num_lifetimes, device)
         self._silence = SilenceWatch(task)
         self.last_outcome: Outcome | None = None  # of the last `settle`
@@ -94,16 +87,7 @@ class Engine:
         self._unprepared = np.zeros(num_lifetimes, dtype=np.bool_)  # whose episode has begun; see `prepare`
         self.num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)
         self._everyone = torch.arange(num_lifetimes, device=device)
-        parts = EngineParts(
-            network=self.network,
-            task=task,
-            eligibility=self._eligibility,
-            recorder=self.recorder,
-            scalars=self.scalars,
-            config=config,
-            surprise=self._surprise,
-            heeds_rewards=self._heeds_rewards,
-        )
+        parts = EngineParts(self.network, task, self.modulation, self.recorder, self.scalars, config)
         self.whole = WholeEpisodes(functools.partial(self._simulate, self._everyone, listed=False), parts)
 
     @property
@@ -141,7 +125,7 @@ class Engine:
         for row in rows:
             self.network.grow(row, self.lifetimes.seed(row).rng(WEIGHTS))
             self.last_episodes[row] = None
-            self._surprise.forget(row)
+            self.modulation.start_lifetime(row)
             self.scalars.start_lifetime(row)
         self.task.start_lifetimes(rows, [self.lifetimes.seed(row) for row in rows])
 
@@ -157,7 +141,7 @@ class Engine:
             {
                 "network": self.network.state_dict(),
                 "task": self.task.state_dict(),
-                "surprise": self._surprise.state_dict(),
+                "surprise": self.modulation.surprise.state_dict(),
                 "scalars": self.scalars.state_dict(),
                 **self.lifetimes.state_dict(),
             }
@@ -170,7 +154,7 @@ class Engine:
             ValueError: The settings differ.
         """
         self.network.load_state_dict(state["network"])
-        self._surprise.load_state_dict(state["surprise"])
+        self.modulation.surprise.load_state_dict(state["surprise"])
         self.scalars.load_state_dict(state["scalars"])
         self.lifetimes.load_state_dict(state)
         self.task.load_state_dict(state["task"])
@@ -198,8 +182,7 @@ class Engine:
 
     def _begin_steps(self, rows: Sequence[int], index: Tensor) -> None:
         """Put what does not outlive an episode to where it stands before the first step; the rest is `prepare`."""
-        if self._eligibility is not None:
-            self._eligibility.begin(index)
+        self.modulation.begin(index)
         self.recorder.begin(rows, index)
         self.earnings.begin(rows, index)
         if self.network.has_groups:
@@ -333,12 +316,7 @@ class Engine:
         which = check_outcome(outcome, self.task).rows
         self.earnings.add(outcome, done if isinstance(done, int) else self.steps)
         self.ended[which.cpu().numpy()] = (outcome.terminated | outcome.truncated).cpu().numpy()
-        if self._heeds_rewards:
-            self.scalars.pay(which, surprise := self._surprise(which, outcome.reward))  # (R,)
-            if self._eligibility is not None:
-                self._eligibility.credit(which, self.task.credit())
-                told = self.task.factors() if self.config.modulation == "factor" else None
-                self._eligibility.turn_into_changes(which, surprise, told, self.changes)
+        self.modulation.pay(which, outcome.reward, self.changes)
         return outcome
 
     def run_episode(self, rule: Rule) -> bool:

@@ -1,15 +1,14 @@
-"""The parts of an engine that whole episodes are lived with."""
+"""The parts of an engine that go through whole episodes."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from snn_plasticity_gym.config.base import PHASES, EnvironmentConfig
+from snn_plasticity_gym.envs.neuromodulation import Neuromodulation
 from snn_plasticity_gym.envs.recorder import Recorder
 from snn_plasticity_gym.networks.network import Network
-from snn_plasticity_gym.plasticity.eligibility import Eligibility
 from snn_plasticity_gym.plasticity.local_scalars import LocalScalars
-from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.tasks.base import Task
 
 
@@ -18,12 +17,10 @@ class EngineParts(NamedTuple):
 
     network: Network  # of all lifetimes
     task: Task  # what they are in
-    eligibility: Eligibility | None  # where changes are held back; None: they act at once
+    modulation: Neuromodulation  # what rewards do to synapses
     recorder: Recorder  # where spikes are kept
     scalars: LocalScalars  # what synapses may know beside spikes and weight
     config: EnvironmentConfig
-    surprise: RewardSurprise  # compares rewards with those before
-    heeds_rewards: bool  # whether anything follows from that
 
     @property
     def answered_sides(self) -> tuple[bool, bool]:

@@ -129,7 +129,7 @@ class CompiledImages:
     """
 
     def __init__(self, parts: EngineParts) -> None:
-        network, task, eligibility, config = parts.network, parts.task, parts.eligibility, parts.config
+        network, task, eligibility, config = parts.network, parts.task, parts.modulation.eligibility, parts.config
         self._network, self._task, self._eligibility = network, task, eligibility
         self._recorder, self._scalars = parts.recorder, parts.scalars
         constants = iter(task.layer_scalars)

@@ -37,13 +37,15 @@ class CompiledWorlds(CompiledImages):
         loop = closed_loop.loop
         self._num_steps = loop.window * loop.max_actions  # T
         self._keep = np.resize(self._keep, self._num_steps)  # (T,) one window after the other
+        modulation = parts.modulation
+        eligibility = modulation.eligibility
         self._payment = loop.payment._replace(
             modulation=_MODULATIONS[parts.config.modulation],
-            heeds=parts.heeds_rewards,
-            own=parts.surprise.tables(),
+            heeds=modulation.heeds_rewards,
+            own=modulation.surprise.tables(),
             surprise=parts.scalars.reward.numpy(),
-            traces=NOTHING if parts.eligibility is None else parts.eligibility.traces.numpy(),
-            left=1.0 if parts.eligibility is None else parts.eligibility.left,
+            traces=NOTHING if eligibility is None else eligibility.traces.numpy(),
+            left=1.0 if eligibility is None else eligibility.left,
         )
         nothing = np.zeros((1, 1), dtype=np.int64)
         self._no_inputs = InputSpikes(nothing[0], nothing, nothing[0, :0])  # the loop makes its own

@@ -87,7 +87,7 @@ def test_the_loop_releases_as_torch_does(told):
     """Some lifetimes of several, some traces 0, weights at their limits."""
     env = PlasticityVectorEnv(ID, num_envs=3, **HELD)
     env.reset(seed=0)
-    network, plastic = env.engine.network, env.engine._eligibility
+    network, plastic = env.engine.network, env.engine.modulation.eligibility
     generator = torch.Generator().manual_seed(1)
     plastic.traces.copy_(torch.randn(plastic.traces.shape, generator=generator))
     plastic.traces[torch.rand(plastic.traces.shape, generator=generator) < 0.3] = 0.0

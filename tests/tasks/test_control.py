@@ -511,7 +511,7 @@ def test_weights_move_by_factor_times_trace_at_each_payment(factor):
 def test_a_fresh_episode_has_no_trace_of_the_one_before():
     env = toy(1, third_factor="reward", modulation="factor", **WALK)
     live(env, 1.0)
-    assert not env.engine._eligibility.traces.any()
+    assert not env.engine.modulation.eligibility.traces.any()
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
