@@ -94,7 +94,7 @@ def assert_same_lives(
     env_id: str,
     config: dict[str, Any],
     rule_of: Callable[[PlasticityVectorEnv], Rule],
-    images: int = 20,
+    images: int = 8,
     num_envs: int = 2,
     seed: int = 5,
     rounding: float = 1e-6,

@@ -1,17 +1,23 @@
-"""Trainings in processes of their own, which can be killed."""
+"""Trainings in processes of their own, which can be killed, and programs as commands."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import resource
+import runpy
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
+
+import pytest
+import torch
 
 from snn_plasticity_gym.trainers import evaluate, evolve, train_a2c, train_bptt, train_es, train_ppo
 from snn_plasticity_gym.trainers.program import run_program
@@ -29,9 +35,8 @@ BOUND = 120  # s, on busy cores; a hang would last for half an hour
 
 # Forked from a process that has imported everything and trained nothing: torch's threads do not survive a fork.
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    ["processes", "snn_plasticity_gym.trainers.session", "snn_plasticity_gym.trainers.bptt_session"]
-)
+SESSIONS = ("session", "bptt_session", "evaluation_session", "evolve_session", "plastic_session", "report_session")
+_context.set_forkserver_preload(["processes", *(f"snn_plasticity_gym.trainers.{name}" for name in SESSIONS)])
 
 
 def start(
@@ -65,6 +70,45 @@ def _train(
     if file_size:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
     sys.exit(run_program(lambda: PROGRAMS[program](arguments), spreads=bool(environment)))
+
+
+def command(script: Path, *flags: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program's file as people do, on one thread, in a folder if one is given."""
+    line = [sys.executable, str(script), *flags]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def forked(script: Path, *flags: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Do the same in a process that has imported everything, which takes seconds."""
+    with tempfile.TemporaryDirectory() as words:
+        said = [Path(words, stream) for stream in ("out", "err")]
+        arguments = (script, flags, folder or Path.cwd(), said, dict(os.environ))
+        process = _context.Process(target=_run_file, args=arguments)
+        process.start()
+        process.join(300)
+        assert process.exitcode is not None
+        return subprocess.CompletedProcess(
+            [str(script), *flags], process.exitcode, *(path.read_text() for path in said)
+        )
+
+
+def _run_file(
+    script: Path, flags: tuple[str, ...], folder: Path, said: list[Path], environment: dict[str, str]
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment | {"OMP_NUM_THREADS": "1"})
+    torch.set_num_threads(1)
+    os.chdir(folder)
+    for number, path in enumerate(said, 1):
+        os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY), number)
+    sys.argv, sys.path[0] = [str(script), *flags], str(script.parent)
+    runpy.run_path(str(script), run_name="__main__")
+
+
+as_command = pytest.mark.parametrize(
+    "run", [pytest.param(forked, id="forked"), pytest.param(command, id="command", marks=pytest.mark.slow)]
+)
 
 
 def refusal(program: ModuleType, arguments: list[str], folder: Path) -> str:

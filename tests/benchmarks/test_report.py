@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+from processes import as_command
 
 BEGIN, END = "<!-- measured: begin, written by benchmarks/report.py -->\n", "<!-- measured: end -->"
 ROOT = Path(__file__).parents[2]
@@ -33,13 +33,14 @@ LINES = {
 }
 
 
-def test_the_table_is_replaced_and_the_text_stays(tmp_path):
+@as_command
+def test_the_table_is_replaced_and_the_text_stays(run, tmp_path):
     for name, line in LINES.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(line))
     document = tmp_path / "page.md"
     document.write_text(f"# Title\n\n{BEGIN}an old table\n{END}\n\nWhat was learned.\n", encoding="utf-8")
-    command = [sys.executable, str(ROOT / "benchmarks" / "report.py"), "--reuse", f"--lines={tmp_path}"]
-    subprocess.run([*command, f"--output={document}"], check=True, stdout=subprocess.DEVNULL, timeout=120)
+    done = run(ROOT / "benchmarks" / "report.py", "--reuse", f"--lines={tmp_path}", f"--output={document}")
+    assert done.returncode == 0, done.stderr
     text = document.read_text(encoding="utf-8")
     assert text.startswith(f"# Title\n\n{BEGIN}| what | aim | measured |\n")
     assert text.endswith(f"\n{END}\n\nWhat was learned.\n")

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from grids import grid
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -253,10 +254,10 @@ def test_help_takes_nothing_else(capsys):
     assert capsys.readouterr().err == "train: error: --help takes nothing or all, got 'some'\n"
 
 
-PROGRAMS = [(kind, env_id) for kind in (A2CConfig, PPOConfig, ESConfig, EvaluateConfig) for env_id in REAL]
+KINDS = (A2CConfig, PPOConfig, ESConfig, EvaluateConfig)
 
 
-@pytest.mark.parametrize(("kind", "env_id"), PROGRAMS, ids=[f"{kind.__name__}-{name}" for kind, name in PROGRAMS])
+@pytest.mark.parametrize(("kind", "env_id"), grid(KINDS, REAL, every=3, ids=[[kind.__name__ for kind in KINDS], REAL]))
 def test_every_program_shows_about_twenty_settings(capsys, kind, env_id):
     with pytest.raises(SystemExit):
         parse_configs(kind, REAL, ["--help", f"--env={env_id}"], prog="train")

@@ -139,12 +139,11 @@ def test_bad_settings_are_refused_in_one_line(settings: dict[str, Any], parts: l
 
 
 @pytest.mark.parametrize("info", NUMBERS, ids=lambda info: info.name)
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "1", None, True])
-def test_no_number_takes_what_is_none(info: SettingInfo, value: object) -> None:
-    if value is None and info.default is None:
-        return  # the setting may be left open
-    message = refusal(**{info.name: value})
-    assert info.name in message and f"got {value!r}" in message
+def test_no_number_takes_what_is_none(info: SettingInfo) -> None:
+    left_open = [] if info.default is None else [None]
+    for value in (math.nan, math.inf, -math.inf, "1", True, *left_open):
+        message = refusal(**{info.name: value})
+        assert info.name in message and f"got {value!r}" in message
 
 
 @pytest.mark.parametrize("info", CHOICES, ids=lambda info: info.name)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from grids import grid
 
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.rules.base import Rule
@@ -103,9 +104,9 @@ def over_several(env):
 MOMENTS = [fresh, within_events, within_slots, at_the_end, over_several]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "way", "moment"), grid(CASES, WAYS, MOMENTS, ids=[CASES, WAYS, [moment.__name__ for moment in MOMENTS]])
+)
 def test_what_follows_a_state_is_the_same_from_any_moment(case, way, moment):
     env = make(case)
     env.reset(seed=5)

@@ -26,14 +26,14 @@ SMALL = {
         "hidden_sizes": [9],
         "w_init_min": 0.0,
         "w_init_max": 0.6,
-        "max_actions": 40,
+        "max_actions": 24,
         "decoder_kwargs": {"group_size": 4},
     },
     CAR: {
         "steps_per_action": 5,
         "history_length": 12,
         "hidden_sizes": [4],
-        "max_actions": 30,
+        "max_actions": 20,
         "encoder_kwargs": {"fields": 10, "period": 2.5},
         "decoder_kwargs": {"group_size": 3, "tie": "last"},
     },
@@ -47,16 +47,16 @@ LEVELS = {"decoder": "softmax", "decoder_kwargs": {"group_size": 3, "beta": 0.5,
 PUSHES = {"decoder": "winner", "decoder_kwargs": {"group_size": 3, "tie": "last", "levels": [[-1.5], [0.1], [2]]}}
 FEW = {"steps_per_action": 6, "history_length": 6, "hidden_sizes": [8], "w_init_min": -0.2, "w_init_max": 0.7}
 WORLDS = {  # that Python steps
-    "bells, forces": {"world": "Pendulum-v1", "max_actions": 30, **BELLS, **FORCES},
-    "rates, levels": {"world": "Pendulum-v1", "max_actions": 30, **RATES, **LEVELS},
+    "bells, forces": {"world": "Pendulum-v1", "max_actions": 20, **BELLS, **FORCES},
+    "rates, levels": {"world": "Pendulum-v1", "max_actions": 20, **RATES, **LEVELS},
     "by chance, pushes": {
         "world": "Pendulum-v1",
-        "world_kwargs": {"max_episode_steps": 25},
+        "world_kwargs": {"max_episode_steps": 15},
         **CHANCE,
         **PUSHES,
         "inhibition": 0.2,
     },
-    "softmax": {"world": "Acrobot-v1", "max_actions": 40, **BELLS, "decoder": "softmax", "decoder_kwargs": {}},
+    "softmax": {"world": "Acrobot-v1", "max_actions": 20, **BELLS, "decoder": "softmax", "decoder_kwargs": {}},
     "ends early": {"world": "CartPole-v1", **RATES, "decoder": "softmax", "decoder_kwargs": {"group_size": 2}},
 }
 

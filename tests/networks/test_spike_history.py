@@ -45,7 +45,9 @@ def test_windows_of_any_length_after_any_number_of_steps(length: int, steps: int
     check_against_a_list(length, steps, seed)
 
 
-@pytest.mark.parametrize("length", range(1, 201))
+@pytest.mark.parametrize(
+    "length", [pytest.param(n, marks=[] if n in BORDERS else pytest.mark.slow) for n in range(1, 201)]
+)
 def test_a_spike_moves_from_the_newest_to_the_oldest_place_and_falls_out(length: int) -> None:
     windows = push(empty_windows(1, length=length), torch.tensor([True]), length)
     silence = torch.tensor([False])

@@ -545,6 +545,7 @@ def test_auto_without_a_key_is_offline_and_quiet(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "offline\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are found there")
 def test_a_killed_service_is_one_warning_and_the_csv_goes_on(tmp_path):
     done = train(tmp_path, "offline", "service killed")

@@ -1,7 +1,6 @@
 """The evaluation of rules: the real command, its lines and files, and its mistakes."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from matplotlib.image import imread
+from processes import as_command
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.trainers import evaluate as program
@@ -42,11 +42,10 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     return {name: train([*common, *own, f"--run_dir={root / name}", "--seed=77"]) for name, own in flags.items()}
 
 
-def test_the_command_prints_one_line_of_json_and_writes_results_and_picture(tmp_path):
-    command = [sys.executable, str(ROOT / "trainers" / "evaluate.py"), *NETWORK, *SHORT, FEEDBACK]
-    command += ["--rules=zero,delta", "--json", "--out=here/there", "--eta=0.05"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+@as_command
+def test_the_command_prints_one_line_of_json_and_writes_results_and_picture(run, tmp_path):
+    flags = [*NETWORK, *SHORT, FEEDBACK, "--rules=zero,delta", "--json", "--out=here/there", "--eta=0.05"]
+    done = run(ROOT / "trainers" / "evaluate.py", *flags, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1 and done.stderr.strip() == f"results in {Path('here', 'there')}"
     printed = json.loads(done.stdout)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from processes import as_command
 from toys_tasks import QUOTA, QuotaTask, registered
 from toys_worlds import BANDIT
 
@@ -29,11 +28,11 @@ def quota():
         yield
 
 
-def test_the_command_on_cartpole(tmp_path):
-    command = [sys.executable, str(ROOT / "trainers" / "evaluate.py"), "--env=SNNPlastic-CartPole-v0", "--json"]
-    command += ["--networks=2", "--train_episodes=2", "--test_episodes=2", "--rules=zero,random", "--out=here/there"]
-    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True,
-                          text=True, timeout=300)  # fmt: skip
+@as_command
+def test_the_command_on_cartpole(run, tmp_path):
+    flags = ["--env=SNNPlastic-CartPole-v0", "--json", "--rules=zero,random", "--out=here/there"]
+    few = ["--networks=2", "--train_episodes=2", "--test_episodes=2"]
+    done = run(ROOT / "trainers" / "evaluate.py", *flags, *few, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if not line.startswith("compiling loops")]
     assert done.stdout.count("\n") == 1 and said == [f"results in {Path('here', 'there')}"]

@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from processes import kill, spread, start
+from processes import as_command, kill, spread, start
 from quick import small_pngs
 from safetensors.torch import load_file
 
@@ -69,10 +66,10 @@ def whole(tmp_path_factory) -> Path:
     return evolve.evolve([*SHORT, *QUIET, f"--run_dir={tmp_path_factory.mktemp('whole')}", "--run_name=run"])
 
 
-def test_the_command_evolves_and_leaves_a_whole_run_folder(tmp_path):
-    command = [sys.executable, str(ROOT / "trainers" / "evolve.py"), *SHORT, "--wandb=disabled", "--no-report"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+@as_command
+def test_the_command_evolves_and_leaves_a_whole_run_folder(run, tmp_path):
+    flags = [*SHORT, "--wandb=disabled", "--no-report"]
+    done = run(ROOT / "trainers" / "evolve.py", *flags, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"cma-diagonal over 75 weights of 12-5-3 neurons that act in MountainCar-v0", done.stdout)
     assert re.search(r"in 3 new episodes it earns -20\.0", done.stdout)

@@ -1,11 +1,11 @@
 """The real command on real runs in a temporary folder."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import as_command
 from quick import small_pngs
 from toys_tasks import QUOTA, registered
 from toys_worlds import CORRIDOR
@@ -75,9 +75,9 @@ def test_lifetimes_whose_plasticity_ends_are_compared_by_what_follows(tmp_path):
     assert "no plasticity" in page.read_text() and pictures(page) >= KERNEL
 
 
-def test_the_command_reports_on_a_run(runs, tmp_path):
-    command = [sys.executable, str(ROOT / "trainers" / "report.py"), str(runs["semi"]), *QUICK, "--out", "here"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+@as_command
+def test_the_command_reports_on_a_run(run, runs, tmp_path):
+    done = run(ROOT / "trainers" / "report.py", str(runs["semi"]), *QUICK, "--out", "here", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     page = tmp_path / "here" / "report.html"
     assert str(Path("here") / "report.html") in done.stderr

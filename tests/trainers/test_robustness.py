@@ -2,13 +2,11 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import as_command
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.trainers import robustness, train_svpg
@@ -36,17 +34,12 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_command_disturbs_networks_and_compares_groups(runs, tmp_path):
+@as_command
+def test_the_command_disturbs_networks_and_compares_groups(run, runs, tmp_path):
     kinds = "knock_out:0.2:0.9,weight_gaussian:0.1,input_gaussian:2"
-    command = [
-        sys.executable,
-        str(ROOT / "trainers" / "robustness.py"),
-        *(str(runs[name]) for name in ("a", "b", "mlp")),
-    ]
-    command += [f"--kinds={kinds}", "--draws=2", "--names=local,local,mlp", "--out=found"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
-    )
+    flags = [f"--kinds={kinds}", "--draws=2", "--names=local,local,mlp", "--out=found"]
+    given = (str(runs[name]) for name in ("a", "b", "mlp"))
+    done = run(ROOT / "trainers" / "robustness.py", *given, *flags, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "| disturbance | level | local | mlp | local − mlp |" in done.stdout
     assert done.stdout.startswith((tmp_path / "found" / "robustness.md").read_text(encoding="utf-8"))

@@ -1,13 +1,11 @@
 """A search for a rule: the real command, what it finds, how its file is used, runs that go on; what is refused."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cut_runs import assert_goes_on_bit_for_bit, result_of, rows_of
+from processes import as_command
 
 from snn_plasticity_gym.config.svpg_search import SVPGSearchConfig
 from snn_plasticity_gym.learners.svpg_formula import CONTRAST, SIZE, coefficients_of
@@ -21,10 +19,9 @@ FLAGS += ["--generations=4", "--population=4", "--eval_every=800", "--checkpoint
 FLAGS += ["--test_lives=1", "--wandb=disabled", "--no-report"]
 
 
-def test_the_command_finds_a_formula_that_train_svpg_takes(tmp_path):
-    command = [sys.executable, str(ROOT / "trainers" / "search_svpg.py"), *FLAGS]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+@as_command
+def test_the_command_finds_a_formula_that_train_svpg_takes(run, tmp_path):
+    done = run(ROOT / "trainers" / "search_svpg.py", *FLAGS, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"a formula of {SIZE} coefficients by CMA-ES, 784-3x4-10: 4 generations of 4 lives of 200" in done.stdout
     (folder,) = (tmp_path / "runs" / "SVPGSearch").iterdir()

@@ -2,16 +2,13 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from processes import refusal
+from processes import as_command, refusal
 
 from snn_plasticity_gym.config.bptt import SURROGATE_NAMES, BPTTConfig
 from snn_plasticity_gym.config.schema import ConfigError
@@ -39,10 +36,9 @@ def metrics(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "trainers" / "train_bptt.py"), *FLAGS, *SHORT, "--run-dir", "here"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+@as_command
+def test_the_command_trains_and_leaves_a_whole_run_folder(run, tmp_path: Path) -> None:
+    done = run(ROOT / "trainers" / "train_bptt.py", *FLAGS, *SHORT, "--run-dir", "here", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "200 of 200 episodes" in done.stderr
     (folder,) = (tmp_path / "here" / "BPTT").iterdir()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from cut_runs import assert_goes_on_bit_for_bit, result_of, rows_of
+from processes import as_command
 
 from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.plastic import PlasticConfig
@@ -41,10 +42,9 @@ def learned(seed: int = 0, **settings) -> float:
     return learner.take_means()["accuracy"]
 
 
-def test_the_command(tmp_path):
-    command = [sys.executable, str(ROOT / "trainers" / "train_plastic.py"), "--preset=cue-association", *SMALL]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+@as_command
+def test_the_command(run, tmp_path):
+    done = run(ROOT / "trainers" / "train_plastic.py", "--preset=cue-association", *SMALL, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "ndp-bcm by bptt, 40-6-2, 560 parameters: 160 episodes of cue association" in done.stdout
     (run,) = (tmp_path / "runs" / "Plastic").iterdir()

@@ -1,13 +1,11 @@
 """The real command, what it learns from digits and from a pole, and runs that go on as if they had never stopped."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from cut_runs import assert_goes_on_bit_for_bit, result_of, rows_of
+from processes import as_command
 
 from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.schema import ConfigError
@@ -22,10 +20,9 @@ POLE += ["--episodes=20", "--eval_every=10", "--checkpoint_every=5", "--batch_si
 POLE += ["--test_episodes=3", "--seed=2", "--wandb=disabled", "--no-report"]
 
 
-def test_the_command_learns_digits_from_reward_alone(tmp_path):
-    command = [sys.executable, str(ROOT / "trainers" / "train_svpg.py"), *FLAGS, "--episodes=12000"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+@as_command
+def test_the_command_learns_digits_from_reward_alone(run, tmp_path):
+    done = run(ROOT / "trainers" / "train_svpg.py", *FLAGS, "--episodes=12000", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "SVPG, contrast, 784-8x10-10: 12000 episodes of digits" in done.stdout
     (run,) = (tmp_path / "runs" / "SVPG").iterdir()
