@@ -187,7 +187,7 @@ def test_a_carried_state_is_one_uncut_sequence(form, modulated, recurs, dtype, m
     assert torch.equal(torch.cat(spikes), whole)
     expected_end = states[-1]._replace(v=torch.zeros(BATCH, POST))
     for ours, theirs in zip(leaves_of(state), leaves_of(expected_end), strict=True):
-        rounding = 1e-12 if exact else 1e-5
+        rounding = 1e-12 if exact else 1e-4  # by which steps in single precision are off those in double
         assert not ours.requires_grad and torch.allclose(ours.double(), theirs.double(), atol=rounding)
     if form:
         assert begun.plastic.efficacy.abs().max() > 0.1
