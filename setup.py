@@ -28,6 +28,7 @@ setup(
     packages=[
         *find_packages(include=["snn_plasticity_gym", "snn_plasticity_gym.*"]),
         "snn_plasticity_gym.trainers",
+        "snn_plasticity_gym.trainers.sessions",
         "snn_plasticity_gym.wrappers",
     ],
     package_dir={

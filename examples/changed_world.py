@@ -24,7 +24,7 @@ from snn_plasticity_gym.config.training import TRAINERS
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.registry import make_rule
-from snn_plasticity_gym.trainers.evaluation_session import rule_of
+from snn_plasticity_gym.trainers.sessions.evaluation_session import rule_of
 
 WORLDS = {  # what a change does
     "flipped": {"flipped": True},

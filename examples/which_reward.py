@@ -24,7 +24,7 @@ from snn_plasticity_gym.evaluation.labels import accuracy
 from snn_plasticity_gym.evaluation.reward import rewards_of_networks
 from snn_plasticity_gym.evaluation.unsupervised import ALL_ACTIVITY, LINEAR_PROBE, judge, plan_images
 from snn_plasticity_gym.tasks.datasets import load_dataset
-from snn_plasticity_gym.trainers.evaluation_session import rule_of
+from snn_plasticity_gym.trainers.sessions.evaluation_session import rule_of
 
 ENV = "SNNPlastic-Unsup1-v0"
 IMAGES = {  # what rewards are about

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from snn_plasticity_gym.trainers.svpg_search import RuleSearch
-from snn_plasticity_gym.trainers.validated_learner import ValidatedLearner
+from snn_plasticity_gym.trainers.sessions.svpg_search import RuleSearch
+from snn_plasticity_gym.trainers.sessions.validated_learner import ValidatedLearner
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from snn_plasticity_gym.trainers import evaluate, evolve, train_a2c, train_bptt, train_es, train_ppo
-from snn_plasticity_gym.trainers.program import run_program
+from snn_plasticity_gym.trainers.sessions.program import run_program
 
 PROGRAMS = {
     "evaluate": evaluate.evaluate,

@@ -60,3 +60,9 @@ def test_every_folder_stands_on_a_floor():
 @pytest.mark.parametrize(("file", "folder", "target"), arrows())
 def test_no_import_goes_up_or_sideways(file, folder, target):
     assert LEVEL[target] < LEVEL[folder], f"{file} imports from {target}/, which does not stand under {folder}/"
+
+
+def test_what_programs_are_made_of_imports_no_program():
+    programs = {f"{PACKAGE}.trainers.{path.stem}" for path in (ROOT / "trainers").glob("*.py")}
+    for path in sorted((ROOT / "trainers" / "sessions").glob("*.py")):
+        assert not imports(path) & programs, path

@@ -20,7 +20,7 @@ from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS, UnsupervisedConfig
 from snn_plasticity_gym.config.evaluate import AblationConfig
 from snn_plasticity_gym.config.training import TRAINERS
-from snn_plasticity_gym.trainers.program import run_program
+from snn_plasticity_gym.trainers.sessions.program import run_program
 from snn_plasticity_gym.utils.files import make_output
 
 GRID: MappingProxyType[str, dict[str, dict[str, Any]]] = MappingProxyType(
@@ -74,7 +74,7 @@ def _rows(config: AblationConfig, env_config: UnsupervisedConfig) -> Iterator[di
     from snn_plasticity_gym.evaluation.curves import Cohort
     from snn_plasticity_gym.evaluation.unsupervised import judge, plan_images
     from snn_plasticity_gym.tasks.datasets import load_dataset
-    from snn_plasticity_gym.trainers.evaluation_session import legend, rules_of
+    from snn_plasticity_gym.trainers.sessions.evaluation_session import legend, rules_of
 
     if config.threads:
         torch.set_num_threads(config.threads)

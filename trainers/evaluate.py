@@ -17,7 +17,7 @@ from snn_plasticity_gym.config.environments import ENVIRONMENTS
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.evolve import EvolveConfig
 from snn_plasticity_gym.config.training import TRAINERS
-from snn_plasticity_gym.trainers.program import run_program
+from snn_plasticity_gym.trainers.sessions.program import run_program
 
 
 def evaluate(argv: Sequence[str] | None = None) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def evaluate(argv: Sequence[str] | None = None) -> dict[str, Any]:
     from snn_plasticity_gym.utils.distributed import joined_processes
 
     with joined_processes(env_config.device) as world:
-        from snn_plasticity_gym.trainers.judges import run_judge
+        from snn_plasticity_gym.trainers.sessions.judges import run_judge
 
         return run_judge(config, env_config, world)
 

@@ -12,7 +12,7 @@ from snn_plasticity_gym.config.environments import ENVIRONMENTS
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.evolve import EvolveConfig
 from snn_plasticity_gym.config.training import TRAINERS
-from snn_plasticity_gym.trainers.program import run_program
+from snn_plasticity_gym.trainers.sessions.program import run_program
 
 
 def evolve(argv: Sequence[str] | None = None) -> Path:
@@ -21,7 +21,7 @@ def evolve(argv: Sequence[str] | None = None) -> Path:
     config, env_config = parse_configs(EvolveConfig, worlds, argv, foreign=(EvaluateConfig, *TRAINERS))
 
     # Seconds of imports, and a wrong flag needs none of them.
-    from snn_plasticity_gym.trainers.evolve_session import run_evolution
+    from snn_plasticity_gym.trainers.sessions.evolve_session import run_evolution
 
     return run_evolution(config, env_config)
 

@@ -15,7 +15,7 @@ from typing import Any
 from snn_plasticity_gym.config.ceiling import CeilingConfig
 from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import GradConfig
-from snn_plasticity_gym.trainers.program import run_program
+from snn_plasticity_gym.trainers.sessions.program import run_program
 
 
 def measure(argv: Sequence[str] | None = None) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def measure(argv: Sequence[str] | None = None) -> dict[str, Any]:
     import json
 
     from snn_plasticity_gym.evaluation.gradient_ceiling import follows_gradient, gradient_ceiling
-    from snn_plasticity_gym.trainers.evaluation_session import rules_of
+    from snn_plasticity_gym.trainers.sessions.evaluation_session import rules_of
 
     rules = rules_of(config.rules, config.env, env_config, config.seed)
     ceiling = gradient_ceiling(config, env_config)

@@ -14,7 +14,7 @@ from pathlib import Path
 from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.trainers.program import named_first, run_program
+from snn_plasticity_gym.trainers.sessions.program import named_first, run_program
 
 
 def report(argv: Sequence[str] | None = None) -> Path:
@@ -26,7 +26,7 @@ def report(argv: Sequence[str] | None = None) -> Path:
         raise ConfigError("no run was named; give the folder of at least one, e.g. runs/SNNPlastic-Semi-v0/NAME")
 
     # Seconds of imports, and a wrong flag needs none of them.
-    from snn_plasticity_gym.trainers.report_session import run_report
+    from snn_plasticity_gym.trainers.sessions.report_session import run_report
 
     return run_report(config)
 

@@ -14,7 +14,7 @@ from typing import Any
 from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.robustness import RobustnessConfig
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.trainers.program import named_first, run_program
+from snn_plasticity_gym.trainers.sessions.program import named_first, run_program
 
 
 def measure(argv: Sequence[str] | None = None) -> Any:
@@ -26,7 +26,7 @@ def measure(argv: Sequence[str] | None = None) -> Any:
         raise ConfigError("no run was named; give the folder of at least one, e.g. runs/SVPG/NAME")
 
     # Seconds of imports, and a wrong flag needs none of them.
-    from snn_plasticity_gym.trainers.robustness_session import run_robustness
+    from snn_plasticity_gym.trainers.sessions.robustness_session import run_robustness
 
     return run_robustness(config)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.svpg_search import SVPGSearchConfig
-from snn_plasticity_gym.trainers.program import run_program
+from snn_plasticity_gym.trainers.sessions.program import run_program
 
 
 def train(argv: Sequence[str] | None = None) -> Path:
@@ -16,7 +16,7 @@ def train(argv: Sequence[str] | None = None) -> Path:
     config = parse_config(SVPGSearchConfig, argv)
 
     # Seconds of imports, and a wrong flag needs none of them.
-    from snn_plasticity_gym.trainers.svpg_search import run_search
+    from snn_plasticity_gym.trainers.sessions.svpg_search import run_search
 
     return run_search(config)
 

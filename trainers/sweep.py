@@ -22,8 +22,15 @@ from typing import Any
 
 from snn_plasticity_gym.config.presets import shipped_file
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.trainers.program import run_program
-from snn_plasticity_gym.trainers.sweep_space import check_metric, expand, find_program, grid, random_search, read_sweep
+from snn_plasticity_gym.trainers.sessions.program import run_program
+from snn_plasticity_gym.trainers.sessions.sweep_space import (
+    check_metric,
+    expand,
+    find_program,
+    grid,
+    random_search,
+    read_sweep,
+)
 from snn_plasticity_gym.utils.files import make_unique_folder
 
 PATIENCE = 30  # seconds that a run has for saving what it learned, after Ctrl-C

@@ -10,7 +10,7 @@ from snn_plasticity_gym.config.cli import parse_configs
 from snn_plasticity_gym.config.environments import ENVIRONMENTS
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.training import ESConfig
-from snn_plasticity_gym.trainers.program import run_program
+from snn_plasticity_gym.trainers.sessions.program import run_program
 
 
 def train(argv: Sequence[str] | None = None) -> Path:
@@ -19,7 +19,7 @@ def train(argv: Sequence[str] | None = None) -> Path:
 
     # Seconds of imports, and a wrong flag needs none of them.
     from snn_plasticity_gym.learners.evolution import EventES
-    from snn_plasticity_gym.trainers.session import run_training
+    from snn_plasticity_gym.trainers.sessions.training_session import run_training
 
     return run_training(config, env_config, EventES)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.plastic import PlasticConfig
-from snn_plasticity_gym.trainers.program import run_program
+from snn_plasticity_gym.trainers.sessions.program import run_program
 
 
 def train(argv: Sequence[str] | None = None) -> Path:
@@ -16,7 +16,7 @@ def train(argv: Sequence[str] | None = None) -> Path:
     config = parse_config(PlasticConfig, argv)
 
     # Seconds of imports, and a wrong flag needs none of them.
-    from snn_plasticity_gym.trainers.plastic_session import run_plastic
+    from snn_plasticity_gym.trainers.sessions.plastic_session import run_plastic
 
     return run_plastic(config)
 

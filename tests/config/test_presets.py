@@ -19,7 +19,7 @@ from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
 from snn_plasticity_gym.envs.whole_images import way_of
 from snn_plasticity_gym.kernels.tables import ClosedForm
 from snn_plasticity_gym.tasks.registry import make_task
-from snn_plasticity_gym.trainers.evaluation_session import rule_of
+from snn_plasticity_gym.trainers.sessions.evaluation_session import rule_of
 from snn_plasticity_gym.trainers.train_a2c import train
 
 GRAD = "SNNPlastic-Grad-v0"

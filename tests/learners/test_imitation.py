@@ -16,7 +16,7 @@ from snn_plasticity_gym.plasticity.events import KIND_PRE
 from snn_plasticity_gym.policies.saved import load_policy
 from snn_plasticity_gym.rules.registry import make_rule
 from snn_plasticity_gym.trainers import train_a2c
-from snn_plasticity_gym.trainers.starting import begin
+from snn_plasticity_gym.trainers.sessions.starting import begin
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 NETWORK = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.2"]

@@ -6,7 +6,7 @@ from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.evaluation.plastic_life import load_network
 from snn_plasticity_gym.report.runs import read_runs
 from snn_plasticity_gym.trainers import train_plastic
-from snn_plasticity_gym.trainers.report_session import sections
+from snn_plasticity_gym.trainers.sessions.report_session import sections
 
 FLAGS = ["--hidden_size=4", "--rests=15", "--cues=3", "--batch_size=8", "--episodes=16", "--eval_every=8"]
 FLAGS += ["--eval_episodes=6", "--test_episodes=12", "--test_rests=30", "--test_cues=5", "--seed=3", "--wandb=disabled"]

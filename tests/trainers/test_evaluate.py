@@ -13,8 +13,8 @@ from processes import as_command
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.trainers import evaluate as program
-from snn_plasticity_gym.trainers import evaluation_session
 from snn_plasticity_gym.trainers.evaluate import evaluate
+from snn_plasticity_gym.trainers.sessions import evaluation_session
 from snn_plasticity_gym.trainers.train_a2c import train
 
 ROOT = Path(__file__).parents[2]
@@ -249,8 +249,8 @@ def test_out_is_made_or_refused_before_any_network_learns(network, tmp_path, mon
     def never(*_: object, **__: object) -> None:
         raise AssertionError("work began")
 
-    monkeypatch.setattr("snn_plasticity_gym.trainers.evaluation_session.learning_curve", never)
-    monkeypatch.setattr("snn_plasticity_gym.trainers.unsupervised_session.judge", never)
+    monkeypatch.setattr("snn_plasticity_gym.trainers.sessions.evaluation_session.learning_curve", never)
+    monkeypatch.setattr("snn_plasticity_gym.trainers.sessions.unsupervised_session.judge", never)
     (tmp_path / "afile").write_text("")
     with pytest.raises(ConfigError, match=r"out must be a folder that can be written to, got .*afile: File exists"):
         evaluate([*network, f"--out={tmp_path / 'afile'}"])

@@ -121,7 +121,7 @@ def test_a_judge_that_does_not_fit_a_task_says_so():
 
 
 def test_a_long_run_says_how_it_goes(monkeypatch, capsys):
-    monkeypatch.setattr("snn_plasticity_gym.trainers.watching.PATIENCE", 0.0)
+    monkeypatch.setattr("snn_plasticity_gym.trainers.sessions.watching.PATIENCE", 0.0)
     world = [f"--world={BANDIT}", "--max_actions=1", "--steps_per_action=9", "--history_length=6", "--hidden_sizes="]
     results = evaluate(["--env=SNNPlastic-Control-v0", *world, *SHORT, "--rules=zero", "--tests=2", "--json"])
     middle = np.mean([curve[1] for curve in results["zero"]["curves"]["return"]])

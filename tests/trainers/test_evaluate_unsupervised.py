@@ -11,10 +11,10 @@ from matplotlib.image import imread
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.trainers import evaluate as program
-from snn_plasticity_gym.trainers import unsupervised_session
 from snn_plasticity_gym.trainers.evaluate import evaluate
+from snn_plasticity_gym.trainers.sessions import unsupervised_session
+from snn_plasticity_gym.trainers.sessions.unsupervised_session import PIXELS
 from snn_plasticity_gym.trainers.train_a2c import train
-from snn_plasticity_gym.trainers.unsupervised_session import PIXELS
 
 SIZES = ["--dataset=digits", "--n_exc=6", "--num_steps=12", "--history_length=8", "--gain_input_exc=20"]
 NETWORK = ["--env=SNNPlastic-Unsup1-v0", *SIZES, "--max_rate=0.02", "--eta_exc=0.05", "--eta_inh=0.05"]
@@ -129,7 +129,7 @@ def test_learning_curves_are_written(tmp_path, capsys):
 
 
 def test_a_long_run_says_how_it_goes(monkeypatch, capsys):
-    monkeypatch.setattr("snn_plasticity_gym.trainers.watching.PATIENCE", 0.0)
+    monkeypatch.setattr("snn_plasticity_gym.trainers.sessions.watching.PATIENCE", 0.0)
     results = evaluate([*NETWORK, *SHORT, "--rules=zero", "--tests=2", "--train_episodes=4", "--json"])
     middle = 100 * np.mean([curve[1] for curve in results["zero"]["curves"]["all_activity"]])
     assert capsys.readouterr().err == f"zero: {middle:.1f} % after 2 of 4 images\n"

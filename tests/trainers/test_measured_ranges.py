@@ -12,7 +12,8 @@ from snn_plasticity_gym.policies.rule_files import load_rule
 from snn_plasticity_gym.report.runs import read_runs
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.tasks.met_observations import RANGES
-from snn_plasticity_gym.trainers import evaluate, evolve, returns_session, train_es
+from snn_plasticity_gym.trainers import evaluate, evolve, train_es
+from snn_plasticity_gym.trainers.sessions import returns_session
 
 BELLS = ["--env=SNNPlastic-Control-v0", "--world=CartPole-v1", "--max_actions=20", "--hidden_sizes=6"]
 BELLS += ["--steps_per_action=6", "--history_length=6", "--encoder=gaussian", "--range_quantile=0.1"]

@@ -9,10 +9,11 @@ from cut_runs import assert_goes_on_bit_for_bit, result_of, rows_of
 from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.trainers import plastic_rollouts, train_plastic
-from snn_plasticity_gym.trainers.plastic_rollouts import live
-from snn_plasticity_gym.trainers.plastic_world_learner import Piece, WorldLearner, pieces_of
-from snn_plasticity_gym.trainers.plastic_world_session import make_world_learner
+from snn_plasticity_gym.trainers import train_plastic
+from snn_plasticity_gym.trainers.sessions import plastic_rollouts
+from snn_plasticity_gym.trainers.sessions.plastic_rollouts import live
+from snn_plasticity_gym.trainers.sessions.plastic_world_learner import Piece, WorldLearner, pieces_of
+from snn_plasticity_gym.trainers.sessions.plastic_world_session import make_world_learner
 
 CORRIDOR = {"world": toys_worlds.CORRIDOR, "network": "ndp-bcm", "learner": "ppo", "hidden_size": 8}
 CORRIDOR |= {"fields": 2, "action_ms": 4, "group_size": 4, "rollout": 24, "num_worlds": 3, "truncation": 5}

@@ -180,7 +180,7 @@ def test_reports_on_a_task_of_ones_own_stand_side_by_side(tmp_path):
 
 
 def test_a_report_that_cannot_be_written_costs_a_warning_not_the_run(tmp_path, monkeypatch, caplog):
-    from snn_plasticity_gym.trainers import report_session
+    from snn_plasticity_gym.trainers.sessions import report_session
 
     def broken(*_):
         raise RuntimeError("no space left")
@@ -214,7 +214,7 @@ def test_the_folder_of_a_report_is_made_or_refused_before_work(runs, tmp_path, m
     def never(*_: object, **__: object) -> None:
         raise AssertionError("work began")
 
-    monkeypatch.setattr("snn_plasticity_gym.trainers.report_session.sections", never)
+    monkeypatch.setattr("snn_plasticity_gym.trainers.sessions.report_session.sections", never)
     (tmp_path / "afile").write_text("")
     with pytest.raises(ConfigError, match=r"out must be a folder that can be written to, got .*afile: File exists"):
         report([str(runs["a"]), f"--out={tmp_path / 'afile'}"])

@@ -15,8 +15,9 @@ from processes import kill, start
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
-from snn_plasticity_gym.trainers import bptt_session, train_a2c, train_bptt
-from snn_plasticity_gym.trainers.bptt_learner import Learner
+from snn_plasticity_gym.trainers import train_a2c, train_bptt
+from snn_plasticity_gym.trainers.sessions import bptt_session
+from snn_plasticity_gym.trainers.sessions.bptt_learner import Learner
 
 # Three epochs of 1,197 images, the last minibatch of each smaller; rows and checkpoints fall into epochs.
 FLAGS = ["--dataset=digits", "--hidden_sizes=16,12", "--num_steps=8", "--batch_size=50", "--epochs=3", "--seed=1"]

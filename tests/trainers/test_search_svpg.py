@@ -11,7 +11,7 @@ from snn_plasticity_gym.config.svpg_search import SVPGSearchConfig
 from snn_plasticity_gym.learners.svpg_formula import CONTRAST, SIZE, coefficients_of
 from snn_plasticity_gym.report.runs import read_runs
 from snn_plasticity_gym.trainers import search_svpg, train_svpg
-from snn_plasticity_gym.trainers.svpg_search import RuleSearch
+from snn_plasticity_gym.trainers.sessions.svpg_search import RuleSearch
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ["--dataset=digits", "--hidden_groups=3", "--group_size=4", "--episodes=200", "--batch_size=20", "--seed=1"]

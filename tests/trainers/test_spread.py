@@ -17,7 +17,7 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.policies.saved import load_policy
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.trainers import evaluate, train_a2c, train_ppo
-from snn_plasticity_gym.trainers.unsupervised_session import PIXELS
+from snn_plasticity_gym.trainers.sessions.unsupervised_session import PIXELS
 
 NETWORK = ["--dataset=digits", "--n_exc=8", "--num_steps=10", "--history_length=8", "--max_rate=0.02"]
 NETWORK += ["--gain_input_exc=20", "--head_sizes=16,16", "--wandb=disabled", "--no-report"]

@@ -23,8 +23,8 @@ from snn_plasticity_gym.config.presets import read_preset, shipped_file, shipped
 from snn_plasticity_gym.config.schema import ConfigError, build_configs, read_yaml
 from snn_plasticity_gym.config.training import A2CConfig, PPOConfig
 from snn_plasticity_gym.trainers import sweep as sweep_module
+from snn_plasticity_gym.trainers.sessions.sweep_space import check_metric, expand, grid, random_search, read_sweep
 from snn_plasticity_gym.trainers.sweep import ranked, run_sweep, table
-from snn_plasticity_gym.trainers.sweep_space import check_metric, expand, grid, random_search, read_sweep
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["grad", "semi", "unsup1", "unsup2"]

@@ -15,7 +15,7 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.networks.surrogate import SURROGATES
 from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.trainers import train_bptt
-from snn_plasticity_gym.trainers.bptt_learner import SpikingClassifier
+from snn_plasticity_gym.trainers.sessions.bptt_learner import SpikingClassifier
 from snn_plasticity_gym.trainers.train_bptt import train
 
 ROOT = Path(__file__).parents[2]

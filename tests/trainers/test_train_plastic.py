@@ -21,10 +21,11 @@ from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
 from snn_plasticity_gym.rules.differentiable_head import DifferentiableHead
 from snn_plasticity_gym.rules.distilled import format_formula
-from snn_plasticity_gym.trainers import plastic_learner, train_plastic
-from snn_plasticity_gym.trainers.plastic_evolution import CueEvolver
-from snn_plasticity_gym.trainers.plastic_learner import CueLearner
-from snn_plasticity_gym.trainers.plastic_session import make_learner
+from snn_plasticity_gym.trainers import train_plastic
+from snn_plasticity_gym.trainers.sessions import plastic_learner
+from snn_plasticity_gym.trainers.sessions.plastic_evolution import CueEvolver
+from snn_plasticity_gym.trainers.sessions.plastic_learner import CueLearner
+from snn_plasticity_gym.trainers.sessions.plastic_session import make_learner
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--hidden_size=6", "--rests=15", "--cues=3", "--batch_size=16", "--episodes=160", "--eval_every=64"]

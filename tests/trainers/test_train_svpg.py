@@ -10,7 +10,8 @@ from processes import as_command
 from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.svpg import SVPGConfig
-from snn_plasticity_gym.trainers import svpg_session, train_svpg
+from snn_plasticity_gym.trainers import train_svpg
+from snn_plasticity_gym.trainers.sessions import svpg_session
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ["--dataset=digits", "--hidden_groups=8", "--episodes=4000", "--eval_every=1000", "--checkpoint_every=500"]

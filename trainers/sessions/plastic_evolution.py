@@ -14,7 +14,7 @@ from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.learners.plastic_network import PlasticNetwork
 from snn_plasticity_gym.learners.strategies import CMA, Search
 from snn_plasticity_gym.tasks.cue_association import Trials
-from snn_plasticity_gym.trainers.plastic_learner import CueLearner, answers_of, scores, show
+from snn_plasticity_gym.trainers.sessions.plastic_learner import CueLearner, answers_of, scores, show
 from snn_plasticity_gym.utils.state import State
 
 

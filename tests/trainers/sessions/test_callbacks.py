@@ -9,7 +9,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from snn_plasticity_gym.learners.a2c import EventA2C
-from snn_plasticity_gym.trainers.callbacks import ProgressBar
+from snn_plasticity_gym.trainers.sessions.callbacks import ProgressBar
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 SMALL = {"dataset": "digits", "n_exc": 4, "num_steps": 8, "history_length": 8, "max_rate": 0.1, "gain_input_exc": 20.0}

@@ -9,8 +9,8 @@ from typing import Any
 from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.runs.folder import RunFolder
 from snn_plasticity_gym.tasks.datasets import load_dataset
-from snn_plasticity_gym.trainers.bptt_learner import Learner, SpikingClassifier, generator_of
-from snn_plasticity_gym.trainers.learning_loop import Judged, Row, carry_out
+from snn_plasticity_gym.trainers.sessions.bptt_learner import Learner, SpikingClassifier, generator_of
+from snn_plasticity_gym.trainers.sessions.learning_loop import Judged, Row, carry_out
 from snn_plasticity_gym.utils.device import torch_device
 
 

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.trainers.sessions.sweep_space import check_metric, find_program
 from snn_plasticity_gym.trainers.sweep import run_sweep
-from snn_plasticity_gym.trainers.sweep_space import check_metric, find_program
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MISSPELT = [
     ("train_a2c", "eval_after/rewrad", "did you mean eval_after/reward?"),
     ("train_a2c", "eval_afer/reward", "did you mean eval_after/reward?"),

@@ -6,7 +6,7 @@ import pytest
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.rules.distilled import DistilledRule, Term
-from snn_plasticity_gym.trainers import closing
+from snn_plasticity_gym.trainers.sessions import closing
 from snn_plasticity_gym.trainers.train_a2c import train
 
 FLAGS = ["--dataset=digits", "--image_size=14", "--n_exc=6", "--num_steps=10", "--history_length=10", "--max_rate=0.3"]

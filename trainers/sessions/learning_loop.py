@@ -24,11 +24,11 @@ from snn_plasticity_gym.config.svpg import SVPGConfig
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.runs.folder import RunFolder, claimed
 from snn_plasticity_gym.runs.metrics import MetricsCSV
-from snn_plasticity_gym.trainers.callbacks import next_multiple
-from snn_plasticity_gym.trainers.interrupts import StopRequest
-from snn_plasticity_gym.trainers.opening import open_log, open_run, prepare
-from snn_plasticity_gym.trainers.progress import TrainingBar
-from snn_plasticity_gym.trainers.report_session import report_at_end
+from snn_plasticity_gym.trainers.sessions.callbacks import next_multiple
+from snn_plasticity_gym.trainers.sessions.interrupts import StopRequest
+from snn_plasticity_gym.trainers.sessions.opening import open_log, open_run, prepare
+from snn_plasticity_gym.trainers.sessions.progress import TrainingBar
+from snn_plasticity_gym.trainers.sessions.report_session import report_at_end
 from snn_plasticity_gym.utils.state import State
 
 Config = BPTTConfig | PlasticConfig | SVPGConfig

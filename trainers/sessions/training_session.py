@@ -36,12 +36,12 @@ from snn_plasticity_gym.runs.metrics import MetricsCSV
 from snn_plasticity_gym.tasks.base import Task
 from snn_plasticity_gym.tasks.control import ControlTask
 from snn_plasticity_gym.tasks.met_observations import RANGES, check_one_process, with_ranges_of
-from snn_plasticity_gym.trainers.callbacks import ProgressBar, ProgressLines, SaveCheckpoints, SigmaSchedule
-from snn_plasticity_gym.trainers.closing import in_words, rules_beside, worth
-from snn_plasticity_gym.trainers.interrupts import StopRequest
-from snn_plasticity_gym.trainers.opening import open_log, open_run, prepare
-from snn_plasticity_gym.trainers.report_session import report_at_end
-from snn_plasticity_gym.trainers.starting import begin, imitation_line, read_start
+from snn_plasticity_gym.trainers.sessions.callbacks import ProgressBar, ProgressLines, SaveCheckpoints, SigmaSchedule
+from snn_plasticity_gym.trainers.sessions.closing import in_words, rules_beside, worth
+from snn_plasticity_gym.trainers.sessions.interrupts import StopRequest
+from snn_plasticity_gym.trainers.sessions.opening import open_log, open_run, prepare
+from snn_plasticity_gym.trainers.sessions.report_session import report_at_end
+from snn_plasticity_gym.trainers.sessions.starting import begin, imitation_line, read_start
 from snn_plasticity_gym.utils.distributed import LostProcessError, World, joined_processes
 from snn_plasticity_gym.utils.files import atomic_path
 from snn_plasticity_gym.utils.nonfinite import NotFiniteError

@@ -22,8 +22,8 @@ from snn_plasticity_gym.learners.strategies import Search, make_strategy
 from snn_plasticity_gym.learners.svpg_agents import MeanFieldAgent
 from snn_plasticity_gym.learners.svpg_formula import CONTRAST, PAPER, SIZE, coefficients_of, formula_of
 from snn_plasticity_gym.runs.folder import RunFolder
-from snn_plasticity_gym.trainers.learning_loop import Judged, Row, carry_out
-from snn_plasticity_gym.trainers.svpg_session import Subjects, without_denormals
+from snn_plasticity_gym.trainers.sessions.learning_loop import Judged, Row, carry_out
+from snn_plasticity_gym.trainers.sessions.svpg_session import Subjects, without_denormals
 from snn_plasticity_gym.utils.files import atomic_path
 from snn_plasticity_gym.utils.state import State
 

@@ -16,7 +16,7 @@ from snn_plasticity_gym.policies.learned_rule import LearnedRule
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.policies.saved import load_learned, transfer
 from snn_plasticity_gym.rules.base import Rule, modulation_of
-from snn_plasticity_gym.trainers.evaluation_session import rule_of
+from snn_plasticity_gym.trainers.sessions.evaluation_session import rule_of
 from snn_plasticity_gym.utils.distributed import World
 
 NETWORKS, IMAGES = 8, 40  # that live by the rule, and images that each of them sees at most

@@ -14,8 +14,8 @@ from snn_plasticity_gym.config.svpg import SVPGConfig
 from snn_plasticity_gym.learners.agents import Agent
 from snn_plasticity_gym.learners.svpg import confidence
 from snn_plasticity_gym.tasks.datasets import ImageSet
-from snn_plasticity_gym.trainers.bptt_learner import minibatches
-from snn_plasticity_gym.trainers.validated_learner import ValidatedLearner
+from snn_plasticity_gym.trainers.sessions.bptt_learner import minibatches
+from snn_plasticity_gym.trainers.sessions.validated_learner import ValidatedLearner
 from snn_plasticity_gym.utils.state import State
 
 JUDGE_BATCH = 2000  # images at a time where nothing is learned

@@ -24,8 +24,8 @@ from snn_plasticity_gym.evaluation.disturbances import DISTURBANCES, Asked, Dist
 from snn_plasticity_gym.evaluation.robustness import Found, draw_robustness, robustness_table
 from snn_plasticity_gym.learners.agents import Agent, Look
 from snn_plasticity_gym.report.runs import Group, Run, group_runs, read_runs
-from snn_plasticity_gym.trainers.svpg_learner import Learner
-from snn_plasticity_gym.trainers.svpg_session import Subjects
+from snn_plasticity_gym.trainers.sessions.svpg_learner import Learner
+from snn_plasticity_gym.trainers.sessions.svpg_session import Subjects
 from snn_plasticity_gym.utils.files import make_output
 from snn_plasticity_gym.utils.state import restore_all
 

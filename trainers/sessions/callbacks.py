@@ -13,8 +13,8 @@ from stable_baselines3.common.logger import Logger
 from snn_plasticity_gym.learners.on_policy import EventLearner
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.runs.metrics import MetricsCSV
-from snn_plasticity_gym.trainers.interrupts import StopRequest
-from snn_plasticity_gym.trainers.progress import TrainingBar
+from snn_plasticity_gym.trainers.sessions.interrupts import StopRequest
+from snn_plasticity_gym.trainers.sessions.progress import TrainingBar
 from snn_plasticity_gym.utils.distributed import World
 
 

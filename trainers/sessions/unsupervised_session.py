@@ -30,7 +30,7 @@ from snn_plasticity_gym.evaluation.unsupervised import (
 )
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.tasks.datasets import Dataset, load_dataset
-from snn_plasticity_gym.trainers.evaluation_session import (
+from snn_plasticity_gym.trainers.sessions.evaluation_session import (
     Turn,
     legend,
     output_folder,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from snn_plasticity_gym.config.launch import launched_rank, launched_size, let_first_speak
-from snn_plasticity_gym.trainers.streams import keep_streams
+from snn_plasticity_gym.trainers.sessions.streams import keep_streams
 
 
 def run_program(main: Callable[[], Any], *, spreads: bool = False) -> int:

@@ -20,8 +20,8 @@ from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.learners.plastic_actor import PlasticActor
 from snn_plasticity_gym.rules.carried_states import joined_rows, some_rows
 from snn_plasticity_gym.tasks.worlds import Worlds
-from snn_plasticity_gym.trainers.plastic_rollouts import Acting, Lives, Rollout, live
-from snn_plasticity_gym.trainers.validated_learner import ValidatedLearner
+from snn_plasticity_gym.trainers.sessions.plastic_rollouts import Acting, Lives, Rollout, live
+from snn_plasticity_gym.trainers.sessions.validated_learner import ValidatedLearner
 from snn_plasticity_gym.utils.state import State
 
 FIRST_SEED = {"validation": 1_000_000_000, "test": 1_100_000_000}  # of held-out episodes; training's are below 2^29

@@ -16,9 +16,9 @@ from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.evaluate import EvaluateConfig
 from snn_plasticity_gym.config.schema import ConfigError, setting_fields, unknown
 from snn_plasticity_gym.evaluation.task_facts import judge_of
-from snn_plasticity_gym.trainers.evaluation_session import run_evaluation
-from snn_plasticity_gym.trainers.returns_session import run_returns
-from snn_plasticity_gym.trainers.unsupervised_session import run_unsupervised
+from snn_plasticity_gym.trainers.sessions.evaluation_session import run_evaluation
+from snn_plasticity_gym.trainers.sessions.returns_session import run_returns
+from snn_plasticity_gym.trainers.sessions.unsupervised_session import run_unsupervised
 from snn_plasticity_gym.utils.distributed import World
 
 

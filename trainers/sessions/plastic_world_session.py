@@ -19,10 +19,10 @@ from snn_plasticity_gym.report.plastic_world_section import AS_IN_TRAINING
 from snn_plasticity_gym.runs.folder import RunFolder
 from snn_plasticity_gym.tasks.changed_body import CHANGED_BODY
 from snn_plasticity_gym.tasks.worlds import Worlds
-from snn_plasticity_gym.trainers.bptt_learner import generator_of
-from snn_plasticity_gym.trainers.learning_loop import Judged, Row, carry_out
-from snn_plasticity_gym.trainers.plastic_rollouts import Acting, Lives
-from snn_plasticity_gym.trainers.plastic_world_learner import WorldLearner
+from snn_plasticity_gym.trainers.sessions.bptt_learner import generator_of
+from snn_plasticity_gym.trainers.sessions.learning_loop import Judged, Row, carry_out
+from snn_plasticity_gym.trainers.sessions.plastic_rollouts import Acting, Lives
+from snn_plasticity_gym.trainers.sessions.plastic_world_learner import WorldLearner
 from snn_plasticity_gym.utils.device import torch_device
 from snn_plasticity_gym.utils.files import atomic_path
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from snn_plasticity_gym.trainers.progress import TrainingBar
+from snn_plasticity_gym.trainers.sessions.progress import TrainingBar
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from torch.distributions import Categorical
 from snn_plasticity_gym.config.plastic import BOTH, PlasticConfig
 from snn_plasticity_gym.learners.plastic_network import PlasticNetwork, Spikes
 from snn_plasticity_gym.tasks.cue_association import CONDITIONS, CUE_STEPS, Trials, draw_trials
-from snn_plasticity_gym.trainers.validated_learner import ValidatedLearner
+from snn_plasticity_gym.trainers.sessions.validated_learner import ValidatedLearner
 from snn_plasticity_gym.utils.state import State
 
 FIRST_SEED = {"validation": 1_000_000_000, "test": 1_100_000_000}  # of held-out trials, the same for all networks

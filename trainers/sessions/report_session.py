@@ -32,7 +32,7 @@ from snn_plasticity_gym.report.runs import Group, Run, differing, flat, group_ru
 from snn_plasticity_gym.report.side_section import Study, side_sections
 from snn_plasticity_gym.rules.constant import ZeroRule
 from snn_plasticity_gym.runs.tables import Table
-from snn_plasticity_gym.trainers.evaluation_session import DISTILLED
+from snn_plasticity_gym.trainers.sessions.evaluation_session import DISTILLED
 from snn_plasticity_gym.utils.files import make_output
 
 MOST_STEPS = 40_000  # time steps that a network lives through, at most, to compare rules by reward

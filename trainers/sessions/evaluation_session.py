@@ -27,7 +27,7 @@ from snn_plasticity_gym.rules.distilled import load_distilled
 from snn_plasticity_gym.rules.own_rules import is_own_rule, own_rule
 from snn_plasticity_gym.rules.registry import RULES, read_rule
 from snn_plasticity_gym.tasks.datasets import load_dataset
-from snn_plasticity_gym.trainers.watching import ScreenWatcher
+from snn_plasticity_gym.trainers.sessions.watching import ScreenWatcher
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.files import make_output
 

@@ -9,7 +9,7 @@ from snn_plasticity_gym.learners.a2c import EventA2C
 from snn_plasticity_gym.learners.arguments import keyword_settings
 from snn_plasticity_gym.learners.evolution import EventES
 from snn_plasticity_gym.learners.ppo import EventPPO
-from snn_plasticity_gym.trainers.session import _arguments
+from snn_plasticity_gym.trainers.sessions.training_session import _arguments
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 SMALL = {"dataset": "digits", "n_exc": 4, "num_steps": 6, "history_length": 6}

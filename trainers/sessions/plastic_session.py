@@ -19,11 +19,11 @@ from snn_plasticity_gym.rules.differentiable_head import DifferentiableHead
 from snn_plasticity_gym.rules.distilled import format_formula
 from snn_plasticity_gym.runs.folder import RunFolder, package_versions
 from snn_plasticity_gym.tasks.cue_association import CONDITIONS, CUE_STEPS
-from snn_plasticity_gym.trainers.bptt_learner import generator_of
-from snn_plasticity_gym.trainers.learning_loop import Judged, Row, carry_out
-from snn_plasticity_gym.trainers.plastic_evolution import CueEvolver
-from snn_plasticity_gym.trainers.plastic_learner import CueLearner, Judgement
-from snn_plasticity_gym.trainers.plastic_world_session import run_plastic_world
+from snn_plasticity_gym.trainers.sessions.bptt_learner import generator_of
+from snn_plasticity_gym.trainers.sessions.learning_loop import Judged, Row, carry_out
+from snn_plasticity_gym.trainers.sessions.plastic_evolution import CueEvolver
+from snn_plasticity_gym.trainers.sessions.plastic_learner import CueLearner, Judgement
+from snn_plasticity_gym.trainers.sessions.plastic_world_session import run_plastic_world
 from snn_plasticity_gym.utils.device import torch_device
 from snn_plasticity_gym.utils.files import atomic_path
 

@@ -20,7 +20,7 @@ from snn_plasticity_gym.learners.agents import Agent
 from snn_plasticity_gym.learners.svpg import clipped_factor
 from snn_plasticity_gym.networks.observation_encoders import GaussianPopulation
 from snn_plasticity_gym.tasks.worlds import Worlds
-from snn_plasticity_gym.trainers.svpg_learner import Learner
+from snn_plasticity_gym.trainers.sessions.svpg_learner import Learner
 from snn_plasticity_gym.utils.state import State
 
 FIRST_SEED = {"validation": 1_000_000_000, "test": 1_100_000_000}  # of held-out episodes; training's are below 2^29

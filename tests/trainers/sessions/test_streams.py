@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from snn_plasticity_gym.trainers.interrupts import StopRequest
-from snn_plasticity_gym.trainers.streams import Steady
+from snn_plasticity_gym.trainers.sessions.interrupts import StopRequest
+from snn_plasticity_gym.trainers.sessions.streams import Steady
 
-TRAINERS = Path(__file__).parents[2] / "trainers"
+TRAINERS = Path(__file__).parents[3] / "trainers"
 NETWORK = ["--env=SNNPlastic-Unsup1-v0", "--dataset=digits", "--n_exc=4", "--num_steps=6", "--history_length=4"]
 TRAIN = [*NETWORK, "--num_envs=2", "--episodes=8", "--eval_episodes=0", "--wandb=disabled", "--no-report", "--seed=1"]
 JUDGE = [*NETWORK, "--rules=zero", "--train_episodes=4", "--test_episodes=4"]

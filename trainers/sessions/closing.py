@@ -17,8 +17,8 @@ from snn_plasticity_gym.evaluation.unsupervised import ALL_ACTIVITY, judge, plan
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.distilled import load_distilled, written_out
 from snn_plasticity_gym.tasks.datasets import load_dataset
-from snn_plasticity_gym.trainers.evaluation_session import legend, rules_of
-from snn_plasticity_gym.trainers.starting import check_modulation
+from snn_plasticity_gym.trainers.sessions.evaluation_session import legend, rules_of
+from snn_plasticity_gym.trainers.sessions.starting import check_modulation
 
 NETWORKS = 8  # fresh ones, by which accuracy is judged
 LEARNED = 200  # images that they learn from, where plasticity has no end

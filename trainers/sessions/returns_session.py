@@ -17,7 +17,7 @@ from snn_plasticity_gym.evaluation.returns import LENGTH, RETURN, TERM, ReturnCu
 from snn_plasticity_gym.evaluation.tables import Column, csv_table, markdown_table, screen_table
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.tasks.met_observations import with_ranges_of
-from snn_plasticity_gym.trainers.evaluation_session import (
+from snn_plasticity_gym.trainers.sessions.evaluation_session import (
     DISTILLED,
     Turn,
     legend,

@@ -15,10 +15,10 @@ from snn_plasticity_gym.learners.svpg_agents import make_agent
 from snn_plasticity_gym.runs.folder import RunFolder
 from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.tasks.image_sets import PARTS
-from snn_plasticity_gym.trainers.bptt_learner import generator_of
-from snn_plasticity_gym.trainers.learning_loop import Judged, Row, carry_out
-from snn_plasticity_gym.trainers.svpg_learner import ImageLearner, Learner
-from snn_plasticity_gym.trainers.svpg_worlds import EPISODES, ActingWorld, WorldLearner
+from snn_plasticity_gym.trainers.sessions.bptt_learner import generator_of
+from snn_plasticity_gym.trainers.sessions.learning_loop import Judged, Row, carry_out
+from snn_plasticity_gym.trainers.sessions.svpg_learner import ImageLearner, Learner
+from snn_plasticity_gym.trainers.sessions.svpg_worlds import EPISODES, ActingWorld, WorldLearner
 from snn_plasticity_gym.utils.device import torch_device
 from snn_plasticity_gym.utils.files import atomic_path
 
