@@ -26,7 +26,7 @@ def add_rows(
         networks: Which networks the R rows are, (R,).
         weights: All weights; the projection's begin at `offset`, (B, n_pre, n_post).
         offset: See there.
-        gain: Current per unit of weight, during this step; see `network.pulse`.
+        gain: Current per unit of weight, during this step; see `networks.populations.pulse`.
         total: Room for a sum of weights, (n_post,).
         current: Added to, (R, n_post).
     """

@@ -46,7 +46,7 @@ class Connections(NamedTuple):
     source: Int64  # population
     target: Int64
     offset: Int64  # address of the first weight in `Network.weights`
-    gain: Float32  # current of a spike at weight 1 during its step; see `network.pulse`
+    gain: Float32  # current of a spike at weight 1 during its step; see `networks.populations.pulse`
     one_to_one: Bool
     autapses: Bool
     recurrent: Bool
