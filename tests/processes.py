@@ -35,7 +35,14 @@ BOUND = 120  # s, on busy cores; a hang would last for half an hour
 
 # Forked from a process that has imported everything and trained nothing: torch's threads do not survive a fork.
 _context = multiprocessing.get_context("forkserver")
-SESSIONS = ("training_session", "bptt_session", "evaluation_session", "evolve_session", "plastic_session", "report_session")
+SESSIONS = (
+    "training_session",
+    "bptt_session",
+    "evaluation_session",
+    "evolve_session",
+    "plastic_session",
+    "report_session",
+)
 _context.set_forkserver_preload(["processes", *(f"snn_plasticity_gym.trainers.sessions.{name}" for name in SESSIONS)])
 
 
