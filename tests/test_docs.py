@@ -1,16 +1,14 @@
 """The documents name what is there: links, files, flags; their Python runs; their lines are short."""
 
 import functools
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from processes import forked
 
 from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.config.ceiling import CeilingConfig
@@ -190,8 +188,9 @@ def test_flags_in_prose_are_flags_of_some_program(page):
 
 def run_python(source: str, folder: Path) -> None:
     """Run source in a process of its own, so that what it registers stays there."""
-    small = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    told = subprocess.run([sys.executable, "-c", source], cwd=folder, env=small, capture_output=True, text=True)
+    script = folder / "page.py"
+    script.write_text(source, encoding="utf-8")
+    told = forked(script, folder=folder)
     assert told.returncode == 0, told.stderr[-2000:]
 
 

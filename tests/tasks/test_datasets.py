@@ -317,7 +317,7 @@ def test_missing_mnist_names_the_folder_and_both_ways_out(tmp_path, downloads, m
         with pytest.raises(FileNotFoundError) as raised:
             data.load_dataset("mnist", tmp_path)
     message = str(raised.value)
-    for part in (str(tmp_path / "MNIST" / "raw"), "--data-dir", "SNN_PLASTICITY_DATA", "--dataset digits", "network"):
+    for part in (str(tmp_path / "MNIST" / "raw"), "--data-dir", "SNN_PLASTICITY_DATA", "--dataset digits", "internet"):
         assert part in message
     assert "\n" not in message and "Tried: nothing" in message
     monkeypatch.setattr(idx_files, "FILES", TINY_SIZES)
