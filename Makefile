@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: train test slow docs bench format clean
+.PHONY: train test types suite slow docs bench format clean
 
 # Python compiles modules when they are first imported, and not thousands that never are.
 .venv/installed: pyproject.toml setup.py
@@ -21,7 +21,13 @@ train: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(MAKE) --no-print-directory --jobs 2 types suite
+
+# Side by side: while one core checks types, the other compiles loops.
+types:
 	$(BIN)/mypy
+
+suite:
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 slow: .venv/installed

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 import loops
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)  # also while tests are collected
+settings.register_profile("busy", deadline=None)  # a machine may be busy, or compile a loop at the first example
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -127,7 +127,7 @@ def test_a_distilled_formula_with_a_head_for_each_projection():
     assert lives(UNSUP2, DistilledRule(heads, 1.0, ()), DIEHL_COOK).moved > 0.1
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     st.sampled_from(["stdp", "triplet-stdp", "target-stdp", "oja", "bcm"]),
     st.integers(1, 4),

@@ -37,7 +37,7 @@ def world(condition, cues, rests):
     return {"world_kwargs": {"condition": condition, "cues": cues, "rests": rests}}
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(
     rule=st.sampled_from(sorted(RULES)),
     seed=st.integers(0, 2**31),

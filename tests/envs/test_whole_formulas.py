@@ -76,7 +76,7 @@ def test_a_distilled_formula_with_a_head_for_each_projection():
     dt=st.sampled_from([0.5, 1.0, 2.0]),
     seed=st.integers(0, 99),
 )
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_formulas_and_networks_of_any_shape(terms, num_envs, n_exc, num_steps, window, dt, seed):
     config = {**DIEHL_COOK, "n_exc": n_exc, "num_steps": num_steps, "history_length": min(window, num_steps), "dt": dt}
     assert_same_lives(UNSUP2, config, lambda env: formula(env, terms, seed), images=3, num_envs=num_envs, seed=seed)

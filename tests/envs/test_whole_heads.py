@@ -119,7 +119,7 @@ def test_every_third_factor(factor, modulation):
     scalars=st.sampled_from([[], ["surrogate"], ["reward", "theta"]]),
     seed=st.integers(0, 99),
 )
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 def test_heads_and_networks_of_any_shape(
     sizes, channels, kernel_sizes, num_envs, n_exc, num_steps, window, kinds, scalars, seed
 ):

@@ -153,7 +153,7 @@ def test_rules_of_traces_in_a_feedforward_network():
     assert moved
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.sampled_from(["stdp", "triplet-stdp", "target-stdp", "oja", "bcm"]),
     st.integers(1, 4),

@@ -48,7 +48,7 @@ def test_heads_of_each_lifetimes_own():
     seed=st.integers(0, 99),
 )
 @example(sizes=[1], surrogate="gaussian", num_steps=8, num_envs=3, seed=1)  # gradients of 1e-23
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_networks_of_any_depth(sizes, surrogate, num_steps, num_envs, seed):
     layers = {"hidden_sizes": sizes, "layer_scalars": [1.0] * (len(sizes) + 1)}
     config = {**SMALL, **layers, "surrogate": surrogate, "num_steps": num_steps, "history_length": num_steps}

@@ -86,7 +86,7 @@ def test_a_hand_written_rule(env_id, modulation, third_factor):
     assert (lived.moved > 0) != never_surprised
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(data=st.data())
 def test_a_formula_of_any_terms(data):
     env_id = data.draw(st.sampled_from(sorted(SMALL)))

@@ -84,7 +84,7 @@ def test_kinds_are_read_with_their_levels():
     assert all(kind.levels == tuple(sorted(kind.levels)) and kind.levels[0] > 0 for kind in DISTURBANCES.values())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from([*DISTURBANCES, "world.x", "sugar", ""]), st.lists(st.text(":0123456789.-einfa ", max_size=6)))
 def test_wrong_kinds_are_refused_in_one_line(name, levels):
     text = ":".join([name, *levels])

@@ -54,7 +54,7 @@ def test_steps_of_other_lengths_are_other_delays():
     signs=st.tuples(st.sampled_from((-1, 1)), st.sampled_from((-1, 1))),
     tau=st.tuples(st.floats(1.0, 150.0), st.floats(1.0, 150.0)),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_fit_recovers_a_window(a, signs, tau):
     delays = np.arange(-39.0, 40.0)
     plus, minus = a[0] * signs[0], a[1] * signs[1]

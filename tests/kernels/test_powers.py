@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from inlined import from_python
 
@@ -13,7 +13,6 @@ from snn_plasticity_gym.kernels.powers import powers
 raise_all = from_python(powers)
 
 
-@settings(deadline=None)  # the first call compiles
 @given(
     st.lists(st.floats(0.0, 1e6, allow_subnormal=False), min_size=1, max_size=40),
     st.one_of(st.sampled_from([0.0, 0.5, 1.0, 2.0]), st.floats(0.0, 20.0)),

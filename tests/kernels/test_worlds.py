@@ -48,7 +48,7 @@ def test_each_step_is_gymnasiums(name):
     assert ends >= 3
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 2**31),
     condition=st.sampled_from(["normal", "noisy", "both"]),

@@ -50,7 +50,7 @@ def rows_of(state, actions, log_probs, returns):
     return sorted(zip(map(tuple, pre), map(tuple, post), *(c.tolist() for c in columns), strict=True))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     steps=st.lists(st.lists(st.integers(0, 9), min_size=3, max_size=3), min_size=1, max_size=6),
     gamma=st.sampled_from([1.0, 0.5]),
@@ -166,7 +166,7 @@ def rollouts(draw):
     return table(st.integers(-9, 9)), table(st.booleans()), lengths
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     rollout=rollouts(),
     horizon=st.integers(1, 8),

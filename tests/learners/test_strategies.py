@@ -57,7 +57,7 @@ def test_a_strategy_that_is_told_the_same_again_is_the_same(name):
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(name=st.sampled_from(STRATEGIES), sigma=st.floats(0.01, 50.0), seed=st.integers(0, 99))
 def test_individuals_stay_within_the_limits(name, sigma, seed):
     strategy = make_strategy(name, search(sigma=sigma, seed=seed))

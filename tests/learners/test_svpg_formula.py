@@ -69,7 +69,7 @@ def test_every_term_is_the_product_of_its_name():
             torch.testing.assert_close(one, other, msg=f"{part} {term}")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=SIZE, max_size=SIZE))
 def test_a_formula_comes_back_from_its_text(values):
     assert coefficients_of(json.dumps(formula_of(np.array(values)))).tolist() == values

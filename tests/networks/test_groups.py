@@ -117,7 +117,7 @@ def test_the_threshold_that_others_set_gives_the_chance_of_the_softmax(potential
 # A network of groups
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000), st.floats(1, 30))
 def test_compiled_loops_do_what_operations_do(seed, tau):
     rng = np.random.default_rng(seed)

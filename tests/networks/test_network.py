@@ -147,7 +147,7 @@ def random_input(rng: np.random.Generator, network: Network, rows: int) -> dict[
     return {name: torch.from_numpy(rng.random((rows, network.populations[name].size)) < 0.5) for name in ("in", "cue")}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**31), num_networks=st.integers(2, 5), loops=st.booleans())
 def test_steps_against_a_loop_over_neurons(seed: int, num_networks: int, loops: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -172,7 +172,7 @@ def test_steps_against_a_loop_over_neurons(seed: int, num_networks: int, loops: 
             assert (state.refractory[row] > 0).tolist() == [wait > 0 for wait in slow.wait[name][row]]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31), num_networks=st.integers(2, 4))
 def test_currents_from_outside_against_a_loop_over_neurons(seed: int, num_networks: int) -> None:
     """Into random populations in random steps, of all networks or of some."""
@@ -299,7 +299,7 @@ def test_a_recurrent_input_arrives_a_step_late() -> None:
     assert seen == [0.0, 0.25, 0.5, 0.5, 0.75]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**31), num_networks=st.integers(1, 4), outside=st.booleans())
 def test_compiled_loops_advance_as_torch_does(seed: int, num_networks: int, outside: bool) -> None:
     """In single precision, as the environments have it: spikes and states bit by bit."""

@@ -179,7 +179,7 @@ class Recorder:
         )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sizes=st.builds(Sizes, st.integers(1, 4), st.integers(1, 4), st.integers(1, 4)),
     lateral=st.sampled_from(["inh", "exc"]),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from snn_plasticity_gym.plasticity.running_traces import RunningTraces
@@ -23,7 +23,6 @@ def expected(spikes: list[bool], now: int, length: int, tau: float, nearest: boo
     nearest=st.booleans(),
     asked_from=st.integers(0, 10),
 )
-@settings(deadline=None)
 def test_they_are_sums_over_the_steps_that_histories_hold(spikes, length, tau, nearest, asked_from):
     traces = RunningTraces(torch.tensor(spikes).view(1, -1, 1), length, dt=1.0)
     for step in range(len(spikes)):

@@ -487,7 +487,7 @@ def test_factors_restart_when_lifetimes_end(third_factor):
 # Rewards against a loop, with lifetimes that are told of their rewards at different times
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     calls=st.lists(
         st.one_of(
@@ -644,7 +644,6 @@ def test_gymnasiums_checker_has_only_the_allowed_to_say(kind):
         env.close()
 
 
-@settings(deadline=None)  # the first call compiles
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=3),
     st.integers(1, 3),

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from batches import K, events_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stable_baselines3 import A2C
 from toys import bandit
@@ -242,7 +242,6 @@ def test_what_is_no_formula_is_refused_in_one_line(terms, message):
     assert "\n" not in str(error.value)
 
 
-@settings(deadline=None)
 @given(st.lists(st.text("prewostxyn*025. ", max_size=8), min_size=1, max_size=4))
 def test_any_text_is_a_formula_or_is_refused_in_one_line(terms):
     try:
@@ -274,7 +273,6 @@ def test_a_network_is_what_it_was():
 FACTORS = ("pre", "post", "w", "x20", "y5", "xn", "yn", "factor")
 
 
-@settings(deadline=None)  # the first call compiles
 @given(
     st.lists(st.lists(st.sampled_from(FACTORS), min_size=1, max_size=5), min_size=1, max_size=6),
     st.lists(st.integers(0, 9), min_size=1, max_size=4),

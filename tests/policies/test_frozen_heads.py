@@ -52,7 +52,7 @@ def random_state(seed: int, num_pairs: int, num_events: int, num_groups=1, num_e
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**31),
     sizes=st.tuples(st.integers(1, 12), st.integers(1, 12)),
@@ -78,7 +78,7 @@ def test_lines_are_the_head(seed, sizes, low, width, silent):
     np.testing.assert_allclose(height[line] + slope[line] * (weights - knot[line]), expected, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**31),
     num_groups=st.sampled_from([1, 3]),

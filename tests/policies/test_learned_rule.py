@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from batches import K, events_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stable_baselines3 import PPO
 from torch import Tensor, nn
@@ -142,7 +142,6 @@ def test_wrong_arrays_are_refused_in_one_line(name, given, message):
     assert message in refusal(rule_of(name).delta_d, **({"history": HISTORY, "weight": WEIGHT} | given))
 
 
-@settings(deadline=None)
 @given(st.recursive(st.none() | st.floats() | st.text(max_size=3), lambda x: st.lists(x, max_size=3), max_leaves=8))
 def test_any_history_is_answered_or_refused_in_one_line(history):
     try:

@@ -216,7 +216,7 @@ def refused_or_loaded(folder: Path) -> None:
         assert "\n" not in str(error)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_description_is_read_or_refused(good, data):
     description = json.loads((good / DESCRIPTION).read_text())
@@ -228,7 +228,7 @@ def test_any_description_is_read_or_refused(good, data):
         refused_or_loaded(write(Path(folder), (good / NUMBERS).read_bytes(), description))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), name=st.sampled_from([NUMBERS, DESCRIPTION]))
 def test_any_bytes_are_read_or_refused(good, data, name):
     content = bytearray((good / name).read_bytes())

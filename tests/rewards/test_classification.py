@@ -123,7 +123,6 @@ def episodes(draw: st.DrawFn) -> tuple[int, list[list[int]], list[int], list[int
     return num_steps, counts, winners, labels
 
 
-@settings(deadline=None)
 @given(episode=episodes(), alpha_margin=st.floats(0, 5), alpha_spike=st.floats(0, 5))
 def test_against_a_loop(episode, alpha_margin: float, alpha_spike: float) -> None:
     num_steps, counts, winners, labels = episode
@@ -135,7 +134,7 @@ def test_against_a_loop(episode, alpha_margin: float, alpha_spike: float) -> Non
         assert got == pytest.approx(expected, abs=1e-5)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(episode=episodes(), shift=st.integers(1, 9))
 def test_names_of_outputs_do_not_matter(episode, shift: int) -> None:
     """Renaming outputs and labels alike changes nothing."""

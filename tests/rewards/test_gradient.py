@@ -170,7 +170,7 @@ def test_loss_and_its_gradient_are_those_of_cross_entropy(dtype: torch.dtype) ->
     assert bool((gradient[torch.arange(3), labels] < 0).all())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(g=st.floats(-10, 10), dw=st.floats(-1, 1), penalty=st.floats(0, 5))
 def test_reward_of_an_event(g: float, dw: float, penalty: float) -> None:
     reward = alignment_reward(torch.tensor([g, 0.0]).double(), torch.tensor([dw, dw]).double(), penalty)

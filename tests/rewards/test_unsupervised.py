@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from snn_plasticity_gym.config.environments import Unsup1Config
@@ -417,7 +417,6 @@ def test_a_neuron_is_worth_what_is_lost_without_it(form: str) -> None:
     form=st.sampled_from(["sum", "product"]),
     weights=st.tuples(*[st.sampled_from([0.0, 0.5, 1.0])] * 3).filter(lambda c: c[0] + c[1] > 0),
 )
-@settings(deadline=None)
 def test_the_compiled_judge_says_what_torch_says(counts, images, form, weights):
     """Two lifetimes that are shown four images each; rewards, terms and what is remembered."""
     sparse, diverse, stable = weights

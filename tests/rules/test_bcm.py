@@ -21,7 +21,7 @@ def slow_threshold(bits, rule: BCM) -> float:
     return rule.theta_min + mean / rule.target
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_the_change_is_the_trace_times_the_excess_over_the_threshold(make_events, data):
     length = data.draw(st.sampled_from([3, 20, 70]))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from snn_plasticity_gym.rules.target_stdp import TargetSTDP
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_the_change_is_the_published_equation(make_events, data):
     bits = st.lists(st.integers(0, 1), min_size=12, max_size=12)

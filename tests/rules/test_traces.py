@@ -19,7 +19,7 @@ def slow_trace(bits: list[int], tau: float, dt: float, now: bool, nearest: bool)
     return sum(math.exp(-age * dt / tau) for age in ages)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_trace_is_the_sum_over_past_spikes(make_events, data):
     length = data.draw(st.sampled_from([1, 2, 7, 8, 9, 16, 63, 64, 65, 100, 130]))

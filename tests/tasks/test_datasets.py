@@ -360,7 +360,7 @@ def test_transposed_images_have_wrong_counts(tiny, tmp_path):
         data.load_dataset("mnist", tmp_path)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(file=st.sampled_from(sorted(TINY_SIZES)), share=st.floats(0, 1, exclude_max=True))
 def test_a_file_cut_anywhere_is_refused(tiny, file, share):
     whole = idx_bytes(TINY_SIZES[file])

@@ -88,7 +88,7 @@ def test_given_test_images_are_the_test_split():
     assert "test images as given" in dataset.division
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(labels=hnp.arrays(np.int64, st.integers(1, 60), elements=st.integers(0, 5)), with_test=st.booleans())
 def test_parts_are_apart_and_balanced(labels, with_test):
     try:
@@ -233,7 +233,7 @@ def test_arrays_that_are_none_of_a_data_set_are_refused_in_one_line(tmp_path, ch
         assert str(path) in str(error.value)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     images=hnp.arrays(
         st.sampled_from([np.uint8, np.int16, np.float32, np.bool_]),

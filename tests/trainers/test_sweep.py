@@ -313,7 +313,7 @@ SPACE = st.one_of(
 
 
 @given(st.dictionaries(st.text(min_size=1), SPACE, max_size=4), st.integers(0, 2**31))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_random_search_keeps_to_its_bounds_and_its_seed(parameters, seed):
     drawn = list(itertools.islice(random_search(parameters, seed), 5))
     assert drawn == list(itertools.islice(random_search(parameters, seed), 5))
