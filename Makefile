@@ -24,10 +24,10 @@ test: .venv/installed
 	$(MAKE) --no-print-directory --jobs 2 types suite
 
 # Side by side: while one core checks types, the other compiles loops.
-types:
+types: .venv/installed
 	$(BIN)/mypy
 
-suite:
+suite: .venv/installed
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 slow: .venv/installed

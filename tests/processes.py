@@ -94,7 +94,9 @@ def forked(script: Path, *flags: str, folder: Path | None = None) -> subprocess.
         process = _context.Process(target=_run_file, args=arguments)
         process.start()
         process.join(300)
-        assert process.exitcode is not None
+        hangs = process.is_alive()
+        process.kill()  # or it would hold up the end of all tests
+        assert not hangs and process.exitcode is not None
         return subprocess.CompletedProcess(
             [str(script), *flags], process.exitcode, *(path.read_text() for path in said)
         )

@@ -178,5 +178,5 @@ class EnvironmentConfig:
         if self.eta_schedule != INVERSE and not self.eta_decay:
             raise ConfigError(
                 f"eta_schedule {self.eta_schedule} needs eta_decay, the episodes after which one half of the learning "
-                "rates is left, got 0; set it, or leave eta_schedule out"
+                f"rates is left, got 0; set it, or eta_schedule to {INVERSE}"
             )

@@ -30,8 +30,9 @@ def learning_pace(ages: NDArray[np.int64], eta_decay: float, schedule: str) -> T
     """
     if not eta_decay:
         return torch.ones(len(ages))
-    halves = ages / eta_decay
-    return torch.from_numpy(np.maximum(1.0 - halves / 2.0, 0.0) if schedule == LINEAR else 1.0 / (1.0 + halves)).float()
+    halves = ages / eta_decay  # (B,)
+    left = np.maximum(1.0 - halves / 2.0, 0.0) if schedule == LINEAR else 1.0 / (1.0 + halves)
+    return torch.from_numpy(left).float()
 
 
 class WeightChanges:
