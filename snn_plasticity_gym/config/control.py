@@ -131,7 +131,7 @@ class ControlConfig(EnvironmentConfig, GroupOptions):
     )
     hidden_sizes: tuple[int, ...] = setting(
         (64,),
-        "Neurons of the hidden layers; none: no layer.",
+        "Neurons of each hidden layer; an empty list (--hidden_sizes=): no hidden layer.",
         section="Network",
         ge=1,
         basic=True,
