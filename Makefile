@@ -5,6 +5,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# What a process has imported is kept for the next ones, also where the environment asks for the opposite.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: train test types suite slow docs bench format clean
 

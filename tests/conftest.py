@@ -1,5 +1,6 @@
 """What all tests share: one thread, so that tests running side by side do not fight for cores."""
 
+import gc
 from collections.abc import Iterator
 
 import loops
@@ -25,3 +26,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile loops once, where each of several workers would compile them."""
     if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
         loops.compile_all()
+
+
+def pytest_collection_finish() -> None:
+    """Let searches for garbage pass over libraries and collected tests, which stay to the end."""
+    gc.collect()
+    gc.freeze()

@@ -1,7 +1,11 @@
-"""Compiles the loops that tests of several workers need: `python tests/loops.py PART`, each part a process."""
+"""Compiles the loops that tests of several workers need, each part in a process."""
 
-import subprocess
-import sys
+import gc
+import multiprocessing
+import os
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from lives import SMALL, bold_rule, formula
@@ -11,35 +15,57 @@ from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.kernels import formula_gradient, head_gradient, plastic_gradient
 from snn_plasticity_gym.kernels.acting import act_closed_form, act_formula, act_heads
 from snn_plasticity_gym.kernels.closed_form import show_closed_form
-from snn_plasticity_gym.kernels.compile import is_kept
+from snn_plasticity_gym.kernels.compile import Function, is_kept
 from snn_plasticity_gym.kernels.formula_images import show_formula
-from snn_plasticity_gym.kernels.head_images import show_heads
+from snn_plasticity_gym.kernels.head_images import learn_heads, show_heads
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
 from snn_plasticity_gym.rules.differentiable_head import DifferentiableHead
 from snn_plasticity_gym.rules.plastic_sequence import run_sequence
 
+WORLD, IMAGE = "SNNPlastic-CartPole-v0", "SNNPlastic-Unsup1-v0"
+
+
+class Part(NamedTuple):
+    """What a process compiles."""
+
+    functions: Sequence[Function]
+    envs: Sequence[str] = ()  # to live in
+    after: Sequence[Function] = ()  # which have parts in common with it that need not be compiled twice
+
+
 PARTS = {
-    "heads": (show_heads, act_heads),
-    "others": (show_closed_form, show_formula, act_closed_form, act_formula),
-    "gradients": tuple(each.differentiate_trials for each in (plastic_gradient, formula_gradient, head_gradient)),
+    "closed forms": Part((show_closed_form, act_closed_form), (IMAGE, WORLD)),
+    "gradients": Part(tuple(each.differentiate_trials for each in (plastic_gradient, formula_gradient, head_gradient))),
+    "heads": Part((show_heads,), (IMAGE,), after=(act_closed_form,)),
+    "heads in worlds": Part((act_heads,), (WORLD,), after=(act_closed_form, learn_heads)),
+    "formulas": Part((show_formula, act_formula), (WORLD, IMAGE), after=(act_closed_form,)),
 }
 
 
 def compile_all() -> None:
     """Compile the parts of which this machine has no machine code, side by side."""
-    missing = [part for part, functions in PARTS.items() if not all(map(is_kept, functions))]
-    running = [subprocess.Popen([sys.executable, __file__, part]) for part in missing]
-    for part, process in zip(missing, running, strict=True):
-        assert process.wait() == 0, part
+    waiting = [name for name, part in PARTS.items() if not all(map(is_kept, part.functions))]
+    running = []
+    while waiting or any(process.is_alive() for process in running):
+        for name in [name for name in waiting if all(map(is_kept, PARTS[name].after))]:
+            waiting.remove(name)
+            running.append(multiprocessing.get_context("fork").Process(target=compile_part, args=(name,), name=name))
+            running[-1].start()
+        time.sleep(0.1)
+        assert not any(process.exitcode for process in running), running
 
 
-def compile_part(part: str) -> None:
+def compile_part(name: str) -> None:
     """Do what a part is for."""
-    if part == "gradients":
+    gc.freeze()  # types and instructions are many, and all of them stay
+    gc.disable()
+    if name in ("gradients", "formulas"):
+        os.nice(5)  # the others are a longer way
+    if name == "gradients":
         pass_back()
-    else:
-        live(part)
+    for env_id in PARTS[name].envs:
+        live(env_id, name)
 
 
 def pass_back() -> None:
@@ -55,18 +81,15 @@ def pass_back() -> None:
         run_sequence(inputs, weights, rule, SRMAlphaParams()).sum().backward()
 
 
-def live(part: str) -> None:
-    """Live through an episode by each kind of rule, in an image and in a world."""
-    settings = {"SNNPlastic-Unsup1-v0": {**SMALL, "n_exc": 2}, "SNNPlastic-CartPole-v0": {"hidden_sizes": [2]}}
-    for env_id, few in settings.items():
-        env = PlasticityVectorEnv(env_id, num_envs=1, **few)
-        env.reset(seed=0)
-        rules = [bold_rule(env)] if part == "heads" else [make_rule("stdp"), formula(env, ["pre"])]
-        env.run_episode(make_rule("zero"))  # its first step is over with the reset
-        for rule in rules:
-            assert env.lives_whole(rule)
-            env.run_episode(rule)
-
-
-if __name__ == "__main__":
-    compile_part(sys.argv[1])
+def live(env_id: str, kind: str) -> None:
+    """Live through an episode by a rule of a kind."""
+    few = {**SMALL, "n_exc": 2} if env_id == IMAGE else {"hidden_sizes": [2]}
+    env = PlasticityVectorEnv(env_id, num_envs=1, **few)
+    env.reset(seed=0)
+    env.run_episode(lambda events: torch.zeros(len(events.weight)))  # its first step is over with the reset
+    if kind == "closed forms":
+        rule = make_rule("stdp")
+    else:
+        rule = formula(env, ["pre"]) if kind == "formulas" else bold_rule(env)
+    assert env.lives_whole(rule)
+    env.run_episode(rule)
