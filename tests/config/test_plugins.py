@@ -9,6 +9,7 @@ from pathlib import Path
 import gymnasium
 import pytest
 import yaml
+from quick import small_pngs
 
 from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.config.cli import parse_config, parse_configs
@@ -217,10 +218,10 @@ def test_a_run_with_a_plugin_goes_on_is_judged_and_reported(plugin, tmp_path, mo
         train([f"--resume={run}", "--episodes=8"])
     train([f"--resume={run}", "--episodes=8", f"--plugin={plugin}"])
     assert yaml.safe_load((run / "config.yaml").read_text())["plugin"] == [str(plugin)]
-    alone()
     few = ["--networks=1", "--train_episodes=2", "--label_images=40", "--test_episodes=10"]
     alone()
-    assert report([str(run), "--sample_images=2", "--sample_events=200", "--life_images=2"]).is_file()
+    with small_pngs():
+        assert report([str(run), "--sample_images=2", "--sample_events=200", "--life_images=2"]).is_file()
     assert "importing the plugin" in caplog.text
     alone()
     judged = evaluate([f"--rules={run}", "--env=SNNPlastic-Unsup1-v0", *small[:-1], *few])

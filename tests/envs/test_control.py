@@ -100,7 +100,7 @@ def told(result, row: int) -> dict:
 # Rows and interfaces
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", grid(VARIANTS))
 def test_rows_are_single_environments(variant):
     """Slot by slot, over episodes that end at different times, with autoreset."""
     settings = {**SMALL, **VARIANTS[variant]}
@@ -129,7 +129,7 @@ def test_rows_are_single_environments(variant):
         assert torch.equal(weights(vector)[row], weights(single)[0])
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", grid(list(VARIANTS)[::-1]))  # those that are slow above
 def test_flat_batches_and_slots_agree(variant):
     """The same rule by either interface: the same weights, spikes and payments, episode by episode and row by row."""
     flat, single_flat = make(3, **VARIANTS[variant]), make(1, **VARIANTS[variant])
@@ -326,7 +326,7 @@ def test_a_state_does_not_change_with_what_it_was_taken_from():
     assert_same(state, copy)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", grid(VARIANTS))
 def test_pickled_in_the_middle_of_an_episode_it_goes_on(variant):
     """Worlds are left out, and led through the actions again."""
     env = make(3, **VARIANTS[variant], **(BY_CHANCE if variant == "plain" else {}))

@@ -38,31 +38,34 @@ def formulas(env_id, terms, config, bold=0.5, **options):
     assert min(lived.spikes.values()) > 0 and lived.moved > 1e-3
 
 
-@pytest.mark.parametrize("options", [HOMEOSTASIS, {"history_length": 6}], ids=["homeostasis", "K < T"])
+RULES = [
+    ("stdp", {"scale": 0.05}),
+    ("stdp", {"scale": 0.05, "pairing": "nearest", "coincident": True, "mu_plus": 0.3, "mu_minus": 0.7}),
+    ("stdp", {"scale": 0.05, "inhibitory": "fixed", "alpha": 2.0, "w_max": 0.3}),
+    ("target-stdp", {"bounds": "soft", "mu": 1.0, "learning_rate": 3.0, "x_tar": 1.5}),
+    ("triplet-stdp", {**TRIPLET_FITS["hippocampus-nearest"], "scale": 0.05}),
+    ("triplet-stdp", {"scale": 0.05}),
+    ("bcm", {"theta_min": 0.2, "learning_rate": 0.3, "scale": 0.05}),
+    ("oja", {"coincident": False, "learning_rate": 0.3, "scale": 0.05}),
+    ("bcm", {"scale": 0.05}),
+]
+OPTIONS = [HOMEOSTASIS, {"history_length": 6}]
+NAMES = ["homeostasis", "K < T"]
+
+
 @pytest.mark.parametrize(
-    ("name", "parameters"),
-    [
-        ("stdp", {"scale": 0.05}),
-        ("stdp", {"scale": 0.05, "pairing": "nearest", "coincident": True, "mu_plus": 0.3, "mu_minus": 0.7}),
-        ("stdp", {"scale": 0.05, "inhibitory": "fixed", "alpha": 2.0, "w_max": 0.3}),
-        ("target-stdp", {"bounds": "soft", "mu": 1.0, "learning_rate": 3.0, "x_tar": 1.5}),
-        ("triplet-stdp", {**TRIPLET_FITS["hippocampus-nearest"], "scale": 0.05}),
-        ("triplet-stdp", {"scale": 0.05}),
-        ("oja", {"coincident": False, "learning_rate": 0.3, "scale": 0.05}),
-        ("bcm", {"theta_min": 0.2, "learning_rate": 0.3, "scale": 0.05}),
-        ("bcm", {"scale": 0.05}),
-    ],
-    ids=str,
+    ("rule", "options"),
+    grid(RULES, OPTIONS, ids=[[f"{name} {number}" for number, (name, _) in enumerate(RULES)], NAMES]),
 )
-def test_rules_in_closed_form(name, parameters, options):
+def test_rules_in_closed_form(rule, options):
+    name, parameters = rule
     if name == "bcm" and "history_length" in options:
         pytest.skip("its running mean remembers what histories have forgotten")
     lived = lives(UNSUP2, make_rule(name, **parameters), {**DIEHL_COOK, **options}, images=3, rounding=1e-5)
     assert lived.moved > 0.01
 
 
-@pytest.mark.parametrize("kinds", ["pre", "post"])
-@pytest.mark.parametrize("name", ["stdp", "target-stdp", "bcm"])
+@pytest.mark.parametrize(("name", "kinds"), grid(["stdp", "target-stdp", "bcm"], ["pre", "post"]))
 def test_the_spikes_of_one_side_alone(name, kinds):
     config = {**DIEHL_COOK, "event_kinds": kinds, "max_rate": 0.3}  # so that both often fire at once
     lives(UNSUP2, make_rule(name, scale=0.05), config)
@@ -85,8 +88,7 @@ def test_factors_with_traces_and_learning_rates_that_fall(kinds):
     assert lives(SEMI, rule, {**config, "eta_decay": 1.5, "factor_steps": 7}, images=3).moved > 0
 
 
-@pytest.mark.parametrize("options", [HOMEOSTASIS, {"history_length": 6}], ids=["homeostasis", "K < T"])
-@pytest.mark.parametrize("env_id", [UNSUP1, UNSUP2])
+@pytest.mark.parametrize(("env_id", "options"), grid([UNSUP1, UNSUP2], OPTIONS, ids=[[UNSUP1, UNSUP2], NAMES]))
 def test_formulas_in_the_diehl_cook_network(env_id, options):
     formulas(env_id, PLAIN, {**DIEHL_COOK, **options}, images=3)
 

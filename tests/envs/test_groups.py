@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from grids import grid
 from lives import assert_same_lives, formula
 
 from snn_plasticity_gym import make_rule
@@ -61,8 +62,10 @@ def test_formulas_see_what_the_others_of_a_group_ask_for():
     assert lived.moved > 0
 
 
-@pytest.mark.parametrize("options", [{}, {"carry_state": False, "noise": 0.3}], ids=["plain", "noise"])
-@pytest.mark.parametrize("name", ["zero", "stdp"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    grid(["zero", "stdp"], [{}, {"carry_state": False, "noise": 0.3}], ids=[["zero", "stdp"], ["plain", "noise"]]),
+)
 def test_whole_worlds_are_the_same_as_event_by_event(name, options):
     lived = assert_same_lives(POLE, {**WORLD, **options}, lambda env: make_rule(name), images=3, rounding=1e-6)
     assert lived.spikes["hidden_1"] == 3 * lived.spikes["motor"] > 0

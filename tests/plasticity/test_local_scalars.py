@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from grids import grid
 from toys_tasks import QUOTA, QuotaTask, registered
 
 from snn_plasticity_gym import make_sb3_env, register_local_scalar
@@ -98,8 +99,7 @@ def answer(events):
     return torch.tanh(0.3 * told - 0.2 * events.weight)
 
 
-@pytest.mark.parametrize("event_kinds", ["merged", "split"])
-@every_task
+@pytest.mark.parametrize(("env_id", "event_kinds"), grid(TASKS, ["merged", "split"]))
 def test_scalars_are_those_of_a_slow_network(env_id, event_kinds):
     env = PlasticityVectorEnv(env_id, num_envs=2, event_kinds=event_kinds, **TASKS[env_id])
     env.reset(seed=3)
@@ -241,8 +241,10 @@ def test_distilled_formulas_and_rules_of_ones_own_read_scalars_by_name():
     assert torch.cat(answers).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("trainer", [train_a2c, train_es])
-@pytest.mark.parametrize("form", ["formula", "network"])
+@pytest.mark.parametrize(
+    ("trainer", "form"),
+    grid([train_a2c, train_es], ["formula", "network"], ids=[["a2c", "es"], ["formula", "network"]]),
+)
 def test_rules_of_scalars_are_trained_and_their_files_load(trainer, form, tmp_path):
     flags = [
         "--env=SNNPlastic-Semi-v0", "--dataset=digits", "--num_steps=8", "--history_length=8", "--hidden_sizes=6",

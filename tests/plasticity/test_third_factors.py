@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from grids import grid
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -609,9 +610,13 @@ def test_equal_seeds_are_equal_rollouts(kind):
         np.testing.assert_equal(runs[0], runs[2])
 
 
-@every_kind
 @pytest.mark.parametrize(
-    "duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["deepcopy", "pickle"]
+    ("kind", "duplicate"),
+    grid(
+        KINDS,
+        [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))],
+        ids=[["-".join(str(v) for v in kind.values()) for kind in KINDS], ["deepcopy", "pickle"]],
+    ),
 )
 def test_a_copy_goes_on_with_the_same_factor(duplicate, kind):
     """Pickle keeps no views: what a copy writes to and what it reads from must still be one."""

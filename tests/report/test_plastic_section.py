@@ -1,6 +1,7 @@
 """The report of a run of train_plastic."""
 
 import pytest
+from quick import small_pngs
 
 from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.evaluation.plastic_life import load_network
@@ -24,7 +25,8 @@ MODULATED = ("ndp-oja", "backpropamine")
     ],
 )
 def test_pictures_and_answers_stand_in_the_report(network, tmp_path):
-    run = train_plastic.train([*FLAGS, f"--network={network}", f"--run_dir={tmp_path}"])
+    with small_pngs():
+        run = train_plastic.train([*FLAGS, f"--network={network}", f"--run_dir={tmp_path}"])
     page = (run / "report.html").read_text()
     assert "What changes within a trial" in page
     assert {path.stem for path in (run / "report").glob("*.png")} == {"curves_reward", "plastic_trial", "plastic_cues"}
@@ -45,7 +47,8 @@ def test_pictures_and_answers_stand_in_the_report(network, tmp_path):
 def test_what_a_network_is_worth_in_a_world_stands_in_the_report(tmp_path):
     flags = ["--world=Pendulum-v1", "--learner=ppo", "--hidden_size=4", "--fields=3", "--action_ms=3", "--group_size=2"]
     flags += ["--steps=64", "--eval_steps=32", "--rollout=16", "--num_worlds=2", "--eval_lives=1", "--test_lives=2"]
-    run = train_plastic.train([*flags, "--seed=3", "--wandb=disabled", f"--run_dir={tmp_path}"])
+    with small_pngs():
+        run = train_plastic.train([*flags, "--seed=3", "--wandb=disabled", f"--run_dir={tmp_path}"])
     page = (run / "report.html").read_text()
     assert "What the network is worth" in page
     assert {path.stem for path in (run / "report").glob("*.png")} >= {"curves_reward", "plastic_disturbed"}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from grids import grid
 
 import snn_plasticity_gym  # noqa: F401
 from snn_plasticity_gym.config.environments import environment_config
@@ -57,9 +58,7 @@ def run_flat(num_envs: int, episodes: int = 1, **settings):
     return env, results, used, written, inputs, labels, last
 
 
-@pytest.mark.parametrize(
-    ("surrogate", "event_kinds"), [("rectangular", "merged"), ("fast_sigmoid", "merged"), ("fast_sigmoid", "split")]
-)
+@pytest.mark.parametrize(("surrogate", "event_kinds"), grid(["rectangular", "fast_sigmoid"], ["merged", "split"]))
 def test_every_event_reward_is_that_of_autograd(surrogate, event_kinds):
     env, results, used, written, inputs, labels, last = run_flat(
         4, episodes=2, surrogate=surrogate, event_kinds=event_kinds
