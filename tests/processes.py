@@ -86,10 +86,13 @@ def command(script: Path, *flags: str, folder: Path | None = None) -> subprocess
     return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def forked(script: Path, *flags: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Do the same in a process that has imported everything, which takes seconds."""
+def forked(
+    script: Path, *flags: str, folder: Path | None = None, stdout: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Do the same in a process that has imported everything, which takes seconds; a `stdout` given is not read."""
     with tempfile.TemporaryDirectory() as words:
         said = [Path(words, stream) for stream in ("out", "err")]
+        said[0] = stdout or said[0]
         arguments = (script, flags, folder or Path.cwd(), said, dict(os.environ))
         process = _context.Process(target=_run_file, args=arguments)
         process.start()
@@ -98,7 +101,7 @@ def forked(script: Path, *flags: str, folder: Path | None = None) -> subprocess.
         process.kill()  # or it would hold up the end of all tests
         assert not hangs and process.exitcode is not None
         return subprocess.CompletedProcess(
-            [str(script), *flags], process.exitcode, *(path.read_text() for path in said)
+            [str(script), *flags], process.exitcode, "" if stdout else said[0].read_text(), said[1].read_text()
         )
 
 

@@ -3,15 +3,12 @@
 import csv
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from processes import refusal
+from processes import as_command, refusal
 
 from snn_plasticity_gym.config.training import A2CConfig
 from snn_plasticity_gym.learners.a2c import EventA2C
@@ -40,10 +37,9 @@ def metrics(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_command_trains_and_leaves_a_whole_run_folder(tmp_path):
-    command = [sys.executable, str(ROOT / "trainers" / "train_a2c.py"), *FLAGS, *SHORT, "--run-dir", "here"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+@as_command
+def test_the_command_trains_and_leaves_a_whole_run_folder(run, tmp_path):
+    done = run(ROOT / "trainers" / "train_a2c.py", *FLAGS, *SHORT, "--run-dir", "here", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "8 of 8 episodes" in done.stderr
     (folder,) = (tmp_path / "here" / ID).iterdir()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import forked
 
 from snn_plasticity_gym.trainers.sessions.interrupts import StopRequest
 from snn_plasticity_gym.trainers.sessions.streams import Steady
@@ -28,9 +29,16 @@ def broken_pipe():
     return writer
 
 
-@pytest.mark.parametrize(
-    ("stream", "into"), [("stdout", "disk"), pytest.param("stderr", "pipe", marks=pytest.mark.slow)]
-)
+@pytest.mark.skipif(not FULL.exists(), reason="no device stands for a full disk here")
+def test_a_training_goes_on_when_the_disk_is_full_to_which_it_talks(tmp_path):
+    flags = [*TRAIN, f"--run_dir={tmp_path}", "--run_name=r"]
+    done = forked(TRAINERS / "train_a2c.py", *flags, stdout=FULL)
+    assert done.returncode == 0 and "rror" not in done.stderr, done.stderr
+    assert (tmp_path / "SNNPlastic-Unsup1-v0" / "r" / "rule.safetensors").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stream", "into"), [("stdout", "disk"), ("stderr", "pipe")])
 def test_a_training_goes_on_when_nobody_can_listen(stream, into, tmp_path):
     if into == "disk" and not FULL.exists():
         pytest.skip("no device stands for a full disk here")
