@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from snn_plasticity_gym.networks.encoders import poisson_encode
+from snn_plasticity_gym.networks import encoders
+from snn_plasticity_gym.networks.encoders import poisson_encode, poisson_train
 
 
 def encode(image: torch.Tensor, num_steps: int, max_rate: float, seed: int = 0) -> torch.Tensor:
@@ -58,19 +59,10 @@ def test_extreme_rates() -> None:
     assert encode(white, 5_000, 1.0).all()
 
 
-def test_the_extremes_hold_for_the_extreme_random_numbers() -> None:
-    class Dice:
-        """Throws one number only."""
-
-        def __init__(self, number: float) -> None:
-            self.number = number
-
-        def random(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-            return np.full(shape, self.number, dtype)
-
-    white = torch.ones(3)
-    assert not poisson_encode(white, 4, 0.0, Dice(0.0)).any()  # type: ignore[arg-type]
-    assert poisson_encode(white, 4, 1.0, Dice(1 - 2**-24)).all()  # type: ignore[arg-type]
+@pytest.mark.parametrize(("half", "chance"), [(0, 0.0), (2**32 - 1, 1.0)])
+def test_the_extremes_hold_for_the_extreme_random_numbers(monkeypatch, half: int, chance: float) -> None:
+    monkeypatch.setattr(encoders, "_uniforms", lambda rng, count: np.full(count, half, np.uint32))
+    assert (encode(torch.ones(3), 4, chance) == bool(chance)).all()
 
 
 def test_a_seed_means_the_same_spikes() -> None:
@@ -101,3 +93,16 @@ def test_the_image_is_left_as_it_was() -> None:
     image = torch.linspace(0, 1, 12)
     encode(image, 5, 0.5)
     assert torch.equal(image, torch.linspace(0, 1, 12))
+
+
+def test_spikes_are_those_of_the_numbers_that_the_stream_gives():
+    """Numbers of single precision are halves of what a generator makes; one may wait from what was drawn before."""
+    one, other = np.random.default_rng(2), np.random.default_rng(2)
+    for num_steps, size, draws in ((3, 5, 0), (4, 6, 1), (5, 3, 0), (1, 1, 1), (1, 1, 0), (2, 7, 1), (7, 9, 1)):
+        pixels = np.linspace(0.1, 1.0, size, dtype=np.float32)
+        for stream in (one, other):
+            stream.integers(60_000, size=draws)
+        expected = other.random((num_steps, size), dtype=np.float32) < pixels * np.float32(0.4)
+        assert (poisson_train(pixels, num_steps, 0.4, one).dense().numpy() == expected).all()
+        assert one.random(dtype=np.float32) == other.random(dtype=np.float32)
+    assert one.random() == other.random()
