@@ -6,13 +6,14 @@ Axes: B lifetimes, R lifetimes of one call, W kept time steps, N neurons.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from snn_plasticity_gym.networks.activity import NetworkActivity
 from snn_plasticity_gym.networks.network import Network
-from snn_plasticity_gym.networks.spike_counts import count_spikes, total_spikes
+from snn_plasticity_gym.networks.spike_counts import SpikeCounts, count_spikes, rates_of, total_spikes
 from snn_plasticity_gym.tasks.base import EpisodeRecord, Task
 
 
@@ -28,22 +29,42 @@ class Recorder:
         shape, device = (network.num_networks, task.record_steps), network.device
         self._readout = task.readout
         self._whole = task.record_steps >= task.num_steps  # the raster holds a whole episode, from which one counts
-        sizes = [population.size for population in task.populations]
-        self.whole = torch.zeros(*shape, sum(sizes), dtype=torch.bool, device=device)  # (B, W, all neurons)
-        names = [population.name for population in task.populations]
+        self._sizes = {population.name: population.size for population in task.populations}
+        size = sum(self._sizes.values())
+        self.whole = torch.zeros(*shape, size, dtype=torch.bool, device=device)  # (B, W, all neurons)
         self.record = EpisodeRecord(
             network,
-            raster=dict(zip(names, self.whole.split(sizes, dim=2), strict=True)),
+            raster=self._by_population(self.whole),
             potentials={
                 population.name: torch.zeros(*shape, population.size, device=device)
                 for population in task.populations
                 if population.lif is not None and task.needs_potentials
             },
         )
+        # Of an episode that is lived as a whole: (B, all neurons), see `SpikeCounts`, and (P, B) of each population.
+        self.counts, self.first = torch.zeros(2, shape[0], size, dtype=torch.int64, device=device)
+        self.totals = torch.zeros(len(self._sizes), shape[0], dtype=torch.int64, device=device)
+        self._counted = self._counts_by_population()
         self._counts = {  # int64 (B, N) spikes of the episode so far, where the raster does not tell
             population.name: torch.zeros(network.num_networks, population.size, dtype=torch.int64, device=device)
             for population in ([] if self._whole else task.populations)
         }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Let what is kept by population be a part of the whole again, which a pickle writes down apart."""
+        vars(self).update(state)
+        self.record.raster = self._by_population(self.whole)
+        self._counted = self._counts_by_population()
+        if self.record.counted:
+            self.take_counts()
+
+    def _by_population(self, values: Tensor) -> dict[str, Tensor]:
+        """Return the part of each population of values (..., all neurons)."""
+        return dict(zip(self._sizes, values.split(list(self._sizes.values()), dim=-1), strict=True))
+
+    def _counts_by_population(self) -> dict[str, SpikeCounts]:
+        first = self._by_population(self.first)
+        return {name: SpikeCounts(counts, first[name]) for name, counts in self._by_population(self.counts).items()}
 
     def give(self, index: Tensor, spikes: Mapping[str, Tensor]) -> None:
         """Keep the input spikes of a whole episode, bool (R, T, N) each, in the lifetimes `index`, ascending."""
@@ -77,10 +98,14 @@ class Recorder:
         for name, counts in self._counts.items():
             counts[some] += activity.spikes[name]
 
+    def take_counts(self) -> None:
+        """Take note that an episode was lived as a whole, whose spikes stand in `counts`, `first` and `totals`."""
+        self.record.counted = self._counted
+
     def spikes(self, index: Tensor) -> dict[str, Tensor]:
         """Return the number of spikes of each population in the episode, int64 (R,) each."""
         if self.record.counted:
-            return {name: self._of(counted.counts, index).sum(dim=1) for name, counted in self.record.counted.items()}
+            return dict(zip(self._sizes, self.totals.index_select(1, index).unbind(), strict=True))
         if self._whole:
             return {name: total_spikes(self._of(raster, index)) for name, raster in self.record.raster.items()}
         return {name: counts[index].sum(dim=1) for name, counts in self._counts.items()}
@@ -88,8 +113,8 @@ class Recorder:
     def rates(self, index: Tensor, steps: Tensor) -> Tensor:
         """Return the spikes per ms of the answering population, (R, N), over so many steps (R,)."""
         if self.record.counted:
-            counts = self._of(self.record.counted[self._readout].counts, index)
-        elif self._whole:
+            return rates_of(self._of(self._counted[self._readout].counts, index), steps, self.record.network.dt)
+        if self._whole:
             counts = count_spikes(self._of(self.record.raster[self._readout], index)).counts
         else:
             counts = self._counts[self._readout][index]

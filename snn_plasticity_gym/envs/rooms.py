@@ -36,10 +36,6 @@ class Rooms:
         self._kept: dict[tuple[str, int], Any] = {}
         self._of_rules: dict[int, tuple[FormulaRule | HeadRule, Any]] = {}
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the rooms out of copies: nothing that lasts stands in them."""
-        return {**vars(self), "_kept": {}, "_of_rules": {}}
-
     def spikes(self, part: int) -> Spikes:
         """Return room for spikes."""
         return self._once("spikes", part, lambda: room_for_spikes(self._populations, self._num_steps))

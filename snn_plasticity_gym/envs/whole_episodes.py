@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -28,6 +29,10 @@ class WholeEpisodes:
     def __init__(self, play: Callable[[int], NetworkActivity], parts: EngineParts) -> None:
         self._play, self._parts = play, parts
         self.loops = parts.network.device.type == "cpu"  # the only memory that compiled loops reach
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out of copies what looks at the memory of this engine's tensors: a copy makes its own."""
+        return {name: part for name, part in vars(self).items() if name != "compiled"}
 
     @functools.cached_property
     def compiled(self) -> CompiledImages:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from snn_plasticity_gym.envs.network_tables import connections_of, populations_o
 from snn_plasticity_gym.envs.parts import EngineParts
 from snn_plasticity_gym.envs.rooms import Rooms
 from snn_plasticity_gym.kernels.closed_form import Decays, show_closed_form
-from snn_plasticity_gym.kernels.compile import announce
+from snn_plasticity_gym.kernels.compile import announce, prepared
 from snn_plasticity_gym.kernels.formula_images import FormulaRule, show_formula
 from snn_plasticity_gym.kernels.head_images import show_heads
 from snn_plasticity_gym.kernels.images import respond, show_frozen
@@ -28,14 +28,12 @@ from snn_plasticity_gym.kernels.tables import (
     Learning,
     Lives,
     Neurons,
-    Populations,
     Shown,
     StepFactor,
 )
 from snn_plasticity_gym.kernels.trail import no_trail
 from snn_plasticity_gym.kernels.weights import add_changes
 from snn_plasticity_gym.networks.encoders import SpikeTrain
-from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.closed_form import ClosedForm, has_closed_form
 from snn_plasticity_gym.rules.whole_formula import has_formula
@@ -55,7 +53,7 @@ def not_finite(lifetime: int) -> NotFiniteError:
     return NotFiniteError(f"delta_d must be finite, got NaN in lifetime {lifetime}; look at the rule")
 
 
-class Frozen:
+class Frozen(NamedTuple):
     """Nothing learns."""
 
 
@@ -107,8 +105,9 @@ def way_of(
     """
     if not can_be_whole(config, task):
         return None
-    if non_plastic.numpy().any():
-        return Frozen() if non_plastic.all() else None
+    frozen = np.count_nonzero(non_plastic.numpy())
+    if frozen:
+        return Frozen() if frozen == len(non_plastic) else None
     form = closed_form_of(rule, config, task)
     if form is not None:
         return form
@@ -124,36 +123,67 @@ def way_of(
 class CompiledImages:
     """Shows images to all lifetimes of an engine, spread over threads.
 
+    What loops are given is made once, and filled in anew for each image: they look at the memory of the engine's
+    tensors, so a copy of an engine needs one of its own.
+
     Args:
         parts: Of the engine.
     """
 
     def __init__(self, parts: EngineParts) -> None:
         network, task, eligibility, config = parts.network, parts.task, parts.modulation.eligibility, parts.config
-        self._network, self._task, self._eligibility = network, task, eligibility
-        self._recorder, self._scalars = parts.recorder, parts.scalars
+        self._network, self._task = network, task
+        self._recorder = parts.recorder
         constants = iter(task.layer_scalars)
-        self._layer = np.array(  # (C,)
-            [next(constants, 0.0) if p.plasticity else 0.0 for p in network.projections], dtype=np.float32
-        )
-        self._history_length = config.history_length
-        self._at_pre, self._at_post = parts.answered_sides
-        self._populations, self._places = populations_of(network)
-        # Without a rise there is no adaptive threshold to update, see `fire`: theta stays as it is.
-        self._frozen = self._populations._replace(theta_plus=np.zeros_like(self._populations.theta_plus))
-        self._connections = connections_of(network)
-        self._shape = network.num_networks, len(self._populations.of_neuron)
+        layer = [next(constants, 0.0) if p.plasticity else 0.0 for p in network.projections]  # (C,)
+        self._around = Surroundings(parts.scalars.reward.numpy(), np.array(layer, dtype=np.float32))
+        populations, self._places = populations_of(network)
+        connections = connections_of(network)
+        self._shape = network.num_networks, len(populations.of_neuron)
         states: dict[str, NDArray[Any]] = {
             name: np.zeros(self._shape, dtype=np.float64 if name == "threshold" else np.float32)
             for name in Neurons._fields
         }
         self._neurons = Neurons(**states)
         self._kept = KeptAnswers()
-        self._rooms = Rooms(self._populations, self._connections, task.num_steps, config.history_length)
-        self._computed = [name for name, population in network.populations.items() if population.lif is not None]
-        inputs = [place.start for name, place in self._places.items() if name not in self._computed]
+        self._rooms = Rooms(populations, connections, task.num_steps, config.history_length)
+        self._thetas = {  # (B, N) each
+            name: self._neurons.theta[:, self._places[name]]
+            for name, population in network.populations.items()
+            if population.lif is not None
+        }
+        inputs = [place.start for name, place in self._places.items() if name not in self._thetas]
         self._shift = inputs[0] if len(inputs) == 1 else 0  # with several, trains count all neurons
-        self._keep = np.ones(task.num_steps, dtype=np.float32) if eligibility is None else eligibility.keep.numpy()
+        self._learning = Learning(
+            config.history_length,
+            *parts.answered_sides,
+            pace=np.ones(self._shape[0], dtype=np.float32),
+            held=NOTHING if eligibility is None else eligibility.fresh.numpy(),
+            keep=np.ones(task.num_steps, dtype=np.float32) if eligibility is None else eligibility.keep.numpy(),
+        )
+        shape = self._shape[0], task.num_steps + 1
+        nothing = InputSpikes(np.zeros(shape[0], np.int64), np.zeros(shape, np.int64), np.zeros(0, np.int64))
+        keys = network.draws.keys.numpy().view(np.uint64)  # (B,)
+        weights, factor = network.weights.numpy(), self._no_step_factor()
+        self._set_lives(Lives(populations, connections, self._neurons, weights, nothing, factor, keys))
+        self._shown = Shown(
+            raster=parts.recorder.whole.numpy(),
+            counts=parts.recorder.counts.numpy(),
+            first=parts.recorder.first.numpy(),
+            totals=parts.recorder.totals.numpy(),
+            num_events=np.zeros(self._shape[0], dtype=np.int64),
+            changes=np.zeros((self._shape[0], 4, len(task.groups))),
+            trail=no_trail(),
+        )
+
+    def _set_lives(self, lives: Lives) -> None:
+        """Let loops work on these networks; what was prepared for others is of no use any more."""
+        # Without a rise there is no adaptive threshold to update, see `fire`: theta stays as it is.
+        theta_plus = np.zeros_like(lives.populations.theta_plus)
+        self._lives = lives
+        self._frozen_lives = lives._replace(populations=lives.populations._replace(theta_plus=theta_plus))
+        self._prepared: dict[int, Callable[[int, int], None]] = {}  # by part
+        self._lived_by: ClosedForm | Frozen | None = None  # in the episode before
 
     def show(self, way: Way, pace: Tensor, changes: Tensor) -> tuple[Tensor, LivedEpisodes | None]:
         """Go through an image from its first step to its last; weights and adaptive thresholds are changed in place.
@@ -166,60 +196,42 @@ class CompiledImages:
         Returns:
             Number of events of each lifetime, int64 (B,), and of a closed loop what was paid.
         """
-        shown, told = self._room(changes), self._task.factors()
-        self._take_factors(told)
+        told = self._begin(pace)
         factor = (self._task.step_factor() if self._task.follows_steps else None) or self._no_step_factor()
+        self._take(self._inputs(), factor)
         if factor.target >= 0:
             self._neurons.current.fill(0)
-        self._take_thresholds()
-        populations = self._frozen if isinstance(way, Frozen) else self._populations
-        loop, arguments = self._loop_of(way, learning := self._learning(pace))
-        self._spread(loop, self._lives(populations, self._inputs(), factor), arguments, learning, shown)
-        self._count_changes(shown, changes)
-        self._keep_thresholds()
-        if factor.target >= 0:
-            for name, values in told.items():
-                values.numpy()[:] = self._neurons.factor[:, self._places[name]]
-        self._keep_counts(shown)
-        return torch.from_numpy(shown.num_events), None
+        self._live(way)
+        self._end(told if factor.target >= 0 else {}, changes)
+        return torch.from_numpy(self._shown.num_events), None
 
-    def _room(self, changes: Tensor) -> Shown:
-        """Return room for what is kept of an episode."""
-        num_lifetimes = self._shape[0]
-        counts, first = np.empty((2, *self._shape), dtype=np.int64)
-        return Shown(
-            raster=self._recorder.whole.numpy(),
-            counts=counts,
-            first=first,
-            num_events=np.empty(num_lifetimes, dtype=np.int64),
-            changes=np.zeros((num_lifetimes, *changes.shape)),
-            trail=no_trail(),
-        )
-
-    def _take_factors(self, told: Mapping[str, Tensor]) -> None:
+    def _begin(self, pace: Tensor) -> Mapping[str, Tensor]:
+        """Take over from the engine what loops begin with; return the third factors."""
+        self._learning.pace[:] = pace.numpy()
+        self._shown.changes.fill(0)
+        told = self._task.factors()
         for name, values in told.items():
             self._neurons.factor[:, self._places[name]] = values.numpy()
+        self._take_thresholds()
+        return told
 
-    def _count_changes(self, shown: Shown, changes: Tensor) -> None:
-        wrong = add_changes(shown.changes, changes.numpy())
+    def _end(self, told: Mapping[str, Tensor], changes: Tensor) -> None:
+        """Hand over to the engine what loops end with: spikes, thresholds, third factors, statistics of changes."""
+        wrong = add_changes(self._shown.changes, changes.numpy())
         if wrong >= 0:
             raise not_finite(wrong)
+        for name, theta in self._thetas.items():
+            self._network.states[name].theta.numpy()[:] = theta
+        for name, values in told.items():
+            values.numpy()[:] = self._neurons.factor[:, self._places[name]]
+        self._recorder.take_counts()
 
-    def _keep_thresholds(self) -> None:
-        for name in self._computed:
-            self._network.states[name].theta.numpy()[:] = self._neurons.theta[:, self._places[name]]
-
-    def _keep_counts(self, shown: Shown) -> None:
-        self._recorder.record.counted = {
-            name: SpikeCounts(torch.from_numpy(shown.counts[:, place]), torch.from_numpy(shown.first[:, place]))
-            for name, place in self._places.items()
-        }
+    def _take_thresholds(self) -> None:
+        for name, theta in self._thetas.items():
+            theta[:] = self._network.states[name].theta.numpy()
 
     def _no_step_factor(self) -> StepFactor:
         return _nothing_told(self._shape[0])
-
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(self._scalars.reward.numpy(), self._layer)
 
     def respond(self, trains: Sequence[SpikeTrain], keys: NDArray[np.uint64]) -> Tensor:
         """Show images to all networks as they are: no plasticity, adaptive thresholds frozen, no third factor.
@@ -235,23 +247,29 @@ class CompiledImages:
         counts = np.empty((self._shape[0], len(trains), place.stop - place.start), dtype=np.int64)
         self._take_thresholds()
         self._neurons.current.fill(0)
-        inputs = self._listed(trains, np.arange(len(trains)))
-        lives = self._lives(self._frozen, inputs, self._no_step_factor())
+        inputs, keys_here = self._listed(trains, np.arange(len(trains))), self._lives.keys.copy()
+        lives = self._frozen_lives._replace(inputs=inputs, factor=self._no_step_factor(), keys=keys_here)
         announce(respond)
 
         def work(first: int, last: int) -> None:
-            raster = np.empty(self._recorder.whole.shape[1:], dtype=np.bool_)  # (T, N)
+            raster = np.empty(self._shown.raster.shape[1:], dtype=np.bool_)  # (T, N)
             respond(first, last, lives, keys, place.start, self._rooms.spikes(first), raster, counts)
 
         spread(work, len(counts))
         return torch.from_numpy(counts)
 
-    def _lives(self, populations: Populations, inputs: InputSpikes, factor: StepFactor) -> Lives:
-        keys = self._network.draws.keys.numpy().view(np.uint64).copy()  # (B,)
-        weights = self._network.weights.numpy()
-        return Lives(populations, self._connections, self._neurons, weights, inputs, factor, keys)
+    def _take(self, inputs: InputSpikes, factor: StepFactor) -> None:
+        """Put input spikes to where those before stood, and let loops look at third factors."""
+        room = self._lives.inputs
+        if len(room.neuron) < len(inputs.neuron):
+            room = room._replace(neuron=np.zeros(2 * len(inputs.neuron), dtype=np.int64))
+        if room is not self._lives.inputs or factor is not self._lives.factor:
+            self._set_lives(self._lives._replace(inputs=room, factor=factor))
+        room.stimulus[:] = inputs.stimulus
+        room.start[: len(inputs.start)] = inputs.start
+        room.neuron[: len(inputs.neuron)] = inputs.neuron
 
-    def _loop_of(self, way: Way, learning: Learning) -> tuple[Callable[..., None], Arguments]:
+    def _loop_of(self, way: Way) -> tuple[Callable[..., None], Arguments]:
         """Return the compiled loop of a way, and its arguments between networks and what is kept.
 
         Arguments are those of a part of the lifetimes; see `Rooms`.
@@ -260,8 +278,8 @@ class CompiledImages:
             return show_frozen, lambda part: (self._rooms.spikes(part),)
         if isinstance(way, ClosedForm):
             decays = decays_of(way, self._task.num_steps)
-            return show_closed_form, lambda part: (way, decays, learning, *self._rooms_of(part, way))
-        around = self._surroundings()
+            return show_closed_form, lambda part: (way, decays, self._learning, *self._rooms_of(part, way))
+        around, learning = self._around, self._learning
         if isinstance(way, FormulaRule):
             return show_formula, lambda part: (way, around, learning, *self._rooms_of(part, way))
         self._kept.begin(way)
@@ -270,32 +288,35 @@ class CompiledImages:
     def _rooms_of(self, part: int, way: ClosedForm | FormulaRule | HeadRule) -> tuple[Any, Any]:
         return self._rooms.spikes(part), self._rooms.of(part, way)
 
-    def _spread(
-        self, loop: Callable[..., None], lives: Lives, arguments: Arguments, learning: Learning, shown: Shown
-    ) -> None:
-        """Run a loop over all lifetimes, spread over threads; a teacher sees one lifetime after the other."""
+    def _live(self, way: Way) -> None:
+        """Let all lifetimes live by a rule, spread over threads; a teacher sees one lifetime after the other."""
+        loop, arguments = self._loop_of(way)
         announce(loop)
+        lives = self._frozen_lives if isinstance(way, Frozen) else self._lives
+        # Learned rules change often, and their loops take so long that a look at what they are given is nothing.
+        lasting = way if isinstance(way, ClosedForm | Frozen) else None
+        again = lasting is not None and lasting == self._lived_by
+        if not again:
+            self._lived_by = lasting
+            self._prepared.clear()
         task = self._task
 
         def work(first: int, last: int) -> None:
-            own = arguments(first)
+            shown = self._shown._replace(trail=self._rooms.trail(first)) if task.teaches else self._shown
+            run = self._prepared.get(first)
+            if run is None:
+                given = lives, *arguments(first), shown
+                run = prepared(loop, *given) if again else functools.partial(_call, loop, given)
+                if again:
+                    self._prepared[first] = run
             if not task.teaches:
-                loop(first, last, lives, *own, shown)
+                run(first, last)
                 return
-            here = shown._replace(trail=self._rooms.trail(first))
             for b in range(first, last):
-                loop(b, b + 1, lives, *own, here)
-                task.teach(b, lives, learning, here)
+                run(b, b + 1)
+                task.teach(b, lives, self._learning, shown)
 
         spread(work, self._shape[0])
-
-    def _take_thresholds(self) -> None:
-        for name in self._computed:
-            self._neurons.theta[:, self._places[name]] = self._network.states[name].theta.numpy()
-
-    def _learning(self, pace: Tensor) -> Learning:
-        held = NOTHING if self._eligibility is None else self._eligibility.fresh.numpy()
-        return Learning(self._history_length, self._at_pre, self._at_post, pace.numpy(), held, self._keep)
 
     def _inputs(self) -> InputSpikes:
         """List the input spikes of the episodes that have begun."""
@@ -306,10 +327,10 @@ class CompiledImages:
             for name, spikes in given.items():
                 dense[:, :, self._places[name]] = spikes.numpy()
             return self._listed([SpikeTrain.of(torch.from_numpy(spikes)) for spikes in dense], np.arange(len(dense)))
-        places = {id(train): train for train in trains}
-        order = {key: number for number, key in enumerate(places)}
-        stimulus = np.array([order[id(train)] for train in trains])
-        return self._listed(list(places.values()), stimulus)
+        order: dict[int, int] = {}
+        stimulus = np.array([order.setdefault(id(train), len(order)) for train in trains])
+        distinct = trains if len(order) == len(trains) else list({id(train): train for train in trains}.values())
+        return self._listed(distinct, stimulus)
 
     def _listed(self, trains: Sequence[SpikeTrain], stimulus: NDArray[np.int64]) -> InputSpikes:
         """Put distinct trains one behind the other."""
@@ -335,3 +356,7 @@ def _nothing_told(num_lifetimes: int) -> StepFactor:
     """Return a factor that does not change within an image."""
     nothing = np.zeros(0, dtype=np.int64)
     return StepFactor(0, -1, np.zeros((num_lifetimes, 0), np.float32), 0.0, False, 0.0, 1.0, nothing, nothing, NOTHING)
+
+
+def _call(loop: Callable[..., None], given: tuple[Any, ...], first: int, last: int) -> None:
+    loop(first, last, *given)

@@ -15,7 +15,7 @@ from snn_plasticity_gym.kernels.closed_loop import AT_ONCE, BY_FACTOR, BY_REWARD
 from snn_plasticity_gym.kernels.compile import announce
 from snn_plasticity_gym.kernels.formula_images import FormulaRule
 from snn_plasticity_gym.kernels.simulation import Spikes
-from snn_plasticity_gym.kernels.tables import InputSpikes, Learning
+from snn_plasticity_gym.kernels.tables import InputSpikes
 from snn_plasticity_gym.rules.closed_form import ClosedForm
 from snn_plasticity_gym.tasks.base import ClosedLoop, LivedEpisodes
 from snn_plasticity_gym.utils.threads import spread
@@ -36,7 +36,8 @@ class CompiledWorlds(CompiledImages):
         self._closed_loop = closed_loop
         loop = closed_loop.loop
         self._num_steps = loop.window * loop.max_actions  # T
-        self._keep = np.resize(self._keep, self._num_steps)  # (T,) one window after the other
+        # (T,) one window after the other
+        self._learning = self._learning._replace(keep=np.resize(self._learning.keep, self._num_steps))
         modulation = parts.modulation
         eligibility = modulation.eligibility
         self._payment = loop.payment._replace(
@@ -47,37 +48,31 @@ class CompiledWorlds(CompiledImages):
             traces=NOTHING if eligibility is None else eligibility.traces.numpy(),
             left=1.0 if eligibility is None else eligibility.left,
         )
-        nothing = np.zeros((1, 1), dtype=np.int64)
-        self._no_inputs = InputSpikes(nothing[0], nothing, nothing[0, :0])  # the loop makes its own
+        nothing = np.zeros((1, 1), dtype=np.int64)  # the loop makes inputs of its own
+        self._set_lives(self._lives._replace(inputs=InputSpikes(nothing[0], nothing, nothing[0, :0])))
 
     def show(self, way: Way, pace: Tensor, changes: Tensor) -> tuple[Tensor, LivedEpisodes | None]:
         """Go through an episode from its first step to its last; see `CompiledImages.show`."""
         streams = self._closed_loop.begin()
         loop = self._closed_loop.loop._replace(payment=self._payment)
-        shown, told = self._room(changes), self._task.factors()
-        self._take_factors(told)
+        told = self._begin(pace)
         self._neurons.current.fill(0)
-        self._take_thresholds()
-        frozen = isinstance(way, Frozen)
-        lives = self._lives(self._frozen if frozen else self._populations, self._no_inputs, self._no_step_factor())
-        run, arguments = self._loop_of(way, self._learning(pace))
+        lives = self._frozen_lives if isinstance(way, Frozen) else self._lives
+        run, arguments = self._loop_of(way)
         announce(run)
 
         def work(first: int, last: int) -> None:
             own = arguments(first)
             for b in range(first, last):
-                run(b, lives, loop, streams[b], *own, shown)
+                run(b, lives, loop, streams[b], *own, self._shown)
 
         spread(work, self._shape[0])
-        self._count_changes(shown, changes)
-        self._keep_thresholds()
-        for name, values in told.items():
-            values.numpy()[:] = self._neurons.factor[:, self._places[name]]
-        self._keep_counts(shown)
-        return torch.from_numpy(shown.num_events), self._closed_loop.end()
+        self._end(told, changes)
+        return torch.from_numpy(self._shown.num_events), self._closed_loop.end()
 
-    def _loop_of(self, way: Way, learning: Learning) -> tuple[Callable[..., None], Arguments]:
+    def _loop_of(self, way: Way) -> tuple[Callable[..., None], Arguments]:
         """Return the compiled loop of a way, and its arguments between the stream and what is kept."""
+        around, learning = self._around, self._learning
         if isinstance(way, Frozen):
             return act_frozen, lambda part: (learning, *self._memory_of(part))
         if isinstance(way, ClosedForm):
@@ -85,7 +80,6 @@ class CompiledWorlds(CompiledImages):
             return act_closed_form, lambda part: (
                 way, decays, learning, *self._memory_of(part), self._rooms.of(part, way)
             )  # fmt: skip
-        around = self._surroundings()
         if isinstance(way, FormulaRule):
             return act_formula, lambda part: (way, around, learning, *self._memory_of(part), self._rooms.of(part, way))
         self._kept.begin(way)

@@ -33,7 +33,7 @@ def act_frozen(b, lives, loop, stream, learning, spikes, memory, shown):
         sense(b, t, lives, loop, stream, memory, spikes, shown)
         if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
             break
-    end_image(b, spikes, shown)
+    end_image(b, lives, spikes, shown)
 
 
 @compiled()
@@ -59,7 +59,7 @@ def act_closed_form(b, lives, loop, stream, rule, decays, learning, spikes, memo
         learn_closed_form(b, t, lives, rule, decays, learning, spikes, room, shown)
         if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
             break
-    end_image(b, spikes, shown)
+    end_image(b, lives, spikes, shown)
 
 
 @compiled()
@@ -85,7 +85,7 @@ def act_formula(b, lives, loop, stream, rule, around, learning, spikes, memory, 
         learn_formula(b, t, lives, rule, around, learning, spikes, room, shown)
         if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
             break
-    end_image(b, spikes, shown)
+    end_image(b, lives, spikes, shown)
 
 
 @compiled()
@@ -112,4 +112,4 @@ def act_heads(b, lives, loop, stream, rule, around, store, learning, spikes, mem
         learn_heads(b, t, lives, rule, around, store, learning, spikes, rooms, shown)
         if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
             break
-    end_image(b, spikes, shown)
+    end_image(b, lives, spikes, shown)

@@ -73,7 +73,7 @@ def show_closed_form(first, last, lives, rule, decays, learning, spikes, room, s
         for t in range(shown.raster.shape[1]):
             advance(b, t, lives, spikes, shown)
             learn_closed_form(b, t, lives, rule, decays, learning, spikes, room, shown)
-        end_image(b, spikes, shown)
+        end_image(b, lives, spikes, shown)
 
 
 @inlined()

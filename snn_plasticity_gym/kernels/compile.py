@@ -82,6 +82,18 @@ def is_kept(function: Function) -> bool:
     return any(folder.glob(f"{stem}*.nbi"))
 
 
+def prepared(function: Function, *arguments: Any) -> Callable[[int, int], None]:
+    """Return a compiled function of `first`, `last` and arguments that are given here, once for many calls.
+
+    In each call numba looks at the type of every array of every structure, which takes longer than all else that a
+    call costs. Here it does so once: arguments are kept with what was compiled for them, so their types stay.
+    """
+    types = tuple(numba.typeof(argument) for argument in (0, 0, *arguments))
+    function.compile(types)  # type: ignore[attr-defined]
+    entry: Function = function.get_overload(types)  # type: ignore[attr-defined]
+    return lambda first, last: entry(first, last, *arguments)
+
+
 @functools.cache
 def announce(function: Function) -> None:
     """Say on stderr that a function is about to be compiled, if this machine has no machine code of it yet."""

@@ -115,7 +115,7 @@ def show_formula(first, last, lives, rule, around, learning, spikes, room, shown
         for t in range(shown.raster.shape[1]):
             advance(b, t, lives, spikes, shown)
             learn_formula(b, t, lives, rule, around, learning, spikes, room, shown)
-        end_image(b, spikes, shown)
+        end_image(b, lives, spikes, shown)
 
 
 @inlined()

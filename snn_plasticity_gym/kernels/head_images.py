@@ -108,7 +108,7 @@ def show_heads(first, last, lives, rule, around, store, learning, spikes, rooms,
         for t in range(shown.raster.shape[1]):
             advance(b, t, lives, spikes, shown)
             learn_heads(b, t, lives, rule, around, store, learning, spikes, rooms, shown)
-        end_image(b, spikes, shown)
+        end_image(b, lives, spikes, shown)
 
 
 @inlined()

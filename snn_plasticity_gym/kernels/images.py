@@ -22,7 +22,7 @@ def show_frozen(first, last, lives, spikes, shown):
         begin(b, lives, spikes, shown)
         for t in range(shown.raster.shape[1]):
             advance(b, t, lives, spikes, shown)
-        end_image(b, spikes, shown)
+        end_image(b, lives, spikes, shown)
 
 
 @compiled(bare=True)

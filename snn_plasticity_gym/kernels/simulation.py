@@ -82,8 +82,14 @@ def begin_image(b, lives, spikes, raster):
 
 
 @inlined()
-def end_image(b, spikes, shown):
+def end_image(b, lives, spikes, shown):
     """Count the spikes of lifetime `b`."""
+    populations = lives.populations
+    for p in range(len(populations.start)):
+        total = 0
+        for n in range(populations.start[p], populations.start[p] + populations.size[p]):
+            total += spikes.num_times[n]
+        shown.totals[p, b] = total
     shown.first[b] = 0
     for n in range(len(spikes.num_times)):
         shown.counts[b, n] = spikes.num_times[n]

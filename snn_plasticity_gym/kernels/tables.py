@@ -126,6 +126,7 @@ class Shown(NamedTuple):
     raster: Bool  # (B, T, N)
     counts: Int64  # (B, N) spikes
     first: Int64  # (B, N) step of the first one, 0 where there is none
+    totals: Int64  # (P, B) spikes of each population
     num_events: Int64  # (B,)
     changes: Float64  # (B, 4, heads) number, sum, squares and rises of weight changes; see `WeightChanges`
     trail: Trail

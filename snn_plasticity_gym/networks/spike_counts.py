@@ -45,6 +45,21 @@ def total_spikes(raster: Tensor) -> Tensor:
     return torch.tensor([np.count_nonzero(spikes) for spikes in raster.numpy()])  # counts bytes, not numbers
 
 
+def rates_of(counts: Tensor, steps: Tensor, dt: float) -> Tensor:
+    """Return spikes per ms, float32 (R, N), of counts, int64 (R, N) on the CPU, in so many steps (R,) of `dt` ms."""
+    rates = np.empty(counts.shape, dtype=np.float32)
+    _divide(counts.numpy(), steps.numpy(), np.float32(dt), rates)
+    return torch.from_numpy(rates)
+
+
+@compiled()
+def _divide(counts: Array, steps: Array, dt: Any, rates: Array) -> None:
+    for row in range(len(counts)):
+        duration = np.float32(steps[row]) * dt
+        for neuron in range(counts.shape[1]):
+            rates[row, neuron] = np.float32(counts[row, neuron]) / duration
+
+
 @compiled()
 def _count(raster: Array, counts: Array, first: Array) -> None:
     """Add to `counts` and set `first`, both int64 (R, N) and 0 before."""

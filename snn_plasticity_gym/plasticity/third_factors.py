@@ -19,6 +19,7 @@ Axes: B lifetimes, R lifetimes of one call, N neurons.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -97,8 +98,13 @@ class ThirdFactor:
         """Return the factors of the neurons of each population that is told something, (B, N) each."""
         return dict(zip(self._targets, self._factors, strict=True)) if self.tells else {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out of copies what looks at the memory of this one's tensors."""
+        return {name: part for name, part in vars(self).items() if name not in ("tables", "_weights")}
+
+    @functools.cached_property
     def tables(self) -> StepFactor:
-        """Return the factor for compiled loops; here nothing changes within an image."""
+        """The factor for compiled loops, which look at its tensors; here nothing changes within an image."""
         return self._tables(-1, torch.zeros(len(self._factors[0]), 0))
 
     def _tables(self, target: int, wanted: Tensor, **others: Any) -> StepFactor:
@@ -183,8 +189,9 @@ class TeachingFactor(ThirdFactor):
         self._factors[-1][rows] = self._teaching[rows] * self._on(step)
         return {self._output: self._config.teaching_current * self._factors[-1][rows]}
 
+    @functools.cached_property
     def tables(self) -> StepFactor:
-        """Return the factor for compiled loops."""
+        """The factor for compiled loops."""
         return self._tables(self._places[self._output], self._teaching, teaching=self._config.teaching_current)
 
 
@@ -206,11 +213,16 @@ class FeedbackFactor(ThirdFactor):
         numbers = [num_lifetimes * num_outputs * size for size in self._sizes[:-1]]
         self._all_weights = torch.zeros(sum(numbers), device=device)
         self._offsets = np.cumsum([0, *numbers])[:-1].astype(np.int64)
-        self._weights = [  # B of each hidden layer, (B, 10, N)
-            part.view(num_lifetimes, num_outputs, -1) for part in self._all_weights.split(numbers)
-        ]
+        self._answers = torch.eye(num_outputs, device=device)  # (10, 10) what is wanted, by label
         self._wanted = torch.zeros(num_lifetimes, num_outputs, device=device)  # (B, 10)
         self._counts = torch.zeros(num_lifetimes, num_outputs, device=device)  # (B, 10) output spikes of the image
+
+    @functools.cached_property
+    def _weights(self) -> list[Tensor]:
+        """The B of each hidden layer, (B, 10, N), parts of one tensor."""
+        shape = self._wanted.shape  # (B, 10)
+        parts = self._all_weights.split([math.prod(shape) * size for size in self._sizes[:-1]])
+        return [part.view(*shape, -1) for part in parts]
 
     def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
         """Begin lifetime `row` anew, with fresh feedback weights."""
@@ -226,8 +238,8 @@ class FeedbackFactor(ThirdFactor):
 
     def begin(self, rows: Tensor, labels: Tensor) -> None:
         """Note the labels (R,)."""
-        self._wanted[rows] = _one_hot(labels, self._sizes[-1])
-        self._counts[rows] = 0.0
+        self._wanted.index_copy_(0, rows, self._answers.index_select(0, labels))
+        self._counts.index_fill_(0, rows, 0.0)
 
     def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:
         """Compare the output so far with the label, and send the error back."""
@@ -240,8 +252,9 @@ class FeedbackFactor(ThirdFactor):
             factor[rows] = torch.bmm(error.unsqueeze(1), weights[rows]).squeeze(1)
         self._factors[-1][rows] = error
 
+    @functools.cached_property
     def tables(self) -> StepFactor:
-        """Return the factor for compiled loops."""
+        """The factor for compiled loops."""
         return self._tables(
             self._places[self._output],
             self._wanted,

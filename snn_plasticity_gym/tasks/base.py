@@ -210,6 +210,7 @@ class Task(ABC):
     def step_factor(self) -> StepFactor | None:
         """Return, where an open loop `follows_steps`, what comes of it as tables.
 
+        Asked for in every episode. The same object as before, whose arrays may have changed, saves a look at them all.
         Lifetimes then live through whole episodes in compiled loops; None: only `observe` and `currents` can tell, and
         every step is taken by itself.
         """

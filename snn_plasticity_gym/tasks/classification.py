@@ -83,7 +83,7 @@ class ClassificationTask(ImageTask):
 
     def step_factor(self) -> StepFactor:
         """Return the third factor as tables."""
-        return self._factor.tables()
+        return self._factor.tables
 
     def remedy(self, population: str) -> str:
         """Return what helps where a population is silent."""

@@ -1,5 +1,6 @@
 """The compiled way through an image is the way event by event, in every network and by every rule."""
 
+import copy
 import dataclasses
 import pickle
 import time
@@ -268,3 +269,37 @@ def test_third_factors_go_on_where_nothing_learns_any_more(factor, monkeypatch):
         for name, values in expected.items():
             torch.testing.assert_close(told[name], values, rtol=1e-5, atol=1e-6)
     assert fast.engine.network.non_plastic.all() and expected["output"].abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["copy", "pickle"]
+)
+@pytest.mark.parametrize(
+    ("env_id", "name", "config"),
+    [
+        (UNSUP, "stdp", {**DIEHL_COOK, **HOMEOSTASIS}),
+        (SEMI, "delta", {**FEEDFORWARD, "third_factor": "feedback"}),
+        ("SNNPlastic-Grad-v0", "stdp", {**FEEDFORWARD, "layer_scalars": [0.5, 1.0, 2.0]}),
+    ],
+    ids=["unsupervised", "feedback", "teacher"],
+)
+def test_a_copy_lives_on_as_the_original_would_have(env_id, name, config, duplicate):
+    """Loops look at the memory of their own engine's tensors: a copy's, and in new lifetimes, too."""
+    env, rule = PlasticityVectorEnv(env_id, num_envs=2, **config), make_rule(name)
+    env.reset(seed=3)
+    for _ in range(4):
+        env.run_episode(rule)
+    twin = duplicate(env)
+    for _ in range(3):
+        for one in (env, twin):
+            one.reset(options={"new_lifetime": True})
+            one.begin()
+        for _ in range(3):
+            own, other = env.run_episode(rule), twin.run_episode(rule)
+            torch.testing.assert_close(own.reward, other.reward, rtol=0, atol=0)
+            assert {key: n.tolist() for key, n in own.spikes.items()} == {
+                k: n.tolist() for k, n in other.spikes.items()
+            }
+            for population, raster in env.engine.raster.items():
+                assert torch.equal(raster, twin.engine.raster[population])
+        assert torch.equal(env.engine.network.weights, twin.engine.network.weights)

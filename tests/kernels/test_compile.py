@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from snn_plasticity_gym.kernels.compile import MARK, announce, compiled, forget_stale, sources
+from snn_plasticity_gym.kernels.compile import MARK, announce, compiled, forget_stale, prepared, sources
 from snn_plasticity_gym.kernels.weights import push_bits
 
 
@@ -44,3 +44,19 @@ def test_compiling_is_announced_once_where_nothing_was_kept(capsys):
     capsys.readouterr()
     announce(push_bits)
     assert not capsys.readouterr().err
+
+
+def test_a_prepared_call_is_the_call():
+    @compiled(bare=True)
+    def add_up(first, last, numbers, factor, total):
+        for place in range(first, last):
+            total[0] += factor * numbers[place]
+
+    numbers, total, other = np.arange(5.0), np.zeros(1), np.zeros(1)
+    call = prepared(add_up, numbers, 3, total)
+    for first, last in ((0, 5), (1, 2), (4, 4)):
+        call(first, last), add_up(first, last, numbers, 3, other)
+        assert total.tolist() == other.tolist()
+    numbers *= 2.0  # it looks at the arrays that it was given
+    call(0, 5)
+    assert total[0] == other[0] + 60.0
