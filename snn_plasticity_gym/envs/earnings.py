@@ -136,7 +136,7 @@ class Earnings:
             outcome, step = self._first
             return Earned(
                 reward=outcome.reward,
-                truncated=outcome.truncated & ~outcome.terminated,
+                truncated=outcome.truncated > outcome.terminated,  # and not terminated, in one operation
                 terms=dict(outcome.terms),
                 info=dict(outcome.info),
                 payments=outcome.reward.unsqueeze(1),

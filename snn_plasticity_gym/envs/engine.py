@@ -188,7 +188,8 @@ class Engine:
         if self.network.has_groups:
             self.network.draws.begin(index, (self.lifetimes.seed(row).draws_key() for row in rows))
         some = self._some(rows)
-        self.num_events[some] = self.steps[some] = 0
+        self.num_events.index_fill_(0, index, 0)
+        self.steps[some] = 0
         self.ended[some] = False
         self._begun[some] = self._unprepared[some] = True
 
@@ -325,7 +326,7 @@ class Engine:
         Spikes and weights are those of `advance` and `write`; membranes and histories are left as they were. Where it
         returns False nothing was done: the rule has to answer events.
         """
-        assert not self.steps.any(), "begin() comes first"
+        assert not np.count_nonzero(self.steps), "begin() comes first"
         if (whole := self.whole.live(rule, self._pace(), self.changes.sums)) is None:
             return False
         events, lived = whole
@@ -341,7 +342,7 @@ class Engine:
     def finish(self, rows: Sequence[int]) -> EpisodeResult:
         """Return how the episodes went that have come to their end in the lifetimes `rows`."""
         index, some = self._index(rows), self._some(rows)
-        assert self.ended[some].all(), "settle() comes first"
+        assert np.count_nonzero(self.ended[some]) == len(rows), "settle() comes first"
         length = torch.from_numpy(self.steps[some].copy()).to(self.device)
         earned = self.earnings.of(rows, index)
         self.lifetimes.finish(some)

@@ -178,7 +178,7 @@ class LocalScalars:
 
     def pay(self, rows: Tensor, surprise: Tensor) -> None:
         """Note what was paid to the lifetimes `rows` less the mean of what was paid before, (R,) both."""
-        self._reward[rows] = surprise.unsqueeze(1)
+        self._reward.index_copy_(0, rows, surprise.unsqueeze(1))
 
     def update(self, rows: Tensor, activity: NetworkActivity, factors: Mapping[str, Tensor]) -> None:
         """Take in a time step of the lifetimes `rows` (R,).

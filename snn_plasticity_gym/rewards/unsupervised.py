@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +48,15 @@ class ResponseMemory:
         self.wins = torch.zeros(num_lifetimes, num_neurons, device=device)  # exponentially weighted winner counts
         self.responses = torch.zeros(num_lifetimes, num_images, num_neurons, dtype=torch.int16, device=device)
         self.seen = torch.zeros(num_lifetimes, num_images, dtype=torch.bool, device=device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out of copies what looks at the memory of this one's tensors."""
+        return {name: part for name, part in vars(self).items() if name != "tables"}
+
+    @functools.cached_property
+    def tables(self) -> Remembered:
+        """What is remembered as compiled loops know it, on the CPU; it changes in place."""
+        return Remembered(self.wins.numpy(), self.responses.numpy(), self.seen.numpy(), self.decay)
 
     def state_dict(self) -> State:
         """Return all that is remembered."""
@@ -140,17 +151,15 @@ class UnsupervisedReward:
         self._target = config.target_active
         self._weights = torch.tensor([config.c_sparsity, config.c_diversity, config.c_stability], device=device)
         self._join = _weighted_product if config.reward_form == "product" else _weighted_sum
+        self._worth = Worth(self._target, self._weights.cpu().numpy().copy(), self._join is _weighted_product)
 
     def __call__(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> RewardResult:
         """Judge one episode of each lifetime in `rows` and remember it; arguments as in `ResponseMemory.record`."""
         if rows.device.type != "cpu" or self.memory.pairs is not None:
             return self.by_operations(rows, images, counts, winners)
         judged = np.empty((4, len(rows)), dtype=np.float32)
-        memory = Remembered(
-            self.memory.wins.numpy(), self.memory.responses.numpy(), self.memory.seen.numpy(), self.memory.decay
-        )
-        worth = Worth(self._target, self._weights.numpy(), self._join is _weighted_product)
-        judge_answers(rows.numpy(), images.numpy(), counts.numpy(), winners.numpy(), memory, worth, judged)
+        answers = (part.numpy() for part in (rows, images, counts, winners))
+        judge_answers(*answers, self.memory.tables, self._worth, judged)
         reward, *terms = torch.from_numpy(judged).unbind()
         return RewardResult(reward, dict(zip((SPARSITY, DIVERSITY, STABILITY), terms, strict=True)))
 

@@ -84,6 +84,8 @@ class ImageTask(Task):
         self.largest_pool = largest_pool(self._images, config)  # images in a lifetime's pool, at most
         self._stimuli: list[Stimuli | None] = [None] * num_lifetimes
         self._shown: list[Stimulus | None] = [None] * num_lifetimes
+        self._no = torch.zeros(num_lifetimes, dtype=torch.bool, device=device)
+        self._yes = ~self._no  # what becomes of episodes: they come to their end, and are not cut off
         self._ending: set[int] = set()  # lifetimes whose plasticity ends with the next image
 
     def shown(self, row: int) -> Stimulus:
@@ -181,10 +183,10 @@ class ImageTask(Task):
             counted=record.counted if everyone else {},
         )
         verdict = self.judge(episode)
-        ended = torch.ones(len(which), dtype=torch.bool, device=self.device)
         info = {"winner": verdict.winners, "image": images, "label": labels}
         result = verdict.result
-        return Outcome(rows, result.reward, ended, ~ended, result.terms, info, result.event_rewards)
+        terminated, truncated = (self._yes, self._no) if everyone else (self._yes[rows], self._no[rows])
+        return Outcome(rows, result.reward, terminated, truncated, result.terms, info, result.event_rewards)
 
     def scene(self, row: int, moment: Moment) -> Scene:
         """Return the image, its spikes, and what the neuron that leads (else the last winner) looks for."""

@@ -75,7 +75,7 @@ class UnsupervisedTask(ImageTask):
         winners = winner(spikes)
         events = self._credit(episode, spikes, winners) if self.rewards_events else None
         result = self._reward(episode.rows, episode.places, spikes.counts, winners)
-        return Verdict(result._replace(event_rewards=events), winners)
+        return Verdict(result if events is None else result._replace(event_rewards=events), winners)
 
     def _credit(self, episode: Episode, spikes: SpikeCounts, winners: Tensor) -> list[Tensor]:
         """Return the reward of each event, that of its post neuron: (E,) for each entry of `episode.written`."""
