@@ -1,4 +1,4 @@
-"""What a rule teaches a classifier: fresh networks learn by it on training images, then are tested as they are."""
+"""Test accuracy of classifiers trained by a plasticity rule: fresh networks learn by it, then are tested frozen."""
 
 from __future__ import annotations
 
@@ -32,41 +32,41 @@ TEST_BATCH = 500  # images at a time
 
 
 class Examination(NamedTuple):
-    """How B networks did on N images, with frozen weights and no third factor."""
+    """Test result of B networks on N images, with frozen weights and no third factor."""
 
-    confusion: Tensor  # (B, C, C) float64: answers (columns) for each label (rows); equals share an answer
+    confusion: Tensor  # (B, C, C) float64: predictions (columns) for each label (rows); ties share a prediction
     loss: Tensor  # (B,) float64, mean cross-entropy of softmax(alpha_softmax * rate)
 
     @property
     def accuracy(self) -> Tensor:
-        """Share of right answers, (B,)."""
+        """Share of images classified correctly, (B,)."""
         return accuracy(self.confusion)
 
 
 class LearningCurve(NamedTuple):
-    """How B networks did while they learned."""
+    """Test results of B networks during learning."""
 
     images: list[int]  # training images seen, at each of K tests
     tests: list[Examination]  # K of them
 
     @property
     def accuracy(self) -> Tensor:
-        """Share of right answers on images not learned from, (K, B)."""
+        """Accuracy on held-out images, (K, B)."""
         return torch.stack([test.accuracy for test in self.tests])
 
     @property
     def loss(self) -> Tensor:
-        """Mean cross-entropy on them, (K, B)."""
+        """Mean cross-entropy on held-out images, (K, B)."""
         return torch.stack([test.loss for test in self.tests])
 
     @classmethod
     def joined(cls, parts: Sequence[LearningCurve]) -> LearningCurve:
-        """Return the curve of all networks from those of some each, in the order of the networks."""
+        """Concatenate the curves of groups of networks, in the order of the networks."""
         tests = zip(*(part.tests for part in parts), strict=True)
         return cls(parts[0].images, [Examination(*map(torch.cat, zip(*same, strict=True))) for same in tests])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all numbers as plain ones; the standard deviation is that over networks, None for a single one."""
+        """Return all numbers as Python numbers; standard deviation over networks, None for a single one."""
         last = self.accuracy[-1]
         return {
             "accuracy_mean": last.mean().item(),
@@ -88,18 +88,18 @@ def learning_curve(
     test_split: str,
     watcher: Watcher | None = None,
 ) -> LearningCurve:
-    """Let fresh networks learn by a frozen rule, one image after the other, and test them on the way.
+    """Train fresh networks with a frozen rule, one image after the other, and test them at intervals.
 
-    They learn from the training split, whatever `config.split` says, and live, and are plastic, as long as it takes.
+    They learn from the training split, whatever `config.split` is; a lifetime and its plasticity last all of training.
 
     Args:
-        rule: Answers events.
+        rule: Plasticity rule; maps events to weight changes.
         env_id: An environment with a feed-forward classifier.
         config: Its settings.
-        cohort: The networks, an episode is an image.
+        cohort: The networks; an episode is an image.
         test_episodes: Images of each test, the first of the split; 0: all.
         test_split: "validation" or "test".
-        watcher: Is told of progress.
+        watcher: Progress callback.
     """
     settings = learning_settings(rule, config)
     env = PlasticityVectorEnv(env_id, num_envs=cohort.num_networks, **settings)
@@ -122,10 +122,10 @@ def learning_curve(
 
 @torch.no_grad()
 def examine(engine: Engine, config: FeedforwardConfig, part: ImageSet, num_images: int = 0) -> Examination:
-    """Test all networks of an engine as they are: no plasticity, no third factor, input spikes of a fixed seed.
+    """Test all networks of an engine with plasticity and third factor off, on input spikes of a fixed seed.
 
-    The output neuron that spikes most is the answer. Equals share it, and so do all outputs if none spikes: that is
-    what drawing among them comes to, and it favours no label.
+    The prediction is the output neuron with most spikes. Ties share it, and so do all outputs if none spikes: that is
+    the expectation of a random choice among them, and it favours no label.
 
     Args:
         engine: Of an environment with a feed-forward classifier.
@@ -137,8 +137,10 @@ def examine(engine: Engine, config: FeedforwardConfig, part: ImageSet, num_image
     num_images = min(num_images or len(part.labels), len(part.labels))
     if engine.network.has_groups:
         labels = part.labels[:num_images].to(engine.device)
-        told = [_told(counts, labels, config) for counts in responses(engine, part.images[:num_images], rng)]
-        confusions, losses = (torch.stack(parts).double() for parts in zip(*told, strict=True))
+        results = [
+            _confusion_and_loss(counts, labels, config) for counts in responses(engine, part.images[:num_images], rng)
+        ]
+        confusions, losses = (torch.stack(parts).double() for parts in zip(*results, strict=True))
         return Examination(confusions, losses / num_images)
     projections, params = engine.task.projections, _layer_params(engine.task)
     layers = [engine.network.weights_of(projection.name) for projection in projections]  # (B, n_pre, n_post) each
@@ -155,14 +157,14 @@ def examine(engine: Engine, config: FeedforwardConfig, part: ImageSet, num_image
         for row in range(engine.num_lifetimes):
             weights = [layer[row] for layer in layers]
             activity = forward(weights, inputs, params, config.dt, gains, _step_function)
-            confused, lost = _told(activity.spikes[-1].sum(dim=0), labels, config)
-            confusion[row] += confused
-            loss[row] += lost / num_images
+            batch_confusion, batch_loss = _confusion_and_loss(activity.spikes[-1].sum(dim=0), labels, config)
+            confusion[row] += batch_confusion
+            loss[row] += batch_loss / num_images
     return Examination(confusion, loss)
 
 
-def _told(counts: Tensor, labels: Tensor, config: FeedforwardConfig) -> tuple[Tensor, Tensor]:
-    """Return the confusion matrix (C, C) of a network's output spikes (images, C), and the sum of its losses."""
+def _confusion_and_loss(counts: Tensor, labels: Tensor, config: FeedforwardConfig) -> tuple[Tensor, Tensor]:
+    """Return the confusion matrix (C, C) and the summed cross-entropy of output spike counts (images, C)."""
     logits = config.alpha_softmax / config.duration * counts  # (images, C)
     return confusion_matrix(labels, shared_answers(counts)), F.cross_entropy(logits, labels, reduction="sum")
 
@@ -171,7 +173,7 @@ def _layer_params(task: Task) -> LIFParams:
     """Return the constants that all layers of a feed-forward classifier share.
 
     Raises:
-        ConfigError: The network is something else, or its layers differ.
+        ConfigError: The network is no feed-forward classifier, or its layers differ.
     """
     sizes = {population.name: population.size for population in task.populations}
     params = [population.lif for population in task.populations if population.lif is not None]

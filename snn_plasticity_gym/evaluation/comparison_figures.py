@@ -1,4 +1,4 @@
-"""Pictures of a comparison of rules: accuracies with every network as a dot, and receptive fields."""
+"""Figures of a comparison of rules: accuracies with every network as a dot, and receptive fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-READ_OUTS = {  # key in the results: name, colour (Okabe & Ito 2008, told apart by colour-blind eyes), marker
+READ_OUTS = {  # key in the results: name, colour (Okabe & Ito 2008, safe for colour-blind readers), marker
     "all_activity": ("all-activity", "#0072b2", "o"),
     "proportion_weighting": ("proportion weighting", "#d55e00", "s"),
     "linear_probe": ("linear probe on spike counts", "#009e73", "^"),
@@ -29,8 +29,8 @@ def draw_comparison(
 
     Args:
         results: By the name that the axis shows; see `Judgement.as_dict`.
-        pixels: Results of nearest centroid on pixels, drawn as a line across; its confusion matrix tells the number of
-            classes, hence what chance gives.
+        pixels: Results of nearest centroid on pixels, drawn as a line across; its confusion matrix gives the number of
+            classes, hence chance level.
         caption: Says how the numbers were made.
         path: PNG file.
     """
@@ -87,9 +87,9 @@ def draw_receptive_fields(
 
     Args:
         fields: Weights, (N, H, W).
-        title: Says whose they are.
+        title: Title of the figure.
         path: PNG file.
-        labels: Label of each neuron, written in its corner; empty: none. None: they are not known.
+        labels: Label of each neuron, written in its corner; empty: none. None: no labels at all.
     """
     grid, corners = field_grid(fields)
     figure = Figure(figsize=(7.6, 7.2 * grid.shape[0] / grid.shape[1] + 0.5), layout="constrained", facecolor="white")
@@ -111,7 +111,7 @@ def draw_receptive_fields(
 
 
 def field_grid(fields: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[tuple[int, int]]]:
-    """Put pictures into a grid, row by row, a pixel of NaN between them.
+    """Arrange images in a grid, row by row, a pixel of NaN between them.
 
     Args:
         fields: (N, H, W).

@@ -1,4 +1,4 @@
-"""By which networks rules are judged, when these are tested, and who is told how far they have come."""
+"""Cohorts of networks that a rule is evaluated on, their test times, and the progress callback."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Cohort(NamedTuple):
-    """Fresh networks that learn by a rule side by side, each from as many episodes, and are tested on the way."""
+    """Fresh networks trained in parallel by a rule, each on as many episodes, and tested at intervals."""
 
     num_networks: int  # B, with seeds seed, seed + 1, ...
     train_episodes: int  # that each network learns from
@@ -18,12 +18,12 @@ class Cohort(NamedTuple):
 
     @property
     def times(self) -> list[int]:
-        """After how many episodes they are tested."""
+        """Training episodes after which the networks are tested."""
         return test_times(self.train_episodes, self.tests)
 
 
 def test_times(train_episodes: int, tests: int | None) -> list[int]:
-    """Return after how many training episodes to test: before the first, then `tests` times, evenly spread.
+    """Return the training episodes after which to test: 0, then `tests` times, evenly spread.
 
     Args:
         train_episodes: Episodes to learn from.
@@ -35,15 +35,15 @@ def test_times(train_episodes: int, tests: int | None) -> list[int]:
 
 
 class Watcher:
-    """Is told of a learner's progress. This one does nothing with it."""
+    """Progress callback of an evaluation; the base class ignores all calls."""
 
     def shown(self) -> None:
-        """Hear that every network has learned from one more episode."""
+        """Called after every network has learned from one more episode."""
 
     def tested(self, episodes: int, score: Tensor) -> None:
-        """Hear how a test went.
+        """Called after a test.
 
         Args:
             episodes: Training episodes so far.
-            score: Of each network, (B,): its share of right answers, or its mean return.
+            score: Accuracy or mean return of each network, (B,).
         """

@@ -1,4 +1,4 @@
-"""What a trained network may be put to: noise on its weights and inputs, and connections that are cut.
+"""Perturbations of a trained network: noise on weights and inputs, and removed connections.
 
 Axes: B batch, S inputs.
 """
@@ -19,17 +19,17 @@ WORLD = "world."  # before the name of a number among the arguments of a world
 
 
 class Disturbance(NamedTuple):
-    """One kind of disturbance; just one of its two functions is there."""
+    """One kind of disturbance, of weights or of inputs; exactly one of its two functions is set."""
 
     title: str
-    levels: tuple[float, ...]  # ascending, from little to ruin
-    most: float = math.inf  # level that makes sense
+    levels: tuple[float, ...]  # ascending
+    most: float = math.inf  # largest level allowed
     of_weights: Callable[[Tensor, Connections, float, torch.Generator], Tensor] | None = None
     of_inputs: Callable[[Tensor, float, torch.Generator], Tensor] | None = None
 
 
-class Asked(NamedTuple):
-    """A disturbance and how strong it shall be."""
+class Request(NamedTuple):
+    """A disturbance and the levels to apply."""
 
     name: str
     levels: tuple[float, ...]
@@ -41,71 +41,71 @@ class Asked(NamedTuple):
 
     @property
     def title(self) -> str:
-        """For the axis of a figure."""
+        """Axis label of a figure."""
         return self.argument.replace("_", " ") or DISTURBANCES[self.name].title
 
 
-def _drawn(shape: torch.Size, connections: Connections, draw: Callable[[Tensor], Tensor]) -> Tensor:
-    """Fill a matrix by `draw`; of a symmetric one both halves get the same numbers."""
+def _random_matrix(shape: torch.Size, connections: Connections, draw: Callable[[Tensor], Tensor]) -> Tensor:
+    """Fill a matrix by `draw`; a symmetric one gets the same numbers in both halves."""
     numbers = draw(torch.empty(shape, device=connections.mask.device))
     return numbers.triu() + numbers.triu(1).T if connections.symmetric else numbers
 
 
 def _size(weights: Tensor, connections: Connections) -> float:
-    """Return the mean size of the weights that are there."""
+    """Return the mean absolute value of the existing weights."""
     return float((weights * connections.mask).abs().sum() / connections.mask.sum().clamp_min(1))
 
 
 def weight_gaussian(weights: Tensor, connections: Connections, level: float, generator: torch.Generator) -> Tensor:
     """Add N(0, level^2) to each weight."""
-    noise = _drawn(weights.shape, connections, lambda empty: empty.normal_(generator=generator))
+    noise = _random_matrix(weights.shape, connections, lambda empty: empty.normal_(generator=generator))
     return weights + level * noise * connections.mask
 
 
 def weight_uniform(weights: Tensor, connections: Connections, level: float, generator: torch.Generator) -> Tensor:
     """Add a uniform number in [-level, level] to each weight."""
-    noise = _drawn(weights.shape, connections, lambda empty: empty.uniform_(-1.0, 1.0, generator=generator))
+    noise = _random_matrix(weights.shape, connections, lambda empty: empty.uniform_(-1.0, 1.0, generator=generator))
     return weights + level * noise * connections.mask
 
 
 def weight_gaussian_relative(
     weights: Tensor, connections: Connections, level: float, generator: torch.Generator
 ) -> Tensor:
-    """As `weight_gaussian`, in units of the mean size of the weights of the matrix."""
+    """As `weight_gaussian`, in units of the matrix's mean absolute weight."""
     return weight_gaussian(weights, connections, level * _size(weights, connections), generator)
 
 
 def weight_uniform_relative(
     weights: Tensor, connections: Connections, level: float, generator: torch.Generator
 ) -> Tensor:
-    """As `weight_uniform`, in units of the mean size of the weights of the matrix."""
+    """As `weight_uniform`, in units of the matrix's mean absolute weight."""
     return weight_uniform(weights, connections, level * _size(weights, connections), generator)
 
 
 def knock_out(weights: Tensor, connections: Connections, level: float, generator: torch.Generator) -> Tensor:
-    """Cut each connection with the chance `level`."""
-    chance = _drawn(weights.shape, connections, lambda empty: empty.uniform_(generator=generator))
+    """Remove each connection with probability `level`."""
+    chance = _random_matrix(weights.shape, connections, lambda empty: empty.uniform_(generator=generator))
     return torch.where(chance < level, torch.zeros_like(weights), weights)
 
 
 def input_gaussian(inputs: Tensor, level: float, generator: torch.Generator) -> Tensor:
-    """Add N(0, level^2) to each input, and cut it off at 0 and 1."""
+    """Add N(0, level^2) to each input, and clip it to [0, 1]."""
     noise = torch.empty_like(inputs).normal_(generator=generator)
     return (inputs + level * noise).clamp(0.0, 1.0)
 
 
 def salt(inputs: Tensor, level: float, generator: torch.Generator) -> Tensor:
-    """Set each input to 1 with the chance `level`."""
+    """Set each input to 1 with probability `level`."""
     return torch.where(_chance(inputs, generator) < level, torch.ones_like(inputs), inputs)
 
 
 def pepper(inputs: Tensor, level: float, generator: torch.Generator) -> Tensor:
-    """Set each input to 0 with the chance `level`."""
+    """Set each input to 0 with probability `level`."""
     return torch.where(_chance(inputs, generator) < level, torch.zeros_like(inputs), inputs)
 
 
 def salt_and_pepper(inputs: Tensor, level: float, generator: torch.Generator) -> Tensor:
-    """Set each input to 0 or 1, each with half of the chance `level`."""
+    """Set each input to 0 or to 1, each with probability `level` / 2."""
     chance = _chance(inputs, generator)
     salted = torch.where(chance < level / 2, torch.ones_like(inputs), inputs)
     return torch.where(chance >= 1 - level / 2, torch.zeros_like(inputs), salted)
@@ -138,11 +138,11 @@ DISTURBANCES = {
 }
 
 
-def read_kind(text: str) -> Asked:
+def read_kind(text: str) -> Request:
     """Read `NAME` or `NAME:LEVEL:LEVEL`.
 
     Raises:
-        ConfigError: There is no such disturbance, or a level makes no sense.
+        ConfigError: There is no such disturbance, or a level is out of range.
     """
     name, *rest = text.split(":")
     try:
@@ -152,7 +152,7 @@ def read_kind(text: str) -> Asked:
     if name.startswith(WORLD):
         if not levels or not all(map(math.isfinite, levels)):
             raise ConfigError(f"{name} needs levels that are finite numbers, got {text!r}; write e.g. {name}:0.5:1")
-        return Asked(name, levels)
+        return Request(name, levels)
     if name not in DISTURBANCES:
         raise ConfigError(unknown("disturbance", name, DISTURBANCES))
     kind = DISTURBANCES[name]
@@ -160,4 +160,4 @@ def read_kind(text: str) -> Asked:
     if wrong:
         most = f" and at most {kind.most:g}" if math.isfinite(kind.most) else ""
         raise ConfigError(f"levels of {name} must be above 0{most}, got {wrong[0]:g}")
-    return Asked(name, levels or kind.levels)
+    return Request(name, levels or kind.levels)

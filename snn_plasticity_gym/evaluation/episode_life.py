@@ -1,6 +1,6 @@
-"""What a rule does to a network of any task: one network that lives by it, episode by episode.
+"""Record of one network of any task that learns by a rule, episode by episode.
 
-Axes: I episodes lived through, P payments of the last one, W time steps that are kept of it, N neurons.
+Axes: I episodes, P reward events of the last one, W time steps recorded of it, N neurons.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from snn_plasticity_gym.tasks.scene import recent_spikes
 
 Array = NDArray[np.float64]
 
-MOST_STEPS = 30_000  # time steps of a life, after which no further episode begins
-PART = 4  # the first and the last quarter of a life are compared
+MOST_STEPS = 30_000  # time steps of a lifetime, after which no further episode begins
+PART = 4  # the first and the last quarter of a lifetime are compared
 
 
 class EpisodeLife(NamedTuple):
-    """A network's life by a rule."""
+    """A network's lifetime of learning by a rule."""
 
-    ages: list[int]  # episodes lived through at each snapshot of the weights, the first before learning
+    ages: list[int]  # episodes done at each snapshot of the weights, the first before learning
     weights: list[dict[str, NDArray[np.float32]]]  # by plastic projection, (n_pre, n_post); NaN: no synapse
     returns: Array  # (I,)
     lengths: Array  # (I,) time steps
     terms: dict[str, Array]  # (I,) each, of the reward; NaN where there is no value
     rates: dict[str, Array]  # (I,) each, mean of a population's neurons, Hz
     raster: dict[str, NDArray[np.bool_]]  # (W, N) spikes of every population at the end of the last episode
-    payments: Array  # (P,) what was paid in the last episode
-    payment_steps: Array  # (P,) time steps done then
-    traces: dict[str, Array]  # (P, ...) each, what the task tells of itself at each payment; see `Task.trace`
-    groups: dict[str, NDArray[np.int64]]  # of answering neurons; see `Task.answer_groups`
-    answering: list[str]  # plastic projections that lead to them
+    payments: Array  # (P,) rewards of the last episode
+    payment_steps: Array  # (P,) time step of each reward
+    traces: dict[str, Array]  # (P, ...) each, the task's state at each reward; see `Task.trace`
+    groups: dict[str, NDArray[np.int64]]  # of readout neurons; see `Task.answer_groups`
+    answering: list[str]  # plastic projections onto them
     step_length: float  # ms
 
     @property
     def facts(self) -> dict[str, tuple[float, float]]:
-        """What the first and the last part of the life were like, means over their episodes."""
+        """Means over the episodes of the first and of the last part of the lifetime."""
         part = max(1, len(self.returns) // PART)
         curves = {"return of an episode": self.returns, "time steps of an episode": self.lengths}
         curves |= {name.replace("_", " "): values for name, values in self.terms.items()}
@@ -62,7 +62,7 @@ class EpisodeLife(NamedTuple):
 
     @property
     def wins(self) -> Array | None:
-        """Shares of winners are a matter of images."""
+        """None: winner shares exist for images only."""
         return None
 
 
@@ -75,18 +75,18 @@ def live_episodes(
     seed: int,
     weights: Mapping[str, Tensor] | None = None,
 ) -> EpisodeLife:
-    """Let one network live by a rule.
+    """Train one network by a rule, and record it.
 
     It is not renewed, and stays plastic, whatever `lifetime_length` and `plastic_episodes` say. No episode begins after
     `MOST_STEPS` time steps.
 
     Args:
-        rule: Answers events.
+        rule: Plasticity rule.
         env_id: Any environment.
         config: Its settings.
         episodes: I, at least 1.
         seed: Of the network, its episodes and their spikes.
-        weights: That it begins with, (n_pre, n_post) by projection; None: fresh ones.
+        weights: Initial weights, (n_pre, n_post) by projection; None: fresh ones.
     """
     settings = learning_settings(rule, config)
     engine = make_engine(env_id, type(config)(**settings), 1)
@@ -137,7 +137,7 @@ def live_episodes(
 
 
 def _live(engine: Engine, rule: Rule) -> list[dict[str, NDArray[np.float64]]]:
-    """Let the one network of an engine live through its episode; return what the task tells at each payment."""
+    """Run an episode of an engine's one network; return the task's trace at each reward."""
     traces: list[dict[str, NDArray[np.float64]]] = []
     while not engine.ended[0]:
         events: SynapseEvents | None = engine.advance()
@@ -145,13 +145,13 @@ def _live(engine: Engine, rule: Rule) -> list[dict[str, NDArray[np.float64]]]:
             engine.write(events, rule(events))
             events = engine.after(events)
         if engine.settle() is not None:
-            told = engine.task.trace(0)
-            traces.append({name: value.double().cpu().numpy() for name, value in told.items()})
+            trace = engine.task.trace(0)
+            traces.append({name: value.double().cpu().numpy() for name, value in trace.items()})
     return traces
 
 
 def _kept(engine: Engine, population: str, steps: int) -> NDArray[np.bool_]:
-    """Return the last spikes of the first lifetime that were kept of an episode of so many steps, (T, N)."""
+    """Return the recorded spikes of the first lifetime in the last `steps` time steps, (T, N)."""
     raster = recent_spikes(engine.recorder.record, population, 0, steps)
     return raster.spikes[: raster.steps]
 

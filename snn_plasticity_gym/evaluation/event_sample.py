@@ -1,4 +1,4 @@
-"""A uniform sample of the events that a rule really meets, with its answers.
+"""A uniform sample of the synaptic events of an environment, with a rule's weight changes.
 
 Axes: B networks, E events of a call, N events of the sample, W words of a history, X extra scalars.
 """
@@ -22,28 +22,28 @@ MOST_STEPS = 20_000  # time steps, after which no further episode begins
 
 
 class EventSample(NamedTuple):
-    """Events of B networks, and what a rule answered."""
+    """Events of B networks, and a rule's outputs."""
 
-    events: SynapseEvents  # N, by projection, as if of one network and time step, so that any rule can answer them
-    delta_d: Tensor  # (N,) the rule's answers, clipped to [-1, 1]
+    events: SynapseEvents  # N, by projection, as if of one network and time step, so that any rule accepts them
+    delta_d: Tensor  # (N,) the rule's outputs, clipped to [-1, 1]
     network: Tensor  # (N,) int64
     sites: list[Site]  # of every plastic projection, in the order that `SynapseEvents.projection` counts
     heads: list[str]  # of the policy, in the order that `SynapseEvents.group` counts
-    total: Tensor  # (projections,) int64, events that there were
+    total: Tensor  # (projections,) int64, events before sampling
     max_rate: float  # largest spike probability of an input neuron in a step
 
     def of(self, projection: int) -> Tensor:
-        """Return which events are of a projection, (M,)."""
+        """Return the indices of the events of a projection, (M,)."""
         return (self.events.projection == projection).nonzero().squeeze(1)
 
     def take(self, part: Tensor) -> EventSample:
-        """Return some of the events."""
+        """Return a subset of the events."""
         events = self.events.take(part, torch.tensor([len(part)]))
         return self._replace(events=events, delta_d=self.delta_d[part], network=self.network[part])
 
 
 class _Kept(NamedTuple):
-    """Events kept so far of one projection."""
+    """Reservoir of events of one projection."""
 
     keys: Tensor  # (M,) random; the smallest stay
     windows: Tensor  # int64 (M, 2, W)
@@ -65,12 +65,12 @@ class _Kept(NamedTuple):
 def sample_events(
     rule: Rule, env_id: str, config: EnvironmentConfig, num_networks: int, images: int, size: int, seed: int
 ) -> EventSample:
-    """Let fresh networks live by a rule, and keep a uniform sample of the events of every projection.
+    """Train fresh networks by a rule, and sample the events of every projection uniformly.
 
     No episode begins after `MOST_STEPS` time steps.
 
     Args:
-        rule: Answers events.
+        rule: Plasticity rule.
         env_id: Environment.
         config: Its settings; networks are renewed as these say, and differ.
         num_networks: B.
@@ -108,7 +108,7 @@ def sample_events(
 
 
 def sites_of(env: PlasticityVectorEnv) -> list[Site]:
-    """Return where the plastic synapses of an environment are, by projection."""
+    """Return the probe sites of an environment's plastic projections."""
     engine, config = env.engine, env.engine.config
     phases = PHASES[config.event_kinds]
     sides = tuple(None if len(fans) == 2 else int(fans[0]) for fans in phases)
@@ -146,7 +146,7 @@ def _columns(events: SynapseEvents, delta_d: Tensor, keys: Tensor, some: Tensor)
 def _joined(
     kept: list[_Kept], config: EnvironmentConfig, extra_names: tuple[str, ...]
 ) -> tuple[SynapseEvents, Tensor, Tensor]:
-    """Return all kept events as one batch, their answers (N,) and networks (N,)."""
+    """Return all sampled events as one batch, with the rule's outputs (N,) and their networks (N,)."""
     projection = torch.repeat_interleave(torch.arange(len(kept)), torch.tensor([len(one.keys) for one in kept]))
     whole = _Kept(*map(torch.cat, zip(*kept, strict=True)))
     count = len(projection)

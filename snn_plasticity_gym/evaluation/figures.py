@@ -18,7 +18,7 @@ from snn_plasticity_gym.runs.metrics import read_metrics
 
 
 class Curve(NamedTuple):
-    """How networks did while they learned."""
+    """Learning curves of networks."""
 
     images: Sequence[float]  # training images, or episodes, seen at each of K tests
     values: Mapping[str, NDArray[np.float64]]  # by measure, (K, networks) each; those of `MEASURES` can be drawn

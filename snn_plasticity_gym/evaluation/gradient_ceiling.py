@@ -1,4 +1,4 @@
-"""The gradient ceiling: supervised regression of -g on what a synapse sees."""
+"""The gradient ceiling: supervised regression of -g on a synapse's local inputs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ TINY = 1e-12  # learning rate that leaves networks as they are, while reward / (
 
 
 def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str, Any]:
-    """Train a network to predict -g, and measure it on held-out images and fresh networks.
+    """Train a network to predict -g, and evaluate it on held-out images and fresh networks.
 
-    The network is the rule's own: front, hidden layers, one linear output. Targets are divided by their layer's root
-    mean square, so that every layer counts.
+    The network is that of the learned rule: front, hidden layers, one linear output. Targets are divided by their
+    layer's root mean square, so that every layer counts.
 
     Returns:
-        What `follows_gradient` measures of the predictions, and `images` learned from.
+        The measures of `follows_gradient` for the predictions, and `images` learned from.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -62,26 +62,26 @@ def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str,
 
 
 def follows_gradient(rule: Rule, config: CeilingConfig, env_config: GradConfig) -> dict[str, list[float]]:
-    """Measure how well a rule's answers follow -g, on held-out images and fresh networks that stay as they are.
+    """Measure how well a rule's weight changes follow -g, on held-out images and fresh networks with fixed weights.
 
     Returns:
         `cosine` and `sign_agreement`, as the environment measures them for every rule, a list over layers each; NaN
         where the rule changes nothing.
     """
-    settings = _still(config, env_config)
+    settings = _fixed_networks(config, env_config)
     report = reward_of(rule, config.env, settings, config.num_envs, config.eval_episodes, JUDGE_SEED)
     layers = range(1, len(env_config.layer_scalars) + 1)
     measures = ("cosine", "sign_agreement")
     return {name: [report.terms.get(f"{name}_{layer}", math.nan) for layer in layers] for name in measures}
 
 
-def _still(config: CeilingConfig, env_config: GradConfig) -> GradConfig:
-    """Return the settings under which networks stay as they are, and new ones come often."""
+def _fixed_networks(config: CeilingConfig, env_config: GradConfig) -> GradConfig:
+    """Return settings that keep weights fixed and renew networks often."""
     return dataclasses.replace(env_config, eta=TINY, penalty=0.0, lifetime_length=config.episodes_per_network)
 
 
 def _networks(config: CeilingConfig, env_config: GradConfig) -> PlasticityVectorEnv:
-    env = PlasticityVectorEnv(config.env, num_envs=config.num_envs, **to_dict(_still(config, env_config)))
+    env = PlasticityVectorEnv(config.env, num_envs=config.num_envs, **to_dict(_fixed_networks(config, env_config)))
     env.reset(seed=config.seed)
     return env
 
@@ -98,7 +98,7 @@ def _observe(env: PlasticityVectorEnv, events_per_episode: int, seed: int) -> tu
         seed=seed,
     )
     while (events := env.events()) is not None:
-        # The projection travels as the action: it is the same event's.
+        # The projection is stored in the field of the action.
         buffer.add(events, events.projection.float(), torch.zeros_like(events.weight), int(env.engine.steps[0]))
         env.apply(torch.ones_like(events.weight))
     result = env.finish()

@@ -1,4 +1,4 @@
-"""A rule as a kernel: what it makes of pairs of single spikes and of bursts, by delay, weight, and further scalars.
+"""STDP kernels of a rule: its responses to spike pairs and bursts, by delay, weight, and further scalars.
 
 Axes: D delays, S settings (weights, or values of a scalar), W weights, R pre rates, Q post rates, N trials.
 """
@@ -19,16 +19,16 @@ Array = NDArray[np.float64]
 
 
 class PairWindow(NamedTuple):
-    """What one pre and one post spike, alone in K steps, do to a synapse, in units of delta_d."""
+    """Weight change by one pre and one post spike, alone in K steps, in units of delta_d."""
 
     delays: Array  # (D,) ms, t_post - t_pre, ascending; 0 is the two spikes of one step
-    change: Array  # (S, D) sum of the answers to both spikes
-    pre_alone: Array  # (S,) answer to a pre spike without a post spike
-    post_alone: Array  # (S,) answer to a post spike without a pre spike
+    change: Array  # (S, D) sum of the rule's outputs for both spikes
+    pre_alone: Array  # (S,) output for a pre spike without a post spike
+    post_alone: Array  # (S,) output for a post spike without a pre spike
 
     @property
     def interaction(self) -> Array:
-        """What the pair does beyond what its two spikes do alone, (S, D): the window of pair-based theories."""
+        """Change by the pair minus the changes by its single spikes, (S, D): the window of pair-based STDP."""
         return self.change - (self.pre_alone + self.post_alone)[:, None]
 
 
@@ -36,7 +36,7 @@ def pair_window(rule: Rule, site: Site, weights: Array, extras: Array | None = N
     """Present pairs of single spikes at all delays that fit in a history.
 
     Args:
-        rule: Answers events.
+        rule: Plasticity rule.
         site: Where the synapses are.
         weights: Weight of each setting, (S,).
         extras: Further scalars of each setting, (S, X); None: zeros.
@@ -49,16 +49,16 @@ def pair_window(rule: Rule, site: Site, weights: Array, extras: Array | None = N
     pre[place, torch.from_numpy(np.maximum(0, -steps))] = 1
     post[place, torch.from_numpy(np.maximum(0, steps))] = 1
     pre[-2, -1] = post[-1, -1] = 1  # alone, at the end of silence
-    told = _for_settings(rule, site, pre, post, weights, extras).sum(dim=2).double().numpy()  # (S, D + 2)
-    return PairWindow(site.dt * steps.astype(np.float64), told[:, :-2], told[:, -2], told[:, -1])
+    changes = _for_settings(rule, site, pre, post, weights, extras).sum(dim=2).double().numpy()  # (S, D + 2)
+    return PairWindow(site.dt * steps.astype(np.float64), changes[:, :-2], changes[:, -2], changes[:, -1])
 
 
 class RateResponse(NamedTuple):
-    """What independent Poisson spikes of constant rates do to a synapse in an episode, in units of delta_d."""
+    """Weight change by independent Poisson spikes of constant rates in an episode, in units of delta_d."""
 
     pre_rates: Array  # (R,) Hz
     post_rates: Array  # (Q,) Hz
-    change: Array  # (R, Q) sum of the answers, mean over trials
+    change: Array  # (R, Q) sum of the rule's outputs, mean over trials
     error: Array  # (R, Q) standard error of that mean
     duration: float  # ms
 
@@ -77,7 +77,7 @@ def rate_response(
     All rates share the random numbers of a trial, so that differences between rates are those of the rule.
 
     Args:
-        rule: Answers events.
+        rule: Plasticity rule.
         site: Where the synapses are.
         weight: Of all synapses.
         rates: Rates of either neuron, in Hz; at most one spike a step, (R,).
@@ -96,18 +96,18 @@ def rate_response(
     pre, post = (drawn[side] < chance[:, None, None] for side in (0, 1))  # (R, N, K)
     pre = pre.unsqueeze(1).expand(-1, len(rates), -1, -1).flatten(0, 2).to(torch.uint8)  # (R * R * N, K)
     post = post.unsqueeze(0).expand(len(rates), -1, -1, -1).flatten(0, 2).to(torch.uint8)
-    told = _for_settings(rule, site, pre, post, np.array([weight]), None if extras is None else extras[None])
-    total = told[0].sum(dim=1).double().view(len(rates), len(rates), trials)
+    changes = _for_settings(rule, site, pre, post, np.array([weight]), None if extras is None else extras[None])
+    total = changes[0].sum(dim=1).double().view(len(rates), len(rates), trials)
     error = total.std(dim=2) / trials**0.5
     return RateResponse(rates, rates, total.mean(dim=2).numpy(), error.numpy(), site.history_length * site.dt)
 
 
 def _for_settings(rule: Rule, site: Site, pre: Tensor, post: Tensor, weights: Array, extras: Array | None) -> Tensor:
-    """Return the answers to the same trains, (E, T), for each setting: (S, E, T)."""
+    """Return the rule's outputs for the same trains, (E, T), in each setting: (S, E, T)."""
     count, settings = len(pre), len(weights)
     weight = torch.as_tensor(weights, dtype=torch.float32).repeat_interleave(count)  # (S * E,)
     scalars = None
     if extras is not None:
         scalars = torch.as_tensor(extras, dtype=torch.float32).repeat_interleave(count, dim=0)  # (S * E, X)
-    told = answers(rule, site, pre.repeat(settings, 1), post.repeat(settings, 1), weight, scalars)
-    return told.unflatten(0, (settings, count))
+    changes = answers(rule, site, pre.repeat(settings, 1), post.repeat(settings, 1), weight, scalars)
+    return changes.unflatten(0, (settings, count))

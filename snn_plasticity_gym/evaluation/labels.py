@@ -1,7 +1,7 @@
-"""What spike counts say of an image's class: labels of neurons, read-outs by them, a linear probe, a score.
+"""Classification from spike counts: neuron labels, read-outs by them, a linear probe, accuracy.
 
 Pure functions. Axes: M images, N neurons, C classes. Neurons get their labels from the responses to labelled images
-after learning, with frozen weights; a read-out then answers other images.
+after learning, with frozen weights; a read-out then classifies other images.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-NO_LABEL = -1  # of a neuron that answered no labelled image
+NO_LABEL = -1  # of a neuron silent for all labelled images
 
 
 def class_responses(counts: Tensor, labels: Tensor, num_classes: int) -> Tensor:
@@ -29,9 +29,9 @@ def class_responses(counts: Tensor, labels: Tensor, num_classes: int) -> Tensor:
 
 
 def assign_labels(responses: Tensor) -> Tensor:
-    """Return the class that each neuron answers most on average, int64 (N,); NO_LABEL for a silent neuron.
+    """Return the class with the highest mean response of each neuron, int64 (N,); NO_LABEL for a silent neuron.
 
-    Diehl & Cook (2015), section 2.5. Among equals the lowest class, as in the authors' code.
+    Diehl & Cook (2015), section 2.5. Ties go to the lowest class, as in the authors' code.
 
     Args:
         responses: From `class_responses`, (C, N).
@@ -42,10 +42,10 @@ def assign_labels(responses: Tensor) -> Tensor:
 def all_activity(counts: Tensor, assigned: Tensor, num_classes: int) -> Tensor:
     """Score each class by the mean spikes of the neurons that have its label: float64 (M, C).
 
-    Diehl & Cook (2015), section 2.5: the class with the highest score is the answer. A class without neurons scores 0.
+    Diehl & Cook (2015), section 2.5: the highest score is the prediction. A class without neurons scores 0.
 
     Args:
-        counts: Spikes for the images to answer, (M, N).
+        counts: Spikes for the images to classify, (M, N).
         assigned: From `assign_labels`, (N,).
         num_classes: C.
     """
@@ -53,13 +53,13 @@ def all_activity(counts: Tensor, assigned: Tensor, num_classes: int) -> Tensor:
 
 
 def proportion_weighting(counts: Tensor, responses: Tensor, assigned: Tensor) -> Tensor:
-    """Score as `all_activity`, each neuron's spikes weighted by how much it belongs to the class: float64 (M, C).
+    """Score as `all_activity`, each neuron's spikes weighted by its selectivity for the class: float64 (M, C).
 
     The weight is the share of the class in the neuron's responses, responses[c, n] / sum over c. Name and formula are
     BindsNET's (Hazan et al. 2018), where as here a class is scored by the mean over the neurons that have its label.
 
     Args:
-        counts: Spikes for the images to answer, (M, N).
+        counts: Spikes for the images to classify, (M, N).
         responses: From `class_responses`, (C, N).
         assigned: From `assign_labels`, (N,).
     """
@@ -74,16 +74,16 @@ def _mean_over_own(assigned: Tensor, num_classes: int) -> Tensor:
 
 
 def shared_answers(scores: Tensor) -> Tensor:
-    """Return each class's share in the answer, float64 (M, C), from scores (M, C): equals share alike.
+    """Return predictions as shares of the classes, float64 (M, C), from scores (M, C): ties share equally.
 
-    That is what drawing among equals comes to; an image that nobody answers favours no class.
+    That is the expectation of a random choice among ties; an image without spikes favours no class.
     """
     most = (scores == scores.amax(dim=1, keepdim=True)).to(torch.float64)
     return most / most.sum(dim=1, keepdim=True)
 
 
 def linear_probe(counts: Tensor, labels: Tensor, test_counts: Tensor, num_classes: int) -> Tensor:
-    """Answer images by a logistic regression fitted on labelled ones: shares in the answer, float64 (M, C), 0 or 1.
+    """Classify images by a logistic regression fitted on labelled ones: one-hot predictions, float64 (M, C).
 
     scikit-learn's `LogisticRegression` with its defaults (L2, C = 1) on features scaled to mean 0 and variance 1: how
     much of the class is linearly readable, whatever label a neuron has.
@@ -91,7 +91,7 @@ def linear_probe(counts: Tensor, labels: Tensor, test_counts: Tensor, num_classe
     Args:
         counts: Features of the labelled images, (L, N).
         labels: Their classes, at least two different ones, int64 (L,).
-        test_counts: Features of the images to answer, (M, N).
+        test_counts: Features of the images to classify, (M, N).
         num_classes: C.
     """
     from sklearn.exceptions import ConvergenceWarning
@@ -103,13 +103,13 @@ def linear_probe(counts: Tensor, labels: Tensor, test_counts: Tensor, num_classe
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
     # One thread: where other programs run, those of matrix products this small wait for each other, 15 times as long.
     with threadpool_limits(limits=1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # with few neurons it can be a hair short of its tolerance
+        warnings.simplefilter("ignore", ConvergenceWarning)  # with few neurons it can end just short of its tolerance
         probe.fit(counts.cpu().numpy().astype(np.float64), labels.cpu().numpy())
     return _one_hot(probe.predict(test_counts.cpu().numpy().astype(np.float64)), num_classes)
 
 
 def nearest_centroid(features: Tensor, labels: Tensor, test_features: Tensor, num_classes: int) -> Tensor:
-    """Answer images by the class whose mean is nearest (Euclidean): shares as in `linear_probe`; arguments likewise."""
+    """Classify images by the nearest class mean (Euclidean); arguments and predictions as in `linear_probe`."""
     from sklearn.neighbors import NearestCentroid
 
     with warnings.catch_warnings():  # of pixels that are the same in all images, which does no harm
@@ -124,16 +124,16 @@ def _one_hot(answers: np.ndarray, num_classes: int) -> Tensor:
 
 
 def confusion_matrix(labels: Tensor, answers: Tensor) -> Tensor:
-    """Count answers (columns) for each label (rows): float64 (C, C), rows sum to the images of the label.
+    """Count predictions (columns) for each label (rows): float64 (C, C), rows sum to the images of the label.
 
     Args:
         labels: True classes, int64 (M,).
-        answers: Shares in the answer, float64 (M, C).
+        answers: Predictions as shares of the classes, float64 (M, C).
     """
     confusion = answers.new_zeros(answers.shape[1], answers.shape[1])
     return confusion.index_add_(0, labels.to(answers.device), answers)
 
 
 def accuracy(confusion: Tensor) -> Tensor:
-    """Return the share of right answers: (..., C, C) -> (...)."""
+    """Return the share of correct predictions: (..., C, C) -> (...)."""
     return confusion.diagonal(dim1=-2, dim2=-1).sum(dim=-1) / confusion.sum(dim=(-2, -1))

@@ -1,6 +1,6 @@
-"""What a rule does to a network: one network that lives by it, looked at before, after and on the way.
+"""Record of one network that learns from images by a rule: before, during and after learning.
 
-Axes: I images lived through, M test images, N answering neurons, H, W pixels, C classes.
+Axes: I training images, M test images, N readout neurons, H, W pixels, C classes.
 """
 
 from __future__ import annotations
@@ -43,28 +43,28 @@ PER_CLASS = 3  # images of each class that are shown twice for the stability mat
 
 
 class Portrait(NamedTuple):
-    """A network at one moment, with frozen weights and thresholds, and no third factor."""
+    """Responses of a network at one time, with frozen weights and thresholds, and no third factor."""
 
     activity: dict[str, float]  # see `activity_of`, of the test images
-    wins: Array  # (N,) share of the test images that each answering neuron wins; equals share an image
-    stability: Array  # (M', M') cosine of the answers to image i (rows) and, with other input spikes, to image j
+    wins: Array  # (N,) share of the test images that each readout neuron wins; ties share an image
+    stability: Array  # (M', M') cosine of the responses to image i (rows) and, with other input spikes, to image j
     labels: NDArray[np.int64]  # (M',) their classes, ascending
-    confusion: Array  # (C, C) answers (columns) for each label (rows)
-    labelled: bool  # whether neurons got labels by which they answer; else output neurons stand for them
+    confusion: Array  # (C, C) predictions (columns) for each label (rows)
+    labelled: bool  # whether neurons were assigned labels; else output neurons are the classes
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers."""
+        """Share of correct predictions."""
         return float(accuracy(torch.from_numpy(self.confusion)))
 
     @property
     def same_image(self) -> float:
-        """Mean cosine of two answers to one image."""
+        """Mean cosine of two responses to one image."""
         return float(self.stability.diagonal().mean())
 
     @property
     def other_images(self) -> float:
-        """Mean cosine of answers to different images."""
+        """Mean cosine of responses to different images."""
         count = len(self.stability)
         return float((self.stability.sum() - self.stability.trace()) / (count * (count - 1)))
 
@@ -78,29 +78,29 @@ FACTS: dict[str, Callable[[Portrait], float]] = {
     "cosine of answers to one image": lambda portrait: portrait.same_image,
     "cosine of answers to different images": lambda portrait: portrait.other_images,
 }
-"""What is told of a network at one moment, by name."""
+"""Measures of a network at one time, by name."""
 
 
 class Life(NamedTuple):
-    """A network's life by a rule."""
+    """A network's lifetime of learning by a rule."""
 
     ages: list[int]  # images seen at each snapshot
     weights: list[dict[str, NDArray[np.float32]]]  # at each snapshot, by plastic projection; see `plastic_weights`
     before: Portrait
     after: Portrait
     rewards: Array  # (I,)
-    winners: NDArray[np.int64]  # (I,) neuron that answered each image; -1: none
-    active: Array  # (I,) share of the answering neurons that fired
+    winners: NDArray[np.int64]  # (I,) neuron that won each image; -1: none
+    active: Array  # (I,) share of the readout neurons that fired
     raster: dict[str, NDArray[np.bool_]]  # (T, neurons) spikes of every population for the last image
     label: int  # class of that image
     classes: tuple[str, ...]  # C names
     shape: tuple[int, int]  # H, W
-    field_projection: str  # whose weights, seen from its target neurons, are pictures
+    field_projection: str  # projection drawn as receptive fields
     step_length: float  # ms
 
     @property
     def facts(self) -> dict[str, tuple[float, float]]:
-        """What the network was like before and after."""
+        """Measures of the network before and after learning."""
         return {name: (value(self.before), value(self.after)) for name, value in FACTS.items()}
 
     @property
@@ -109,19 +109,19 @@ class Life(NamedTuple):
         return self.after.wins
 
     def fields(self, snapshot: int) -> NDArray[np.float32]:
-        """Return the input weights of the neurons that the input feeds, (neurons, H, W)."""
+        """Return the receptive fields of the neurons that the input projects to, (neurons, H, W)."""
         return self.weights[snapshot][self.field_projection].T.reshape(-1, *self.shape)
 
 
 @torch.no_grad()
 def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int, seed: int) -> Life:
-    """Let one fresh network live by a rule.
+    """Train one fresh network by a rule, and record it.
 
     It learns from the training split, any image of it but those that labels are taken from, without being renewed,
-    whatever `split`, `image_pool`, `lifetime_length` and `plastic_episodes` say.
+    whatever `split`, `image_pool`, `lifetime_length` and `plastic_episodes` are.
 
     Args:
-        rule: Answers events.
+        rule: Plasticity rule.
         env_id: Environment.
         config: Its settings.
         images: I, at least 1.
@@ -131,14 +131,14 @@ def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int
     env = PlasticityVectorEnv(env_id, num_envs=1, **settings)
     engine = env.engine
     train = image_task(engine.task).dataset.train
-    labelling = min(LABEL_IMAGES, len(train.labels) // 2)
-    known = ImageSet(*(part[len(part) - labelling :] for part in train))
-    asked = ImageSet(*(part[:TEST_IMAGES] for part in image_task(engine.task).dataset.validation))
-    image_task(engine.task).reserve_images(labelling)
+    num_labelling = min(LABEL_IMAGES, len(train.labels) // 2)
+    labelling = ImageSet(*(part[len(part) - num_labelling :] for part in train))
+    test = ImageSet(*(part[:TEST_IMAGES] for part in image_task(engine.task).dataset.validation))
+    image_task(engine.task).reserve_images(num_labelling)
     env.reset(seed=seed)
     times = test_times(images, SNAPSHOTS - 1)
     snapshots = [plastic_weights(engine)]
-    before = portrait(engine, config, known, asked)
+    before = portrait(engine, config, labelling, test)
     rewards, winners, active = np.zeros(images), np.zeros(images, dtype=np.int64), np.zeros(images)
     for image in range(images):
         while (events := env.events()) is not None:
@@ -152,47 +152,47 @@ def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int
             snapshots.append(plastic_weights(engine))
     shape = train.images.shape[1:]
     field = next(p.name for p in engine.network.projections if p.source == image_task(engine.task).input_name)
-    after = portrait(engine, config, known, asked)
+    after = portrait(engine, config, labelling, test)
     env.close()
     return Life(times, snapshots, before, after, rewards, winners, active, raster, label,
                 image_task(engine.task).dataset.classes, (int(shape[0]), int(shape[1])), field, config.dt)  # fmt: skip
 
 
-def portrait(engine: Engine, config: EnvironmentConfig, known: ImageSet, asked: ImageSet) -> Portrait:
-    """Look at the first network of an engine as it is; nothing changes.
+def portrait(engine: Engine, config: EnvironmentConfig, labelling: ImageSet, test: ImageSet) -> Portrait:
+    """Measure the first network of an engine; the engine stays unchanged.
 
     Args:
         engine: Its networks.
         config: Its settings.
-        known: Images that unsupervised neurons get their labels from.
-        asked: Images to answer.
+        labelling: Images that unsupervised neurons get their labels from.
+        test: Images to classify.
     """
-    counts = responses(engine, asked.images, np.random.default_rng([TEST_SEED, 1]))[:1]  # (1, M, N)
+    counts = responses(engine, test.images, np.random.default_rng([TEST_SEED, 1]))[:1]  # (1, M, N)
     labelled = engine.task.judge_by != "classifier"
     if not labelled:
-        confusion = examine(engine, cast(FeedforwardConfig, config), asked).confusion[0]
+        confusion = examine(engine, cast(FeedforwardConfig, config), test).confusion[0]
     else:
-        told = responses(engine, known.images, np.random.default_rng([TEST_SEED, 0]))[0].cpu()  # (L, N)
+        label_counts = responses(engine, labelling.images, np.random.default_rng([TEST_SEED, 0]))[0].cpu()  # (L, N)
         num_classes = image_task(engine.task).dataset.num_classes
-        assigned = assign_labels(class_responses(told, known.labels, num_classes))
-        confusion = confusion_matrix(asked.labels, shared_answers(all_activity(counts[0].cpu(), assigned, num_classes)))
-    chosen = _some_of_each(asked.labels, PER_CLASS)  # (M',)
+        assigned = assign_labels(class_responses(label_counts, labelling.labels, num_classes))
+        confusion = confusion_matrix(test.labels, shared_answers(all_activity(counts[0].cpu(), assigned, num_classes)))
+    chosen = _some_of_each(test.labels, PER_CLASS)  # (M',)
     twice = [
-        responses(engine, asked.images[chosen], np.random.default_rng([TEST_SEED, 2, time]))[0].double()
+        responses(engine, test.images[chosen], np.random.default_rng([TEST_SEED, 2, time]))[0].double()
         for time in (0, 1)
     ]
     return Portrait(
         activity={name: float(values[0]) for name, values in activity_of(counts).items()},
         wins=win_shares(counts[0]).numpy(),
         stability=cosines(*twice).numpy(),
-        labels=asked.labels[chosen].numpy(),
+        labels=test.labels[chosen].numpy(),
         confusion=confusion.cpu().numpy(),
         labelled=labelled,
     )
 
 
 def win_shares(counts: Tensor) -> Tensor:
-    """Return the share of the answered images that each neuron wins, equals sharing an image: (M, N) -> (N,)."""
+    """Return the share of the images with spikes that each neuron wins, ties sharing an image: (M, N) -> (N,)."""
     counts = counts[counts.amax(dim=1) > 0].double()
     most = (counts == counts.amax(dim=1, keepdim=True)).double()
     wins = (most / most.sum(dim=1, keepdim=True)).sum(dim=0)
@@ -206,9 +206,9 @@ def cosines(first: Tensor, second: Tensor) -> Tensor:
 
 
 def winner_entropy(winners: NDArray[np.int64], num_neurons: int, window: int) -> Array:
-    """Return the entropy of who won the last `window` images, over log min(window, N), at each image: (I,) -> (I,).
+    """Return the entropy of the last `window` images' winners over log min(window, N), at each image: (I,) -> (I,).
 
-    1 if everybody who could have has won alike; NaN as long as fewer than `window` images were seen.
+    1 if all possible neurons won equally often; NaN until `window` images were shown.
     """
     entropy = np.full(len(winners), np.nan)
     for end in range(window, len(winners) + 1):
@@ -221,7 +221,7 @@ def winner_entropy(winners: NDArray[np.int64], num_neurons: int, window: int) ->
 
 
 def sign_index(weights: NDArray[np.float32]) -> Array:
-    """Return sum w / sum |w| over each pre neuron's synapses: 1 excites only, -1 inhibits only; NaN without any weight.
+    """Return sum w / sum |w| of each pre neuron's synapses: 1 excitatory only, -1 inhibitory only; NaN without weight.
 
     Args:
         weights: (n_pre, n_post), NaN where there is no synapse.
@@ -232,7 +232,7 @@ def sign_index(weights: NDArray[np.float32]) -> Array:
 
 
 def _some_of_each(labels: Tensor, count: int) -> Tensor:
-    """Return the places of the first `count` images of each class, by class."""
+    """Return the indices of the first `count` images of each class, by class."""
     return torch.cat([(labels == label).nonzero().squeeze(1)[:count] for label in labels.unique()])
 
 

@@ -1,4 +1,4 @@
-"""What a network with trained plasticity does in a trial: its spikes, its neuromodulators, its weights.
+"""Recorded trials of a network with trained plasticity: spikes, neuromodulators, weights.
 
 Axes: T steps, B trials, H hidden neurons, K chosen synapses.
 """
@@ -28,7 +28,7 @@ class PlasticTrial(NamedTuple):
     inputs: Values  # (T, I) spikes
     hidden: Values  # (T, H) spikes
     output: Values  # (T, O) spikes
-    modulation: Values  # (T, H) m, the factor of every change; without neuromodulation 1; (T, 0) if there is no such
+    modulation: Values  # (T, H) m, the neuromodulator; 1 without neuromodulation; (T, 0) if the rule has none
     change: Values  # (T, H) mean of |change of the weight so far| over the weights into each hidden neuron
     weights: Values  # (T, K) of the hidden neurons' synapses that change most; (T, 0) if nothing changes
 
@@ -54,7 +54,7 @@ def load_network(settings: Mapping[str, Any], file: Path) -> tuple[PlasticConfig
 def watch(
     network: PlasticNetwork, cues: Sequence[int], rest: int, condition: str, seed: int, most: int
 ) -> PlasticTrial:
-    """Show a trial, and note what happens; K is `most` at most."""
+    """Run a trial and record it; K is `most` at most."""
     trials = show_cues(np.random.default_rng(seed), [cues], rest, condition)
     hidden, output = network.states(torch.from_numpy(trials.spikes))
     size = len(network.weights[1])
@@ -67,7 +67,7 @@ def watch(
             first = rule.begin(first)
             plastic = torch.stack([state.plastic.weights[0] for state in hidden]) - first  # (T, I, H)
         else:
-            before = [torch.zeros(1, size), *(state.post.level for state in hidden[:-1])]  # the traces that steps see
+            before = [torch.zeros(1, size), *(state.post.level for state in hidden[:-1])]  # the traces before each step
             modulation = torch.cat([rule.modulation(level) for level in before])  # (T, H)
             plastic = torch.stack([rule.gain * state.plastic.efficacy[0] for state in hidden])  # (T, I, H)
         change = plastic.abs().mean(dim=1)
@@ -82,7 +82,7 @@ def watch(
 def respond(
     network: PlasticNetwork, cues: Sequence[int], rest: int, condition: str, seed: int, count: int
 ) -> Responses:
-    """Show the same cues `count` times."""
+    """Return the mean response to the same cues, presented `count` times."""
     trials = show_cues(np.random.default_rng(seed), [cues] * count, rest, condition)
     done = network(torch.from_numpy(trials.spikes))
     return Responses(done.hidden.mean(dim=(1, 2)).numpy(), done.output.mean(dim=1).numpy())

@@ -1,8 +1,8 @@
-"""Spike trains of our own presented to a rule: what a synapse that lives through them is told, step by step.
+"""Probe a rule with chosen spike trains: the weight change of a synapse in every time step.
 
 A rule is called with events as in an environment, one call per time step (and phase), so that rules of every kind are
-asked in the same way: policies, hand-written rules, a user's function with a memory of its own. The weight is held, so
-that the answers are those at this weight; the environment's clip of delta_d to [-1, 1] is applied.
+probed in the same way: policies, hand-written rules, a user's function with internal state. The weight is held fixed,
+so that all outputs are those at this weight; the environment's clip of delta_d to [-1, 1] is applied.
 
 Axes: E synapses, T steps, K history length, X extra scalars of an event.
 """
@@ -20,7 +20,7 @@ from snn_plasticity_gym.rules.base import Rule
 
 
 class Site(NamedTuple):
-    """What synapses have in common that are probed together."""
+    """Properties shared by synapses that are probed together."""
 
     name: str  # e.g. "input_to_exc"
     projection: int
@@ -33,21 +33,21 @@ class Site(NamedTuple):
 
 @torch.no_grad()
 def answers(rule: Rule, site: Site, pre: Tensor, post: Tensor, weight: Tensor, extras: Tensor | None = None) -> Tensor:
-    """Return what a rule answers to spike trains, with silence before them: delta_d of every step, (E, T).
+    """Return a rule's weight changes for spike trains that follow silence: delta_d of every step, (E, T).
 
     Args:
-        rule: Answers events.
-        site: Where the synapses are.
+        rule: Plasticity rule.
+        site: Of the synapses.
         pre: Spikes of the pre neurons, 0 or 1, (E, T).
         post: Spikes of the post neurons, (E, T).
-        weight: Held through the trains, (E,).
+        weight: Fixed through the trains, (E,).
         extras: Scalars beyond the weight, (E, X); None: zeros.
     """
     count, steps = pre.shape
     if extras is None:
         extras = weight.new_zeros(count, len(site.extra_names))
     windows = empty_windows(2, count, length=site.history_length)  # (2, E, W)
-    told = weight.new_zeros(count, steps)
+    delta_d = weight.new_zeros(count, steps)
     for step in range(steps):
         fired = torch.stack([pre[:, step], post[:, step]]) > 0  # (2, E)
         push(windows, fired, site.history_length)
@@ -55,8 +55,8 @@ def answers(rule: Rule, site: Site, pre: Tensor, post: Tensor, weight: Tensor, e
             some = (fired.any(dim=0) if side is None else fired[side]).nonzero().squeeze(1)  # (M,)
             if len(some):
                 events = _events(site, some, windows[:, some], fired[:, some], weight[some], extras[some], side)
-                told[some, step] += rule(events).to(weight.dtype).clamp(-1.0, 1.0)
-    return told
+                delta_d[some, step] += rule(events).to(weight.dtype).clamp(-1.0, 1.0)
+    return delta_d
 
 
 def _events(
@@ -65,10 +65,10 @@ def _events(
     """Build the events of M synapses.
 
     Args:
-        site: Where they are.
-        synapse: Which they are, (M,).
+        site: Of the synapses.
+        synapse: Their indices, (M,).
         windows: Histories of their pre and post neurons, int64 (2, M, W).
-        fired: Which of these fire now, bool (2, M).
+        fired: Whether these neurons fire now, bool (2, M).
         weight: (M,).
         extras: (M, X).
         side: 0 for a phase of pre events, 1 for one of post events, None where there is one phase for all.

@@ -1,4 +1,4 @@
-"""What a network answers in every state of a world with two observations.
+"""Response map: a network's motor spikes in every state of an environment with two observations.
 
 Axes: G points along each observation, N motor neurons.
 """
@@ -23,7 +23,7 @@ POINTS = 30  # G
 
 
 class ResponseMap(NamedTuple):
-    """Spikes of motor neurons in the window of one action that begins at rest."""
+    """Spikes of motor neurons in the window of one action, from rest."""
 
     first: NDArray[np.float64]  # (G,) values of the first observation
     second: NDArray[np.float64]  # (G,)
@@ -32,14 +32,14 @@ class ResponseMap(NamedTuple):
 
 @torch.no_grad()
 def response_map(task: ControlTask, weights: Mapping[str, Tensor]) -> ResponseMap | None:
-    """Show every state to a network at rest, for as long as an action takes.
+    """Present every state to a network at rest, for the duration of an action.
 
     Args:
         task: Its network, encoder and world.
         weights: Of the network, (n_pre, n_post) by projection.
 
     Returns:
-        What it answers; None where the world has not two observations with bounds.
+        Its motor spikes; None unless the environment has two bounded observations.
     """
     space = task.worlds.observation_space
     if space.shape != (2,) or not np.isfinite([space.low, space.high]).all():

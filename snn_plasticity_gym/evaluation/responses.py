@@ -1,4 +1,4 @@
-"""Responses of frozen networks: what neurons answer to images when nothing learns and no threshold moves.
+"""Responses of frozen networks: spike counts for images with weights and adaptive thresholds fixed.
 
 Axes: B networks, I images, T steps, N neurons, P pixels.
 """
@@ -23,7 +23,7 @@ BATCH = 64  # images at a time: some 40 MB for 784 inputs, 400 neurons and 100 s
 
 @torch.no_grad()
 def responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Show images to every network of an engine as it is, and count the spikes of the answering population.
+    """Present images to every network of an engine, and count the spikes of the readout population.
 
     Weights and adaptive thresholds stay as they are; membranes begin each image at rest, as an episode does. There is
     no current from outside, hence no teacher. Nothing of the engine changes. An image's input spikes, and the random
@@ -31,12 +31,12 @@ def responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tenso
     it alone.
 
     Args:
-        engine: Its networks are asked.
+        engine: Of the networks.
         images: (I, 28, 28) uint8.
         rng: Source of the input spikes.
 
     Returns:
-        Spikes of each answering neuron, int64 (B, I, N).
+        Spikes of each readout neuron, int64 (B, I, N).
     """
     if engine.device.type != "cpu":
         return batched_responses(engine, images, rng)
@@ -51,7 +51,7 @@ def responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tenso
 
 @torch.no_grad()
 def batched_responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tensor:
-    """`responses` in torch, batched over images: the way on other devices, and the reference for the compiled one."""
+    """`responses` in torch, batched over images: for other devices, and as the reference for the compiled version."""
     network, task = engine.network, image_task(engine.task)
     config = task.config
     size = network.populations[task.readout].size
@@ -67,20 +67,20 @@ def batched_responses(engine: Engine, images: Tensor, rng: np.random.Generator) 
 
 
 def _keys(network: Network, number: int, rng: np.random.Generator) -> NDArray[np.uint64]:
-    """Draw a key for each image, by which groups draw who spikes; nothing is drawn where there are none."""
+    """Draw a key for each image, from which groups sample their spiking neuron; zeros without groups."""
     if not network.has_groups:
         return np.zeros(number, dtype=np.uint64)
     return rng.integers(2**64, size=number, dtype=np.uint64)
 
 
 def _counts(network: Network, row: int, input_name: str, readout: str, inputs: Tensor, keys: Tensor) -> Tensor:
-    """Count the answers of network `row`, int64 (I, N), to input spikes bool (I, T, P); groups draw by keys (I,).
+    """Count the readout spikes of network `row`, int64 (I, N), for input spikes bool (I, T, P) and group keys (I,).
 
     The same step as `Network.advance`, with images in the place of networks.
     """
     num_images, num_steps, _ = inputs.shape
     weights = {p.name: network.weights_of(p.name)[row] for p in network.projections if not p.one_to_one}
-    # What the input sends does not depend on anything that happens: one product for the whole image.
+    # Input currents depend on input spikes alone: one product for the whole image.
     sent = {
         p.name: pulse(p.gain, network.dt)
         * (inputs.flatten(0, 1).to(network.weights.dtype) @ weights[p.name]).unflatten(0, (-1, num_steps))
@@ -120,7 +120,7 @@ def _counts(network: Network, row: int, input_name: str, readout: str, inputs: T
 
 
 def _at_rest(network: Network, name: str, row: int, num_images: int) -> LIFState:
-    """Return a population as an episode of network `row` begins, (I, N): at rest, its thresholds as they are."""
+    """Return a population's state at the start of an episode of network `row`, (I, N): at rest, thresholds kept."""
     lif, state = network.populations[name].lif, network.states[name]
     assert lif is not None
     zeros = state.v.new_zeros(num_images, state.v.shape[1])
@@ -130,7 +130,7 @@ def _at_rest(network: Network, name: str, row: int, num_images: int) -> LIFState
 def _add_current(
     current: Tensor, projection: Projection, gain: float, source: Tensor, weights: dict[str, Tensor]
 ) -> None:
-    """Add to `current` (I, N) what the source's spikes, bool (I, N'), send through a projection, at weight 1 `gain`."""
+    """Add a projection's synaptic current to `current` (I, N); source spikes bool (I, N'), `gain` at weight 1."""
     if projection.one_to_one:
         current += gain * source
         return
@@ -140,7 +140,7 @@ def _add_current(
 
 
 def _step(current: Tensor, state: LIFState, population: Population, dt: float) -> tuple[Tensor, LIFState]:
-    """Advance a population by one step; its adaptive thresholds count, and stay."""
+    """Advance a population by one step; its adaptive thresholds apply, but stay fixed."""
     assert population.lif is not None
     spikes, after = fire(integrate(current, state, population.lif, dt), state, population.lif, dt)
     return spikes, after._replace(theta=state.theta)

@@ -1,4 +1,4 @@
-"""Picture of a comparison of rules by returns: every network before and after learning, and on the way."""
+"""Figure of a comparison of rules by returns: every network before, during and after learning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from snn_plasticity_gym.evaluation.returns import RETURN, ReturnCurve
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito (2008)
 _QUIET = "0.4"
-_HALF = 0.17  # from the middle of a rule to its networks before and after learning; rules are 1 apart
+_HALF = 0.17  # from a rule's centre to its networks before and after learning; rules are 1 apart
 _LONGEST = 18  # characters of a rule's name in one line
 
 

@@ -1,4 +1,4 @@
-"""What a rule teaches networks of any task: the return of an episode before, while and after they learn by it.
+"""Episode returns of networks of any task before, during and after learning by a rule.
 
 Axes: B networks, K tests.
 """
@@ -23,20 +23,20 @@ from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.constant import ZeroRule
 
-RETURN, LENGTH = "return", "steps"  # of an episode: all that it paid, and its time steps
+RETURN, LENGTH = "return", "steps"  # of an episode: its summed reward, and its time steps
 TERM = "terms/"  # before the name of a term of the reward
 
 
 class ReturnCurve(NamedTuple):
-    """How B networks did that learned by one rule; means over episodes, float64, NaN where there is no value."""
+    """Returns of B networks that learned by one rule; means over episodes, float64, NaN where there is no value."""
 
-    episodes: list[int]  # lived through at each of K tests, the first before learning, the last after it
+    episodes: list[int]  # done at each of K tests, the first before learning, the last after it
     tests: dict[str, Tensor]  # (K, B) each: `RETURN`, `LENGTH` and the terms of the reward, with frozen weights
     learning: dict[str, Tensor]  # (B,) each: the same of the episodes learned from; empty if there were none
 
     @classmethod
     def joined(cls, parts: Sequence[ReturnCurve]) -> ReturnCurve:
-        """Return the curve of all networks from those of some each, in the order of the networks."""
+        """Concatenate the curves of groups of networks, in the order of the networks."""
         first = parts[0]
         return cls(
             first.episodes,
@@ -45,7 +45,7 @@ class ReturnCurve(NamedTuple):
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all numbers as plain ones; see `summary`. `gain` is after less before, network by network."""
+        """Return all numbers as Python numbers; see `summary`. `gain` is after minus before, for each network."""
         moments: dict[str, Mapping[str, Tensor]] = {
             "before": {name: curve[0] for name, curve in self.tests.items()},
             "after": {name: curve[-1] for name, curve in self.tests.items()},
@@ -75,19 +75,19 @@ def return_curve(
     test_split: str,
     watcher: Watcher | None = None,
 ) -> ReturnCurve:
-    """Let fresh networks live by a rule, and test them with frozen weights before, on the way and after.
+    """Train fresh networks by a rule, and test them with frozen weights before, during and after learning.
 
-    They live, and are plastic, as long as it takes, whatever `lifetime_length` and `plastic_episodes` say; of images,
-    they learn from the training split. Nothing explores: the rule is as it is.
+    A lifetime and its plasticity last all of training, whatever `lifetime_length` and `plastic_episodes` are; of
+    images, they learn from the training split. The rule is deterministic: no exploration noise.
 
     Args:
-        rule: Answers events.
+        rule: Plasticity rule.
         env_id: Any environment.
         config: Its settings.
         cohort: The networks; they are always tested before learning, too.
         test_episodes: Episodes of each network in each test, at least 1; see `Examiner`.
         test_split: "validation" or "test", where the environment has held-out data.
-        watcher: Is told of progress, by returns.
+        watcher: Progress callback; receives returns.
     """
     settings = learning_settings(rule, config)
     env = PlasticityVectorEnv(env_id, num_envs=cohort.num_networks, **settings)
@@ -112,10 +112,9 @@ def return_curve(
 
 
 class Examiner:
-    """Tests networks with frozen weights and thresholds, each in episodes of its own, the same in every test.
+    """Tests networks with frozen weights and thresholds, each on its own set of episodes, the same in every test.
 
-    What was learned is what is in a network: a test begins a lifetime anew with it, in which nothing is plastic. The
-    networks that learn notice nothing of it.
+    A test copies the networks into new lifetimes without plasticity; the networks that learn are not changed.
 
     Args:
         env_id: Any environment.
@@ -135,7 +134,7 @@ class Examiner:
         self._episodes = episodes
 
     def __call__(self, network: Network) -> dict[str, Tensor]:
-        """Return means over the episodes of a test of the networks as they are, (B,) each."""
+        """Test the networks, and return means over the test's episodes, (B,) each."""
         engine = self._env.engine
         everyone = range(engine.num_lifetimes)
         engine.start_lifetimes(everyone, self._seeds)
@@ -150,7 +149,7 @@ class Examiner:
         return means.values()
 
     def close(self) -> None:
-        """Free what the task of the tests holds."""
+        """Close the test environment's task."""
         self._env.close()
 
 

@@ -1,4 +1,4 @@
-"""The reward that a frozen rule earns: the same fresh networks, images and input spikes for every rule judged."""
+"""Reward of a frozen rule: the same fresh networks, images and input spikes for every rule evaluated."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from snn_plasticity_gym.envs.engine import EpisodeResult
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.rules import Rule
 
-JUDGE_SEED = 1_000_000_007  # of the networks and images that rules are judged on; far from the seeds that runs draw
+JUDGE_SEED = 1_000_000_007  # of the networks and images that rules are evaluated on; far from the seeds that runs draw
 
 
 class RewardReport(NamedTuple):
-    """Means over all episodes that count."""
+    """Means over all evaluated episodes."""
 
     reward: float
     terms: dict[str, float]  # over the episodes for which a term has a value
@@ -33,14 +33,14 @@ class RewardReport(NamedTuple):
 def reward_of(
     rule: Rule, env_id: str, config: EnvironmentConfig, num_lifetimes: int, num_images: int, seed: int
 ) -> RewardReport:
-    """Let fresh networks live by a rule, plasticity on, and return the reward they earn.
+    """Run fresh networks with a rule, plasticity on, and return their mean reward.
 
-    Where plasticity ends after `plastic_episodes`, only the episodes that follow count: they show what was learned.
+    Where plasticity ends after `plastic_episodes`, only the episodes that follow count: they measure what was learned.
 
     Args:
-        rule: Answers events; called without gradient.
+        rule: Plasticity rule; called without gradient.
         env_id: Environment.
-        config: Its settings; of images, those of the validation split are shown whatever `split` says.
+        config: Its settings; of images, those of the validation split are shown whatever `split` is.
         num_lifetimes: Networks side by side, with seeds seed, seed + 1, ...
         num_images: Episodes in all, rounded up to the same number for each network.
         seed: Of networks, episodes and input spikes. The same seed gives every rule the same ones.
@@ -62,10 +62,10 @@ def reward_of(
 
 
 def check_images(config: EnvironmentConfig, num_lifetimes: int, num_images: int, name: str = "num_images") -> None:
-    """Refuse so few images, a setting called `name`, that networks are plastic in all of them and none counts.
+    """Check that a setting `name` gives enough images for some to follow the plastic episodes.
 
     Raises:
-        ConfigError: In one line.
+        ConfigError: No image would count.
     """
     least = config.plastic_episodes * num_lifetimes + 1
     if config.plastic_episodes and num_images < least:
@@ -79,7 +79,7 @@ def check_images(config: EnvironmentConfig, num_lifetimes: int, num_images: int,
 def run_episodes(
     rule: Rule, env_id: str, config: EnvironmentConfig, num_lifetimes: int, images_each: int, seed: int
 ) -> list[EpisodeResult]:
-    """Let fresh networks live by a rule on what is held out for validation; return how the episodes went that count.
+    """Run fresh networks with a rule on validation data; return the results of the episodes that count.
 
     Args:
         rule, env_id, config, num_lifetimes, seed: As in `reward_of`.
@@ -101,7 +101,7 @@ def run_episodes(
 def rewards_of_networks(
     rule: Rule, env_id: str, config: EnvironmentConfig, num_networks: int, seed: int
 ) -> dict[str, Tensor]:
-    """Return what whole lifetimes earn after their plasticity has ended, the means of reward and terms, (B,) each.
+    """Return the mean reward and terms of lifetimes after their plasticity has ended, (B,) each.
 
     Every network has images and input spikes of its own, whatever `common_noise` says.
 

@@ -1,4 +1,4 @@
-"""How groups of networks bear disturbances: means with intervals, a table, a figure.
+"""Robustness of groups of networks to disturbances: means with confidence intervals, a table, a figure.
 
 Axes: K networks of a group, D draws of a level.
 """
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
-from snn_plasticity_gym.evaluation.disturbances import Asked
+from snn_plasticity_gym.evaluation.disturbances import Request
 from snn_plasticity_gym.evaluation.return_figures import COLORS
 
 CONFIDENCE = 0.95
@@ -23,7 +23,7 @@ Found = Mapping[tuple[str, str, float], NDArray[np.float64]]  # (K, D) by group,
 
 
 class Interval(NamedTuple):
-    """A mean and where the true one is to be expected; NaN bounds where a single number says nothing of it."""
+    """A mean and its confidence interval; NaN bounds for a single value."""
 
     mean: float
     low: float
@@ -36,7 +36,7 @@ def units(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def interval(values: NDArray[np.float64]) -> Interval:
-    """Return the mean of values (K, D) and Student's interval over networks, or over the draws of a single one."""
+    """Return the mean of values (K, D) and Student's t interval over networks, or over the draws of a single one."""
     numbers = units(values)
     mean = float(numbers.mean())
     if len(numbers) < 2:
@@ -46,7 +46,7 @@ def interval(values: NDArray[np.float64]) -> Interval:
 
 
 def difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> Interval:
-    """Return by how much one group is above another, values (K, D) of each, with Welch's interval (1947)."""
+    """Return the difference of two groups' means, values (K, D) of each, with Welch's interval (1947)."""
     a, b = units(one), units(other)
     mean = float(a.mean() - b.mean())
     if len(a) < 2 or len(b) < 2:
@@ -60,9 +60,13 @@ def difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> Interval
 
 
 def robustness_table(
-    found: Found, groups: Sequence[str], clean: Mapping[str, NDArray[np.float64]], kinds: Sequence[Asked], factor: float
+    found: Found,
+    groups: Sequence[str],
+    clean: Mapping[str, NDArray[np.float64]],
+    kinds: Sequence[Request],
+    factor: float,
 ) -> str:
-    """Return Markdown: a row for each level, groups as columns, and what the first has ahead of each other one.
+    """Return Markdown: a row for each level, groups as columns, and the first group's difference from each other one.
 
     Args:
         found: What was measured.
@@ -80,13 +84,13 @@ def robustness_table(
             cases.append((kind.name, f"{strength:g}", values))
     for name, level, values in cases:
         first = values[groups[0]]
-        cells = [_said(interval(values[group]), factor) for group in groups]
-        cells += [_said(difference(first, values[other]), factor, sign="+") for other in groups[1:]]
+        cells = [_format_interval(interval(values[group]), factor) for group in groups]
+        cells += [_format_interval(difference(first, values[other]), factor, sign="+") for other in groups[1:]]
         lines.append("| " + " | ".join([name, level, *cells]) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _said(one: Interval, factor: float, sign: str = "") -> str:
+def _format_interval(one: Interval, factor: float, sign: str = "") -> str:
     mean = f"{one.mean * factor:{sign}.1f}"
     return mean if math.isnan(one.low) else f"{mean} [{one.low * factor:{sign}.1f}, {one.high * factor:{sign}.1f}]"
 
@@ -95,7 +99,7 @@ def draw_robustness(
     found: Found,
     groups: Sequence[str],
     clean: Mapping[str, NDArray[np.float64]],
-    kinds: Sequence[Asked],
+    kinds: Sequence[Request],
     path: Path,
     measure: str,
     factor: float,

@@ -1,4 +1,4 @@
-"""The window of spike-timing-dependent plasticity that comes nearest to a kernel."""
+"""Least-squares fit of an STDP window to a kernel."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class WindowFit(NamedTuple):
         return np.where(delays > 0, rise, fall)
 
 
-def r_squared(told: Array, said: Array) -> float:
-    """Return the share of the variance of `told` that `said` explains; NaN if there is none."""
-    spread = float(np.square(told - told.mean()).sum())
-    return 1.0 - float(np.square(told - said).sum()) / spread if spread > 1e-24 * len(told) else math.nan
+def r_squared(targets: Array, predictions: Array) -> float:
+    """Return the share of the variance of `targets` that `predictions` explain; NaN if there is none."""
+    spread = float(np.square(targets - targets.mean()).sum())
+    return 1.0 - float(np.square(targets - predictions).sum()) / spread if spread > 1e-24 * len(targets) else math.nan
 
 
 def fit_window(delays: Array, values: Array) -> WindowFit:
     """Fit an STDP window.
 
     Given tau, the best A is linear least squares; so each side is a search over tau alone, by grid and then Brent's
-    method, which no bad start can lead astray.
+    method, independent of any starting point.
 
     Args:
         delays: t_post - t_pre in ms, (D,); 0 is left out.
@@ -68,7 +68,7 @@ def fit_window(delays: Array, values: Array) -> WindowFit:
 
 def _fit_side(ages: Array, values: Array) -> tuple[float, float, bool]:
     """Return A, tau, and whether tau is at a bound, for A exp(-age / tau)."""
-    from scipy.optimize import minimize_scalar  # as everywhere here, what takes long to import waits until it is used
+    from scipy.optimize import minimize_scalar  # slow to import, so imported at first use
 
     low = math.log(SHORTEST * float(np.diff(np.sort(ages)).min()))
     high = math.log(LONGEST * float(ages.max()))
@@ -87,5 +87,5 @@ def _fit_side(ages: Array, values: Array) -> tuple[float, float, bool]:
 
 
 def _amplitude(shape: Array, values: Array) -> float:
-    """Return the factor by which `shape` comes nearest to `values`."""
+    """Return the least-squares factor from `shape` to `values`."""
     return float(shape @ values) / max(float(shape @ shape), 1e-300)

@@ -1,4 +1,4 @@
-"""One table of a comparison of rules, as CSV, as Markdown, and as lines for the screen: rules as rows."""
+"""Table of a comparison of rules, a row each, as CSV, as Markdown, and as text for the terminal."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def cell(results: Mapping[str, Any], column: Column) -> tuple[float | None, floa
 
 
 def csv_table(results: Mapping[str, Mapping[str, Any]], columns: Sequence[Column] = COLUMNS) -> str:
-    """Return the table as CSV, with mean and standard deviation in columns of their own.
+    """Return the table as CSV, with mean and standard deviation in separate columns.
 
     Args:
         results: By the name of the row; see `Judgement.as_dict`.
@@ -76,16 +76,16 @@ def markdown_table(
     used = _used(results, columns)
     lines = ["| " + " | ".join(["rule", *(column.title for column in used)]) + " |", "|---" * (len(used) + 1) + "|"]
     for name, figures in results.items():
-        said = name.replace("|", "\\|")
-        lines.append("| " + " | ".join([said, *(_said(figures, column) for column in used)]) + " |")
+        label = name.replace("|", "\\|")
+        lines.append("| " + " | ".join([label, *(_format_cell(figures, column) for column in used)]) + " |")
     return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"
 
 
 def screen_table(results: Mapping[str, Mapping[str, Any]], columns: Sequence[Column] = COLUMNS) -> str:
-    """Return the table as aligned lines; a name too long for its column stands on a line of its own."""
+    """Return the table as aligned lines; a name too long for its column gets a separate line."""
     used = _used(results, columns)
     rows = [["rule", *(column.short for column in used)]]
-    rows += [[name, *(_said(figures, column) for column in used)] for name, figures in results.items()]
+    rows += [[name, *(_format_cell(figures, column) for column in used)] for name, figures in results.items()]
     names, *cells = zip(*rows, strict=True)
     widths = [max(len(name) for name in names if len(name) <= WIDEST), *(max(map(len, texts)) for texts in cells)]
     lines = []
@@ -103,7 +103,7 @@ def _used(results: Mapping[str, Mapping[str, Any]], columns: Sequence[Column]) -
     return [column for column in columns if any(cell(figures, column)[0] is not None for figures in results.values())]
 
 
-def _said(results: Mapping[str, Any], column: Column) -> str:
+def _format_cell(results: Mapping[str, Any], column: Column) -> str:
     mean, spread = cell(results, column)
     if mean is None:
         return "-"

@@ -1,4 +1,4 @@
-"""What a judge and a report ask a task before any network lives."""
+"""Properties of a task that evaluations and reports need before networks are simulated."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from snn_plasticity_gym.utils.device import torch_device
 
 @contextmanager
 def asked_task(env_id: str, config: EnvironmentConfig) -> Iterator[Task]:
-    """Build the task of an environment for one lifetime, and free what it holds at the end.
+    """Build the task of an environment for one lifetime, and close it at the end.
 
     Raises:
-        ConfigError: There is no such environment, or its network cannot be.
-        FileNotFoundError: Its data set cannot be had.
+        ConfigError: There is no such environment, or its network cannot be built.
+        FileNotFoundError: Its data set is not found.
     """
     task = make_task(env_id, config, 1, torch_device(config.device))
     try:
@@ -30,7 +30,7 @@ def asked_task(env_id: str, config: EnvironmentConfig) -> Iterator[Task]:
 
 
 def judge_of(env_id: str, config: EnvironmentConfig) -> str:
-    """Return how rules are judged in an environment; its task is built only if it is no class that can be asked.
+    """Return how rules are evaluated in an environment; its task is built only if its class does not say.
 
     Raises:
         ConfigError: As `asked_task`.
@@ -43,12 +43,12 @@ def judge_of(env_id: str, config: EnvironmentConfig) -> str:
 
 
 def learning_settings(rule: Rule, config: EnvironmentConfig) -> dict[str, Any]:
-    """Return the settings under which networks learn by a rule to be judged: `config.learning`, and its modulation."""
+    """Return the settings for learning by a rule under evaluation: `config.learning`, and its modulation."""
     return to_dict(config) | config.learning() | {"modulation": modulation_of(rule) or config.modulation}
 
 
 def learning_rate(task: Task) -> float:
-    """Return the weight change of delta_d = 1, which hand-written rules need to know.
+    """Return the weight change of delta_d = 1, which hand-written rules need.
 
     Where projections differ, that of the first one whose weights can change.
 

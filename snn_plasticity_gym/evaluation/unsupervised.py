@@ -1,4 +1,4 @@
-"""What a rule teaches an unsupervised network: it learns without labels, is frozen, gets labels, and is tested.
+"""Accuracy of unsupervised networks trained by a rule: they learn without labels, are frozen, labelled and tested.
 
 Axes: B networks, L images that labels are taken from, M held-out images, N excitatory neurons, C classes, H, W pixels.
 """
@@ -38,12 +38,12 @@ from snn_plasticity_gym.tasks.datasets import Dataset, ImageSet
 from snn_plasticity_gym.tasks.image_task import image_task
 
 ALL_ACTIVITY, PROPORTION_WEIGHTING, LINEAR_PROBE = "all_activity", "proportion_weighting", "linear_probe"
-NEAREST_CENTROID = "nearest_centroid"  # of pixels: there is no network in it
+NEAREST_CENTROID = "nearest_centroid"  # on pixels, without a network
 GREEDY = 10.0  # fair shares of the images beyond which a neuron that wins them is called greedy
 
 
 class ImagePlan(NamedTuple):
-    """Which images serve for what. Learning and labels use the training split only."""
+    """Split of the images into uses. Learning and labels use the training split only."""
 
     labelling: ImageSet  # L images, the last of the training split
     held_out: ImageSet  # M images, the first of the validation or test split
@@ -57,19 +57,19 @@ class ImagePlan(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """How B networks that learned by one rule did. `confusion` and `activity` are those of the last of K tests."""
+    """Evaluation of B networks trained by one rule. `confusion` and `activity` are those of the last of K tests."""
 
     images: list[int]  # training images seen, at each test
-    curves: dict[str, Tensor]  # by read-out, (K, B) float64: share of right answers at each test
-    confusion: dict[str, Tensor]  # by read-out, (B, C, C) float64: answers (columns) for each label (rows)
+    curves: dict[str, Tensor]  # by read-out, (K, B) float64: accuracy at each test
+    confusion: dict[str, Tensor]  # by read-out, (B, C, C) float64: predictions (columns) for each label (rows)
     activity: dict[str, Tensor]  # (B,) float64 each; see `activity_of`
     learning: dict[str, Tensor]  # (B,) float64 each: means over the images learned from; NaN where there is no value
-    labels: Tensor  # (B, N) int64, class that each E neuron answers most; NO_LABEL for none
+    labels: Tensor  # (B, N) int64, class with the highest mean response of each E neuron; NO_LABEL for none
     fields: Tensor  # (N, H, W) input weights of the E neurons of the first network
 
     @classmethod
     def joined(cls, parts: Sequence[Judgement]) -> Judgement:
-        """Return the judgement of all networks from those of some each, in the order of the networks."""
+        """Concatenate the results of groups of networks, in the order of the networks."""
 
         def together(named: Sequence[dict[str, Tensor]], dim: int = 0) -> dict[str, Tensor]:
             return {name: torch.cat([one[name] for one in named], dim) for name in named[0]}
@@ -85,7 +85,7 @@ class Judgement(NamedTuple):
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all numbers but labels and weights as plain ones; see `summary`."""
+        """Return all numbers but labels and weights as Python numbers; see `summary`."""
         return {
             "accuracy": {name: summary(accuracy(matrix)) for name, matrix in self.confusion.items()},
             "activity": {name: summary(values) for name, values in self.activity.items()},
@@ -106,10 +106,10 @@ def summary(values: Tensor) -> dict[str, Any]:
 
 
 def plan_images(dataset: Dataset, label_images: int, test_episodes: int, test_split: str) -> ImagePlan:
-    """Share out the images.
+    """Assign images to learning, labelling and test.
 
     Args:
-        dataset: What there is.
+        dataset: All splits.
         label_images: Images of the training split to take labels from; 0, or more than there are: all of them, in
             which case they cannot be kept from learning.
         test_episodes: Held-out images; 0: all.
@@ -140,19 +140,19 @@ def judge(
     cohort: Cohort,
     watcher: Watcher | None = None,
 ) -> Judgement:
-    """Let fresh networks learn by a frozen rule; freeze weights and thresholds, give labels and test, then go on.
+    """Train fresh networks with a frozen rule; at each test freeze weights and thresholds, assign labels and classify.
 
     The networks learn from the whole training split without the images that are held back, whatever `split` and
-    `image_pool` of `config` say, and live, and are plastic, as long as the learning takes: they have no judged phase.
+    `image_pool` of `config` are; a lifetime and its plasticity last all of training.
 
     Args:
-        rule: Answers events.
+        rule: Plasticity rule.
         env_id: An unsupervised environment.
         config: Its settings.
         plan: Images to take labels from, and to test on.
         cohort: The networks. An episode is an image, drawn with replacement; the input spikes of labelling and test are
-            the same whatever the seed and the test. Tests leave no trace in the networks.
-        watcher: Is told of progress, of accuracy by all-activity.
+            the same whatever the seed and the test. Tests do not change the networks.
+        watcher: Progress callback; receives accuracy by all-activity.
     """
     settings = learning_settings(rule, config) | {"image_pool": 0}
     env = PlasticityVectorEnv(env_id, num_envs=cohort.num_networks, **settings)
@@ -160,7 +160,7 @@ def judge(
     env.engine.lifetimes.common_seed = cohort.common_seed
     env.reset(seed=cohort.seed)
     watcher, learning = watcher or Watcher(), Means()
-    right: dict[str, list[Tensor]] = {ALL_ACTIVITY: [], PROPORTION_WEIGHTING: [], LINEAR_PROBE: []}
+    accuracies: dict[str, list[Tensor]] = {ALL_ACTIVITY: [], PROPORTION_WEIGHTING: [], LINEAR_PROBE: []}
     seen = 0
     for images in cohort.times:
         while seen < images:
@@ -171,14 +171,14 @@ def judge(
         counts = responses(env.engine, plan.held_out.images, np.random.default_rng([TEST_SEED, 1]))  # (B, M, N)
         confusion = read_out(label_counts, plan.labelling.labels, counts, plan.held_out.labels, plan.num_classes)
         for name, matrix in confusion.items():
-            right[name].append(accuracy(matrix))
-        watcher.tested(images, right[ALL_ACTIVITY][-1])
+            accuracies[name].append(accuracy(matrix))
+        watcher.tested(images, accuracies[ALL_ACTIVITY][-1])
     means = [class_responses(own, plan.labelling.labels, plan.num_classes) for own in label_counts.cpu()]  # (C, N)
     fields = _receptive_fields(env.engine, plan.labelling.images.shape[1:])
     env.close()
     return Judgement(
         images=cohort.times,
-        curves={name: torch.stack(shares) for name, shares in right.items()},
+        curves={name: torch.stack(shares) for name, shares in accuracies.items()},
         confusion=confusion,
         activity=activity_of(counts),
         learning=learning.values(),
@@ -188,7 +188,7 @@ def judge(
 
 
 class Means:
-    """Means over images of what has a value in some images and none in others."""
+    """Running means over images, ignoring NaN."""
 
     def __init__(self) -> None:
         self._totals: dict[str, Tensor] = {}
@@ -207,55 +207,55 @@ class Means:
 
 
 def _live(env: PlasticityVectorEnv, rule: Rule, plan: ImagePlan) -> dict[str, Tensor]:
-    """Let the networks live by the rule for one image; return reward, its terms and E spikes, (B,) each.
+    """Train the networks by the rule on one image; return reward, its terms and E spikes, (B,) each.
 
     Raises:
-        RuntimeError: An image was shown that is kept for labels or for the test. Nothing that was learned counts then.
+        RuntimeError: An image reserved for labels or for the test was shown, which invalidates the evaluation.
     """
     allowed = len(image_task(env.engine.task).dataset.train.labels) - plan.held_back
     result = env.run_episode(rule)
     if image_task(env.engine.task).config.split != "train" or int(result.info["image"].max()) >= allowed:
-        raise RuntimeError("a network was shown an image before its time; learning must keep to the training split")
+        raise RuntimeError("a network was shown a held-out image; learning must use the training split only")
     return {"reward": result.reward, **result.terms, "spikes": result.spikes[env.engine.task.readout]}
 
 
 def read_out(
     label_counts: Tensor, labels: Tensor, counts: Tensor, test_labels: Tensor, num_classes: int
 ) -> dict[str, Tensor]:
-    """Answer held-out images by every read-out, and return its confusion matrices, (B, C, C) each.
+    """Classify held-out images by every read-out, and return its confusion matrices, (B, C, C) each.
 
     Args:
         label_counts: Spikes for the images to take labels from, (B, L, N).
         labels: Their classes, (L,).
-        counts: Spikes for the images to answer, (B, M, N).
+        counts: Spikes for the images to classify, (B, M, N).
         test_labels: Their classes, (M,).
         num_classes: C.
     """
     label_counts, counts = label_counts.cpu(), counts.cpu()
     confusion: dict[str, list[Tensor]] = {ALL_ACTIVITY: [], PROPORTION_WEIGHTING: [], LINEAR_PROBE: []}
-    for known, asked in zip(label_counts, counts, strict=True):
-        means = class_responses(known, labels, num_classes)
+    for train_counts, test_counts in zip(label_counts, counts, strict=True):
+        means = class_responses(train_counts, labels, num_classes)
         assigned = assign_labels(means)
-        answers = {
-            ALL_ACTIVITY: shared_answers(all_activity(asked, assigned, num_classes)),
-            PROPORTION_WEIGHTING: shared_answers(proportion_weighting(asked, means, assigned)),
-            LINEAR_PROBE: linear_probe(known, labels, asked, num_classes),
+        predictions = {
+            ALL_ACTIVITY: shared_answers(all_activity(test_counts, assigned, num_classes)),
+            PROPORTION_WEIGHTING: shared_answers(proportion_weighting(test_counts, means, assigned)),
+            LINEAR_PROBE: linear_probe(train_counts, labels, test_counts, num_classes),
         }
-        for name, answer in answers.items():
-            confusion[name].append(confusion_matrix(test_labels, answer))
+        for name, prediction in predictions.items():
+            confusion[name].append(confusion_matrix(test_labels, prediction))
     return {name: torch.stack(matrices) for name, matrices in confusion.items()}
 
 
 def activity_of(counts: Tensor) -> dict[str, Tensor]:
-    """Describe responses, (B,) float64 each.
+    """Return statistics of responses, (B,) float64 each.
 
     - `spikes`: E spikes for an image, on average.
     - `active`: share of the E neurons that fire for an image, on average.
-    - `winner_entropy`: entropy of who wins (spikes most; equals share an image) over log N; 1 if all win alike.
+    - `winner_entropy`: entropy of the winners (most spikes; ties share an image) over log N; 1 if all win alike.
       With fewer images than neurons it cannot reach 1.
     - `dead`: neurons that fire for none of the images.
-    - `greedy`: neurons that win more than `GREEDY` times their fair share, which is 1 / N of the images that anybody
-      wins. There can be none among ten neurons or fewer.
+    - `greedy`: neurons that win more than `GREEDY` times their fair share, which is 1 / N of the images with a
+      winner. There can be none among ten neurons or fewer.
 
     Args:
         counts: Spikes, int64 (B, M, N).
@@ -275,10 +275,10 @@ def activity_of(counts: Tensor) -> dict[str, Tensor]:
 
 
 def _receptive_fields(engine: Engine, shape: torch.Size) -> Tensor:
-    """Return the input weights of the first network's answering neurons as pictures, (N, H, W).
+    """Return the receptive fields of the first network's readout neurons, (N, H, W).
 
     Raises:
-        ConfigError: The input does not lead to them.
+        ConfigError: No projection leads from the input to them.
     """
     task = image_task(engine.task)
     ends = [(p.source, p.target) for p in engine.network.projections]
@@ -292,13 +292,13 @@ def _receptive_fields(engine: Engine, shape: torch.Size) -> Tensor:
 
 
 def judge_pixels(plan: ImagePlan) -> dict[str, Tensor]:
-    """Answer the held-out images without a network, from pixels and the same labels: (1, C, C) by read-out.
+    """Classify the held-out images from pixels, without a network, by the same labels: (1, C, C) by read-out.
 
-    Nearest centroid is the bar that a network's read-outs should beat; the linear probe is that of the linear probe.
+    Nearest centroid is the baseline of a network's read-outs; the linear probe is that of its linear probe.
     """
-    known, asked = (part.images.flatten(1) / 255.0 for part in (plan.labelling, plan.held_out))
-    answers = {
-        LINEAR_PROBE: linear_probe(known, plan.labelling.labels, asked, plan.num_classes),
-        NEAREST_CENTROID: nearest_centroid(known, plan.labelling.labels, asked, plan.num_classes),
+    train, test = (part.images.flatten(1) / 255.0 for part in (plan.labelling, plan.held_out))
+    predictions = {
+        LINEAR_PROBE: linear_probe(train, plan.labelling.labels, test, plan.num_classes),
+        NEAREST_CENTROID: nearest_centroid(train, plan.labelling.labels, test, plan.num_classes),
     }
-    return {name: confusion_matrix(plan.held_out.labels, answer)[None] for name, answer in answers.items()}
+    return {name: confusion_matrix(plan.held_out.labels, prediction)[None] for name, prediction in predictions.items()}

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.evaluation.disturbances import DISTURBANCES, Asked, read_kind
+from snn_plasticity_gym.evaluation.disturbances import DISTURBANCES, Request, read_kind
 from snn_plasticity_gym.learners.agents import Connections
 
 OF_WEIGHTS = [name for name, kind in DISTURBANCES.items() if kind.of_weights is not None]
@@ -74,10 +74,10 @@ def test_inputs_are_salted_and_peppered_and_stay_in_bounds():
 
 
 def test_kinds_are_read_with_their_levels():
-    assert read_kind("salt:0.1:0.2") == Asked("salt", (0.1, 0.2))
+    assert read_kind("salt:0.1:0.2") == Request("salt", (0.1, 0.2))
     assert read_kind("pepper").levels == DISTURBANCES["pepper"].levels
     body = read_kind("world.pole_length:0.5:3")
-    assert body == Asked("world.pole_length", (0.5, 3.0)) and (body.argument, body.title) == (
+    assert body == Request("world.pole_length", (0.5, 3.0)) and (body.argument, body.title) == (
         "pole_length",
         "pole length",
     )

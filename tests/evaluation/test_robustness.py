@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from snn_plasticity_gym.evaluation.disturbances import Asked
+from snn_plasticity_gym.evaluation.disturbances import Request
 from snn_plasticity_gym.evaluation.robustness import difference, draw_robustness, interval, robustness_table
 
 RNG = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def test_one_network_is_judged_by_its_draws_and_one_number_by_nothing():
 
 
 def test_the_table_has_a_row_for_each_level_and_says_what_the_first_has_ahead(tmp_path):
-    kinds = [Asked("salt", (0.1, 0.2)), Asked("world.pole_length", (3.0,))]
+    kinds = [Request("salt", (0.1, 0.2)), Request("world.pole_length", (3.0,))]
     clean = {"a": np.full((2, 1), 0.9), "b": np.full((2, 1), 0.8)}
     found = {(group, kind.name, level): clean[group] - 0.1 for group in "ab" for kind in kinds for level in kind.levels}
     lines = robustness_table(found, ["a", "b"], clean, kinds, 100.0).splitlines()

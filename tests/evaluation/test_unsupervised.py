@@ -84,7 +84,7 @@ def test_images_are_used_in_their_order_and_only_for_their_purpose(monkeypatch, 
 
 def test_a_network_that_is_shown_an_image_before_its_time_is_no_network_to_judge(monkeypatch):
     monkeypatch.setattr("snn_plasticity_gym.tasks.image_task.ImageTask.reserve_images", lambda self, count: None)
-    with pytest.raises(RuntimeError, match="shown an image before its time"):
+    with pytest.raises(RuntimeError, match="shown a held-out image"):
         judged(plan=plan_images(DIGITS, 1000, 5, "validation"), train_episodes=10)
 
 
