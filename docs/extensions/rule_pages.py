@@ -14,7 +14,7 @@ from snn_plasticity_gym.config.schema import setting_fields
 from snn_plasticity_gym.evaluation.kernels import PairWindow, pair_window
 from snn_plasticity_gym.evaluation.probes import Site
 from snn_plasticity_gym.report.kernel_figures import CHANGE, DELAY, branches
-from snn_plasticity_gym.report.style import FAINT, figure_of, legend_above, png, say, shades
+from snn_plasticity_gym.report.style import FAINT, figure_of, legend_above, png, set_labels, shades
 from snn_plasticity_gym.rules.base import needed_scalars
 from snn_plasticity_gym.rules.registry import RULES, make_rule
 
@@ -41,7 +41,7 @@ def picture(name: str) -> bytes:
     axes.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
     axes.axvline(0.0, color=FAINT, linewidth=0.8, zorder=0)
     axes.ticklabel_format(axis="y", scilimits=(-2, 4))
-    say(axes, "", DELAY, CHANGE)
+    set_labels(axes, "", DELAY, CHANGE)
     legend_above(axes)
     return png(figure)
 

@@ -1,4 +1,4 @@
-"""The part of a report that shows a network whose weights have evolved."""
+"""Report section on a network with evolved weights."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from snn_plasticity_gym.report.episode_figures import draw_episodes, draw_last_e
 from snn_plasticity_gym.report.network_figures import spoken
 from snn_plasticity_gym.report.page import Section
 from snn_plasticity_gym.report.runs import Run
-from snn_plasticity_gym.report.style import DIVERGING, SEQUENTIAL, Picture, color_bar, figure_of, number, say
+from snn_plasticity_gym.report.style import DIVERGING, SEQUENTIAL, Picture, color_bar, figure_of, number, set_labels
 from snn_plasticity_gym.rules.constant import ZeroRule
 from snn_plasticity_gym.runs.tables import Table
 from snn_plasticity_gym.tasks.control import ControlTask
 
 FAME, RESULT = "hall_of_fame.json", "result.json"
 MOST_FAMOUS = 5
-FIELDS_IN_A_ROW = 4  # pictures of an observation's
+FIELDS_IN_A_ROW = 4  # receptive fields of an observation
 TEXT = (
-    "The champion is the centre of the search that was fittest in a test. Nothing in it is plastic: each episode below "
-    "is a new start of the same network."
+    "The champion is the centre of the search with the highest test fitness. Its weights are fixed: each episode below "
+    "starts from the same network."
 )
 
 
 def has_champion(run: Run) -> bool:
-    """Whether a run has evolved weights to its end."""
+    """Whether a run is a finished evolution of weights."""
     return (run.path / WEIGHTS).is_file() and (run.path / RESULT).is_file()
 
 
 def champion_section(run: Run, episodes: int, seed: int, prefix: str) -> Section:
-    """Show what the champion of a run does.
+    """Return the section on the champion of a run.
 
     Args:
         run: One that `has_champion`.
-        episodes: That it lives through.
+        episodes: Episodes to run.
         seed: Of these.
         prefix: Of the names of pictures and tables.
     """
@@ -57,7 +57,7 @@ def champion_section(run: Run, episodes: int, seed: int, prefix: str) -> Section
     life = live_episodes(ZeroRule(), run.env, frozen, episodes, seed, weights)
     pictures = [
         draw_episodes(f"{prefix}champion_episodes", life)._replace(
-            caption="The champion, one dot an episode from a new start; nothing in it changes."
+            caption="The champion, one dot an episode from a new start; its weights are fixed."
         ),
         draw_last_episode(f"{prefix}champion_raster", life),
     ]
@@ -69,13 +69,15 @@ def champion_section(run: Run, episodes: int, seed: int, prefix: str) -> Section
             pictures.append(fields)
         if mapped is not None:
             pictures.append(_map(f"{prefix}champion_map", mapped, task))
-    return Section("The champion", TEXT, pictures, [_worth(f"{prefix}champion", result), _fame(run.path, prefix)])
+    return Section(
+        "The champion", TEXT, pictures, [_test_fitness(f"{prefix}champion", result), _fame(run.path, prefix)]
+    )
 
 
-def _worth(name: str, result: Mapping[str, Any]) -> Table:
+def _test_fitness(name: str, result: Mapping[str, Any]) -> Table:
     rows = [[key.replace("_", " "), number(value)] for key, value in result["last_test"].items()]
     rows += [["found after generation", str(result["champion"]["generation"])]]
-    return Table(name, ["in episodes by which nothing was chosen", "mean"], rows)
+    return Table(name, ["in test episodes, not used for selection", "mean"], rows)
 
 
 def _fame(folder: Path, prefix: str) -> Table:
@@ -86,7 +88,7 @@ def _fame(folder: Path, prefix: str) -> Table:
 
 
 def _fields(name: str, task: ControlTask, weights: Mapping[str, Tensor]) -> Picture | None:
-    """Draw the weights of each observation's neurons; None: they do not stand side by side."""
+    """Draw the weights of each observation's neurons; None: these are not contiguous."""
     observations = task.observations.shape[1]
     projection = next(p for p in task.projections if p.source == INPUT)
     if projection.name not in weights or task.encoder.size % observations:
@@ -102,7 +104,7 @@ def _fields(name: str, task: ControlTask, weights: Mapping[str, Tensor]) -> Pict
         drawn = one.imshow(part, cmap=DIVERGING, vmin=-most, vmax=most, aspect="auto", interpolation="nearest")
         lowest, first = place + columns >= observations, place % columns == 0
         below = f"neuron of {spoken(projection.target)}" if lowest else ""
-        say(one, f"observation {place}", below, "receptive field" if first else "")
+        set_labels(one, f"observation {place}", below, "receptive field" if first else "")
     for one in axes[observations:]:
         one.set_visible(False)
     color_bar(drawn, axes, "weight")
@@ -110,7 +112,7 @@ def _fields(name: str, task: ControlTask, weights: Mapping[str, Tensor]) -> Pict
 
 
 def _map(name: str, mapped: ResponseMap, task: ControlTask) -> Picture:
-    """Draw the spikes of the neurons of each action over the states of the world."""
+    """Draw the spikes of each action's neurons over the states of the environment."""
     groups = task.answer_groups()
     figure, axes = figure_of(3.1 * len(groups) + 0.8, 3.0, 1, len(groups))
     counts = [mapped.spikes[:, :, neurons.numpy()].sum(axis=2) for neurons in groups.values()]  # (G, G) each
@@ -118,6 +120,6 @@ def _map(name: str, mapped: ResponseMap, task: ControlTask) -> Picture:
     ends = (mapped.first[0], mapped.first[-1], mapped.second[0], mapped.second[-1])
     for one, label, count in zip(axes, groups, counts, strict=True):
         drawn = one.imshow(count.T, origin="lower", extent=ends, aspect="auto", cmap=SEQUENTIAL, vmin=0, vmax=most)
-        say(one, label, "observation 0", "observation 1" if one is axes[0] else "")
+        set_labels(one, label, "observation 0", "observation 1" if one is axes[0] else "")
     color_bar(drawn, axes, "spikes in an action's window")
-    return Picture(name, figure, "What the motor neurons of each action answer in every state, from rest.")
+    return Picture(name, figure, "Spikes of each action's motor neurons in every state, from rest.")

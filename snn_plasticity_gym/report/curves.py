@@ -1,4 +1,4 @@
-"""Learning curves: what was logged against episodes or steps, with the spread over seeds as a band."""
+"""Learning curves: logged metrics against episodes or steps, with the spread over seeds as a band."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from snn_plasticity_gym.report.runs import Array, Group, mean_curve
-from snn_plasticity_gym.report.style import COLORS, FAINT, Picture, band, figure_of, say
+from snn_plasticity_gym.report.style import COLORS, FAINT, Picture, band, figure_of, set_labels
 
 COLUMNS = 3
 SMOOTHED_FROM = 40  # points of a curve from which a running mean is drawn over it
@@ -19,7 +19,7 @@ SMOOTHED_OVER = 1 / 15  # of the points
 
 
 class Panel(NamedTuple):
-    """One quantity."""
+    """One metric in one pair of axes."""
 
     key: str  # in metrics.csv, a whole regular expression
     title: str
@@ -31,7 +31,7 @@ PANELS = {
     "reward": (
         Panel("rollout/reward", "reward", "reward of an episode"),
         Panel("test/return", "return in tests", "return of an episode"),
-        Panel("test/terminated", "tests ended by the world", "share of episodes", changing=True),
+        Panel("test/terminated", "terminated tests", "share of episodes", changing=True),
         Panel("train/fitness_best", "fitness of the best individual", "fitness"),
         Panel("train/fitness", "fitness of all individuals", "mean of a generation"),
         Panel("rollout/episode_steps", "length of episodes", "time steps", changing=True),
@@ -63,17 +63,17 @@ PANELS = {
         Panel(r"delta_w/(.+)_spread", "weight change by {}", "standard deviation"),
     ),
 }
-"""What is drawn, by picture; whatever a run has not logged is left out."""
+"""Panels by figure; metrics that a run has not logged are left out."""
 TERM = Panel(r"rollout/(?!ep_)(?!.*_\d+$)(.+)", "{}", "mean of an episode")
-"""Term of the reward of anybody's task; neither those of a layer, nor what Stable-Baselines3 itself logs."""
+"""Reward term of a user's task; neither terms of a layer, nor metrics of Stable-Baselines3."""
 CAPTIONS = {
-    "reward": "What was earned, as logged while learning: with exploration, on networks of every age.",
-    "learning": "The learning itself: losses, how well returns are foretold, speed, activity.",
+    "reward": "Reward logged during training: with exploration, on networks of every age.",
+    "learning": "Training: losses, explained variance of returns, speed, activity.",
 }
 
 
 def learning_curves(groups: Sequence[Group]) -> list[Picture]:
-    """Draw everything that runs have logged of `PANELS`, a panel for each quantity, a colour for each group.
+    """Draw the logged metrics of `PANELS`, a panel for each metric, a colour for each group.
 
     Thin lines are single runs of a group of several, the thick line is their mean, the band one standard deviation of
     the seeds. A single long curve is drawn thin, with its running mean.
@@ -95,7 +95,7 @@ def learning_curves(groups: Sequence[Group]) -> list[Picture]:
         rows = -(-len(used) // columns)
         figure, axes = figure_of(3.4 * columns, 2.5 * rows + 0.3 * (len(groups) > 1), rows, columns)
         for one, (key, title, unit) in zip(axes, used, strict=False):
-            say(one, title, " or ".join(counts), unit)
+            set_labels(one, title, " or ".join(counts), unit)
             _draw(one, groups, key)
         for one in axes[len(used) :]:
             one.set_axis_off()
@@ -108,7 +108,7 @@ def learning_curves(groups: Sequence[Group]) -> list[Picture]:
 
 
 def _keys(groups: Sequence[Group], panel: Panel) -> list[tuple[str, str]]:
-    """Return the columns that a panel is drawn of, with its title; of layers and the like, one panel each."""
+    """Return the metrics of a panel, with its title; one panel for each layer or the like."""
     logged = dict.fromkeys(key for group in groups for run in group.runs for key in run.metrics)
     found = []
     for key in logged:
@@ -143,6 +143,6 @@ def _draw(axes: Axes, groups: Sequence[Group], key: str) -> None:
 
 
 def running_mean(values: Array, width: int) -> Array:
-    """Return means over `width` neighbours, centred, of fewer at the ends: (N,) -> (N,)."""
+    """Return centred means over `width` neighbours, over fewer at the ends: (N,) -> (N,)."""
     box = np.ones(max(width, 1))
     return np.convolve(values, box, mode="same") / np.convolve(np.ones_like(values), box, mode="same")

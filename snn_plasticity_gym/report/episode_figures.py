@@ -1,4 +1,4 @@
-"""Pictures of what a rule does to a network of any task: its episodes, its weights, and the last thing that it did."""
+"""Figures of one network that learns by a rule in any task: its episodes, its weights, and its last episode."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from snn_plasticity_gym.report.style import (
     color_bar,
     figure_of,
     legend_above,
-    say,
+    set_labels,
     tidy,
 )
 
 COLUMNS = 3
 SMOOTHED_FROM = 12  # episodes from which a running mean is drawn over them
-MOST_LINES = 8  # of a vector that the task tells of
-LONGEST_TRACE = 400  # payments; of longer episodes the end
+MOST_LINES = 8  # components drawn of a vector in the task's trace
+LONGEST_TRACE = 400  # rewards; of longer episodes the end
 
 
 def episode_pictures(life: EpisodeLife, prefix: str) -> Sequence[Picture]:
-    """Return all pictures of a network's life, in the order in which they are looked at."""
+    """Return all figures of a network's lifetime, in the order of the report."""
     pictures = [draw_episodes(f"{prefix}network_episodes", life)]
     if life.weights[0]:
         pictures += [
@@ -61,18 +61,18 @@ def draw_episodes(name: str, life: EpisodeLife) -> Picture:
         one.plot(episodes, values, color=COLORS[0], marker=".", linewidth=0.8)
         if len(values) >= SMOOTHED_FROM and np.isfinite(values).all():
             one.plot(episodes, running_mean(values, len(values) // 5), color=COLORS[1], linewidth=1.6)
-        say(one, title, "episode", unit)
+        set_labels(one, title, "episode", unit)
     rates = axes[len(panels)]
     for color, (population, values) in zip(COLORS * len(life.rates), life.rates.items(), strict=False):
         rates.plot(episodes, values, color=color, linewidth=1.2, marker=".", label=spoken(population))
-    say(rates, "rates", "episode", "spikes per second and neuron")
+    set_labels(rates, "rates", "episode", "spikes per second and neuron")
     legend_above(rates)
     for one in axes[:count]:
         one.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     for one in axes[count:]:
         one.set_axis_off()
     mean = " Orange: running mean over a fifth of them." if len(episodes) >= SMOOTHED_FROM else ""
-    return Picture(name, figure, f"The network's life, one dot an episode; it learns all the time.{mean}")
+    return Picture(name, figure, f"The network's lifetime, one dot an episode; it learns in all of them.{mean}")
 
 
 def draw_matrices(name: str, life: EpisodeLife) -> Picture:
@@ -88,7 +88,7 @@ def draw_matrices(name: str, life: EpisodeLife) -> Picture:
         for column, (matrix, limit, title) in enumerate(shown):
             one = axes[3 * row + column]
             drawn = one.imshow(matrix, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
-            say(one, f"{spoken(projection)}, {title}", "post neuron", "pre neuron" if column == 0 else "")
+            set_labels(one, f"{spoken(projection)}, {title}", "post neuron", "pre neuron" if column == 0 else "")
             one.title.set_fontsize(9)
             for axis in (one.xaxis, one.yaxis):
                 axis.set_major_locator(MaxNLocator(4, integer=True))
@@ -98,7 +98,7 @@ def draw_matrices(name: str, life: EpisodeLife) -> Picture:
 
 
 def draw_groups(name: str, life: EpisodeLife) -> Picture:
-    """Draw what each pre neuron sends to each group of answering neurons, before and after learning."""
+    """Draw each pre neuron's mean weight to each group of readout neurons, before and after learning."""
     columns = len(life.answering)
     figure, axes = figure_of(max(4.6 * columns, 6.4), 3.4, 1, columns)
     for one, projection in zip(axes, life.answering, strict=True):
@@ -110,22 +110,22 @@ def draw_groups(name: str, life: EpisodeLife) -> Picture:
             one.plot(pre, after, color=color, linewidth=1.3, label=group)
         one.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
         one.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        say(one, spoken(projection), "pre neuron", "mean weight to the group")
+        set_labels(one, spoken(projection), "pre neuron", "mean weight to the group")
         if len(life.groups) <= MOST_LINES:
             legend_above(one)
-    return Picture(name, figure, "What pre neurons send to the neurons of each answer; dotted: before learning.")
+    return Picture(name, figure, "Mean weights of pre neurons to the neurons of each answer; dotted: before learning.")
 
 
 def _mean_over(weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the mean over post neurons of the synapses that there are: (n_pre, n) -> (n_pre,)."""
+    """Return the mean over the existing synapses of each pre neuron: (n_pre, n) -> (n_pre,)."""
     there = np.isfinite(weights)
     return np.where(there, weights, 0.0).sum(axis=1, dtype=np.float64) / np.maximum(there.sum(axis=1), 1)
 
 
 def draw_last_episode(name: str, life: EpisodeLife) -> Picture:
-    """Draw what the task tells of the last episode, what was paid, and below it all spikes of its last time steps."""
-    told = {key.replace("_", " "): values[-LONGEST_TRACE:] for key, values in life.traces.items()}
-    curves = {**told, "reward": life.payments[-LONGEST_TRACE:]} if len(life.payments) > 1 else {}
+    """Draw the task's trace of the last episode, its rewards, and below all spikes of its last time steps."""
+    traces = {key.replace("_", " "): values[-LONGEST_TRACE:] for key, values in life.traces.items()}
+    curves = {**traces, "reward": life.payments[-LONGEST_TRACE:]} if len(life.payments) > 1 else {}
     rows = len(curves) + len(life.raster)
     length, kept = int(life.lengths[-1]), len(next(iter(life.raster.values())))
     figure = Figure(figsize=(9.0, 1.0 + 1.0 * len(curves) + 1.6 * len(life.raster)), layout="constrained",
@@ -135,28 +135,28 @@ def draw_last_episode(name: str, life: EpisodeLife) -> Picture:
     for one, color, (title, values) in zip(axes, (QUIET, COLORS[2]) * len(curves), curves.items(), strict=False):
         tidy(one)
         _steps(one, life.payment_steps[-len(values) :], values, color)
-        say(one, "", "", title)
+        set_labels(one, "", "", title)
         one.axvspan(length - kept + 0.5, length + 0.5, color=FAINT, alpha=0.25, linewidth=0, zorder=0)
     for one in axes[: max(len(curves) - 1, 0)]:
         one.tick_params(labelbottom=False)
     if curves:
-        axes[0].set_title("the last episode, payment by payment; shaded: the time steps below", fontsize=10)
+        axes[0].set_title("the last episode, reward by reward; shaded: the time steps below", fontsize=10)
     rasters = axes[len(curves) :][::-1]
     for one, color, (population, spikes) in zip(rasters, COLORS * len(life.raster), life.raster.items(), strict=False):
         tidy(one)
         spikes_of(one, spikes, color, length - len(spikes))
         title = f"{spoken(population)}: {int(spikes.sum())} spikes of {spikes.shape[1]} neurons in {len(spikes)} steps"
-        say(one, title, "", "neuron")
+        set_labels(one, title, "", "neuron")
     for one in axes[len(curves) : -1]:
         one.tick_params(labelbottom=False)
     axes[-1].set_xlabel(f"time step of {life.step_length:g} ms", fontsize=9)
     part = f"its last {kept} of {length} time steps" if kept < length else f"its {length} time steps"
-    caption = f"The last episode that the network lived through; spikes of {part}, the input at the bottom."
+    caption = f"The network's last episode; spikes of {part}, the input at the bottom."
     return Picture(name, figure, caption)
 
 
 def _steps(axes: Axes, steps: NDArray[np.float64], values: NDArray[np.float64], color: str) -> None:
-    """Draw a number, or the first few of a vector, at each payment."""
+    """Draw a number, or the first few components of a vector, at each reward."""
     lines = values.reshape(len(values), -1).T[:MOST_LINES]
     for place, line in enumerate(lines):
         axes.plot(steps, line, color=color if len(lines) == 1 else COLORS[place % len(COLORS)], linewidth=1.0,

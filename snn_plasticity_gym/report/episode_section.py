@@ -1,4 +1,4 @@
-"""The part of a report that shows what a rule does to a network of any task."""
+"""Report section on one network that learns by a rule in any task."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from snn_plasticity_gym.runs.tables import Table
 
 
 def episode_section(life: EpisodeLife, prefix: str) -> Section:
-    """Show a network that lived by a rule, from its first episode to its last.
+    """Return the section on a network that learned by a rule, from its first episode to its last.
 
     Args:
-        life: The network's.
+        life: The network's record.
         prefix: Of the names of pictures and tables.
     """
     rows = [[name, *map(number, ends)] for name, ends in life.facts.items()]
@@ -34,7 +34,7 @@ def episode_section(life: EpisodeLife, prefix: str) -> Section:
         "Means over episodes in which the network learns; weights are those before the first and after the last one.",
     )
     text = (
-        f"One fresh network that lives through {count} episodes by the rule as it is, without being renewed on the "
-        "way. It is one network; trainers/evaluate.py estimates means."
+        f"One fresh network that learns by the frozen rule in {count} episodes, without being renewed. "
+        "It is one network; trainers/evaluate.py estimates means."
     )
-    return Section("What it does to a network", text, episode_pictures(life, prefix), [table])
+    return Section("Effect on a network", text, episode_pictures(life, prefix), [table])

@@ -1,4 +1,4 @@
-"""The part of a report about runs in `Grad`: how rules follow the gradient, against the ceiling, and beside BPTT."""
+"""Report section on runs in `Grad`: alignment of rules with the gradient, compared with the ceiling and BPTT."""
 
 from __future__ import annotations
 
@@ -15,21 +15,31 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.evaluation.figures import bptt_curve
 from snn_plasticity_gym.report.page import Section
 from snn_plasticity_gym.report.runs import Group, Run, mean_curve
-from snn_plasticity_gym.report.style import COLORS, FAINT, QUIET, Picture, band, figure_of, legend_above, number, say
+from snn_plasticity_gym.report.style import (
+    COLORS,
+    FAINT,
+    QUIET,
+    Picture,
+    band,
+    figure_of,
+    legend_above,
+    number,
+    set_labels,
+)
 from snn_plasticity_gym.runs.tables import Table
 
 MEASURES = {"cosine": "cosine with −g", "sign_agreement": "share of events whose sign is that of −g"}
 
 
 class Ceiling(NamedTuple):
-    """What trainers/gradient_ceiling.py has measured, by layer."""
+    """Results of trainers/gradient_ceiling.py, by layer."""
 
     cosine: list[float]
     sign_agreement: list[float]
 
 
 def read_ceiling(file: str | Path) -> Ceiling:
-    """Read the last line of what trainers/gradient_ceiling.py prints.
+    """Read the last line of the output of trainers/gradient_ceiling.py.
 
     Raises:
         ConfigError: There is no such file, or its last line is something else.
@@ -47,22 +57,22 @@ def read_ceiling(file: str | Path) -> Ceiling:
 
 
 def is_gradient(run: Run) -> bool:
-    """Whether a run has logged how its rule follows the gradient."""
+    """Whether a run has logged its rule's alignment with the gradient."""
     return any(name.startswith("rollout/cosine_") for name in run.metrics)
 
 
 def is_bptt(run: Run) -> bool:
-    """Whether a run is one of train_bptt: other learners without an environment have no loss of their answers."""
+    """Whether a run is one of train_bptt: the only learner without an environment that logs a classification loss."""
     return run.env is None and {"eval/accuracy", "eval/loss"} <= run.metrics.keys()
 
 
 def gradient_section(groups: Sequence[Group], bptt: Sequence[Run], ceiling: Ceiling | None) -> Section:
-    """Show groups of runs in `Grad`.
+    """Return the section on groups of runs in `Grad`.
 
     Args:
         groups: Of such runs.
-        bptt: Runs of train_bptt to stand beside them.
-        ceiling: For these networks, if it is known.
+        bptt: Runs of train_bptt as baselines.
+        ceiling: Of these networks, if measured.
 
     Raises:
         ConfigError: The ceiling is that of a network with other layers.
@@ -97,12 +107,12 @@ def _draw_alignment(name: str, group: Group, layers: Sequence[int], ceiling: Cei
             if ceiling is not None:
                 one.axhline(getattr(ceiling, measure)[place], color=color, linestyle="--", linewidth=1)
         one.axhline(0.0 if measure == "cosine" else 0.5, color=FAINT, linewidth=0.8, zorder=0)
-        say(one, group.label, "images shown", label)
+        set_labels(one, group.label, "images shown", label)
         legend_above(one)
     caption = "How the weight changes follow the negative gradient while learning, layer by layer; grey: chance."
     if ceiling is not None:
         caption += (
-            " Dashed: the ceiling, a network trained with supervision to predict −g from what synapses see. It was "
+            " Dashed: the ceiling, a network trained with supervision to predict −g from local inputs. It was "
             "trained for the size of g, so a rule may well agree in sign more often."
         )
     return Picture(name, figure, caption)
@@ -128,11 +138,11 @@ def _draw_loss(name: str, groups: Sequence[Group], bptt: Sequence[Run]) -> Pictu
             axes.set_xscale("log")
         for classes in sorted({run.num_classes for group in groups for run in group.runs}):
             _chance(axes, 100.0 / classes if key == "accuracy" else float(np.log(classes)))
-        say(axes, "", "images shown", label)
+        set_labels(axes, "", "images shown", label)
         legend_above(axes)
     left.set_ylim(0, 100)
-    beside = ", beside backpropagation through time (dashed, held-out images)" if bptt else ""
-    return Picture(name, figure, f"The networks' answers while the rule learns{beside}; dotted: chance.")
+    baseline = ", compared with backpropagation through time (dashed, held-out images)" if bptt else ""
+    return Picture(name, figure, f"The networks' classification while the rule learns{baseline}; dotted: chance.")
 
 
 def _chance(axes: Axes, level: float) -> None:
@@ -140,21 +150,21 @@ def _chance(axes: Axes, level: float) -> None:
 
 
 def _table(name: str, group: Group, layers: Sequence[int], ceiling: Ceiling | None) -> Table:
-    """List what was judged before and after, mean over runs, and what share of the ceiling that is."""
+    """List the evaluations before and after training, mean over runs, and their share of the ceiling."""
     rows = []
     for measure in MEASURES:
         for place, layer in enumerate(layers):
-            said = [
+            means = [
                 _mean([run.last(f"eval_{when}/{measure}_{layer}") for run in group.runs])
                 for when in ("before", "after")
             ]
             row = [
                 f"{measure.replace('_', ' ')}, layer {layer}",
-                *("–" if value is None else number(value) for value in said),
+                *("–" if value is None else number(value) for value in means),
             ]
             if ceiling is not None:
                 top = getattr(ceiling, measure)[place]
-                share = "–" if said[1] is None or measure != "cosine" else f"{100 * said[1] / top:.0f} %"
+                share = "–" if means[1] is None or measure != "cosine" else f"{100 * means[1] / top:.0f} %"
                 row += [number(top), share]
             rows.append(row)
     head = [group.label, "before", "after", *(["ceiling", "after / ceiling"] if ceiling is not None else [])]
@@ -162,5 +172,5 @@ def _table(name: str, group: Group, layers: Sequence[int], ceiling: Ceiling | No
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if present else None

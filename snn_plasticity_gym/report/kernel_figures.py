@@ -1,4 +1,4 @@
-"""Pictures of a rule as a kernel: windows of spike pairs, heat maps, bursts, dependence on further scalars."""
+"""Figures of a rule's STDP kernel: windows of spike pairs, heat maps, bursts, dependence on further scalars."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from snn_plasticity_gym.report.style import (
     figure_of,
     legend_above,
     number,
-    say,
+    set_labels,
     shades,
 )
 
@@ -48,7 +48,7 @@ def draw_windows(name: str, titles: Sequence[str], windows: Sequence[PairWindow]
         above, below = axes[column], axes[columns + column]
         for weight, change, color in zip(some, window.change, shades(len(some)), strict=True):
             branches(above, window.delays, change, color, f"w {number(weight)}")
-        say(above, title, DELAY, CHANGE)
+        set_labels(above, title, DELAY, CHANGE)
         legend_above(above)
         middle = len(some) // 2
         lone = window.pre_alone[middle] + window.post_alone[middle]
@@ -60,16 +60,16 @@ def draw_windows(name: str, titles: Sequence[str], windows: Sequence[PairWindow]
             below.plot(
                 delays, fit.window(delays), color=COLORS[1], linewidth=1.5, label="fit" if delays[0] > 0 else None
             )
-        say(below, f"beyond what both spikes do alone, w {number(some[middle])}", DELAY, "Δd of the interaction")
+        set_labels(below, f"beyond what both spikes do alone, w {number(some[middle])}", DELAY, "Δd of the interaction")
         legend_above(below)
         for one in (above, below):
             one.axvline(0.0, color=FAINT, linewidth=0.8, zorder=0)
             one.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
             one.ticklabel_format(axis="y", scilimits=(-2, 4))
     caption = (
-        "Above: the answers of the rule to one pre and one post spike, summed, after silence; the weight is held. "
+        "Above: the rule's changes at one pre and one post spike, summed, after silence; the weight is held fixed. "
         "Δt = 0 is the two spikes of one time step (open circle). Dotted: both spikes alone, added up, at the middle "
-        "weight. Below: what is left of a pair when that is taken off, and the fitted STDP window."
+        "weight. Below: the pair's change minus these, and the fitted STDP window."
     )
     return Picture(name, figure, caption)
 
@@ -83,11 +83,11 @@ def branches(axes: Axes, delays: Array, change: Array, color: object, label: str
 
 
 def draw_maps(name: str, titles: Sequence[str], windows: Sequence[PairWindow], weights: Sequence[Array]) -> Picture:
-    """Draw the change by spike pairs over delay and weight, one map for each site, each with a scale of its own."""
+    """Draw the change by spike pairs over delay and weight, one map for each site, each with a separate scale."""
     figure, axes = figure_of(max(4.2 * len(titles), 5.0), 3.2, 1, len(titles))
     for one, title, window, some in zip(axes, titles, windows, weights, strict=True):
         _map(figure, one, window.delays, some, window.change, CHANGE)
-        say(one, title, DELAY, "weight w (no unit)")
+        set_labels(one, title, DELAY, "weight w (no unit)")
     caption = "Change by a pair over delay and weight; orange weakens (Δd < 0), purple strengthens (more positive w)."
     return Picture(name, figure, caption)
 
@@ -111,13 +111,13 @@ def draw_rates(name: str, titles: Sequence[str], responses: Sequence[RateRespons
                            linewidth=1.4, capsize=2, label=f"pre {number(response.pre_rates[place])} Hz")  # fmt: skip
         above.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
         above.ticklabel_format(axis="y", scilimits=(-2, 4))
-        say(above, title, "post rate (Hz)", f"Δd in {response.duration:g} ms")
+        set_labels(above, title, "post rate (Hz)", f"Δd in {response.duration:g} ms")
         legend_above(above)
         _map(figure, below, response.post_rates, response.pre_rates, response.change, f"Δd in {response.duration:g} ms")
-        say(below, "the same over both rates", "post rate (Hz)", "pre rate (Hz)")
+        set_labels(below, "the same over both rates", "post rate (Hz)", "pre rate (Hz)")
     caption = (
-        "Independent Poisson spikes of constant rates, all answers of an episode summed, mean over trials (bars: "
-        "standard error). A BCM-like rule bends from weakening to strengthening as the post rate grows."
+        "Independent Poisson spikes of constant rates, all changes of an episode summed, mean over trials (bars: "
+        "standard error). A BCM-like rule turns from depression to potentiation as the post rate grows."
     )
     return Picture(name, figure, caption)
 
@@ -128,7 +128,7 @@ def draw_scalar(name: str, scalar: str, titles: Sequence[str], windows: Sequence
 
     Args:
         name: Of the picture.
-        scalar: What it is called.
+        scalar: Its name.
         titles: Of the sites.
         windows: Of the sites, at several values each.
         values: Those values.
@@ -139,21 +139,21 @@ def draw_scalar(name: str, scalar: str, titles: Sequence[str], windows: Sequence
         above, below = axes[column], axes[columns + column]
         for value, change, color in zip(some, window.change, shades(len(some)), strict=True):
             branches(above, window.delays, change, color, number(value))
-        say(above, f"{title}, {scalar}:", DELAY, CHANGE)
+        set_labels(above, f"{title}, {scalar}:", DELAY, CHANGE)
         both = window.change[:, window.delays == 0][:, 0]
         after, before = (window.change[:, window.delays == sign * _nearest(window.delays)][:, 0] for sign in (1, -1))
         lines = {"pre": window.pre_alone, "post": window.post_alone, "pre, post": after,
                  "post, pre": before, "at once": both}  # fmt: skip
         for (label, height), own, marker in zip(lines.items(), COLORS, MARKERS, strict=False):
             below.plot(some, height, color=own, marker=marker, markersize=4, linewidth=1.2, label=label)
-        say(below, f"single spikes and close pairs by {scalar}", f"{scalar} (no unit)", "Δd")
+        set_labels(below, f"single spikes and close pairs by {scalar}", f"{scalar} (no unit)", "Δd")
         for one in (above, below):
             one.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
             legend_above(one)
             one.ticklabel_format(axis="y", scilimits=(-2, 4))
         above.axvline(0.0, color=FAINT, linewidth=0.8, zorder=0)
     caption = (
-        f"Dependence on the {scalar}, at the middle weight; its values are those of real events. Below: a spike alone, "
+        f"Dependence on the {scalar}, at the middle weight; with values of recorded events. Below: a spike alone, "
         "two spikes one step apart in either order, and both in one step."
     )
     return Picture(name, figure, caption)

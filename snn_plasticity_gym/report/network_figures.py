@@ -1,4 +1,4 @@
-"""Pictures of what a rule does to a network."""
+"""Figures of one network that learns from images by a rule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from snn_plasticity_gym.report.style import (
     color_bar,
     figure_of,
     legend_above,
-    say,
+    set_labels,
     shades,
 )
 
@@ -37,13 +37,13 @@ FEW_CLASSES, MOST_NUMBERED, MOST_NAMED = 12, 26, 32  # classes whose names, or s
 
 
 def draw_fields(name: str, life: Life) -> Picture:
-    """Draw the input weights of the neurons that the input feeds, after learning, and how learning has changed them."""
+    """Draw the receptive fields of the neurons that the input projects to, after learning, and their change."""
     figure, axes = figure_of(12.0, 5.6, 1, 2)
     first, last = (life.fields(place)[:MOST_FIELDS] for place in (0, -1))
     _fields(axes[0], last, "weight (no unit)", signed=bool((last < 0).any()))
-    say(axes[0], f"after {life.ages[-1]} images")
+    set_labels(axes[0], f"after {life.ages[-1]} images")
     _fields(axes[1], last - first, "change of the weight", signed=True)
-    say(axes[1], "changed since before learning")
+    set_labels(axes[1], "changed since before learning")
     shown = f"the first {MOST_FIELDS}" if len(life.fields(0)) > MOST_FIELDS else f"all {len(first)}"
     text = f"Receptive fields: weights {spoken(life.field_projection)} as seen from each of {shown} neurons."
     return Picture(name, figure, text)
@@ -64,8 +64,8 @@ def draw_weights(name: str, life: Life | EpisodeLife, unit: str = "images seen")
 
     Args:
         name: Of the picture.
-        life: A network's.
-        unit: What its age is counted in.
+        life: A network's record.
+        unit: Unit of its age.
     """
     names = list(life.weights[0])
     figure, axes = figure_of(max(4.0 * len(names), 5.5), 3.2, 1, len(names))
@@ -78,7 +78,7 @@ def draw_weights(name: str, life: Life | EpisodeLife, unit: str = "images seen")
             one.stairs(share, edges, color=color, linewidth=1.4, label=f"{age}")
         one.set_yscale("log")
         one.xaxis.set_major_locator(MaxNLocator(4))
-        say(one, f"{spoken(projection)}, {unit}:", "weight (no unit)", "share of synapses")
+        set_labels(one, f"{spoken(projection)}, {unit}:", "weight (no unit)", "share of synapses")
         legend_above(one)
     return Picture(name, figure, f"Weights before learning, on the way and after, in bins of 1/{BINS} of the range.")
 
@@ -86,9 +86,7 @@ def draw_weights(name: str, life: Life | EpisodeLife, unit: str = "images seen")
 def draw_signs(name: str, life: Life | EpisodeLife) -> Picture:
     """Draw, for every plastic projection, the balance of each pre neuron's outgoing weights, in order of size."""
     figure = balances([("before", QUIET, life.weights[0]), ("after", COLORS[0], life.weights[-1])])
-    caption = (
-        "Outgoing weights by neuron: 1 is a neuron that only excites, −1 one that only inhibits, as Dale's law asks."
-    )
+    caption = "Outgoing weights by neuron: 1 is purely excitatory, −1 purely inhibitory, as in Dale's law."
     return Picture(name, figure, caption)
 
 
@@ -107,39 +105,39 @@ def balances(networks: Sequence[tuple[str, str, dict[str, NDArray[np.float32]]]]
             one.plot(np.linspace(0, 1, len(index)), index, color=color, linewidth=1.6, label=label)
         one.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
         one.set_ylim(-1.08, 1.08)
-        say(one, spoken(projection), "pre neurons, by balance (share)", "sum w / sum |w| of outgoing weights")
+        set_labels(one, spoken(projection), "pre neurons, by balance (share)", "sum w / sum |w| of outgoing weights")
         legend_above(one)
     return figure
 
 
 def draw_winners(name: str, life: Life) -> Picture:
-    """Draw who wins: shares of held-out images by rank, and entropy and activity while the network lives."""
+    """Draw the winners: shares of held-out images by rank, and entropy and activity during learning."""
     figure, (left, right) = figure_of(9.0, 3.3, 1, 2)
     for portrait, color, label in ((life.before, QUIET, "before"), (life.after, COLORS[0], "after")):
-        said = f"{label}, entropy {portrait.activity['winner_entropy']:.2f}"
+        line_label = f"{label}, entropy {portrait.activity['winner_entropy']:.2f}"
         shares = np.sort(portrait.wins)[::-1]
-        left.plot(np.arange(1, len(shares) + 1), shares, color=color, linewidth=1.6, label=said,
+        left.plot(np.arange(1, len(shares) + 1), shares, color=color, linewidth=1.6, label=line_label,
                   marker="." if len(shares) < 30 else None)  # fmt: skip
     left.axhline(1 / len(life.after.wins), color=FAINT, linestyle="--", linewidth=1, zorder=0)
     left.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     left.set_ylim(0, None)
-    say(left, "", "neurons by rank", "share of held-out images won")
+    set_labels(left, "", "neurons by rank", "share of held-out images won")
     legend_above(left)
     images = np.arange(1, len(life.winners) + 1)
     entropy = winner_entropy(life.winners, len(life.after.wins), WINDOW)
     right.plot(images, entropy, color=COLORS[1], linewidth=1.6, label=f"entropy of the last {WINDOW} winners")
     right.plot(images, life.active, color=COLORS[2], linewidth=1.2, label="share of neurons active")
     right.set_ylim(-0.03, 1.03)
-    say(right, "", "images seen while learning", "in [0, 1]")
+    set_labels(right, "", "images seen while learning", "in [0, 1]")
     legend_above(right)
     caption = (
-        "Winners among the answering neurons. Dashed: everybody wins alike. Entropies are over their largest value."
+        "Winners among the readout neurons. Dashed: all win equally often. Entropies are over their largest value."
     )
     return Picture(name, figure, caption)
 
 
 def draw_stability(name: str, life: Life) -> Picture:
-    """Draw how alike two answers are, of one image (diagonal) and of different ones, before and after."""
+    """Draw the cosine of two responses, to one image (diagonal) and to different ones, before and after."""
     figure, axes = figure_of(9.4, 4.3, 1, 2)
     drawn = None
     for one, portrait, label in zip(axes, (life.before, life.after), ("before", "after"), strict=True):
@@ -147,28 +145,28 @@ def draw_stability(name: str, life: Life) -> Picture:
         classes, first = np.unique(portrait.labels, return_index=True)
         middle = first + (np.diff([*first, len(portrait.labels)]) - 1) / 2
         _name_classes(one, middle, [life.classes[label] for label in classes])
-        say(one, f"{label}: same image {portrait.same_image:.2f}, others {portrait.other_images:.2f}",
+        set_labels(one, f"{label}: same image {portrait.same_image:.2f}, others {portrait.other_images:.2f}",
             "image, second showing, by class", "image, first showing, by class")  # fmt: skip
     assert drawn is not None
     color_bar(drawn, axes, "cosine of spike counts", fraction=0.025, pad=0.01)
     caption = (
-        "Stability: answers to held-out images shown twice, with other input spikes. A bright diagonal on dark "
-        "ground is a network that knows each image again."
+        "Stability: responses to held-out images shown twice, with other input spikes. A bright diagonal on dark "
+        "ground is a network with reproducible, image-specific responses."
     )
     return Picture(name, figure, caption)
 
 
 def draw_confusion(name: str, life: Life) -> Picture:
-    """Draw what is answered to each label, before and after."""
+    """Draw the confusion matrices, before and after learning."""
     figure, axes = figure_of(9.4, 4.4, 1, 2)
     drawn = None
     for one, portrait, label in zip(axes, (life.before, life.after), ("before", "after"), strict=True):
         drawn = _confusion(one, portrait, life.classes)
-        say(one, f"{label}: {100 * portrait.accuracy:.1f} % right", "answer", "label")
+        set_labels(one, f"{label}: {100 * portrait.accuracy:.1f} % correct", "prediction", "label")
     assert drawn is not None
     color_bar(drawn, axes, "share of the label's images", fraction=0.025, pad=0.01)
     how = (
-        "neurons got labels from other training images and answer by all-activity"
+        "neurons got labels from other training images and classify by all-activity"
         if life.after.labelled
         else "the output answers"
     )
@@ -190,7 +188,7 @@ def _confusion(axes: Axes, portrait: Portrait, classes: Sequence[str]) -> AxesIm
 
 
 def _name_classes(axes: Axes, places: NDArray[np.float64] | NDArray[np.int64], names: Sequence[str]) -> None:
-    """Write the names of classes beside both axes; of many, every second or third, and the lower ones upright."""
+    """Label both axes with class names; of many, every second or third, and the lower ones upright."""
     step, few = math.ceil(len(names) / MOST_NAMED), len(names) <= FEW_CLASSES
     axes.set_xticks(places[::step], names[::step], rotation=0 if few else 90)
     axes.set_yticks(places[::step], names[::step])
@@ -206,10 +204,10 @@ def draw_raster(name: str, life: Life) -> Picture:
         spikes_of(one, spikes, color)
         one.spines[["top", "right"]].set_visible(False)
         one.tick_params(labelsize=8, length=3)
-        say(one, f"{spoken(population)}: {int(spikes.sum())} spikes of {spikes.shape[1]} neurons", "", "neuron")
+        set_labels(one, f"{spoken(population)}: {int(spikes.sum())} spikes of {spikes.shape[1]} neurons", "", "neuron")
     axes[-1].set_xlabel(f"time step of {life.step_length:g} ms", fontsize=9)
     shown = life.classes[life.label]
-    caption = f"The last image that the network lived through, a {shown}: who fired when, the input at the bottom."
+    caption = f"Spike raster of the last image, a {shown}, the input at the bottom."
     return Picture(name, figure, caption)
 
 
@@ -217,13 +215,13 @@ def spikes_of(axes: Axes, spikes: NDArray[np.bool_], color: str, first: int = 0)
     """Draw a mark for each spike.
 
     Args:
-        axes: Where.
+        axes: To draw in.
         spikes: (T, N).
         color: Of the marks.
         first: Time steps that came before.
     """
     step, neuron = spikes.nonzero()
-    size = float(np.clip(40 / np.sqrt(len(step) + 1), 2, 4))  # points; few spikes are to be seen, many not to touch
+    size = float(np.clip(40 / np.sqrt(len(step) + 1), 2, 4))  # points; few spikes must be visible, many must not touch
     axes.plot(first + step + 1, neuron, "s", markersize=size, color=color, markeredgewidth=0)
     axes.set_xlim(first + 0.5, first + len(spikes) + 0.5)
     axes.set_ylim(-0.5, spikes.shape[1] - 0.5)
@@ -244,5 +242,5 @@ def network_pictures(life: Life, prefix: str) -> Sequence[Picture]:
 
 
 def spoken(name: str) -> str:
-    """Return the name of a population or projection as one writes it: input_to_exc is "input → exc"."""
+    """Return the display name of a population or projection: input_to_exc is "input → exc"."""
     return name.replace("_to_", " → ").replace("_", " ")

@@ -1,4 +1,4 @@
-"""The part of a report that shows what a rule does to a network."""
+"""Report section on one network that learns from images by a rule."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from snn_plasticity_gym.runs.tables import Table
 
 
 def network_section(life: Life, prefix: str) -> Section:
-    """Show a network that is shown images before and after it lived by a rule.
+    """Return the section on a network tested on images before and after learning by a rule.
 
     Args:
-        life: The network's.
+        life: The network's record.
         prefix: Of the names of pictures and tables.
     """
     rows = [[name, *(f"{value:.3g}" for value in ends)] for name, ends in life.facts.items()]
     table = Table(
         f"{prefix}network",
-        ["answering neurons, held-out images", "before", "after"],
+        ["readout neurons, held-out images", "before", "after"],
         rows,
         "Weights and thresholds frozen, no third factor.",
     )
     text = (
-        f"One fresh network that learns from {life.ages[-1]} images of the training split by the rule as it is, "
-        "without being renewed on the way. It is one network; trainers/evaluate.py estimates means."
+        f"One fresh network that learns from {life.ages[-1]} images of the training split by the frozen rule, "
+        "without being renewed. It is one network; trainers/evaluate.py estimates means."
     )
     pictures = network_pictures(life, prefix)
-    return Section("What it does to a network", text, pictures, [table])
+    return Section("Effect on a network", text, pictures, [table])

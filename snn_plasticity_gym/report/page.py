@@ -1,6 +1,6 @@
-"""The report as one HTML file that needs nothing beside it: pictures are inside, and nothing is fetched.
+"""The report as one self-contained HTML file: figures are embedded, and nothing is fetched.
 
-`Section`s hold pictures and tables; `write_report` puts them into `page.html` and each picture beside it as a PNG.
+`Section`s hold pictures and tables; `write_report` fills `page.html` with them and also saves each figure as a PNG.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from snn_plasticity_gym.report.style import Picture, png
 from snn_plasticity_gym.runs.tables import Table
 from snn_plasticity_gym.utils.files import atomic_path
 
-PICTURES = "report"  # folder of the PNGs, beside report.html
+PICTURES = "report"  # folder of the PNGs, next to report.html
 
 
 class Section(NamedTuple):
-    """A part of a report."""
+    """One section of a report."""
 
     title: str
     text: str = ""
@@ -33,7 +33,7 @@ def write_report(folder: Path, title: str, sections: Sequence[Section]) -> Path:
 
     Args:
         folder: Made if it is not there.
-        title: Heads the page.
+        title: Of the page.
         sections: In order; names of their pictures differ.
 
     Returns:
@@ -41,9 +41,9 @@ def write_report(folder: Path, title: str, sections: Sequence[Section]) -> Path:
     """
     pictures = [picture for section in sections for picture in section.pictures]
     assert len({picture.name for picture in pictures}) == len(pictures), "two pictures of one name"
-    beside = folder / PICTURES
-    beside.mkdir(parents=True, exist_ok=True)
-    for old in beside.glob("*.png"):
+    pictures_folder = folder / PICTURES
+    pictures_folder.mkdir(parents=True, exist_ok=True)
+    for old in pictures_folder.glob("*.png"):
         old.unlink()
     inside = {}
     for picture in pictures:

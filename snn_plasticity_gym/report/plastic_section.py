@@ -1,4 +1,4 @@
-"""The part of a report that shows a network with trained plasticity: how well it answers, and what it does."""
+"""Report section on a network with trained plasticity: its accuracy, and a recorded trial."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from snn_plasticity_gym.report.style import (
     color_bar,
     figure_of,
     legend_above,
-    say,
+    set_labels,
 )
 from snn_plasticity_gym.runs.tables import Table
 from snn_plasticity_gym.tasks.cue_association import CONDITIONS, CUE_STEPS, GROUP, LEFT, RIGHT
@@ -39,32 +39,32 @@ SMOOTHED = 15  # steps of a running mean of spikes
 SIDES = ("left", "right")
 TEXT = (
     "Two layers whose weights within a trial are w + gain * E; E begins at 0 and follows the rule in every step. The "
-    "answer is the output neuron that spikes more while the decision cue is on."
+    "decision is the output neuron that spikes more while the decision cue is on."
 )
 FORMULA_TEXT = (
     "Two layers whose weights begin each trial as they were trained, and then follow one formula, that of the table: "
-    "w changes by eta * Δd at a synapse one of whose neurons spikes. The answer is the output neuron that spikes more "
-    "while the decision cue is on. The folder of this run is a rule for every environment (evaluate.py --rules)."
+    "w changes by eta * Δd at a synapse one of whose neurons spikes. The decision is the output neuron that spikes "
+    "more while the decision cue is on. The folder of this run is a rule for every environment (evaluate.py --rules)."
 )
 HEAD_TEXT = (
     "Two layers whose weights begin each trial as they were trained, and then follow one policy head: w changes by "
-    "eta * Δd at a synapse one of whose neurons spikes. The answer is the output neuron that spikes more while the "
+    "eta * Δd at a synapse one of whose neurons spikes. The decision is the output neuron that spikes more while the "
     "decision cue is on. The folder of this run is a rule for every environment (evaluate.py --rules)."
 )
 OWN_TEXT = (
     "Two layers whose weights begin each trial as they were trained, and then follow a formula: w changes by eta * Δd "
-    "at a synapse one of whose neurons spikes. Each synapse has coefficients of its own, so this is no rule for other "
-    "networks. The answer is the output neuron that spikes more while the decision cue is on."
+    "at a synapse one of whose neurons spikes. Each synapse has separate coefficients, so this is no rule for other "
+    "networks. The decision is the output neuron that spikes more while the decision cue is on."
 )
 
 
 def is_plastic(run: Run) -> bool:
-    """Whether a run is one of train_plastic that has come to its end."""
+    """Whether a run is a finished one of train_plastic."""
     return "rule_gradient" in run.config and (run.path / WEIGHTS).is_file() and (run.path / RESULT).is_file()
 
 
 def plastic_section(run: Run, seed: int, prefix: str) -> Section:
-    """Show the network of a run.
+    """Return the section on the network of a run.
 
     Args:
         run: One that `is_plastic`.
@@ -85,7 +85,7 @@ def plastic_section(run: Run, seed: int, prefix: str) -> Section:
         _draw_trial(f"{prefix}plastic_trial", trial, rest, usual),
         _draw_responses(f"{prefix}plastic_cues", responses, rest),
     ]
-    tables, text = [_answers(f"{prefix}plastic_answers", result)], TEXT
+    tables, text = [_accuracies(f"{prefix}plastic_answers", result)], TEXT
     if config.network == FORMULA and config.coefficients == PER_SYNAPSE:
         text = OWN_TEXT
     elif config.network == HEAD:
@@ -97,7 +97,7 @@ def plastic_section(run: Run, seed: int, prefix: str) -> Section:
     return Section("What changes within a trial", text, pictures, tables)
 
 
-def _answers(name: str, result: Mapping[str, Any]) -> Table:
+def _accuracies(name: str, result: Mapping[str, Any]) -> Table:
     test = result["test"]
     rows = [["as in training", *(_percent(test[condition]["accuracy"]) for condition in CONDITIONS)]]
     for rest in test["normal"]["by_rest"]:
@@ -106,7 +106,7 @@ def _answers(name: str, result: Mapping[str, Any]) -> Table:
         for value, by in result[key].items():
             rows.append([what.format(value), *(_percent(by[condition]) for condition in CONDITIONS)])
     caption = (
-        f"Share of right answers in held-out trials; chance is 50 %. {result['parameters']} parameters, "
+        f"Accuracy in held-out trials; chance is 50 %. {result['parameters']} parameters, "
         f"{result['not_finite_steps']} steps of training left out as not finite."
     )
     return Table(name, ["test trials", *CONDITIONS], rows, caption)
@@ -125,26 +125,26 @@ def _draw_trial(name: str, trial: PlasticTrial, rest: int, usual: float) -> Pict
         there = slice(place * GROUP, (place + 1) * GROUP)
         color = {"left": COLORS[0], "right": COLORS[1], "decision": COLORS[2]}.get(group, FAINT)
         _raster(axes[0], trial.inputs[:, there], color, place * GROUP)
-    say(axes[0], "Input spikes: left (blue), right (orange), decision (green), noise (grey)", "", "neuron")
+    set_labels(axes[0], "Input spikes: left (blue), right (orange), decision (green), noise (grey)", "", "neuron")
     _raster(axes[1], trial.hidden, QUIET, 0)
-    say(axes[1], "Hidden spikes", "", "neuron")
+    set_labels(axes[1], "Hidden spikes", "", "neuron")
     for side, color in enumerate(COLORS[:2]):
         axes[2].plot(_smooth(trial.output[:, side]), color=color, label=f"output {SIDES[side]}")
-    say(axes[2], "Output neurons", "", "spikes per ms")
+    set_labels(axes[2], "Output neurons", "", "spikes per ms")
     legend_above(axes[2])
     if modulated:
         off = float(np.abs(trial.modulation - usual).max()) or 1.0
         drawn = axes[3].imshow(trial.modulation.T, aspect="auto", cmap=DIVERGING, vmin=usual - off, vmax=usual + off,
                                interpolation="nearest")  # fmt: skip
-        say(axes[3], "Neuromodulator m of each hidden neuron", "", "neuron")
+        set_labels(axes[3], "Neuromodulator m of each hidden neuron", "", "neuron")
         color_bar(drawn, axes[3], "m")
     if changes:
         there, traces = axes[rows - 2], axes[rows - 1]
         drawn = there.imshow(trial.change.T, aspect="auto", cmap=SEQUENTIAL, vmin=0, interpolation="nearest")
-        say(there, "Change of the weights into each hidden neuron", "", "neuron")
+        set_labels(there, "Change of the weights into each hidden neuron", "", "neuron")
         color_bar(drawn, there, "mean |change|")
         traces.plot(trial.weights, linewidth=1)
-        say(traces, "Weights that change most", "", "weight")
+        set_labels(traces, "Weights that change most", "", "weight")
     axes[rows - 1].set_xlabel("ms", fontsize=9)
     for one in axes:
         one.set_xlim(0, len(trial.hidden))
@@ -164,10 +164,10 @@ def _draw_responses(name: str, responses: Mapping[str, Responses], rest: int) ->
         above, below = axes[place], axes[place + len(responses)]
         for side, color in enumerate(COLORS[:2]):
             above.plot(_smooth(one.output[:, side]), color=color, label=SIDES[side])
-        say(above, title, "", "" if place else "output, spikes per ms")
+        set_labels(above, title, "", "" if place else "output, spikes per ms")
         above.set_ylim(0, 1.05 * most)
         below.plot(_smooth(one.hidden), color=QUIET)
-        say(below, "", "ms", "" if place else "hidden, spikes per ms")
+        set_labels(below, "", "ms", "" if place else "hidden, spikes per ms")
         below.set_ylim(0, 1.05 * lively)
         _mark(above, rest)
         _mark(below, rest)

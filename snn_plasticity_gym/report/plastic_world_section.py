@@ -1,4 +1,4 @@
-"""The part of a report that shows what a network with trained plasticity is worth in a world, and in a changed one."""
+"""Report section on the test returns of a network with trained plasticity, in its environment and in changed ones."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from snn_plasticity_gym.report.page import Section
-from snn_plasticity_gym.report.style import COLORS, QUIET, Picture, figure_of, say
+from snn_plasticity_gym.report.style import COLORS, QUIET, Picture, figure_of, set_labels
 from snn_plasticity_gym.runs.tables import Table
 
 TEXT = (
-    "The network's parameters are those that were best on validation episodes. They are judged by other episodes, with "
-    "the same starts in every row, by the most likely actions. What plasticity changes lasts from the first action of "
-    "an episode to its last. Nothing was trained with these disturbances."
+    "The network's parameters are those that were best on validation episodes. They are tested on other episodes, with "
+    "the same initial states in every row, by the most likely actions. Plastic changes last from the first action of "
+    "an episode to its last. No training used these disturbances."
 )
-AS_IN_TRAINING = "as in training"  # what the circumstances of training are called
+AS_IN_TRAINING = "as in training"  # name of the undisturbed environment
 
 
 def plastic_world_section(result: Mapping[str, Any], prefix: str) -> Section:
-    """Show what a run has come to.
+    """Return the section on the test returns of a run.
 
     Args:
         result: Of its result.json.
@@ -36,7 +36,7 @@ def plastic_world_section(result: Mapping[str, Any], prefix: str) -> Section:
     )
     columns = ["test episodes", "return", "actions", "spikes of a hidden neuron per s", "of an output neuron"]
     table = Table(f"{prefix}plastic_world", columns, rows, caption)
-    return Section("What the network is worth", TEXT, [_draw(f"{prefix}plastic_disturbed", tests)], [table])
+    return Section("Test returns of the network", TEXT, [_draw(f"{prefix}plastic_disturbed", tests)], [table])
 
 
 def _draw(name: str, tests: Mapping[str, Mapping[str, float]]) -> Picture:
@@ -45,5 +45,5 @@ def _draw(name: str, tests: Mapping[str, Mapping[str, float]]) -> Picture:
     returns, spreads = ([test[key] for test in tests.values()] for key in ("return", "return_spread"))
     axes.barh(list(tests), returns, xerr=spreads, color=colors)
     axes.invert_yaxis()
-    say(axes, "Return of a test episode", "return", "")
+    set_labels(axes, "Return of a test episode", "return", "")
     return Picture(name, figure, "Mean and standard deviation over episodes.")

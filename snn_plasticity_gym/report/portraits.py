@@ -1,7 +1,7 @@
-"""What a rule does to a network, by the kind of portrait that a task names as `portrait`.
+"""Report section on one network that learns by a rule, by the kind that a task names as `portrait`.
 
-images      a network that is shown images: receptive fields, winners, stability, answers to held-out images
-episodes    a network of any task: its episodes, weights, and the last episode as it went
+images      a network that is shown images: receptive fields, winners, stability, classification of held-out images
+episodes    a network of any task: its episodes, weights, and its last episode
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ PORTRAITS: dict[str, tuple[Callable[[Rule, str, EnvironmentConfig, int, int], An
     "images": (live_through, network_section),
     "episodes": (live_episodes, episode_section),
 }
-"""How a network lives, and what shows its life."""
+"""How to record a network's lifetime, and how to display the record."""
 
 
 def portray(
     kind: str, rule: Rule, env_id: str, config: EnvironmentConfig, episodes: int, seed: int, prefix: str
 ) -> tuple[Lived, Section]:
-    """Let one fresh network live by a rule; return its life, and the section that shows it.
+    """Train one fresh network by a rule; return its record, and the section on it.
 
     Args:
         kind: A key of `PORTRAITS`.
-        rule: Answers events.
+        rule: Plasticity rule.
         env_id: Environment.
         config: Its settings.
-        episodes: That the network lives through.
+        episodes: Episodes to run.
         seed: Of the network and its episodes.
         prefix: Of the names of pictures and tables.
 

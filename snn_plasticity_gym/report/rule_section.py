@@ -1,4 +1,4 @@
-"""The part of a report that shows a learned rule as a kernel."""
+"""Report sections on a learned rule: its STDP kernel, its formula, its explanation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.distilled import Term, format_formula, written_out
 from snn_plasticity_gym.runs.tables import Table
 
-QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.98)  # of the weights of real events, at which windows are drawn
+QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.98)  # of the weights of recorded events, at which windows are drawn
 MAP_WEIGHTS = 31
 RATES = 9
 SCALAR_VALUES = 5
@@ -35,12 +35,12 @@ LEAST_RATE = 100.0  # Hz, to which bursts go at least
 
 
 class SiteStudy:
-    """What is drawn of the synapses of one projection: its kernel at weights and scalars that it really has.
+    """Kernel of a rule at one projection, at the weights and scalars of recorded events.
 
     Args:
-        rule: Answers events.
-        sample: Real events.
-        place: Which projection.
+        rule: Plasticity rule.
+        sample: Recorded events.
+        place: Index of the projection.
     """
 
     def __init__(self, rule: Rule, sample: EventSample, place: int) -> None:
@@ -75,7 +75,7 @@ class SiteStudy:
 
 
 def _spread_out(values: Array) -> Array:
-    """Return some values from among many: all if there are few distinct ones, else quantiles."""
+    """Return representative values: all if there are few distinct ones, else quantiles."""
     distinct = np.unique(values)
     if len(distinct) <= SCALAR_VALUES:
         return distinct
@@ -83,19 +83,19 @@ def _spread_out(values: Array) -> Array:
 
 
 def _apart(values: Array) -> Array:
-    """Return ascending values without those that a legend could not tell from the one before."""
+    """Return ascending values without those that look equal to the one before in a legend."""
     values = np.unique(values)
     near = np.diff(values, prepend=-np.inf) < 1e-3 * np.abs(values).max()
     return values[~near]
 
 
 def kernel_section(rule: Rule, config: EnvironmentConfig, sample: EventSample, prefix: str) -> Section:
-    """Draw a rule as a kernel.
+    """Return the section on a rule's STDP kernel.
 
     Args:
-        rule: Answers events.
+        rule: Plasticity rule.
         config: Settings of its environment.
-        sample: Real events, from which weights and scalars are taken.
+        sample: Recorded events, from which weights and scalars are taken.
         prefix: Of the names of pictures and tables.
     """
     studies = [SiteStudy(rule, sample, place) for place in range(len(sample.sites)) if len(sample.of(place))]
@@ -125,7 +125,7 @@ def kernel_section(rule: Rule, config: EnvironmentConfig, sample: EventSample, p
         if max(map(len, values)) > 1:
             shown = [study.by_scalar(column, some) for study, some in zip(studies, values, strict=True)]
             pictures.append(draw_scalar(name, scalar, titles, shown, values))
-        elif len(studies) > 1:  # each projection has a value of its own, as a layer has
+        elif len(studies) > 1:  # each projection has a separate value, as a layer has
             every = np.unique(np.concatenate(values))
             pictures.append(
                 draw_scalar(
@@ -140,7 +140,7 @@ def kernel_section(rule: Rule, config: EnvironmentConfig, sample: EventSample, p
         f"{prefix}kernel",
         ["synapses", "w", "pre alone", "post alone", "A₊", "τ₊ (ms)", "A₋", "τ₋ (ms)", "R² of the window"],
         [_row(*one) for one in zip(titles, studies, windows, fits, strict=True)],
-        "Window: A₊ exp(−Δt/τ₊) for Δt > 0, −A₋ exp(Δt/τ₋) for Δt < 0, fitted to what a pair does beyond its two "
+        "Window: A₊ exp(−Δt/τ₊) for Δt > 0, −A₋ exp(Δt/τ₋) for Δt < 0, fitted to a pair's change beyond its two "
         "spikes alone; delta_d in units of the learning rate. A time constant in brackets is at the end of its range: "
         "the side is flat, or ends within a step.",
     )
@@ -148,7 +148,7 @@ def kernel_section(rule: Rule, config: EnvironmentConfig, sample: EventSample, p
 
 
 def formula_section(heads: Sequence[str], formulas: Sequence[Sequence[Term]], prefix: str) -> Section:
-    """Write a rule that is a formula as what it is.
+    """Return the section on a rule that is a formula.
 
     Args:
         heads: Names of the groups.
@@ -162,13 +162,13 @@ def formula_section(heads: Sequence[str], formulas: Sequence[Sequence[Term]], pr
 def explanation_section(
     explanations: Sequence[Explanation], rewards: Mapping[str, float], prefix: str, usable: str
 ) -> Section:
-    """Show what explains a rule.
+    """Return the section on the explanations of a rule.
 
     Args:
         explanations: Of its heads; at least one.
-        rewards: Earned on the same networks and images by the rule, by its formula and by others, by name.
+        rewards: Mean reward on the same networks and images of the rule, its formula and others, by name.
         prefix: Of the names of pictures and tables.
-        usable: How to name the formula where a rule is asked for.
+        usable: Name of the formula as a `--rules` argument.
     """
     rows = [[one.head, number(one.r_squared), f"Δd = {written_out(one.terms)}"] for one in explanations]
     table = Table(
@@ -199,14 +199,14 @@ def _row(title: str, study: SiteStudy, window: PairWindow, fit: WindowFit) -> li
 
 
 def _remark(windows: list[PairWindow], fits: list[WindowFit]) -> str:
-    """Say what most needs saying before the pictures are looked at."""
+    """Return the main finding of the windows in one sentence."""
     if all(np.abs(window.change).max() < 1e-12 for window in windows):
         return "The rule changes no weight."
     lone = sum(float(np.abs(w.pre_alone + w.post_alone).mean()) for w in windows)
     paired = sum(float(np.abs(w.interaction[:, w.delays != 0]).max(axis=1).mean()) for w in windows)
     if lone > paired:
         return (
-            "Single spikes do more than their pairing: what a spike does alone is larger than the most that a partner "
+            "Single spikes change more than their pairing: a spike's change alone exceeds the most that a partner "
             "adds to it."
         )
-    return "Pairing does more than single spikes alone."
+    return "Pairing changes more than single spikes alone."

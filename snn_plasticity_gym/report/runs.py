@@ -1,4 +1,4 @@
-"""Run folders as a report reads them: settings, conditions, and every logged number."""
+"""Run folders read for a report: settings, versions, and all logged metrics."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Run(NamedTuple):
     """One run folder."""
 
     path: Path
-    label: str  # the folder's name, with as much of its path as tells it from the other runs
+    label: str  # the folder's name, with enough of its path to be unique
     config: dict[str, Any]
     manifest: dict[str, Any]
     metrics: dict[str, Array]  # each (rows,), NaN where a row has no such value
@@ -58,7 +58,7 @@ class Run(NamedTuple):
 
     @property
     def num_classes(self) -> int:
-        """Number of classes of its images; ten where the manifest is from a time when all data sets had so many."""
+        """Number of classes of its images; ten where an early manifest lacks the number."""
         return len((self.manifest.get("dataset") or {}).get("classes", ())) or 10
 
     def environment(self) -> EnvironmentConfig:
@@ -74,7 +74,7 @@ class Run(NamedTuple):
 
     @property
     def counted(self) -> str:
-        """Column of what the run's length is counted in: episodes, or steps where it learns in the midst of them."""
+        """Column that measures the run's length: episodes, or steps for a learner that updates within episodes."""
         return STEPS if EPISODES not in self.metrics and STEPS in self.metrics else EPISODES
 
     def curve(self, name: str) -> tuple[Array, Array]:
@@ -96,7 +96,7 @@ def read_runs(paths: Sequence[str | Path]) -> list[Run]:
     """Read run folders.
 
     Raises:
-        ConfigError: A folder is none of a run, is named twice, or a file in it is damaged.
+        ConfigError: A folder is no run folder, is given twice, or a file in it is damaged.
     """
     folders = [Path(path) for path in paths]
     twice = [str(path) for path, count in Counter(path.resolve() for path in folders).items() if count > 1]
@@ -106,7 +106,7 @@ def read_runs(paths: Sequence[str | Path]) -> list[Run]:
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
-    """Return the shortest ends of the paths that tell them apart."""
+    """Return the shortest unique ends of the paths."""
     parts = [folder.resolve().parts for folder in folders]
     for depth in range(1, max(map(len, parts)) + 1):
         labels = ["/".join(some[-depth:]) for some in parts]
@@ -170,7 +170,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 
 
 def settings_of(run: Run) -> dict[str, Any]:
-    """Return the settings that make a training what it is, and the folder's kind."""
+    """Return the settings that define a training, and the folder's kind."""
     kept = {name: value for name, value in run.config.items() if name not in OF_A_RUN}
     return {"env": run.path.resolve().parent.name, **kept}
 
@@ -209,7 +209,7 @@ def mean_curve(curves: Sequence[tuple[Array, Array]]) -> tuple[Array, Array, Arr
 
 
 def outcome_rows(run: Run) -> list[tuple[str, float | None, float | None]]:
-    """Return what was judged before and after the training: name, value before, value after."""
+    """Return the evaluations before and after training: name, value before, value after."""
     return [
         (name, run.last(f"eval_before/{name}"), run.last(f"eval_after/{name}"))
         for name in dict.fromkeys(key.partition("/")[2] for key in run.metrics if key.startswith("eval_"))

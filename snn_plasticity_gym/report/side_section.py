@@ -1,4 +1,4 @@
-"""The part of a report that puts the rules of several trainings side by side, e.g. Unsup1's and Unsup2's."""
+"""Report section that compares the rules of several trainings, e.g. Unsup1's and Unsup2's."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from snn_plasticity_gym.report.kernel_figures import DELAY, branches
 from snn_plasticity_gym.report.network_figures import balances, spoken
 from snn_plasticity_gym.report.page import Section
 from snn_plasticity_gym.report.runs import Array
-from snn_plasticity_gym.report.style import COLORS, FAINT, Picture, figure_of, legend_above, number, say
+from snn_plasticity_gym.report.style import COLORS, FAINT, Picture, figure_of, legend_above, number, set_labels
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.runs.tables import Table
 
 
 class Study(NamedTuple):
-    """What a report has found out about the rule of one training."""
+    """Results of a report on the rule of one training."""
 
     label: str
     rule: Rule
@@ -31,7 +31,7 @@ class Study(NamedTuple):
 
     @property
     def sites(self) -> dict[str, Site]:
-        """Where its plastic synapses are, by projection."""
+        """Its probe sites, by projection."""
         return {site.name: site for site in self.sample.sites}
 
 
@@ -45,7 +45,7 @@ def side_sections(studies: Sequence[Study]) -> list[Section]:
 
 
 def _compare(studies: Sequence[Study], prefix: str) -> Section:
-    """Compare rules; all kernels of a projection are at one weight, the median of all real events there."""
+    """Compare rules; all kernels of a projection are at one weight, the median of all recorded events there."""
     names = list(studies[0].sites)
     weights = [_median_weight(studies, name) for name in names]
     windows = [
@@ -78,8 +78,8 @@ def _draw_kernels(name: str, studies: Sequence[Study], names: Sequence[str], wei
             branches(above, window.delays, window.change[0], color, study.label)
             if study is not studies[0] and len(window.delays) == len(own[0].delays):
                 branches(below, window.delays, window.change[0] - own[0].change[0], color, study.label)
-        say(above, f"{spoken(projection)}, w {number(weight)}", DELAY, "Δd by the pair")
-        say(below, f"less that of {studies[0].label}", DELAY, "difference in Δd")
+        set_labels(above, f"{spoken(projection)}, w {number(weight)}", DELAY, "Δd by the pair")
+        set_labels(below, f"less that of {studies[0].label}", DELAY, "difference in Δd")
         for one in (above, below):
             one.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
             one.axvline(0.0, color=FAINT, linewidth=0.8, zorder=0)
@@ -92,7 +92,7 @@ def _draw_kernels(name: str, studies: Sequence[Study], names: Sequence[str], wei
 def _draw_signs(name: str, studies: Sequence[Study]) -> Picture:
     networks = [(study.label, color, study.life.weights[-1]) for study, color in zip(studies, COLORS, strict=False)]
     figure = balances(networks)
-    return Picture(name, figure, "Outgoing weights by neuron after learning: 1 only excites, −1 only inhibits.")
+    return Picture(name, figure, "Outgoing weights by neuron after learning: 1 excitatory, −1 inhibitory only.")
 
 
 def _draw_winners(name: str, labels: Sequence[str], wins: Sequence[Array]) -> Picture:
@@ -102,9 +102,9 @@ def _draw_winners(name: str, labels: Sequence[str], wins: Sequence[Array]) -> Pi
         axes.plot(np.linspace(0, 1, len(shares)), shares * len(shares), color=color, linewidth=1.6, label=label)
     axes.axhline(1.0, color=FAINT, linestyle="--", linewidth=1, zorder=0)
     axes.set_ylim(0, None)
-    say(axes, "winners on held-out images, after learning", "neurons by rank (share)", "images won / fair share")
+    set_labels(axes, "winners on held-out images, after learning", "neurons by rank (share)", "images won / fair share")
     legend_above(axes)
-    return Picture(name, figure, "Who wins: neurons in order of the images they win; dashed: everybody wins alike.")
+    return Picture(name, figure, "Winners: neurons in order of the images they win; dashed: all win equally often.")
 
 
 def _table(name: str, studies: Sequence[Study], names: Sequence[str], windows: Sequence[Sequence[PairWindow]]) -> Table:

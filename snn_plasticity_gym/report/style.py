@@ -1,4 +1,4 @@
-"""How the report's pictures look: one palette for colour-blind eyes, axes without clutter, PNG as bytes."""
+"""Style of the report's figures: a colour-blind-safe palette, uncluttered axes, PNG as bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Values = NDArray[np.float64]
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito (2008)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DARK, QUIET, FAINT = "0.1", "0.4", "0.75"
-SEQUENTIAL, DIVERGING = "cividis", "PuOr"  # both safe for colour-blind eyes
+SEQUENTIAL, DIVERGING = "cividis", "PuOr"  # both colour-blind safe
 DPI = 110
 
 
@@ -41,20 +41,20 @@ def figure_of(width: float, height: float, rows: int = 1, columns: int = 1) -> t
 
 
 def tidy(axes: Axes) -> None:
-    """Leave out what carries nothing."""
+    """Remove the upper and right spines."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8, length=3)
 
 
-def say(axes: Axes, title: str, x: str = "", y: str = "") -> None:
-    """Write title and labels, which name units."""
+def set_labels(axes: Axes, title: str, x: str = "", y: str = "") -> None:
+    """Set title and axis labels (with units)."""
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(x, fontsize=9)
     axes.set_ylabel(y, fontsize=9)
 
 
 def legend_above(axes: Axes) -> None:
-    """Put the legend in a row between title and axes, where it covers nothing."""
+    """Put the legend in a row between title and axes."""
     axes.set_title(axes.get_title(), fontsize=10, pad=20)
     count = len(axes.get_legend_handles_labels()[1])
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 0.985), ncols=count, frameon=False, fontsize=7.5,
@@ -62,7 +62,7 @@ def legend_above(axes: Axes) -> None:
 
 
 def color_bar(drawn: ScalarMappable, axes: Axes | Sequence[Axes], label: str, **placement: Any) -> None:
-    """Put a colour bar beside the axes; `placement` is for `Figure.colorbar`."""
+    """Add a colour bar next to the axes; `placement` is for `Figure.colorbar`."""
     first = axes if isinstance(axes, Axes) else axes[0]
     figure = cast(Figure, first.figure)
     bar = figure.colorbar(drawn, ax=axes, **placement)
@@ -77,7 +77,7 @@ def band(axes: Axes, x: Values, mean: Values, spread: Values, color: str) -> Non
 
 
 def number(value: float) -> str:
-    """Return three digits of a number, with a minus that is one; a dash where there is none."""
+    """Return three digits of a number, with a typographic minus; a dash for NaN."""
     return "–" if np.isnan(value) else f"{value:.3g}".replace("-", "−")
 
 
@@ -94,5 +94,5 @@ def png(figure: Figure) -> bytes:
 
 
 def tint(color: str) -> tuple[float, float, float, float]:
-    """Return a colour that lets what lies below shine through."""
+    """Return a lighter version of a colour."""
     return to_rgba(color, 0.35)

@@ -50,9 +50,9 @@ def test_what_a_network_is_worth_in_a_world_stands_in_the_report(tmp_path):
     with small_pngs():
         run = train_plastic.train([*flags, "--seed=3", "--wandb=disabled", f"--run_dir={tmp_path}"])
     page = (run / "report.html").read_text()
-    assert "What the network is worth" in page
+    assert "Test returns of the network" in page
     assert {path.stem for path in (run / "report").glob("*.png")} >= {"curves_reward", "plastic_disturbed"}
-    part = next(part for part in sections(read_runs([run]), ReportConfig()) if "worth" in part.title)
+    part = next(part for part in sections(read_runs([run]), ReportConfig()) if "Test returns" in part.title)
     assert [row[0] for row in part.tables[0].rows] == ["as in training", "action noise 30%"]
     (read,) = read_runs([run])
     assert read.curve("eval/return")[0].tolist() == [32, 64]  # though no episode has ended by then
