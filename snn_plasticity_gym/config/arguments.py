@@ -1,4 +1,4 @@
-"""Arguments of constructors, refused in the words and by the limits of the settings that they are."""
+"""Validation of constructor arguments by the limits and messages of the corresponding settings."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, checked
 
-LARGEST_SEED = 2**32 - 1  # that NumPy's global generator takes
+LARGEST_SEED = 2**32 - 1  # accepted by NumPy's global generator
 
 
 def check_arguments(config_type: type, arguments: Mapping[str, Any], names: Mapping[str, str] | None = None) -> None:
-    """Refuse what settings of the same meaning could not be, each by itself or together.
+    """Check arguments as the corresponding settings, each by itself and together.
 
     Args:
         config_type: Class of these settings; those that are not given have their defaults.
@@ -20,7 +20,7 @@ def check_arguments(config_type: type, arguments: Mapping[str, Any], names: Mapp
         names: Settings by argument, where their names differ.
 
     Raises:
-        ConfigError: In one line, which names arguments.
+        ConfigError: One line that names the wrong arguments.
     """
     names = names or {}
     try:

@@ -14,7 +14,7 @@ class BPTTConfig(RunConfig):
     """Train a feed-forward spiking network with backpropagation through time: the baseline of the Grad task.
 
     Potentials are dimensionless: rest 0, threshold 1. With resistance = tau_mem a spike of gain 1 at weight 1 raises
-    the potential by 1, a whole threshold, whatever the length of a step. Initial weights are normal with standard
+    the potential by 1, a whole threshold, whatever the time step. Initial weights are normal with standard
     deviation `initial_scale` / sqrt(n_pre): the default is where, on MNIST, every layer fires in 3 to 13 % of the steps
     before any learning. At scale 1 the deep layers are silent, and narrow surrogates then have no gradient at all.
     """
@@ -24,7 +24,7 @@ class BPTTConfig(RunConfig):
     epochs: int = setting(15, "Passes over the training images.", unit="epochs", section="Run", ge=1, basic=True)
     episodes: int = setting(
         0,
-        "Episodes in all, an image each, instead of epochs; 0: epochs.",
+        "Total episodes, an image each, instead of epochs; 0: epochs.",
         unit="episodes",
         section="Run",
         ge=0,
@@ -65,20 +65,20 @@ class BPTTConfig(RunConfig):
     )
     max_rate: float = setting(
         1.0,
-        "Spike rate of a white pixel; max_rate * dt is its chance of a spike in one step.",
+        "Spike rate of a white pixel; max_rate * dt is its spike probability per step.",
         unit="spikes per ms",
         section="Network",
         gt=0,
     )
     dt: float = setting(
         1.0,
-        "Length of a time step; it changes no rate, no time constant and no charge of a spike.",
+        "Integration time step; it changes no rate, no time constant and no charge of a spike.",
         unit="ms",
         section="Network",
         gt=0,
     )
     tau_mem: float = setting(2.0, "Membrane time constant.", unit="ms", section="Network", gt=0)
-    v_rest: float = setting(0.0, "Resting potential, where an image begins.", section="Network")
+    v_rest: float = setting(0.0, "Resting potential, initial for each image.", section="Network")
     v_reset: float = setting(0.0, "Potential after a spike.", section="Network")
     v_th: float = setting(1.0, "Threshold.", section="Network")
     resistance: float = setting(2.0, "Membrane resistance R, potential per unit of current.", section="Network", gt=0)
@@ -88,17 +88,17 @@ class BPTTConfig(RunConfig):
     )
 
     learning_rate: float = setting(
-        3e-3, "First learning rate (Adam); it falls linearly to 0 over the run.", section="BPTT", gt=0, basic=True
+        3e-3, "Initial learning rate (Adam); it decays linearly to 0 over the run.", section="BPTT", gt=0, basic=True
     )
     batch_size: int = setting(100, "Images of a minibatch.", unit="images", section="BPTT", ge=1, basic=True)
     surrogate: str = setting(
         "gaussian",
-        "Curve in place of the spike function's derivative.",
+        "Surrogate derivative of the spike function.",
         section="BPTT",
         choices=SURROGATE_NAMES,
         basic=True,
     )
-    surrogate_width: float = setting(0.5, "Width of that curve, in units of the potential.", section="BPTT", gt=0)
+    surrogate_width: float = setting(0.5, "Width of the surrogate, in units of the potential.", section="BPTT", gt=0)
     alpha: float = setting(
         10.0,
         "Sharpness: the loss is the cross-entropy of softmax(alpha * rate), with rates in spikes per ms.",
@@ -110,7 +110,7 @@ class BPTTConfig(RunConfig):
     device: str = setting("cpu", "Torch device, e.g. cpu or cuda.", section="Machine", basic=True)
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         check_dataset_name(self.dataset)
         check_neurons(self)
         check_rate(self)

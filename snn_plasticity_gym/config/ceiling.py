@@ -13,7 +13,7 @@ class CeilingConfig(PluginSettings):
     env: str = setting("SNNPlastic-Grad-v0", "Environment; only this one has gradients.", section="Run")
     episodes: int = setting(
         1600,
-        "Episodes to learn from, an image of the training split each.",
+        "Training episodes, an image of the training split each.",
         unit="episodes",
         section="Run",
         ge=1,
@@ -29,9 +29,9 @@ class CeilingConfig(PluginSettings):
         was=("eval_images",),
         basic=True,
     )
-    num_envs: int = setting(16, "Fresh networks side by side.", unit="networks", section="Run", ge=1, basic=True)
+    num_envs: int = setting(16, "Parallel fresh networks.", unit="networks", section="Run", ge=1, basic=True)
     episodes_per_network: int = setting(
-        4, "Episodes of a network before a new one is grown.", section="Run", ge=1, was=("images_per_network",)
+        4, "Episodes of a network before it is replaced by a new one.", section="Run", ge=1, was=("images_per_network",)
     )
     rules: tuple[str, ...] = setting(
         (),

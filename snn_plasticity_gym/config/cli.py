@@ -1,13 +1,13 @@
-"""Command line flags of a trainer and of the environment it trains on, made from their configuration classes.
+"""Command line flags of a trainer and of its environment, generated from their configuration classes.
 
-Every setting is a flag of its own name; dashes and underscores are the same. These all work:
+Every setting is a flag of the same name; dashes and underscores are the same. These all work:
 
     --learning_rate=1e-3   --learning-rate 1e-3   --flag   --no-flag   --flag=False   --flag False
 
 A W&B sweep agent sends `--learning_rate=0.001 --flag=True`. argparse is the surface; `schema` reads and checks values.
 
 `--preset NAME` reads a YAML file of settings first, one of trainers/presets/ or any other: they become the defaults.
-`--plugin MODULE` imports a module of the user's own before anything is looked up by name.
+`--plugin MODULE` imports a user's module before anything is looked up by name.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def parse_configs(
     prog: str | None = None,
     foreign: Sequence[type] = (),
 ) -> tuple[Any, ...]:
-    """Read the flags of a trainer and of the environment that `--env` chooses.
+    """Parse the flags of a trainer and of the environment selected by `--env`.
 
     A mistake ends the program with code 2 and one line on stderr; `--help` shows the flags and ends it with code 0.
     With `--resume RUN` the settings of that run hold, and flags that contradict them are refused.
@@ -54,7 +54,7 @@ def parse_configs(
         environment_types: Configuration class of each environment, by id.
         argv: Arguments after the program's name; those of this process if None.
         prog: Name of the program in help and errors.
-        foreign: Configuration classes of other programs: what presets say of their settings is left aside.
+        foreign: Configuration classes of other programs, whose settings in presets are ignored.
 
     Returns:
         The trainer's and the environment's configuration.
@@ -83,7 +83,7 @@ def parse_configs(
 
 
 def parse_config(config_type: type[Config], argv: Sequence[str] | None = None, *, prog: str | None = None) -> Config:
-    """Read the flags of a program that has no environment; otherwise as `parse_configs`, but help shows no preset.
+    """Parse the flags of a program without environment; otherwise as `parse_configs`, but help shows no preset.
 
     Args:
         config_type: Configuration class.
@@ -108,9 +108,9 @@ def parse_config(config_type: type[Config], argv: Sequence[str] | None = None, *
 
 
 def _start(flags: Mapping[str, Any], config_type: type, plugins: Sequence[str]) -> dict[str, Any]:
-    """The settings of the run to resume, or of the preset, of a program that has no environment."""
+    """Return the settings of the run to resume, or of the preset, for a program without environment."""
     if flags.get("resume") and flags.get("preset"):
-        raise ConfigError(f"--resume goes on with a run's own settings, so --preset={flags['preset']} cannot be given")
+        raise ConfigError(f"--resume uses the run's own settings, so --preset={flags['preset']} cannot be given")
     if flags.get("resume"):
         return read_run(flags["resume"], config_type, {}, plugins)
     if flags.get("preset"):
@@ -119,7 +119,7 @@ def _start(flags: Mapping[str, Any], config_type: type, plugins: Sequence[str]) 
 
 
 def _read(parser: Parser, argv: Sequence[str], stray: Callable[[str], str]) -> dict[str, Any]:
-    """The flags given, by name; an argument that is none ends the program with what `stray` says of it."""
+    """Return the flags given, by name; an unknown argument ends the program with the message of `stray`."""
     namespace, rest = parser.parse_known_args(argv)
     if rest:
         flags = [token for token in rest if token.startswith("-")] or rest  # not also the value of an unknown flag
@@ -129,7 +129,7 @@ def _read(parser: Parser, argv: Sequence[str], stray: Callable[[str], str]) -> d
 
 
 def _present(argv: Sequence[str], infos: Sequence[SettingInfo], prog: str | None) -> list[str]:
-    """Write flags as `_normalise` does, and say which names are old; one that is given under two ends the program."""
+    """Normalise flags by `_normalise`, and warn of old names; a flag under two names ends the program."""
     tokens, given = _normalise(argv, {info.name: info for info in infos})
     try:
         current_names(given, infos)
@@ -139,7 +139,7 @@ def _present(argv: Sequence[str], infos: Sequence[SettingInfo], prog: str | None
 
 
 def _normalise(argv: Sequence[str], infos: Mapping[str, SettingInfo]) -> tuple[list[str], dict[str, str]]:
-    """Write every known flag as argparse wants it: `--name=value` or `--name`, with underscores and its present name.
+    """Convert every known flag to `--name=value` or `--name`, with underscores and its present name.
 
     Returns:
         These arguments, and the flags that are known, by the names under which they were given.
@@ -154,12 +154,12 @@ def _normalise(argv: Sequence[str], infos: Mapping[str, SettingInfo]) -> tuple[l
         flag, equals, value = argv[index].partition("=")
         name = flag[2:].replace("-", "_")
         off = name.startswith("no_") and name not in infos and name not in new_names
-        asked = name[3:] if off else name
-        present = new_names.get(asked, asked)
+        given_name = name[3:] if off else name
+        present = new_names.get(given_name, given_name)
         if not flag.startswith("--") or present not in infos or (off and (equals or not is_bool(infos[present]))):
             tokens.append(argv[index])
             continue
-        given[asked] = value
+        given[given_name] = value
         if off:
             equals, value = "=", "False"
         elif not equals and index + 1 < len(argv) and not argv[index + 1].startswith("--"):
@@ -175,7 +175,7 @@ def _choices(
     foreign: Sequence[type],
     prog: str | None,
 ) -> tuple[str, dict[str, Any]]:
-    """The environment and the preset's values: they decide what other flags there are, and their defaults."""
+    """Return the environment and the preset's values, which determine all other flags and their defaults."""
     parser = Parser(prog=prog, add_help=False, allow_abbrev=False)
     for name in ("env", "preset", "resume"):
         parser.add_argument(f"--{name}")
@@ -191,7 +191,7 @@ def _choices(
             preset = read_run(flags.resume, trainer_type, environment_types, plugins)
             if flags.preset or flags.env not in (None, preset["env"]):
                 other = f"--preset={flags.preset}" if flags.preset else f"--env={flags.env}"
-                raise ConfigError(f"--resume goes on with a run's own settings, so {other} cannot be given, too")
+                raise ConfigError(f"--resume uses the run's own settings, so {other} cannot be given, too")
         elif flags.preset:
             path = shipped_file("preset", flags.preset)
             preset = read_preset(path, flags.env, trainer_type, environment_types, foreign, plugins)
@@ -202,7 +202,7 @@ def _choices(
 
 
 def _stray(token: str, infos: Sequence[SettingInfo], environment_types: Mapping[str, type], env_id: str) -> str:
-    """What to say about an argument that is no flag here."""
+    """Return the error message for an unknown argument."""
     flag = token.partition("=")[0]
     if not flag.startswith("-"):
         return f"unexpected argument {token!r}; settings are given as --name=value"
@@ -216,7 +216,7 @@ def _stray(token: str, infos: Sequence[SettingInfo], environment_types: Mapping[
             return f"{flag} takes no value"
         flags += [f"--no_{info.name}" for info in infos if is_bool(info)]
     if nearest(f"--{name}", flags) is None:
-        return f"unknown flag {flag!r}; --help lists the flags"  # a list of all of them would be no line to read
+        return f"unknown flag {flag!r}; --help lists the flags"  # a list of all would be too long
     return unknown("flag", flag, flags)
 
 

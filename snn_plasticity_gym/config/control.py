@@ -1,4 +1,4 @@
-"""Settings of the environments in which a network acts in a world."""
+"""Settings of the environments in which a network acts in a world, a Gymnasium environment."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 WORLD_FACTORS = ("none", "reward", "rpe", "targeted", "credited")
 BASELINES = ("mean", "critic")
-FEWEST_MET = 1000  # observations of which quantiles are taken
+FEWEST_MET = 1000  # observations for estimating quantiles
 
 
 @config_class
 class ControlConfig(EnvironmentConfig, GroupOptions):
     """A spiking network between an encoder and a decoder acts in any Gymnasium world of Box observations.
 
-    One action: observe, encode, simulate `steps_per_action` time steps (synapses answer their events in each), decode,
-    step the world, pay its reward, update the third factors.
+    One action: observe, encode, simulate `steps_per_action` time steps (with plasticity events in each), decode, step
+    the world, apply its reward, update the third factors.
 
     Potentials are dimensionless: with the default constants a spike at weight 1 raises a membrane by 1, its distance to
     the threshold, whatever the length of a step; so does one unit of current, held for 1 ms.
@@ -40,47 +40,45 @@ class ControlConfig(EnvironmentConfig, GroupOptions):
     )
     world_attributes: str = setting(
         "{}",
-        "Numbers to change in the world once it is made, a mapping or JSON: CartPole's pole is twice as long with "
+        "Attributes to set in the world after gymnasium.make, a mapping or JSON: CartPole's pole is twice as long with "
         '{"length": 1.0, "polemass_length": 0.1}.',
         section="World",
         json=True,
     )
-    steps_per_action: int = setting(
-        20, "Time steps that the network is simulated for each action.", unit="steps", section="World", ge=1
-    )
+    steps_per_action: int = setting(20, "Simulated time steps per action.", unit="steps", section="World", ge=1)
     max_actions: int = setting(
         0,
-        "Actions after which an episode is cut off; 0: the world's own limit.",
+        "Actions after which an episode is truncated; 0: the world's own limit.",
         unit="actions",
         section="World",
         ge=0,
     )
     carry_state: bool = setting(
-        True, "Membranes go on from one action to the next; else they begin each action at rest.", section="World"
+        True, "Membranes persist from one action to the next; else they start each action at rest.", section="World"
     )
     change_after: int = setting(
         0,
-        "Actions of an episode after which something changes for the rest of it (flipped, deaf); 0: from the first on.",
+        "Actions of an episode after which flipped and deaf take effect for the rest of it; 0: from the first on.",
         unit="actions",
         section="Change",
         ge=0,
     )
     flipped: bool = setting(
         False,
-        "Actions act the other way from then on: of Discrete ones the first as the last, the second as the last but "
-        "one; of Box ones x as low + high - x. Networks are not told.",
+        "Reverse actions from then on: Discrete ones in their order, Box ones as low + high - x. Networks get no "
+        "signal of the change.",
         section="Change",
     )
     deaf: float = setting(
         0.0,
-        "Share of the neurons of each hidden layer, its first ones, that hear nothing from then on, and are silent.",
+        "Share of the neurons of each hidden layer, its first ones, that get no input from then on, and are silent.",
         section="Change",
         ge=0,
         le=1,
     )
     encoder: str = setting(
         "one-hot",
-        "How observations become input: one-hot, one-hot-normal, one-hot-measured, gaussian, rate (spikes), "
+        "Encoder of observations: one-hot, one-hot-normal, one-hot-measured, gaussian, rate (spikes), "
         "one-hot-current, gaussian-current, value-current (currents), or one that a plugin has registered.",
         section="Encoder",
         basic=True,
@@ -94,8 +92,8 @@ class ControlConfig(EnvironmentConfig, GroupOptions):
     )
     range_quantile: float = setting(
         0.0,
-        "Quantile q of the observations met that an encoder has as low, with that of 1 - q as high, e.g. 0.02; what "
-        "random actions lead to at first, and then what networks meet. 0: ranges are as encoder_kwargs or the world "
+        "Quantile q of the observations that an encoder uses as low, with that of 1 - q as high, e.g. 0.02; first of "
+        "random actions, then of the networks' episodes. 0: ranges are as encoder_kwargs or the world "
         "give them.",
         section="Encoder",
         ge=0,
@@ -103,22 +101,22 @@ class ControlConfig(EnvironmentConfig, GroupOptions):
     )
     range_sample: int = setting(
         2000,
-        "Observations, a uniform sample of all that were met, of which quantiles are taken, at least 1000; they move "
-        "when all lifetimes begin an episode together. 0: they stay as random actions lead to, as they do in judges.",
+        "Observations in the uniform sample for these quantiles, at least 1000; ranges are updated when all lifetimes "
+        "start an episode together. 0: ranges of random actions are kept, as in evaluations.",
         unit="observations",
         section="Encoder",
         ge=0,
     )
     ranges: str = setting(
         "",
-        "Folder of a run with range_quantile, whose ranges are taken and stay; of a rule or of init_weights of such a "
-        "run they are taken anyway.",
+        "Folder of a run with range_quantile, whose final ranges are used and kept; those of a rule or of init_weights "
+        "from such a run are used anyway.",
         section="Encoder",
         path=True,
     )
     decoder: str = setting(
         "winner",
-        "How motor spikes become an action: winner (the group that spikes most), softmax (drawn by spike counts), "
+        "Decoder of motor spikes: winner (the group that spikes most), softmax (sampled by spike counts), "
         "population (signed sums, for Box actions), or one that a plugin has registered.",
         section="Decoder",
         basic=True,
@@ -138,19 +136,20 @@ class ControlConfig(EnvironmentConfig, GroupOptions):
     )
     hidden_fields: int = setting(
         0,
-        "Neighbouring receptive fields of each observation to which a neuron of the first hidden layer listens, all "
-        "with about the same weight: it then answers a box of states. 0: it listens to all fields, with fresh weights.",
+        "Neighbouring receptive fields of each observation that project to a neuron of the first hidden layer, all "
+        "with about the same weight: it then responds to a box of states. 0: all fields project to it, with random "
+        "weights.",
         unit="fields",
         section="Network",
         ge=0,
     )
-    field_weight: float = setting(0.3, "Weight of each of those, drawn within 20 %.", section="Network", gt=0)
+    field_weight: float = setting(0.3, "Mean of these weights, uniform within 20 %.", section="Network", gt=0)
     recurrent: bool = setting(False, "Hidden layers have plastic synapses among themselves.", section="Network")
     w_init_min: float = setting(-0.5, "Smallest initial weight.", section="Network")
     w_init_max: float = setting(0.5, "Largest initial weight.", section="Network")
     init_weights: str = setting(
         "",
-        "Weights that every fresh network begins with, in place of those that are drawn: the folder of a run of "
+        "Initial weights of every fresh network, in place of random ones: the folder of a run of "
         "evolve.py, or a .safetensors file of matrices (n_pre, n_post) by projection.",
         section="Network",
         path=True,
@@ -162,11 +161,13 @@ class ControlConfig(EnvironmentConfig, GroupOptions):
         "Charge (current times ms) by which a motor spike of one action inhibits the motor neurons of the others.",
         section="Network", ge=0,
     )  # fmt: skip
-    plastic_hidden: bool = setting(True, "Synapses into hidden layers are plastic; else they stay.", section="Network")
+    plastic_hidden: bool = setting(
+        True, "Synapses into hidden layers are plastic; else they are fixed.", section="Network"
+    )
     noise: float = setting(
         0.0,
-        "Standard deviation of the noise that motor neurons get in 1 ms, as charge (current times ms): in each step a "
-        "current of its own, of deviation noise / sqrt(dt).",
+        "Standard deviation of the noise of motor neurons in 1 ms, as charge (current times ms): an independent "
+        "current in each step, of deviation noise / sqrt(dt).",
         section="Network",
         ge=0,
     )
@@ -179,59 +180,61 @@ class ControlConfig(EnvironmentConfig, GroupOptions):
     eta: float = setting(0.01, "Learning rate: weight change at delta_d = 1.", section="Plasticity", ge=0, basic=True)
     third_factor: str = setting(
         "none",
-        "Scalar that an event sees beside spikes and weight. reward: what the world paid last, less its mean; rpe: the "
-        "error of the reward's prediction; targeted: that error for the motor neurons of the action taken, its "
-        "opposite for those of the others; credited: rpe, but what waits as eligibility for the motor neurons of other "
-        "actions has turned its sign when its own action was taken (needs modulation factor).",
+        "Third factor, a scalar in each event. reward: the world's last reward minus its mean; rpe: the reward "
+        "prediction error; targeted: that error for the motor neurons of the action taken, with opposite sign for the "
+        "others; credited: rpe, but eligibility traces onto motor neurons of actions not taken change sign (needs "
+        "modulation factor).",
         section="Third factor",
         choices=WORLD_FACTORS,
         basic=True,
     )
     rpe_baseline: str = setting(
         "critic",
-        "What a reward is compared with in rpe, targeted and credited: mean, the mean of those before; critic, a "
-        "linear critic of input spikes that learns by TD(0).",
+        "Reward prediction in rpe, targeted and credited: mean, the mean of earlier rewards; critic, a linear critic "
+        "of input spikes that learns by TD(0).",
         section="Third factor",
         choices=BASELINES,
     )
-    critic_rate: float = setting(0.1, "Learning rate of that critic, over the squared norm of its input.",
+    critic_rate: float = setting(0.1, "Learning rate of the critic, divided by the squared norm of its input.",
         section="Third factor", gt=0,
     )  # fmt: skip
-    critic_gamma: float = setting(0.95, "Discount of that critic, per action.", section="Third factor", ge=0, lt=1)
+    critic_gamma: float = setting(
+        0.95, "Discount factor of the critic, per action.", section="Third factor", ge=0, lt=1
+    )
     critic_start: float = setting(
         0.0,
-        "What that critic predicts before it has learned; where each action is paid r, r / (1 - critic_gamma) makes "
-        "what goes on as usual no surprise.",
+        "Initial prediction of the critic; with a constant reward r per action, r / (1 - critic_gamma) starts without "
+        "prediction error.",
         section="Third factor",
     )
 
     def learning(self) -> dict[str, Any]:
-        """Return the settings under which a judge lets a network learn; ranges of observations stand still."""
+        """Return the settings for learning in an evaluation; ranges of observations are fixed."""
         return {**super().learning(), "range_sample": 0}
 
     def frozen(self) -> dict[str, Any]:
-        """Return the settings of networks in which nothing learns any more, as far as they differ."""
+        """Return the settings that freeze networks, as far as they differ."""
         return {**super().frozen(), "third_factor": "none", "range_sample": 0}
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         super().check()
         check_neurons(self)
         self.check_groups(self.hidden_sizes)
         if self.change_after and not (self.flipped or self.deaf):
             raise ConfigError(
-                f"change_after={self.change_after} says when, and nothing says what changes; set flipped or deaf, or "
-                "leave it out"
+                f"change_after={self.change_after} is set, but no change to make; set flipped or deaf, or leave it out"
             )
         self._check_ranges()
         if self.hidden_fields and (self.plastic_hidden or not self.hidden_sizes):
             raise ConfigError(
-                f"hidden_fields wires a hidden layer that stays: it needs plastic_hidden off and hidden_sizes, got "
+                f"hidden_fields wires a fixed hidden layer: it needs plastic_hidden off and hidden_sizes, got "
                 f"{self.plastic_hidden} and {list(self.hidden_sizes)}"
             )
         if self.third_factor == "credited" and self.modulation != "factor":
             raise ConfigError(
-                f"third_factor credited gives eligibility its sign: set modulation to factor, got {self.modulation}"
+                "third_factor credited changes the sign of eligibility: set modulation to factor, got "
+                f"{self.modulation}"
             )
         if not self.w_min <= self.w_init_min <= self.w_init_max <= self.w_max or self.w_min == self.w_max:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Settings of the environments that are named after a world: what `ControlConfig` has, with defaults for it."""
+"""Settings of the environments named after a world: `ControlConfig` with defaults for it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class MountainCarConfig(ControlConfig):
 
 @config_class
 class PendulumConfig(ControlConfig):
-    """A spiking network swings up the pendulum of Pendulum-v1 and holds it; equal fields of all that it observes."""
+    """A spiking network swings up the pendulum of Pendulum-v1 and holds it; equal fields of all observations."""
 
     world: str = "Pendulum-v1"
     encoder_kwargs: str = '{"fields": 20, "period": 5}'
@@ -41,7 +41,7 @@ class PendulumConfig(ControlConfig):
 
 @config_class
 class AcrobotConfig(ControlConfig):
-    """A spiking network swings the two links of Acrobot-v1 up; equal fields of the velocities that they reach."""
+    """A spiking network swings the two links of Acrobot-v1 up; equal fields of the velocities reached."""
 
     world: str = "Acrobot-v1"
     encoder_kwargs: str = '{"fields": 20, "high": [1, 1, 1, 1, 6, 9], "low": [-1, -1, -1, -1, -6, -9], "period": 5}'
@@ -49,7 +49,7 @@ class AcrobotConfig(ControlConfig):
 
 @config_class
 class LunarLanderConfig(ControlConfig):
-    """A spiking network lands the ship of Box2D's LunarLander-v3; equal fields where a flight leads to.
+    """A spiking network lands the ship of Box2D's LunarLander-v3; equal fields over the states of a flight.
 
     It needs the extra `box2d`.
     """
@@ -65,7 +65,7 @@ class LunarLanderConfig(ControlConfig):
 
 @config_class
 class InvertedPendulumConfig(ControlConfig):
-    """A spiking network balances the pole of MuJoCo's InvertedPendulum-v5; fields where random forces lead to.
+    """A spiking network balances the pole of MuJoCo's InvertedPendulum-v5; fields over the states under random forces.
 
     It needs the extra `mujoco`.
     """
@@ -80,8 +80,8 @@ class InvertedPendulumConfig(ControlConfig):
 class HalfCheetahConfig(ControlConfig):
     """A spiking network runs with MuJoCo's HalfCheetah-v5; population codes as in Schmidgall et al. (2021).
 
-    The bells' floor is that of their supplement; bells lie where random torques lead to, with a standard deviation of
-    half their distance. It needs the extra `mujoco`.
+    The bells' floor is that of their supplement; bells cover the states under random torques, with a standard deviation
+    of half their distance. It needs the extra `mujoco`.
     """
 
     world: str = "HalfCheetah-v5"
@@ -102,9 +102,9 @@ class HalfCheetahConfig(ControlConfig):
 
 @config_class
 class CueAssociationConfig(ControlConfig):
-    """A spiking network watches cues, and says after a rest which one came more often; an action is 1 ms.
+    """A spiking network receives cues, and reports after a rest which one came more often; an action is 1 ms.
 
-    The world is CueAssociation-v0, whose spikes reach the network as they are.
+    The world is CueAssociation-v0, whose spikes are the network's input spikes.
     """
 
     world: str = "CueAssociation-v0"

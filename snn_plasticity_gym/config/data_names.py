@@ -1,4 +1,4 @@
-"""Names that the setting `dataset` may have: shipped data sets, files, and what users register."""
+"""Values of the setting `dataset`: shipped data sets, files, and users' registered data sets."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 FILE_SUFFIX = ".npz"
 FOLDER_HELP = "Folder of the data sets; without it the environment variable SNN_PLASTICITY_DATA, then the user's cache."
 HELP = (
-    "Images to show: auto (MNIST where it can be had, else digits), mnist, fashion-mnist, kmnist, digits, the path of "
-    "a file of one's own that ends in .npz (arrays images and labels), or the name of a registered data set."
+    "Images to show: auto (MNIST if available, else digits), mnist, fashion-mnist, kmnist, digits, the path of "
+    "a user's file that ends in .npz (arrays images and labels), or the name of a registered data set."
 )
 
 _registered: dict[str, None] = {}  # in the order of registration
@@ -23,7 +23,7 @@ def is_file_name(name: str) -> bool:
 
 
 def add_dataset_name(name: str) -> None:
-    """Let the setting `dataset` be this name.
+    """Add a name to the values of the setting `dataset`.
 
     Raises:
         ConfigError: The name is that of a shipped data set, or would be read as a file or as several words.
@@ -39,18 +39,18 @@ def add_dataset_name(name: str) -> None:
 
 
 def check_dataset_name(name: str) -> None:
-    """Refuse a name that is none of a data set; a file need not exist yet.
+    """Check that a name is one of a data set; a file need not exist yet.
 
     Raises:
-        ConfigError: In one line.
+        ConfigError: It is none.
     """
     if name in DATASETS or name in _registered or is_file_name(name):
         return
     near = nearest(name, (*DATASETS, *_registered))
     hint = f"; did you mean {near!r}?" if near else ""
-    own = f" ({', '.join(list(_registered)[:8])})" if _registered else ""
+    registered = f" ({', '.join(list(_registered)[:8])})" if _registered else ""
     shown = name if len(name) <= 60 else f"{name[:57]}..."
     raise ConfigError(
-        f"dataset must be one of {', '.join(DATASETS)}, a path that ends in .npz, or a registered name{own}, got "
-        f"{shown!r}{hint}; a set that a module registers needs --plugin=MODULE, or an import of it"
+        f"dataset must be one of {', '.join(DATASETS)}, a path that ends in .npz, or a registered name{registered}, "
+        f"got {shown!r}{hint}; a set that a module registers needs --plugin=MODULE, or an import of it"
     )

@@ -1,4 +1,4 @@
-"""Registered environments: for each id the settings that it takes and the task that it is.
+"""Registered environments: the settings and the task of each id.
 
 Settings are arguments of `gymnasium.make`, flags of trainers and keys of sweeps.
 """
@@ -57,7 +57,7 @@ TASKS: dict[str, str | Callable[..., Any]] = {}
 
 
 def add_environment(env_id: str, task: str | Callable[..., Any], config: type[EnvironmentConfig]) -> None:
-    """Note what an id stands for.
+    """Register the task and the settings of an environment id.
 
     Raises:
         ConfigError: The id is taken by another task, the task is neither callable nor "module:class", or the settings

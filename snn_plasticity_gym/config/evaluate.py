@@ -10,18 +10,18 @@ TEST_SPLITS = ("validation", "test")
 
 @config_class
 class EvaluateConfig(PluginSettings):
-    """Let fresh networks learn by frozen rules, and test with frozen weights what they have learned.
+    """Train fresh networks with frozen plasticity rules, and test them with frozen weights.
 
-    The task says how. Most are judged by the return of fresh episodes, before learning and after it. Classifiers (Semi,
-    Grad) answer held-out images. Unsupervised networks (Unsup1, Unsup2) do so after their neurons got labels, anew for
-    every test; the rule `zero` and classifiers of pixels join every comparison.
+    The task determines the measure. For most it is the return of fresh episodes, before and after learning. Classifiers
+    (Semi, Grad) classify held-out images. Unsupervised networks (Unsup1, Unsup2) do so after their neurons got labels,
+    anew for every test; the rule `zero` and classifiers of pixels are always included as baselines.
     """
 
     env: str = setting("SNNPlastic-Semi-v0", "Environment to learn in.", section="Run", basic=True)
     preset: str = setting(
         "",
         "Settings to start from, by name or as a YAML file, e.g. a run's config.yaml; of a training, only those of the "
-        "environment count. Other flags win over them.",
+        "environment are used. Other flags override them.",
         section="Run",
         basic=True,
         path=True,
@@ -30,7 +30,7 @@ class EvaluateConfig(PluginSettings):
         ("zero",),
         "Rules to compare, each by the name of a hand-written one, with parameters as in "
         "target-stdp:learning_rate=0.005:bounds=soft, by the folder of a training run, by distilled:FOLDER, the "
-        "formula that the run's report has found for it, or one of your own, module:name or file.py:name, a function "
+        "formula fitted to it by the run's report, or one of your own, module:name or file.py:name, a function "
         "of events or a class.",
         section="Run",
         basic=True,
@@ -40,7 +40,7 @@ class EvaluateConfig(PluginSettings):
     )
     train_episodes: int = setting(
         1000,
-        "Episodes that each network learns from; of images, those of the training split.",
+        "Training episodes of each network; of images, those of the training split.",
         unit="episodes",
         section="Run",
         ge=0,
@@ -49,8 +49,8 @@ class EvaluateConfig(PluginSettings):
     )
     label_images: int = setting(
         1000,
-        "Unsup: last images of the training split, which nobody learns from; neurons get labels by them. 0: all of the "
-        "split, which then serves for both.",
+        "Unsup: last images of the training split, excluded from learning, for assigning labels to neurons. 0: all of "
+        "the split, which then serves for both.",
         unit="images",
         section="Run",
         ge=0,
@@ -58,8 +58,8 @@ class EvaluateConfig(PluginSettings):
     )
     tests: int | None = setting(
         None,
-        "Tests after one before learning, evenly spread, the last when all is learned; none: 4 for Semi and Grad, 1 "
-        "for what is judged by returns, for Unsup only one when all is learned.",
+        "Tests after the one before learning, evenly spread, the last at the end; none: 4 for Semi and Grad, 1 for "
+        "tasks measured by returns, for Unsup only one at the end.",
         section="Run",
         ge=1,
         basic=True,
@@ -75,14 +75,17 @@ class EvaluateConfig(PluginSettings):
     )
     test_split: str = setting(
         "validation",
-        "Where held-out images come from; choose by validation, report test.",
+        "Split of the held-out images; select by validation, report test.",
         section="Run",
         choices=TEST_SPLITS,
         basic=True,
     )
     seed: int = setting(0, "Seed of networks, episodes and input spikes.", section="Run", ge=0, basic=True)
     bptt: str = setting(
-        "", "Semi, Grad: folder of a run of train_bptt, whose curve is drawn beside.", section="Output", path=True
+        "",
+        "Semi, Grad: folder of a run of train_bptt, whose curve is drawn for comparison.",
+        section="Output",
+        path=True,
     )
     out: str = setting(
         "", "Folder for results, tables and pictures; none is made if empty.", section="Output", basic=True, path=True
@@ -91,7 +94,7 @@ class EvaluateConfig(PluginSettings):
     threads: int = setting(1, "CPU threads of torch; 0: as many as torch takes.", section="Machine", ge=0)
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         if not self.rules:
             raise ConfigError("rules must name at least one rule, got none")
         if self.bptt and not self.out:
@@ -100,12 +103,12 @@ class EvaluateConfig(PluginSettings):
 
 @config_class
 class AblationConfig(EvaluateConfig):
-    """Take parts of an unsupervised network away, one, several or all of them, and judge what rules teach the rest."""
+    """Ablation study: evaluate rules in an unsupervised network without one, several or all of its parts."""
 
     env: str = "SNNPlastic-Unsup1-v0"
 
     def check(self) -> None:
-        """Refuse settings of `EvaluateConfig` that have no meaning here."""
+        """Check that settings of `EvaluateConfig` without effect here are not given."""
         super().check()
         for name in ("tests", "json", "bptt"):
             if getattr(self, name):

@@ -10,10 +10,10 @@ STRATEGIES = ("cma", "cma-diagonal", "openai-es", "genetic", "multiplicative")
 
 @config_class
 class EvolveConfig(RunConfig):
-    """Evolve the weights of a network, in which nothing is plastic.
+    """Evolve the weights of a network without plasticity.
 
-    Each generation, individuals live through the same episodes, which are new ones in the next generation. Coordinates
-    of the search are weights over `weight_unit`.
+    In each generation all individuals run the same episodes, with new ones in the next generation. Coordinates of the
+    search are weights divided by `weight_unit`.
     """
 
     env: str = setting("SNNPlastic-MountainCar-v0", "Environment whose network evolves.", section="Run", basic=True)
@@ -21,7 +21,7 @@ class EvolveConfig(RunConfig):
     resume: str = resume_setting(longer=True)
     episodes: int = setting(
         3000,
-        "Episodes of all individuals of all generations, those of tests left out; rounded up to whole generations.",
+        "Episodes of all individuals of all generations, without those of tests; rounded up to whole generations.",
         unit="episodes",
         section="Run",
         ge=1,
@@ -49,25 +49,25 @@ class EvolveConfig(RunConfig):
         0.1, "openai-es: learning rate of Adam; multiplicative: of the weights.", section="Search", gt=0
     )
     elites: int = setting(
-        0, "genetic: best individuals that go on as they are, and are tried again.", section="Search", ge=0
+        0, "genetic: elite individuals, copied unchanged and evaluated again.", section="Search", ge=0
     )
     smoothness: float = setting(
         0.0,
-        "Receptive fields of an observation over which weights from its neurons are drawn alike: the length of a "
-        "Gaussian correlation; 0: each by itself.",
+        "Correlation length of the sampled weights over the receptive fields of an observation, in fields (Gaussian); "
+        "0: independent weights.",
         unit="fields",
         section="Search",
         ge=0,
     )
     weight_unit: tuple[float, ...] = setting(
         (1.0,),
-        "Weight that 1 stands for in the search: one number, or one for each projection.",
+        "Weight per unit of the search: one number, or one for each projection.",
         section="Search",
         gt=0,
     )
     fitness: str = setting(
         "return",
-        "return: what an episode pays; highest:N: the largest value of observation N after an action, e.g. highest:0, "
+        "return: return of an episode; highest:N: the largest value of observation N after an action, e.g. highest:0, "
         "the position of MountainCar's car.",
         section="Search",
         basic=True,
@@ -77,14 +77,14 @@ class EvolveConfig(RunConfig):
     )
     test_episodes: int = setting(
         100,
-        "Episodes of a test, one each of so many copies of a network; the same in every test, and others at the end.",
+        "Episodes of a test, one for each copy of a network; the same in every test, and others at the end.",
         unit="episodes",
         section="Tests",
         ge=1,
     )
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         if self.strategy == "openai-es" and self.population % 2:
             raise ConfigError(f"openai-es draws mirrored pairs: population must be even, got {self.population}")
         if self.elites and self.strategy != "genetic":
@@ -95,7 +95,7 @@ class EvolveConfig(RunConfig):
 
 
 def observation_of(fitness: str) -> int | None:
-    """Return which observation a fitness looks at; None: at the return.
+    """Return the index of the observation that a fitness uses; None: it uses the return.
 
     Raises:
         ConfigError: It is no fitness.

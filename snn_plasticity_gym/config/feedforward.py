@@ -13,10 +13,10 @@ THIRD_FACTORS = ("none", "reward", "teaching", "feedback")
 
 @config_class
 class FeedforwardConfig(ImageConfig):
-    """A feed-forward network with one output neuron for each class, all of whose synapses share one policy.
+    """A feed-forward network with one output neuron per class, whose synapses share one policy.
 
     Potentials are dimensionless: with the default constants a membrane halves in a step of 1 ms, and a spike at weight
-    1 raises it by 1, its distance to the threshold, whatever the length of a step.
+    1 raises it by 1, its distance to the threshold, whatever the time step.
     """
 
     num_steps: int = 16
@@ -26,7 +26,7 @@ class FeedforwardConfig(ImageConfig):
     )
     w_init: float = setting(
         4.0,
-        "Initial weights are uniform in +-w_init / sqrt(inputs of the layer), cut off at w_min and w_max.",
+        "Initial weights are uniform in +-w_init / sqrt(inputs of the layer), clipped to [w_min, w_max].",
         section="Network",
         gt=0,
     )
@@ -40,7 +40,7 @@ class FeedforwardConfig(ImageConfig):
     eta: float = setting(0.001, "Learning rate: weight change at delta_d = 1.", section="Plasticity", ge=0, basic=True)
     alpha_softmax: float = setting(
         10.0,
-        "Sharpness alpha of softmax(alpha * rate), the network's answer, in Grad's loss and Semi's feedback; rates are "
+        "Sharpness alpha of softmax(alpha * rate), the network's output, in Grad's loss and Semi's feedback; rates are "
         "in spikes per ms.",
         unit="ms",
         section="Reward",
@@ -48,7 +48,7 @@ class FeedforwardConfig(ImageConfig):
     )
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         super().check()
         if not self.hidden_sizes:
             raise ConfigError("hidden_sizes must have at least one entry, got none")
@@ -63,12 +63,12 @@ class GradConfig(FeedforwardConfig):
     hidden_sizes: tuple[int, ...] = (256, 128, 64, 32)
     layer_scalars: tuple[float, ...] = setting(
         (0.2, 0.4, 0.6, 0.8, 1.0),
-        "Scalar that tells a synapse its layer, one for each layer of synapses.",
+        "Scalar that identifies a synapse's layer, one for each layer of synapses.",
         section="Network",
     )
     surrogate: str = setting(
         "rectangular",
-        "Surrogate derivative of the spike in the teacher's backward pass.",
+        "Surrogate derivative of the spike in the backward pass of the gradient.",
         section="Reward",
         choices=SURROGATE_NAMES,
     )
@@ -78,7 +78,7 @@ class GradConfig(FeedforwardConfig):
     )
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         super().check()
         if len(self.layer_scalars) != len(self.hidden_sizes) + 1:
             raise ConfigError(
@@ -89,7 +89,7 @@ class GradConfig(FeedforwardConfig):
 
 @config_class
 class SemiConfig(FeedforwardConfig, GroupOptions):
-    """A classifier rewarded, at the end of an image, for giving the right answer by a clear margin.
+    """A classifier rewarded at the end of an image by the margin of the correct output.
 
     It is a feed-forward network, or one of recurrent winner-take-all groups.
     """
@@ -98,7 +98,7 @@ class SemiConfig(FeedforwardConfig, GroupOptions):
     max_rate: float = 0.3
     third_factor: str = setting(
         "none",
-        "Scalar that an event sees beside spikes and weight. reward: the lifetime's last reward less their mean; "
+        "Third factor, a scalar in each event. reward: the lifetime's last reward minus the running mean; "
         "teaching: the current that drives output neurons towards the label; feedback: the output error, sent to "
         "hidden neurons through fixed random weights.",
         section="Third factor",
@@ -107,9 +107,9 @@ class SemiConfig(FeedforwardConfig, GroupOptions):
     )
     factor_steps: int = setting(
         0,
-        "Steps at an image's end during which a teaching or feedback factor is on, so that the network answers first "
-        "and is taught then; the reward judges the steps before. 0: on in all steps, and all are judged, though "
-        "under a teaching current the answer is then right whatever the rule does.",
+        "Last steps of an image in which a teaching or feedback factor is on; the reward is computed from the steps "
+        "before. 0: on in all steps, which all enter the reward, though a teaching current then makes the output "
+        "correct whatever the rule does.",
         unit="steps",
         section="Third factor",
         ge=0,
@@ -128,16 +128,16 @@ class SemiConfig(FeedforwardConfig, GroupOptions):
         1.0, "Weight alpha_margin of the margin r_y - max r_k between rates, in spikes per ms.", section="Reward", ge=0
     )
     alpha_spike: float = setting(
-        0.1, "Weight alpha_spike of the mean output rate, in spikes per ms, which is a cost.", section="Reward", ge=0
+        0.1, "Weight alpha_spike of the mean output rate, in spikes per ms, a penalty.", section="Reward", ge=0
     )
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         super().check()
         self.check_groups(self.hidden_sizes)
         if self.factor_steps >= self.num_steps:
             raise ConfigError(
-                f"factor_steps must be less than num_steps={self.num_steps}, so that steps are left to judge, "
+                f"factor_steps must be less than num_steps={self.num_steps}, so that steps are left for the reward, "
                 f"got {self.factor_steps}; 0 has the factor on in all steps"
             )
         only_with(self, "third_factor", ("teaching", "feedback"), ["factor_steps"])

@@ -1,4 +1,4 @@
-"""Settings of networks of winner-take-all groups, which several environments have."""
+"""Settings of networks of winner-take-all groups, common to several environments."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ OF_LAYERS = ("v_reset", "refractory", "recurrent", "hidden_fields", "inhibition"
 
 @config_class
 class GroupOptions:
-    """Whether a network is made of winner-take-all groups, and of which."""
+    """Network type and winner-take-all groups of an environment."""
 
     network: str = setting(
         FEEDFORWARD,
         "feedforward: layers of LIF neurons, all to all from each to the next. rwta: recurrent winner-take-all groups "
-        "(Yang et al., 2022): in each step exactly one neuron of each group spikes, drawn by the softmax of "
+        "(Yang et al., 2022): in each step exactly one neuron of each group spikes, sampled by the softmax of "
         "potentials, which have no threshold, reset or refractory period; the input reaches every hidden layer, and "
         "hidden layers and output, which is one group, reach each other both ways, backwards by the spikes of the step "
         "before.",
@@ -35,7 +35,7 @@ class GroupOptions:
     input_to_output: bool = setting(False, "Input reaches the output of network rwta directly, too.", section="Network")
 
     def check_groups(self, hidden_sizes: Sequence[int]) -> None:
-        """Refuse hidden layers that are not made of whole groups, and settings of the network that it is not."""
+        """Check that hidden layers consist of whole groups, and that no setting is of another network type."""
         of_groups = [info.name for info in setting_fields(GroupOptions) if info.name != "network"]
         only_with(self, "network", [RWTA], of_groups)
         only_with(self, "network", [FEEDFORWARD], [name for name in OF_LAYERS if hasattr(self, name)])

@@ -9,12 +9,12 @@ from snn_plasticity_gym.config.data_names import DATASETS, FOLDER_HELP, HELP, ch
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 SPLITS = ("train", "validation", "test")
-IMAGE_SIZE = 28  # pixels of a side, as data sets come (`tasks.datasets` imports torch, and settings must not)
+IMAGE_SIZE = 28  # pixels per side of the shipped data sets (`tasks.datasets` imports torch, and settings must not)
 
 
 @config_class
 class ImageConfig(EnvironmentConfig):
-    """What environments that show images have in common; an episode is one image."""
+    """Settings common to environments that show images; an episode is one image."""
 
     dataset: str = setting("auto", HELP, section="Data", basic=True)
     data_dir: str | None = setting(
@@ -23,18 +23,19 @@ class ImageConfig(EnvironmentConfig):
         section="Data",
         path=True,
     )
-    split: str = setting("train", "Part of the data set that lifetimes draw from.", section="Data", choices=SPLITS)
+    split: str = setting("train", "Split of the data set that lifetimes sample from.", section="Data", choices=SPLITS)
     image_size: int | None = setting(
         None,
-        "Pixels of an image's side (of its height, where it is not square), a divisor of what the data set has: 14, 7, "
-        "4, 2 for the shipped ones. Smaller images are means of square blocks. None: images as they are.",
+        "Pixels per side (of the height, if not square), a divisor of the data set's: 14, 7, 4, 2 for the shipped "
+        "ones. Smaller images are means of square blocks. None: original size.",
         unit="pixels",
         section="Data",
         ge=2,
     )
     image_pool: int = setting(
         16,
-        "Images that a lifetime draws from, chosen anew for each lifetime so that images repeat; 0: the whole split.",
+        "Images that a lifetime samples from, a new subset for each lifetime, so that images repeat; 0: the whole "
+        "split.",
         unit="images",
         section="Data",
         ge=0,
@@ -49,15 +50,15 @@ class ImageConfig(EnvironmentConfig):
     )
     max_rate: float = setting(
         0.064,
-        "Spike rate of a white pixel (0.064 is 64 Hz); max_rate * dt is its chance of a spike in one step.",
+        "Spike rate of a white pixel (0.064 is 64 Hz); max_rate * dt is its spike probability per step.",
         unit="spikes per ms",
         section="Simulation",
         ge=0,
     )
     heldout_pool: int = setting(
         0,
-        "Images of the judged phase that follows plastic_episodes, none of which the lifetime has learned from, so "
-        "that what it is rewarded for is not what it has memorised; 0: those that it learned from.",
+        "Images of the evaluation phase after plastic_episodes, disjoint from those that the lifetime learned from, so "
+        "that reward measures generalisation; 0: those that it learned from.",
         unit="images",
         section="Simulation",
         ge=0,
@@ -65,8 +66,8 @@ class ImageConfig(EnvironmentConfig):
     )
     heldout_shift: int = setting(
         0,
-        "Most pixels by which an image is moved across and down, at random each time that it is shown in the judged "
-        "phase: what says the same of it each time must say it of its form.",
+        "Largest random shift of an image in pixels, across and down, each time that it is shown in the evaluation "
+        "phase: stable responses must then be shift invariant.",
         unit="pixels",
         section="Simulation",
         ge=0,
@@ -76,29 +77,29 @@ class ImageConfig(EnvironmentConfig):
 
     @property
     def image_side(self) -> int | None:
-        """Pixels of a side of the square images of a shipped data set; None: that is known with the images."""
+        """Pixels per side of the square images of a shipped data set; None: unknown before the images are loaded."""
         return (self.image_size or IMAGE_SIZE) if self.dataset in DATASETS else None
 
     @property
     def spike_chance(self) -> float:
-        """Chance that a white pixel spikes in one step."""
+        """Spike probability of a white pixel in one step."""
         return self.max_rate * self.dt
 
     @property
     def duration(self) -> float:
-        """Time for which an image is shown, ms."""
+        """Duration of an image, ms."""
         return self.num_steps * self.dt
 
     def learning(self) -> dict[str, Any]:
-        """Return what the base class returns, and the training split."""
+        """Return the settings of the base class, and the training split."""
         return super().learning() | {"split": "train", "plastic_episodes": 0, "heldout_pool": 0, "heldout_shift": 0}
 
     def held_out(self, split: str) -> dict[str, Any]:
-        """Return the settings that show a held-out split."""
+        """Return the settings for a held-out split."""
         return {"split": split}
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         super().check()
         check_dataset_name(self.dataset)
         check_rate(self)
@@ -113,11 +114,11 @@ class ImageConfig(EnvironmentConfig):
         for name in ("heldout_pool", "heldout_shift"):
             if getattr(self, name) and not self.plastic_episodes:
                 raise ConfigError(
-                    f"{name} needs plastic_episodes, after which lifetimes are judged, got "
+                    f"{name} needs plastic_episodes, after which lifetimes are evaluated, got "
                     f"{name}={getattr(self, name)} and plastic_episodes=0"
                 )
         if size is not None and self.heldout_shift >= size:
             raise ConfigError(
-                f"heldout_shift must be less than image_size={size}, or nothing is left to see, "
+                f"heldout_shift must be less than image_size={size}, or nothing of it stays visible, "
                 f"got {self.heldout_shift}"
             )

@@ -1,4 +1,4 @@
-"""What `torchrun` tells each process of a run that is spread over several. This module is light, as `--help` is."""
+"""Rank and world size of a process, as set by `torchrun`. This module imports little, for a fast `--help`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def launched_size() -> int:
 
 
 def let_first_speak() -> str:
-    """Wait, unless this is the first process: `torchrun` ends all others as soon as that one has said the same error.
+    """Wait, unless this is the first process: `torchrun` ends all others once that one has reported the same error.
 
     Returns:
-        What goes before an error that the first process does not have; empty in the first process.
+        Prefix of an error that the first process does not have; empty in the first process.
     """
     rank = launched_rank()
     if not rank:

@@ -1,6 +1,6 @@
-"""What learners of synapse events can be told: arguments of their constructors, and settings of their trainers.
+"""Options of the learners on synapse events: constructor arguments, and settings of their trainers.
 
-Every knob is written once, here. A trainer's configuration inherits these classes, a learner takes their settings as
+Every option is declared once, here. A trainer's configuration inherits these classes, a learner takes their settings as
 keyword arguments (`learners.arguments`) and hands its options on as one object, `model.options`.
 """
 
@@ -20,21 +20,21 @@ NAN_POLICIES = ("raise", "skip")
 
 @config_class
 class SearchOptions:
-    """What every learner has: how far returns look, and what becomes of numbers that are not finite."""
+    """Options of every learner: horizon of returns, and handling of non-finite values."""
 
     credit_horizon: int = setting(
         1,
-        "Episodes whose rewards an episode's return sums up, this one and those of its lifetime that follow in the "
-        "rollout; exploration rule and evolution strategies hold a perturbation as long.",
+        "Episodes whose rewards enter an episode's return, itself and the next ones of its lifetime in the rollout; "
+        "exploration rule and evolution strategies keep a perturbation as long.",
         unit="episodes",
         section="Credit",
         ge=1,
         basic=True,
     )
-    gamma_lifetime: float = setting(1.0, "Discount per episode in that sum.", section="Credit", gt=0, le=1)
+    gamma_lifetime: float = setting(1.0, "Discount factor per episode in that return.", section="Credit", gt=0, le=1)
     credit_from: int = setting(
         0,
-        "Episodes of the horizon, its first ones, whose rewards do not count in that sum.",
+        "First episodes of the horizon, whose rewards are left out of that return.",
         unit="episodes",
         section="Credit",
         ge=0,
@@ -48,7 +48,7 @@ class SearchOptions:
     )
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         if self.credit_from >= self.credit_horizon:
             raise ConfigError(
                 f"credit_from must be less than credit_horizon={self.credit_horizon}, or no reward counts, got "
@@ -58,11 +58,11 @@ class SearchOptions:
 
 @config_class
 class EventOptions(SearchOptions):
-    """What learners by gradient have: which events count, how they explore, what returns are compared with."""
+    """Options of policy gradient learners: sampling of events, exploration, baseline of returns."""
 
     events_per_episode: int = setting(
         1024,
-        "Events learned from per episode, a uniform sample; 0: all. Every event changes its weight.",
+        "Events used for learning per episode, a uniform sample; 0: all. Every event still changes its weight.",
         unit="events",
         section="Learning",
         ge=0,
@@ -70,26 +70,28 @@ class EventOptions(SearchOptions):
     )
     exploration: str = setting(
         "independent",
-        "independent: each event has a noise of its own; rule: each lifetime follows a perturbed rule of its own, and "
-        "what is perturbed is learned.",
+        "independent: independent noise for each event; rule: a different perturbed rule for each lifetime "
+        "(parameter-space noise), whose perturbed layers are learned.",
         section="Credit",
         choices=EXPLORATIONS,
         basic=True,
     )
     perturb: str = setting(
         "last",
-        "With exploration rule: what is perturbed, the heads' last layers, or all layers of the heads.",
+        "With exploration rule: layers to perturb, the heads' last ones, or all of the heads.",
         section="Credit",
         choices=PERTURBED,
     )
     advantage: str = setting(
         "standardised",
-        "With exploration rule: returns less their mean over lifetimes, or their ranks.",
+        "With exploration rule: fitness as returns minus their mean over lifetimes, or as their ranks.",
         section="Credit",
         choices=ADVANTAGES,
     )
     mirrored: bool = setting(
-        False, "With exploration rule: pairs of lifetimes follow opposite perturbations.", section="Credit"
+        False,
+        "With exploration rule: mirrored sampling, pairs of lifetimes have opposite perturbations.",
+        section="Credit",
     )
     rule_learning_rate: float = setting(
         0.3,
@@ -99,8 +101,7 @@ class EventOptions(SearchOptions):
     )
     baseline: str = setting(
         "critic",
-        "What returns are compared with: the critic's value, or the mean return over lifetimes, as exploration rule "
-        "always does.",
+        "Baseline of returns: the critic's value, or the mean return over lifetimes, as exploration rule always does.",
         section="Credit",
         choices=BASELINES,
     )
@@ -117,23 +118,23 @@ class EventOptions(SearchOptions):
     )
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         super().check()
         only_with(self, "exploration", ("rule",), ["mirrored"])
 
 
 @config_class
 class PPOOptions(EventOptions):
-    """What `EventPPO` has beyond other learners by gradient."""
+    """Options of `EventPPO` beyond those of other policy gradient learners."""
 
     advantage_scope: str = setting(
-        "minibatch", "Over what advantages are standardised.", section="PPO", choices=ADVANTAGE_SCOPES
+        "minibatch", "Set over which advantages are standardised.", section="PPO", choices=ADVANTAGE_SCOPES
     )
 
 
 @config_class
 class EvolutionOptions(SearchOptions):
-    """What `EventES` has."""
+    """Options of `EventES`."""
 
     covariance: str = setting(
         "diagonal",
@@ -147,7 +148,7 @@ class EvolutionOptions(SearchOptions):
 
 @config_class
 class WholeRuleOptions(EvolutionOptions, EventOptions):
-    """The options of `EventES` in the words of `EventA2C`, on which it is built: each lifetime follows a whole rule."""
+    """Options of `EventES` as those of its base `EventA2C`: each lifetime has a rule with all parameters perturbed."""
 
     exploration: str = "rule"
     perturb: str = "head"

@@ -1,4 +1,4 @@
-"""The parser of a program's flags: its help, short or whole, and how it ends with a mistake in one line."""
+"""Argument parser of the programs: short or full help, errors in one line."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from snn_plasticity_gym.config.presets import purpose, shipped_presets
 from snn_plasticity_gym.config.resuming import refuse_changes
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, build_configs, setting_fields
 
-FEW = 20  # settings that are shown without being asked for, even if none is marked
-EVERYTHING = "all"  # what --help takes
+FEW = 20  # settings in the short help if none is marked basic
+EVERYTHING = "all"  # value of --help for full help
 FIRST = ("env", "preset")  # of a program's help
 REPEATED = "plugin"  # a flag that may be given several times
 _METAVARS = {int: "INT", float: "FLOAT", str: "TEXT"}
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that answers a mistake in one line: the list of all flags would bury it."""
+    """An argument parser that reports an error in one line, without the list of all flags."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {let_first_speak()}{message}\n")
 
     def build(self, values: Mapping[str, Any], *types: type) -> tuple[Any, ...]:
-        """Build the configurations, or end the program with what is wrong with the values."""
+        """Build the configurations, or end the program with the errors in the values."""
         try:
             return build_configs(values, *types)
         except ConfigError as error:
             self.error(str(error))
 
     def refuse_changes(self, before: Sequence[Any], after: Sequence[Any], longer: bool = True) -> None:
-        """End the program if settings contradict those of the run that goes on."""
+        """End the program if settings contradict those of the resumed run."""
         try:
             refuse_changes(before, after, longer)
         except ConfigError as error:
@@ -42,10 +42,10 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Help(argparse.Action):
-    """Shows the settings that matter, or all of them, and ends the program."""
+    """Prints the basic settings, or all of them, and ends the program."""
 
-    whole: Mapping[argparse.Action, str]  # help of the settings that are not always shown
-    begin: Callable[[], str]  # what help begins with, which takes a while to find
+    whole: Mapping[argparse.Action, str]  # help of the settings left out of the short help
+    begin: Callable[[], str]  # makes the head of the help, which takes a while
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None) -> None:
         if values not in (None, EVERYTHING):
@@ -60,12 +60,12 @@ class _Help(argparse.Action):
 
 
 def flag_parser(infos: Sequence[SettingInfo], prog: str | None, begin: Callable[[], str]) -> Parser:
-    """Make a parser with a flag for every setting, in sections; what it reads stays text.
+    """Make a parser with a flag for every setting, in sections; values stay text.
 
     Args:
         infos: The settings.
         prog: Name of the program in help and errors.
-        begin: Returns what its help begins with.
+        begin: Returns the head of the help.
     """
     infos = sorted(infos, key=lambda info: info.name not in FIRST)
     formatter = functools.partial(argparse.RawDescriptionHelpFormatter, width=100, max_help_position=32)
@@ -83,14 +83,14 @@ def flag_parser(infos: Sequence[SettingInfo], prog: str | None, begin: Callable[
     for info in infos:
         on: dict[str, Any] = {"nargs": "?", "const": "True"} if is_bool(info) else {}
         on |= {"action": "append"} if info.name == REPEATED else {}
-        told = info.described.replace("%", "%%")  # argparse reads % as a placeholder
+        help_text = info.described.replace("%", "%%")  # argparse reads % as a placeholder
         hidden = not info.basic and len(infos) > FEW
-        # a value stays text here, so that `values` alone decides what is a number or a truth
+        # a value stays text here: `values` alone parses numbers and booleans
         action = groups[info.section].add_argument(
-            f"--{info.name}", metavar=_metavar(info), help=argparse.SUPPRESS if hidden else told, **on
+            f"--{info.name}", metavar=_metavar(info), help=argparse.SUPPRESS if hidden else help_text, **on
         )
         if hidden:
-            whole[action] = told
+            whole[action] = help_text
     assert isinstance(show, _Help)
     show.whole, show.begin = whole, begin
     if whole:
@@ -105,14 +105,14 @@ def is_bool(info: SettingInfo) -> bool:
 
 
 def first_line(config_type: type) -> str:
-    """The summary of a configuration class."""
+    """Return the summary line of a configuration class."""
     return (inspect.getdoc(config_type) or "").partition("\n")[0]
 
 
 def describe(
     trainer_type: type, environment_types: Mapping[str, type], env_id: str, foreign: Sequence[type] = ()
 ) -> str:
-    """What the help of a program with environments begins with: what it does, on which of them, from which presets."""
+    """Return the head of the help of a program with environments: its purpose, environments and presets."""
     width = max(len(name) for name in environment_types)
     lines = [f"  {name:<{width}}  {first_line(config)}".rstrip() for name, config in environment_types.items()]
     head = [first_line(trainer_type), "", "environments (choose with --env):", *lines, ""]
@@ -121,7 +121,7 @@ def describe(
         lines = [f"  {path.stem:<{width}}  {purpose(path)}" for path in presets]
         head += ["presets, whose values become the defaults (choose with --preset):", *lines, ""]
     tail = [
-        f"Flags are shown for {env_id}; other environments have their own: --env ID --help.",
+        f"Flags are shown for {env_id}; for others give --env ID --help.",
         "Dashes and underscores are the same; --no-NAME turns NAME off.",
     ]
     return "\n".join([*head, *tail])

@@ -8,13 +8,13 @@ from snn_plasticity_gym.config.training import resume_setting
 
 FORMULA, HEAD = "formula", "head"
 BACKPROPAMINE, RETROACTIVE = "backpropamine", "backpropamine-retroactive"
-STILL = ("plain", "recurrent")  # nothing changes within a trial
+STILL = ("plain", "recurrent")  # no plasticity within a trial
 NETWORKS = (*STILL, "dp-oja", "ndp-oja", "dp-bcm", "ndp-bcm", BACKPROPAMINE, RETROACTIVE, FORMULA, HEAD)
 USUAL, SHARED, PER_NEURON, PER_SYNAPSE = "usual", "shared", "neuron", "synapse"
 LEARNERS = ("bptt", "ppo", "cma")
 BOTH = "both"
 CONDITION_NAMES = (BOTH, "normal", "noisy")
-OF_TRIALS = {  # settings of cue association, and what they are called in a world
+OF_TRIALS = {  # settings of cue association, and their names in a world
     "episodes": "steps",
     "eval_every": "eval_steps",
     "eval_episodes": "eval_lives",
@@ -25,13 +25,13 @@ OF_TRIALS = {  # settings of cue association, and what they are called in a worl
 
 @config_class
 class PlasticConfig(PlasticWorldConfig):
-    """Train a spiking network, and how its weights change within a trial, by gradients through the change.
+    """Train a spiking network and its plasticity within a trial by gradients through the weight changes.
 
-    The task is cue association: seven cues, left or right, then a rest, and which cue came more often is to be answered
-    while the decision cue is on, by the output neuron that spikes more. "SpikePropamine-style" (Schmidgall et al.,
+    The task is cue association: seven cues, left or right, then a rest; while the decision cue is on, the output neuron
+    of the more frequent cue must spike more. "SpikePropamine-style" (Schmidgall et al.,
     2021): the published equations could not be verified, and no published number is claimed.
 
-    With `world` it acts in a world of Gymnasium instead, by PPO: observations in and actions out by population codes,
+    With `world` it acts in a Gymnasium environment instead, by PPO, with population codes of observations and actions,
     as in that paper's supplement.
     """
 
@@ -39,7 +39,7 @@ class PlasticConfig(PlasticWorldConfig):
     preset: str = setting(
         "",
         "Settings to start from: cue-association, cheetah-reduced, inverted-pendulum-plastic, or a YAML file, e.g. a "
-        "run's config.yaml; other flags win over them.",
+        "run's config.yaml; other flags override them.",
         section="Run",
         basic=True,
         path=True,
@@ -48,18 +48,18 @@ class PlasticConfig(PlasticWorldConfig):
     episodes: int = setting(19_200, "Trials in all.", unit="trials", section="Run", ge=1, basic=True)
     eval_every: int = setting(
         1920,
-        "Trials between two rows of metrics, each with a judgement; the best one's parameters are kept.",
+        "Trials between two rows of metrics, each with a validation; the best parameters are kept.",
         unit="trials",
         section="Run",
         ge=1,
         basic=True,
     )
     eval_episodes: int = setting(
-        500, "Held-out trials of a judgement, of each condition.", unit="trials", section="Run", ge=1, basic=True
+        500, "Held-out trials of a validation, of each condition.", unit="trials", section="Run", ge=1, basic=True
     )
     test_episodes: int = setting(
         2000,
-        "Other held-out trials, of each condition, by which the kept parameters are judged at the end, once.",
+        "Test trials, of each condition, for the best parameters at the end.",
         unit="trials",
         section="Run",
         ge=1,
@@ -67,7 +67,7 @@ class PlasticConfig(PlasticWorldConfig):
 
     condition: str = setting(
         BOTH,
-        "How noisy the spikes of training are; both: of half of the trials of an update normal, of the others noisy.",
+        "Noise of the training spikes; both: half of the trials of an update are normal, the others noisy.",
         section="Task",
         choices=CONDITION_NAMES,
         basic=True,
@@ -78,14 +78,14 @@ class PlasticConfig(PlasticWorldConfig):
     )
     test_rests: tuple[int, ...] = setting(
         (155, 205, 305),
-        "Rests by which the kept parameters are judged, too, one after the other, each in eval_episodes trials.",
+        "Further rests for testing the best parameters, each in eval_episodes trials.",
         unit="ms",
         section="Task",
         ge=0,
     )
     test_cues: tuple[int, ...] = setting(
         (9, 11, 15),
-        "Numbers of cues by which the kept parameters are judged, too, in eval_episodes trials each; odd.",
+        "Further numbers of cues for testing the best parameters, in eval_episodes trials each; odd.",
         unit="cues",
         section="Task",
         ge=1,
@@ -93,12 +93,12 @@ class PlasticConfig(PlasticWorldConfig):
 
     network: str = setting(
         "ndp-bcm",
-        "What changes within a trial. plain: nothing; recurrent: nothing, but hidden neurons have weights among "
-        "themselves; dp-oja, dp-bcm: all weights, by a rule with trained coefficients; ndp-oja, ndp-bcm: the same, "
+        "Plasticity within a trial. plain: none; recurrent: none, but hidden neurons have recurrent weights; "
+        "dp-oja, dp-bcm: all weights, by a rule with trained coefficients; ndp-oja, ndp-bcm: the same, "
         "times a trained projection of the layer's activity; backpropamine: all weights, by Hebb's rule times a "
         "trained signal of the layer, fanned out to its neurons; backpropamine-retroactive: that signal times a trace "
         "of Hebb's rule; formula, head: all weights, by one formula of synapse events with trained coefficients, or by "
-        "one policy head, a perceptron of who fires, of a trace of either neuron (20 ms) and of the weight; either is "
+        "one policy head, a perceptron of the spikes and traces (20 ms) of both neurons and of the weight; either is "
         "saved as a rule for every environment.",
         section="Network",
         choices=NETWORKS,
@@ -106,17 +106,17 @@ class PlasticConfig(PlasticWorldConfig):
     )
     coefficients: str = setting(
         USUAL,
-        "Who has coefficients of a rule. usual: of a formula shared, else as neuron; neuron: a gain of each synapse, a "
-        "rate of each neuron, not of a formula; shared: one of each for all synapses of a layer, of a formula of both "
-        "layers; synapse: all of each synapse. A formula of each synapse runs in torch, step by step, and many times "
-        "as long as in compiled loops; it is not saved as a rule, since other networks have other synapses.",
+        "Sharing of a rule's coefficients. usual: of a formula shared, else as neuron; neuron: a gain of each synapse, "
+        "a rate of each neuron, not of a formula; shared: one of each for all synapses of a layer, of a formula of "
+        "both layers; synapse: all of each synapse. A formula of each synapse runs in torch, step by step, and many "
+        "times as long as in compiled loops; it is not saved as a rule, since other networks have other synapses.",
         section="Network",
         choices=(USUAL, SHARED, PER_NEURON, PER_SYNAPSE),
     )
     formula_terms: tuple[str, ...] = setting(
         (),
-        "Terms of network formula, products as post*x20*w; none: who fires, by itself and with a trace of its partner "
-        "(20 ms), each with and without the weight.",
+        "Terms of network formula, products as post*x20*w; none: the spike of either neuron, alone and times a trace "
+        "of the other (20 ms), each with and without the weight.",
         section="Network",
     )
     head_size: int = setting(
@@ -130,30 +130,28 @@ class PlasticConfig(PlasticWorldConfig):
     )
     hidden_size: int = setting(
         0,
-        "Hidden neurons; 0: as many as come nearest to `parameters`.",
+        "Hidden neurons; 0: the number that comes nearest to `parameters`.",
         unit="neurons",
         section="Network",
         ge=0,
         basic=True,
     )
-    parameters: int = setting(
-        2552, "Trained numbers that a network of hidden_size 0 shall have.", section="Network", ge=50
-    )
+    parameters: int = setting(2552, "Target number of trained parameters for hidden_size 0.", section="Network", ge=50)
 
     learner: str = setting(
         "bptt",
-        "bptt: cross-entropy of the right answer, by softmax of the output spikes; ppo: an answer is drawn, and paid 1 "
-        "or -1 at the end of the trial; cma: no gradient, CMA-ES over all parameters by that cross-entropy.",
+        "bptt: cross-entropy of the target, by softmax of the output spikes; ppo: a decision is sampled, with reward 1 "
+        "or -1 at the end of the trial; cma: no gradient, CMA-ES over all parameters on that cross-entropy.",
         section="Learning",
         choices=LEARNERS,
         basic=True,
     )
     batch_size: int = setting(
-        64, "Trials of an update, of cma those of all individuals.", unit="trials", section="Learning", ge=1, basic=True
+        64, "Trials of an update; of cma, of all individuals.", unit="trials", section="Learning", ge=1, basic=True
     )
     learning_rate: float = setting(
         1e-2,
-        "First learning rate (Adam); it falls to 0 over the run with the root of the trials that are left.",
+        "Initial learning rate (Adam); it decays to 0 over the run with the root of the remaining trials.",
         section="Learning",
         gt=0,
         basic=True,
@@ -173,17 +171,17 @@ class PlasticConfig(PlasticWorldConfig):
     )
     carry_limit: float = setting(
         0.02,
-        "Largest derivative of the loss by a postsynaptic trace that goes from a step to the one before; in a world, "
+        "Clip of the derivative of the loss by a postsynaptic trace, passed from a step to the one before; in a world, "
         "where the loss is a mean over actions, over `truncation`.",
         section="Learning",
         gt=0,
     )
     epochs: int = setting(3, "Passes of ppo over the trials or actions of an update.", section="PPO", ge=1)
     clip_range: float = setting(0.2, "Clip of ppo's ratio.", section="PPO", gt=0, lt=1)
-    entropy: float = setting(0.02, "Weight of the answer's entropy in ppo.", section="PPO", ge=0)
+    entropy: float = setting(0.02, "Weight of the decision's entropy in ppo.", section="PPO", ge=0)
 
     population: int = setting(16, "Individuals of a generation of cma.", unit="individuals", section="CMA-ES", ge=4)
-    sigma: float = setting(0.05, "First standard deviation of cma's individuals.", section="CMA-ES", gt=0)
+    sigma: float = setting(0.05, "Initial standard deviation of cma's individuals.", section="CMA-ES", gt=0)
 
     device: str = setting(
         "cpu",
@@ -193,7 +191,7 @@ class PlasticConfig(PlasticWorldConfig):
     )
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         self.check_world()
         if self.world and self.learner != "ppo":
             raise ConfigError(f"learner must be ppo in a world, got {self.learner}; give learner=ppo")

@@ -1,4 +1,4 @@
-"""Settings of networks with trained plasticity that act in a world: code, policy, PPO, and what the judgement adds."""
+"""Settings of networks with trained plasticity that act in a world: encoding, policy, PPO, evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from snn_plasticity_gym.config.training import RunConfig
 
 @config_class
 class PlasticWorldConfig(RunConfig):
-    """Part of `PlasticConfig` for worlds of Gymnasium; with no `world` its settings are refused."""
+    """Part of `PlasticConfig` for Gymnasium environments; without `world` its settings are refused."""
 
     world: str = setting(
         "",
@@ -26,18 +26,16 @@ class PlasticWorldConfig(RunConfig):
     steps: int = setting(200_000, "Actions in all.", unit="actions", section="World", ge=1, basic=True)
     eval_steps: int = setting(
         20_000,
-        "Actions between two rows of metrics, each with a judgement; the best one's parameters are kept.",
+        "Actions between two rows of metrics, each with a validation; the best parameters are kept.",
         unit="actions",
         section="World",
         ge=1,
         basic=True,
     )
-    eval_lives: int = setting(
-        10, "Held-out episodes of the world of a judgement.", unit="episodes", section="World", ge=1
-    )
+    eval_lives: int = setting(10, "Held-out episodes of a validation.", unit="episodes", section="World", ge=1)
     test_lives: int = setting(
         50,
-        "Other held-out episodes by which the kept parameters are judged at the end, once, and in each disturbance.",
+        "Test episodes for the best parameters at the end, also for each disturbance.",
         unit="episodes",
         section="World",
         ge=1,
@@ -51,76 +49,72 @@ class PlasticWorldConfig(RunConfig):
     fields: int = setting(10, "Input neurons of each observation.", unit="neurons", section="World", ge=2)
     sharpness: float = setting(
         15.0,
-        "Of the bells max(floor, exp(-sharpness (c - x)^2)), the chance of an input spike in each ms, over "
+        "Of the bells max(floor, exp(-sharpness (c - x)^2)), the probability of an input spike in each ms, over "
         "observations mapped so that the outer centres are -1 and 1.",
         section="World",
         gt=0,
     )
-    floor: float = setting(0.05, "Least chance of an input spike in each ms.", section="World", ge=0, le=1)
-    action_ms: int = setting(
-        20, "How long the network runs for each action.", unit="ms", section="World", ge=1, basic=True
-    )
+    floor: float = setting(0.05, "Smallest probability of an input spike in each ms.", section="World", ge=0, le=1)
+    action_ms: int = setting(20, "Simulated time per action.", unit="ms", section="World", ge=1, basic=True)
     group_size: int = setting(
         20, "Output neurons of each dimension of an action, an even number, or of each Discrete action.",
         unit="neurons", section="World", ge=2,
     )  # fmt: skip
     decoder_gain: float = setting(
         3.0,
-        "Slope of the action: of a dimension the part of its range per ms and neuron by which one half is ahead; of "
-        "Discrete actions the logit per spike of each of its neurons.",
+        "Gain of the decoder: of a dimension, share of its range per difference of spikes of its halves, per ms and "
+        "neuron; of Discrete actions, logit per mean spike of its neurons.",
         section="World",
         gt=0,
     )
     exploration: float = setting(
-        0.5, "First standard deviation of actions around decoded ones, in halves of their range; trained.",
+        0.5, "Initial standard deviation of actions around decoded ones, in halves of their range; trained.",
         section="World", gt=0,
     )  # fmt: skip
-    num_worlds: int = setting(8, "Worlds that are acted in side by side.", section="World", ge=1)
+    num_worlds: int = setting(8, "Parallel copies of the world.", section="World", ge=1)
     rollout: int = setting(256, "Actions in each world between two updates.", unit="actions", section="World", ge=1)
     truncation: int = setting(
         64,
-        "Actions through which gradients go back at most; states are carried on over them, gradients are not.",
+        "Truncation of backpropagation through time, in actions; states are carried over it, gradients are not.",
         unit="actions",
         section="World",
         ge=1,
     )
-    minibatches: int = setting(4, "Steps of gradient in a pass over the actions of an update.", section="World", ge=1)
-    gamma: float = setting(0.99, "Discount of rewards, per action.", section="World", ge=0, le=1)
-    gae_lambda: float = setting(0.95, "Lambda of generalized advantages.", section="World", ge=0, le=1)
+    minibatches: int = setting(4, "Gradient steps in an epoch over the actions of an update.", section="World", ge=1)
+    gamma: float = setting(0.99, "Discount factor, per action.", section="World", ge=0, le=1)
+    gae_lambda: float = setting(0.95, "Lambda of generalized advantage estimation.", section="World", ge=0, le=1)
     critic_size: int = setting(
-        64, "Neurons of each of the critic's two layers; it sees observations, in training only.",
+        64, "Neurons of each of the critic's two layers; it is used in training only, on observations.",
         unit="neurons", section="World", ge=1,
     )  # fmt: skip
-    critic_rate: float = setting(1e-3, "First learning rate of the critic (Adam).", section="World", gt=0)
+    critic_rate: float = setting(1e-3, "Initial learning rate of the critic (Adam).", section="World", gt=0)
 
     test_action_noise: tuple[float, ...] = setting(
         (0.3,),
-        "Judged at the end with noise on actions, too: standard deviation in halves of their range; of Discrete "
-        "actions the chance of any other one.",
+        "Test at the end also with noise on actions: standard deviation in halves of their range; of Discrete actions, "
+        "probability of any other one.",
         section="World",
         gt=0,
     )
     test_friction: tuple[float, ...] = setting(
-        (), "Likewise with all friction of a MuJoCo world times each of these.", section="World", ge=0
+        (), "Test also with all friction of a MuJoCo world times each of these.", section="World", ge=0
     )
     test_mass: tuple[float, ...] = setting(
-        (), "Likewise with all masses of a MuJoCo world times each of these.", section="World", gt=0
+        (), "Test also with all masses of a MuJoCo world times each of these.", section="World", gt=0
     )
     test_joints: tuple[int, ...] = setting(
-        (), "Likewise with one damaged motor of a MuJoCo world, each of these, from 0.", section="World", ge=0
+        (), "Test also with one damaged motor of a MuJoCo world, each of these, from 0.", section="World", ge=0
     )
-    joint_strength: float = setting(
-        0.0, "What part of its force a damaged motor has left.", section="World", ge=0, le=1
-    )
+    joint_strength: float = setting(0.0, "Share of its force that a damaged motor keeps.", section="World", ge=0, le=1)
     test_attributes: str = setting(
         "{}",
-        'Likewise with numbers of another world, one after the other, a mapping or JSON, e.g. {"force_mag": [5, 20]}.',
+        'Test also with each of these attributes of the world, a mapping or JSON, e.g. {"force_mag": [5, 20]}.',
         section="World",
         json=True,
     )
 
     def check_world(self) -> None:
-        """Refuse settings of worlds that contradict each other."""
+        """Check that settings of worlds agree with each other."""
         attributes(self.test_attributes)
         if len(self.observation_low) != len(self.observation_high):
             raise ConfigError(

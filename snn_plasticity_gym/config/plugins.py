@@ -1,7 +1,7 @@
-"""Modules of a user's own, `--plugin MODULE`, imported before their tasks, rules or networks are looked up by name.
+"""Users' modules, `--plugin MODULE`, imported before tasks, rules or networks are looked up by name.
 
-A plugin is a Python file (`my_module.py`) or the dotted name of a module. A run notes its plugins in config.yaml as
-they were given; whatever reads the run imports them again, and says so, since that runs their code.
+A plugin is a Python file (`my_module.py`) or the dotted name of a module. A run records its plugins in config.yaml as
+they were given; programs that read the run import them again, and print that, since it runs their code.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from snn_plasticity_gym.config.values import one_line
 
 @config_class
 class PluginSettings:
-    """What every program has that looks up tasks, rules or networks by name."""
+    """Settings of programs that look up tasks, rules or networks by name."""
 
     plugin: tuple[str, ...] = setting(
         (),
@@ -49,7 +49,7 @@ def import_plugins(names: Iterable[str], named_by: str = "") -> None:
 
     Args:
         names: Paths of Python files, or dotted names of modules.
-        named_by: Whose plugins they are if nobody gave them just now, e.g. a file; a line then says that they run.
+        named_by: Source of the names if not the user, e.g. a file; a warning is then printed.
 
     Raises:
         ConfigError: One cannot be found or imported; the line names file and line of the mistake.
@@ -64,7 +64,7 @@ def import_plugins(names: Iterable[str], named_by: str = "") -> None:
 
 
 def import_plugins_of(run: str | Path) -> None:
-    """Import the plugins that a run's config.yaml names; a path that is no run's folder has none.
+    """Import the plugins in a run's config.yaml; a path that is no run folder has none.
 
     Raises:
         ConfigError: As for `import_plugins`.
@@ -75,7 +75,7 @@ def import_plugins_of(run: str | Path) -> None:
 
 
 def _import_file(name: str) -> None:
-    """Import a file as the module of its name, so that what it defines can be pickled and found again."""
+    """Import a file as the module of its name, so that its classes can be pickled and unpickled."""
     path = Path(name).resolve()
     module_name = path.stem
     known = sys.modules.get(module_name)
@@ -92,7 +92,7 @@ def _import_file(name: str) -> None:
     if spec is None or spec.loader is None:
         raise ConfigError(f"the plugin {name} is no Python file; its name must end in .py")
     if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # for modules beside it
+        sys.path.append(str(path.parent))  # for modules in the same folder
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
@@ -104,7 +104,7 @@ def _import_file(name: str) -> None:
 
 def _import_module(name: str) -> None:
     if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # where a program is started, as `python -m` sees it
+        sys.path.append(os.getcwd())  # the working directory, as with `python -m`
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):  # a package of the name is missing, or it is no name
@@ -120,18 +120,18 @@ def _import_module(name: str) -> None:
 
 
 def file_of(module: Any) -> Path | None:
-    """Return the file of a module, or of what would be imported."""
+    """Return the file of a module, or of a module spec."""
     file = getattr(module, "__file__", None) if isinstance(module, ModuleType) else module.origin
     return Path(file).resolve() if file and file not in ("built-in", "frozen") else None
 
 
 def _broken(name: str, error: BaseException, file: str) -> ConfigError:
-    """Say what went wrong in a plugin, and where: at the last of its own lines that was reached."""
+    """Return the error for a plugin's exception, with the last line reached in the plugin."""
     if isinstance(error, SyntaxError) and error.filename:
         place, line, reason = error.filename, error.lineno, error.msg
     else:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
         own = [frame for frame in frames if frame.filename == file] or frames
         place, line, reason = own[-1].filename, own[-1].lineno, str(error)
-    told = one_line(f"{type(error).__name__}: {reason}" if reason else type(error).__name__)
-    return ConfigError(f"cannot import the plugin {name}: {told} ({place}, line {line})")
+    summary = one_line(f"{type(error).__name__}: {reason}" if reason else type(error).__name__)
+    return ConfigError(f"cannot import the plugin {name}: {summary} ({place}, line {line})")

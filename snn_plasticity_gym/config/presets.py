@@ -1,10 +1,9 @@
-"""Presets: YAML files of settings that a program starts from, as `--preset NAME`; flags win over them.
+"""Presets: YAML files of settings, given as `--preset NAME`; flags override them.
 
-A preset has lines `name: value`, and first a comment that says what it is for. With `base:`, the name of another preset
-or the path of a YAML file, seen from its own folder, it takes all settings from that one, and holds only what differs.
-It may have any setting of the program and of its environment, if it has one, and nothing else, but what trainers and
-the judge of rules say of themselves is left aside by the other, which takes the environment alone. The config.yaml of a
-run is a preset, too: it repeats the run.
+A preset has lines `name: value` after a comment on its purpose. With `base:`, the name of another preset or a YAML
+file's path relative to its folder, it inherits all settings of that one, and holds only differences. It may have any
+setting of the program and of its environment, if it has one, and nothing else; but trainers and evaluate.py ignore
+each other's settings and use those of the environment. The config.yaml of a run is a preset, too: it repeats the run.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from snn_plasticity_gym.config.schema import (
 
 
 def shipped_file(kind: str, name: str) -> Path:
-    """The file that a user means: a path if it looks like one, else a file of the folder trainers/<kind>s.
+    """Return the file of a name: a path if it looks like one, else a file of the folder trainers/<kind>s.
 
     Args:
         kind: "preset" or "sweep".
         name: E.g. "unsup1", "mine.yaml" or "folder/mine.yaml".
 
     Raises:
-        ConfigError: There is no such name; the line lists those that there are.
+        ConfigError: There is no such name; the line lists the valid ones.
     """
     path = Path(os.path.expanduser(name))
     if path.suffix in (".yaml", ".yml") or path.name != name:
@@ -47,7 +46,7 @@ def shipped_file(kind: str, name: str) -> Path:
 
 
 def shipped_files(kind: str) -> list[Path]:
-    """The YAML files of the folder trainers/<kind>s, wherever it is installed."""
+    """Return the YAML files of the folder trainers/<kind>s, as installed."""
     package = importlib.resources.files("snn_plasticity_gym.trainers")
     return sorted(Path(str(package), f"{kind}s").glob("*.yaml"), key=lambda path: path.stem)
 
@@ -55,7 +54,7 @@ def shipped_files(kind: str) -> list[Path]:
 def shipped_presets(
     trainer_type: type, environment_types: Mapping[str, type], foreign: Sequence[type] = ()
 ) -> list[Path]:
-    """The shipped presets that a program takes; arguments as in `read_preset`."""
+    """Return the shipped presets for a program; arguments as in `read_preset`."""
     return [path for path in shipped_files("preset") if _is_taken(path, trainer_type, environment_types, foreign)]
 
 
@@ -68,15 +67,15 @@ def _is_taken(path: Path, *program: Any) -> bool:
 
 
 def purpose(path: Path) -> str:
-    """The comment in a file's first line."""
+    """Return the comment in a file's first line."""
     return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
 
 
 def check_name(kind: str, name: object, names: Iterable[str], *other: str) -> None:
-    """Refuse a name that is none of `names`, which are listed with what `other` may be given.
+    """Check that a name is one of `names`; the error lists them and `other`.
 
     Raises:
-        ConfigError: In one line.
+        ConfigError: It is none of them.
     """
     names = list(names)
     if name not in names:
@@ -93,19 +92,19 @@ def read_preset(
     foreign: Sequence[type] = (),
     plugins: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Read a preset, each setting of which belongs to the trainer or to the environment, and has a value it may take.
+    """Read a preset, and check that each setting is one of the trainer or the environment, with a valid value.
 
     Args:
         path: YAML file.
-        env_id: Environment that a flag has chosen, if one has: it wins over the one in the file.
+        env_id: Environment given by a flag, if any: it overrides the one in the file.
         trainer_type: Configuration class, with a setting `env` if there are environments.
         environment_types: Configuration class of each environment, by id; none if the program has no environment.
         foreign: Configuration classes of other programs: of a file with settings that only they have, all their
             settings are left aside, and only those of the environment count.
-        plugins: Those that are there in place of the preset's.
+        plugins: Replace those of the preset.
 
     Raises:
-        ConfigError: The file cannot be read, or something in it is wrong; one line that names the file.
+        ConfigError: The file cannot be read, or a setting in it is wrong; one line that names the file.
     """
     preset = _with_bases(path, trainer_type, *environment_types.values(), *foreign)
     if not plugins:
@@ -119,25 +118,25 @@ def read_preset(
         types.append(environment_types[env_id])
     names = [info.name for config_type in types for info in setting_fields(config_type)]
     elsewhere = {info.name for other in foreign for info in setting_fields(other)}
-    if (elsewhere - set(names)) & preset.keys():  # of another program: its seed and the like are no seed here
+    if (elsewhere - set(names)) & preset.keys():  # of another program: its seed and the like do not apply here
         kept = {"env", "plugin", *(info.name for config_type in types[1:] for info in setting_fields(config_type))}
         preset = {key: value for key, value in preset.items() if key in kept or key not in elsewhere}
     strays = [key for key in preset if key not in names]
     problems = [_stray(key, names, environment_types, env_id) for key in strays[:1]]
     owned = {info.name for config_type in environment_types.values() for info in setting_fields(config_type)}
-    if not owned.issuperset(strays) and path in shipped_files("preset"):  # no mistake in it
+    if not owned.issuperset(strays) and path in shipped_files("preset"):  # not misspelled
         raise ConfigError(
             f"preset {path.stem} is for another program ({purpose(path).rstrip('.')}), as there is no setting "
             f"{min(set(strays) - owned)!r} here; --help names the presets of this one"
         )
     if len(strays) > 1:
         problems.append(f"as wrong: {', '.join(strays[1:4])}{', ...' if len(strays) > 4 else ''}")
-    whole = preset.keys() | ADDED.keys() >= set(names)  # as a run's config.yaml is, whatever it began from
-    if "preset" in preset and not whole:
+    complete = preset.keys() | ADDED.keys() >= set(names)  # as a run's config.yaml is, whatever its preset
+    if "preset" in preset and not complete:
         problems.append("a preset starts from another one by `base: NAME`, not by preset")
     try:
-        known = {key: value for key, value in preset.items() if key in names}
-        build_configs(known, *types)
+        valid = {key: value for key, value in preset.items() if key in names}
+        build_configs(valid, *types)
     except ConfigError as error:
         problems.append(str(error))
     if problems:
@@ -146,7 +145,7 @@ def read_preset(
 
 
 def _with_bases(path: Path, *config_types: type) -> dict[str, Any]:
-    """Return the settings of a preset over those of its base, and so on, by their present names."""
+    """Return the settings of a preset merged over those of its bases, by their present names."""
     infos = [info for config_type in config_types for info in setting_fields(config_type)]
     files, layers = [path], [current_names(read_yaml(path), infos, f"{path}: ")]
     while "base" in layers[-1]:
@@ -165,7 +164,7 @@ def _with_bases(path: Path, *config_types: type) -> dict[str, Any]:
 
 
 def _stray(key: str, names: Iterable[str], environment_types: Mapping[str, type], env_id: str | None) -> str:
-    """What to say about a key that is no setting here."""
+    """Return the error message for a key that is no setting."""
     owners = [owner for owner, t in environment_types.items() if key in {info.name for info in setting_fields(t)}]
     if owners:
         return f"{key} is a setting of {', '.join(owners)}, not of {env_id}"

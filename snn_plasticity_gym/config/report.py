@@ -8,31 +8,31 @@ from snn_plasticity_gym.config.schema import config_class, setting
 
 @config_class
 class ReportConfig(PluginSettings):
-    """Show what runs have learned: one HTML page with pictures of the learning, of the rule and of its networks."""
+    """Write a report on runs: one HTML page with figures of the training, of the rule and of its networks."""
 
     runs: tuple[str, ...] = setting(
-        (), "Folders of runs; they may also stand first, without a flag, separated by spaces.", section="Run", path=True
+        (), "Folders of runs; they may also come first, without a flag, separated by spaces.", section="Run", path=True
     )
     out: str = setting(
         "",
-        "Folder for report.html and its pictures; if empty that of the run, of several runs report.",
+        "Folder for report.html and its pictures; if empty the run's folder, for several runs the folder report.",
         section="Run",
         path=True,
     )
     ceiling: str = setting(
         "",
-        "Grad: file with what trainers/gradient_ceiling.py has printed for these networks.",
+        "Grad: file with the output of trainers/gradient_ceiling.py for these networks.",
         section="Run",
         path=True,
     )
-    sample_images: int = setting(8, "Images from which real events are drawn.", unit="images", section="Study", ge=1)
-    sample_events: int = setting(8000, "Events drawn of each kind of synapses.", unit="events", section="Study", ge=100)
+    sample_images: int = setting(8, "Images from which events are sampled.", unit="images", section="Study", ge=1)
+    sample_events: int = setting(8000, "Events sampled of each projection.", unit="events", section="Study", ge=100)
     life_images: int = setting(
-        60, "Images that the network of the pictures learns from.", unit="images", section="Study", ge=1
+        60, "Training images of the network in the figures.", unit="images", section="Study", ge=1
     )
     reward_images: int = setting(
         32,
-        "Images on which a rule and its formula are compared by reward, at least.",
+        "Minimum number of images for comparing a rule and its formula by reward.",
         unit="images",
         section="Study",
         ge=1,

@@ -1,4 +1,4 @@
-"""`--resume RUN`: a run goes on with its own settings, of which only some may change."""
+"""`--resume RUN`: continue a run with its own settings, of which only some may change."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ CHANGEABLE = (
 )
 
 ADDED: Mapping[str, Any] = {
-    "beside": [],
+    "compare_with": [],
     "field_weight": 0.3,
     "hidden_fields": 0,
     "local_state": [],
     "nan_policy": "raise",
     "plugin": [],
     "world_attributes": "{}",
-}  # settings that earlier versions did not have, and what they did
+}  # settings that earlier versions lack, with the values that reproduce them
 
 
 def read_run(
@@ -39,10 +39,10 @@ def read_run(
     """Read the settings of a run of this program, and import its plugins.
 
     Args:
-        folder: Of the run.
+        folder: The run's folder.
         trainer_type: Configuration class of the program.
         environment_types: Those of the environments, by id; none if the program has no environment.
-        plugins: Those that are there in place of the run's, whose files may have moved.
+        plugins: Replace those of the run, whose files may have moved.
 
     Raises:
         ConfigError: There is no run, or it is one of another program or version.
@@ -71,15 +71,15 @@ def read_run(
 
 
 def refuse_changes(before: Sequence[Any], after: Sequence[Any], longer: bool = True) -> None:
-    """Refuse settings that contradict those of the run that goes on.
+    """Check that settings agree with those of the resumed run.
 
     Args:
         before: Configurations of the run.
-        after: Those that the flags lead to.
-        longer: Whether more episodes can be asked for.
+        after: Configurations from the flags.
+        longer: Whether more episodes may be requested.
 
     Raises:
-        ConfigError: In one line.
+        ConfigError: A setting differs that must not change.
     """
     old = {name: value for config in before for name, value in to_dict(config).items()}
     new = {name: value for config in after for name, value in to_dict(config).items()}
@@ -88,7 +88,7 @@ def refuse_changes(before: Sequence[Any], after: Sequence[Any], longer: bool = T
     if changed:
         what = "; ".join(f"{name} is {old[name]!r} in the run, got {new[name]!r}" for name in changed)
         allowed = ", ".join(name for name in changeable if name != "resume")
-        raise ConfigError(f"--resume goes on with a run's own settings: {what}; only {allowed} may change")
-    least, asked = old["episodes"], new["episodes"]
-    if asked < least:
-        raise ConfigError(f"episodes must be at least the {least} of the run to resume, got {asked}")
+        raise ConfigError(f"--resume uses the run's own settings: {what}; only {allowed} may change")
+    least, requested = old["episodes"], new["episodes"]
+    if requested < least:
+        raise ConfigError(f"episodes must be at least the {least} of the run to resume, got {requested}")

@@ -1,4 +1,4 @@
-"""Settings of the test of robustness."""
+"""Settings of the robustness test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from snn_plasticity_gym.config.schema import config_class, setting
 
 @config_class
 class RobustnessConfig(PluginSettings):
-    """Disturb trained networks of train_svpg: their weights, their inputs, the body that they steer.
+    """Test trained networks of train_svpg under disturbances of their weights, inputs and bodies.
 
     Groups of runs are compared at every level of every disturbance, with intervals of 95 % confidence over the networks
     of a group.
@@ -17,7 +17,7 @@ class RobustnessConfig(PluginSettings):
 
     runs: tuple[str, ...] = setting(
         (),
-        "Folders of runs of train_svpg; they may also stand first, without a flag, separated by spaces.",
+        "Folders of runs of train_svpg; they may also come first, without a flag, separated by spaces.",
         section="Run",
         path=True,
     )
@@ -37,10 +37,10 @@ class RobustnessConfig(PluginSettings):
         section="Run",
         basic=True,
     )
-    draws: int = setting(3, "Times that each level is drawn for each network.", section="Run", ge=1, basic=True)
+    draws: int = setting(3, "Random samples of each level for each network.", section="Run", ge=1, basic=True)
     episodes: int = setting(
         0,
-        "Test images, or held-out episodes of a world, of a judgement; 0: all images, or 100 episodes.",
+        "Test images, or held-out episodes of a world, of a measurement; 0: all images, or 100 episodes.",
         unit="episodes",
         section="Run",
         ge=0,

@@ -6,9 +6,9 @@ A configuration is a class of typed settings, each with its default, its help an
     class Example:
         num_steps: int = setting(100, "Time steps an image is shown (T).", unit="steps", section="Simulation", ge=1)
 
-The standard library makes the class, `values` checks what is given. A wrong value is a `ConfigError` of one line
-that names every bad argument. A setting may have been called otherwise before (`was`): an old name is taken with a
-warning that says the new one. This module imports no torch.
+The classes are standard dataclasses; `values` validates arguments. A wrong value is a `ConfigError` of one line
+that names every bad argument. A setting may have earlier names (`was`): these are accepted with a
+warning that names the new one. This module imports no torch.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ def setting(
         default: Value when none is given; it must itself be allowed.
         help: One sentence for the command line and the documentation.
         unit: Physical unit, e.g. "ms".
-        section: Heading under which the command line shows it.
+        section: Heading in the command line's help.
         ge: Smallest value. Bounds of a tuple hold for each of its elements.
         gt: The value must be greater than this.
         le: Largest value.
         lt: The value must be less than this.
         choices: Names a text setting may take.
         json: The text is a JSON object; a mapping is taken, too, and written as one.
-        was: Earlier names, under which old files, flags and calls may still give it.
+        was: Earlier names, still accepted in files, flags and calls.
         basic: Whether `--help` shows it; `--help all` shows every setting.
-        path: Whether it is a path, of which a leading ~ is the user's home.
+        path: Whether it is a path, in which a leading ~ is expanded.
     """
     limits = {"ge": ge, "gt": gt, "le": le, "lt": lt}
     bounds = tuple((key, bound) for key, bound in limits.items() if bound is not None)
@@ -73,7 +73,7 @@ def setting(
 
 
 # `setting` is no field specifier here: type checkers read only keyword defaults of those, and would call every field
-# required. As a plain assigned value it is a default to them, which is what it is.
+# required. As a plain assigned value it is a default to them.
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def config_class(cls: type[ConfigType]) -> type[ConfigType]:
     """Make a class of settings a frozen dataclass that checks its arguments.
@@ -82,7 +82,7 @@ def config_class(cls: type[ConfigType]) -> type[ConfigType]:
     float; nothing else is converted, so that True is no number and "100" no integer (`build_configs` reads text).
 
     A subclass inherits settings. It may give one a new default, `num_steps: int = 16`, which keeps help and bounds.
-    Conditions between settings stand in `def check(self) -> None`, which runs after all values were found good
+    Conditions between settings are in `def check(self) -> None`, which runs after all values are validated
     and raises ValueError; a subclass calls `super().check()`.
     """
     _inherit_settings(cls)
@@ -121,27 +121,27 @@ def config_class(cls: type[ConfigType]) -> type[ConfigType]:
 
 
 def setting_fields(config_type: type) -> list[SettingInfo]:
-    """The settings of a configuration class in the order of their declaration, inherited ones first."""
+    """Return the settings of a configuration class in the order of their declaration, inherited ones first."""
     return list(config_type.__settings__)  # type: ignore[attr-defined]
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """The settings and their values as plain Python types that YAML and JSON can hold (tuples become lists)."""
+    """Return settings and values as plain Python types for YAML and JSON (tuples become lists)."""
     values = {info.name: getattr(config, info.name) for info in setting_fields(type(config))}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def only_with(config: Any, key: str, choices: Sequence[str], names: Iterable[str]) -> None:
-    """Refuse settings that mean nothing unless another one has certain values; their defaults are always taken.
+    """Check that settings that apply only with certain values of another one are otherwise at their defaults.
 
     Args:
         config: A configuration, with its settings assigned.
         key: The other setting.
-        choices: Values of `key` with which they mean something.
+        choices: Values of `key` with which they apply.
         names: The settings.
 
     Raises:
-        ConfigError: One of them is not its default.
+        ConfigError: One of them differs from its default.
     """
     chosen = getattr(config, key)
     if chosen in choices:
@@ -159,18 +159,18 @@ def only_with(config: Any, key: str, choices: Sequence[str], names: Iterable[str
 
 
 def own_values(config_type: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of some values that are of settings of a configuration class, e.g. among all settings of a run."""
+    """Return the subset of values that are settings of a configuration class, e.g. of all settings of a run."""
     names = {info.name for info in setting_fields(config_type)}
     return {name: value for name, value in values.items() if name in names}
 
 
 def current_names(values: Mapping[str, Any], infos: Iterable[SettingInfo], where: str = "") -> dict[str, Any]:
-    """Give values by the present names of their settings; of old names a warning of one line says the new ones.
+    """Return values by the present names of their settings; warn of old names in one line.
 
     Args:
         values: Values by name; names that no setting has stay.
         infos: The settings.
-        where: What the warning and the error begin with, e.g. the name of a file.
+        where: Prefix of the warning and the error, e.g. the name of a file.
 
     Raises:
         ConfigError: A setting is given twice, under different names.
@@ -186,8 +186,8 @@ def current_names(values: Mapping[str, Any], infos: Iterable[SettingInfo], where
             both = " and ".join(name for name in values if new_names.get(name, name) == new)
             raise ConfigError(f"{where}{old} is an old name of {new}; give {new} alone, got {both}")
     if old_names:
-        told = ", ".join(f"{old} is now called {new_names[old]}" for old in old_names)
-        _logger.warning("%s%s; the old name%s still taken", where, told, " is" if len(old_names) == 1 else "s are")
+        renamed = ", ".join(f"{old} is now called {new_names[old]}" for old in old_names)
+        _logger.warning("%s%s; the old name%s still taken", where, renamed, " is" if len(old_names) == 1 else "s are")
     return {new_names.get(name, name): value for name, value in values.items()}
 
 
@@ -238,7 +238,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def _inherit_settings(cls: type) -> None:
-    """Give a field that only restates an inherited one, `name: int = 16`, the help and the bounds it had."""
+    """Give a field that only restates an inherited one, `name: int = 16`, the inherited help and bounds."""
     parents = {field.name: field for base in reversed(cls.__mro__[1:]) for field in _dataclass_fields(base)}
     annotated = inspect.get_annotations(cls)
     for name, parent in parents.items():
@@ -255,7 +255,7 @@ def _dataclass_fields(base: type) -> tuple[dataclasses.Field[Any], ...]:
 
 
 def _validate(config_type: type, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """All settings with their checked values, and what is wrong with the given ones."""
+    """Return all settings with their validated values, and error messages for the given ones."""
     infos = setting_fields(config_type)
     names = [info.name for info in infos]
     problems = [unknown("argument", name, names) for name in values if name not in names]

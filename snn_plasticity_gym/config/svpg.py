@@ -17,19 +17,19 @@ BASELINE_NAMES = ("confidence", "mean", "none")
 POST_NAMES = ("potential", "spikes")
 OPTIMISER_NAMES = ("adam", "sgd")
 SCHEDULE_NAMES = ("cosine", "linear", "constant")
-STATES = ("free", "moved", "drawn")  # what a formula knows of a neuron
+STATES = ("free", "moved", "drawn")  # variables of a neuron in a formula
 _PAIRS = itertools.combinations_with_replacement(STATES, 2)
-TERMS = {  # of formulas, by what they are for; see `learners.svpg_formula`
+TERMS = {  # of formulas, by group of weights; see `learners.svpg_formula`
     "inputs": (*STATES, "w"),
     "lateral": (*("*".join(pair) for pair in _PAIRS), "w"),
 }
 
 
 def check_formula(formula: Mapping[str, Any]) -> None:
-    """Refuse what is no mapping of coefficients by the names in `TERMS`.
+    """Check that a formula is a mapping of coefficients by the names in `TERMS`.
 
     Raises:
-        ConfigError: In one line, what is wrong.
+        ConfigError: It is not.
     """
     for part, terms in formula.items():
         if part not in TERMS:
@@ -45,20 +45,20 @@ def check_formula(formula: Mapping[str, Any]) -> None:
 
 @config_class
 class SVPGConfig(RunConfig):
-    """Train a winner-take-all network by its reward alone: images named in one step, or episodes of a world.
+    """Train a winner-take-all network by its reward alone: one-step image classification, or episodes of a world.
 
-    An image is an episode of one step: the network names a class and is paid 1 if it is right and 0 if not; it is never
-    shown the label. In a world of Gymnasium it is paid what the world pays. Rules: contrast and paper are local
-    (`learners.svpg`), and so are formulas (`learners.svpg_formula`); beside them, as controls, REINFORCE by
-    backpropagation through the same mean field (backprop), through a ReLU network (mlp) and through time in a network
-    of spiking LIF neurons (bptt).
+    An image is an episode of one step: the action is a class, with reward 1 if it is correct and 0 if not; the label is
+    never an input. In a world, a Gymnasium environment, the reward is that of the world. Rules: contrast and paper are
+    local (`learners.svpg`), and so are formulas (`learners.svpg_formula`); baselines are REINFORCE by backpropagation
+    through the same mean field (backprop), through a ReLU network (mlp) and through time in a network of spiking LIF
+    neurons (bptt).
     """
 
     resume: str = resume_setting(longer=False)
     preset: str = setting(
         "",
         "Settings to start from: svpg-mnist, svpg-spikes, svpg-cartpole, svpg-pendulum, or a YAML file, e.g. a run's "
-        "config.yaml; other flags win over them.",
+        "config.yaml; other flags override them.",
         section="Run",
         basic=True,
         path=True,
@@ -66,7 +66,7 @@ class SVPGConfig(RunConfig):
     checkpoint_every: int = 100_000
     episodes: int = setting(
         1_000_000,
-        "Episodes in all: images, or episodes of the world.",
+        "Total episodes: images, or episodes of the world.",
         unit="episodes",
         section="Run",
         ge=1,
@@ -74,7 +74,7 @@ class SVPGConfig(RunConfig):
     )
     eval_every: int = setting(
         50_000,
-        "Episodes between two rows of metrics, each with a judgement; the best one's weights are kept.",
+        "Episodes between two rows of metrics, each with a validation; the best weights are kept.",
         unit="episodes",
         section="Run",
         ge=1,
@@ -82,7 +82,7 @@ class SVPGConfig(RunConfig):
     )
     eval_episodes: int = setting(
         0,
-        "Validation images, or held-out episodes of the world, of a judgement; 0: all images, or 30 episodes.",
+        "Validation images, or held-out episodes of the world; 0: all images, or 30 episodes.",
         unit="episodes",
         section="Run",
         ge=0,
@@ -90,8 +90,7 @@ class SVPGConfig(RunConfig):
     )
     test_episodes: int = setting(
         0,
-        "Test images, or other held-out episodes, by which the kept weights are judged at the end, once; 0: all "
-        "images, or 100 episodes.",
+        "Test images, or test episodes, for the best weights at the end; 0: all images, or 100 episodes.",
         unit="episodes",
         section="Run",
         ge=0,
@@ -119,7 +118,7 @@ class SVPGConfig(RunConfig):
     )  # fmt: skip
     observation_scale: tuple[float, ...] = setting(
         (),
-        "Factor of each observation of a world, after which it is cut off at -1 and 1; empty: 1.",
+        "Factor of each observation of a world, before it is clipped to [-1, 1]; empty: 1.",
         section="Task",
         gt=0,
     )
@@ -132,8 +131,8 @@ class SVPGConfig(RunConfig):
 
     rule: str = setting(
         "contrast",
-        "How weights learn. contrast: difference of the phases with the action held and free; paper: as Yang et al. "
-        "(2022); formula: by one of your own, or one that search_svpg has found; backprop: REINFORCE through the same "
+        "Learning rule. contrast: difference of the phases with the action held and free; paper: as Yang et al. "
+        "(2022); formula: a given one, e.g. found by search_svpg; backprop: REINFORCE through the same "
         "mean field; mlp and bptt: REINFORCE in a ReLU and in a spiking network.",
         section="Network",
         choices=RULE_NAMES,
@@ -151,14 +150,16 @@ class SVPGConfig(RunConfig):
     )
     group_size: int = setting(10, "Neurons of a hidden group.", section="Network", ge=2, basic=True)
     sweeps: int = setting(4, "Sweeps of the mean field, in each phase.", section="Network", ge=0)
-    input_to_action: bool = setting(True, "Inputs reach action neurons directly, too.", section="Network", basic=True)
+    input_to_action: bool = setting(
+        True, "Inputs project to action neurons directly, too.", section="Network", basic=True
+    )
     hidden_to_hidden: bool = setting(True, "Hidden groups are connected with each other.", section="Network")
     input_scale: float = setting(
-        0.05, "Standard deviation of the first weights from inputs to hidden neurons.", section="Network", ge=0
+        0.05, "Standard deviation of the initial weights from inputs to hidden neurons.", section="Network", ge=0
     )
     lateral_scale: float = setting(
         0.1,
-        "Standard deviation of the first weights between hidden and action neurons, of which those among hidden ones "
+        "Standard deviation of the initial weights between hidden and action neurons, of which those among hidden ones "
         "have 0.3.",
         section="Network",
         ge=0,
@@ -168,7 +169,7 @@ class SVPGConfig(RunConfig):
     )
 
     spikes: bool = setting(
-        False, "The network of contrast learns from windows of spikes in place of mean fields.", section="Spikes"
+        False, "With rule contrast, learn from windows of spikes in place of mean fields.", section="Spikes"
     )
     window: int = setting(
         15, "Steps of a free window, of which the first fifth is not counted.", unit="ms", section="Spikes", ge=5
@@ -186,8 +187,7 @@ class SVPGConfig(RunConfig):
     )
     post: str = setting(
         "potential",
-        "What a synapse sees of its postsynaptic neuron: the chance to spike that its potential gives it, or its "
-        "spikes.",
+        "Postsynaptic factor of a synapse: the neuron's spike probability by its potential, or its spikes.",
         section="Spikes",
         choices=POST_NAMES,
     )
@@ -195,24 +195,24 @@ class SVPGConfig(RunConfig):
 
     baseline: str = setting(
         "confidence",
-        "What the reward of an image is compared with. confidence: the sum of squared chances of the actions; mean: "
-        "the mean of earlier rewards; none: 1, so that errors alone teach. In worlds it is a linear critic.",
+        "Reward baseline of an image. confidence: the sum of squared action probabilities; mean: the mean of earlier "
+        "rewards; none: 1, so that only errors change weights. In worlds it is a linear critic.",
         section="Learning",
         choices=BASELINE_NAMES,
     )
     batch_size: int = setting(
         100, "Images, or episodes of the world, of an update.", unit="episodes", section="Learning", ge=1, basic=True
     )
-    optimiser: str = setting("adam", "What follows the change.", section="Learning", choices=OPTIMISER_NAMES)
+    optimiser: str = setting("adam", "Optimiser of the weights.", section="Learning", choices=OPTIMISER_NAMES)
     learning_rate: float = setting(2e-3, "First learning rate.", section="Learning", gt=0, basic=True)
     schedule: str = setting(
         "cosine",
-        "How the learning rate falls to 0 over the run, in worlds to a twentieth.",
+        "Schedule of the learning rate, down to 0 over the run, in worlds to a twentieth.",
         section="Learning",
         choices=SCHEDULE_NAMES,
     )
-    entropy: float = setting(0.0, "Weight of the policy's entropy beside the reward.", section="Learning", ge=0)
-    gamma: float = setting(0.97, "Discount of rewards in worlds, per action.", section="Learning", ge=0, lt=1)
+    entropy: float = setting(0.0, "Weight of the policy's entropy in the objective.", section="Learning", ge=0)
+    gamma: float = setting(0.97, "Discount factor in worlds, per action.", section="Learning", ge=0, lt=1)
     epochs: int = setting(
         1, "Passes over the episodes of an update in worlds; more than one need clip_range.", section="Learning", ge=1
     )
@@ -227,13 +227,13 @@ class SVPGConfig(RunConfig):
     device: str = setting("cpu", "Torch device, e.g. cpu or cuda.", section="Machine", basic=True)
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         check_dataset_name(self.dataset)
         self._check_formula()
         if self.spikes and self.rule != "contrast":
             raise ConfigError(f"spikes need rule contrast, got {self.rule}; set it, or leave spikes out")
         if self.epochs > 1 and self.clip_range is None:
-            raise ConfigError(f"epochs={self.epochs} need clip_range, or the later passes go astray; give e.g. 0.2")
+            raise ConfigError(f"epochs={self.epochs} need clip_range, or later epochs diverge; give e.g. 0.2")
         if not self.hidden_groups and not self.input_to_action and self.rule not in ("mlp", "bptt"):
             raise ConfigError("without hidden_groups actions need input_to_action, got neither")
         if not self.world:

@@ -10,17 +10,16 @@ from snn_plasticity_gym.config.svpg import SVPGConfig, check_formula
 
 @config_class
 class SVPGSearchConfig(SVPGConfig):
-    """Search for a formula by which winner-take-all networks learn from their reward, over short lives (CMA-ES).
+    """Search for a formula by which winner-take-all networks learn from their reward, over short trainings (CMA-ES).
 
-    In each generation every formula teaches a fresh network for a life of `episodes`, as `train_svpg` with rule formula
-    does, and is worth what that network is then worth on validation. All lives of a generation begin with the same
-    weights and meet the same images, those of the next one others. Formulas are judged by lives that the search has
-    not used.
+    In each generation every formula trains a fresh network for `episodes`, as `train_svpg` with rule formula does; its
+    fitness is that network's validation score. All trainings of a generation share initial weights and images, those of
+    the next one have others. Formulas are evaluated in trainings with new seeds.
     """
 
     episodes: int = setting(
         5000,
-        "Episodes of a life: images, or episodes of the world.",
+        "Episodes of a training: images, or episodes of the world.",
         unit="episodes",
         section="Run",
         ge=1,
@@ -28,7 +27,7 @@ class SVPGSearchConfig(SVPGConfig):
     )
     eval_every: int = setting(
         300_000,
-        "Episodes of all lives between two rows of metrics, each with a judgement of the search's mean.",
+        "Episodes of all trainings between two rows of metrics, each with an evaluation of the search's mean.",
         unit="episodes",
         section="Run",
         ge=1,
@@ -44,12 +43,10 @@ class SVPGSearchConfig(SVPGConfig):
     schedule: str = "linear"
 
     generations: int = setting(40, "Generations in all.", section="Search", ge=1, basic=True)
-    population: int = setting(
-        12, "Formulas of a generation, each with a life of its own.", section="Search", ge=4, basic=True
-    )
+    population: int = setting(12, "Formulas of a generation.", section="Search", ge=4, basic=True)
     sigma: float = setting(
         1.0,
-        "First step size of the search, in units in which each term moves fresh weights equally far; it begins at "
+        "Initial step size of the search, in units in which each term moves fresh weights equally far; it starts at "
         "formula, or at 0.",
         section="Search",
         gt=0,
@@ -57,13 +54,13 @@ class SVPGSearchConfig(SVPGConfig):
     )
     judged_lives: int = setting(
         3,
-        "Other lives in which the search's mean is judged for each row; the best one is kept.",
+        "Trainings with new seeds for evaluating the search's mean in each row; the best formula is kept.",
         section="Search",
         ge=1,
     )
     test_lives: int = setting(
         5,
-        "Other lives still in which the kept formula, contrast and paper are tested at the end.",
+        "Test trainings of the best formula, contrast and paper at the end.",
         section="Search",
         ge=1,
     )

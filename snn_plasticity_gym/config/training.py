@@ -24,7 +24,7 @@ def preset_setting() -> Any:
     """Declare the setting `preset` of a program that has an environment."""
     return setting(
         "",
-        "Settings to start from, by name or as a YAML file, e.g. a run's config.yaml; other flags win over them.",
+        "Settings to start from, by name or as a YAML file, e.g. a run's config.yaml; other flags override them.",
         section="Run",
         basic=True,
         path=True,
@@ -32,11 +32,11 @@ def preset_setting() -> Any:
 
 
 def resume_setting(longer: bool) -> Any:
-    """Declare the setting `resume`; `longer`: a run that goes on may ask for more episodes."""
+    """Declare the setting `resume`; `longer`: a resumed run may have more episodes."""
     more = "episodes (more), " if longer else ""
     return setting(
         "",
-        f"Folder of a run to go on with, as if it had never stopped; its settings hold, of which only {more}"
+        f"Folder of a run to resume, as if it had never stopped, with its settings, of which only {more}"
         "checkpoint_every, data_dir, plugin, progress, wandb, tensorboard and report may change.",
         section="Run",
         basic=True,
@@ -46,7 +46,7 @@ def resume_setting(longer: bool) -> Any:
 
 @config_class
 class RunConfig(PluginSettings):
-    """What all programs that make a run folder have in common."""
+    """Settings common to all programs that make a run folder."""
 
     seed: int = setting(
         -1,
@@ -60,7 +60,7 @@ class RunConfig(PluginSettings):
     run_name: str = setting("", "Name of this run; made from time and seed if empty.", section="Run", basic=True)
     checkpoint_every: int = setting(
         200,
-        "Episodes between checkpoints, of which the newest three stay; 0: none.",
+        "Episodes between checkpoints, of which the newest three are kept; 0: none.",
         unit="episodes",
         section="Run",
         ge=0,
@@ -86,23 +86,23 @@ class RunConfig(PluginSettings):
 
 @config_class
 class TrainingConfig(RunConfig):
-    """What trainers on environments have in common."""
+    """Settings common to trainers on environments."""
 
     env: str = setting("SNNPlastic-Unsup1-v0", "Environment to train on.", section="Run", basic=True)
     preset: str = preset_setting()
     episodes: int = setting(
         600,
-        "Episodes shown in all, over all lifetimes, of image tasks an image each; rounded up to whole updates.",
+        "Total training episodes, over all lifetimes, of image tasks an image each; rounded up to whole updates.",
         unit="episodes",
         section="Run",
         ge=1,
         was=("images",),
         basic=True,
     )
-    num_envs: int = setting(8, "Lifetimes simulated side by side.", unit="lifetimes", section="Run", ge=1, basic=True)
+    num_envs: int = setting(8, "Lifetimes simulated in parallel.", unit="lifetimes", section="Run", ge=1, basic=True)
     eval_episodes: int = setting(
         128,
-        "Episodes of held-out data shown to fresh networks before and after, without exploration; 0: none.",
+        "Held-out episodes for evaluating the rule on fresh networks before and after, without exploration; 0: none.",
         unit="episodes",
         section="Run",
         ge=0,
@@ -113,14 +113,15 @@ class TrainingConfig(RunConfig):
 
 @config_class
 class SearchConfig(TrainingConfig, SearchOptions):
-    """What all trainers that learn from returns have in common."""
+    """Settings common to all trainers that learn from returns."""
 
     resume: str = resume_setting(longer=True)
-    beside: tuple[str, ...] = setting(
+    compare_with: tuple[str, ...] = setting(
         (),
-        "Rules, named as in evaluate.py, that are judged beside the learned one when learning ends: by reward, and in "
-        "Unsup by accuracy, too. Without them the learned rule is judged by reward alone.",
+        "Baseline rules, named as in evaluate.py, to compare the learned rule with at the end: by reward, and in Unsup "
+        "by accuracy, too. Without them the learned rule is evaluated by reward alone.",
         section="Run",
+        was=("beside",),
     )
     episodes_per_update: int = setting(
         1,
@@ -136,31 +137,31 @@ class SearchConfig(TrainingConfig, SearchOptions):
     )
     rule_form: str = setting(
         "network",
-        "network: the rule is front and heads; formula: it is a sum of a few products of spikes, traces and the "
-        "weight, whose coefficients are learned, and front and head_sizes are the critic's alone.",
+        "network: the rule is a neural network of front and heads; formula: a sum of a few products of spikes, traces "
+        "and the weight, with learned coefficients; front and head_sizes are then the critic's alone.",
         section="Policy",
         choices=RULE_FORMS,
     )
     formula_terms: tuple[str, ...] = setting(
         (),
-        "Products of a formula, e.g. post,pre*post,post*x20*w, out of pre, post (1 where it fires), x20, y20 (trace "
-        "of the pre, the post neuron, 20 ms), xn, yn (number of their spikes), w and further scalars of the "
-        "environment; a constant is always there. Left out: who fires, with a trace of its partner or without, and "
-        "that times w.",
+        "Products of a formula, e.g. post,pre*post,post*x20*w, out of pre, post (1 where it fires), x20, y20 (trace of "
+        "the pre, the post neuron, 20 ms), xn, yn (number of their spikes), w and further scalars of the environment; "
+        "a constant is always included. Left out: spikes, with a trace of the other neuron or without, and that times "
+        "w.",
         section="Policy",
     )
     init_policy: str = setting(
         "",
-        "Policy to start from: a run's folder, or a Stable-Baselines3 zip that you trust. The front and what heads "
-        "or formulas have in common is taken over.",
+        "Policy to start from: a run's folder, or a Stable-Baselines3 zip that you trust. The front and common "
+        "parameters of heads or formulas are copied.",
         section="Policy",
         path=True,
     )
     init_rule: str = setting(
         "",
         "Rule to start from, named as in evaluate.py: a hand-written one such as stdp:learning_rate=0.1:alpha=0.3, the "
-        "folder of a run (a formula's, too), or one of your own. Before the first update the heads learn to answer as "
-        "it does, best where event_kinds is feature.",
+        "folder of a run (a formula's, too), or one of your own. Before the first update the heads are trained to "
+        "imitate it, best where event_kinds is feature.",
         section="Policy",
         basic=True,
     )
@@ -173,28 +174,27 @@ class SearchConfig(TrainingConfig, SearchOptions):
     )
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         super().check()
         if self.init_policy and self.init_rule:
             raise ConfigError(
-                f"a training starts from one thing: give init_policy or init_rule, got {self.init_policy} and "
-                f"{self.init_rule}"
+                f"a training has one start: give init_policy or init_rule, got {self.init_policy} and {self.init_rule}"
             )
         only_with(self, "rule_form", ("formula",), ["formula_terms"])
         if self.credit_horizon > self.episodes_per_update:
             raise ConfigError(
-                f"credit_horizon must be at most episodes_per_update={self.episodes_per_update}, as an update sees no "
-                f"further, got {self.credit_horizon}"
+                f"credit_horizon must be at most episodes_per_update={self.episodes_per_update}, as an update uses no "
+                f"later rewards, got {self.credit_horizon}"
             )
 
 
 @config_class
 class LearnerConfig(SearchConfig, EventOptions, GradientArguments):
-    """What the policy gradient trainers have in common."""
+    """Settings common to the policy gradient trainers."""
 
     sigma_end: float | None = setting(
         None,
-        "Sigma to which it goes evenly from the first update to the last; none: it stays.",
+        "Final sigma of a linear schedule from the first update to the last; none: constant.",
         section="Learning",
         gt=0,
     )
@@ -206,14 +206,14 @@ class LearnerConfig(SearchConfig, EventOptions, GradientArguments):
     )
     learning_rate_end: float | None = setting(
         None,
-        "Learning rate to which that of front and heads goes evenly until all episodes are over, the critic's in "
-        "proportion; none: both stay.",
+        "Final learning rate of front and heads in a linear schedule over the run, the critic's in proportion; none: "
+        "both constant.",
         section="Learning",
         ge=0,
     )
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         super().check()
         if self.mirrored and self.num_envs % 2:
             raise ConfigError(f"mirrored needs an even num_envs, whose lifetimes make pairs, got {self.num_envs}")
@@ -236,12 +236,12 @@ class ESConfig(SearchConfig, EvolutionOptions):
     """Train a plasticity rule with an evolution strategy: CMA-ES over all parameters of the heads."""
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         super().check()
         if self.episodes_per_update % self.credit_horizon:
             raise ConfigError(
                 f"episodes_per_update must be a multiple of credit_horizon={self.credit_horizon}, for which a rule is "
-                f"held, got {self.episodes_per_update}"
+                f"kept, got {self.episodes_per_update}"
             )
         population = self.num_envs * (self.episodes_per_update // self.credit_horizon)
         if population < 4:
@@ -251,4 +251,4 @@ class ESConfig(SearchConfig, EvolutionOptions):
             )
 
 
-TRAINERS = (A2CConfig, PPOConfig, ESConfig)  # programs whose presets name an environment that others can use, too
+TRAINERS = (A2CConfig, PPOConfig, ESConfig)  # programs whose presets name an environment for other programs, too

@@ -1,4 +1,4 @@
-"""Settings of the unsupervised environments: a Diehl-Cook network, and what its responses are worth."""
+"""Settings of the unsupervised environments: a Diehl-Cook network, and the reward of its responses."""
 
 from __future__ import annotations
 
@@ -101,16 +101,16 @@ class UnsupervisedConfig(ImageConfig):
 
     reward_form: str = setting(
         "sum",
-        "How the terms are joined: weighted sum, or weighted geometric product; information: entropy of the winners "
-        "less their entropy given the image, which an image_pool of few images that repeat makes known.",
+        "Combination of the terms: weighted sum, or weighted geometric product; information: entropy of the winners "
+        "minus their entropy given the image, estimated with a small image_pool whose images repeat.",
         section="Reward",
         choices=REWARD_FORMS,
         basic=True,
     )
     credit: str = setting(
         "global",
-        "What an event is rewarded by: the reward of the image, or by how much the image's reward would be less if the "
-        "event's E neuron had been silent (difference reward), with exploration independent.",
+        "Reward of an event: that of the image, or its decrease if the event's E neuron were silent (difference "
+        "reward), with exploration independent.",
         section="Reward",
         choices=CREDITS,
     )
@@ -129,11 +129,11 @@ class UnsupervisedConfig(ImageConfig):
     )
 
     def check(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Check that settings agree with each other."""
         super().check()
         if self.credit == "neuron" and self.reward_form == "information":
             raise ConfigError(
-                "credit=neuron needs reward_form=sum or product, got information, which many images earn together"
+                "credit=neuron needs reward_form=sum or product, got information, which is a reward of many images"
             )
         _check_interval("w_exc_init_min", self.w_exc_init_min, "w_exc_init_max", self.w_exc_init_max)
         _check_interval("w_inh_init_min", self.w_inh_init_min, "w_inh_init_max", self.w_inh_init_max)
@@ -169,10 +169,10 @@ class UnsupervisedConfig(ImageConfig):
 
 
 def check_norm(config: UnsupervisedConfig, n_input: int) -> None:
-    """Refuse a norm of input weights that a neuron with so many inputs cannot have.
+    """Check that a neuron with so many inputs can have the norm of input weights.
 
     Raises:
-        ConfigError: It is more than that of weights which are all at their clip.
+        ConfigError: It exceeds that of weights all at their clip.
     """
     root = config.exc_norm == "l2"
     most = config.w_exc_max * (math.sqrt(n_input) if root else n_input)

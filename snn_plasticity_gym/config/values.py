@@ -1,6 +1,6 @@
-"""One setting: what is known about it, which values it takes, and how a text is read as one of them.
+"""One setting: its description, validation of its values, and parsing of text.
 
-The values are checked by pydantic; what is wrong with one is said in one line. This module imports no torch.
+Values are validated by pydantic; errors are one line. This module imports no torch.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 _BOUNDS = {"ge": "greater than or equal to", "gt": "greater than", "le": "less than or equal to", "lt": "less than"}
 _PLURALS = {int: "integers", float: "numbers", str: "texts"}
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-_NONE_TEXTS = ("", "None", "none", "null")  # how a shell, a W&B sweep and YAML write "nothing"
+_NONE_TEXTS = ("", "None", "none", "null")  # None in a shell, a W&B sweep and YAML
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
 
 
 class ConfigError(ValueError):
-    """One line: what was given, what is allowed, how to mend it."""
+    """Error of one line: the value given, the values allowed, the remedy."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SettingInfo:
-    """What is known about one setting; flags, sweeps and tables in the documentation are written from this."""
+    """Description of one setting; flags, sweeps and tables in the documentation are generated from it."""
 
     name: str
     type: Any  # as annotated, e.g. int, float | None, tuple[float, ...]
@@ -43,14 +43,14 @@ class SettingInfo:
     section: str = ""
     choices: tuple[str, ...] = ()
     bounds: tuple[tuple[str, float], ...] = ()  # e.g. (("ge", 1), ("lt", 10)); of a tuple, they hold for each element
-    json: bool = False  # a text that holds a JSON object; a mapping is written as one
+    json: bool = False  # a text with a JSON object; a mapping is converted to one
     was: tuple[str, ...] = ()  # earlier names
     basic: bool = False  # whether `--help` shows it
-    path: bool = False  # whether a leading ~ is the user's home
+    path: bool = False  # whether a leading ~ is expanded
 
     @property
     def optional(self) -> bool:
-        """Whether None is a value of this setting."""
+        """Whether None is allowed."""
         return type(None) in get_args(self.type)
 
     @property
@@ -60,12 +60,12 @@ class SettingInfo:
 
     @property
     def range(self) -> str:
-        """The bounds in words, e.g. "greater than 0 and less than or equal to 1"; empty without bounds."""
+        """The bounds as text, e.g. "greater than 0 and less than or equal to 1"; empty without bounds."""
         return " and ".join(f"{_BOUNDS[key]} {bound}" for key, bound in self.bounds)
 
     @property
     def described(self) -> str:
-        """Its help, default and limits, as the command line and docstrings show them."""
+        """Help, default and limits for the command line and docstrings."""
         parts = self.default if isinstance(self.default, tuple) else (self.default,)
         default = ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
         unit = f" {self.unit}" if self.unit and self.default is not None else ""
@@ -77,14 +77,14 @@ class SettingInfo:
 
 
 def nearest(name: object, names: Iterable[str]) -> str | None:
-    """The name that was probably meant, or None; upper and lower case do not count."""
+    """Return the closest name, or None; case-insensitive."""
     by_lower = {candidate.lower(): candidate for candidate in names}
     found = difflib.get_close_matches(str(name).lower(), by_lower, n=1)
     return by_lower[found[0]] if found else None
 
 
 def unknown(what: str, name: str, names: Iterable[str]) -> str:
-    """Message for a name that does not exist: the nearest one, or all of them where nothing is near."""
+    """Return the message for an unknown name: the nearest one, or all of them if none is near."""
     names = list(names)
     near = nearest(name, names)
     remedy = f"did you mean {near!r}?" if near else f"valid names: {', '.join(names) or 'none'}"
@@ -92,7 +92,7 @@ def unknown(what: str, name: str, names: Iterable[str]) -> str:
 
 
 def checked(info: SettingInfo, given: Any) -> tuple[Any, str]:
-    """The value in its plain Python type, and what is wrong with it (empty if nothing is)."""
+    """Return the value in its plain Python type, and an error message (empty if valid)."""
     if info.json:
         given, problem = _json_text(info.name, given)
         if problem:
@@ -109,7 +109,7 @@ def checked(info: SettingInfo, given: Any) -> tuple[Any, str]:
 
 
 def _json_text(name: str, given: Any) -> tuple[Any, str]:
-    """The JSON object that a mapping or a text is, in one spelling, and what is wrong with it."""
+    """Return the canonical JSON text of a mapping or a text, and an error message."""
     try:
         value = json.loads(given) if isinstance(given, str) else dict(given)
         if isinstance(value, dict):
@@ -120,7 +120,7 @@ def _json_text(name: str, given: Any) -> tuple[Any, str]:
 
 
 def _expanded(value: Any) -> Any:
-    """A path, or each of several, with the user's home in place of ~; a home that is not known leaves it."""
+    """Expand ~ in a path, or in each of several; without a known home it is left."""
     if isinstance(value, tuple):
         return tuple(map(_expanded, value))
     return os.path.expanduser(value) if isinstance(value, str) else value
@@ -143,7 +143,7 @@ def _describe(info: SettingInfo, given: Any, errors: ValidationError) -> str:
 
 @functools.cache  # not kept on the class: classes of a script are pickled by value, and stay plain this way
 def _adapter(type_: Any, bounds: tuple[tuple[str, float], ...]) -> TypeAdapter[Any]:
-    """Pydantic's validator for a type whose numbers (a tuple's elements) keep within the bounds."""
+    """Return Pydantic's validator for a type with bounds of its numbers (a tuple's elements)."""
     kind = _kind(type_)
     if get_origin(kind) is tuple:
         elements = tuple(e if e is Ellipsis else _bounded(e, bounds) for e in get_args(kind))
@@ -168,7 +168,7 @@ def _kind(type_: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy scalars and arrays as Python values, paths and torch devices as texts, sequences as tuples."""
+    """Convert NumPy scalars and arrays to Python values, paths and torch devices to text, sequences to tuples."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     elif isinstance(value, os.PathLike):
@@ -179,7 +179,7 @@ def _plain(value: Any) -> Any:
 
 
 def from_text(info: SettingInfo, value: Any) -> Any:
-    """Read a text as the setting's type; what cannot be read stays text, for the constructor to complain about."""
+    """Parse a text as the setting's type; unparsable text is returned, and fails in the constructor."""
     is_tuple = get_origin(info.kind) is tuple
     if is_tuple and isinstance(value, list | tuple):  # YAML reads [1e-3, 2] as a text and a number
         text: Any = tuple(value)
@@ -204,12 +204,12 @@ def from_text(info: SettingInfo, value: Any) -> Any:
 
 
 def show(value: Any) -> str:
-    """A value in one short line."""
+    """Return a value as one short line."""
     return one_line(_short.repr(_plain(value)))
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks and repeated blanks."""
+    """Return the text without line breaks and repeated blanks."""
     return " ".join(text.split())
 
 

@@ -29,6 +29,7 @@ from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
 from snn_plasticity_gym.report.runs import read_runs
 
 RENAMED = {
+    "beside": "compare_with",
     "images": "episodes",
     "images_per_update": "episodes_per_update",
     "eval_images": "eval_episodes",
