@@ -30,7 +30,7 @@ def a2c_loss(samples: EventSamples, log_prob: Tensor, values: Tensor, vf_coef: f
 
 @with_options
 class EventA2C(EventLearner, A2C):
-    """A2C in which every synapse event is an action of its own: one gradient step per rollout of whole episodes.
+    """A2C in which every synapse event is a separate action: one gradient step per rollout of whole episodes.
 
     Args:
         policy: "PlasticityPolicy", or a class derived from it.
@@ -70,7 +70,7 @@ class EventA2C(EventLearner, A2C):
         )
 
     def train(self) -> None:
-        """Take one gradient step on the whole rollout; one in which a process has no event changes nothing."""
+        """Take one gradient step on the whole rollout; no step if a process has no event."""
         if self.options.exploration == "rule":
             self.learn_from_rules()
             return

@@ -1,7 +1,7 @@
-"""What a network is that acts and learns from a third factor, and the policy gradient by backpropagation.
+"""Interface of agents that learn from a third factor, and the policy gradient by backpropagation.
 
-An agent looks at inputs, which gives its policy; an action is drawn; with the third factor of each action it puts the
-direction in which its weights shall go into their `grad`, for an optimiser that maximises.
+An agent computes its policy from inputs; an action is sampled; with the third factor of each action it writes the
+ascent direction of its weights into their `grad`, for an optimiser that maximises.
 
 Axes: B batch, S inputs, A actions.
 """
@@ -15,16 +15,16 @@ from torch import Tensor
 
 
 class Look(NamedTuple):
-    """What an agent makes of some inputs."""
+    """Forward pass of an agent."""
 
-    policy: Tensor  # chances of the actions, (B, A)
-    kept: Any  # what it needs to learn from them
+    policy: Tensor  # action probabilities, (B, A)
+    kept: Any  # intermediate values for learning
 
 
 class Connections(NamedTuple):
-    """Which numbers of a matrix of weights are connections."""
+    """Mask of the existing connections of a weight matrix."""
 
-    mask: Tensor  # 1 where there is one, of the matrix's shape
+    mask: Tensor  # 1 for a connection, of the matrix's shape
     symmetric: bool = False  # entry (i, k) and entry (k, i) are one connection
 
 
@@ -35,18 +35,18 @@ class Agent(Protocol):
     connections: dict[str, Connections]  # of those weights that are not biases
 
     def look(self, inputs: Tensor) -> Look:
-        """Return the policy for inputs in [0, 1], (B, S), and what learning from it needs."""
+        """Return the policy for inputs in [0, 1], (B, S), with intermediate values for learning."""
 
     def judge(self, inputs: Tensor) -> Tensor:
-        """Return the policy as it is judged, (B, A); nothing is kept."""
+        """Return the policy in evaluation, (B, A)."""
 
     def learn(self, inputs: Tensor, look: Look, action: Tensor, factor: Tensor, entropy: float) -> None:
-        """Set the `grad` of all weights to the direction in which they shall go.
+        """Set the `grad` of all weights to the ascent direction.
 
         Args:
             inputs: (B, S).
-            look: Of these inputs and the weights as they are.
-            action: What was done, int64 (B,).
+            look: Forward pass of these inputs with the present weights.
+            action: Actions taken, int64 (B,).
             factor: Third factor of each action, (B,).
             entropy: Weight of the policy's entropy.
         """
@@ -58,9 +58,9 @@ def reinforce(weights: Iterable[Tensor], policy: Tensor, action: Tensor, factor:
     Williams, Simple statistical gradient-following algorithms for connectionist reinforcement learning (1992).
 
     Args:
-        weights: Their gradients are set; others that the policy depends on get theirs, too.
-        policy: pi, chances of the actions, (B, A).
-        action: What was done, int64 (B,).
+        weights: Their gradients are reset first; all that the policy depends on get gradients.
+        policy: pi, action probabilities, (B, A).
+        action: Actions taken, int64 (B,).
         factor: Third factor of each action, (B,).
         entropy: Weight of the policy's entropy.
     """

@@ -1,7 +1,7 @@
-"""Keyword arguments of learners: which there are, what is refused, and in which form they are handed on.
+"""Keyword arguments of learners: their declaration, validation, and conversion.
 
-What a learner can be told stands in the classes of `config.learning`, once. A learner names them, and its constructor
-takes their settings by name:
+The options of learners are declared once, in the classes of `config.learning`. A learner names these classes, and its
+constructor takes their settings as keywords:
 
     class EventA2C(EventLearner, A2C):
         options_type, arguments_type = EventOptions, GradientArguments
@@ -31,12 +31,10 @@ from snn_plasticity_gym.utils.device import torch_device
 from snn_plasticity_gym.utils.distributed import World
 
 NAMES = {"n_steps": "episodes_per_update"}  # Stable-Baselines3's names of settings
-SCHEDULES = ("learning_rate", "clip_range")  # numbers, or functions of the progress that remains
-OTHERS = ("env", "seed")  # arguments that mean something else than the settings of these names
+SCHEDULES = ("learning_rate", "clip_range")  # numbers, or functions of the remaining progress
+OTHERS = ("env", "seed")  # arguments that differ in meaning from the settings of these names
 PASSED_ON = ("policy_kwargs", "device", "verbose", "tensorboard_log", "stats_window_size")  # to Stable-Baselines3
-FIXED: Mapping[
-    str, tuple[Any, str]
-] = {  # Stable-Baselines3's arguments that have one value here, and what does instead
+FIXED: Mapping[str, tuple[Any, str]] = {  # Stable-Baselines3's arguments with one allowed value, and the alternative
     "gae_lambda": (1.0, "returns are sums of rewards; see gamma, credit_horizon and gamma_lifetime"),
     "use_sde": (False, "the exploration of whole rules is exploration='rule'"),
     "sde_sample_freq": (-1, "exploration='rule' holds a perturbation for credit_horizon episodes"),
@@ -47,14 +45,14 @@ FIXED: Mapping[
     "rollout_buffer_class": (None, "events are kept by EventRolloutBuffer"),
     "rollout_buffer_kwargs": (None, "events_per_episode, credit_horizon, ... are arguments of the learner"),
 }
-ALL = (PPOOptions, WholeRuleOptions, ProximalArguments)  # what any learner can be told
+ALL = (PPOOptions, WholeRuleOptions, ProximalArguments)  # options of all learners
 HIDDEN = ("options", "_init_setup_model")  # in a constructor's signature
 
 LearnerType = TypeVar("LearnerType", bound=type)
 
 
 def keyword_settings(learner: Any) -> dict[str, SettingInfo]:
-    """Return what a learner takes by keyword, beside its first arguments and those of `PASSED_ON`."""
+    """Return a learner's keyword arguments, without its first arguments and those of `PASSED_ON`."""
     kinds = learner.keywords or (learner.options_type, learner.arguments_type)
     return {info.name: info for kind in kinds for info in setting_fields(kind)}
 
@@ -70,17 +68,17 @@ def with_options(learner: LearnerType) -> LearnerType:
 
 
 def read_arguments(learner: Any, given: Mapping[str, Any]) -> tuple[EventOptions, dict[str, Any]]:
-    """Check all arguments of a learner, and part its keywords.
+    """Check all arguments of a learner, and split its keywords.
 
     Args:
         learner: Its class, an `EventLearner`.
         given: All arguments of the constructor by name, the keywords under `options`.
 
     Returns:
-        Its options, and what is left for Stable-Baselines3's constructor, with this project's defaults.
+        Its options, and the arguments of Stable-Baselines3's constructor, with this project's defaults.
 
     Raises:
-        ConfigError: In one line, which names the arguments.
+        ConfigError: One line that names the wrong arguments.
     """
     settings = keyword_settings(learner)
     options = current_names(given["options"], settings.values())
@@ -94,7 +92,7 @@ def read_arguments(learner: Any, given: Mapping[str, Any]) -> tuple[EventOptions
 
 
 def _refuse(learner: Any, name: str, value: Any, settings: Mapping[str, SettingInfo]) -> None:
-    """Refuse an argument that means nothing here, unless it only says what holds anyway."""
+    """Refuse an argument without effect here, unless it has the fixed value."""
     if name in learner.fixed:
         if value != learner.fixed[name]:
             raise ConfigError(f"{name} is {learner.fixed[name]!r} in {learner.__name__}, got {value!r}; leave it out")
@@ -103,14 +101,14 @@ def _refuse(learner: Any, name: str, value: Any, settings: Mapping[str, SettingI
         if type(value) is not type(only) or value != only:
             raise ConfigError(f"{name} cannot be set in {learner.__name__}, got {value!r}; {instead}")
     elif name in SCHEDULES or any(name == info.name for kind in ALL for info in setting_fields(kind)):
-        raise ConfigError(f"{name} means nothing to {learner.__name__}, got {value!r}; leave it out")
+        raise ConfigError(f"{name} has no effect in {learner.__name__}, got {value!r}; leave it out")
     else:
-        first = [known for known in inspect.signature(learner).parameters if known not in HIDDEN]
+        first = [parameter for parameter in inspect.signature(learner).parameters if parameter not in HIDDEN]
         raise ConfigError(unknown("argument", name, [*first, *settings, *PASSED_ON]))
 
 
 def _check(config_type: type[SearchConfig], given: Mapping[str, Any]) -> None:
-    """Refuse what a learner cannot be made of, by the limits of its trainer's settings, each and together."""
+    """Check a learner's arguments by the limits of its trainer's settings, each and together."""
     policy, env, policy_kwargs, device = (given.get(name) for name in ("policy", "env", "policy_kwargs", "device"))
     if policy != "PlasticityPolicy" and not (isinstance(policy, type) and issubclass(policy, PlasticityPolicy)):
         raise ConfigError(f"policy must be 'PlasticityPolicy' or a class derived from it, got {policy!r}")
@@ -124,7 +122,7 @@ def _check(config_type: type[SearchConfig], given: Mapping[str, Any]) -> None:
     settings = {
         name: value for name, value in given.items() if NAMES.get(name, name) in names and name not in schedules
     }
-    if given.get("_init_setup_model", True):  # else it is being loaded, and its own settings come later
+    if given.get("_init_setup_model", True):  # else it is being loaded, and its settings come later
         if env is None:
             raise ConfigError("env must be an environment or its id, got None")
         check_vector_form(env)

@@ -1,4 +1,4 @@
-"""Controls of winner-take-all networks: agents whose hidden layer learns by REINFORCE and backpropagation.
+"""Baselines of winner-take-all networks: agents whose hidden layer learns by REINFORCE and backpropagation.
 
 Axes: B batch, S inputs, N hidden neurons, A actions, T steps.
 """
@@ -23,10 +23,10 @@ class ReluAgent:
     """A network with one hidden layer of rectified units; REINFORCE by backpropagation.
 
     Args:
-        layout: Numbers of inputs and actions; its hidden groups are not meant.
+        layout: Numbers of inputs and actions; its hidden groups are ignored.
         hidden_size: Hidden units.
-        generator: Source of the first weights, of the CPU: those of `torch.nn.Linear`.
-        device: Where it lives.
+        generator: Source of the initial weights, of the CPU: those of `torch.nn.Linear`.
+        device: Of its tensors.
     """
 
     def __init__(self, layout: GroupLayout, hidden_size: int, generator: torch.Generator, device: torch.device) -> None:
@@ -61,11 +61,11 @@ class LIFAgent:
     by 1. The policy is the softmax of ten times the mean spikes of output neurons.
 
     Args:
-        layout: Numbers of inputs and actions; its hidden groups are not meant.
+        layout: Numbers of inputs and actions; its hidden groups are ignored.
         config: Hidden neurons, time steps.
-        generator: Source of the first weights, N(0, 4 / n_pre), of the CPU.
-        noise: Source of input spikes while it learns, of the device.
-        device: Where it lives.
+        generator: Source of the initial weights, N(0, 4 / n_pre), of the CPU.
+        noise: Source of input spikes during learning, of the device.
+        device: Of its tensors.
     """
 
     SHARPNESS = 10.0
@@ -95,7 +95,7 @@ class LIFAgent:
 
     @torch.no_grad()
     def judge(self, inputs: Tensor) -> Tensor:
-        """See `Agent`; all inputs, and all judgements, get the same draws, so that each answer is its input's alone."""
+        """See `Agent`; all inputs share fixed random draws, so that the policy is a function of its input alone."""
         draws = torch.Generator(inputs.device).manual_seed(0)
         shape = (self._num_steps, 1, inputs.shape[1])  # (T, 1, S)
         return self._policy(inputs, torch.rand(shape, generator=draws, device=inputs.device))

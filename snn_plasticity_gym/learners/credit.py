@@ -1,6 +1,6 @@
-"""Credit: what a lifetime earns from each time step on, and how much better that is than what others earned.
+"""Credit assignment: returns-to-go of lifetimes within an episode, and their mean as a baseline.
 
-Axes: B lifetimes, P payments, E events, S steps at which somebody was paid.
+Axes: B lifetimes, P reward times, E events, S reward times of all processes.
 """
 
 from __future__ import annotations
@@ -13,70 +13,70 @@ from torch import Tensor
 from snn_plasticity_gym.utils.distributed import World
 
 
-class Pay(NamedTuple):
-    """What an episode was worth."""
+class EpisodeRewards(NamedTuple):
+    """Rewards of an episode of all lifetimes."""
 
     rewards: Tensor  # (B,)
-    fresh: Tensor  # bool (B,), first of its lifetime
-    payments: Tensor  # (B, P) what was paid when
-    payment_steps: Tensor  # (P,) number of time steps done then, ascending
-    length: Tensor  # int64 (B,), time steps; the last one of each lifetime was paid
-    event_rewards: Tensor | None  # (events of the episode,), where events have their own
+    fresh: Tensor  # bool (B,), first episode of its lifetime
+    step_rewards: Tensor  # (B, P) reward at each reward time
+    reward_steps: Tensor  # (P,) reward times, in time steps done, ascending
+    length: Tensor  # int64 (B,), time steps; the last one of each lifetime is a reward time
+    event_rewards: Tensor | None  # (events of the episode,), where events have separate rewards
 
     @property
     def num_steps(self) -> int:
-        """Time steps of the episode that was the longest."""
-        return int(self.payment_steps[-1])
+        """Time steps of the longest episode."""
+        return int(self.reward_steps[-1])
 
-    def unpaid(self) -> Pay:
-        """Return an episode like this one that was worth nothing."""
-        return self._replace(rewards=torch.zeros_like(self.rewards), payments=torch.zeros_like(self.payments))
+    def without_rewards(self) -> EpisodeRewards:
+        """Return this episode with all rewards 0."""
+        return self._replace(rewards=torch.zeros_like(self.rewards), step_rewards=torch.zeros_like(self.step_rewards))
 
 
-def returns_ahead(pay: Pay, total: Tensor, gamma: float) -> Tensor:
-    """Return what each lifetime earns from each payment on, discounted to that step, (B, P).
+def returns_to_go(episode: EpisodeRewards, total: Tensor, gamma: float) -> Tensor:
+    """Return each lifetime's return-to-go at each reward time, discounted to that step, (B, P).
 
-    What later episodes are worth is paid at the last step of the lifetime's own episode; after it there is nothing.
+    Rewards of later episodes are added at the last step of the lifetime's episode; after it the return-to-go is 0.
 
     Args:
-        pay: The episode.
-        total: What it and later episodes are worth to each lifetime, (B,).
+        episode: Its rewards.
+        total: Reward of it and of later episodes of each lifetime, (B,).
         gamma: Discount per time step.
     """
-    last = torch.searchsorted(pay.payment_steps, pay.length).unsqueeze(1)  # (B, 1)
-    end = total.unsqueeze(1) - (pay.rewards.unsqueeze(1) - pay.payments.gather(1, last))  # (B, 1)
-    ahead = pay.payments.scatter(1, last, end)  # (B, P)
-    gaps = pay.payment_steps.diff().tolist()
+    last = torch.searchsorted(episode.reward_steps, episode.length).unsqueeze(1)  # (B, 1)
+    end = total.unsqueeze(1) - (episode.rewards.unsqueeze(1) - episode.step_rewards.gather(1, last))  # (B, 1)
+    ahead = episode.step_rewards.scatter(1, last, end)  # (B, P)
+    gaps = episode.reward_steps.diff().tolist()
     for place in reversed(range(len(gaps))):
         ahead[:, place] += gamma ** gaps[place] * ahead[:, place + 1]
     return ahead
 
 
-def mean_ahead(pay: Pay, ahead: Tensor, gamma: float, world: World) -> Tensor:
-    """Return the mean of `returns_ahead` over the lifetimes of all processes whose episode goes on by then, (P,).
+def mean_return_to_go(episode: EpisodeRewards, ahead: Tensor, gamma: float, world: World) -> Tensor:
+    """Return the mean of `returns_to_go` over the lifetimes of all processes whose episode is not over, (P,).
 
     Args:
-        pay: The episode.
+        episode: Its rewards.
         ahead: Its returns, (B, P).
         gamma: Discount per time step.
-        world: Processes, in which payments may fall on other steps.
+        world: Processes, whose reward times may differ.
     """
-    own = pay.payment_steps
+    own = episode.reward_steps
     steps, returns = own, ahead  # (S,), (B, S)
     if world.size > 1:
         steps = _union(own, world)
-        place = torch.searchsorted(own, steps)  # (S,) next payment here
+        place = torch.searchsorted(own, steps)  # (S,) next reward time here
         place = place.clamp(max=len(own) - 1)
         returns = ahead[:, place] * gamma ** (own[place] - steps).clamp(min=0).to(ahead.dtype)
-    running = (steps <= pay.length.unsqueeze(1)).to(ahead.dtype)  # (B, S)
+    running = (steps <= episode.length.unsqueeze(1)).to(ahead.dtype)  # (B, S)
     total, count = world.all_sum((returns * running).sum(dim=0)), world.all_sum(running.sum(dim=0))  # (S,) both
     mean = total / count.clamp(min=1.0)
     return mean if steps is own else mean[torch.searchsorted(steps, own)]
 
 
 def _union(own: Tensor, world: World) -> Tensor:
-    """Return the steps at which lifetimes of some process were paid, ascending, (S,)."""
+    """Return the reward times of all processes, ascending, (S,)."""
     longest = int(world.join(own[-1:], dim=0).max())
-    paid = torch.zeros(longest + 1, device=own.device)
-    paid[own] = 1.0
-    return world.all_sum(paid).nonzero().squeeze(1)
+    rewarded = torch.zeros(longest + 1, device=own.device)
+    rewarded[own] = 1.0
+    return world.all_sum(rewarded).nonzero().squeeze(1)

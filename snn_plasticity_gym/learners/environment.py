@@ -1,4 +1,4 @@
-"""The plasticity environment that an event learner reads events from, underneath what is wrapped around it."""
+"""Access to the plasticity environment underneath wrappers, from which event learners take events."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 
 # Wrappers that change neither rewards nor observations nor actions nor the ends of episodes, and whose work learners do
-# themselves: statistics of episodes, and a guard about numbers that are not finite. A recorder would see no step.
+# themselves: episode statistics, and checks for non-finite numbers. A recorder would get no steps.
 ONLOOKERS = (VecMonitor, VecCheckNan)
 SINGLE_ONLOOKERS = (Monitor, OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics)
 
 
 def check_budget(total_timesteps: Any, episodes: Any) -> int | None:
-    """Return after how many episodes learning ends, None for no such end.
+    """Return the number of episodes after which learning ends; None: no limit.
 
     Raises:
-        ConfigError: One of both is no number that it could be.
+        ConfigError: One of both is not a valid number.
     """
-    check_argument("total_timesteps", total_timesteps, float)  # 1e6 is what people write
+    check_argument("total_timesteps", total_timesteps, float)  # 1e6 is a common value
     return check_argument("episodes", episodes, int | None, ge=1)
 
 
 def check_vector_form(env: Any) -> None:
-    """Refuse Gymnasium's vector environments, which Stable-Baselines3 would call an old Gym environment.
+    """Refuse Gymnasium's vector environments, which Stable-Baselines3 would report as an old Gym environment.
 
     Raises:
         ConfigError: It is one.
@@ -53,11 +53,11 @@ def check_vector_form(env: Any) -> None:
 
 
 def plasticity_env(env: VecEnv) -> PlasticityVectorEnv | PlasticityEnv:
-    """Return the plasticity environment under wrappers, none of which event learners would pass by in silence.
+    """Return the plasticity environment under wrappers; refuse wrappers that event learners would bypass.
 
     Raises:
-        TypeError: There is none, there are several single ones, a wrapper changes what is learned from, or a limit of
-            steps would cut off episodes in slots only.
+        TypeError: There is none, there are several single ones, a wrapper changes the data of learning, or a step limit
+            would truncate episodes of the slot interface only.
     """
     around: VecEnv = env
     while isinstance(around, VecEnvWrapper):
@@ -74,32 +74,32 @@ def plasticity_env(env: VecEnv) -> PlasticityVectorEnv | PlasticityEnv:
         plasticity = single
     if not isinstance(plasticity, PlasticityVectorEnv | PlasticityEnv):
         raise TypeError(
-            "events are learned from one plasticity environment, not from copies side by side; got "
+            "events are learned from one plasticity environment, not from parallel copies; got "
             f"{type(around).__name__}; give make_sb3_env(id, num_envs=B) or one gymnasium.make(id)"
         )
     if isinstance(plasticity, PlasticityVectorEnv) and plasticity.max_episode_steps is not None:
         raise TypeError(
-            f"event learners live through whole episodes, max_episode_steps={plasticity.max_episode_steps} would cut "
-            "off none; leave it out, and set num_steps or max_actions of the environment"
+            f"event learners run whole episodes, max_episode_steps={plasticity.max_episode_steps} would truncate "
+            "none; leave it out, and set num_steps or max_actions of the environment"
         )
     return plasticity
 
 
 def _passed_by(wrapper: VecEnvWrapper | gymnasium.Wrapper) -> TypeError:
     return TypeError(
-        f"event learners take events and rewards from underneath {type(wrapper).__name__}, which would change nothing; "
-        "leave it out, put what it does into a task of your own, or learn slot by slot with stock A2C or PPO"
+        f"event learners take events and rewards from underneath {type(wrapper).__name__}, which would have no effect; "
+        "leave it out, put its function into a task of your own, or learn slot by slot with stock A2C or PPO"
     )
 
 
 def not_finite(engine: Engine, result: EpisodeResult) -> str:
-    """Return what of an episode of all lifetimes is not finite, and in which; empty: nothing."""
+    """Return a message on a non-finite reward or weight of an episode, with its lifetime; empty: all finite."""
     own = [] if result.event_rewards is None else result.event_rewards
     if not result.reward.isfinite().all() or not all(rewards.sum().isfinite() for rewards in own):
         bad = (~result.reward.isfinite()).nonzero().flatten().tolist()
         return f"the reward is not finite in lifetime {bad[0]}" if bad else "the reward of an event is not finite"
     network = engine.network
-    if not network.weights.sum().isfinite():  # one number tells of all: rounding aside, sums hide no NaN
+    if not network.weights.sum().isfinite():  # one check of all: a sum propagates NaN
         for projection in network.projections:
             if projection.plasticity is not None:
                 finite = network.weights_of(projection.name).isfinite().flatten(1).all(dim=1)  # (B,)

@@ -1,4 +1,4 @@
-"""A rollout of synapse events: what was seen and done, and what it was worth, one row per event.
+"""Rollout buffer of synapse events: states, actions and returns, one row per event.
 
 Axes: B lifetimes, E events kept, P distinct pairs of histories, H histories.
 """
@@ -18,33 +18,33 @@ from snn_plasticity_gym.config.learning import EventOptions
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.training import LearnerConfig
 from snn_plasticity_gym.envs.episode import EpisodeResult
-from snn_plasticity_gym.learners.credit import Pay, mean_ahead, returns_ahead
+from snn_plasticity_gym.learners.credit import EpisodeRewards, mean_return_to_go, returns_to_go
 from snn_plasticity_gym.plasticity.events import LocalState, SynapseEvents, per_event
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
 
 
 class EventSamples(NamedTuple):
-    """Events to learn from."""
+    """Events of a rollout for learning."""
 
     state: LocalState
     actions: Tensor  # (E,) before clipping
-    log_probs: Tensor  # (E,) of the actions when they were taken
+    log_probs: Tensor  # (E,) of the actions under the old policy
     returns: Tensor  # (E,)
-    advantages: Tensor  # (E,) returns less a baseline; from the buffer, less the mean over lifetimes
+    advantages: Tensor  # (E,) returns minus a baseline; in the buffer, minus the mean over lifetimes
     step: Tensor  # (E,) int64, number of the (episode, lifetime, time step) that an event belongs to
 
     def take(self, part: slice | Tensor) -> EventSamples:
-        """Return some of the events; the tables of pairs and histories stay whole."""
+        """Return a subset of the events; the tables of pairs and histories stay whole."""
         return EventSamples(self.state.take(part), *(column[part] for column in self[1:]))
 
     def chunks(self, size: int) -> Iterator[EventSamples]:
-        """Cut the events into chunks; the tables of pairs and histories stay whole."""
+        """Split the events into chunks; the tables of pairs and histories stay whole."""
         for start in range(0, len(self.actions), size):
             yield self.take(slice(start, start + size))
 
     def compact(self) -> EventSamples:
-        """Drop the pairs and histories that no event points to."""
+        """Drop the pairs and histories that no event refers to."""
         state = self.state
         histories, pair_pre, pair_post, pair = _used(state.histories, state.pair_pre, state.pair_post, state.pair)
         return self._replace(
@@ -53,7 +53,7 @@ class EventSamples(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """Kept events of one time step, or of several, with the tables that they point to."""
+    """Sampled events of one time step, or of several, with the tables that they index."""
 
     histories: Tensor  # (H, W)
     pair_pre: Tensor  # (P,)
@@ -67,33 +67,33 @@ class _Step(NamedTuple):
     actions: Tensor  # (E,)
     log_probs: Tensor  # (E,)
     time: Tensor  # (E,) int64, time step of the episode, from 1
-    place: Tensor  # (E,) int64, which event of the episode, of all lifetimes together
-    keys: Tensor  # (E,) random, by which the sample is drawn
+    place: Tensor  # (E,) int64, index of the event in the episode, over all lifetimes
+    keys: Tensor  # (E,) random keys of the sample
 
 
 class EventRolloutBuffer:
     """Collects whole episodes of all lifetimes, and keeps a uniform sample of the events of each.
 
-    The sample is exact and drawn on the way: each event has a random key, and the `events_per_episode` smallest of a
-    lifetime's episode stay (bottom-k sampling; Cohen & Kaplan 2007). An event beyond the present k-th key is dropped
-    at once.
+    The sample is exact and drawn online: each event has a random key, and those with the `events_per_episode` smallest
+    of a lifetime's episode are kept (bottom-k sampling; Cohen & Kaplan 2007). An event above the present k-th key is
+    dropped at once.
 
     Args:
-        buffer_size: Episodes per lifetime in a rollout; what Stable-Baselines3 calls n_steps.
+        buffer_size: Episodes per lifetime in a rollout; Stable-Baselines3's n_steps.
         observation_space: Of the environment.
         action_space: Of the environment.
-        device: Where the samples live.
+        device: Of the samples.
         gae_lambda: Not used; part of Stable-Baselines3's call.
-        gamma: Discount per time step: an event at step t has the return sum_s gamma^(s - t) r_s of what is paid at
-            steps s >= t, and what later episodes add is paid at the last step of the lifetime's own episode.
+        gamma: Discount per time step: an event at step t has the return sum_s gamma^(s - t) r_s of the rewards at
+            steps s >= t; rewards of later episodes are added at the last step of the lifetime's episode.
         n_envs: Number of lifetimes B.
         options: `events_per_episode` are kept of each episode, 0 keeps all; `credit_horizon` is the number H of
-            episodes that an episode's return G looks at, this one and those of the same lifetime that follow in the
+            episodes in an episode's return G, this one and those of the same lifetime that follow in the
             rollout, without the first f = `credit_from`: G = sum_h gamma_lifetime^h R_h, h = f ... H - 1.
         seed: Of the sampling.
 
     Raises:
-        ConfigError: A number is beyond what the trainers' settings of its name allow, or no history is observed.
+        ConfigError: A number is beyond what the trainers' settings of its name allow, or observations have no history.
     """
 
     def __init__(
@@ -131,24 +131,24 @@ class EventRolloutBuffer:
         self.reset()
 
     def state_dict(self) -> State:
-        """Return what goes on from rollout to rollout: the random stream of the sampling."""
+        """Return the state that persists between rollouts: the random stream of the sampling."""
         return {"stream": self._generator.get_state()}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         self._generator.set_state(state["stream"])
 
     def reset(self) -> None:
-        """Forget all episodes."""
+        """Clear all episodes."""
         self.pos = 0
         self._episodes: list[_Step | None] = []  # None: no event
-        self._paid: list[Pay] = []
+        self._rewards: list[EpisodeRewards] = []
         self._begin_episode()
 
     def _begin_episode(self) -> None:
         self._steps: list[_Step] = []
         self._held = self._added = 0
-        # Key of the last event in each lifetime's sample: nothing above it can enter.
+        # Largest key in each lifetime's sample: no event above it can enter.
         self._bound = torch.full((self.n_envs,), torch.inf, device=self.device)
 
     def add(self, events: SynapseEvents, actions: Tensor, log_probs: Tensor, time: int) -> None:
@@ -156,8 +156,8 @@ class EventRolloutBuffer:
 
         Args:
             events: The events; `lengths` has B entries.
-            actions: What was done, before clipping, (E,).
-            log_probs: Its log-probabilities, (E,).
+            actions: Actions before clipping, (E,).
+            log_probs: Their log-probabilities, (E,).
             time: Time step of the episode, from 1.
         """
         lifetime = per_event(torch.arange(self.n_envs, device=self.device), events.lengths)  # (E,)
@@ -203,12 +203,12 @@ class EventRolloutBuffer:
         self._held = len(self._steps[0].keys)
 
     def end_episode(self, result: EpisodeResult, fresh: Tensor | None = None) -> None:
-        """Pay the episode that was added since the last call.
+        """Store the rewards of the episode added since the last call.
 
         Args:
-            result: How it went. Where it has `event_rewards`, those of each call of `add` in order, they are the
-                returns of the events; elsewhere an event's return is what is paid to its lifetime from its step on.
-            fresh: Whether the episode was its lifetime's first, bool (B,); None: it was for none.
+            result: Its result. `event_rewards`, if present, those of each call of `add` in order, are the returns of
+                the events; otherwise an event's return is its lifetime's return-to-go at its step.
+            fresh: Whether the episode was its lifetime's first, bool (B,); None: for no lifetime.
         """
         if self.options.events_per_episode and self._steps:
             self._prune()
@@ -216,20 +216,20 @@ class EventRolloutBuffer:
         if result.event_rewards is not None:
             own = torch.cat(list(result.event_rewards))
             assert len(own) == self._added, "every event has a reward, and no other has"
-        rewards, payments = result.reward.to(self.device), result.payments.to(self.device)
+        rewards, step_rewards = result.reward.to(self.device), result.payments.to(self.device)
         fresh = torch.zeros_like(rewards, dtype=torch.bool) if fresh is None else fresh
         steps, length = result.payment_steps.to(self.device), result.length.to(self.device)
-        self._paid.append(Pay(rewards, fresh, payments, steps, length, own))
+        self._rewards.append(EpisodeRewards(rewards, fresh, step_rewards, steps, length, own))
         self._episodes.append(_join(self._steps) if self._steps else None)
         self.pos += 1
         self._begin_episode()
 
     def __len__(self) -> int:
-        """Return how many events the rollout holds."""
+        """Return the number of events in the rollout."""
         return sum(len(episode.pair) for episode in self._episodes if episode is not None)
 
     def samples(self) -> EventSamples:
-        """Return all events of the rollout that are this process's.
+        """Return all events of the rollout of this process.
 
         Raises:
             ValueError: There is none.
@@ -238,16 +238,16 @@ class EventRolloutBuffer:
             raise ValueError("the rollout holds no event to learn from")
         totals = self.lifetime_returns()  # (episodes, B)
         episodes, returns, advantages, numbers = [], [], [], []
-        for place, (episode, pay) in enumerate(zip(self._episodes, self._paid, strict=True)):
+        for place, (episode, rewards) in enumerate(zip(self._episodes, self._rewards, strict=True)):
             if episode is None:
                 continue
             episodes.append(episode)
-            numbers.append((place * self.n_envs + episode.lifetime) * (pay.num_steps + 1) + episode.time)
-            if pay.event_rewards is not None:
-                returns.append(pay.event_rewards[episode.place])
+            numbers.append((place * self.n_envs + episode.lifetime) * (rewards.num_steps + 1) + episode.time)
+            if rewards.event_rewards is not None:
+                returns.append(rewards.event_rewards[episode.place])
                 advantages.append(returns[-1])
             else:
-                own, better = self._discounted(episode, pay, totals[place])
+                own, better = self._discounted(episode, rewards, totals[place])
                 returns.append(own)
                 advantages.append(better)
         events = _join(episodes)
@@ -271,52 +271,52 @@ class EventRolloutBuffer:
             step=torch.cat(numbers),
         )
 
-    def _discounted(self, episode: _Step, pay: Pay, total: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what each event's lifetime earns from its step on, and by how much that is above the mean, (E,) both.
+    def _discounted(self, episode: _Step, rewards: EpisodeRewards, total: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the return-to-go of each event's lifetime at its step, and its excess over the mean, (E,) both.
 
-        The mean is over the lifetimes whose episode goes on at that step.
+        The mean is over the lifetimes whose episode is not over at that step.
 
         Args:
             episode: The events.
-            pay: What their episode was worth.
-            total: What it and later episodes were worth to each lifetime, (B,); see `lifetime_returns`.
+            rewards: Rewards of their episode.
+            total: Reward of it and of later episodes of each lifetime, (B,); see `lifetime_returns`.
         """
-        if self.options.credit_from:  # the episode's own payments do not count
-            pay = pay.unpaid()
-        ahead = returns_ahead(pay, total, self.gamma)  # (B, P)
-        mean = mean_ahead(pay, ahead, self.gamma, self._world)  # (P,)
-        place = torch.searchsorted(pay.payment_steps, episode.time)  # (E,) first payment from the event's step on
-        discount = self.gamma ** (pay.payment_steps[place] - episode.time).to(total.dtype)  # (E,)
+        if self.options.credit_from:  # the episode's own rewards do not count
+            rewards = rewards.without_rewards()
+        ahead = returns_to_go(rewards, total, self.gamma)  # (B, P)
+        mean = mean_return_to_go(rewards, ahead, self.gamma, self._world)  # (P,)
+        place = torch.searchsorted(rewards.reward_steps, episode.time)  # (E,) next reward time
+        discount = self.gamma ** (rewards.reward_steps[place] - episode.time).to(total.dtype)  # (E,)
         return discount * ahead[episode.lifetime, place], discount * (ahead - mean)[episode.lifetime, place]
 
     def lifetime_returns(self) -> Tensor:
         """Return G of every episode and lifetime, (episodes, B)."""
-        rewards = torch.stack([pay.rewards for pay in self._paid])  # (episodes, B)
-        fresh = torch.stack([pay.fresh for pay in self._paid])
-        total = rewards.clone() if self.options.credit_from == 0 else torch.zeros_like(rewards)
-        alive = torch.ones_like(fresh)  # whether the lifetime has gone on so far
-        for ahead in range(1, min(self.options.credit_horizon, len(self._paid))):
-            alive = alive[:-1] & ~fresh[ahead:]  # (episodes - ahead, B)
+        totals = torch.stack([episode.rewards for episode in self._rewards])  # (episodes, B)
+        fresh = torch.stack([episode.fresh for episode in self._rewards])
+        total = totals.clone() if self.options.credit_from == 0 else torch.zeros_like(totals)
+        same_lifetime = torch.ones_like(fresh)  # whether the lifetime has not ended so far
+        for ahead in range(1, min(self.options.credit_horizon, len(self._rewards))):
+            same_lifetime = same_lifetime[:-1] & ~fresh[ahead:]  # (episodes - ahead, B)
             if ahead < self.options.credit_from:
                 continue
-            total[:-ahead] += self.options.gamma_lifetime**ahead * alive * rewards[ahead:]
+            total[:-ahead] += self.options.gamma_lifetime**ahead * same_lifetime * totals[ahead:]
         return total
 
 
 def _select(step: _Step, index: Tensor) -> _Step:
-    """Return some of the events, in the order of `index` (E,); the tables stay."""
+    """Select events by `index` (E,); the tables stay."""
     tables = step[:3]
     return _Step(*tables, *(column[index] for column in step[3:]))
 
 
 def _used_tables(step: _Step) -> _Step:
-    """Drop the pairs and histories that no event points to."""
+    """Drop the pairs and histories that no event refers to."""
     histories, pair_pre, pair_post, pair = _used(step.histories, step.pair_pre, step.pair_post, step.pair)
     return step._replace(histories=histories, pair_pre=pair_pre, pair_post=pair_post, pair=pair)
 
 
 def _used(histories: Tensor, pre: Tensor, post: Tensor, pair: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the histories, pair ends and pair pointers that are left when unused rows are dropped."""
+    """Return histories, pair ends and pair indices without unused rows."""
     used_pairs, pair = torch.unique(pair, return_inverse=True)
     ends = torch.stack([pre[used_pairs], post[used_pairs]])  # (2, P)
     used_histories, ends = torch.unique(ends, return_inverse=True)
@@ -324,7 +324,7 @@ def _used(histories: Tensor, pre: Tensor, post: Tensor, pair: Tensor) -> tuple[T
 
 
 def _join(steps: list[_Step]) -> _Step:
-    """Put the tables and events of several steps one after the other."""
+    """Concatenate the tables and events of several steps."""
     columns = dict(zip(_Step._fields, (list(column) for column in zip(*steps, strict=True)), strict=True))
     _shift(columns["pair"], columns["pair_pre"])
     _shift(columns["pair_pre"], columns["histories"])
@@ -333,7 +333,7 @@ def _join(steps: list[_Step]) -> _Step:
 
 
 def _shift(pointers: list[Tensor], tables: list[Tensor]) -> None:
-    """Let each step's pointers count from the start of all tables joined."""
+    """Offset each step's indices to the concatenated tables."""
     start = 0
     for place, table in enumerate(tables):
         pointers[place] = pointers[place] + start

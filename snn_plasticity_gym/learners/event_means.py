@@ -1,6 +1,6 @@
-"""Means over the events of all processes: what an update of a run that is spread has in common.
+"""Means over the events of all processes, for updates of distributed runs.
 
-Each process adds up its part of a sum over all events, so that gradients are those of one process with all of them.
+Each process computes its part of a sum over all events, so that gradients equal those of one process with all events.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from snn_plasticity_gym.utils.distributed import World
 
 
 def event_weights(step: Tensor, weighting: str, world: World) -> Tensor:
-    """Return each event's share in the mean over all processes, (E,).
+    """Return each event's weight in the mean over all processes, (E,).
 
     Args:
-        step: Number of the (episode, lifetime, time step) that an event belongs to, (E,); no process has another's.
-        weighting: "event": alike for all events; "step": alike for all time steps.
+        step: Number of the (episode, lifetime, time step) that an event belongs to, (E,); unique over processes.
+        weighting: "event": equal for all events; "step": equal for all time steps.
         world: The processes.
     """
     if weighting == "event":
@@ -29,7 +29,7 @@ def event_weights(step: Tensor, weighting: str, world: World) -> Tensor:
 
 
 def standardise(advantages: Tensor, world: World) -> Tensor:
-    """Shift and scale to mean 0 and standard deviation 1 over all processes; a single advantage is left alone."""
+    """Shift and scale to mean 0 and standard deviation 1 over all processes; a single advantage is unchanged."""
     number, mean, variance = world.moments(advantages)
     if number < 2:
         return advantages
@@ -37,13 +37,13 @@ def standardise(advantages: Tensor, world: World) -> Tensor:
 
 
 def update_scale(scale: RunningMeanStd, returns: Tensor, world: World) -> None:
-    """Let the running deviation of returns know those of all processes."""
+    """Update the running deviation of returns with those of all processes."""
     number, mean, variance = world.moments(returns.double())
     scale.update_from_moments(mean.cpu().numpy(), variance.cpu().numpy(), number)
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
-    """Replace gradients by their sums over all processes, in one message; what none has reached keeps none."""
+    """Replace gradients by their sums over all processes, in one message; parameters without gradient keep none."""
     if world.size == 1:
         return
     own = list(parameters)

@@ -1,4 +1,4 @@
-"""Rollouts of whole episodes: every synapse event is answered, and the buffer keeps what is learned from."""
+"""Rollouts of whole episodes: an action for every synapse event, and a sample of them in the buffer."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from snn_plasticity_gym.utils.nonfinite import Guard, NotFiniteError
 
 
 class EventRollouts(OnPolicyAlgorithm):
-    """The part of an event learner that lets lifetimes live and collects what they did.
+    """The part of an event learner that collects rollouts.
 
     A rollout is `n_steps` episodes of each lifetime. As everywhere in Stable-Baselines3 a timestep is one step of one
     environment, here one time step of one network: an image is T timesteps.
     """
 
-    options: EventOptions  # how events are explored and learned from
-    guard: Guard  # about numbers that are not finite
+    options: EventOptions  # of exploration and learning
+    guard: Guard  # handles non-finite numbers
     num_episodes = 0  # of all lifetimes
     policy: PlasticityPolicy
     rollout_buffer: EventRolloutBuffer  # type: ignore[assignment]
     _num_rollouts = 0
-    _episode_budget: int | None = None  # of all lifetimes; None: time steps alone count
+    _episode_budget: int | None = None  # of all lifetimes; None: only time steps limit learning
     _explore: Exploration
     _world: World
 
@@ -54,13 +54,13 @@ class EventRollouts(OnPolicyAlgorithm):
         rollout_buffer: RolloutBuffer,
         n_rollout_steps: int,
     ) -> bool:
-        """Let every lifetime live through `n_rollout_steps` episodes, and fill the buffer with the events.
+        """Run `n_rollout_steps` episodes of every lifetime, and fill the buffer with the events.
 
-        Lifetimes whose episode is over wait until those of all are; only steps that were taken count. `StepLocals`
-        says what callbacks find in their `locals`.
+        Lifetimes whose episode is over wait for all others; only steps taken count. `StepLocals` documents the `locals`
+        of callbacks.
 
         Returns:
-            False if the callback stopped the rollout; the episode that it stopped in is then left out.
+            False if the callback stopped the rollout; the stopped episode is then left out.
         """
         if self._episode_budget is not None and self.num_episodes >= self._episode_budget:
             return False
@@ -83,9 +83,9 @@ class EventRollouts(OnPolicyAlgorithm):
                 self._explore.perturb(env.num_envs)
             steps.begin_episode()
             fresh = torch.from_numpy(engine.ages == 0).to(self.device)  # (B,)
-            drawn = rule if engine.network.non_plastic.all() else self._explore.whole(rule)
-            if drawn is rule or (drawn is not None and plasticity.lives_whole(drawn)):
-                result = plasticity.run_episode(drawn)
+            episode_rule = rule if engine.network.non_plastic.all() else self._explore.whole(rule)
+            if episode_rule is rule or (episode_rule is not None and plasticity.lives_whole(episode_rule)):
+                result = plasticity.run_episode(episode_rule)
                 for step in range(int(result.length.max())):
                     taken = int((result.length > step).sum())
                     if not self._count_step(taken, callback, locals() | steps.of_episode(result, step)):
@@ -99,7 +99,7 @@ class EventRollouts(OnPolicyAlgorithm):
                     if log_probs is not None:
                         buffer.add(events, actions, log_probs, step)
                     plasticity.apply(actions)
-                    if events.then is not None:  # the time step goes on
+                    if events.then is not None:  # further phases of the time step
                         continue
                     seen = steps.answered(engine, events, actions, log_probs, plasticity.events())
                     if not self._count_step(taken, callback, locals() | seen):
@@ -116,23 +116,23 @@ class EventRollouts(OnPolicyAlgorithm):
         self._num_rollouts += 1
         record_rollout(self.logger, plasticity, results, self.num_episodes, time.perf_counter() - began, self._world)
         if not self._world.all(whole):
-            buffer.reset()  # there is nothing to learn from
+            buffer.reset()  # no data to learn from
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
 
     def _finite_actions(self, actions: Tensor, step: int) -> Tensor:
-        """Return weight changes of which those that are not finite are 0."""
+        """Return weight changes with non-finite ones set to 0."""
         finite = actions.isfinite()
         if finite.all():
             return actions
-        self.guard.meet(
+        self.guard.handle(
             f"{int((~finite).sum())} values of delta_d are not finite at time step {step}", "they are left out"
         )
         return actions.masked_fill(~finite, 0.0)
 
     def _check_policy(self) -> None:
-        """Refuse parameters that are not finite: nothing would be left to skip."""
+        """Raise an error for non-finite parameters, which cannot be skipped."""
         bad = next((name for name, values in self.policy.named_parameters() if not values.isfinite().all()), None)
         if bad:
             raise NotFiniteError(f"{bad} of the policy is not finite after {self._n_updates} updates")
@@ -141,7 +141,7 @@ class EventRollouts(OnPolicyAlgorithm):
         """Return whether an episode has left nothing but finite rewards and weights."""
         problem = not_finite(engine, result)
         if problem:
-            self.guard.meet(f"{problem} (at {self.num_timesteps} steps of the run)", "the rollout is not learned from")
+            self.guard.handle(f"{problem} (at {self.num_timesteps} steps of the run)", "the rollout is discarded")
         return not problem
 
     def _count_step(self, taken: int, callback: BaseCallback, values: dict[str, Any]) -> bool:

@@ -1,8 +1,8 @@
 """An evolution strategy over whole rules: CMA-ES (Hansen & Ostermeier 2001) by the library pycma.
 
 It searches where `head_noise` explores, in the coordinates xi of all parameters of the heads, with scales measured
-once, in the first rollout. A generation is a rollout: each lifetime follows a rule of its own for `credit_horizon`
-images, and what it earns is all that the strategy learns of the rule. With thousands of parameters a diagonal
+once, in the first rollout. A generation is a rollout: each lifetime follows another rule for `credit_horizon`
+images, and its return is the rule's fitness. With thousands of parameters a diagonal
 covariance is adapted (Ros & Hansen, A simple modification in CMA-ES achieving linear time and space complexity, 2008).
 
 Axes: B lifetimes, P rules of a generation, D parameters of all heads.
@@ -29,7 +29,7 @@ from snn_plasticity_gym.utils.state import State
 
 
 class EvolvedHeads(HeadNoise):
-    """Every lifetime follows a rule that the strategy asks about. The first rollout of all only measures.
+    """Every lifetime follows a rule sampled by the strategy. The first rollout only measures scales.
 
     Args:
         policy: Whose heads are the mean of the search distribution; its `sigma` is the first step size.
@@ -46,67 +46,68 @@ class EvolvedHeads(HeadNoise):
         super().__init__(policy, generator, options)
         self._population = population
         self._diagonal = options.covariance == "diagonal"
-        self._asked: list[np.ndarray] = []  # (D,) each, rules of this generation
-        self._told: list[list[float] | None] = []  # what the rules of each generation earned, P numbers; None: left out
-        self.strategy: Any = None  # of pycma, which has no types; None: there are no scales yet
+        self._candidates: list[np.ndarray] = []  # (D,) each, candidate rules of this generation
+        self._fitness_history: list[list[float] | None] = []  # fitness of each generation, P numbers; None: left out
+        self.strategy: Any = None  # of pycma, which has no types; None before scales are measured
 
     def state_dict(self) -> State:
-        """Return the scales, and what each generation earned: a strategy that is told the same again is the same."""
-        return {**super().state_dict(), "scales": [tuple(scale) for scale in self.scales], "told": self._told}
+        """Return the scales, and the fitness of each generation, from which the strategy is replayed."""
+        scales = [tuple(scale) for scale in self.scales]
+        return {**super().state_dict(), "scales": scales, "told": self._fitness_history}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         super().load_state_dict(state)
         device = self._generator.device
         self.scales = [LayerScale(*(part.to(device) for part in scale)) for scale in state["scales"]]
-        self._told = [returns and list(returns) for returns in state["told"]]
+        self._fitness_history = [returns and list(returns) for returns in state["told"]]
         self.strategy = None
         if self.ready:
             self.strategy = self._new_strategy()
-            for returns in self._told:
-                asked = self.strategy.ask()
+            for returns in self._fitness_history:
+                candidates = self.strategy.ask()
                 if returns is not None:
-                    self.strategy.tell(asked, [-value for value in returns])
+                    self.strategy.tell(candidates, [-value for value in returns])
 
     def begin_rollout(self) -> None:
-        """Ask for the rules of a generation, once inputs have been measured."""
+        """Sample the rules of a generation, once inputs have been measured."""
         if self.strategy is None:
             super().begin_rollout()
             if not self.ready:
                 return
             self.strategy = self._new_strategy()
-        self.drawn, self._asked, self._steps = [], self.strategy.ask(), 0
+        self.drawn, self._candidates, self._steps = [], self.strategy.ask(), 0
 
     def _new_strategy(self) -> Any:
         random = np.random.default_rng(self._generator.initial_seed())
         return new_cma(np.zeros(self.size), self._policy.sigma, self._population, self._diagonal, random)
 
     def perturb(self, num_lifetimes: int) -> None:
-        """Give the next rules of the generation to the lifetimes."""
+        """Assign the next rules of the generation to the lifetimes."""
         if self.strategy is None:
             return
-        first, everyone = sum(len(rules) for rules in self.drawn), num_lifetimes * self._world.size
-        rules = np.stack(self._asked[first : first + everyone]) - self.strategy.mean  # (B, D) of all processes
+        first, count = sum(len(rules) for rules in self.drawn), num_lifetimes * self._world.size
+        rules = np.stack(self._candidates[first : first + count]) - self.strategy.mean  # (B, D) of all processes
         self.drawn.append(torch.from_numpy(rules).float())
         self._follow(self.drawn[-1][self._world.rows(num_lifetimes)])
 
     def learn(self, returns: Tensor) -> Tensor:
-        """Tell the strategy what the rules of the generation earned, (P,); move the heads to the new mean.
+        """Tell the strategy the fitness of the generation's rules, (P,); move the heads to the new mean.
 
         Returns:
-            The way of the mean, (D,).
+            The step of the mean, (D,).
         """
         before = self.strategy.mean.copy()
-        earned = returns.tolist()
-        self._told.append(earned)
-        self.strategy.tell(self._asked, [-value for value in earned])  # it minimises
+        fitness = returns.tolist()
+        self._fitness_history.append(fitness)
+        self.strategy.tell(self._candidates, [-value for value in fitness])  # it minimises
         way = torch.from_numpy(self.strategy.mean - before).float()
         self.move(self._policy.rule, way)
         return way
 
     def leave_out(self) -> None:
-        """Note that the strategy is told nothing of this generation."""
-        self._told.append(None)
+        """Record that this generation is left out."""
+        self._fitness_history.append(None)
 
 
 @with_options
@@ -143,7 +144,7 @@ class EventES(EventA2C):
         **options: Any,
     ) -> None:
         if "learning_rate" in options:  # which `EventA2C` would take
-            raise ConfigError("learning_rate means nothing to EventES, which takes no gradient; leave it out")
+            raise ConfigError("learning_rate has no effect in EventES, which takes no gradient; leave it out")
         super().__init__(policy, env, n_steps=n_steps, seed=seed, _init_setup_model=_init_setup_model, **options)
 
     def _setup_model(self) -> None:
@@ -152,7 +153,7 @@ class EventES(EventA2C):
         self._explore = EvolvedHeads(self.policy, self._noise, self.options, population)
 
     def train(self) -> None:
-        """End a generation; the first rollout of all only measures."""
+        """End a generation; the first rollout only measures scales."""
         explore = cast(EvolvedHeads, self._explore)
         if explore.strategy is None:
             return

@@ -1,16 +1,16 @@
-"""Exploration: how the weight changes of a rollout differ from the policy's means.
+"""Exploration: deviations of a rollout's weight changes from the policy's means.
 
-`independent` adds a Gaussian number of its own to every event. One global reward over 10^5 such numbers carries next
-to no signal about any of them. `rule` draws one perturbed rule for every lifetime, in the manner of gSDE (Raffin,
+`independent` adds independent Gaussian noise to every event. One global reward over 10^5 such numbers carries next
+to no signal about any of them. `rule` draws one perturbed rule for every lifetime, similar to gSDE (Raffin,
 Kober & Stulp, Smooth exploration for robotic reinforcement learning, 2022, eq. 4), and the whole lifetime follows it:
-on an event with last hidden layer phi in the head of its group, out of which the head makes tanh(w . phi + b),
+on an event with last hidden layer phi in the head of its group, whose output is tanh(w . phi + b),
 
     delta_d = tanh(w . phi + b + sigma n),    n = sqrt(1 - c) xi . (phi - mu) / s + sqrt(c) xi_0,    xi ~ N(0, I),
 
 with mu the mean of phi and s^2 the mean of |phi - mu|^2 over events, so that n has variance 1 over events. Without mu,
-by far the largest part of a layer of ReLUs, a perturbation were little more than a common shift; c is its share.
-A perturbed rule is a rule of the same form, with another last layer. So the action is xi, one of a lifetime instead of
-one of each event, and its log-probability is exact: `rule_search` learns from it.
+by far the largest part of a layer of ReLUs, a perturbation would be mostly a common shift; c is its share.
+A perturbed rule is a rule of the same form, with another last layer. So the action is xi, one per lifetime instead of
+one per event, and its log-probability is exact: `rule_search` learns from it.
 
 Axes: B lifetimes, G heads, F width of the last hidden layer, E events.
 """
@@ -35,55 +35,55 @@ from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
 
-COMMON_SHARE = 0.1  # c: share of a perturbation's variance that all events have in common
-MEMORY = 0.5  # what a rollout leaves of the sums over earlier events, for the policy goes on
-FIRST_STEPS = 200  # time steps with events that are measured in the first rollout of all
-MEASURED_STEPS = 32  # and in each of those that follow
+COMMON_SHARE = 0.1  # c: share of a perturbation's variance that is common to all events
+MEMORY = 0.5  # decay per rollout of the sums over earlier events, as the policy changes
+FIRST_STEPS = 200  # time steps with events measured in the first rollout
+MEASURED_STEPS = 32  # and in each later rollout
 
 
 class Exploration(Protocol):
-    """How weight changes are drawn."""
+    """Sampling of weight changes."""
 
     def state_dict(self) -> State:
-        """Return what goes on from rollout to rollout, beside policy and generator."""
+        """Return the state that persists between rollouts, without policy and generator."""
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
 
     def begin_rollout(self) -> None:
-        """Note that the policy has changed."""
+        """Update for a changed policy."""
 
     def perturb(self, num_lifetimes: int) -> None:
-        """Draw what lasts, anew for all lifetimes."""
+        """Draw new perturbations for all lifetimes."""
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
-        """Return the weight change of each event (E,), and its log-probability (E,) if it is an action of its own."""
+        """Return the weight change of each event (E,), and its log-probability (E,) if each event is an action."""
 
     def whole(self, rule: FrozenRule) -> Rule | None:
-        """Return the rule, with what was drawn, by which lifetimes may live through a whole episode.
+        """Return the rule, with its perturbation, for running a whole episode at once.
 
-        None: each event has to be answered by itself, since it has a noise of its own or something is measured.
+        None: events must be processed one by one, for independent noise or for measurements.
         """
 
 
 class PerturbedRules(Exploration, Protocol):
-    """Exploration whose actions are whole rules, one of each lifetime."""
+    """Exploration in rule space: an action is a whole rule, one per lifetime."""
 
     drawn: list[Tensor]  # xi of this rollout, (B, ...) each, normal and independent
 
     @property
     def ready(self) -> bool:
-        """Whether lifetimes follow perturbed rules by now."""
+        """Whether lifetimes follow perturbed rules yet."""
 
     def move(self, network: RuleNetwork, shift: Tensor) -> None:
-        """Add to the heads what `shift`, in the coordinates of xi, comes to."""
+        """Shift the heads by `shift`, given in the coordinates of xi."""
 
 
 class IndependentNoise:
-    """Every event has a noise of its own.
+    """Independent noise for every event.
 
     Args:
-        policy: Gives the log-probabilities.
+        policy: For the log-probabilities.
         generator: Source of the noise.
     """
 
@@ -92,20 +92,20 @@ class IndependentNoise:
         self._generator = generator
 
     def state_dict(self) -> State:
-        """Nothing goes on."""
+        """Return an empty state."""
         return {}
 
     def load_state_dict(self, state: State) -> None:
-        """Nothing to take over."""
+        """Ignore an empty state."""
 
     def begin_rollout(self) -> None:
-        """Nothing to note."""
+        """Do nothing."""
 
     def perturb(self, num_lifetimes: int) -> None:
-        """Nothing lasts."""
+        """Do nothing: no lasting perturbation."""
 
     def whole(self, rule: FrozenRule) -> None:
-        """Every event has a noise of its own."""
+        """Independent noise for every event."""
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
         """Return the weight change of each event and its log-probability, (E,) both."""
@@ -120,7 +120,7 @@ def draw_perturbations(
 ) -> Tensor:
     """Return xi of every lifetime, (B, *shape); mirrored: those of lifetimes 2 k and 2 k + 1 are opposite.
 
-    Every process draws those of all processes, from the same stream: that is cheaper than to send them (Salimans et
+    Every process draws those of all processes, from the same stream: cheaper than communication (Salimans et
     al. 2017, section 2.1). B counts the lifetimes of all, `num_lifetimes` those of one.
     """
     num_lifetimes *= world.size
@@ -131,12 +131,12 @@ def draw_perturbations(
 
 @torch.no_grad()
 def perturbed(layer: nn.Linear, weights: Tensor, bias: Tensor) -> OwnLayer:
-    """Return the layer of every lifetime from what is added to its weights, (B, O, F), and biases, (B, O)."""
+    """Return the layer of every lifetime, with increments of its weights, (B, O, F), and biases, (B, O)."""
     return OwnLayer((layer.weight + weights).transpose(1, 2).contiguous(), (layer.bias + bias).unsqueeze(1))
 
 
 class Scaling(NamedTuple):
-    """From xi to a last layer."""
+    """Linear map from xi to a last layer."""
 
     centre: Tensor  # (G, F) mu
     spread: Tensor  # (G, 1) s
@@ -148,7 +148,7 @@ class Scaling(NamedTuple):
 
 
 class RuleNoise:
-    """Every lifetime follows a perturbed rule of its own. The first rollout of all follows the mean rule.
+    """Every lifetime follows a different perturbed rule. The first rollout follows the mean rule.
 
     Args:
         policy: Whose heads are perturbed.
@@ -156,7 +156,7 @@ class RuleNoise:
         options: With `mirrored` lifetimes 2 k and 2 k + 1 get opposite perturbations.
 
     Raises:
-        ConfigError: The heads' last layers are not known.
+        ConfigError: The heads have no accessible last layers.
     """
 
     def __init__(self, policy: PlasticityPolicy, generator: torch.Generator, options: EventOptions) -> None:
@@ -169,25 +169,25 @@ class RuleNoise:
         self._readout: Readout | None = None
         self._own: Rule | None = None  # the rule with these last layers
         self._steps = 0  # of this rollout that had events
-        self.scaling: Scaling | None = None  # of this rollout; None: there are no perturbations yet
+        self.scaling: Scaling | None = None  # of this rollout; None before the first perturbations
         self.drawn: list[Tensor] = []  # xi of this rollout and of all processes' lifetimes, (B, G, F + 1) each
 
     @property
     def ready(self) -> bool:
-        """Whether lifetimes follow perturbed rules by now."""
+        """Whether lifetimes follow perturbed rules yet."""
         return self.scaling is not None
 
     def state_dict(self) -> State:
-        """Return the sums over earlier events; the rest is made of them anew in each rollout."""
+        """Return the sums over earlier events, from which each rollout computes the rest."""
         return {"moments": self._moments}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         moments = state["moments"]
         self._moments = None if moments is None else moments.to(self._generator.device)
 
     def begin_rollout(self) -> None:
-        """Scale the perturbations to come by the events seen so far."""
+        """Scale the next perturbations by the statistics of all events so far."""
         self.drawn, self._own, self._steps = [], None, 0
         if self._world.all(self._moments is not None):
             total = self._world.all_sum(cast(Tensor, self._moments))
@@ -205,9 +205,9 @@ class RuleNoise:
         self._readout, self._own = Readout(self._policy.sigma * weights, self._policy.sigma * bias), None
 
     def whole(self, rule: FrozenRule) -> Rule | None:
-        """Return rules of each lifetime's own, or in the first rollout the mean rule, once enough was measured.
+        """Return the rule of each lifetime, or in the first rollout the mean rule, once enough events were measured.
 
-        None, too, for heads of one's own, whose first layers loops do not know.
+        None also for users' heads, whose first layers compiled loops cannot evaluate.
         """
         if self._steps < (MEASURED_STEPS if self.ready else FIRST_STEPS):
             return None
@@ -218,7 +218,7 @@ class RuleNoise:
         return self._own
 
     def _heads(self, heads: Sequence[LayeredHead]) -> list[list[OwnLayer]]:
-        """Return the layers of every lifetime, which differ in the last one."""
+        """Return the layers of every lifetime; only the last ones differ."""
         weights, bias = cast(Readout, self._readout)  # (B, G, F), (B, G)
         nothing = bias.new_zeros(len(bias), 1)  # (B, 1)
         return [
@@ -230,7 +230,7 @@ class RuleNoise:
         ]
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
-        """Return the weight change of each event, (E,); the action is another, so there is no log-probability."""
+        """Return the weight change of each event, (E,); the action is the rule, so events have no log-probability."""
         self._steps += len(events.weight) > 0
         delta_d, moments = rule.explore(events, self._readout)
         self._moments = moments if self._moments is None else self._moments + moments
@@ -238,7 +238,7 @@ class RuleNoise:
 
     @torch.no_grad()
     def move(self, network: RuleNetwork, shift: Tensor) -> None:
-        """Add to each head's last layer what `shift` (G, F + 1), in the coordinates of xi, comes to."""
+        """Shift each head's last layer by `shift` (G, F + 1), given in the coordinates of xi."""
         assert self.scaling is not None
         weights, bias = self.scaling.readout(shift)  # (G, F), (G,)
         for group, head in enumerate(linear_heads(network.heads)):

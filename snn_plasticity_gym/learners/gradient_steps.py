@@ -18,11 +18,11 @@ from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.nonfinite import Guard
 
-LEARNING_CHUNK = 32_768  # events whose hidden layers are held at once while learning
+LEARNING_CHUNK = 32_768  # events whose hidden layers are in memory at once
 
 
 class GradientSteps:
-    """The part of an event learner that turns a rollout into steps of the optimiser."""
+    """The part of an event learner that takes optimiser steps on a rollout."""
 
     policy: PlasticityPolicy
     rollout_buffer: EventRolloutBuffer
@@ -36,9 +36,9 @@ class GradientSteps:
     _world: World
 
     def samples_with_advantages(self) -> EventSamples:
-        """Return the rollout with its advantages; returns are scaled first if they shall be.
+        """Return the rollout with its advantages; scale returns first if so configured.
 
-        The baseline is the present critic's value, or what all lifetimes got in the mean, A = G - mean_b G_b.
+        The baseline is the present critic's value, or the mean over lifetimes, A = G - mean_b G_b.
         """
         samples, rule = self.rollout_buffer.samples(), self.policy.rule
         if self.options.normalize_returns:
@@ -55,18 +55,18 @@ class GradientSteps:
     def accumulate_gradients(
         self, samples: EventSamples, loss: Callable[[EventSamples, Tensor, Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Add the gradient of the mean loss to the policy's parameters, holding only a chunk of the events at a time.
+        """Add the gradient of the mean loss to the policy's parameters, with a chunk of the events in memory at a time.
 
         Args:
             samples: Events.
-            loss: Gives the loss of each of some events, (E,), from these events, their means (E,) and values (E,).
+            loss: Maps events, their means (E,) and values (E,) to their losses, (E,).
 
         Returns:
             Means and values of all events, without gradient, (E,) each.
         """
         rule, weights = self.policy.rule, event_weights(samples.step, self.options.loss_weighting, self._world)
         features = rule.features(samples.state)  # (P, F)
-        # Where the chunks' gradients meet, for one way back through the front.
+        # Collects the chunks' gradients, for one backward pass through the front.
         leaf = features.detach().requires_grad_()
         means, values = [], []
         for chunk, chunk_weights in zip(samples.chunks(LEARNING_CHUNK), weights.split(LEARNING_CHUNK), strict=True):
@@ -78,13 +78,15 @@ class GradientSteps:
         return torch.cat(means), torch.cat(values)
 
     def step_optimizer(self) -> float:
-        """Add up and clip the gradient, take one step, and return the gradient's norm before clipping."""
+        """Sum and clip the gradient, take one step, and return the gradient's norm before clipping."""
         sum_gradients(self.policy.parameters(), self._world)
         norm = float(torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm))
         if math.isfinite(norm):
             self.policy.optimizer.step()
-        else:  # so is the loss, or it is too steep
-            self.guard.meet(f"the gradient of the loss is not finite at {self.num_timesteps} steps", "no step is taken")
+        else:  # the loss is not finite, or the gradient overflows
+            self.guard.handle(
+                f"the gradient of the loss is not finite at {self.num_timesteps} steps", "no step is taken"
+            )
         self.policy.optimizer.zero_grad()
         return norm
 

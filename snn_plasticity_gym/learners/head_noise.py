@@ -1,14 +1,14 @@
-"""Exploration by rules, of which all parameters of the heads are perturbed, not their last layers alone.
+"""Exploration in rule space with all parameters of the heads perturbed, not their last layers alone.
 
-Every lifetime follows heads of its own. A layer W x + b of a head becomes, for one lifetime,
+Every lifetime follows different heads. A layer W x + b of a head becomes, for one lifetime,
 
     W x + b + sigma n,    n = sum_j xi_j (x_j - mu_j) / (s_j sqrt(F)) + xi_0,    xi ~ N(0, I), for each output,
 
-with mu_j and s_j mean and deviation of input j of F over events that the mean rule answers. They are measured anew in
-every rollout: with scales of the first one, perturbations grew with the hidden layers that learning had made larger,
+with mu_j and s_j mean and deviation of input j of F over events of the mean rule. They are measured anew in
+every rollout: with scales of the first one, perturbations grew with the hidden layers during learning,
 and drove the bandit of the tests past its best rule into saturation.
-So inputs of any scale count alike (what front and hidden layers make of spikes differs by little from event to event),
-and each layer's outputs are moved by about as much. As in `exploration` the perturbed rule is the action, and since
+So inputs of any scale count equally (outputs of front and hidden layers vary little from event to event), and each
+layer's outputs are perturbed by about as much. As in `exploration` the perturbed rule is the action, and since
 it is linear in xi its log-probability is exact.
 
 Axes: B lifetimes, G heads, E events, F inputs of a layer, D parameters of all heads.
@@ -33,24 +33,24 @@ from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
 
-MEASURED = 256  # events of a time step that are measured, once rules are perturbed; of further steps every eighth is
-FLOOR = 0.05  # least deviation of an input, as a share of the root mean square deviation of its layer's inputs
+MEASURED = 256  # events of a time step to measure, once rules are perturbed, and only in every eighth of further steps
+FLOOR = 0.05  # smallest deviation of an input, as a share of the root mean square deviation of its layer's inputs
 
 
 class LayerScale(NamedTuple):
-    """From xi to one layer: what is measured of its inputs."""
+    """Linear map from xi to one layer, by statistics of its inputs."""
 
     centre: Tensor  # (F,) mu
     spread: Tensor  # (F,) s sqrt(F)
 
     def change(self, xi: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weights (..., O, F) and biases (..., O) of the layer that makes n, for xi (..., O, F + 1)."""
+        """Return weights (..., O, F) and biases (..., O) of the perturbation n, for xi (..., O, F + 1)."""
         weights = xi[..., :-1] / self.spread
         return weights, xi[..., -1] - weights @ self.centre
 
 
 class HeadNoise:
-    """Every lifetime follows heads of its own. The first rollout of all follows the mean rule, and measures.
+    """Every lifetime follows different perturbed heads. The first rollout follows the mean rule, and measures scales.
 
     Args:
         policy: Whose heads are perturbed.
@@ -58,10 +58,10 @@ class HeadNoise:
         options: With `mirrored` lifetimes 2 k and 2 k + 1 get opposite perturbations.
 
     Raises:
-        ConfigError: The heads' layers are not known.
+        ConfigError: The heads have no accessible layers.
     """
 
-    measured_steps = MEASURED_STEPS  # that each rollout has at least
+    measured_steps = MEASURED_STEPS  # minimum per rollout
 
     def __init__(self, policy: PlasticityPolicy, generator: torch.Generator, options: EventOptions) -> None:
         layered_heads(policy.rule.heads)
@@ -73,25 +73,25 @@ class HeadNoise:
         self._steps = 0  # of this rollout that had events
         self._heads: list[list[OwnLayer]] = []  # layers of each head
         self._own: Rule | None = None  # the rule with these layers
-        self.scales: list[LayerScale] = []  # of each layer, head after head; empty: there are no perturbations yet
+        self.scales: list[LayerScale] = []  # of each layer, head after head; empty before the first perturbations
         self.drawn: list[Tensor] = []  # xi of this rollout and of all processes' lifetimes, (B, D) each
 
     @property
     def ready(self) -> bool:
-        """Whether lifetimes follow perturbed rules by now."""
+        """Whether lifetimes follow perturbed rules yet."""
         return bool(self.scales)
 
     def state_dict(self) -> State:
-        """Return the sums over earlier events; the rest is made of them anew in each rollout."""
+        """Return the sums over earlier events, from which each rollout computes the rest."""
         return {"moments": self._moments}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         moments = state["moments"]
         self._moments = None if moments is None else [sums.to(self._generator.device) for sums in moments]
 
     def begin_rollout(self) -> None:
-        """Scale the perturbations to come by the events seen so far."""
+        """Scale the next perturbations by the statistics of all events so far."""
         self.drawn, self._heads, self._own, self._steps = [], [], None, 0
         if self._world.all(self._moments is not None):
             totals = [self._world.all_sum(moments) for moments in self._moments or ()]
@@ -112,7 +112,7 @@ class HeadNoise:
         return sum(layer.out_features * (layer.in_features + 1) for layer in _all_layers(self._policy.rule))
 
     def _follow(self, shifts: Tensor) -> None:
-        """Give every lifetime heads that differ from the policy's by what its row of `shifts` (B, D) comes to."""
+        """Give every lifetime the policy's heads, shifted by its row of `shifts` (B, D)."""
         network = self._policy.rule
         self._own = None
         changes = iter(self._changes(network, shifts))
@@ -121,7 +121,7 @@ class HeadNoise:
         ]
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
-        """Return the weight change of each event, (E,); the action is another, so there is no log-probability."""
+        """Return the weight change of each event, (E,); the action is the rule, so events have no log-probability."""
         network, state = rule.network, events.local_state()
         if not len(state.pair):
             return state.weight.clone(), None
@@ -136,24 +136,24 @@ class HeadNoise:
         return inputs.by_lifetime(self._heads, events.lengths), None
 
     def whole(self, rule: FrozenRule) -> Rule | None:
-        """Return rules of each lifetime's own, or in the first rollout the mean rule, once enough was measured."""
+        """Return the rule of each lifetime, or in the first rollout the mean rule, once enough events were measured."""
         if not self.ready:
             return rule if self._steps >= FIRST_STEPS else None
         if self._steps < self.measured_steps:
             return None
-        if self._own is None:  # once for all episodes: what loops keep of a rule is the rule's own
+        if self._own is None:  # once for all episodes: compiled loops cache data on the rule
             self._own = rule.of_lifetimes(self._heads)
         return self._own
 
     @torch.no_grad()
     def move(self, network: RuleNetwork, shift: Tensor) -> None:
-        """Add to the heads what `shift` (D,), in the coordinates of xi, comes to."""
+        """Shift the heads by `shift` (D,), given in the coordinates of xi."""
         for layer, (weights, bias) in zip(_all_layers(network), self._changes(network, shift), strict=True):
             layer.weight.add_(weights)
             layer.bias.add_(bias)
 
     def _changes(self, network: RuleNetwork, xi: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Cut xi (..., D) into the changes of all layers, (..., O, F) and (..., O) each."""
+        """Split xi (..., D) into the changes of all layers, (..., O, F) and (..., O) each."""
         layers = _all_layers(network)
         sizes = [layer.out_features * (layer.in_features + 1) for layer in layers]
         parts = zip(layers, self.scales, xi.split(sizes, dim=-1), strict=True)
@@ -161,7 +161,7 @@ class HeadNoise:
 
     @torch.no_grad()
     def _measure(self, network: RuleNetwork, inputs: Tensor, group: Tensor) -> Tensor:
-        """Follow the mean rule and add up what its layers see: (E,)."""
+        """Return the mean rule's outputs (E,), and accumulate the moments of its layers' inputs."""
         delta_d, moments = inputs.new_empty(len(inputs)), []
         for number, head in enumerate(layered_heads(network.heads)):
             index = (group == number).nonzero().squeeze(1)

@@ -1,4 +1,4 @@
-"""Heads that answer as a given rule does (behavioural cloning, Pomerleau 1991): a search may begin at a known one.
+"""Behavioural cloning of a given rule by policy heads (Pomerleau 1991), to start a search from it.
 
 Axes: E events.
 """
@@ -14,17 +14,17 @@ from snn_plasticity_gym.policies.network import RuleNetwork
 
 STEPS = 3000
 BATCH = 2048  # events of a step
-LEARNING_RATE = 1e-2  # of Adam at first; it falls evenly to 0
+LEARNING_RATE = 1e-2  # initial one of Adam; it decays linearly to 0
 
 
 def imitate(network: RuleNetwork, state: LocalState, delta_d: Tensor, seed: int) -> None:
-    """Fit the heads to answers by least squares; the front stays.
+    """Fit the heads to target weight changes by least squares; the front is fixed.
 
     Args:
         network: Its heads are changed.
         state: Local states of E events.
-        delta_d: The answers to them, (E,), in [-1, 1].
-        seed: Of the order in which events are taken.
+        delta_d: Target weight changes, (E,), in [-1, 1].
+        seed: Of the order of events.
     """
     inputs = network.head_features.frozen(state.history_length).inputs(state).rows(slice(None))  # (E, F)
     generator = torch.Generator().manual_seed(seed)

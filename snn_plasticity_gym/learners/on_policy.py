@@ -1,6 +1,6 @@
-"""The base of event-wise A2C and PPO: how they are set up, saved, resumed and let learn.
+"""Base class of event-wise A2C and PPO: setup, saving, resuming and the training loop.
 
-`event_rollouts` collects what they learn from, `gradient_steps` and `rule_steps` learn from it.
+`event_rollouts` collects the data, `gradient_steps` and `rule_steps` take the update steps.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.nonfinite import Guard
 from snn_plasticity_gym.utils.state import State, global_generators, set_global_generators
 
-LARGEST_RATE = 1e30  # far beyond sense, and within single precision after all that optimisers divide it by
+LARGEST_RATE = 1e30  # far above any sensible rate, and within single precision after an optimiser's divisions
 COUNTERS = ("num_timesteps", "num_episodes", "_num_rollouts", "_n_updates", "_episode_num")
 
 
 class EventLearner(RuleSteps, EventRollouts):
-    """Learns a `PlasticityPolicy` from synapse events: what event-wise A2C and PPO have in common."""
+    """Learns a `PlasticityPolicy` from synapse events; base class of event-wise A2C and PPO."""
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"PlasticityPolicy": PlasticityPolicy}
     config_type: ClassVar[type[SearchConfig]]
     options_type: ClassVar[type[EventOptions]] = EventOptions
     arguments_type: ClassVar[type[GradientArguments]] = GradientArguments
-    keywords: ClassVar[tuple[type, ...]] = ()  # what it takes, where that is not the two above
+    keywords: ClassVar[tuple[type, ...]] = ()  # keyword classes, if not the two above
     fixed: ClassVar[Mapping[str, Any]] = {}
     policy: PlasticityPolicy
     rollout_buffer: EventRolloutBuffer
@@ -76,13 +76,13 @@ class EventLearner(RuleSteps, EventRollouts):
                     "this environment rewards each event by itself, so exploration must be independent, baseline "
                     f"critic and credit_horizon 1, got {options.exploration}, {options.baseline} and {horizon}"
                 )
-        if not hasattr(self, "_return_scale"):  # loading has put the saved one there
+        if not hasattr(self, "_return_scale"):  # set already when loading
             self._return_scale = RunningMeanStd(shape=())
         self._noise = torch.Generator(self.device)
         if self.seed is None:
             self._noise.seed()
         else:
-            # Perturbed rules are drawn for all lifetimes in every process, noise of events only for its own ones.
+            # Perturbed rules are drawn for all lifetimes in every process, noise of events only for its lifetimes.
             together = options.exploration == "rule"
             self._noise.manual_seed(int(self.seed if together else self._world.own_seed(self.seed)))
         self._explore = IndependentNoise(self.policy, self._noise)
@@ -92,7 +92,7 @@ class EventLearner(RuleSteps, EventRollouts):
         self._velocity = 0.0
 
     def _read_loaded(self) -> None:
-        """Take over options that stand among the attributes: those that `load` was given, and those of old zips."""
+        """Read options from attributes: those given to `load`, and those of old zips."""
         settings = setting_fields(self.options_type)
         names = {name for info in settings for name in (info.name, *info.was)}
         kept = {name: value for name, value in (self.rollout_buffer_kwargs or {}).items() if name in names}
@@ -103,11 +103,11 @@ class EventLearner(RuleSteps, EventRollouts):
             self.options = dataclasses.replace(self.options, **current_names(found, settings))
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
-        """Learn from another environment of the same spaces from now on.
+        """Replace the environment by another one of the same spaces.
 
         Raises:
             ConfigError: It is in Gymnasium's vector form.
-            TypeError: A wrapper around it would be passed by; see `plasticity_env`.
+            TypeError: A wrapper around it would be bypassed; see `plasticity_env`.
             ValueError: Its spaces or its number of lifetimes differ.
         """
         check_vector_form(env)
@@ -115,7 +115,7 @@ class EventLearner(RuleSteps, EventRollouts):
         super().set_env(env, force_reset)
 
     def set_random_seed(self, seed: int | None = None) -> None:
-        """Seed everything; the lifetimes of this process get the seeds that they would have in one with all."""
+        """Seed everything; the lifetimes of this process get the seeds of a run in one process."""
         super().set_random_seed(None if seed is None else int(seed))
         if seed is not None and self.env is not None and self._world.size > 1:
             self.env.seed(seed + self._world.rank * self.n_envs)
@@ -137,7 +137,7 @@ class EventLearner(RuleSteps, EventRollouts):
         """Set the learning rates from the schedule, each parameter group by its own scale.
 
         Raises:
-            ConfigError: One of them is beyond what single precision holds.
+            ConfigError: One of them exceeds single precision.
         """
         super()._update_learning_rate(optimizers)
         for group in self.policy.optimizer.param_groups:
@@ -149,10 +149,10 @@ class EventLearner(RuleSteps, EventRollouts):
                 )
 
     def state_dict(self) -> State:
-        """Return all that decides what follows, between two rollouts; learning goes on from it bit for bit.
+        """Return the complete state between two rollouts; resumed learning is bit-identical.
 
         Raises:
-            RuntimeError: A rollout is under way.
+            RuntimeError: A rollout is in progress.
         """
         scale, velocity = self._return_scale, self._velocity
         return {
@@ -170,7 +170,7 @@ class EventLearner(RuleSteps, EventRollouts):
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`, of a learner with the same arguments; then `learn` without resetting.
+        """Restore a state of `state_dict`, of a learner with the same arguments; then `learn` without resetting.
 
         Raises:
             ValueError: Arguments differ.
@@ -189,13 +189,13 @@ class EventLearner(RuleSteps, EventRollouts):
             setattr(self, name, value)
         self.ep_info_buffer = deque(state["episodes"], maxlen=self._stats_window_size)
         self.ep_success_buffer = deque(maxlen=self._stats_window_size)
-        # Stable-Baselines3 resets the environment, and so draws another image, where there is no observation.
+        # Without an observation Stable-Baselines3 resets the environment, and so draws another image.
         self._last_obs = {}
         set_global_generators(state["generators"])
 
     @property
     def progress(self) -> float:
-        """Share of the learning that is done, of episodes where their number is given, else of time steps."""
+        """Share of the training done, by episodes where their number is given, else by time steps."""
         if self._episode_budget is not None:
             return self.num_episodes / self._episode_budget
         return self.num_timesteps / self._total_timesteps
@@ -210,17 +210,16 @@ class EventLearner(RuleSteps, EventRollouts):
         progress_bar: bool = False,
         episodes: int | None = None,
     ) -> Self:
-        """Learn; arguments as in Stable-Baselines3, and one more.
+        """Train; arguments as in Stable-Baselines3, and one more.
 
         Args:
-            total_timesteps: Time steps of all networks at most.
+            total_timesteps: Maximum time steps of all networks.
             callback: Called at every step of a rollout.
             log_interval: Rollouts between two rows of the log.
             tb_log_name: Name of the run in TensorBoard.
             reset_num_timesteps: Whether to count from 0.
             progress_bar: Whether to show one.
-            episodes: Episodes of all lifetimes, those of earlier calls included, after which learning ends, if time
-                steps have not ended it before; worlds end their episodes when they like.
+            episodes: Maximum episodes of all lifetimes, including earlier calls; lengths of episodes vary in worlds.
         """
         self._episode_budget = check_budget(total_timesteps, episodes)
         if reset_num_timesteps:
@@ -228,7 +227,7 @@ class EventLearner(RuleSteps, EventRollouts):
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
-        """Note how much of the learning remains, for schedules."""
+        """Update the remaining progress, for schedules."""
         self._current_progress_remaining = 1.0 - self.progress
 
     def _vec_env(self) -> VecEnv:

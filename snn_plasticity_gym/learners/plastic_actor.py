@@ -1,4 +1,4 @@
-"""A plastic network that acts: observations to input spikes, output spikes to a policy, and a critic beside it.
+"""Actor of a plastic network: observations to input spikes, output spikes to a policy; and a critic.
 
 Population codes of Schmidgall et al. (2021), supplement, for observations and for actions; scaling and policy are ours.
 
@@ -20,23 +20,23 @@ from snn_plasticity_gym.networks.decoders import PopulationDecoder, SoftmaxDecod
 from snn_plasticity_gym.networks.observation_encoders import GaussianPopulation
 from snn_plasticity_gym.networks.receptive_fields import observation_ranges
 
-LEAST_CHANCE = 1e-6  # of a Discrete action, so that its logarithm is finite
+MIN_PROBABILITY = 1e-6  # smallest probability of a Discrete action, so that its logarithm is finite
 
 
 class PlasticActor(nn.Module):
-    """Observations to spikes, spikes to a policy; what is not the network's own is fixed, but for two parts.
+    """Encoder and decoder around a plastic network; trained parts are the policy's deviation and the critic.
 
-    Observations are mapped so that the centres of their first and last neurons are -1 and 1, and cut off there; a
-    neuron spikes in each ms with the chance max(floor, exp(-sharpness (c - x)^2)). An action of T ms is drawn from a
-    Gaussian around A = gain / T sum_t sum_n w_n S_n(t) / (N / 2), w = 1 for half of the N neurons of a dimension and -1
-    for the other, in halves of the action's range; its deviation is trained. A Discrete one is drawn by softmax of its
+    Observations are mapped so that the centres of their first and last neurons are -1 and 1, and clipped; a neuron
+    spikes in each ms with probability max(floor, exp(-sharpness (c - x)^2)). An action of T ms is drawn from a Gaussian
+    around A = gain / T sum_t sum_n w_n S_n(t) / (N / 2), w = 1 for half of the N neurons of a dimension and -1 for the
+    other, in halves of the action's range; its deviation is trained. A Discrete one is sampled by softmax of its
     neurons' mean spikes. The critic, a network of two tanh layers over the mapped observations, is for training.
 
     Args:
         config: Settings.
         observations: Of the world, (D,).
         actions: Of the world.
-        generator: Source of the first parameters.
+        generator: Source of the initial parameters.
 
     Raises:
         ConfigError: Observations have no bounds and none are given, or actions have none.
@@ -85,19 +85,19 @@ class PlasticActor(nn.Module):
 
     def encode(self, observation: Tensor, rng: np.random.Generator) -> Tensor:
         """Return the input spikes of one action, bool (T, R, I), of observations (R, D)."""
-        chance = self._code.activation(self._mapped(observation).clamp(-1.0, 1.0))  # (R, I)
-        drawn = rng.random((self._duration, *chance.shape), dtype=np.float32)  # (T, R, I)
-        return torch.from_numpy(drawn).to(chance.device) < chance
+        probability = self._code.activation(self._mapped(observation).clamp(-1.0, 1.0))  # (R, I)
+        uniforms = rng.random((self._duration, *probability.shape), dtype=np.float32)  # (T, R, I)
+        return torch.from_numpy(uniforms).to(probability.device) < probability
 
     def value(self, observation: Tensor) -> Tensor:
-        """Return what the critic expects, (R,), of observations (R, D)."""
+        """Return the critic's values, (R,), of observations (R, D)."""
         values: Tensor = self.critic(self._mapped(observation).clamp(-5.0, 5.0)).squeeze(1)
         return values
 
     def policy(self, counts: Tensor) -> Distribution:
-        """Return the policy by the spikes of the output neurons during an action, (R, O)."""
+        """Return the policy from the spike counts of the output neurons during an action, (R, O)."""
         if isinstance(self._decoder, SoftmaxDecoder):
-            return Categorical(probs=self._decoder.chances(counts).clamp_min(LEAST_CHANCE))
+            return Categorical(probs=self._decoder.chances(counts).clamp_min(MIN_PROBABILITY))
         assert self.log_deviation is not None
         decoded = self._decoder.decode(counts, self._duration, _no_chance)  # (R, A)
         return Independent(Normal(decoded, self.log_deviation.exp().expand_as(decoded)), 1)
@@ -108,7 +108,7 @@ class PlasticActor(nn.Module):
         return policy.probs.argmax(dim=1) if isinstance(policy, Categorical) else policy.mean
 
     def draw(self, policy: Distribution, generator: torch.Generator) -> Tensor:
-        """Draw actions, (R, A) or (R,)."""
+        """Sample actions, (R, A) or (R,)."""
         if isinstance(policy, Categorical):
             return torch.multinomial(policy.probs, 1, generator=generator)[:, 0]
         middle = policy.mean
@@ -116,7 +116,7 @@ class PlasticActor(nn.Module):
         return middle + policy.stddev * noise
 
     def disturb(self, action: Tensor, level: float, generator: torch.Generator) -> Tensor:
-        """Return actions with noise: Gaussian with that deviation; of Discrete ones with that chance any other one."""
+        """Return actions with Gaussian noise of deviation `level`; Discrete ones change with that probability."""
         if isinstance(self._decoder, SoftmaxDecoder):
             number = self._decoder.num_actions
             slips = torch.rand(len(action), generator=generator, device=action.device) < level  # (R,)
@@ -125,7 +125,7 @@ class PlasticActor(nn.Module):
         return action + level * torch.randn(action.shape, generator=generator, device=action.device)
 
     def to_world(self, action: Tensor) -> Tensor:
-        """Return actions as the world takes them, cut off at the ends of their range."""
+        """Return actions in the environment's range, clipped to it."""
         if self.log_deviation is None:
             return action
         low, high = (torch.from_numpy(end).to(action) for end in (self._low, self._high))  # (A,) both

@@ -1,4 +1,4 @@
-"""Two layers of SRM-alpha neurons whose weights may change within a trial, trained by gradients through the change.
+"""Two layers of SRM-alpha neurons with plastic weights within a trial, trained by gradients through the plasticity.
 
 "SpikePropamine-style": after Schmidgall et al. (2021), who published no code; layers, readout and rules are a
 reconstruction (`rules.differentiable`), and their results are not claimed.
@@ -44,11 +44,11 @@ NEURON = SRMAlphaParams(v_th=math.e)
 """Constants of the supplement, with a threshold that a steady trace of 1 (100 Hz) reaches at weight 1."""
 
 INPUT_CHARGE = 0.1
-"""What an input spike counts: inputs fire in up to every step, and their traces are then 1, as those of 100 Hz are."""
+"""Size of an input spike: inputs fire in up to every step, and their traces are then 1, as those of 100 Hz are."""
 
 
 class EventSettings(NamedTuple):
-    """Of networks of the kinds formula and head."""
+    """Settings of networks of the kinds formula and head."""
 
     terms: tuple[str, ...] = ()  # of a formula; none: `default_terms`
     head_size: int = 8
@@ -60,27 +60,27 @@ USUAL_EVENTS = EventSettings()
 
 
 class Spikes(NamedTuple):
-    """What the layers did."""
+    """Spikes of both layers."""
 
     hidden: Tensor  # (T, B, H)
     output: Tensor  # (T, B, O)
 
 
 class PlasticNetwork(nn.Module):
-    """Inputs to hidden neurons to outputs, all to all; the weights of both layers follow the same kind of rule.
+    """Fully connected layers, input to hidden to output; the weights of both follow the same kind of plasticity rule.
 
     Args:
         num_inputs: I.
         hidden_size: H.
         num_outputs: O.
-        kind: One of NETWORKS: nothing changes within a trial (plain; recurrent has weights among hidden neurons), or
+        kind: One of NETWORKS: no plasticity within a trial (plain; recurrent has weights among hidden neurons), or
             weights follow `DifferentiableHebb` (dp-oja, dp-bcm), neuromodulated (ndp-oja, ndp-bcm), or `Backpropamine`
             (backpropamine, backpropamine-retroactive), or both layers follow one formula of events (formula) or one
             policy head (head).
-        generator: Source of the first parameters.
+        generator: Source of the initial parameters.
         surrogate_width: In thresholds.
-        damping: Which gradients pass.
-        events: What the kinds formula and head are made by.
+        damping: Scaling of gradients through plasticity.
+        events: Settings of the kinds formula and head.
         coefficients: "usual", "shared", "neuron" or "synapse": as `DifferentiableHebb` and `DifferentiableFormula` have
             them; usual: "neuron", of a formula "shared".
 
@@ -125,7 +125,7 @@ class PlasticNetwork(nn.Module):
         self._width, self._damping = surrogate_width, damping
 
     def _formulas(self, settings: EventSettings, coefficients: str) -> list[DifferentiableFormula]:
-        """Return the formula of each layer: the same one, unless each synapse has its own coefficients."""
+        """Return the formula of each layer: the same one, unless each synapse has separate coefficients."""
         factors = [read_term(term, ()) for term in check_terms(settings.terms, ())]
         shapes = [tuple(weight.shape) for weight in self.weights] if coefficients == PER_SYNAPSE else [()]
         limits = -settings.limit, settings.limit
@@ -134,23 +134,23 @@ class PlasticNetwork(nn.Module):
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers are trained."""
+        """Number of trained parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def forward(self, inputs: Tensor) -> Spikes:
-        """Run trials from rest: input spikes (T, B, I) to what the layers did."""
+        """Run trials from rest: input spikes (T, B, I) to spikes of both layers."""
         hidden = run_sequence(inputs, *self._layer(0))
         return Spikes(hidden, run_sequence(hidden, *self._layer(1)))
 
     def rest(self, batch: int) -> tuple[LayerState, LayerState]:
-        """Return both layers of `batch` lifetimes that begin."""
+        """Return the initial states of both layers for `batch` lifetimes."""
         hidden, output = (layer_init(batch, self.weights[layer].detach(), NEURON, self.rule(layer)) for layer in (0, 1))
         return hidden, output
 
     def carry_on(
         self, states: tuple[LayerState, LayerState], inputs: Tensor
     ) -> tuple[Spikes, tuple[LayerState, LayerState]]:
-        """Run both layers from some states on, through input spikes (T, B, I); gradients go back to the first step.
+        """Run both layers from given states through input spikes (T, B, I); gradients go back to the first step.
 
         The states are those of `rest` or of an earlier call.
         """
@@ -159,7 +159,7 @@ class PlasticNetwork(nn.Module):
         return Spikes(hidden, output), (first, second)
 
     def rule(self, layer: int) -> SequenceRule | None:
-        """Return the rule of a layer, 0 or 1; None: its weights stay."""
+        """Return the rule of a layer, 0 or 1; None: its weights are fixed."""
         if not self.rules:
             return None
         rule = self.rules[layer]
@@ -183,7 +183,7 @@ class PlasticNetwork(nn.Module):
 def _trace_rule(
     kind: str, n_pre: int, n_post: int, coefficients: str, generator: torch.Generator
 ) -> DifferentiableHebb | Backpropamine:
-    """Return a fresh rule of one layer that sees traces."""
+    """Return a new trace-based rule of one layer."""
     if kind in (BACKPROPAMINE, RETROACTIVE):
         return Backpropamine(n_pre, n_post, kind == RETROACTIVE, coefficients, generator)
     modulation, _, form = kind.partition("-")
@@ -194,7 +194,7 @@ def _trace_rule(
 def as_rule(rule: DifferentiableFormula | DifferentiableHead) -> RuleNetwork:
     """Return a rule that all synapses share as the network of a rule file.
 
-    It has one head, which answers all synapses, and a front and a critic that know nothing.
+    It has one head for all synapses, and an untrained front and critic.
     """
     if isinstance(rule, DifferentiableFormula):
         terms = ["*".join(factors) for factors in rule.terms[1:]]
@@ -216,7 +216,7 @@ def as_rule(rule: DifferentiableFormula | DifferentiableHead) -> RuleNetwork:
 
 
 def _fill(layers: Sequence[nn.Linear], values: Sequence[Tensor]) -> None:
-    """Give layers their numbers, (outputs, 1 + inputs) each, the constants first."""
+    """Set the layers' parameters, (outputs, 1 + inputs) each, biases first."""
     for layer, numbers in zip(layers, values, strict=True):
         layer.bias.copy_(numbers[:, 0])
         layer.weight.copy_(numbers[:, 1:])
@@ -225,7 +225,7 @@ def _fill(layers: Sequence[nn.Linear], values: Sequence[Tensor]) -> None:
 def make_network(
     config: PlasticConfig, generator: torch.Generator, num_inputs: int = NUM_INPUTS, num_outputs: int = NUM_ANSWERS
 ) -> PlasticNetwork:
-    """Return a fresh network of some settings; where a loss is a mean over actions, so is what `carry_limit` limits."""
+    """Return a new network; where the loss is a mean over actions, `carry_limit` is scaled likewise."""
     events = EventSettings(config.formula_terms, config.head_size, config.eta, config.weight_limit)
     of_rule = events, config.coefficients
     size = config.hidden_size or hidden_size_for(config.network, config.parameters, num_inputs, num_outputs, *of_rule)
@@ -244,7 +244,7 @@ def hidden_size_for(
     events: EventSettings = USUAL_EVENTS,
     coefficients: str = USUAL,
 ) -> int:
-    """Return the number of hidden neurons with which a network comes nearest to a number of parameters."""
+    """Return the number of hidden neurons for which the number of parameters is nearest to a given one."""
 
     def count(size: int) -> int:
         sizes, generator = (num_inputs, size, num_outputs), torch.Generator()

@@ -40,7 +40,7 @@ def ppo_loss(samples: EventSamples, log_prob: Tensor, values: Tensor, clip_range
 
 @with_options
 class EventPPO(EventLearner):
-    """PPO in which every synapse event is an action of its own: several passes over minibatches of events.
+    """PPO in which every synapse event is a separate action: several epochs over minibatches of events.
 
     Args:
         policy: "PlasticityPolicy", or a class derived from it.
@@ -102,7 +102,7 @@ class EventPPO(EventLearner):
         self.clip_range = FloatSchedule(self.clip_range)
 
     def train(self) -> None:
-        """Take gradient steps on minibatches of the rollout's events; without any event nothing changes."""
+        """Take gradient steps on minibatches of the rollout's events; none without events."""
         clip_range = FloatSchedule(self.clip_range)(self._current_progress_remaining)
         if self.options.exploration == "rule":
             self.learn_from_rules(self.n_epochs, clip_range)
@@ -112,7 +112,7 @@ class EventPPO(EventLearner):
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         samples = self.samples_with_advantages()
-        values = samples.returns - samples.advantages  # (E,) by the critic that saw the rollout
+        values = samples.returns - samples.advantages  # (E,) of the critic at the rollout
         if self.normalize_advantage and self.options.advantage_scope == "rollout":
             samples = samples._replace(advantages=standardise(samples.advantages, self._world))
 

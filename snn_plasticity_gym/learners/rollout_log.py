@@ -1,4 +1,4 @@
-"""What a rollout leaves in the log."""
+"""Logging of a rollout."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def record_rollout(
     """Record rewards and their terms, events, spikes, weights and their changes, and the speed.
 
     Args:
-        logger: Where to.
+        logger: Receives the values.
         env: The environment.
-        results: How the episodes of the rollout went.
-        num_episodes: Of all lifetimes since the run's beginning.
-        seconds: That the rollout took.
+        results: Of the episodes of the rollout.
+        num_episodes: Of all lifetimes since the start of the run.
+        seconds: Duration of the rollout.
         world: The processes; rewards, events and spikes are those of all, weights and their changes the first one's.
     """
     record = logger.record
@@ -58,7 +58,7 @@ def record_rollout(
 
 
 def _numbers_of(result: EpisodeResult) -> EpisodeResult:
-    """What is logged of an episode, small enough to be sent."""
+    """Return the logged part of an episode's result, small enough to send."""
     return result._replace(
         reward=result.reward.cpu(),
         terms={name: values.cpu() for name, values in result.terms.items()},

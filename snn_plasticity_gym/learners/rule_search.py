@@ -1,15 +1,15 @@
-"""Learning from perturbed rules: a policy gradient whose action is a lifetime's whole rule.
+"""Policy gradient in rule space: the action is a lifetime's whole perturbed rule.
 
 A lifetime follows the rule theta + sigma L xi, xi ~ N(0, I), with theta the last layers of the heads
-(`exploration.Scaling` is L) or all of their layers (`head_noise.LayerScale`), and earns the advantage A. In the
+(`exploration.Scaling` is L) or all of their layers (`head_noise.LayerScale`), and has the advantage A. In the
 coordinates of xi the policy is N(z, I) with z = 0 at first, and
 
     z <- z + rate mean_b A_b (xi_b - z)
 
 is the gradient of the mean reward, and in those of theta the natural gradient (Kakade 2001): a step sigma L z does not
 depend on how the features are scaled. It is the estimator of Sehnke et al., Parameter-exploring policy gradients
-(2010), for a fixed deviation. Proximal policy optimisation takes several such steps, each lifetime weighed by the
-ratio of its probabilities now and when it was drawn,
+(2010), for a fixed deviation. Proximal policy optimisation takes several such steps, each lifetime weighted by its
+probability ratio of new and old policy,
 
     r_b = exp(|xi_b|^2 / 2 - |xi_b - z|^2 / 2),
 
@@ -17,10 +17,10 @@ and left out where r_b is beyond 1 +- eps on the side to which A_b drives it (Sc
 A_b < 0, above 3: nothing else would bound the weight of a bad rule that has become likely (Ye et al., Mastering complex
 control in MOBA games, 2020, eq. 5).
 
-What is not perturbed is not learned: the front, and with last layers alone the hidden ones, give the features.
+Unperturbed parameters are not learned: the front, and with last layers alone the hidden ones, are fixed features.
 
-The return of a lifetime says which rules are better, not by how much: a few lucky lifetimes would outweigh the rest.
-`ranks` keeps the order alone (Salimans et al., Evolution strategies as a scalable alternative, 2017, section 2.1).
+Returns order rules better than they scale them: a few lucky lifetimes would outweigh the rest. `ranks` keeps the
+order alone (Salimans et al., Evolution strategies as a scalable alternative, 2017, section 2.1).
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Ascent(NamedTuple):
 
 
 def ascend(xi: Tensor, advantages: Tensor, rate: float, passes: int = 1, clip_range: float | None = None) -> Ascent:
-    """Move the mean towards the perturbations that did well.
+    """Ascend the gradient of the mean in perturbation space.
 
     Args:
         xi: Perturbations, (N, ...).
-        advantages: What each earned, (N,).
-        rate: Length of the whole way per unit of gradient; each pass goes an equal part of it.
+        advantages: Of each perturbation, (N,).
+        rate: Total step size per unit of gradient, divided equally among passes.
         passes: Over all lifetimes.
         clip_range: eps; None: no lifetime is left out.
     """
@@ -70,9 +70,9 @@ def ascend(xi: Tensor, advantages: Tensor, rate: float, passes: int = 1, clip_ra
 def ranks(returns: Tensor) -> Tensor:
     """Replace each lifetime's return by its rank among those of its row, with mean 0 and deviation 1: (R, N) -> (R, N).
 
-    Equal returns have equal ranks, the mean of those that they take up; a row of equals becomes 0.
+    Ties have the mean of their ranks; a row of ties becomes 0.
     """
-    above = (returns.unsqueeze(2) > returns.unsqueeze(1)).sum(dim=2)  # (R, N) lifetimes that did worse
+    above = (returns.unsqueeze(2) > returns.unsqueeze(1)).sum(dim=2)  # (R, N) lifetimes with a lower return
     equals = (returns.unsqueeze(2) == returns.unsqueeze(1)).sum(dim=2)  # itself included
     centred = above + (equals - returns.shape[1]) / 2.0
     return centred / centred.std(dim=1, keepdim=True, unbiased=False).clamp(min=1e-8)

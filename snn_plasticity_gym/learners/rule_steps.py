@@ -1,4 +1,4 @@
-"""Steps of the optimiser where every lifetime has followed a perturbed rule: what was perturbed is moved."""
+"""Update steps of exploration in rule space: perturbed parameters are moved along the gradient."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from snn_plasticity_gym.learners.exploration import Exploration, PerturbedRules
 from snn_plasticity_gym.learners.gradient_steps import GradientSteps
 from snn_plasticity_gym.learners.rule_search import ascend, ranks
 
-MOMENTUM = 0.8  # of the steps that exploration "rule" makes
+MOMENTUM = 0.8  # of the update steps with exploration "rule"
 
 
 class RuleSteps(GradientSteps):
-    """The part of an event learner that turns the returns of perturbed rules into steps of the mean rule."""
+    """The part of an event learner that updates the mean rule from the returns of perturbed rules."""
 
     normalize_advantage: bool
     _explore: Exploration
     _velocity: Tensor | float = 0.0  # running mean of the steps, shaped like one xi
 
     def learn_from_rules(self, passes: int = 1, clip_range: float | None = None) -> None:
-        """Move the heads, or their last layers, towards the perturbed rules that did well; see `rule_search`.
+        """Update the heads, or their last layers, along the gradient over perturbed rules; see `rule_search`.
 
         Args:
             passes: Over the lifetimes of the rollout.
@@ -42,7 +42,9 @@ class RuleSteps(GradientSteps):
         rate = self.options.rule_learning_rate
         ascent = ascend(torch.cat(explore.drawn), advantages.flatten(), rate, passes, clip_range)
         if not math.isfinite(ascent.divergence):
-            self.guard.meet(f"the gradient of the rule is not finite at {self.num_timesteps} steps", "no step is taken")
+            self.guard.handle(
+                f"the gradient of the rule is not finite at {self.num_timesteps} steps", "no step is taken"
+            )
             return
         self._velocity = MOMENTUM * self._velocity + (1.0 - MOMENTUM) * ascent.shift
         explore.move(self.policy.rule, self.policy.sigma * self._velocity)

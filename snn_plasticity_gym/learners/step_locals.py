@@ -1,4 +1,4 @@
-"""What callbacks of Stable-Baselines3 find in their `locals` at a time step of a rollout.
+"""The `locals` of Stable-Baselines3's callbacks at a time step of a rollout.
 
 Axes: B lifetimes, E events.
 """
@@ -18,34 +18,33 @@ from snn_plasticity_gym.plasticity.events import SynapseEvents
 
 
 class StepLocals:
-    """Names and meanings of Stable-Baselines3's own rollouts, with events where those have observations.
+    """Names and meanings as in Stable-Baselines3's rollouts, with events in place of observations.
 
-    `rewards` (B,), `dones` (B,) and `infos` are those of a time step: what was paid in it, whose episode it ended, and
-    for those `episode` as Monitor gives it and `TimeLimit.truncated`. `obs_tensor` are the events that were answered,
-    `new_obs` those that wait now (None: all episodes are over), `actions` and `log_probs` (E,) each (`log_probs` is
-    None where whole rules are explored). `values` is None: the critic judges events after the rollout. `n_steps`
-    counts time steps of the rollout. The five of events are None where whole episodes are lived in compiled loops, and
-    where no synapse is plastic any more.
+    `rewards` (B,), `dones` (B,) and `infos` are those of a time step; at the end of an episode, `infos` have `episode`
+    as in Monitor and `TimeLimit.truncated`. `obs_tensor` are the events acted on, `new_obs` the next ones (None: all
+    episodes are over), `actions` and `log_probs` (E,) each (`log_probs` is None with exploration in rule space).
+    `values` is None: the critic is evaluated after the rollout. `n_steps` counts time steps of the rollout. The five of
+    events are None where whole episodes run in compiled loops, and where no synapse is plastic any more.
 
-    Most steps pay nothing and end nothing; they share the same arrays, which cannot be written to.
+    Most steps have neither reward nor end; they share the same read-only arrays.
 
     Args:
         num_lifetimes: B.
-        start_time: When learning began, in seconds of `time.time`.
+        start_time: Start of learning, in seconds of `time.time`.
     """
 
     def __init__(self, num_lifetimes: int, start_time: float) -> None:
         self._num_lifetimes = num_lifetimes
         self._start_time = start_time
-        self._nothing_paid = np.zeros(num_lifetimes, dtype=np.float32)
-        self._nobody = np.zeros(num_lifetimes, dtype=np.bool_)
-        self._nothing_paid.flags.writeable = self._nobody.flags.writeable = False
-        self._earned = np.zeros(num_lifetimes, dtype=np.float32)  # in the episodes under way
+        self._no_rewards = np.zeros(num_lifetimes, dtype=np.float32)
+        self._no_dones = np.zeros(num_lifetimes, dtype=np.bool_)
+        self._no_rewards.flags.writeable = self._no_dones.flags.writeable = False
+        self._episode_return = np.zeros(num_lifetimes, dtype=np.float32)  # of the episodes in progress
         self.n_steps = 0
 
     def begin_episode(self) -> None:
-        """Begin an episode of all lifetimes."""
-        self._earned[:] = 0.0
+        """Start an episode of all lifetimes."""
+        self._episode_return[:] = 0.0
 
     def answered(
         self,
@@ -55,29 +54,29 @@ class StepLocals:
         log_probs: Tensor | None,
         then: SynapseEvents | None,
     ) -> dict[str, Any]:
-        """Return the values of the time step that has just been answered."""
-        seen = {"obs_tensor": events, "new_obs": then, "actions": actions, "log_probs": log_probs, "values": None}
-        paid = engine.last_outcome
-        if paid is None:
-            return seen | self._step(self._nothing_paid, self._nobody, [{} for _ in range(self._num_lifetimes)])
-        rows = paid.rows.cpu().numpy()
-        rewards, dones = self._nothing_paid.copy(), self._nobody.copy()
-        rewards[rows] = paid.reward.cpu().numpy()
-        self._earned += rewards
-        dones[rows] = (paid.terminated | paid.truncated).cpu().numpy()
-        cut = self._nobody.copy()
-        cut[rows] = (paid.truncated & ~paid.terminated).cpu().numpy()
-        return seen | self._step(rewards, dones, self._infos(dones, cut, self._earned, engine.steps))
+        """Return the values of the time step just acted on."""
+        values = {"obs_tensor": events, "new_obs": then, "actions": actions, "log_probs": log_probs, "values": None}
+        outcome = engine.last_outcome
+        if outcome is None:
+            return values | self._step(self._no_rewards, self._no_dones, [{} for _ in range(self._num_lifetimes)])
+        rows = outcome.rows.cpu().numpy()
+        rewards, dones = self._no_rewards.copy(), self._no_dones.copy()
+        rewards[rows] = outcome.reward.cpu().numpy()
+        self._episode_return += rewards
+        dones[rows] = (outcome.terminated | outcome.truncated).cpu().numpy()
+        cut = self._no_dones.copy()
+        cut[rows] = (outcome.truncated & ~outcome.terminated).cpu().numpy()
+        return values | self._step(rewards, dones, self._infos(dones, cut, self._episode_return, engine.steps))
 
     def of_episode(self, result: EpisodeResult, step: int) -> dict[str, Any]:
-        """Return the values of a time step, from 0, of an episode that nobody had to answer."""
-        seen = dict.fromkeys(("obs_tensor", "new_obs", "actions", "log_probs", "values"))
+        """Return the values of a time step, from 0, of an episode without events to act on."""
+        values = dict.fromkeys(("obs_tensor", "new_obs", "actions", "log_probs", "values"))
         length = result.length.cpu().numpy()  # (B,)
-        paid = result.payments[:, result.payment_steps == step + 1].sum(dim=1)  # (B,)
+        rewards = result.payments[:, result.payment_steps == step + 1].sum(dim=1)  # (B,)
         dones = length == step + 1
         cut = dones & result.truncated.cpu().numpy().astype(np.bool_)
         infos = self._infos(dones, cut, result.reward.cpu().numpy(), length)
-        return seen | self._step(paid.cpu().numpy(), dones, infos)
+        return values | self._step(rewards.cpu().numpy(), dones, infos)
 
     def _step(
         self, rewards: NDArray[np.float32], dones: NDArray[np.bool_], infos: list[dict[str, Any]]

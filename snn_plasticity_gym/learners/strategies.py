@@ -1,7 +1,7 @@
-"""Evolution strategies over vectors: ask for a generation, tell what its individuals were worth.
+"""Evolution strategies over vectors: ask for a generation, tell the fitness of its individuals.
 
-All are functions of their seed and of what they are told, so a strategy that is told the same again is the same again:
-that is how a run is taken up where it stopped.
+All are functions of their seed and of the fitness values told, so a strategy is restored by replaying these: a run
+is resumed so.
 
 Axes: P individuals of a generation, D coordinates.
 """
@@ -27,9 +27,9 @@ LEAST_FACTOR = 0.2  # Hasegan et al. (2022), code: perturbations are at least -0
 
 
 class Search(NamedTuple):
-    """What a strategy begins with."""
+    """Initial state and settings of a strategy."""
 
-    start: Vector  # (D,) where `CMA` and `Multiplicative` begin
+    start: Vector  # (D,) start of `CMA` and `Multiplicative`
     low: Vector  # (D,) limits of all individuals
     high: Vector
     population: int  # P
@@ -43,19 +43,19 @@ class Strategy(ABC):
     """A strategy that maximises.
 
     Args:
-        search: What it begins with.
+        search: Initial state and settings.
     """
 
     def __init__(self, search: Search) -> None:
         self.search = search
         self.random = np.random.default_rng(search.seed)
-        self.asked = np.empty((0, len(search.start)))  # (P, D) the present generation
-        self.told: list[list[float]] = []  # what each generation was worth, P numbers each
+        self.candidates = np.empty((0, len(search.start)))  # (P, D) the present generation
+        self.fitness_history: list[list[float]] = []  # of each generation, P numbers each
 
     @property
     @abstractmethod
     def centre(self) -> Vector:
-        """What the strategy takes for best by now, (D,)."""
+        """The strategy's present best estimate, (D,)."""
 
     @abstractmethod
     def _propose(self) -> Vector:
@@ -63,31 +63,31 @@ class Strategy(ABC):
 
     @abstractmethod
     def _learn(self, fitness: Vector) -> None:
-        """Take in what the individuals `asked` were worth, (P,)."""
+        """Update from the fitness of `candidates`, (P,)."""
 
     def ask(self) -> Vector:
         """Return a generation, (P, D), within the limits."""
-        self.asked = np.clip(self._propose(), self.search.low, self.search.high)
-        return self.asked
+        self.candidates = np.clip(self._propose(), self.search.low, self.search.high)
+        return self.candidates
 
     def tell(self, fitness: Vector) -> None:
-        """Learn from what the generation asked for was worth, (P,)."""
+        """Update from the fitness of the last generation asked, (P,)."""
         self._learn(fitness)
-        self.told.append(fitness.tolist())
+        self.fitness_history.append(fitness.tolist())
 
-    def replay(self, told: Sequence[Sequence[float]]) -> None:
-        """Go through generations again that were worth so much, from the beginning."""
-        for fitness in told:
+    def replay(self, fitness_history: Sequence[Sequence[float]]) -> None:
+        """Replay generations with recorded fitness, from the start."""
+        for fitness in fitness_history:
             self.ask()
             self.tell(np.array(fitness))
 
 
 def new_cma(start: Vector, sigma: float, population: int, diagonal: bool, random: np.random.Generator) -> Any:
-    """Return pycma's strategy, which has no types; all that it draws is drawn from `random`.
+    """Return pycma's strategy, which has no types; `random` is its only random source.
 
     Args:
-        start: First mean, (D,).
-        sigma: First step size.
+        start: Initial mean, (D,).
+        sigma: Initial step size.
         population: P.
         diagonal: Whether the covariance is diagonal.
         random: Source of its random numbers.
@@ -106,7 +106,7 @@ class CMA(Strategy):
     """CMA-ES by the library pycma, with a full or a diagonal covariance.
 
     Args:
-        search: What it begins with.
+        search: Initial state and settings.
         diagonal: Whether the covariance is diagonal.
     """
 
@@ -120,17 +120,17 @@ class CMA(Strategy):
         return np.clip(self._strategy.mean, self.search.low, self.search.high)
 
     def _propose(self) -> Vector:
-        self._drawn = self._strategy.ask()
-        return np.stack(self._drawn)
+        self._perturbations = self._strategy.ask()
+        return np.stack(self._perturbations)
 
     def _learn(self, fitness: Vector) -> None:
-        self._strategy.tell(self._drawn, (-fitness).tolist())
+        self._strategy.tell(self._perturbations, (-fitness).tolist())
 
 
 class OpenAIES(Strategy):
     """Mirrored perturbations, centred ranks, Adam (Salimans et al. 2017, algorithm 1 and section 2.1).
 
-    It begins at a point drawn from N(0, 1): at 0, where all neurons are silent, perturbations would all be alike.
+    It starts at a point drawn from N(0, 1): at 0, where all neurons are silent, all perturbations would be equal.
     """
 
     def __init__(self, search: Search) -> None:
@@ -145,12 +145,12 @@ class OpenAIES(Strategy):
 
     def _propose(self) -> Vector:
         half = self.random.standard_normal((self.search.population // 2, len(self._mean)))
-        self._drawn = np.concatenate([half, -half])  # (P, D)
-        return self._mean.numpy() + self.search.sigma * self._drawn
+        self._perturbations = np.concatenate([half, -half])  # (P, D)
+        return self._mean.numpy() + self.search.sigma * self._perturbations
 
     def _learn(self, fitness: Vector) -> None:
         advantage = ranks(torch.from_numpy(fitness)[None])[0].numpy()  # (P,)
-        slope = advantage @ self._drawn / (len(fitness) * self.search.sigma)  # (D,) up a hill
+        slope = advantage @ self._perturbations / (len(fitness) * self.search.sigma)  # (D,) up a hill
         self._mean.grad = torch.from_numpy(-slope)
         self._optimiser.step()
 
@@ -158,7 +158,7 @@ class OpenAIES(Strategy):
 class Multiplicative(Strategy):
     """Weights are scaled: w <- w (1 + rate mean_i z_i epsilon_i), w_i = w (1 + epsilon_i), epsilon ~ N(0, sigma^2).
 
-    z is the fitness less its mean, over its deviation. EVOL of Hasegan et al. (2022), code.
+    z is the standardised fitness. EVOL of Hasegan et al. (2022), code.
     """
 
     def __init__(self, search: Search) -> None:
@@ -172,19 +172,19 @@ class Multiplicative(Strategy):
 
     def _propose(self) -> Vector:
         drawn = self.search.sigma * self.random.standard_normal((self.search.population, len(self._weights)))
-        self._drawn = np.maximum(drawn, LEAST_FACTOR - 1.0)  # (P, D)
-        return self._weights * (1.0 + self._drawn)
+        self._perturbations = np.maximum(drawn, LEAST_FACTOR - 1.0)  # (P, D)
+        return self._weights * (1.0 + self._perturbations)
 
     def _learn(self, fitness: Vector) -> None:
         z = (fitness - fitness.mean()) / (fitness.std() + 1e-8)  # (P,)
-        self._weights *= 1.0 + self.search.step_size * (z @ self._drawn) / len(fitness)
+        self._weights *= 1.0 + self.search.step_size * (z @ self._perturbations) / len(fitness)
 
 
 class Genetic(Strategy):
     """Tournaments, blend crossover and Gaussian mutation; the first generation is uniform within the limits.
 
-    Operators and their chances are those of Yegenoglu et al. (2022), code, who take them from DEAP: selTournament,
-    cxBlend, mutGaussian. Every individual is tried in each generation.
+    Operators and their probabilities are those of Yegenoglu et al. (2022), code, from DEAP: selTournament, cxBlend,
+    mutGaussian. Every individual is evaluated in each generation.
 
     Raises:
         ConfigError: The limits are not finite.
@@ -207,8 +207,8 @@ class Genetic(Strategy):
 
     def _learn(self, fitness: Vector) -> None:
         order = np.argsort(-fitness, kind="stable")
-        self._best = self.asked[order[0]].copy()
-        children = self.asked[self._selected(fitness)].copy()  # (P, D)
+        self._best = self.candidates[order[0]].copy()
+        children = self.candidates[self._selected(fitness)].copy()  # (P, D)
         for pair in range(len(children) // 2):
             if self.random.random() < MATING:
                 self._mate(children[2 * pair], children[2 * pair + 1])
@@ -216,7 +216,7 @@ class Genetic(Strategy):
         changes = self.random.random(children.shape) < GENES  # (P, D)
         noise = self.search.sigma * self.random.standard_normal(children.shape)
         children += np.where(mutates[:, None] & changes, noise, 0.0)
-        children[: self.search.elites] = self.asked[order[: self.search.elites]]
+        children[: self.search.elites] = self.candidates[order[: self.search.elites]]
         self._next = children
 
     def _selected(self, fitness: Vector) -> NDArray[np.int64]:
@@ -225,14 +225,14 @@ class Genetic(Strategy):
         return rivals[np.arange(len(fitness)), fitness[rivals].argmax(axis=1)]
 
     def _mate(self, one: Vector, other: Vector) -> None:
-        """Blend two individuals in place: each gene lies in an interval that is wider by BLEND on both sides."""
+        """Blend two individuals in place: each gene is drawn from an interval extended by BLEND on both sides."""
         share = (1.0 + 2.0 * BLEND) * self.random.random(len(one)) - BLEND  # (D,)
         first, second = (1.0 - share) * one + share * other, share * one + (1.0 - share) * other
         one[:], other[:] = first, second
 
 
 def make_strategy(name: str, search: Search) -> Strategy:
-    """Return the strategy of a name out of `STRATEGIES`."""
+    """Return the strategy of a name in `STRATEGIES`."""
     if name in ("cma", "cma-diagonal"):
         return CMA(search, diagonal=name == "cma-diagonal")
     others: dict[str, Callable[[Search], Strategy]] = {

@@ -1,24 +1,24 @@
-"""Local learning rules of winner-take-all networks that act: reward times activity before times activity after.
+"""Local three-factor rules of winner-take-all networks: reward times presynaptic times postsynaptic activity.
 
-Every rule gives the change of the weights that a batch of actions asks for, each times its third factor R, a reward
-less what was expected. Both are reward-modulated Hebbian rules that follow from the policy gradient.
+Every rule returns the mean weight change over a batch of actions, each times its third factor R, reward minus a
+baseline. Both are reward-modulated Hebbian rules that follow from the policy gradient.
 
-`contrast`: the network settles freely to rates q-, an action is drawn from its action group, the group is held in that
-action (an efference copy), and the network settles again, to q+. With grad log pi(a | s) = E[grad log p | a] -
+`contrast`: the network settles freely to rates q-, an action is drawn from its action group, the group is clamped to
+that action (an efference copy), and the network settles again, to q+. With grad log pi(a | s) = E[grad log p | a] -
 E[grad log p] of the energy in `networks.rwta`,
 
     dW = R s (q+ - q-)^T,   dJ = R (q+ q+^T - q- q-^T),   db = R (q+ - q-).
 
 By windows of spikes it is `windows`, pre times (post less expected post): since q+ q+^T - q- q-^T is the symmetric part
 of 2 m (q+ - q-)^T with the mean m of both phases, every weight changes by R times the mean spikes of its pre neuron in
-both windows times the difference that the action made to its post neuron.
+both windows times the change of its post neuron by the action.
 
 `paper`, Yang et al. (2022): states v are drawn from the free rates, group by group, and
 
     dW = R s (v - q)^T,   dJ = R (q (v - q)^T + (v - q) q^T),   db = R (v - q).
 
-The reward depends on the action alone, and hidden neurons are drawn independently of it. So what this rule tells the
-weights between inputs and hidden neurons is zero in the mean.
+The reward depends on the action alone, and hidden neurons are drawn independently of it. So the mean change
+of weights between inputs and hidden neurons is zero.
 
 Axes: B batch, S inputs, N neurons, A actions.
 """
@@ -32,7 +32,7 @@ from snn_plasticity_gym.networks.rwta import GroupLayout, RWTAWeights
 
 
 def contrast(inputs: Tensor, free: Tensor, held: Tensor, factor: Tensor) -> RWTAWeights:
-    """Return the mean change of a batch by `contrast`; what does not exist in the network is not masked out yet.
+    """Return the mean change of a batch by `contrast`; missing connections are not masked yet.
 
     Args:
         inputs: (B, S).
@@ -51,8 +51,8 @@ def windows(inputs: Tensor, spikes: Tensor, free: Tensor, held: Tensor, factor: 
 
     Args:
         inputs: Mean spikes of inputs in both windows, (B, S).
-        spikes: Mean spikes of neurons in both windows, as their targets see them, (B, N).
-        free: How active each neuron itself was in the free window, by its spikes or its potential, (B, N).
+        spikes: Mean spikes of neurons in both windows, as at their targets, (B, N).
+        free: Activity of each neuron in the free window, by its spikes or its potential, (B, N).
         held: The same in the window in which the action is held, (B, N).
         factor: R, (B,).
     """
@@ -80,7 +80,7 @@ def entropy_change(inputs: Tensor, free: Tensor, layout: GroupLayout, scale: flo
         inputs: (B, S).
         free: Rates, (B, N).
         layout: Of the network.
-        scale: Weight of the entropy beside the reward.
+        scale: Weight of the entropy relative to the reward.
     """
     policy = free[:, layout.num_hidden :]  # (B, A)
     logs = policy.clamp_min(1e-9).log()
@@ -90,17 +90,17 @@ def entropy_change(inputs: Tensor, free: Tensor, layout: GroupLayout, scale: flo
 
 
 def _toward(inputs: Tensor, rates: Tensor, push: Tensor) -> RWTAWeights:
-    """Return the mean change by which fields follow `push` (B, N): every weight by what comes in through it."""
+    """Return the mean change of weights for a change `push` (B, N) of fields: each weight times its input."""
     push = push / len(push)
     lateral = rates.T @ push
     return RWTAWeights(inputs.T @ push, lateral + lateral.T, push.sum(dim=0))
 
 
 def confidence(policy: Tensor) -> Tensor:
-    """Return sum_a pi_a^2, (B,), of policies (B, A): the reward to expect if a policy is right as often as it is sure.
+    """Return sum_a pi_a^2, (B,), of policies (B, A): the expected reward of a calibrated policy.
 
-    A baseline without a critic: it knows the action group's own rates alone, and it does not depend on the action, so
-    that it leaves the mean of a change as it is.
+    A baseline without a critic: it depends on the action group's rates alone and not on the action, so that it does
+    not bias the mean change.
     """
     return policy.square().sum(dim=1)
 
@@ -109,12 +109,12 @@ def clipped_factor(policy: Tensor, action: Tensor, old_probability: Tensor, adva
     """Return the third factor of PPO, (B,): advantage times probability ratio, 0 where the clip cuts the gradient off.
 
     Schulman et al. (2017), equation 7: the gradient of min(r A, clip(r, 1 - c, 1 + c) A), where r is the ratio, is
-    r A grad log pi, unless r has gone beyond the clip in the direction in which A drives it.
+    r A grad log pi, unless r is beyond the clip in the direction of A.
 
     Args:
         policy: Probabilities now, (B, A).
-        action: Actions that were taken, int64 (B,).
-        old_probability: Their probabilities then, (B,).
+        action: Actions taken, int64 (B,).
+        old_probability: Their probabilities under the old policy, (B,).
         advantage: A, (B,).
         clip: c.
     """

@@ -1,4 +1,4 @@
-"""Winner-take-all networks that act and learn from a third factor by local rules, and how agents are made.
+"""Winner-take-all agents that learn from a third factor by local rules, and the factory of agents.
 
 Axes: B batch, S inputs, N neurons, A actions.
 """
@@ -34,11 +34,11 @@ class MeanFieldAgent:
     backprop goes through all sweeps of the mean field.
 
     Args:
-        config: Rule, sizes, scales of the first weights.
+        config: Rule, sizes, scales of the initial weights.
         layout: Sizes and connections.
-        generator: Source of the first weights, of the CPU.
-        noise: Source of what is drawn later, of the device.
-        device: Where it lives.
+        generator: Source of the initial weights, of the CPU.
+        noise: Source of later random numbers, of the device.
+        device: Of its tensors.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class MeanFieldAgent:
 
     @torch.no_grad()
     def term_sizes(self, inputs: Tensor, look: Look, action: Tensor, factor: Tensor) -> NDArray[np.float64]:
-        """Return how far each term of a formula alone would move its weights, root mean squares, (SIZE,).
+        """Return the root mean square weight change by each term of a formula alone, (SIZE,).
 
         Arguments as of `learn`.
         """
@@ -112,7 +112,7 @@ class MeanFieldAgent:
         return np.array(sizes)
 
     def _held(self, look: Look, action: Tensor) -> Tensor:
-        """Return the rates with the action held, (B, N)."""
+        """Return the rates with the action group clamped, (B, N)."""
         drive, free = look.kept
         return settle(self.parameters, self.layout, drive, self._config.sweeps, start=free, action=action)
 
@@ -122,16 +122,16 @@ class MeanFieldAgent:
 
 
 class SpikeAgent:
-    """The same network, which acts and learns by windows of spikes: R-STDP with the rule `windows`.
+    """The same network with spike windows: R-STDP by the rule `windows`.
 
     Spike counts of a free window choose the action; in the window after it the neuron of the action spikes in every
-    step. What is before in the rule are mean spikes of both windows; what is after is the chance to spike that a
-    neuron's own potential gives it, or its own spikes, which say the same with far more noise. It is judged by its mean
+    step. Presynaptic factors of the rule are mean spikes of both windows; postsynaptic ones are the spike probability
+    by the neuron's potential, or its spikes, a far noisier estimate. Evaluation uses the mean
     field.
 
     Args:
-        agent: Whose weights it has.
-        config: Lengths of the windows, and what is after.
+        agent: Agent with the weights.
+        config: Lengths of the windows, and the postsynaptic factor.
         noise: Source of its spikes.
     """
 
@@ -177,7 +177,7 @@ def make_agent(
     noise: torch.Generator,
     device: torch.device,
 ) -> Agent:
-    """Make the agent that the settings ask for; arguments as of `MeanFieldAgent`.
+    """Make the agent of the settings; arguments as of `MeanFieldAgent`.
 
     Raises:
         ConfigError: There are fewer than two actions.

@@ -1,15 +1,15 @@
 """Formulas as rules of winner-take-all networks: sums of products of three factors, as `contrast` and `paper` are.
 
-A synapse knows, of an image or an action, the third factor R, its weight w and three things of its neurons: their rate
-in the free phase ("free"), by how much holding the action has moved it ("moved"), and what a neuron did that was drawn
-from the free rates, one in each group and in the action group the action that was taken, less that rate ("drawn"). A
-formula has a coefficient for each product:
+Variables of a synapse, for each image or action: the third factor R, its weight w and three variables of its neurons:
+their rate in the free phase ("free"), its change with the action clamped ("moved"), and a one-hot sample of the free
+rates, in each group, in the action group the action taken, minus that rate ("drawn"). A formula has a coefficient for
+each product:
 
     inputs   R s_i x_k for each of these x, and w_ik
     lateral  R (x_i y_k + y_i x_k) / 2 for each pair x, y of them, one with itself too, and J_ik
 
-A bias is the weight of an input that is always 1. What does not depend on the post neuron is left out: it would move
-all neurons of a group alike, which a softmax does not see.
+A bias is the weight of an input that is always 1. Terms independent of the post neuron are left out: they would shift
+all neurons of a group equally, to which a softmax is invariant.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def coefficients_of(formula: str | Mapping[str, Any]) -> NDArray[np.float64]:
 
 
 def formula_of(coefficients: NDArray[np.float64]) -> dict[str, dict[str, float]]:
-    """Return a formula by name of `coefficients_of`, without what is 0."""
+    """Return a formula as a mapping, from coefficients, without zeros."""
     values = iter(coefficients.tolist())
     named = {part: {name: next(values) for name in names} for part, names in TERMS.items()}
     return {part: {name: value for name, value in terms.items() if value} for part, terms in named.items()}
@@ -61,14 +61,14 @@ def formula_change(
     drawn: Tensor,
     factor: Tensor,
 ) -> RWTAWeights:
-    """Return the mean change of a batch by a formula; what does not exist in the network is not masked out yet.
+    """Return the mean change of a batch by a formula; missing connections are not masked yet.
 
     Args:
         coefficients: Of `coefficients_of`.
         weights: Those of the network.
         inputs: (B, S).
         free: Rates of the free phase, (B, N).
-        held: Rates with the action held, (B, N).
+        held: Rates with the action clamped, (B, N).
         drawn: One-hot in each group, (B, N).
         factor: R, (B,).
     """
@@ -76,7 +76,7 @@ def formula_change(
     *of_inputs, decay = coefficients[: len(TERMS["inputs"])].tolist()
     *of_lateral, lateral_decay = coefficients[len(TERMS["inputs"]) :].tolist()
     scale = factor[:, None] / len(factor)  # (B, 1)
-    push = torch.zeros_like(free)  # (B, N) what a synapse of an input follows
+    push = torch.zeros_like(free)  # (B, N) postsynaptic factor of input synapses
     for value, state in zip(of_inputs, states, strict=True):
         push = push + value * scale * state
     partners = [torch.zeros_like(free) for _ in states]  # (B, N) each, of the states in lateral products

@@ -1,4 +1,4 @@
-"""Evolution of weights: generation after generation, and tests of what was found.
+"""Evolution of weights: generations, hall of fame, and tests of the strategy's centre.
 
 Axes: P individuals of a generation, S episodes of each, D coordinates.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from snn_plasticity_gym.config.control import ControlConfig
 from snn_plasticity_gym.config.evolve import EvolveConfig, observation_of
-from snn_plasticity_gym.learners.contest import Contest, Scores
+from snn_plasticity_gym.learners.population_evaluator import EpisodeScores, PopulationEvaluator
 from snn_plasticity_gym.learners.strategies import Search, Vector, make_strategy
 from snn_plasticity_gym.networks.receptive_fields import ObservationRanges
 from snn_plasticity_gym.tasks.met_observations import check_one_process
@@ -26,21 +26,21 @@ TRAINING, TESTS, LAST_TEST = range(3)  # purposes of the seeds of episodes
 _SEEDS = 2**31
 
 
-class Famous(NamedTuple):
-    """An individual that did well."""
+class HallOfFameEntry(NamedTuple):
+    """An individual in the hall of fame."""
 
     generation: int  # from 0
-    start: int  # seed of the episodes that it lived through
+    start: int  # seed of its episodes
     fitness: float
     coordinates: list[float]  # (D,)
 
 
 class Champion(NamedTuple):
-    """The centre of the strategy that was fittest in a test."""
+    """The strategy's centre with the highest test fitness."""
 
     generation: int  # after which it was the centre
     fitness: float  # mean of its test
-    value: float  # mean return of that
+    value: float  # mean return in it
     coordinates: list[float]  # (D,)
     ranges: Mapping[str, list[float]] | None = None  # of observations, where they are measured
 
@@ -61,25 +61,27 @@ class WeightEvolution:
     def __init__(self, config: EvolveConfig, env_config: ControlConfig, seed: int, world: World) -> None:
         self._config, self._seed, self._world = config, seed, world
         check_one_process(env_config, world.size)
-        self._contest = Contest(config.env, env_config, world.share(config.population, "population"), meets=True)
-        self._tests = Contest(config.env, env_config, config.test_episodes)
+        self._evaluator = PopulationEvaluator(
+            config.env, env_config, world.share(config.population, "population"), update_ranges=True
+        )
+        self._tests = PopulationEvaluator(config.env, env_config, config.test_episodes)
         self._observation = observation_of(config.fitness)
         if self._observation is not None:
-            self._contest.check_observation(self._observation)
-        self._genome = self._contest.genome(config.weight_unit, config.smoothness)
+            self._evaluator.check_observation(self._observation)
+        self._genome = self._evaluator.genome(config.weight_unit, config.smoothness)
         self._test_genome = self._tests.genome(config.weight_unit, config.smoothness)
         start = np.zeros(self._genome.size)
         if config.strategy == "multiplicative":
-            start = self._contest.fresh(self._genome, seed)
+            start = self._evaluator.fresh(self._genome, seed)
         low, high = self._genome.limits()
         strategy_seed = int(np.random.SeedSequence(seed, spawn_key=(LAST_TEST + 1,)).generate_state(1)[0])
         self.strategy = make_strategy(
             config.strategy,
             Search(start, low, high, config.population, config.sigma, config.step_size, config.elites, strategy_seed),
         )
-        self.fame: list[Famous] = []  # best first
-        self.champion: Champion | None = None  # None: nothing was tested yet
-        self.steps = 0  # world steps of all individuals so far, of all processes
+        self.fame: list[HallOfFameEntry] = []  # best first
+        self.champion: Champion | None = None  # None before the first test
+        self.steps = 0  # environment steps of all individuals so far, of all processes
 
     @property
     def size(self) -> int:
@@ -87,14 +89,14 @@ class WeightEvolution:
         return self._genome.size
 
     @property
-    def contest(self) -> Contest:
-        """Where individuals live."""
-        return self._contest
+    def evaluator(self) -> PopulationEvaluator:
+        """Evaluates individuals."""
+        return self._evaluator
 
     @property
     def generation(self) -> int:
         """Generations so far."""
-        return len(self.strategy.told)
+        return len(self.strategy.fitness_history)
 
     @property
     def episodes(self) -> int:
@@ -103,24 +105,26 @@ class WeightEvolution:
 
     @property
     def finished(self) -> bool:
-        """Whether all episodes are over."""
+        """Whether all episodes are done."""
         return self.episodes >= self._config.episodes
 
     def generations(self) -> Iterator[dict[str, float]]:
-        """Live through generations until all episodes are over; yield what each was worth."""
+        """Run generations until all episodes are done; yield the metrics of each."""
         while not self.finished:
             yield self._next()
 
     def _next(self) -> dict[str, float]:
-        asked, number = self.strategy.ask(), self.generation
+        candidates, number = self.strategy.ask(), self.generation
         own = self._world.rows(self._config.population // self._world.size)
         start = self._episodes(TRAINING, number, 1)[0]
-        scores = self._contest.play(self._genome, asked[own], [start] * (own.stop - own.start), self._config.starts)
+        scores = self._evaluator.play(
+            self._genome, candidates[own], [start] * (own.stop - own.start), self._config.starts
+        )
         fitness = self._all(self._fitness(scores).mean(axis=1))  # (P,)
         returns = self._all(scores.returns.mean(axis=1))
         self.steps += int(self._all(scores.actions.sum(axis=1)).sum())
         self.strategy.tell(fitness)
-        self._remember(number, start, fitness, asked)
+        self._remember(number, start, fitness, candidates)
         return {
             "train/fitness": float(fitness.mean()),
             "train/fitness_best": float(fitness.max()),
@@ -130,19 +134,19 @@ class WeightEvolution:
             "train/terminated": float(self._all(scores.terminated.mean(axis=1)).mean()),
         }
 
-    def _fitness(self, scores: Scores) -> Vector:
+    def _fitness(self, scores: EpisodeScores) -> Vector:
         return scores.returns if self._observation is None else scores.highest[:, :, self._observation]
 
     def _all(self, own: NDArray[Any]) -> NDArray[Any]:
-        """Return the values of all processes, one after the other."""
+        """Concatenate the values of all processes."""
         return self._world.join(torch.from_numpy(np.ascontiguousarray(own)), dim=0).numpy()
 
-    def _remember(self, number: int, start: int, fitness: Vector, asked: Vector) -> None:
-        """Let the best of a generation into the hall of fame; where two did as well, the earlier one is before."""
+    def _remember(self, number: int, start: int, fitness: Vector, candidates: Vector) -> None:
+        """Update the hall of fame with a generation; ties keep their order."""
         least = self.fame[-1].fitness if len(self.fame) == FAME else -np.inf
         for which in np.argsort(-fitness, kind="stable")[:FAME]:
             if fitness[which] > least:
-                self.fame.append(Famous(number, start, float(fitness[which]), asked[which].tolist()))
+                self.fame.append(HallOfFameEntry(number, start, float(fitness[which]), candidates[which].tolist()))
         self.fame = sorted(self.fame, key=lambda one: -one.fitness)[:FAME]
 
     def _episodes(self, purpose: int, number: int, count: int) -> list[int]:
@@ -151,11 +155,11 @@ class WeightEvolution:
         return (sequence.generate_state(count) % _SEEDS).tolist()
 
     def test(self) -> dict[str, float]:
-        """Return what the strategy's centre is worth in episodes that no individual has seen, the same in every test.
+        """Test the strategy's centre in held-out episodes, the same in every test; return its metrics.
 
-        If no centre was as fit before, it is the champion.
+        It becomes the champion if its fitness is the highest so far.
         """
-        met = self._contest.task.met
+        met = self._evaluator.task.met
         ranges = None if met is None else met.ends
         found = self._test(self.strategy.centre, TESTS, ranges)
         if self.champion is None or found["fitness"] > self.champion.fitness:
@@ -164,7 +168,7 @@ class WeightEvolution:
         return found
 
     def last_test(self) -> dict[str, float]:
-        """Return what the champion is worth in episodes that are not those by which it was chosen."""
+        """Test the champion in new episodes, not used for its selection; return its metrics."""
         assert self.champion is not None, "test() comes first"
         return self._test(np.array(self.champion.coordinates), LAST_TEST, self.champion.ranges)
 
@@ -184,27 +188,27 @@ class WeightEvolution:
         }
 
     def weights(self, coordinates: Sequence[float]) -> dict[str, torch.Tensor]:
-        """Return the weights that coordinates (D,) stand for, (n_pre, n_post) by projection."""
+        """Return the weights of coordinates (D,), (n_pre, n_post) by projection."""
         return self._test_genome.weights(np.array(coordinates))
 
     def state_dict(self) -> State:
-        """Return all that decides what follows."""
+        """Return the complete state."""
         champion = self.champion and tuple(self.champion)
-        fame, met = [tuple(one) for one in self.fame], self._contest.task.met
+        fame, met = [tuple(one) for one in self.fame], self._evaluator.task.met
         own = {} if met is None else {"met": met.state_dict()}
-        return {"told": self.strategy.told, "fame": fame, "champion": champion, "steps": self.steps, **own}
+        return {"told": self.strategy.fitness_history, "fame": fame, "champion": champion, "steps": self.steps, **own}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`, before the first generation."""
+        """Restore a state of `state_dict`, before the first generation."""
         self.strategy.replay(state["told"])
-        self.fame = [Famous(*one) for one in state["fame"]]
+        self.fame = [HallOfFameEntry(*one) for one in state["fame"]]
         self.champion = state["champion"] and Champion(*state["champion"])
         self.steps = state["steps"]
-        if (met := self._contest.task.met) is not None:
+        if (met := self._evaluator.task.met) is not None:
             met.load_state_dict(state["met"])
-            self._contest.task.take_ranges(met.ranges)
+            self._evaluator.task.take_ranges(met.ranges)
 
     def close(self) -> None:
         """Close the worlds."""
-        self._contest.close()
+        self._evaluator.close()
         self._tests.close()

@@ -7,30 +7,30 @@ import numpy as np
 import pytest
 import torch
 
-from snn_plasticity_gym.learners.credit import Pay, mean_ahead, returns_ahead
+from snn_plasticity_gym.learners.credit import EpisodeRewards, mean_return_to_go, returns_to_go
 from snn_plasticity_gym.utils.distributed import World
 
 
-def episode(lengths: list[int], every: int, seed: int = 0) -> Pay:
+def episode(lengths: list[int], every: int, seed: int = 0) -> EpisodeRewards:
     """Lifetimes that are paid random rewards every few steps until their own last one."""
     rng = np.random.default_rng(seed)
     steps = np.arange(every, max(lengths) + 1, every)
-    payments = rng.normal(size=(len(lengths), len(steps))) * (steps <= np.array(lengths)[:, None])
-    payments = torch.from_numpy(payments.astype(np.float32))
-    return Pay(
-        rewards=payments.sum(dim=1),
+    step_rewards = rng.normal(size=(len(lengths), len(steps))) * (steps <= np.array(lengths)[:, None])
+    step_rewards = torch.from_numpy(step_rewards.astype(np.float32))
+    return EpisodeRewards(
+        rewards=step_rewards.sum(dim=1),
         fresh=torch.zeros(len(lengths), dtype=torch.bool),
-        payments=payments,
-        payment_steps=torch.from_numpy(steps),
+        step_rewards=step_rewards,
+        reward_steps=torch.from_numpy(steps),
         length=torch.tensor(lengths),
         event_rewards=None,
     )
 
 
-def by_hand(pay: Pay, later: list[float], gamma: float, step: int, row: int) -> float:
+def by_hand(pay: EpisodeRewards, later: list[float], gamma: float, step: int, row: int) -> float:
     """What a lifetime earns from a step on; what comes later is paid at its own last step."""
     earned = 0.0
-    for reward, when in zip(pay.payments[row].tolist(), pay.payment_steps.tolist(), strict=True):
+    for reward, when in zip(pay.step_rewards[row].tolist(), pay.reward_steps.tolist(), strict=True):
         if when >= step:
             earned += gamma ** (when - step) * reward
     return earned + gamma ** (int(pay.length[row]) - step) * later[row]
@@ -40,9 +40,9 @@ def by_hand(pay: Pay, later: list[float], gamma: float, step: int, row: int) -> 
 @pytest.mark.parametrize("later", [[0.0, 0.0, 0.0, 0.0], [3.0, -1.0, 0.5, 2.0]])
 def test_returns_are_those_of_plain_loops(gamma, later):
     pay = episode([6, 12, 3, 12], every=3)
-    ahead = returns_ahead(pay, pay.rewards + torch.tensor(later), gamma)
-    mean = mean_ahead(pay, ahead, gamma, World())
-    for place, step in enumerate(pay.payment_steps.tolist()):
+    ahead = returns_to_go(pay, pay.rewards + torch.tensor(later), gamma)
+    mean = mean_return_to_go(pay, ahead, gamma, World())
+    for place, step in enumerate(pay.reward_steps.tolist()):
         running = [row for row in range(4) if pay.length[row] >= step]
         earned = [by_hand(pay, later, gamma, step, row) for row in running]
         np.testing.assert_allclose(ahead[running, place], earned, rtol=1e-5, atol=1e-5)
@@ -51,7 +51,7 @@ def test_returns_are_those_of_plain_loops(gamma, later):
 
 def test_nothing_is_earned_after_the_end():
     pay = episode([3, 12], every=3)
-    ahead = returns_ahead(pay, pay.rewards + 5.0, 0.9)
+    ahead = returns_to_go(pay, pay.rewards + 5.0, 0.9)
     assert ahead[0, 1:].tolist() == [0.0] * 3 and ahead[0, 0] == pytest.approx(float(pay.rewards[0]) + 5.0)
 
 
@@ -59,14 +59,14 @@ def test_an_image_is_paid_at_its_end_number_for_number():
     """One payment: the return is the total itself, the mean that of all lifetimes."""
     pay = episode([10] * 5, every=10)
     total = torch.rand(5) * 3
-    ahead = returns_ahead(pay, total, 1.0)
+    ahead = returns_to_go(pay, total, 1.0)
     assert torch.equal(ahead[:, 0], total)
-    assert torch.equal(mean_ahead(pay, ahead, 1.0, World()), ahead.mean(dim=0))
+    assert torch.equal(mean_return_to_go(pay, ahead, 1.0, World()), ahead.mean(dim=0))
 
 
 def test_an_episode_that_does_not_count_is_worth_what_follows():
-    pay = episode([3, 6], every=3).unpaid()
-    assert returns_ahead(pay, torch.tensor([1.0, 2.0]), 1.0).tolist() == [[1.0, 0.0], [2.0, 2.0]]
+    pay = episode([3, 6], every=3).without_rewards()
+    assert returns_to_go(pay, torch.tensor([1.0, 2.0]), 1.0).tolist() == [[1.0, 0.0], [2.0, 2.0]]
 
 
 @pytest.mark.parametrize("gamma", [1.0, 0.9])
@@ -90,8 +90,8 @@ def test_processes_whose_episodes_differ_share_their_mean(gamma):
             all_sum=lambda values: sum(meet(rank, values)),
             join=lambda values, dim: torch.cat(meet(rank, values), dim=dim),
         )
-        ahead = returns_ahead(pays[rank], pays[rank].rewards, gamma)
-        means[rank] = mean_ahead(pays[rank], ahead, gamma, world)
+        ahead = returns_to_go(pays[rank], pays[rank].rewards, gamma)
+        means[rank] = mean_return_to_go(pays[rank], ahead, gamma, world)
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(2)]
     for thread in threads:
@@ -99,7 +99,7 @@ def test_processes_whose_episodes_differ_share_their_mean(gamma):
     for thread in threads:
         thread.join(timeout=20)
     for rank in range(2):
-        for place, step in enumerate(pays[rank].payment_steps.tolist()):
+        for place, step in enumerate(pays[rank].reward_steps.tolist()):
             earned = [
                 by_hand(pay, [0.0] * 3, gamma, step, row) for pay in pays for row in range(3) if pay.length[row] >= step
             ]

@@ -67,8 +67,8 @@ def test_a_reward_that_is_no_number_is_named(algorithm, arguments):
 def test_or_its_rollout_is_not_learned_from(algorithm, arguments, caplog):
     model = broken("reward", algorithm, nan_policy="skip", normalize_returns=True, **arguments)
     learn(model)
-    assert [message for message in caplog.messages if "rollout is not learned from" in message] == [
-        "the reward is not finite in lifetime 1 (at 72 steps of the run); the rollout is not learned from"
+    assert [message for message in caplog.messages if "rollout is discarded" in message] == [
+        "the reward is not finite in lifetime 1 (at 72 steps of the run); the rollout is discarded"
     ]
     assert all(parameter.isfinite().all() for parameter in model.policy.parameters())
     assert model._n_updates > 0
@@ -79,7 +79,12 @@ def test_an_evolution_strategy_is_told_nothing_of_such_a_generation(caplog):
     """The strategy goes on, and is the same again when it is told the same again, as by --resume."""
     model = broken("reward", EventES, nan_policy="skip", n_steps=2)
     learn(model, 10)
-    assert [returns is None for returns in model._explore._told] == [True, False, False, False]  # the first measures
+    assert [returns is None for returns in model._explore._fitness_history] == [
+        True,
+        False,
+        False,
+        False,
+    ]  # the first measures
     again = broken("nothing", EventES, nan_policy="skip", n_steps=2)
     again._explore.load_state_dict(model._explore.state_dict())
     asked = [heads.strategy.ask() for heads in (model._explore, again._explore)]

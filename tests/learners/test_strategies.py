@@ -51,7 +51,7 @@ def test_a_strategy_that_is_told_the_same_again_is_the_same(name):
     for _ in range(5):
         for strategy in (one, different):
             strategy.tell(fitness(strategy.ask()))
-    other.replay(one.told)
+    other.replay(one.fitness_history)
     assert np.array_equal(one.ask(), other.ask()) and np.array_equal(one.centre, other.centre)
     assert not np.array_equal(one.centre, different.centre)
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 from snn_plasticity_gym import make_rule
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.learners.contest import Contest
+from snn_plasticity_gym.learners.population_evaluator import PopulationEvaluator
 from snn_plasticity_gym.trainers.evolve import evolve
 
 POLE = "SNNPlastic-CartPole-v0"
@@ -75,7 +75,7 @@ def test_a_file_that_holds_no_weights_is_refused(file, matrices):
 def test_nothing_evolves_where_weights_are_given(file):
     config = PlasticityVectorEnv(POLE, init_weights=str(file), **SMALL).config
     with pytest.raises(ConfigError, match="none can evolve; leave init_weights out"):
-        Contest(POLE, config, 2).genome([1.0], 0.0)
+        PopulationEvaluator(POLE, config, 2).genome([1.0], 0.0)
 
 
 def test_the_number_of_networks_does_not_matter(file):

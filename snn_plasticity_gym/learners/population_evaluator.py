@@ -1,4 +1,4 @@
-"""What networks of given weights are worth in an environment: nothing in them is plastic.
+"""Evaluation of networks with given, fixed weights in an environment, without plasticity.
 
 Axes: B networks, E episodes, D coordinates.
 """
@@ -20,28 +20,28 @@ from snn_plasticity_gym.rules.constant import ZeroRule
 from snn_plasticity_gym.tasks.control import ControlTask
 
 
-class Scores(NamedTuple):
-    """How networks did."""
+class EpisodeScores(NamedTuple):
+    """Results of networks in episodes."""
 
     returns: NDArray[np.float64]  # (B, E)
-    actions: NDArray[np.int64]  # (B, E) world steps
-    terminated: NDArray[np.bool_]  # (B, E): ended by the world, not cut off
+    actions: NDArray[np.int64]  # (B, E) environment steps
+    terminated: NDArray[np.bool_]  # (B, E): terminated, not truncated
     highest: NDArray[np.float64]  # (B, E, observations) largest value after an action
 
 
-class Contest:
-    """B networks side by side that live through episodes with the weights that they are given.
+class PopulationEvaluator:
+    """Runs B networks with given weights in parallel.
 
     Args:
         env_id: Environment in which a network acts in a world.
         config: Its settings.
         num_networks: B.
-        meets: Whether ranges of observations follow what these networks meet, if `config` measures them.
+        update_ranges: Whether these networks' observations update the ranges, if `config` measures them.
     """
 
-    def __init__(self, env_id: str, config: ControlConfig, num_networks: int, meets: bool = False) -> None:
+    def __init__(self, env_id: str, config: ControlConfig, num_networks: int, update_ranges: bool = False) -> None:
         settings = to_dict(config) | config.learning() | config.frozen()
-        settings |= {"range_sample": config.range_sample} if meets else {}
+        settings |= {"range_sample": config.range_sample} if update_ranges else {}
         self._env = PlasticityVectorEnv(env_id, num_envs=num_networks, **settings)
         task = self._env.engine.task
         assert isinstance(task, ControlTask)
@@ -54,10 +54,10 @@ class Contest:
         return Genome(self._env.engine.network, (config.w_min, config.w_max), units, INPUT, fields, smoothness)
 
     def check_observation(self, number: int) -> None:
-        """Refuse an observation that the world does not have.
+        """Check that the world has an observation of this index.
 
         Raises:
-            ConfigError: In one line.
+            ConfigError: It has not.
         """
         count = self.task.observations.shape[1]
         if number >= count:
@@ -66,17 +66,19 @@ class Contest:
             )
 
     def fresh(self, genome: Genome, seed: int) -> NDArray[np.float64]:
-        """Return the coordinates of a network whose weights have just been drawn, (D,)."""
+        """Return the coordinates of a newly initialised network, (D,)."""
         self._env.engine.start_lifetimes([0], [seed])
         return genome.coordinates(0)
 
-    def play(self, genome: Genome, coordinates: NDArray[np.float64], seeds: Sequence[int], episodes: int) -> Scores:
-        """Let networks live through episodes.
+    def play(
+        self, genome: Genome, coordinates: NDArray[np.float64], seeds: Sequence[int], episodes: int
+    ) -> EpisodeScores:
+        """Run episodes of all networks.
 
         Args:
-            genome: What coordinates mean.
+            genome: Maps coordinates to weights.
             coordinates: Of the networks, (B, D).
-            seeds: Of their episodes, B of them; networks of one seed live through the same ones.
+            seeds: Of their episodes, B of them; networks of one seed get the same ones.
             episodes: E.
         """
         engine = self._env.engine
@@ -85,7 +87,7 @@ class Contest:
         engine.network.non_plastic.fill_(True)
         self._env.begin()
         results = [self._env.run_episode(ZeroRule()) for _ in range(episodes)]
-        return Scores(
+        return EpisodeScores(
             np.stack([result.reward.double().numpy() for result in results], axis=1),
             np.stack([result.info["num_actions"].numpy() for result in results], axis=1),
             np.stack([~result.truncated.numpy() for result in results], axis=1),
