@@ -1,8 +1,8 @@
-"""What each part of an unsupervised network is worth: `python trainers/ablation.py --preset fast-wta --out FOLDER`.
+"""Ablation study of an unsupervised network: `python trainers/ablation.py --preset fast-wta --out FOLDER`.
 
 Every combination of adaptive threshold, weight normalisation, inhibition and plasticity in the network that the flags,
-which are those of evaluate.py, describe: each part as they say, weakened, or off. All combinations get the same seeds,
-images and input spikes. Without plasticity is the rule `zero`. A line is printed as soon as it is known.
+which are those of evaluate.py, describe: each part as given, weakened, or off. All combinations get the same seeds,
+images and input spikes. No plasticity is the rule `zero`. Each result is printed at once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ COLUMNS = ("all_activity", "linear_probe", "spikes", "winner_entropy", "dead")  
 
 
 def ablate(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """Go through the grid as the flags say; print a line for each combination and return them all."""
+    """Evaluate all combinations; print a line for each and return them all."""
     environments = {name: kind for name, kind in ENVIRONMENTS.items() if issubclass(kind, UnsupervisedConfig)}
     config, env_config = parse_configs(AblationConfig, environments, argv, foreign=TRAINERS)
     rows: list[dict[str, Any]] = []

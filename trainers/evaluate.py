@@ -1,9 +1,9 @@
-"""What rules teach networks: `python trainers/evaluate.py --help`.
+"""Evaluate plasticity rules: `python trainers/evaluate.py --help`.
 
 Every rule gets the same fresh networks, episodes and input spikes. The networks learn by the frozen rule, then are
-tested with frozen weights in fresh episodes, or on images that they have not seen. The task says what is measured: the
-return, answers of a classifier (without third factor), or answers of neurons that get labels first, from training
-images that they have not learned from.
+tested with frozen weights in fresh episodes, or on held-out images. The task determines the measure: the
+return, the accuracy of a classifier (without third factor), or the accuracy of neurons that are labelled first, from
+training images that they have not learned from.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from snn_plasticity_gym.trainers.sessions.program import run_program
 
 
 def evaluate(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Evaluate as the flags say; print the result and return it, by rule."""
+    """Run an evaluation; print the result and return it, by rule."""
     config, env_config = parse_configs(EvaluateConfig, ENVIRONMENTS, argv, foreign=(*TRAINERS, EvolveConfig))
 
-    # Seconds of imports, and a wrong flag needs none of them.
+    # Imported late: these take seconds, and a wrong flag is reported before.
     from snn_plasticity_gym.utils.distributed import joined_processes
 
     with joined_processes(env_config.device) as world:

@@ -1,4 +1,4 @@
-"""Evolve the weights of a network that acts in a world: `python trainers/evolve.py --help`."""
+"""Evolve the weights of a network that acts in an environment: `python trainers/evolve.py --help`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from snn_plasticity_gym.trainers.sessions.program import run_program
 
 
 def evolve(argv: Sequence[str] | None = None) -> Path:
-    """Evolve as the flags say, and return the run's folder."""
+    """Run an evolution of weights, and return the run's folder."""
     worlds = {name: kind for name, kind in ENVIRONMENTS.items() if issubclass(kind, ControlConfig)}
     config, env_config = parse_configs(EvolveConfig, worlds, argv, foreign=(EvaluateConfig, *TRAINERS))
 
-    # Seconds of imports, and a wrong flag needs none of them.
+    # Imported late: these take seconds, and a wrong flag is reported before.
     from snn_plasticity_gym.trainers.sessions.evolve_session import run_evolution
 
     return run_evolution(config, env_config)

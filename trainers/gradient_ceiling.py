@@ -1,8 +1,8 @@
-"""How much of the gradient a synapse can know: `python trainers/gradient_ceiling.py --help`.
+"""Measure how much of the gradient local information determines: `python trainers/gradient_ceiling.py --help`.
 
-A rule in `SNNPlastic-Grad-v0` sees a synapse's local state and is rewarded for following the gradient. What it cannot
-see, no reward can teach it. So the same network is trained here with supervision to predict -g itself from the same
-local states; the cosine of its predictions with -g on held-out images is the ceiling for every learned rule. With
+A rule in `SNNPlastic-Grad-v0` observes a synapse's local state and is rewarded for following the gradient, which that
+state determines only in part. So the same network is trained here with supervision to predict -g from the same local
+states; the cosine of its predictions with -g on held-out images is the ceiling for every learned rule. With
 `--rules` rules are measured on the same networks and images.
 """
 
@@ -19,10 +19,10 @@ from snn_plasticity_gym.trainers.sessions.program import run_program
 
 
 def measure(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Measure as the flags say; print and return the cosine and sign agreement of each layer, and those of rules."""
+    """Run the measurement; print and return the cosine and sign agreement of each layer, and those of rules."""
     config, env_config = parse_configs(CeilingConfig, {"SNNPlastic-Grad-v0": GradConfig}, argv)
 
-    # Seconds of imports, and a wrong flag needs none of them.
+    # Imported late: these take seconds, and a wrong flag is reported before.
     import json
 
     from snn_plasticity_gym.evaluation.gradient_ceiling import follows_gradient, gradient_ceiling
@@ -40,7 +40,7 @@ def measure(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
 
 def _table(found: dict[str, Any], most: Sequence[float] | None = None) -> str:
-    """Return a line for each layer, with the share of the cosines `most` that was found."""
+    """Return a line for each layer, with its share of the ceiling's cosines `most`."""
     lines = [
         f"{'layer':>6}{'cosine':>10}{'sign agreement':>16}" + ("" if most is None else f"{'cosine / ceiling':>18}")
     ]

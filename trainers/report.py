@@ -1,7 +1,7 @@
-"""See what was learned: `python trainers/report.py RUN [RUN ...]`; `--help` lists the settings.
+"""Write the report on training runs: `python trainers/report.py RUN [RUN ...]`; `--help` lists the settings.
 
-Writes one page, report.html, that needs nothing beside it, and its pictures as PNGs. Runs that differ in their seeds
-only share a curve with a band; runs of different settings stand side by side.
+Writes one self-contained page, report.html, and its figures as PNGs. Runs that differ only in their seeds
+share a curve with a band; runs of different settings are compared.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from snn_plasticity_gym.trainers.sessions.program import named_first, run_progra
 
 
 def report(argv: Sequence[str] | None = None) -> Path:
-    """Report as the flags say; print the page's path and return it."""
+    """Write a report; print the page's path and return it."""
     first, rest = named_first(argv)
     config = parse_config(ReportConfig, rest)
     config = dataclasses.replace(config, runs=(*first, *config.runs))
     if not config.runs:
-        raise ConfigError("no run was named; give the folder of at least one, e.g. runs/SNNPlastic-Semi-v0/NAME")
+        raise ConfigError("no run was given; give the folder of at least one, e.g. runs/SNNPlastic-Semi-v0/NAME")
 
-    # Seconds of imports, and a wrong flag needs none of them.
+    # Imported late: these take seconds, and a wrong flag is reported before.
     from snn_plasticity_gym.trainers.sessions.report_session import run_report
 
     return run_report(config)

@@ -1,7 +1,7 @@
 """Disturb networks of train_svpg: `python trainers/robustness.py RUN [RUN ...] --out FOLDER`; `--help` lists settings.
 
-Every level of every disturbance of weights, inputs or body is drawn several times for every network. Runs that differ
-in their seeds only are one group; the table has what each group is worth, and what the first has ahead of the others.
+Every level of every disturbance of weights, inputs or body is sampled several times for every network. Runs that
+differ only in their seeds are one group; the table has each group's score, and the first group's difference to others.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from snn_plasticity_gym.trainers.sessions.program import named_first, run_progra
 
 
 def measure(argv: Sequence[str] | None = None) -> Any:
-    """Measure as the flags say; print the table, and return all values by group, disturbance and level."""
+    """Run the measurement; print the table, and return all values by group, disturbance and level."""
     first, rest = named_first(argv)
     config = parse_config(RobustnessConfig, rest)
     config = dataclasses.replace(config, runs=(*first, *config.runs))
     if not config.runs:
-        raise ConfigError("no run was named; give the folder of at least one, e.g. runs/SVPG/NAME")
+        raise ConfigError("no run was given; give the folder of at least one, e.g. runs/SVPG/NAME")
 
-    # Seconds of imports, and a wrong flag needs none of them.
+    # Imported late: these take seconds, and a wrong flag is reported before.
     from snn_plasticity_gym.trainers.sessions.robustness_session import run_robustness
 
     return run_robustness(config)

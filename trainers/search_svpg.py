@@ -1,4 +1,4 @@
-"""Search for a rule of winner-take-all networks, over short lives: `python trainers/search_svpg.py --help`."""
+"""Search for a rule of winner-take-all networks, over short trainings: `python trainers/search_svpg.py --help`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from snn_plasticity_gym.trainers.sessions.program import run_program
 
 
 def train(argv: Sequence[str] | None = None) -> Path:
-    """Search as the flags say, and return the run's folder."""
+    """Run a search, and return the run's folder."""
     config = parse_config(SVPGSearchConfig, argv)
 
-    # Seconds of imports, and a wrong flag needs none of them.
+    # Imported late: these take seconds, and a wrong flag is reported before.
     from snn_plasticity_gym.trainers.sessions.svpg_search import run_search
 
     return run_search(config)

@@ -33,11 +33,11 @@ from snn_plasticity_gym.trainers.sessions.sweep_space import (
 )
 from snn_plasticity_gym.utils.files import make_unique_folder
 
-PATIENCE = 30  # seconds that a run has for saving what it learned, after Ctrl-C
+PATIENCE = 30  # seconds that a run has for saving its state, after Ctrl-C
 
 
 def run_one(command: Sequence[str], folder: Path, name: str, metric: str) -> dict[str, Any]:
-    """Run one command, whose output goes to a file, and return what came of it."""
+    """Run one command, with output to a file, and return its result."""
     log, began = folder / f"{name}.log", time.perf_counter()
     with (
         log.open("w", encoding="utf-8") as file,
@@ -45,7 +45,7 @@ def run_one(command: Sequence[str], folder: Path, name: str, metric: str) -> dic
     ):
         try:
             process.wait()
-        except KeyboardInterrupt:  # the run has had it, too
+        except KeyboardInterrupt:  # the run got the signal, too
             try:
                 process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
@@ -71,7 +71,7 @@ def _last_value(folder: Path, name: str, metric: str) -> float | None:
 
 
 def _check_column(metric: str, folder: Path, name: str) -> None:
-    """Stop a sweep whose first run has logged something that is nearly the metric, and not the metric."""
+    """Stop a sweep whose first run has logged a similarly named column instead of the metric."""
     for path in folder.glob(f"*/{name}/metrics.csv"):
         with path.open(encoding="utf-8", newline="") as file:
             columns = csv.DictReader(file).fieldnames or ()
@@ -81,7 +81,7 @@ def _check_column(metric: str, folder: Path, name: str) -> None:
 
 
 def ranked(rows: Sequence[dict[str, Any]], metric: str, goal: str) -> list[dict[str, Any]]:
-    """Rows from best to worst; then those whose metric is no number, then those without one."""
+    """Return rows from best to worst; then those whose metric is not finite, then those without one."""
 
     def key(row: Mapping[str, Any]) -> tuple[bool, bool, float]:
         value = row[metric]
@@ -93,7 +93,7 @@ def ranked(rows: Sequence[dict[str, Any]], metric: str, goal: str) -> list[dict[
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """A Markdown table that can also be read as it is."""
+    """Return an aligned Markdown table."""
     cells = [list(columns), *([_cell(row[column]) for column in columns] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ["-" * width for width in widths])
@@ -127,7 +127,7 @@ def _varied(parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def run_sweep(argv: Sequence[str] | None = None) -> Path:
-    """Run a sweep as the arguments say, and return its folder."""
+    """Run a sweep, and return its folder."""
     options, settings = _options(list(sys.argv[1:] if argv is None else argv))
     path = shipped_file("sweep", options.file)
     sweep = read_sweep(path)
@@ -177,7 +177,7 @@ def run_sweep(argv: Sequence[str] | None = None) -> Path:
 
 
 def _options(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, dict[str, Any]]]:
-    """The options, and the settings after --, as parameters of one value."""
+    """Return the options, and the settings after -- as parameters of one value."""
     parser = argparse.ArgumentParser(
         description="Run a W&B sweep file without a server, one run after the other.",
         epilog="Settings after -- replace those of the file in every run, e.g. -- --episodes=100 --dataset=digits",

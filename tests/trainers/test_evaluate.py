@@ -173,10 +173,10 @@ def test_mistakes_with_rules_are_answered_in_one_line(monkeypatch, capsys, runs,
     assert "the rule needs the local scalar factor, its events show none" in line("--rules=delta")
     assert f"no policy at {tmp_path / 'final.zip'}" in line(f"--rules={tmp_path}")
     factor = line(f"--rules={runs['factor']}")
-    assert "sees factor beside spikes and weight, the environment offers nothing" in factor
+    assert "has local scalars factor, the environment none" in factor
     assert f"--preset={runs['factor']}/config.yaml" in factor
     plain = line(f"--rules={runs['plain']}", FEEDBACK)
-    assert "sees nothing beside spikes and weight, the environment offers factor" in plain
+    assert "has local scalars none, the environment factor" in plain
     assert "has 2 heads, the environment needs 1" in line(f"--rules={runs['two heads']}")
     assert "cannot read a run of train_bptt from" in line(f"--bptt={tmp_path}", f"--out={tmp_path / 'out'}")
     assert not (tmp_path / "out").exists()

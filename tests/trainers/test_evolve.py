@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from snn_plasticity_gym.config.control_worlds import CartPoleConfig, MountainCarConfig
 from snn_plasticity_gym.config.evolve import STRATEGIES, EvolveConfig, observation_of
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.learners.contest import Contest
+from snn_plasticity_gym.learners.population_evaluator import PopulationEvaluator
 from snn_plasticity_gym.learners.weight_evolution import WeightEvolution
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.trainers import evolve
@@ -86,33 +86,33 @@ def test_the_best_is_named_by_generation_and_start_so_that_it_can_be_lived_again
     """The first of the hall of fame, given the episodes of the seed that stands beside it, is as fit as it says."""
     fame = json.loads((whole / "hall_of_fame.json").read_text())
     config = MountainCarConfig(max_actions=20, encoder_kwargs='{"fields": 6, "period": 2}')
-    contest = Contest("SNNPlastic-MountainCar-v0", config, 2)
-    genome = contest.genome((1.0,), 0.0)
+    evaluator = PopulationEvaluator("SNNPlastic-MountainCar-v0", config, 2)
+    genome = evaluator.genome((1.0,), 0.0)
     for one in fame[:3]:
-        scores = contest.play(genome, np.array([one["coordinates"]] * 2), [one["start"]] * 2, 1)
+        scores = evaluator.play(genome, np.array([one["coordinates"]] * 2), [one["start"]] * 2, 1)
         assert scores.highest[:, 0, 0].tolist() == [one["fitness"]] * 2
 
 
 def test_individuals_of_a_generation_live_through_the_same_episodes_and_those_of_the_next_through_others():
-    contest = Contest("SNNPlastic-CartPole-v0", CartPoleConfig(noise=0.2), 3)
-    genome = contest.genome((0.3,), 0.0)
+    evaluator = PopulationEvaluator("SNNPlastic-CartPole-v0", CartPoleConfig(noise=0.2), 3)
+    genome = evaluator.genome((0.3,), 0.0)
     random = np.random.default_rng(0)
     individual = random.standard_normal((1, genome.size)).repeat(3, axis=0)
-    same = contest.play(genome, individual, [5, 5, 5], 2)
+    same = evaluator.play(genome, individual, [5, 5, 5], 2)
     assert (same.returns == same.returns[:1]).all() and (same.highest == same.highest[:1]).all()
     assert not np.array_equal(same.highest[0, 0], same.highest[0, 1])
-    others = contest.play(genome, individual, [5, 6, 7], 1)
+    others = evaluator.play(genome, individual, [5, 6, 7], 1)
     assert np.array_equal(others.highest[0, 0], same.highest[0, 0])
     assert len(np.unique(others.highest[:, 0, 0])) == 3
 
 
 def test_nothing_in_an_individual_learns():
-    contest = Contest(
+    evaluator = PopulationEvaluator(
         "SNNPlastic-CartPole-v0", CartPoleConfig(eta=1.0, third_factor="targeted", modulation="factor"), 2
     )
-    genome = contest.genome((0.3,), 0.0)
+    genome = evaluator.genome((0.3,), 0.0)
     given_weights = np.random.default_rng(0).standard_normal((2, genome.size))
-    contest.play(genome, given_weights, [1, 2], 3)
+    evaluator.play(genome, given_weights, [1, 2], 3)
     for row in range(2):
         np.testing.assert_allclose(genome.coordinates(row), np.clip(given_weights[row], -1 / 0.3, 1 / 0.3), rtol=1e-5)
 
@@ -207,7 +207,7 @@ def test_what_cannot_be_is_refused_in_one_line(whole, tmp_path, capsys):
     assert "fitness must be return or highest:N" in refusal("--fitness=highest:x")
     with pytest.raises(ConfigError, match="observations 0 to 1 of MountainCar-v0, got 2"):
         evolve.evolve(["--fitness=highest:2", f"--run_dir={tmp_path}"])
-    with pytest.raises(ConfigError, match=r"has had its 40 episodes; go on with --episodes of more than that"):
+    with pytest.raises(ConfigError, match=r"has had its 40 episodes; continue with larger --episodes"):
         evolve.evolve([f"--resume={whole}"])
     with pytest.raises(ConfigError, match=r"weight_unit must be one number, or 2 of them"):
         evolve.evolve(["--weight_unit=1,2,3", f"--run_dir={tmp_path}"])

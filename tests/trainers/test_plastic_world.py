@@ -11,7 +11,7 @@ from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.trainers import train_plastic
 from snn_plasticity_gym.trainers.sessions import plastic_rollouts
-from snn_plasticity_gym.trainers.sessions.plastic_rollouts import live
+from snn_plasticity_gym.trainers.sessions.plastic_rollouts import run_episodes
 from snn_plasticity_gym.trainers.sessions.plastic_world_learner import Piece, WorldLearner, pieces_of
 from snn_plasticity_gym.trainers.sessions.plastic_world_session import make_world_learner
 
@@ -58,7 +58,7 @@ def test_a_truncated_episode_is_paid_what_the_critic_expects_after_it(monkeypatc
     assert rollout.begins.all()  # each action is an episode, cut off
     paid = rollout.buffer.rewards - 0.5 * 4.0
     assert (np.abs(paid) <= plastic_rollouts.LARGEST_REWARD).all() and (paid < 0).all()
-    monkeypatch.setattr(plastic_rollouts.Acting, "_scaled", lambda self, reward, ended: np.zeros_like(reward))
+    monkeypatch.setattr(plastic_rollouts.RolloutCollector, "_scaled", lambda self, reward, ended: np.zeros_like(reward))
     assert (learner.acting.run(3).buffer.rewards == 0.5 * 4.0).all()
 
 
@@ -180,7 +180,7 @@ def test_a_run_that_ended_goes_on_bit_for_bit(world, tmp_path):
 def test_noise_on_actions_changes_what_they_are_worth():
     learner = learner_of()
     worlds = plastic_rollouts.Worlds(toys_worlds.CORRIDOR, 4)
-    usual, again, noisy = (live(learner.actor, worlds, range(4), 0, level) for level in (0.0, 0.0, 1.0))
+    usual, again, noisy = (run_episodes(learner.actor, worlds, range(4), 0, level) for level in (0.0, 0.0, 1.0))
     assert np.array_equal(usual.returns, again.returns) and not np.array_equal(usual.lengths, noisy.lengths)
 
 

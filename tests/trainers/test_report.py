@@ -162,7 +162,7 @@ def test_a_training_in_a_world_ends_with_its_report(tmp_path, caplog, capsys):
     assert pictures(page) >= {"curves_reward", "kernel_factor", "network_groups", *KERNEL, *LIFE}
     text = page.read_text()
     assert CORRIDOR in text and "lives through 60 episodes" in text and "rate of motor (Hz)" in text
-    assert "images" not in text.split("What it does to a network")[-1]
+    assert "images" not in text.split("Effect on a network")[-1]
 
 
 @pytest.mark.slow
@@ -194,7 +194,7 @@ def test_a_report_that_cannot_be_written_costs_a_warning_not_the_run(tmp_path, m
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "no run was named"),
+        ([], "no run was given"),
         (["nowhere"], "nowhere is no run folder: it has no config.yaml"),
         (["nowhere", "--otu=x"], "did you mean '--out'"),
         (["nowhere", "--sample_images=0"], "sample_images must be greater than or equal to 1, got 0"),

@@ -161,7 +161,7 @@ def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(name, tmp_
 
 def test_a_run_goes_on_to_more_images(whole, tmp_path):
     run = copied(whole("a2c"), tmp_path)
-    with pytest.raises(ConfigError, match="has had its 32 episodes; go on with --episodes of more than that"):
+    with pytest.raises(ConfigError, match="has had its 32 episodes; continue with larger --episodes"):
         train_a2c.train([f"--resume={run}"])
     train_a2c.train([f"--resume={run}", "--episodes=40", "--no-progress"])
     assert yaml.safe_load((run / "config.yaml").read_text())["episodes"] == 40
@@ -235,7 +235,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_loses_nothing(whole, tmp_path)
     assert process.exitcode == 130
     lines = errors.read_text().splitlines()
     assert "stopping at the end of this update; Ctrl-C again stops at once, at the last checkpoint" in lines
-    assert lines[-1] == f"stopped; go on with --resume={run}"
+    assert lines[-1] == f"stopped; continue with --resume={run}"
     (checkpoint,) = (run / "checkpoints").iterdir()  # although there were to be none
     assert 0 < int(checkpoint.stem.split("_")[1].split("-")[0]) < 32
     train_a2c.train([f"--resume={run}", "--checkpoint_every=4"])
@@ -251,7 +251,7 @@ def test_a_full_disk_costs_a_warning_and_an_error_at_the_end(whole, tmp_path):
     warning, error = (tmp_path / "errors.txt").read_text().splitlines()
     assert process.exitcode == 1
     assert warning == "no checkpoint at 4 episodes: File too large; every update tries again"
-    assert error == f"error: cannot write {run / 'final.zip'}: File too large; go on with --resume={run}"
+    assert error == f"error: cannot write {run / 'final.zip'}: File too large; continue with --resume={run}"
     assert not list((run / "checkpoints").iterdir()) and not (run / "final.zip").exists()
     assert not (run / "rule.json").exists()
     train_a2c.train([f"--resume={run}"])

@@ -93,7 +93,7 @@ def test_a_killed_and_then_interrupted_run_loses_nothing(whole, tmp_path):
     os.kill(process.pid, signal.SIGINT)
     process.join()
     assert process.exitcode == 130, errors.read_text()
-    assert errors.read_text().splitlines()[-1] == f"stopped; go on with --resume={run}"
+    assert errors.read_text().splitlines()[-1] == f"stopped; continue with --resume={run}"
     assert_same_run(whole, train_bptt.train([f"--resume={run}"]))
 
 

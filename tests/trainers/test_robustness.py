@@ -82,7 +82,7 @@ def test_what_cannot_be_is_refused_before_any_work(runs, tmp_path, capsys):
         assert "\n" not in str(caught.value) and not capsys.readouterr().out
         return str(caught.value)
 
-    assert "no run was named" in refusal()
+    assert "no run was given" in refusal()
     assert "unknown disturbance 'sald'; did you mean 'salt'?" in refusal(runs["a"], "--kinds=sald")
     assert "names must be one for each of the 2 runs" in refusal(runs["a"], runs["b"], "--names=x")
     assert "must have the same task" in refusal(runs["a"], runs["pole"])

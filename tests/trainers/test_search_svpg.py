@@ -53,7 +53,7 @@ def test_a_search_climbs():
     def near(one, seed, part):
         return -float(np.linalg.norm(one / units - np.linspace(-2, 2, SIZE)))
 
-    search.live = near
+    search.train_and_score = near
     for _ in search.steps():
         pass
     search.judge_centre()
@@ -79,9 +79,9 @@ def test_a_rule_that_teaches_is_worth_more_than_its_opposite():
     """Lives are real ones: contrast, with and without its sign, in networks that begin alike."""
     config = SVPGSearchConfig(dataset="digits", episodes=4000, hidden_groups=6, batch_size=20)
     search, good = RuleSearch(config, 0), coefficients_of(CONTRAST)
-    worth = [search.live(one, 7, "validation") for one in (good, -good, 0 * good)]
+    worth = [search.train_and_score(one, 7, "validation") for one in (good, -good, 0 * good)]
     assert worth[0] > worth[1] + 0.15 and worth[0] > worth[2] + 0.15
-    assert search.live(good, 7, "validation") == worth[0]
+    assert search.train_and_score(good, 7, "validation") == worth[0]
 
 
 def test_what_cannot_be_searched_is_refused_in_one_line(tmp_path, capsys):

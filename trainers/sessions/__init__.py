@@ -1,1 +1,1 @@
-"""What programs are made of: how a training, a judgement or a report goes from its first line to its last."""
+"""Sessions of the programs: a training, an evaluation or a report from start to end."""

@@ -1,4 +1,4 @@
-"""The network of the BPTT baseline, and how it learns."""
+"""The network and the learner of the BPTT baseline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EVAL_BATCH = 500  # images at a time where no gradient is needed
 
 
 class Judgement(NamedTuple):
-    """What a network is worth on some images."""
+    """Accuracy, loss and rates of a network on some images."""
 
     accuracy: float
     loss: float
@@ -35,14 +35,14 @@ class Judgement(NamedTuple):
 
 
 class SpikingClassifier:
-    """The network with its weights; a sample is an image shown for T steps, the answer the neuron that spiked most.
+    """The network with its weights; an image is shown for T steps, the prediction is the neuron with most spikes.
 
     Args:
         config: Sizes, constants, surrogate.
         num_pixels: Input neurons.
         num_classes: Output neurons.
         rng: Source of the initial weights, N(0, initial_scale^2 / n_pre).
-        device: Where it lives.
+        device: Of the weights.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class SpikingClassifier:
             self.weights.append(torch.from_numpy(fresh.astype(np.float32)).to(device).requires_grad_())
 
     def show(self, images: Tensor, rng: np.random.Generator) -> Activity:
-        """Show images, uint8 (B, height, width), with input spikes drawn from `rng`."""
+        """Run the network on images, uint8 (B, height, width), with input spikes drawn from `rng`."""
         intensity = images.reshape(-1) / 255.0  # (B * pixels,)
         chance = self._config.max_rate * self._config.dt
         spikes = poisson_encode(intensity, self._config.num_steps, chance, rng)  # (T, B * pixels)
@@ -73,12 +73,12 @@ class SpikingClassifier:
         return forward(self.weights, inputs, self._params, self._config.dt, gains, self._spike)
 
     def logits(self, activity: Activity) -> Tensor:
-        """alpha * output rate per ms, (B, classes)."""
+        """Return alpha * output rate per ms, (B, classes)."""
         return self._config.alpha / self._config.dt * activity.spikes[-1].mean(dim=0)
 
     @torch.no_grad()
     def judge(self, part: ImageSet, num_images: int) -> Judgement:
-        """Accuracy and loss on the first `num_images` of a part (0: all), always with the same input spikes."""
+        """Return accuracy and loss on the first `num_images` of a split (0: all), with fixed input spikes."""
         rng = np.random.default_rng(EVAL_SEED)
         count = min(num_images or len(part.labels), len(part.labels))
         right, loss, rates = 0, 0.0, [0.0] * len(self.weights)
@@ -106,7 +106,7 @@ class Learner:
 
     Args:
         config: Numbers of episodes, minibatches, learning rate.
-        model: What learns.
+        model: The network to train.
         train: Images to learn from.
         seed: Of the images' order and of their input spikes.
     """
@@ -118,7 +118,7 @@ class Learner:
         self._config, self._train = config, train
         self._optimiser = torch.optim.Adam(model.weights, lr=config.learning_rate)
         self._order, self._spikes = generator_of(seed, 1), generator_of(seed, 2)
-        self._seen, self._losses, self._hits = 0, 0.0, 0  # since the last row
+        self._num_seen, self._losses, self._hits = 0, 0.0, 0  # since the last row
 
     def steps(self) -> Iterator[None]:
         """Take one step for each minibatch that is left; may be called once."""
@@ -133,36 +133,36 @@ class Learner:
             loss.backward()
             self._optimiser.step()
             self.episodes += len(batch)
-            self._seen += len(batch)
+            self._num_seen += len(batch)
             self._losses += loss.item() * len(batch)
             self._hits += int((logits.argmax(dim=1) == labels).sum())
             yield
 
     def take_means(self) -> tuple[float, float]:
-        """Return loss and accuracy since this was last asked."""
-        means = self._losses / self._seen, self._hits / self._seen
-        self._seen, self._losses, self._hits = 0, 0.0, 0
+        """Return loss and accuracy since the last call."""
+        means = self._losses / self._num_seen, self._hits / self._num_seen
+        self._num_seen, self._losses, self._hits = 0, 0.0, 0
         return means
 
     def state_dict(self) -> State:
-        """Return all that decides what follows, between two steps; the order of images follows from the seed."""
+        """Return the complete state between two steps; the order of images follows from the seed."""
         return {
             "weights": [weight.detach() for weight in self.model.weights],
             "optimiser": self._optimiser.state_dict(),
             "spikes": self._spikes.bit_generator.state,
             "episodes": self.episodes,
-            "since": (self._seen, self._losses, self._hits),
+            "since": (self._num_seen, self._losses, self._hits),
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`, of a learner with the same arguments, before the first step."""
+        """Restore a state of `state_dict`, of a learner with the same arguments, before the first step."""
         with torch.no_grad():
             for number, (weight, saved) in enumerate(zip(self.model.weights, state["weights"], strict=True), start=1):
                 restore(weight, saved, f"weights of layer {number}")
         self._optimiser.load_state_dict(state["optimiser"])
         self._spikes.bit_generator.state = state["spikes"]
-        self.episodes = state["episodes" if "episodes" in state else "images"]  # as earlier versions call it
-        self._seen, self._losses, self._hits = state["since"]
+        self.episodes = state["episodes" if "episodes" in state else "images"]  # key of earlier versions
+        self._num_seen, self._losses, self._hits = state["since"]
 
 
 def generator_of(seed: int, stream: int) -> np.random.Generator:

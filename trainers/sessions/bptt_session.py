@@ -1,4 +1,4 @@
-"""A training by `train_bptt.py`."""
+"""Session of `train_bptt.py`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run_bptt(config: BPTTConfig) -> Path:
 
     Raises:
         ValueError: The data are damaged, or the device does not exist.
-        FileNotFoundError: The data set cannot be had.
+        FileNotFoundError: The data set is not found.
     """
     return carry_out("BPTT", config, functools.partial(BPTTTraining, config), config.num_steps)
 
@@ -30,7 +30,7 @@ class BPTTTraining:
     """See `Training`.
 
     Args:
-        config: What is wanted.
+        config: Settings of the run.
         seed: Of everything.
     """
 

@@ -1,4 +1,4 @@
-"""What happens beside the learning: checkpoints and progress."""
+"""Stable-Baselines3 callbacks: checkpoints, progress, the schedule of sigma."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class EpisodeCallback(BaseCallback):
             self.act()
 
     def act(self) -> None:
-        """Do what the callback is for."""
+        """Called when the action is due."""
         raise NotImplementedError
 
 
 class SigmaSchedule(BaseCallback):
-    """Lets sigma go evenly from its first value to its last, rollout by rollout.
+    """Interpolates sigma linearly from its first value to its last, rollout by rollout.
 
     Args:
         first: In the first rollout.
@@ -73,18 +73,18 @@ class SigmaSchedule(BaseCallback):
 
 
 class SaveCheckpoints(BaseCallback):
-    """Saves everything between two updates, every so many episodes, at the end, and when the run is asked to stop.
+    """Saves a checkpoint between two updates, every so many episodes, at the end, and when a stop is requested.
 
     If that fails, a warning says so, and the next update tries again. Of several processes the first one writes the
     states of all.
 
     Args:
-        checkpoints: Where to; None: another process writes.
+        checkpoints: Folder of checkpoints; None: another process writes.
         every: Episodes between two checkpoints; 0: none but the last.
-        metrics: Rows of metrics.csv belong to a checkpoint; None: another process writes.
-        stop: Whether the run is asked to stop.
-        seconds: Time that the run has taken in earlier processes.
-        extra: What else a checkpoint shall hold.
+        metrics: Writer of metrics.csv, whose rows belong to a checkpoint; None: another process writes.
+        stop: Stop request of the run.
+        seconds: Time taken by earlier processes of the run.
+        extra: Further entries of a checkpoint.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class SaveCheckpoints(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._first = self.num_timesteps
-        self._due = next_multiple(episodes_shown(self), self._every)
+        self._next_episode = next_multiple(episodes_shown(self), self._every)
         # Stable-Baselines3 has just begun to measure time and speed.
         self.model.start_time -= int(self._before * 1e9)
         self.model._num_timesteps_at_start = 0
@@ -114,10 +114,10 @@ class SaveCheckpoints(BaseCallback):
     def _on_rollout_start(self) -> None:
         if self.num_timesteps == self._first:
             return
-        asked = self._world.any(self._stop.asked)  # a signal reaches processes in different updates
-        if asked or self._world.any(bool(self._every) and episodes_shown(self) >= self._due):
+        stop_requested = self._world.any(self._stop.requested)  # a signal reaches processes in different updates
+        if stop_requested or self._world.any(bool(self._every) and episodes_shown(self) >= self._next_episode):
             self._save()
-        if asked:
+        if stop_requested:
             raise KeyboardInterrupt  # with the checkpoint saved
 
     def _on_training_end(self) -> None:
@@ -127,7 +127,7 @@ class SaveCheckpoints(BaseCallback):
         episodes, model = episodes_shown(self), cast(EventLearner, self.model)
         learners = self._world.collect(model.state_dict())
         if self._checkpoints is None or self._metrics is None:
-            self._due = next_multiple(episodes, self._every)
+            self._next_episode = next_multiple(episodes, self._every)
             return
         state = {
             "learner": learners[0],
@@ -139,7 +139,7 @@ class SaveCheckpoints(BaseCallback):
             **self._extra,
         }
         if self._checkpoints.attempt(episodes, state):
-            self._due = next_multiple(episodes, self._every)
+            self._next_episode = next_multiple(episodes, self._every)
 
 
 def episodes_shown(callback: BaseCallback) -> int:
@@ -153,7 +153,7 @@ def next_multiple(episodes: int, every: int) -> int:
 
 
 def _pending(logger: Logger) -> list[tuple[str, Any, tuple[str, ...]]]:
-    """Return what was recorded since the last row, which the next row will show."""
+    """Return the values recorded since the last row, which the next row will contain."""
     values = {
         name: value.item() if isinstance(value, np.generic) else value for name, value in logger.name_to_value.items()
     }
@@ -161,11 +161,11 @@ def _pending(logger: Logger) -> list[tuple[str, Any, tuple[str, ...]]]:
 
 
 class ProgressBar(BaseCallback):
-    """Shows on a terminal how many episodes are done, what they earned at first and earn now, and the time left.
+    """Progress bar of the episodes done, the first and the present mean reward, and the time left.
 
     Args:
         total: Episodes of the whole run.
-        num_lifetimes: That live side by side, in all processes.
+        num_lifetimes: Parallel lifetimes, in all processes.
     """
 
     def __init__(self, total: int, num_lifetimes: int) -> None:
@@ -175,7 +175,7 @@ class ProgressBar(BaseCallback):
         self._bar = TrainingBar(total)
 
     def _on_training_start(self) -> None:
-        self._bar.begin(episodes_shown(self))  # a run that goes on
+        self._bar.begin(episodes_shown(self))  # a resumed run
 
     def _on_step(self) -> bool:
         self._bar.show(episodes_shown(self) + self.locals["episode"] * self._num_lifetimes)
@@ -187,12 +187,12 @@ class ProgressBar(BaseCallback):
         self._bar.show(episodes_shown(self), f"reward {self._first:.3g}, now {reward:.3g}")
 
     def close(self) -> None:
-        """Leave the bar as it is, and the cursor below it."""
+        """Close the bar, and move the cursor below it."""
         self._bar.close()
 
 
 class ProgressLines(EpisodeCallback):
-    """Prints a line now and then, where there is no terminal for a progress bar.
+    """Prints progress lines, where there is no terminal for a progress bar.
 
     Args:
         total: Episodes of the whole run.
@@ -204,7 +204,7 @@ class ProgressLines(EpisodeCallback):
         self._began = time.perf_counter()
 
     def act(self) -> None:
-        """Print how far the run is."""
+        """Print a progress line."""
         reward = self.logger.name_to_value["rollout/reward"]
         seconds = time.perf_counter() - self._began
         print(f"{self.episodes:6d} of {self._total} episodes  reward {reward:.4g}  {seconds:.0f} s", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What a training says when it ends: the rule in words, and what it is worth beside others."""
+"""Final output of a training: the rule's formula, and its rewards compared with baseline rules."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.trainers.sessions.evaluation_session import legend, rules_of
 from snn_plasticity_gym.trainers.sessions.starting import check_modulation
 
-NETWORKS = 8  # fresh ones, by which accuracy is judged
-LEARNED = 200  # images that they learn from, where plasticity has no end
+NETWORKS = 8  # fresh ones, for measuring accuracy
+LEARNED = 200  # images to learn from, where plasticity does not end
 LABELLED, TESTED = 1000, 500  # images
 
 NO_VALUE = float("nan")
 
 
-def rules_beside(config: SearchConfig, env_config: EnvironmentConfig, seed: int) -> dict[str, Rule]:
-    """Return the rules that are to be judged beside the learned one, by the names that they are shown under.
+def baseline_rules(config: SearchConfig, env_config: EnvironmentConfig, seed: int) -> dict[str, Rule]:
+    """Return the baseline rules of an evaluation, by their names in its table.
 
     Raises:
-        ConfigError: There is no such rule, or it cannot live in this environment.
+        ConfigError: There is no such rule, or it does not fit the environment.
     """
-    if config.beside and not config.eval_episodes:
-        raise ConfigError("beside needs eval_episodes, by which rules are judged, got eval_episodes=0")
-    rules = rules_of(config.beside, config.env, env_config, seed) if config.beside else {}
+    if config.compare_with and not config.eval_episodes:
+        raise ConfigError("compare_with needs eval_episodes, on which rules are evaluated, got eval_episodes=0")
+    rules = rules_of(config.compare_with, config.env, env_config, seed) if config.compare_with else {}
     if rules:
-        _try(rules, config, env_config)
-    whole = legend(config.beside)
-    short = {name: name.partition(":")[0] if whole[name] == name else whole[name] for name in config.beside}
-    twice = [name for name, count in Counter(short.values()).items() if count > 1]
-    return {whole[name] if short[name] in twice else short[name]: rule for name, rule in rules.items()}
+        _check_rules(rules, config, env_config)
+    full_names = legend(config.compare_with)
+    labels = {name: name.partition(":")[0] if full == name else full for name, full in full_names.items()}
+    twice = [name for name, count in Counter(labels.values()).items() if count > 1]
+    return {full_names[name] if labels[name] in twice else labels[name]: rule for name, rule in rules.items()}
 
 
-def _try(rules: dict[str, Rule], config: SearchConfig, env_config: EnvironmentConfig) -> None:
-    """Let each rule answer the first events of a network: an hour of learning later it were too late to refuse one."""
+def _check_rules(rules: dict[str, Rule], config: SearchConfig, env_config: EnvironmentConfig) -> None:
+    """Call each rule on a network's first events, to refuse an unfit rule before the training."""
     env = PlasticityVectorEnv(config.env, num_envs=1, **to_dict(env_config))
     env.reset(seed=JUDGE_SEED)
     events = env.events()
     if events is not None:
         for name, rule in rules.items():
-            check_modulation("beside", name, rule, env_config)
+            check_modulation("compare_with", name, rule, env_config)
             rule(events)
     env.close()
 
 
-def in_words(run: Path, heads: Sequence[str]) -> list[str]:
-    """Return the formula that the run's report has found, a line for each head; no lines if it has found none."""
+def formula_lines(run: Path, heads: Sequence[str]) -> list[str]:
+    """Return the formula fitted by the run's report, a line for each head; no lines without one."""
     try:
         formula = load_distilled(run)
     except ConfigError:  # too few events, or no report
@@ -66,7 +66,7 @@ def in_words(run: Path, heads: Sequence[str]) -> list[str]:
     return [f"{head}, in short: \u0394d = {written_out(terms)}" for head, terms in lines if terms]
 
 
-def worth(
+def reward_table(
     config: SearchConfig,
     env_config: EnvironmentConfig,
     learned: Rule,
@@ -74,7 +74,7 @@ def worth(
     after: RewardReport | None,
     others: dict[str, Rule],
 ) -> list[str]:
-    """Return a table of rewards, their terms, and accuracy: before and after learning, and of other rules."""
+    """Return a table of rewards, their terms, and accuracy: before and after learning, and of baselines."""
     if before is None or after is None:
         return []
     reports = {"before": before, "after": after}
@@ -106,7 +106,7 @@ def _row(name: str, cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _accuracies(config: SearchConfig, env_config: UnsupervisedConfig, rules: dict[str, Rule]) -> dict[str, float]:
-    """Return the share of validation images that networks name rightly after they have learned by each rule."""
+    """Return the validation accuracy of networks trained by each rule."""
     dataset = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size)
     plan = plan_images(dataset, LABELLED, TESTED, "validation")
     images = env_config.plastic_episodes or LEARNED

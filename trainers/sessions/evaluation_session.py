@@ -1,4 +1,4 @@
-"""An evaluation of classifiers from its first line on the screen to its last, how rules are named, and their turns."""
+"""Session of an evaluation of classifiers; loading of rules by name; evaluation of rules in turn."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ RESULTS = (
     "returns.png",
     "receptive_fields_*.png",
 )  # files of an evaluation
-TESTS = 4  # of a classifier, after one before learning, where it is not said
+TESTS = 4  # default number for a classifier, after one before learning
 DISTILLED = "distilled:"  # before a run's folder: the formula of its report in the place of its policy
 
 
 def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig, world: World) -> dict[str, Any]:
-    """Evaluate every rule, print a table or a line of JSON, and write what was asked for.
+    """Evaluate every rule, print a table or a line of JSON, and write the requested files.
 
     Args:
-        config: What to evaluate.
+        config: Settings of the evaluation.
         env_config: Settings of the environment.
-        world: The processes that share the networks; the first prints, writes and returns what all have found.
+        world: The processes that share the networks; the first prints, writes and returns the results of all.
 
     Raises:
         ConfigError: A rule is unknown, or a policy does not fit the environment.
-        FileNotFoundError: The data set cannot be had.
+        FileNotFoundError: The data set is not found.
     """
     rules = rules_of(config.rules, config.env, env_config, config.seed)
-    beside = {"BPTT": bptt_curve(config.bptt)} if config.bptt else {}
+    baselines = {"BPTT": bptt_curve(config.bptt)} if config.bptt else {}
     folder = output_folder(config, world)
     labels = legend(config.rules)
     results: dict[str, Any] = {}
@@ -82,13 +82,13 @@ def run_evaluation(config: EvaluateConfig, env_config: FeedforwardConfig, world:
     if folder is not None:
         classes = load_dataset(env_config.dataset, env_config.data_dir, env_config.image_size).classes
         write_record(folder, config, env_config, classes=list(classes), rules=results)
-        write_curves(curves, config.seed, folder, len(classes), beside)
+        write_curves(curves, config.seed, folder, len(classes), baselines)
         print(f"results in {folder}", file=sys.stderr)
     return results
 
 
 def output_folder(config: EvaluateConfig, world: World) -> Path | None:
-    """Make the folder of an evaluation's results before it begins; None: nobody wants one, or another process writes.
+    """Make the folder of an evaluation's results in advance; None: none requested, or another process writes.
 
     Raises:
         ConfigError: It cannot be made, or holds the results of another evaluation.
@@ -99,7 +99,7 @@ def output_folder(config: EvaluateConfig, world: World) -> Path | None:
 
 
 class Turn(NamedTuple):
-    """What a judge needs to know when it is a rule's turn."""
+    """Cohort and progress callback for the evaluation of one rule."""
 
     cohort: Cohort  # networks of this process
     watcher: ScreenWatcher  # shows progress
@@ -113,19 +113,19 @@ def turns(
     world: World,
     **watched: Any,
 ) -> Iterator[tuple[str, list[Any], float]]:
-    """Judge one rule after the other, each by networks that all processes share.
+    """Evaluate one rule after the other, each on networks divided among all processes.
 
     Args:
         rules: By name.
-        labels: What the screen calls them.
-        judge_one: Judges a rule by the networks of this process.
+        labels: Their display names.
+        judge_one: Evaluates a rule on the networks of this process.
         config: Of the evaluation.
         world: The processes.
-        watched: How progress is shown; see `ScreenWatcher`.
+        watched: Options of the progress display; see `ScreenWatcher`.
 
     Yields:
-        Name, what `judge_one` found in every process, in the order of the networks, and seconds; in the first process
-        alone.
+        Name, results of `judge_one` in every process, in the order of the networks, and seconds; in the first process
+        only.
     """
     num_own = world.share(config.networks, "networks")
     first_seed = config.seed + world.rank * num_own
@@ -140,7 +140,7 @@ def turns(
 
 
 def write_record(folder: Path, config: EvaluateConfig, env_config: EnvironmentConfig, **found: Any) -> None:
-    """Write the settings and what was found as results.json."""
+    """Write settings and results as results.json."""
     record = {"settings": {**to_dict(config), **to_dict(env_config)}, **found}
     (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
@@ -150,32 +150,32 @@ def write_curves(
     first_seed: int,
     folder: Path,
     num_classes: int,
-    beside: Mapping[str, Curve] = MappingProxyType({}),
+    baselines: Mapping[str, Curve] = MappingProxyType({}),
 ) -> None:
-    """Write learning curves as a table, and as a picture with those of others beside them."""
-    draw_learning_curves({**curves, **beside}, folder / "learning_curves.png", num_classes)
+    """Write learning curves as a table, and as a figure together with those of baselines."""
+    draw_learning_curves({**curves, **baselines}, folder / "learning_curves.png", num_classes)
     (folder / "learning_curves.csv").write_text(curve_table(curves, first_seed), encoding="utf-8")
 
 
 def rules_of(names: Iterable[str], env_id: str, env_config: EnvironmentConfig, seed: int) -> dict[str, Rule]:
-    """Return the rules that a user means, by name; a wrong one is answered at once, as by `rule_of`."""
+    """Return rules by the names that a user gives; errors as in `rule_of`."""
     return {name: rule_of(name, env_id, env_config, seed) for name in names}
 
 
 def rule_of(name: str, env_id: str, env_config: EnvironmentConfig, seed: int) -> Rule:
-    """Return the rule that a user means by a name, a name with parameters, a run's folder, or a place in Python.
+    """Return the rule of a name, a name with parameters, a run's folder, or a Python object.
 
     Raises:
         ConfigError: There is no such rule, a parameter is wrong, or a policy does not fit the environment.
     """
-    known = {"dt": env_config.dt, "seed": seed}
+    arguments = {"dt": env_config.dt, "seed": seed}
     kind = RULES.get(name.partition(":")[0])
     if kind is not None:
         if "scale" in {info.name for info in setting_fields(kind)}:
-            known["scale"] = scale_of(env_id, env_config)
-        return read_rule(name, **known)
+            arguments["scale"] = scale_of(env_id, env_config)
+        return read_rule(name, **arguments)
     if is_own_rule(name):
-        return own_rule(name, **known, scale=scale_of(env_id, env_config))
+        return own_rule(name, **arguments, scale=scale_of(env_id, env_config))
     if name.startswith(DISTILLED):
         rule = load_distilled(os.path.expanduser(name.removeprefix(DISTILLED)))
         _check_fit(name, rule.extra_names, len(rule.heads), _offer(env_id, env_config))
@@ -190,10 +190,10 @@ def rule_of(name: str, env_id: str, env_config: EnvironmentConfig, seed: int) ->
         )
     import_plugins_of(path)
     policy = load_learned(path, env_config.device)
-    offer = _offer(env_id, env_config)
-    if policy.num_groups == 1 < len(offer.heads):
-        policy = policy.for_groups(offer.heads)
-    _check_fit(name, tuple(policy.extra_keys), policy.num_groups, offer)
+    interface = _offer(env_id, env_config)
+    if policy.num_groups == 1 < len(interface.heads):
+        policy = policy.for_groups(interface.heads)
+    _check_fit(name, tuple(policy.extra_keys), policy.num_groups, interface)
     return policy.frozen(env_config.history_length)
 
 
@@ -203,39 +203,39 @@ def scale_of(env_id: str, env_config: EnvironmentConfig) -> float:
         return learning_rate(task)
 
 
-class _Offer(NamedTuple):
-    """What an environment shows to rules."""
+class _RuleInterface(NamedTuple):
+    """Heads and scalars that an environment provides to rules."""
 
     scalars: tuple[str, ...]
-    heads: list[str]  # names of the groups that answer
+    heads: list[str]  # names of the synapse groups
 
 
-def _offer(env_id: str, env_config: EnvironmentConfig) -> _Offer:
+def _offer(env_id: str, env_config: EnvironmentConfig) -> _RuleInterface:
     env = PlasticityVectorEnv(env_id, num_envs=1, **to_dict(env_config))
-    offer = _Offer(env.engine.scalars.names, env.engine.heads)
+    interface = _RuleInterface(env.engine.scalars.names, env.engine.heads)
     env.close()
-    return offer
+    return interface
 
 
-def _check_fit(name: str, seen: tuple[str, ...], heads: int, offer: _Offer) -> None:
-    """Refuse a rule that was trained on other scalars, or with other heads, than the environment has."""
-    offered, needed = offer.scalars, len(offer.heads)
-    if seen != offered:
+def _check_fit(name: str, scalars: tuple[str, ...], heads: int, interface: _RuleInterface) -> None:
+    """Check that a rule was trained on the scalars and heads that the environment has."""
+    available, needed = interface.scalars, len(interface.heads)
+    if scalars != available:
         folder = name.removeprefix(DISTILLED)
         raise ConfigError(
-            f"the rule of {name} sees {_listed(seen)} beside spikes and weight, the environment offers "
-            f"{_listed(offered)}; start from the run's settings with --preset={folder}/config.yaml"
+            f"the rule of {name} has local scalars {_listed(scalars)}, the environment "
+            f"{_listed(available)}; start from the run's settings with --preset={folder}/config.yaml"
         )
     if heads != needed:
         raise ConfigError(f"the rule of {name} has {heads} heads, the environment needs {needed}")
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    return " and ".join(names) if names else "nothing"
+    return " and ".join(names) if names else "none"
 
 
 def legend(names: Sequence[str]) -> dict[str, str]:
-    """Return each rule's name as a legend shows it: of a run, its folder, or the whole path if others share that."""
+    """Return each rule's legend label: of a run, its folder's name, or the full path if others share it."""
     runs = [name for name in names if name.partition(":")[0] not in RULES and not is_own_rule(name)]
     short = {}
     for name in runs:

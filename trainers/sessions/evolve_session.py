@@ -1,4 +1,4 @@
-"""An evolution of weights from its first line on the screen to its last."""
+"""Session of an evolution of weights."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run_evolution(config: EvolveConfig, env_config: ControlConfig) -> Path:
         The run's folder.
 
     Raises:
-        ConfigError: The run folder cannot be made, or settings do not fit.
+        ConfigError: The run folder cannot be made, or settings conflict.
         LostProcessError: Another process of the run has ended.
     """
     with joined_processes(env_config.device) as world, contextlib.ExitStack() as held:
@@ -63,11 +63,11 @@ def _run(config: EvolveConfig, env_config: ControlConfig, world: World, held: co
         path: Path = world.broadcast(None)
         with StopRequest(silent=True) as stop:
             for _ in evolution.generations():
-                if world.any(stop.asked):
+                if world.any(stop.requested):
                     raise KeyboardInterrupt
         return path
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed, "resume": ""}
-    run = open_run(config, config.env, settings, config.resume, evolution.contest.task.manifest())
+    run = open_run(config, config.env, settings, config.resume, evolution.evaluator.task.manifest())
     if not config.resume:
         held.enter_context(claimed(run.path))
     world.broadcast(run.path)
@@ -81,7 +81,7 @@ def _run(config: EvolveConfig, env_config: ControlConfig, world: World, held: co
         logger.dump(evolution.steps)
         page = report_at_end(run.path, logger, evolution.steps) if config.report else None
     except KeyboardInterrupt:
-        print(f"\nstopped; go on with --resume={run.path}", file=sys.stderr)
+        print(f"\nstopped; continue with --resume={run.path}", file=sys.stderr)
         raise
     finally:
         logger.close()
@@ -91,29 +91,29 @@ def _run(config: EvolveConfig, env_config: ControlConfig, world: World, held: co
 
 
 def _newest(config: EvolveConfig) -> dict[str, Any] | None:
-    """Return the newest checkpoint of the run to resume; None: it begins anew.
+    """Return the newest checkpoint of the run to resume; None: a new run.
 
     Raises:
-        ConfigError: It has had its episodes.
+        ConfigError: The run is complete.
     """
     run = RunFolder(config.resume)
     if (run.path / RESULT).exists():
         done = json.loads((run.path / RESULT).read_text(encoding="utf-8"))["episodes"]
         if done >= config.episodes:
-            raise ConfigError(f"{run.path} has had its {done} episodes; go on with --episodes of more than that")
+            raise ConfigError(f"{run.path} has had its {done} episodes; continue with larger --episodes")
     return Checkpoints(run.checkpoints).take_up()
 
 
 def _plan(config: EvolveConfig, evolution: WeightEvolution, seed: int, world: World, run: RunFolder) -> str:
-    task = evolution.contest.task
+    task = evolution.evaluator.task
     sizes = "-".join(str(population.size) for population in task.populations)
     spread = f"{world.size} processes, " if world.size > 1 else ""
-    going_on = f", going on at {evolution.episodes} episodes" if evolution.generation else ""
+    resumed = f", resumed at {evolution.episodes} episodes" if evolution.generation else ""
     return (
         f"{config.env}: {config.strategy} over {evolution.size} weights of {sizes} neurons that act in {task.source}, "
         f"{config.episodes} episodes\n"
         f"{spread}seed {seed}, {config.population} individuals a generation, {torch.get_num_threads()} threads\n"
-        f"run folder {run.path}{going_on}"
+        f"run folder {run.path}{resumed}"
     )
 
 
@@ -126,10 +126,10 @@ def _evolve(
     checkpoints: Checkpoints,
     began: float,
 ) -> None:
-    """Evolve until all episodes are over; a row of numbers and, where it is due, a checkpoint each generation."""
-    due = next_multiple(evolution.episodes, config.checkpoint_every)
+    """Evolve until all episodes are done; log a row and, where due, a checkpoint each generation."""
+    next_checkpoint = next_multiple(evolution.episodes, config.checkpoint_every)
     bar_shown = config.progress and sys.stderr.isatty()
-    said = time.perf_counter()
+    last_print = time.perf_counter()
     with StopRequest() as stop, TrainingBar(config.episodes, evolution.episodes, shown=bar_shown) as bar:
         for row in evolution.generations():
             last = evolution.finished
@@ -142,25 +142,25 @@ def _evolve(
             logger.dump(evolution.steps)
             best = "" if evolution.champion is None else f", best test {evolution.champion.value:.1f}"
             bar.show(evolution.episodes, f"return {row['train/return']:.1f}{best}")
-            if config.progress and not bar_shown and (last or time.perf_counter() - said > 5.0):
-                said = time.perf_counter()
+            if config.progress and not bar_shown and (last or time.perf_counter() - last_print > 5.0):
+                last_print = time.perf_counter()
                 print(
                     f"{evolution.episodes:7d} of {config.episodes} episodes  return {row['train/return']:.1f}{best}  "
                     f"{seconds:.0f} s",
                     file=sys.stderr,
                     flush=True,
                 )
-            asked = world.any(stop.asked)
-            if asked or last or (config.checkpoint_every and evolution.episodes >= due):
+            stop_requested = world.any(stop.requested)
+            if stop_requested or last or (config.checkpoint_every and evolution.episodes >= next_checkpoint):
                 state = {"evolution": evolution.state_dict(), "rows": metrics.rows, "seconds": seconds}
                 if checkpoints.attempt(evolution.episodes, state):
-                    due = next_multiple(evolution.episodes, config.checkpoint_every)
-            if asked:
+                    next_checkpoint = next_multiple(evolution.episodes, config.checkpoint_every)
+            if stop_requested:
                 raise KeyboardInterrupt
 
 
 def _finish(run: RunFolder, evolution: WeightEvolution, seconds: float, seed: int) -> dict[str, Any]:
-    """Write what was found; return what it is worth."""
+    """Test the champion and write the results; return them."""
     assert evolution.champion is not None
     with atomic_path(run.path / WEIGHTS) as path:
         save_file(evolution.weights(evolution.champion.coordinates), path)
@@ -184,10 +184,10 @@ def _finish(run: RunFolder, evolution: WeightEvolution, seconds: float, seed: in
 def _last_lines(result: dict[str, Any], config: EvolveConfig, run: RunFolder, page: Path | None) -> list[str]:
     test, champion = result["last_test"], result["champion"]
     return [
-        f"best: the centre after generation {champion['generation']}; in {config.test_episodes} new episodes it earns "
-        f"{test['return']:.1f} (least {test['return_least']:.1f}, deviation {test['return_spread']:.1f}) in "
-        f"{test['steps']:.1f} steps; the world ended {100 * test['terminated']:.0f} % of them",
-        f"{result['seconds']:.0f} s, {result['steps']:,} steps of the world",
+        f"best: the centre after generation {champion['generation']}; return in {config.test_episodes} test episodes "
+        f"{test['return']:.1f} (min {test['return_least']:.1f}, SD {test['return_spread']:.1f}) in "
+        f"{test['steps']:.1f} steps; {100 * test['terminated']:.0f} % of them terminated",
+        f"{result['seconds']:.0f} s, {result['steps']:,} environment steps",
         f"run folder {run.path}",
         *([] if page is None else [f"report {page}"]),
     ]

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a terminal that is closed: the update under way is finished, so that nothing is lost."""
+"""Signal handling: Ctrl-C, SIGTERM and SIGHUP stop a run at the end of the current update."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 
 
 class StopRequest:
-    """Notes a first Ctrl-C, SIGTERM or SIGHUP; a second one ends the program at once. Signals are caught within `with`.
+    """Records a first Ctrl-C, SIGTERM or SIGHUP; a second one ends the program at once. A context manager.
 
     SIGHUP comes when a terminal is closed; under `nohup`, which has it ignored, it stays so.
 
     Args:
-        silent: Whether nothing is said.
+        silent: Whether no message is printed.
     """
 
     def __init__(self, silent: bool = False) -> None:
-        self.asked = False
+        self.requested = False
         self._silent = silent
         self._before: dict[signal.Signals, Any] = {}
 
@@ -39,9 +39,9 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True
         if self._silent:
             return
         # not print(): the signal may have come within one

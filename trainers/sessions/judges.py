@@ -1,8 +1,8 @@
-"""Judges by name: how what rules have taught is measured. A task names its own as `judge_by`.
+"""Evaluation methods ("judges") by name; a task names its method as `judge_by`.
 
-returns     any task: return of fresh episodes with frozen weights, before learning and after it
-classifier  output neuron k stands for label k: share of right answers on held-out images
-labels      neurons get labels from images that nobody learns from, and answer held-out ones by them
+returns     any task: return of fresh episodes with frozen weights, before and after learning
+classifier  output neuron k is class k: accuracy on held-out images
+labels      neurons get labels from images excluded from learning, and classify held-out images by them
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from snn_plasticity_gym.utils.distributed import World
 
 
 class Judge(NamedTuple):
-    """One way to judge rules."""
+    """One evaluation method for rules."""
 
-    run: Callable[[EvaluateConfig, Any, World], dict[str, Any]]  # judges, prints, writes; returns results by rule
-    settings: tuple[str, ...] = ()  # of `EvaluateConfig` that mean something to it, though not to all judges
+    run: Callable[[EvaluateConfig, Any, World], dict[str, Any]]  # evaluates, prints, writes; returns results by rule
+    settings: tuple[str, ...] = ()  # of `EvaluateConfig` that apply to this judge, though not to all
     needs: tuple[str, ...] = ()  # settings that the environment must have
 
 
@@ -39,16 +39,16 @@ OWN = {name for judge in JUDGES.values() for name in judge.settings}
 
 
 def run_judge(config: EvaluateConfig, env_config: EnvironmentConfig, world: World) -> dict[str, Any]:
-    """Judge rules as the environment's task wants it; print and write what was asked for.
+    """Evaluate rules by the judge of the environment's task; print and write the requested results.
 
     Args:
-        config: What to judge.
+        config: Settings of the evaluation.
         env_config: Settings of the environment.
-        world: The processes that share the networks; the first prints, writes and returns what all have found.
+        world: The processes that share the networks; the first prints, writes and returns the results of all.
 
     Raises:
-        ConfigError: A rule is unknown or does not fit, or a setting means nothing to the judge.
-        FileNotFoundError: A data set cannot be had.
+        ConfigError: A rule is unknown or does not fit, or a setting does not apply to the judge.
+        FileNotFoundError: A data set is not found.
     """
     kind = judge_of(config.env, env_config)
     if kind not in JUDGES:
@@ -61,9 +61,9 @@ def run_judge(config: EvaluateConfig, env_config: EnvironmentConfig, world: Worl
             f"the judge {kind} needs an environment with the settings {', '.join(missing)}, {config.env} has none; let "
             "its task say judge_by = 'returns'"
         )
-    known = {*judge.settings, *(("test_split",) if env_config.held_out(config.test_split) else ())}
+    applicable = {*judge.settings, *(("test_split",) if env_config.held_out(config.test_split) else ())}
     for info in setting_fields(type(config)):
-        if info.name in OWN - known and getattr(config, info.name) != info.default:
+        if info.name in OWN - applicable and getattr(config, info.name) != info.default:
             owners = [one for one, other in JUDGES.items() if info.name in other.settings]
             raise ConfigError(
                 f"{info.name} is a setting for what is judged by {' or '.join(owners)}, not for {config.env}, which is "

@@ -1,7 +1,7 @@
-"""A training with a learner of its own, from its first line on the screen to its last.
+"""Training loop of learners outside Stable-Baselines3.
 
-What is learned, by what and how it is judged is a `Training`; run folder, log, checkpoints and the loop from step to
-step are those of all of them.
+A `Training` defines task, learner and evaluation; run folder, log, checkpoints and the loop over update steps are
+common to all.
 """
 
 from __future__ import annotations
@@ -35,56 +35,56 @@ Config = BPTTConfig | PlasticConfig | SVPGConfig
 
 
 class SteppedLearner(Protocol):
-    """Learns step by step, and can be taken up between two of them."""
+    """Learner with a generator of update steps, whose state can be saved between two of them."""
 
-    total: int  # episodes in all, or whatever else is counted
+    total: int  # episodes in all, or another unit
     episodes: int  # learned from so far
 
     def steps(self) -> Iterator[None]:
-        """Take one step after the other until all episodes are over."""
+        """Yield after each update step until all episodes are done."""
 
     def state_dict(self) -> State:
-        """Return all that decides what follows."""
+        """Return the complete state."""
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
 
 
 class Row(NamedTuple):
-    """What is told of a learner from time to time."""
+    """Metrics of a learner at one time."""
 
     values: Mapping[str, float]  # by key of the log
-    said: str  # the same for the screen
+    message: str  # the same as text
 
 
-class Judged(NamedTuple):
-    """What has become of a learner in the end."""
+class FinalResult(NamedTuple):
+    """Final evaluation of a learner."""
 
     result: dict[str, Any]  # for result.json
     values: Mapping[str, float]  # by key of the log
-    said: str  # lines for the screen
+    message: str  # lines to print
 
 
 class Training(Protocol):
-    """What a training is about."""
+    """A learner with its metrics and its final evaluation."""
 
     @property
     def learner(self) -> SteppedLearner:
-        """What learns."""
+        """The learner."""
 
     @property
     def title(self) -> str:
-        """The first line on the screen."""
+        """First printed line."""
 
     @property
     def dataset(self) -> dict[str, Any] | None:
-        """Of what it learns, for the run's folder; None: there are no data."""
+        """Description of the data set, for the run's folder; None: no data."""
 
     def row(self) -> Row:
-        """Return what was learned since the last call, and what the learner is worth by now."""
+        """Return training metrics since the last call, and validation metrics."""
 
-    def judge(self, run: RunFolder) -> Judged:
-        """Keep the weights in the run's folder, and judge them by what was held out for it."""
+    def judge(self, run: RunFolder) -> FinalResult:
+        """Save the weights in the run's folder, and test them on held-out data."""
 
 
 def carry_out(
@@ -95,23 +95,23 @@ def carry_out(
     unit: str = "episodes",
     every: int = 0,
 ) -> Path:
-    """Train, judge once at the end, and write everything into a run folder.
+    """Train, test once at the end, and write everything into a run folder.
 
     The folder gets metrics.csv, checkpoints, weights and result.json.
 
     Args:
         kind: The folder's parent.
-        config: What is wanted.
-        make: Makes what the training is about, as a run with a seed begins.
-        steps_per_episode: By which the log counts.
-        unit: What is counted.
-        every: How many of it lie between two rows of metrics; 0: the setting eval_every.
+        config: Settings of the run.
+        make: Makes the training from a seed.
+        steps_per_episode: Time steps per episode, for the log's step counter.
+        unit: Unit of the learner's progress.
+        every: Progress between two rows of metrics; 0: the setting eval_every.
 
     Returns:
         The run's folder.
 
     Raises:
-        ConfigError: The run folder cannot be made, or the run to resume has had its episodes.
+        ConfigError: The run folder cannot be made, or the run to resume is complete.
         ValueError: The device does not exist.
     """
     began = time.perf_counter()
@@ -132,21 +132,21 @@ def carry_out(
             began -= saved["seconds"]
         print(training.title)
         print(f"seed {seed}, device {config.device}, {torch.get_num_threads()} threads")
-        print(f"run folder {run.path}" + (f", going on at {learner.episodes} {unit}" if saved else ""), flush=True)
+        print(f"run folder {run.path}" + (f", resumed at {learner.episodes} {unit}" if saved else ""), flush=True)
         try:
             own = Checkpoints(run.checkpoints)
             _learn(config, training, logger, metrics, own, began, steps_per_episode, unit, every or config.eval_every)
-            judged, seconds = training.judge(run), time.perf_counter() - began
-            result = {**judged.result, unit: learner.total, "seconds": seconds, "seed": seed}
+            final, seconds = training.judge(run), time.perf_counter() - began
+            result = {**final.result, unit: learner.total, "seconds": seconds, "seed": seed}
             run.write(run.path / "result.json", json.dumps(result, indent=2) + "\n")
-            _log(logger, judged.values, learner.total * steps_per_episode)
+            _log(logger, final.values, learner.total * steps_per_episode)
             page = report_at_end(run.path, logger, learner.total * steps_per_episode) if config.report else None
         except KeyboardInterrupt:
-            print(f"\nstopped; go on with --resume={run.path}", file=sys.stderr)
+            print(f"\nstopped; continue with --resume={run.path}", file=sys.stderr)
             raise
         finally:
             logger.close()
-    print(judged.said)
+    print(final.message)
     print(f"{seconds:.0f} s, run folder {run.path}")
     if page is not None:
         print(f"report {page}")
@@ -154,7 +154,7 @@ def carry_out(
 
 
 def _newest(folder: str) -> dict[str, Any] | None:
-    """Return the newest checkpoint of a run that is not finished; None: it begins anew."""
+    """Return the newest checkpoint of an unfinished run; None: a new run."""
     run = RunFolder(folder)
     if (run.path / "result.json").exists():
         raise ConfigError(f"{run.path} has had its episodes; start another run")
@@ -172,14 +172,14 @@ def _learn(
     unit: str,
     rows_every: int,
 ) -> None:
-    """Learn from all episodes; record every `rows_every` of them and at the end, and save checkpoints likewise.
+    """Learn from all episodes; log a row every `rows_every` of them and at the end, and save checkpoints likewise.
 
     Raises:
-        KeyboardInterrupt: The run was asked to stop; the checkpoint is saved.
+        KeyboardInterrupt: A stop was requested; the checkpoint is saved.
     """
     learner = training.learner
     total, every = learner.total, config.checkpoint_every
-    next_row, due = next_multiple(learner.episodes, rows_every), next_multiple(learner.episodes, every)
+    next_row, next_checkpoint = next_multiple(learner.episodes, rows_every), next_multiple(learner.episodes, every)
     show_bar = config.progress and sys.stderr.isatty()
     with StopRequest() as stop, TrainingBar(total, learner.episodes, unit, show_bar) as bar:
         for _ in learner.steps():
@@ -191,12 +191,12 @@ def _learn(
                 _log(logger, values, learner.episodes * steps_per_episode)
                 if config.progress and not show_bar:
                     done = f"{learner.episodes:7d} of {total} {unit}"
-                    print(f"{done}  {row.said}  {seconds:.0f} s", file=sys.stderr, flush=True)
-            if stop.asked or learner.episodes == total or (every and learner.episodes >= due):
+                    print(f"{done}  {row.message}  {seconds:.0f} s", file=sys.stderr, flush=True)
+            if stop.requested or learner.episodes == total or (every and learner.episodes >= next_checkpoint):
                 state = {"learner": learner.state_dict(), "rows": metrics.rows, "seconds": time.perf_counter() - began}
                 if checkpoints.attempt(learner.episodes, state):
-                    due = next_multiple(learner.episodes, every)
-            if stop.asked:
+                    next_checkpoint = next_multiple(learner.episodes, every)
+            if stop.requested:
                 raise KeyboardInterrupt
 
 

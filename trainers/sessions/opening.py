@@ -1,4 +1,4 @@
-"""How a run begins: its seed, its folder, its log."""
+"""Start of a run: its seed, folder and log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def prepare(config: RunConfig) -> int:
     """Set the threads of torch, and return the run's seed, which is drawn where none is given.
 
     Raises:
-        ConfigError: TensorBoard is wanted, and is not there.
+        ConfigError: TensorBoard is requested, but not installed.
     """
     require_tensorboard(config.tensorboard)
     if config.threads:
@@ -29,17 +29,17 @@ def prepare(config: RunConfig) -> int:
 def open_run(
     config: RunConfig, kind: str, settings: dict[str, Any], resume: str, dataset: dict[str, Any] | None
 ) -> RunFolder:
-    """Return the folder of a run, a new one unless it goes on.
+    """Return the folder of a run, a new one unless it is resumed.
 
     Args:
-        config: What is wanted.
+        config: Settings of the run.
         kind: The folder's parent, e.g. the environment.
         settings: All of the run, its seed among them.
-        resume: Folder of the run that goes on; empty: none.
-        dataset: Of what it learns; None: there are no data.
+        resume: Folder of the run to resume; empty: none.
+        dataset: Description of the data set; None: no data.
 
     Raises:
-        ConfigError: It cannot be made, or the settings are not those of the run that goes on.
+        ConfigError: It cannot be made, or the settings differ from those of the resumed run.
     """
     if resume:
         return RunFolder.reopen(resume, settings)
@@ -50,17 +50,17 @@ def open_run(
 def open_log(
     config: RunConfig, run: RunFolder, settings: dict[str, Any], rows: int, resumed: bool
 ) -> tuple[MetricsCSV, Logger]:
-    """Return where a run logs: metrics.csv, W&B and, if it is wanted, TensorBoard.
+    """Return the log writers of a run: metrics.csv, W&B and, if requested, TensorBoard.
 
     Args:
-        config: What is wanted.
+        config: Settings of the run.
         run: The run's folder.
         settings: All of the run, for W&B.
-        rows: Of metrics.csv that an earlier process has written and that stay.
-        resumed: Whether the run goes on.
+        rows: Rows of metrics.csv by earlier processes to keep.
+        resumed: Whether the run is resumed.
 
     Returns:
-        The rows of metrics.csv, which a checkpoint counts, and the logger that writes everywhere.
+        The writer of metrics.csv, whose rows a checkpoint counts, and the logger of all writers.
     """
     metrics = MetricsCSV(run.metrics_csv, rows)
     writer = start_wandb(config.wandb, run, settings, config.wandb_project, resumed=resumed)

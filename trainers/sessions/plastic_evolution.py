@@ -1,4 +1,4 @@
-"""How a network and its plasticity are evolved on cue association, in place of gradients: what a gradient is worth."""
+"""Evolution of a network and its plasticity on cue association, as the gradient-free baseline."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.learners.plastic_network import PlasticNetwork
 from snn_plasticity_gym.learners.strategies import CMA, Search
 from snn_plasticity_gym.tasks.cue_association import Trials
-from snn_plasticity_gym.trainers.sessions.plastic_learner import CueLearner, answers_of, scores, show
+from snn_plasticity_gym.trainers.sessions.plastic_learner import CueLearner, decision_spikes, scores, show
 from snn_plasticity_gym.utils.state import State
 
 
 class CueEvolver(CueLearner):
-    """CMA-ES with a diagonal covariance over all parameters, from where gradients begin, too.
+    """CMA-ES with a diagonal covariance over all parameters, from the same start as gradient descent.
 
-    In each generation all individuals live through the same fresh trials, and are worth less the larger the
-    cross-entropy of the right answers. The network is that of the mean.
+    In each generation all individuals run on the same fresh trials; fitness is the negative cross-entropy of the
+    targets. The network is that of the mean.
 
     Args:
         config: Settings of learning.
-        network: What learns.
+        network: The network to train.
         trials: Source of training trials.
-        answers: Source of answers that are drawn, of the CPU.
+        answers: Source of sampled decisions, of the CPU.
         seed: Of the strategy.
     """
 
@@ -57,7 +57,7 @@ class CueEvolver(CueLearner):
 
     def state_dict(self) -> State:
         """See `ValidatedLearner`."""
-        return super().state_dict() | {"told": [list(fitness) for fitness in self._strategy.told]}
+        return super().state_dict() | {"told": [list(fitness) for fitness in self._strategy.fitness_history]}
 
     def load_state_dict(self, state: State) -> None:
         """See `ValidatedLearner`."""
@@ -66,18 +66,18 @@ class CueEvolver(CueLearner):
 
     @torch.no_grad()
     def _evolve(self, trials: Trials) -> None:
-        answers = torch.from_numpy(trials.answers)  # (B,)
+        targets = torch.from_numpy(trials.answers)  # (B,)
         losses = []
         for individual in self._strategy.ask():
             self._put(individual)
-            counts = answers_of(show(self.network, trials))  # (B, 2)
-            loss = F.cross_entropy(counts, answers).item()
+            counts = decision_spikes(show(self.network, trials))  # (B, 2)
+            loss = F.cross_entropy(counts, targets).item()
             losses.append(loss)
-            right = float(scores(counts, answers).sum())
-            self._count(len(answers), loss=loss * len(answers), accuracy=right)
+            right = float(scores(counts, targets).sum())
+            self._count(len(targets), loss=loss * len(targets), accuracy=right)
         self._strategy.tell(-np.array(losses))
         self._put(self._strategy.centre)
 
     def _put(self, values: np.ndarray) -> None:
-        """Give the network's parameters values, (D,)."""
+        """Set the network's parameters, (D,)."""
         vector_to_parameters(torch.from_numpy(values).to(self.network.weights[0]), self.network.parameters())

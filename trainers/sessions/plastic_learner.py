@@ -1,4 +1,4 @@
-"""How a network and its plasticity learn cue association, by gradients through whole trials."""
+"""Learner of a network and its plasticity on cue association, by gradients through whole trials."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from snn_plasticity_gym.trainers.sessions.validated_learner import ValidatedLear
 from snn_plasticity_gym.utils.state import State
 
 FIRST_SEED = {"validation": 1_000_000_000, "test": 1_100_000_000}  # of held-out trials, the same for all networks
-JUDGE_BATCH = 250  # trials at a time where nothing is learned
+JUDGE_BATCH = 250  # trials at a time in evaluations
 MEAN_DECAY = 0.9  # of the running mean of rewards, per update
 
 
 class Judgement(NamedTuple):
-    """What a network is worth on trials of one condition."""
+    """Evaluation of a network on trials of one condition."""
 
-    accuracy: float  # an answer in which both outputs spike alike counts half
+    accuracy: float  # a tie of both outputs counts half
     by_rest: dict[int, float]
     hidden_rate: float  # spikes per neuron and second
     output_rate: float
 
 
 class CueLearner(ValidatedLearner):
-    """Adam on batches of fresh trials; keeps the parameters that were best on held-out ones.
+    """Adam on batches of fresh trials; keeps the parameters with the best validation accuracy.
 
     Args:
         config: Settings of learning.
-        network: What learns.
+        network: The network to train.
         trials: Source of training trials.
-        answers: Source of answers that are drawn, of the CPU.
+        answers: Source of sampled decisions, of the CPU.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class CueLearner(ValidatedLearner):
         self._conditions = list(CONDITIONS) if config.condition == BOTH else [config.condition]
 
     def steps(self) -> Iterator[None]:
-        """Take one step for each batch that is left; may be called once."""
+        """Yield after the update step of each remaining batch; may be called once."""
         config = self._config
         learn = self._supervised if config.learner == "bptt" else self._proximal
         while self.episodes < self.total:
@@ -75,13 +75,13 @@ class CueLearner(ValidatedLearner):
         return Trials(spikes, *(np.concatenate(some) for some in zip(*(part[1:] for part in parts), strict=True)))
 
     def judge(self, part: str, count: int, rests: Sequence[int] = (), cues: int = 0) -> dict[str, Judgement]:
-        """Return what the network is worth in each condition.
+        """Evaluate the network in each condition.
 
         Args:
             part: "validation" or "test".
             count: Trials of each condition.
-            rests: In place of those of training.
-            cues: In place of those of training.
+            rests: Replaces that of training.
+            cues: Replaces that of training.
         """
         return {
             condition: judge_network(
@@ -113,27 +113,27 @@ class CueLearner(ValidatedLearner):
 
     def _supervised(self, trials: Trials) -> None:
         answers = torch.from_numpy(trials.answers)  # (B,)
-        counts = answers_of(show(self.network, trials))  # (B, 2)
+        counts = decision_spikes(show(self.network, trials))  # (B, 2)
         loss = F.cross_entropy(counts, answers)
         self._step(loss)
         self._note_answers(counts, answers, loss)
 
     def _proximal(self, trials: Trials) -> None:
-        """Pay one drawn answer of each trial; its advantage is the reward less the running mean, over the deviation."""
+        """Reward one sampled decision of each trial; advantage: reward minus running mean, over the deviation."""
         config = self._config
         answers = torch.from_numpy(trials.answers)
         for epoch in range(config.epochs):
-            counts = answers_of(show(self.network, trials))  # (B, 2)
+            counts = decision_spikes(show(self.network, trials))  # (B, 2)
             policy = Categorical(logits=counts)
             if epoch == 0:
                 with torch.no_grad():
-                    given = torch.multinomial(policy.probs, 1, generator=self._answers)[:, 0]  # (B,)
-                    before = policy.log_prob(given)
-                reward = 2.0 * (given == answers) - 1.0  # (B,)
+                    decision = torch.multinomial(policy.probs, 1, generator=self._answers)[:, 0]  # (B,)
+                    before = policy.log_prob(decision)
+                reward = 2.0 * (decision == answers) - 1.0  # (B,)
                 advantage = reward - self._mean_reward
                 advantage = advantage / (advantage.square().mean().sqrt() + 1e-6)
                 self._mean_reward += (1 - MEAN_DECAY) * (float(reward.mean()) - self._mean_reward)
-            ratio = (policy.log_prob(given) - before).exp()
+            ratio = (policy.log_prob(decision) - before).exp()
             clipped = ratio.clamp(1 - config.clip_range, 1 + config.clip_range)
             loss = -torch.min(ratio * advantage, clipped * advantage).mean()
             loss = loss - config.entropy * policy.entropy().mean()
@@ -142,7 +142,7 @@ class CueLearner(ValidatedLearner):
                 self._note_answers(counts, answers, loss, reward=float(reward.sum()))
 
     def _step(self, loss: Tensor) -> None:
-        """Follow the gradient of the loss, unless it is not finite, which is counted."""
+        """Take a gradient step; skip and count it if the gradient is not finite."""
         config = self._config
         self._set_rate(config.learning_rate * math.sqrt(1 - self.episodes / self.total))
         self._optimiser.zero_grad()
@@ -159,18 +159,18 @@ class CueLearner(ValidatedLearner):
 
 
 def show(network: PlasticNetwork, trials: Trials) -> Spikes:
-    """Let a network live through trials."""
+    """Run a network on trials."""
     spikes: Spikes = network(torch.from_numpy(trials.spikes).to(network.weights[0].device))
     return spikes
 
 
-def answers_of(done: Spikes) -> Tensor:
+def decision_spikes(done: Spikes) -> Tensor:
     """Return the spikes of the outputs while the decision cue is on, (B, 2)."""
     return done.output[-CUE_STEPS:].sum(dim=0).cpu()
 
 
 def scores(counts: Tensor, answers: Tensor) -> Tensor:
-    """Return 1 where the output of the answer spiked most, 0.5 where both spiked alike, else 0, (B,)."""
+    """Return 1 where the target's output spiked most, 0.5 for ties, else 0, (B,)."""
     right = counts.gather(1, answers[:, None])[:, 0]
     wrong = counts.gather(1, 1 - answers[:, None])[:, 0]
     return 0.5 * (1 + torch.sign(right - wrong))
@@ -180,13 +180,13 @@ def scores(counts: Tensor, answers: Tensor) -> Tensor:
 def judge_network(
     network: PlasticNetwork, rng: np.random.Generator, condition: str, count: int, rests: Sequence[int], cues: int
 ) -> Judgement:
-    """Let a network answer fresh trials."""
+    """Evaluate a network on fresh trials."""
     draw = functools.partial(draw_trials, rng, condition=condition, rests=rests, num_cues=cues)
     right, rest_of, rates = [], [], np.zeros(2)
     for start in range(0, count, JUDGE_BATCH):
         trials = draw(count=min(JUDGE_BATCH, count - start))
         done = show(network, trials)
-        right.append(scores(answers_of(done), torch.from_numpy(trials.answers)).numpy())
+        right.append(scores(decision_spikes(done), torch.from_numpy(trials.answers)).numpy())
         rest_of.append(trials.rests)
         rates += [1000 * float(layer.mean()) * len(trials.answers) / count for layer in done]
     got, where = np.concatenate(right), np.concatenate(rest_of)  # (count,) both

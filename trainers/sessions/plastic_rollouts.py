@@ -1,4 +1,4 @@
-"""How a plastic network lives in worlds: what an update learns from, and whole episodes by which it is judged.
+"""Rollouts of a plastic network in environments: data of an update, and whole episodes for evaluation.
 
 Axes: n actions of each world, B worlds, R lifetimes of one call, T ms of an action, I input neurons, D observations.
 """
@@ -24,16 +24,16 @@ LARGEST_REWARD = 10.0  # in units of the running deviation of returns
 
 
 class Rollout(NamedTuple):
-    """What an update learns from."""
+    """Data of one update."""
 
-    buffer: RolloutBuffer  # observations, actions, values, chances, advantages, returns, (n, B, ...)
+    buffer: RolloutBuffer  # observations, actions, values, log-probabilities, advantages, returns, (n, B, ...)
     spikes: NDArray[np.bool_]  # (n, T, B, I) of the inputs
-    begins: NDArray[np.bool_]  # (n, B) whether an episode begins with the action
-    states: list[Any]  # of both layers in all worlds before actions 0, truncation, 2 truncation, ...
-    reward: float  # mean of an action, as the world pays
+    begins: NDArray[np.bool_]  # (n, B) whether an episode starts with the action
+    states: list[Any]  # of both layers in all environments before actions 0, truncation, 2 truncation, ...
+    reward: float  # mean per action, unscaled
 
 
-class Lives(NamedTuple):
+class Episodes(NamedTuple):
     """Whole episodes."""
 
     returns: NDArray[np.float64]  # (episodes,) sums of rewards
@@ -42,16 +42,16 @@ class Lives(NamedTuple):
     output_rate: float
 
 
-class Acting:
-    """Worlds in which a network acts for training, from update to update.
+class RolloutCollector:
+    """Collects rollouts of a network in vectorized environments, from update to update.
 
     Rewards are divided by the running deviation of discounted returns, as in Stable-Baselines3's VecNormalize. The
-    value of what comes after a truncation is added to the last reward.
+    bootstrapped value after a truncation is added to the last reward.
 
     Args:
         config: Settings.
-        actor: What acts.
-        worlds: num_worlds of them.
+        actor: The acting network.
+        worlds: num_worlds environments.
         starts: Source of the seeds of episodes.
         inputs: Source of input spikes.
         noise: Source of actions, of the device.
@@ -69,14 +69,14 @@ class Acting:
         self._config, self._actor, self._worlds = config, actor, worlds
         self._starts, self._inputs, self._noise = starts, inputs, noise
         self.lived = 0  # episodes that have ended
-        self._states: Any = None  # of both layers; None: no episode has begun
-        self._begins = np.ones(config.num_worlds, dtype=bool)  # (B,) whether an episode begins with the next action
+        self._states: Any = None  # of both layers; None before the first episode
+        self._begins = np.ones(config.num_worlds, dtype=bool)  # (B,) whether an episode starts with the next action
         self._discounted = np.zeros(config.num_worlds)  # (B,) returns so far
         self._spread = RunningMeanStd(shape=())
 
     @torch.no_grad()
     def run(self, length: int) -> Rollout:
-        """Act `length` times in each world; observations come from where the last call has stopped."""
+        """Collect `length` actions in each environment, continuing from the last call."""
         config, actor, worlds = self._config, self._actor, self._worlds
         rows = list(range(config.num_worlds))
         if self._states is None:
@@ -85,7 +85,7 @@ class Acting:
         buffer = RolloutBuffer(
             length, worlds.observation_space, worlds.action_space, "cpu", config.gae_lambda, config.gamma, len(rows)
         )
-        shown, begins, states, paid = [], [], [], 0.0
+        shown, begins, states, total_reward = [], [], [], 0.0
         for step in range(length):
             if step % config.truncation == 0:
                 states.append(self._states)
@@ -95,7 +95,7 @@ class Acting:
             policy = actor.policy(done.output.sum(dim=0))
             action = actor.draw(policy, self._noise)  # (B, A) or (B,)
             now = worlds.step(rows, actor.to_world(action))
-            paid += float(now.reward.mean())
+            total_reward += float(now.reward.mean())
             ended = (now.terminated | now.truncated).cpu().numpy()  # (B,)
             reward = self._scaled(now.reward.cpu().numpy().astype(np.float64), ended)
             cut = (now.truncated & ~now.terminated).cpu().numpy()
@@ -116,10 +116,10 @@ class Acting:
                 self.lived += len(which)
         last = actor.value(worlds.observations(rows)).cpu()  # (B,)
         buffer.compute_returns_and_advantage(last, self._begins)
-        return Rollout(buffer, np.stack(shown), np.stack(begins), states, paid / length)
+        return Rollout(buffer, np.stack(shown), np.stack(begins), states, total_reward / length)
 
     def state_dict(self) -> State:
-        """Return all that decides what follows."""
+        """Return the complete state."""
         return {
             "worlds": self._worlds.state_dict(),
             "layers": [] if self._states is None else leaves_of(self._states),
@@ -133,7 +133,7 @@ class Acting:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         self._worlds.load_state_dict(state["worlds"])
         rest = self._actor.network.rest(len(self._begins))
         self._states = from_leaves(state["layers"], rest) if state["layers"] else None
@@ -158,12 +158,14 @@ class Acting:
 
 
 @torch.no_grad()
-def live(actor: PlasticActor, worlds: Worlds, seeds: Sequence[int], seed: int, action_noise: float = 0.0) -> Lives:
-    """Let a network live through whole episodes, by the most likely actions.
+def run_episodes(
+    actor: PlasticActor, worlds: Worlds, seeds: Sequence[int], seed: int, action_noise: float = 0.0
+) -> Episodes:
+    """Run whole episodes by the most likely actions.
 
     Args:
-        actor: What acts.
-        worlds: As many as there are episodes at least.
+        actor: The acting network.
+        worlds: At least as many environments as episodes.
         seeds: Of the episodes, R.
         seed: Of input spikes, and of the noise.
         action_noise: As `PlasticActor.disturb` takes it.
@@ -187,4 +189,4 @@ def live(actor: PlasticActor, worlds: Worlds, seeds: Sequence[int], seed: int, a
         alive = [row for row, stays in zip(alive, staying.tolist(), strict=True) if stays]
         observation, states = now.observation[staying], some_rows(states, staying)
     hidden, output = 1000 * rates / lengths.sum()
-    return Lives(returns, lengths, float(hidden), float(output))
+    return Episodes(returns, lengths, float(hidden), float(output))

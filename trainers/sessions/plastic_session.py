@@ -1,4 +1,4 @@
-"""A training by `train_plastic.py`."""
+"""Session of `train_plastic.py`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from snn_plasticity_gym.rules.distilled import format_formula
 from snn_plasticity_gym.runs.folder import RunFolder, package_versions
 from snn_plasticity_gym.tasks.cue_association import CONDITIONS, CUE_STEPS
 from snn_plasticity_gym.trainers.sessions.bptt_learner import generator_of
-from snn_plasticity_gym.trainers.sessions.learning_loop import Judged, Row, carry_out
+from snn_plasticity_gym.trainers.sessions.learning_loop import FinalResult, Row, carry_out
 from snn_plasticity_gym.trainers.sessions.plastic_evolution import CueEvolver
 from snn_plasticity_gym.trainers.sessions.plastic_learner import CueLearner, Judgement
 from snn_plasticity_gym.trainers.sessions.plastic_world_session import run_plastic_world
 from snn_plasticity_gym.utils.device import torch_device
 from snn_plasticity_gym.utils.files import atomic_path
 
-ALL = "all"  # name of a rule's only head, which answers all synapses
+ALL = "all"  # name of a rule's only head, which serves all synapses
 NO_RULE = (
     "coefficients of each synapse are no rule for other networks, so no rule.json is written; coefficients=shared "
     "makes one"
@@ -35,9 +35,9 @@ NO_RULE = (
 
 
 def run_plastic(config: PlasticConfig) -> Path:
-    """Train, judge the best parameters once on trials held out for it, and write everything into a run folder.
+    """Train, test the best parameters once on held-out trials, and write everything into a run folder.
 
-    See `carry_out`, and `run_plastic_world` where there is a world. weights.pt is the state of `PlasticNetwork`. A
+    See `carry_out`, and `run_plastic_world` for environments. weights.pt is the state of `PlasticNetwork`. A
     formula that synapses share, and a policy head, are saved as rule files, too.
     """
     if config.world:
@@ -46,7 +46,7 @@ def run_plastic(config: PlasticConfig) -> Path:
 
 
 def make_learner(config: PlasticConfig, seed: int) -> CueLearner:
-    """Make the network and its learner, as a run with this seed begins.
+    """Make the network and its learner from the run's seed.
 
     Raises:
         ValueError: The device does not exist.
@@ -63,7 +63,7 @@ class PlasticTraining:
     """See `Training`.
 
     Args:
-        config: What is wanted.
+        config: Settings of the run.
         seed: Of everything.
     """
 
@@ -80,35 +80,35 @@ class PlasticTraining:
     def row(self) -> Row:
         """See `Training`."""
         learner = self.learner
-        means, judged = learner.take_means(), learner.judge("validation", self._config.eval_episodes)
-        accuracy = sum(one.accuracy for one in judged.values()) / len(judged)
+        means, results = learner.take_means(), learner.judge("validation", self._config.eval_episodes)
+        accuracy = sum(one.accuracy for one in results.values()) / len(results)
         learner.note(accuracy)
         values = {f"train/{name}": mean for name, mean in means.items()}
-        values |= {f"eval/{condition}": one.accuracy for condition, one in judged.items()}
+        values |= {f"eval/{condition}": one.accuracy for condition, one in results.items()}
         values |= {
             "eval/accuracy": accuracy,
-            "eval/hidden_rate": sum(one.hidden_rate for one in judged.values()) / len(judged),
-            "eval/output_rate": sum(one.output_rate for one in judged.values()) / len(judged),
+            "eval/hidden_rate": sum(one.hidden_rate for one in results.values()) / len(results),
+            "eval/output_rate": sum(one.output_rate for one in results.values()) / len(results),
             "train/not_finite": learner.not_finite,
         }
-        told = "  ".join(f"{condition} {one.accuracy:.4f}" for condition, one in judged.items())
-        return Row(values, f"loss {means['loss']:.4f}  accuracy {means['accuracy']:.4f}  validation {told}")
+        accuracies = "  ".join(f"{condition} {one.accuracy:.4f}" for condition, one in results.items())
+        return Row(values, f"loss {means['loss']:.4f}  accuracy {means['accuracy']:.4f}  validation {accuracies}")
 
-    def judge(self, run: RunFolder) -> Judged:
-        """Judge the best parameters by test trials as in training, and by longer rests and more cues."""
+    def judge(self, run: RunFolder) -> FinalResult:
+        """Test the best parameters on trials as in training, and with longer rests and more cues."""
         config, learner, network = self._config, self.learner, self.learner.network
         validation, at = learner.take_best()
         with atomic_path(run.path / "weights.pt") as temporary:
             torch.save({name: value.cpu() for name, value in network.state_dict().items()}, temporary)
         test, beyond = learner.judge("test", config.test_episodes), config.eval_episodes
-        told = [", ".join(f"{condition} {test[condition].accuracy:.4f}" for condition in CONDITIONS)]
-        told[0] = (
-            f"accuracy of the best parameters, of {at} episodes, on {config.test_episodes} test episodes: {told[0]}"
+        lines = [", ".join(f"{condition} {test[condition].accuracy:.4f}" for condition in CONDITIONS)]
+        lines[0] = (
+            f"accuracy of the best parameters, of {at} episodes, on {config.test_episodes} test episodes: {lines[0]}"
         )
-        told.append(f"{learner.not_finite} steps left out as not finite")
+        lines.append(f"{learner.not_finite} steps left out as not finite")
         rule = network.rule(0)
         if isinstance(rule, DifferentiableFormula | DifferentiableHead):
-            told += [NO_RULE] if rule.shape else self._save(run, rule, test)
+            lines += [NO_RULE] if rule.shape else self._save(run, rule, test)
         longer = {rest: learner.judge("test", beyond, rests=(rest,)) for rest in config.test_rests}
         more = {cues: learner.judge("test", beyond, cues=cues) for cues in config.test_cues}
         result = {
@@ -127,14 +127,14 @@ class PlasticTraining:
             "best_at": at,
         }
         values = {f"test/{condition}": test[condition].accuracy for condition in CONDITIONS}
-        return Judged(result, values, "\n".join(told))
+        return FinalResult(result, values, "\n".join(lines))
 
     def _save(
         self, run: RunFolder, trained: DifferentiableFormula | DifferentiableHead, test: Mapping[str, Judgement]
     ) -> list[str]:
-        """Write a rule as a rule file, as other trainings of rules do; return a formula in words."""
+        """Write the rule as a rule file; return its formula as text."""
         config, rule = self._config, as_rule(trained)
-        known = describe(
+        description = describe(
             rule.architecture,
             groups=[ALL],
             history_length=(config.cues + 1) * CUE_STEPS + max(config.rests),
@@ -143,5 +143,5 @@ class PlasticTraining:
             metrics={"after": {condition: judgement.accuracy for condition, judgement in test.items()}},
             versions=package_versions(),
         )
-        save_rule(run.path, rule, known)
+        save_rule(run.path, rule, description)
         return [f"{ALL}: {format_formula(terms)}" for terms in rule.formulas()]

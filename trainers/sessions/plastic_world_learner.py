@@ -1,7 +1,7 @@
-"""How a plastic network learns to act: PPO over pieces of episodes, with gradients through what changed within them.
+"""PPO of a plastic network: backpropagation through time within segments of episodes, through the weight changes.
 
-Axes: n actions of each world, B worlds, L actions of the longest piece, S pieces, T ms of an action, I input neurons, M
-actions of all pieces.
+Axes: n actions per environment, B environments, L actions of the longest piece, S pieces, T ms of an action, I input
+neurons, M actions of all pieces.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.learners.plastic_actor import PlasticActor
 from snn_plasticity_gym.rules.carried_states import joined_rows, some_rows
 from snn_plasticity_gym.tasks.worlds import Worlds
-from snn_plasticity_gym.trainers.sessions.plastic_rollouts import Acting, Lives, Rollout, live
+from snn_plasticity_gym.trainers.sessions.plastic_rollouts import Episodes, Rollout, RolloutCollector, run_episodes
 from snn_plasticity_gym.trainers.sessions.validated_learner import ValidatedLearner
 from snn_plasticity_gym.utils.state import State
 
@@ -28,7 +28,7 @@ FIRST_SEED = {"validation": 1_000_000_000, "test": 1_100_000_000}  # of held-out
 
 
 class Piece(NamedTuple):
-    """Actions of one episode, in one world, in one rollout."""
+    """Consecutive actions of one episode, in one environment, in one rollout."""
 
     world: int
     first: int
@@ -36,7 +36,7 @@ class Piece(NamedTuple):
 
 
 def pieces_of(begins: NDArray[np.bool_], truncation: int) -> list[Piece]:
-    """Cut a rollout where episodes begin, and at every multiple of `truncation`; (n, B)."""
+    """Split a rollout where episodes start, and at every multiple of `truncation`; (n, B)."""
     length, num_worlds = begins.shape
     pieces = []
     for world in range(num_worlds):
@@ -47,20 +47,22 @@ def pieces_of(begins: NDArray[np.bool_], truncation: int) -> list[Piece]:
 
 
 class WorldLearner(ValidatedLearner):
-    """An update after every `rollout` actions of each world; keeps the parameters that were best on held-out episodes.
+    """Updates after every `rollout` actions per environment; keeps the parameters with the best validation return.
 
     PPO (Schulman et al. 2017, equation 7) with generalized advantages over the whole rollout, normalized over it. Each
-    pass runs the network through the recorded input spikes again, in pieces that begin with the states that they began
-    with when the actions were taken: gradients go back to there.
+    epoch reruns the network on the recorded input spikes, in pieces that start from the recorded states: truncated
+    backpropagation through time.
 
     Args:
         config: Settings.
-        actor: What learns.
-        acting: Its life in worlds.
+        actor: The network to train.
+        acting: Collector of its rollouts.
         order: Source of the order of pieces.
     """
 
-    def __init__(self, config: PlasticConfig, actor: PlasticActor, acting: Acting, order: np.random.Generator) -> None:
+    def __init__(
+        self, config: PlasticConfig, actor: PlasticActor, acting: RolloutCollector, order: np.random.Generator
+    ) -> None:
         critic = list(actor.critic.parameters())
         own = {id(parameter) for parameter in critic}
         others = [parameter for parameter in actor.parameters() if id(parameter) not in own]
@@ -72,7 +74,7 @@ class WorldLearner(ValidatedLearner):
         self._groups = others, critic
 
     def steps(self) -> Iterator[None]:
-        """Take one update after the other until all actions are taken; may be called once."""
+        """Yield after each update until all actions are taken; may be called once."""
         config = self._config
         while self.episodes < self.total:
             length = min(config.rollout, -(-(self.total - self.episodes) // config.num_worlds))
@@ -80,10 +82,10 @@ class WorldLearner(ValidatedLearner):
             self.episodes += min(length * config.num_worlds, self.total - self.episodes)
             yield
 
-    def judge(self, part: str, count: int, worlds: Worlds, action_noise: float = 0.0) -> Lives:
-        """Let the network live through held-out episodes of "validation" or "test", always the same starts."""
+    def judge(self, part: str, count: int, worlds: Worlds, action_noise: float = 0.0) -> Episodes:
+        """Run held-out episodes of "validation" or "test", always with the same initial states."""
         first = FIRST_SEED[part]
-        return live(self.actor, worlds, range(first, first + count), first, action_noise)
+        return run_episodes(self.actor, worlds, range(first, first + count), first, action_noise)
 
     def state_dict(self) -> State:
         """See `ValidatedLearner`."""
@@ -109,7 +111,7 @@ class WorldLearner(ValidatedLearner):
         self._count(1, reward=rollout.reward)
 
     def _improve(self, rollout: Rollout, pieces: Sequence[Piece], advantages: NDArray[np.float32]) -> None:
-        """Take one step of gradient on some pieces."""
+        """Take one gradient step on some pieces."""
         config, buffer, device = self._config, rollout.buffer, self.network.weights[0].device
         counts, steps, worlds = self._counts(rollout, pieces)  # (M, O), (M,), (M,)
 
@@ -138,9 +140,9 @@ class WorldLearner(ValidatedLearner):
         self._count(0, **{name: share * mean.item() for name, mean in means.items()})
 
     def _counts(self, rollout: Rollout, pieces: Sequence[Piece]) -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64]]:
-        """Run the network through pieces again; return the spikes of outputs in each action, (M, O), and where it was.
+        """Rerun the network on pieces; return output spikes of each action, (M, O), with its step and environment.
 
-        Pieces that are shorter than the longest are filled up with silence, whose actions are left out.
+        Shorter pieces are padded with silence, whose actions are left out.
         """
         every, device = self._config.truncation, self.network.weights[0].device
         lengths = np.array([piece.last - piece.first for piece in pieces])  # (S,)
@@ -160,7 +162,7 @@ class WorldLearner(ValidatedLearner):
         return counts[torch.from_numpy(there).to(device)], steps[there], worlds[there]
 
     def _step(self, loss: Tensor) -> None:
-        """Follow the gradient of the loss, unless it is not finite, which is counted."""
+        """Take a gradient step; skip and count it if the gradient is not finite."""
         config = self._config
         left = math.sqrt(1 - self.episodes / self.total)
         rates = config.learning_rate, config.critic_rate

@@ -1,4 +1,4 @@
-"""How a program starts and ends. This module is light, so that `--help` and a wrong flag are answered at once."""
+"""Entry point of the programs. This module imports little, so that `--help` and a wrong flag are reported at once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from snn_plasticity_gym.trainers.sessions.streams import keep_streams
 
 
 def run_program(main: Callable[[], Any], *, spreads: bool = False) -> int:
-    """Run a program's `main`, and turn errors that a user can mend into one line.
+    """Run a program's `main`, and print user errors in one line.
 
     Args:
-        main: Does everything.
-        spreads: Whether several processes of `torchrun` can share the work; others than the first say only what went
-            wrong in them alone.
+        main: The program.
+        spreads: Whether several processes of `torchrun` can share the work; all but the first print only their own
+            errors.
 
     Returns:
         The exit status: 0, 1 after such an error, 130 after Ctrl-C.
@@ -39,7 +39,7 @@ def run_program(main: Callable[[], Any], *, spreads: bool = False) -> int:
 
 
 def named_first(argv: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """Return what stands before the first flag of a command line, and the rest; None: that of this process."""
+    """Split a command line into positional arguments before the first flag, and the rest; None: `sys.argv`."""
     argv = list(sys.argv[1:] if argv is None else argv)
     first = list(itertools.takewhile(lambda token: not token.startswith("-"), argv))
     return first, argv[len(first) :]

@@ -1,4 +1,4 @@
-"""How far a training is, as a bar on a terminal."""
+"""Progress bar of a training."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from tqdm import tqdm
 
 
 class TrainingBar:
-    """A bar on stderr: share, number and time left, and what the training says.
+    """A progress bar on stderr: share, number, time left, and a message.
 
     Args:
-        total: Episodes of the whole run, or whatever is counted.
-        done: Of them before now; the time left is of the others.
-        unit: What is counted.
-        shown: Whether there is a bar at all.
+        total: Episodes of the whole run, or another unit.
+        done: Of them before this process; they do not count for the time left.
+        unit: Unit of progress.
+        shown: Whether to show a bar.
     """
 
     def __init__(self, total: int, done: int = 0, unit: str = "episodes", shown: bool = True) -> None:
         counted = "{percentage:3.0f}% {bar:20} {n_fmt} of {total_fmt} " + unit
-        size = shutil.get_terminal_size((100, 24))  # tqdm shows nothing on a terminal that does not tell its size
+        size = shutil.get_terminal_size((100, 24))  # tqdm shows nothing on a terminal of unknown size
         self._bar = tqdm(
             total=total,
             initial=done,
@@ -38,16 +38,16 @@ class TrainingBar:
         self.close()
 
     def begin(self, done: int) -> None:
-        """Count from here on: so much was done before."""
+        """Set the number done before this process."""
         self._bar.initial = self._bar.n = done
 
-    def show(self, done: int, said: str | None = None) -> None:
-        """Move the bar; `said` stands beside it until something else is said."""
-        if said is not None:
-            self._bar.set_postfix_str(said, refresh=False)
+    def show(self, done: int, message: str | None = None) -> None:
+        """Update the bar; `message` is displayed until the next one."""
+        if message is not None:
+            self._bar.set_postfix_str(message, refresh=False)
         if done > self._bar.n:
             self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
-        """Leave the bar as it is, and the cursor below it."""
+        """Close the bar, and move the cursor below it."""
         self._bar.close()

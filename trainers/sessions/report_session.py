@@ -1,4 +1,4 @@
-"""A report from its run folders to its page."""
+"""Session of a report: from run folders to the page."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ from snn_plasticity_gym.runs.tables import Table
 from snn_plasticity_gym.trainers.sessions.evaluation_session import DISTILLED
 from snn_plasticity_gym.utils.files import make_output
 
-MOST_STEPS = 40_000  # time steps that a network lives through, at most, to compare rules by reward
-LIVES = 16  # networks over whose lives rewards are averaged where plasticity ends
+MOST_STEPS = 40_000  # most time steps of a network in the comparison of rules by reward
+LIVES = 16  # networks to average rewards over where plasticity ends
 
 _logger = logging.getLogger("snn_plasticity_gym")
 
 
 def run_report(config: ReportConfig) -> Path:
-    """Write the report on some runs, and print where it is.
+    """Write the report on some runs, and print its path.
 
     Returns:
         The page.
 
     Raises:
-        ConfigError: A folder is no run's, or holds no rule of this project.
-        FileNotFoundError: A data set cannot be had.
+        ConfigError: A folder is no run folder, or holds no rule of this project.
+        FileNotFoundError: A data set is not found.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -67,9 +67,9 @@ def run_report(config: ReportConfig) -> Path:
 
 
 def report_at_end(run: Path, logger: Logger, step: int) -> Path | None:
-    """Write the report on a run that is ending, and log its pictures and tables for W&B and TensorBoard.
+    """Write the report at the end of a run, and log its figures and tables to W&B and TensorBoard.
 
-    What goes wrong costs a warning, not the run.
+    Errors cause a warning and do not stop the run.
 
     Args:
         run: The run's folder.
@@ -97,7 +97,7 @@ def report_at_end(run: Path, logger: Logger, step: int) -> Path | None:
 
 
 def sections(runs: Sequence[Run], config: ReportConfig) -> Iterator[Section]:
-    """Yield the parts of a report, in the order in which they are read."""
+    """Yield the sections of a report, in order."""
     ceiling = read_ceiling(config.ceiling) if config.ceiling else None
     yield _facts(runs)
     groups = group_runs(runs)
@@ -127,12 +127,12 @@ def sections(runs: Sequence[Run], config: ReportConfig) -> Iterator[Section]:
 
 
 def _prefix(run: Run, groups: Sequence[Group]) -> str:
-    """Return what tells the names of a run's pictures from those of other runs."""
+    """Return the prefix that makes a run's figure names unique."""
     return f"{run.label.replace('/', '_')}_" if len(groups) > 1 else ""
 
 
 def _facts(runs: Sequence[Run]) -> Section:
-    """Say what was run: how runs differ, under what conditions they were made, and, folded, all settings."""
+    """Return the section on the runs: their differences, their conditions, and, folded, all settings."""
     tables = []
     if len(runs) > 1:
         differences = differing(runs)
@@ -155,19 +155,19 @@ def _conditions(run: Run) -> list[tuple[str, str]]:
     git: dict[str, Any] = manifest.get("git") or {}
     commit = str(git.get("commit", "unknown")) + (" with local changes" if git.get("dirty") else "")
     data = manifest.get("dataset") or {}
-    told = {
+    details = {
         name: value
         for name, value in data.items()
         if name not in ("name", "directory") and value not in (None, "", "{}")
     }
-    if "checksum" in told:
-        told["checksum"] = str(told["checksum"])[:12]
+    if "checksum" in details:
+        details["checksum"] = str(details["checksum"])[:12]
     packages = manifest.get("packages") or {}
     return [
         ("environment", run.env or "none"),
         ("seed", str(manifest.get("seed"))),
         ("episodes", str(run.config.get("episodes"))),
-        ("data", ", ".join([str(data.get("name")), *(f"{name} {value}" for name, value in told.items())])),
+        ("data", ", ".join([str(data.get("name")), *(f"{name} {value}" for name, value in details.items())])),
         ("begun", str(manifest.get("created"))),
         ("commit", commit),
         ("command", " ".join(map(str, manifest.get("command", ())))),
@@ -189,7 +189,7 @@ def _outcome(run: Run, several: bool) -> Table:
 
 
 def _study(run: Run, config: ReportConfig, several: bool) -> tuple[Study, list[Section]]:
-    """Look at one run's rule; return what was found, and the parts that show it."""
+    """Analyse one run's rule; return the results, and the sections on them."""
     env_config = run.environment()
     assert run.env is not None and run.rule_file is not None
     rule = load_learned(run.path).frozen(env_config.history_length)
@@ -218,14 +218,14 @@ def _study(run: Run, config: ReportConfig, several: bool) -> tuple[Study, list[S
 
 
 def _lifetimes(config: EnvironmentConfig, episodes: int, num_steps: int) -> tuple[int, int]:
-    """Return by how many networks, and in how many episodes in all, rules are compared, of which `episodes` count.
+    """Return the number of networks, and of episodes in all, for comparing rules on `episodes` that count.
 
-    Where plasticity ends, what follows counts, to the end of the lifetime: some rewards have a value only there. Where
-    it does not, long episodes are fewer.
+    Where plasticity ends, the episodes after it count, to the end of the lifetime: some rewards have a value only
+    there. Otherwise, fewer episodes are run if they are long.
 
     Args:
         config: Settings of the environment.
-        episodes: That are to count, at least.
+        episodes: Minimum number that count.
         num_steps: Most time steps of one of them.
     """
     if not config.plastic_episodes:

@@ -1,4 +1,4 @@
-"""An evaluation by returns, which any task has, from its first line on the screen to its last."""
+"""Session of an evaluation by episode returns, for any task."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ MOMENTS = {"before": "before learning", "after": "after learning", "gain": "gain
 
 
 def run_returns(config: EvaluateConfig, env_config: EnvironmentConfig, world: World) -> dict[str, Any]:
-    """Judge every rule by returns, print a table or a line of JSON, and write what was asked for.
+    """Evaluate every rule by returns, print a table or a line of JSON, and write the requested files.
 
     Args:
-        config: What to judge.
+        config: Settings of the evaluation.
         env_config: Settings of the environment.
-        world: The processes that share the networks; the first prints, writes and returns what all have found.
+        world: The processes that share the networks; the first prints, writes and returns the results of all.
 
     Returns:
         Results by rule; see `ReturnCurve.as_dict`.
 
     Raises:
-        ConfigError: A rule is unknown, a policy does not fit the environment, or there are no episodes to test by.
+        ConfigError: A rule is unknown, a policy does not fit the environment, or there are no test episodes.
     """
     if not config.test_episodes:
         raise ConfigError(f"test_episodes must be at least 1 for {config.env}, whose fresh episodes have no end, got 0")
     rules = rules_of(config.rules, config.env, env_config, config.seed)
-    # A rule lives with the ranges of observations that it has learned with.
+    # A rule is run with the observation ranges of its training.
     own = {id(rule): with_ranges_of(env_config, name.removeprefix(DISTILLED)) for name, rule in rules.items()}
     folder = output_folder(config, world)
     labels = legend(config.rules)
@@ -81,7 +81,7 @@ def run_returns(config: EvaluateConfig, env_config: EnvironmentConfig, world: Wo
 
 
 def columns_of(rows: Mapping[str, Mapping[str, Any]]) -> list[Column]:
-    """Return the columns of the table: returns at every moment, length and terms of the reward after learning."""
+    """Return the columns of the table: returns at each test, length and reward terms after learning."""
     columns = [Column(moment, RETURN, f"return {title}", moment, digits=2) for moment, title in MOMENTS.items()]
     columns.append(Column("after", LENGTH, "time steps of an episode after learning", LENGTH, digits=0))
     terms = dict.fromkeys(name for one in rows.values() for name in one["after"] if name.startswith(TERM))
@@ -99,7 +99,7 @@ def _write(
     found: Mapping[str, ReturnCurve],
     config: EvaluateConfig,
 ) -> None:
-    """Write results as tables and pictures."""
+    """Write results as tables and figures."""
     (folder / "results.csv").write_text(csv_table(rows, columns), encoding="utf-8")
     (folder / "results.md").write_text(markdown_table(rows, notes, columns), encoding="utf-8")
     curves = {
@@ -111,7 +111,7 @@ def _write(
 
 
 def _notes(config: EvaluateConfig, env_config: EnvironmentConfig) -> list[str]:
-    """Say how the numbers of a table were made."""
+    """Return the notes on how a table was measured."""
     last = config.seed + config.networks - 1
     shown = f" of the {config.test_split} split" if env_config.held_out(config.test_split) else ""
     return [

@@ -1,4 +1,4 @@
-"""A test of robustness by `robustness.py`, from run folders to the table."""
+"""Session of `robustness.py`: from run folders to the table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.robustness import RobustnessConfig
 from snn_plasticity_gym.config.schema import ConfigError, own_values
 from snn_plasticity_gym.config.svpg import SVPGConfig
-from snn_plasticity_gym.evaluation.disturbances import DISTURBANCES, Asked, Disturbance, read_kind
+from snn_plasticity_gym.evaluation.disturbances import DISTURBANCES, Disturbance, Request, read_kind
 from snn_plasticity_gym.evaluation.robustness import Found, draw_robustness, robustness_table
 from snn_plasticity_gym.learners.agents import Agent, Look
 from snn_plasticity_gym.report.runs import Group, Run, group_runs, read_runs
@@ -35,13 +35,13 @@ CLEAN = "none"  # in the column of disturbances
 
 
 class DisturbedInputs:
-    """An agent whose inputs are disturbed when it is judged.
+    """An agent with disturbed inputs during evaluation.
 
     Args:
         agent: The agent.
         kind: A disturbance of inputs.
         level: Its strength.
-        generator: Its source, of the agent's device.
+        generator: Its random source, of the agent's device.
     """
 
     def __init__(self, agent: Agent, kind: Disturbance, level: float, generator: torch.Generator) -> None:
@@ -63,14 +63,14 @@ class DisturbedInputs:
 
 
 class Subject:
-    """The network of a run with its best weights, and where it is judged.
+    """The network of a run with its best weights, and its evaluation task.
 
     Args:
         run: Folder of a run of train_svpg.
-        config: What is wanted.
+        config: Settings of the measurement.
 
     Raises:
-        ConfigError: It is no such run, has not come to its end, or its weights are damaged.
+        ConfigError: It is no such run, is not finished, or its weights are damaged.
     """
 
     def __init__(self, run: Run, config: RobustnessConfig) -> None:
@@ -88,8 +88,8 @@ class Subject:
         """Return accuracy on test images, or the mean return of held-out episodes."""
         return self._learner.judge("test")
 
-    def disturbed(self, kind: Asked, level: float, generator: torch.Generator) -> float:
-        """Return what `clean` returns, under a disturbance."""
+    def disturbed(self, kind: Request, level: float, generator: torch.Generator) -> float:
+        """Return the measure of `clean`, under a disturbance."""
         if kind.argument:
             return self.in_another_body(kind.argument, level).judge("test")
         learner, disturbance = self._learner, DISTURBANCES[kind.name]
@@ -109,7 +109,7 @@ class Subject:
                 restore_all(agent.weights, self._weights)
 
     def in_another_body(self, argument: str, level: float) -> Learner:
-        """Return the network in a world in which one argument is another; ConfigError if the world refuses it."""
+        """Return the network in an environment with one changed argument; ConfigError if the environment refuses it."""
         arguments = json.loads(self.config.world_kwargs) | {argument: level}
         return self._make(dataclasses.replace(self.config, world_kwargs=json.dumps(arguments)))
 
@@ -124,14 +124,14 @@ class Subject:
 
 
 def run_robustness(config: RobustnessConfig) -> Found:
-    """Disturb the networks of all runs; print the table, and write what was asked for.
+    """Disturb the networks of all runs; print the table, and write the requested files.
 
     Returns:
-        What was measured; see `evaluation.robustness.Found`.
+        The values; see `evaluation.robustness.Found`.
 
     Raises:
         ConfigError: A run cannot be read, groups cannot be compared, or a disturbance does not exist.
-        FileNotFoundError: The data set cannot be had.
+        FileNotFoundError: The data set is not found.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -162,7 +162,7 @@ def run_robustness(config: RobustnessConfig) -> Found:
 
 
 def _groups(config: RobustnessConfig) -> list[Group]:
-    """Return the runs of each name, or, without names, those that differ in their seeds only."""
+    """Return the runs of each name, or, without names, those that differ only in their seeds."""
     runs = read_runs(config.runs)
     if not config.names:
         return group_runs(runs)
@@ -172,23 +172,23 @@ def _groups(config: RobustnessConfig) -> list[Group]:
     return [Group(name, [run for own, run in named if own == name]) for name in dict.fromkeys(config.names)]
 
 
-def _check_task(groups: Sequence[Group], subjects: Sequence[Sequence[Subject]], kinds: Sequence[Asked]) -> None:
-    """Refuse runs of different tasks, and bodies that no world has."""
+def _check_task(groups: Sequence[Group], subjects: Sequence[Sequence[Subject]], kinds: Sequence[Request]) -> None:
+    """Check that runs have the same task, and that body disturbances apply to it."""
     first = subjects[0][0].config
     for subject in (subject for group in subjects for subject in group):
         if (subject.config.world, subject.config.dataset) != (first.world, first.dataset):
-            raise ConfigError(f"runs must have the same task, got {subject.label} beside {groups[0].label}")
+            raise ConfigError(f"runs must have the same task, got {subject.label} and {groups[0].label}")
     for kind in kinds:
         if kind.argument and not first.world:
             raise ConfigError(f"{kind.name} needs runs in a world, got images")
         for level in kind.levels if kind.argument else ():
-            subjects[0][0].in_another_body(kind.argument, level)  # whether the world takes it is said before any work
+            subjects[0][0].in_another_body(kind.argument, level)  # refused before any work
 
 
 def _measure(
-    config: RobustnessConfig, names: Sequence[str], subjects: Sequence[Sequence[Subject]], kinds: Sequence[Asked]
+    config: RobustnessConfig, names: Sequence[str], subjects: Sequence[Sequence[Subject]], kinds: Sequence[Request]
 ) -> Iterator[tuple[str, str, str, float, int, float]]:
-    """Yield a row for each judgement; what is drawn for a level does not depend on what else is asked for."""
+    """Yield a row for each measurement; the samples of a level do not depend on other requested disturbances."""
     for name, group in zip(names, subjects, strict=True):
         for subject in group:
             value = subject.clean()
@@ -213,7 +213,7 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
     try:
         weights = torch.load(file, weights_only=True)
     except FileNotFoundError:
-        raise ConfigError(f"{file} is not there: the run has not ended; go on with --resume={file.parent}") from None
+        raise ConfigError(f"{file} is missing: the run is not finished; continue with --resume={file.parent}") from None
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ConfigError(f"{file} is damaged: {str(error).partition(chr(10))[0]}") from error
     if not isinstance(weights, dict) or not all(isinstance(weight, Tensor) for weight in weights.values()):

@@ -1,4 +1,4 @@
-"""Where a training starts: with the policy of another run, or with one that imitates a rule."""
+"""Initial policy of a training: that of another run, or one that imitates a rule."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from snn_plasticity_gym.rules.base import Rule, modulation_of
 from snn_plasticity_gym.trainers.sessions.evaluation_session import rule_of
 from snn_plasticity_gym.utils.distributed import World
 
-NETWORKS, IMAGES = 8, 40  # that live by the rule, and images that each of them sees at most
-EVENTS = 50_000  # of every projection: as many to learn from, and as many to tell how well it was learned
+NETWORKS, IMAGES = 8, 40  # networks that run the rule, and most images of each
+EVENTS = 50_000  # of every projection, for training and again for testing
 
 Start = LearnedRule | Rule
 
 
 def read_start(config: SearchConfig, env_config: EnvironmentConfig) -> Start | None:
-    """Return what the settings name; None: the policy starts as it was drawn.
+    """Return the initial policy or rule of the settings; None: random initialisation.
 
     Raises:
-        ConfigError: There is no such policy or rule, or the rule is not for the environment as it is set.
+        ConfigError: There is no such policy or rule, or the rule does not fit the environment's settings.
     """
     if config.init_policy:
         import_plugins_of(config.init_policy)
@@ -42,42 +42,44 @@ def read_start(config: SearchConfig, env_config: EnvironmentConfig) -> Start | N
 
 
 def check_modulation(setting: str, name: str, rule: Rule, env_config: EnvironmentConfig) -> None:
-    """Refuse a rule, named by a setting, whose weight changes act at another time than the environment's.
+    """Check that the rule in a setting is for the environment's modulation.
 
     Raises:
-        ConfigError: In one line.
+        ConfigError: It is for another one.
     """
-    wanted = modulation_of(rule)
-    if wanted and wanted != env_config.modulation:
+    needed = modulation_of(rule)
+    if needed and needed != env_config.modulation:
         raise ConfigError(
-            f"{setting} {name} is for modulation={wanted}, got modulation={env_config.modulation}; set it"
+            f"{setting} {name} is for modulation={needed}, got modulation={env_config.modulation}; set it"
         )
 
 
-def imitation_line(rule: str, told: Mapping[str, float]) -> str:
-    """Say how well a rule is imitated, from the numbers of `begin`."""
-    sites = [name.removeprefix("imitation/") for name in told if not name.endswith("_error")]
-    parts = [f"{site} {told[f'imitation/{site}']:.2g}, off by {told[f'imitation/{site}_error']:.2g}" for site in sites]
+def imitation_line(rule: str, metrics: Mapping[str, float]) -> str:
+    """Return a line on the error of an imitation, from the metrics of `begin`."""
+    sites = [name.removeprefix("imitation/") for name in metrics if not name.endswith("_error")]
+    parts = [
+        f"{site} {metrics[f'imitation/{site}']:.2g}, off by {metrics[f'imitation/{site}_error']:.2g}" for site in sites
+    ]
     return f"imitates {rule}; root mean squares of delta_d: {'; '.join(parts)}"
 
 
 def begin(
     start: Start, policy: PlasticityPolicy, world: World, env_id: str, env_config: EnvironmentConfig, seed: int
 ) -> dict[str, float]:
-    """Change a policy into what the training starts with.
+    """Set a policy's initial parameters.
 
     Returns:
-        For a rule that was imitated, of each projection: the root mean square of its answers, and that of the
-        differences between the policy's answers and its own.
+        For an imitated rule, of each projection: the root mean square of its outputs, and that of the policy's
+        deviations from them.
     """
     if isinstance(start, LearnedRule | PlasticityPolicy):
         transfer(start, policy)
         return {}
-    told: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     if world.rank == 0:
-        told = _imitate(start, policy, env_id, env_config, seed)
+        metrics = _imitate(start, policy, env_id, env_config, seed)
     policy.load_state_dict(world.broadcast(policy.state_dict()))
-    return told
+    return metrics
 
 
 def _imitate(
@@ -88,10 +90,10 @@ def _imitate(
     half = torch.randperm(len(sample.delta_d), generator=torch.Generator().manual_seed(seed)).tensor_split(2)
     learned, kept = (sample.take(part.to(sample.delta_d.device)) for part in half)
     imitate(policy.rule, learned.events.local_state(), learned.delta_d, seed)
-    wrong = policy.frozen(env_config.history_length)(kept.events) - kept.delta_d  # (N,)
-    told = {}
+    error = policy.frozen(env_config.history_length)(kept.events) - kept.delta_d  # (N,)
+    metrics = {}
     for place, site in enumerate(sample.sites):
         mine = kept.of(place)
-        told[f"imitation/{site.name}"] = kept.delta_d[mine].square().mean().sqrt().item()
-        told[f"imitation/{site.name}_error"] = wrong[mine].square().mean().sqrt().item()
-    return told
+        metrics[f"imitation/{site.name}"] = kept.delta_d[mine].square().mean().sqrt().item()
+        metrics[f"imitation/{site.name}_error"] = error[mine].square().mean().sqrt().item()
+    return metrics

@@ -1,7 +1,7 @@
-"""What a program says, to whoever still listens: a reader that goes away, or a full disk, does not end the work.
+"""Output streams that survive a closed reader or a full disk.
 
 `train_a2c.py | head -1`, a terminal that was closed, `> /dev/full`: Python raises from the next `print`, and hours of
-learning would end for a line of text. What was asked for is in files.
+training would be lost. All results are in files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import IO, Any
 
 
 class Steady:
-    """A text stream that goes on into nothing once it cannot be written to.
+    """A text stream that discards its output once writing fails.
 
     Args:
         stream: The stream, with a file descriptor.
@@ -22,7 +22,7 @@ class Steady:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, or not; return how much was to be written."""
+        """Write or discard; return the length of `text`."""
         try:
             return self._stream.write(text)
         except OSError:
@@ -30,14 +30,14 @@ class Steady:
             return len(text)
 
     def flush(self) -> None:
-        """Bring what was written to its reader, or not."""
+        """Flush or discard the buffer."""
         try:
             self._stream.flush()
         except OSError:
             self._let_go()
 
     def _let_go(self) -> None:
-        """Put nothing in the reader's place: what waits in the stream's buffer ends there, and at exit no error."""
+        """Redirect the stream to the null device, so that its buffer causes no error at exit."""
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, self._stream.fileno())
         os.close(nothing)
@@ -47,7 +47,7 @@ class Steady:
 
 
 def keep_streams() -> None:
-    """Make the process's own streams steady; those that it was started without lead nowhere.
+    """Wrap the process's streams in `Steady`; missing ones are opened on the null device.
 
     Else the next files that are opened would have the numbers 0, 1 and 2, and get what other libraries print.
     """
@@ -70,5 +70,5 @@ def _is_open(number: int) -> bool:
 
 
 def _steady(stream: Any) -> Any:
-    """Return a stream of the process that goes on; others, such as a test's, are left alone."""
+    """Return a stream of the process wrapped in `Steady`; others, such as a test's, are unchanged."""
     return Steady(stream) if stream in (sys.__stdout__, sys.__stderr__) and stream is not None else stream

@@ -1,4 +1,4 @@
-"""How an agent learns from the rewards of its actions: images named in one step, and what both kinds of task share."""
+"""Learners from rewarded actions: one-step image classification, and the base class for all tasks."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from snn_plasticity_gym.trainers.sessions.bptt_learner import minibatches
 from snn_plasticity_gym.trainers.sessions.validated_learner import ValidatedLearner
 from snn_plasticity_gym.utils.state import State
 
-JUDGE_BATCH = 2000  # images at a time where nothing is learned
+JUDGE_BATCH = 2000  # images at a time in evaluations
 MEAN_DECAY = 0.95  # of the running mean of rewards, per update
 
 
 class Learner(ValidatedLearner):
-    """What learning from images and in worlds have in common.
+    """Base class of learning from images and in environments.
 
     Args:
         config: Settings of learning.
-        agent: What learns.
+        agent: The agent to train.
         floor: Share of the learning rate to which the schedule falls.
     """
 
@@ -44,10 +44,10 @@ class Learner(ValidatedLearner):
 
     @abstractmethod
     def judge(self, part: str) -> float:
-        """Return what the agent is worth, greedily, on the part "validation" or "test"."""
+        """Return the agent's accuracy or mean return, greedily, on the split "validation" or "test"."""
 
     def _step(self) -> None:
-        """Let the weights follow their `grad` by the learning rate of now."""
+        """Take an optimiser step along the weights' `grad` at the current learning rate."""
         share = self.episodes / self.total
         falls = {"cosine": 0.5 * (1 + math.cos(math.pi * share)), "linear": 1 - share, "constant": 1.0}
         self._set_rate(self._config.learning_rate * max(self._floor, falls[self._config.schedule]))
@@ -55,15 +55,15 @@ class Learner(ValidatedLearner):
 
 
 class ImageLearner(Learner):
-    """One action for each image, paid 1 if it names the class and else 0.
+    """One action for each image, with reward 1 for the correct class and else 0.
 
     Args:
         config: Settings of learning.
-        agent: What learns.
+        agent: The agent to train.
         parts: Images by "train", "validation" and "test".
         order: Source of the order of images.
         noise: Source of actions, of the device.
-        device: Where the agent lives.
+        device: Of the agent.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class ImageLearner(Learner):
             policy = look.policy.detach()  # (B, A)
             action = torch.multinomial(policy.clamp_min(1e-9), 1, generator=self._noise)[:, 0]  # (B,)
             reward = (action == labels[batch]).to(policy.dtype)  # (B,)
-            agent.learn(inputs, look, action, reward - self._expected(policy), config.entropy)
+            agent.learn(inputs, look, action, reward - self._baseline(policy), config.entropy)
             self._step()
             self._mean_reward += (1 - MEAN_DECAY) * (float(reward.mean()) - self._mean_reward)
             self.episodes += len(batch)
@@ -99,10 +99,10 @@ class ImageLearner(Learner):
             yield
 
     def judge(self, part: str) -> float:
-        """Return the share of images, the first of the part, whose most likely action is their class."""
-        asked = self._config.test_episodes if part == "test" else self._config.eval_episodes
+        """Return the accuracy of the most likely actions on the first images of the split."""
+        num_images = self._config.test_episodes if part == "test" else self._config.eval_episodes
         images, labels = self._images[part]
-        count = min(asked or len(labels), len(labels))
+        count = min(num_images or len(labels), len(labels))
         right = 0
         for start in range(0, count, JUDGE_BATCH):
             here = slice(start, min(start + JUDGE_BATCH, count))
@@ -121,8 +121,8 @@ class ImageLearner(Learner):
         self._noise.set_state(state["noise"])
         self._mean_reward = state["mean_reward"]
 
-    def _expected(self, policy: Tensor) -> Tensor | float:
-        """What the reward is compared with, (B,) or one number for all."""
+    def _baseline(self, policy: Tensor) -> Tensor | float:
+        """Return the reward baseline, (B,) or one number for all."""
         if self._config.baseline == "confidence":
             return confidence(policy)
         return self._mean_reward if self._config.baseline == "mean" else 1.0

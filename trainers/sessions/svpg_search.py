@@ -1,4 +1,4 @@
-"""A search by `search_svpg.py`: formulas as coordinates of CMA-ES, each worth what a network is that it has taught."""
+"""Session of `search_svpg.py`: CMA-ES over formulas; fitness is the score of a network trained by the formula."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from snn_plasticity_gym.learners.strategies import Search, make_strategy
 from snn_plasticity_gym.learners.svpg_agents import MeanFieldAgent
 from snn_plasticity_gym.learners.svpg_formula import CONTRAST, PAPER, SIZE, coefficients_of, formula_of
 from snn_plasticity_gym.runs.folder import RunFolder
-from snn_plasticity_gym.trainers.sessions.learning_loop import Judged, Row, carry_out
+from snn_plasticity_gym.trainers.sessions.learning_loop import FinalResult, Row, carry_out
 from snn_plasticity_gym.trainers.sessions.svpg_session import Subjects, without_denormals
 from snn_plasticity_gym.utils.files import atomic_path
 from snn_plasticity_gym.utils.state import State
 
-LIFE, JUDGED, TESTED = range(3)  # kinds of lives, none of which begins as one of another kind
+LIFE, JUDGED, TESTED = range(3)  # kinds of trainings, with disjoint seeds
 FORMULA = "formula.yaml"  # a preset of train_svpg
 KNOWN = {"contrast": CONTRAST, "paper": PAPER}
 Vector = NDArray[np.float64]
 
 
 def run_search(config: SVPGSearchConfig) -> Path:
-    """Search, test the formula that was best in other lives, and write everything into a run folder.
+    """Search, test the formula with the best validation fitness, and write everything into a run folder.
 
     See `carry_out`; formula.yaml is a preset of train_svpg.
 
@@ -46,7 +46,7 @@ def run_search(config: SVPGSearchConfig) -> Path:
 
 
 class Measured:
-    """An agent that learns nothing, but measures by how much each term of a formula would move its weights.
+    """An agent that does not learn, but measures the weight change by each term of a formula.
 
     Args:
         agent: The agent.
@@ -73,12 +73,12 @@ class Measured:
 class RuleSearch:
     """CMA-ES over the coefficients of formulas; a step is a generation. See `SteppedLearner`.
 
-    Terms differ in size: w is one of some 0.05, and what holding an action moves in a hidden neuron is a hundredth of
-    what drawing one does. So the search counts coefficients in units in which every term moves the weights of a fresh
-    network equally far in its first update.
+    Terms differ in size: w is some 0.05, and in a hidden neuron the terms of a held action are a hundredth of those of
+    a drawn one. So coefficients are in units in which every term changes the weights of a fresh network equally in its
+    first update.
 
     Args:
-        config: What is wanted.
+        config: Settings of the run.
         seed: Of everything.
     """
 
@@ -97,20 +97,20 @@ class RuleSearch:
             ),
         )  # fmt: skip
         self._best, self._best_value = self._centre(), -math.inf
-        self._since: list[list[float]] = []  # what generations were worth since the last row
+        self._since: list[list[float]] = []  # fitness of generations since the last row
 
     def steps(self) -> Iterator[None]:
-        """Live through one generation after the other; may be called once."""
+        """Yield after each generation; may be called once."""
         while self.episodes < self.total:
-            seed = self._seed_of(LIFE, len(self._strategy.told))
-            worth = [self.live(one, seed, "validation") for one in self.units * self._strategy.ask()]
-            self._strategy.tell(np.array(worth))
-            self._since.append(worth)
-            self.episodes += len(worth) * self._config.episodes
+            seed = self._seed_of(LIFE, len(self._strategy.fitness_history))
+            fitness = [self.train_and_score(one, seed, "validation") for one in self.units * self._strategy.ask()]
+            self._strategy.tell(np.array(fitness))
+            self._since.append(fitness)
+            self.episodes += len(fitness) * self._config.episodes
             yield
 
-    def live(self, coefficients: Vector, seed: int, part: str) -> float:
-        """Return what a fresh network is worth on a part after a life with a formula."""
+    def train_and_score(self, coefficients: Vector, seed: int, part: str) -> float:
+        """Train a fresh network with a formula; return its score on a split."""
         taught = dataclasses.replace(self._config, formula=json.dumps(formula_of(coefficients)))
         learner = self.subjects.make(taught, seed)
         for _ in learner.steps():
@@ -118,36 +118,36 @@ class RuleSearch:
         return learner.judge(part)
 
     def judge_centre(self) -> float:
-        """Return what the mean of the search is worth in other lives, and keep it if none was better."""
-        coefficients, number = self._centre(), len(self._strategy.told)
+        """Return the fitness of the search's mean on new seeds, and keep it if none was better."""
+        coefficients, number = self._centre(), len(self._strategy.fitness_history)
         first = number * self._config.judged_lives
         seeds = [self._seed_of(JUDGED, first + life) for life in range(self._config.judged_lives)]
-        value = float(np.mean([self.live(coefficients, seed, "validation") for seed in seeds]))
+        value = float(np.mean([self.train_and_score(coefficients, seed, "validation") for seed in seeds]))
         if value >= self._best_value:
             self._best, self._best_value = coefficients, value
         return value
 
     def take_best(self) -> tuple[Vector, float]:
-        """Return the formula that was best in other lives, and what it was worth."""
+        """Return the formula with the best validation fitness, and that fitness."""
         return self._best, self._best_value
 
     def test(self, coefficients: Vector) -> float:
-        """Return what networks are worth on the test part after lives with a formula, the same ones for each."""
-        lives = range(self._config.test_lives)
-        return float(np.mean([self.live(coefficients, self._seed_of(TESTED, life), "test") for life in lives]))
+        """Return the mean test score of networks trained with a formula, with the same seeds for each."""
+        seeds = [self._seed_of(TESTED, life) for life in range(self._config.test_lives)]
+        return float(np.mean([self.train_and_score(coefficients, seed, "test") for seed in seeds]))
 
     def take_means(self) -> dict[str, float]:
-        """Return what formulas were worth since this was last asked."""
-        worth, self._since = np.array(self._since), []  # (generations, P)
-        return {"fitness": float(worth.mean()), "fitness_best": float(worth.max(axis=1).mean())}
+        """Return the fitness of formulas since the last call."""
+        fitness, self._since = np.array(self._since), []  # (generations, P)
+        return {"fitness": float(fitness.mean()), "fitness_best": float(fitness.max(axis=1).mean())}
 
     def state_dict(self) -> State:
         """See `SteppedLearner`."""
         return {
-            "told": [list(worth) for worth in self._strategy.told],
+            "told": [list(fitness) for fitness in self._strategy.fitness_history],
             "episodes": self.episodes,
             "best": (torch.from_numpy(self._best), self._best_value),
-            "since": [list(worth) for worth in self._since],
+            "since": [list(fitness) for fitness in self._since],
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -155,13 +155,13 @@ class RuleSearch:
         self._strategy.replay(state["told"])
         self.episodes = state["episodes"]
         self._best, self._best_value = state["best"][0].numpy(), state["best"][1]
-        self._since = [list(worth) for worth in state["since"]]
+        self._since = [list(fitness) for fitness in state["since"]]
 
     def _centre(self) -> Vector:
         return self.units * self._strategy.centre
 
     def _equal_units(self) -> Vector:
-        """Return the coefficients by which each term alone moves the weights of a fresh network by 1, (SIZE,)."""
+        """Return the coefficients at which each term alone changes the weights of a fresh network by 1, (SIZE,)."""
         learner = self.subjects.make(self._config, self._seed_of(JUDGED, 0))
         assert isinstance(learner.agent, MeanFieldAgent)
         measured = Measured(learner.agent)
@@ -177,7 +177,7 @@ class SearchTraining:
     """See `Training`.
 
     Args:
-        config: What is wanted.
+        config: Settings of the run.
         seed: Of everything.
     """
 
@@ -194,11 +194,11 @@ class SearchTraining:
         """See `Training`."""
         means, value = self.learner.take_means(), self.learner.judge_centre()
         values = {f"train/{name}": mean for name, mean in means.items()} | {f"eval/{self._measure}": value}
-        told = "  ".join(f"{name} {mean:.4f}" for name, mean in means.items())
-        return Row(values, f"{told}  mean of the search, in other lives {value:.4f}")
+        metrics = "  ".join(f"{name} {mean:.4f}" for name, mean in means.items())
+        return Row(values, f"{metrics}  mean of the search, validation {value:.4f}")
 
-    def judge(self, run: RunFolder) -> Judged:
-        """Test the best formula, and the two that are known, in the same lives."""
+    def judge(self, run: RunFolder) -> FinalResult:
+        """Test the best formula, and the two published ones, with the same seeds."""
         learner, measure = self.learner, self._measure
         coefficients, validation = learner.take_best()
         formula = formula_of(coefficients)
@@ -211,11 +211,11 @@ class SearchTraining:
         test = {"formula": learner.test(coefficients)}
         test |= {name: learner.test(coefficients_of(known)) for name, known in KNOWN.items()}
         values = {f"test/{measure}": test["formula"]} | {f"test/{name}": test[name] for name in KNOWN}
-        told = ", ".join(f"{name} {value:.4f}" for name, value in test.items())
-        return Judged(
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in test.items())
+        return FinalResult(
             {"test": test, "validation": validation, "formula": formula},
             values,
-            f"{measure} after a life, on what no life has seen: {told}\n{write(formula)}",
+            f"{measure} after a training, on the test split: {scores}\n{write(formula)}",
         )
 
 

@@ -1,4 +1,4 @@
-"""A training by `train_svpg.py`."""
+"""Session of `train_svpg.py`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from snn_plasticity_gym.runs.folder import RunFolder
 from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.tasks.image_sets import PARTS
 from snn_plasticity_gym.trainers.sessions.bptt_learner import generator_of
-from snn_plasticity_gym.trainers.sessions.learning_loop import Judged, Row, carry_out
+from snn_plasticity_gym.trainers.sessions.learning_loop import FinalResult, Row, carry_out
 from snn_plasticity_gym.trainers.sessions.svpg_learner import ImageLearner, Learner
 from snn_plasticity_gym.trainers.sessions.svpg_worlds import EPISODES, ActingWorld, WorldLearner
 from snn_plasticity_gym.utils.device import torch_device
@@ -24,14 +24,14 @@ from snn_plasticity_gym.utils.files import atomic_path
 
 
 def run_svpg(config: SVPGConfig) -> Path:
-    """Train, judge the best weights once on what was held out for it, and write everything into a run folder.
+    """Train, test the best weights once on held-out data, and write everything into a run folder.
 
     See `carry_out`; weights.pt has tensors by name.
 
     Raises:
-        ConfigError: The world is not what the settings say.
+        ConfigError: The environment does not match the settings.
         ValueError: The data are damaged.
-        FileNotFoundError: The data set cannot be had.
+        FileNotFoundError: The data set is not found.
     """
     with without_denormals():
         return carry_out("SVPG", config, functools.partial(SVPGTraining, config))
@@ -39,7 +39,7 @@ def run_svpg(config: SVPGConfig) -> Path:
 
 @contextlib.contextmanager
 def without_denormals() -> Iterator[None]:
-    """Let the processor take rates next to zero for zero, which else slow it down; then as it was."""
+    """Flush denormal numbers to zero, which else slow the processor down; then restore."""
     flushes = float(torch.tensor(2.0**-130) * 0.5) == 0.0
     torch.set_flush_denormal(True)
     try:
@@ -52,7 +52,7 @@ class SVPGTraining:
     """See `Training`.
 
     Args:
-        config: What is wanted.
+        config: Settings of the run.
         seed: Of everything.
     """
 
@@ -69,18 +69,18 @@ class SVPGTraining:
         values = {f"train/{name}": mean for name, mean in means.items()} | {f"eval/{self._measure}": value}
         return Row(values, f"reward {means['reward']:.4f}  validation {value:.4f}")
 
-    def judge(self, run: RunFolder) -> Judged:
-        """Judge the best weights by test images, or episodes."""
+    def judge(self, run: RunFolder) -> FinalResult:
+        """Test the best weights on test images, or episodes."""
         validation, at = self.learner.take_best()
         with atomic_path(run.path / "weights.pt") as temporary:
             torch.save({name: weight.detach().cpu() for name, weight in self.learner.agent.weights.items()}, temporary)
         test, measure = self.learner.judge("test"), self._measure
-        said = f"{measure} of the best weights, of {at} episodes: validation {validation:.4f}, test {test:.4f}"
-        return Judged({"test": test, "validation": validation, "best_at": at}, {f"test/{measure}": test}, said)
+        message = f"{measure} of the best weights, of {at} episodes: validation {validation:.4f}, test {test:.4f}"
+        return FinalResult({"test": test, "validation": validation, "best_at": at}, {f"test/{measure}": test}, message)
 
 
 class Subjects:
-    """Makes one learner after the other for a task, which is read, or built, once.
+    """Makes learners for a task, which is loaded, or built, once.
 
     Args:
         config: The task, and settings of the first learner.
@@ -106,7 +106,7 @@ class Subjects:
         self.sizes = _sizes(config, self.num_inputs, self.num_actions)
 
     def make(self, config: SVPGConfig, seed: int) -> Learner:
-        """Return a fresh learner, as a run of these settings, of the same task, with this seed begins."""
+        """Return a fresh learner for the same task with these settings and this seed."""
         first = torch.Generator().manual_seed(int(generator_of(seed, 0).integers(2**62)))
         order = generator_of(seed, 1)
         noise = torch.Generator(self._device).manual_seed(int(generator_of(seed, 2).integers(2**62)))

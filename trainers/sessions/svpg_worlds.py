@@ -1,4 +1,4 @@
-"""How an agent learns in a world of Gymnasium: whole episodes, a linear critic, the score of REINFORCE or PPO.
+"""Learner in a Gymnasium environment: whole episodes, a linear critic, the score function of REINFORCE or PPO.
 
 Axes: E episodes side by side, D observations, S inputs, A actions, M actions of all episodes of an update.
 """
@@ -29,28 +29,28 @@ FORGETTING = 0.97  # of the critic's regression, per episode
 SPREAD_DECAY = 0.95  # of the running standard deviation of advantages, per episode
 
 
-class Course(NamedTuple):
-    """What happened in some episodes, in the order of time within each, one episode after the other."""
+class Trajectories(NamedTuple):
+    """Transitions of some episodes, in order of time within each, one episode after the other."""
 
     inputs: Tensor  # (M, S)
     action: Tensor  # (M,)
-    chance: Tensor  # of that action when it was drawn, (M,)
+    probability: Tensor  # of that action when it was drawn, (M,)
     reward: Tensor  # (M,)
     lengths: list[int]  # E
     last_inputs: Tensor  # after the last action of each episode, (E, S)
-    truncated: Tensor  # whether it was cut off rather than ended, (E,)
+    truncated: Tensor  # whether it was truncated, not terminated, (E,)
 
 
 class ActingWorld:
-    """A world as an agent meets it: inputs in [0, 1], actions by number.
+    """An environment with inputs encoded in [0, 1] and discrete actions.
 
     Args:
-        config: World, encoding, values of actions.
-        most: Episodes that can run side by side.
-        device: Where tensors live.
+        config: Environment, encoding, values of actions.
+        most: Largest number of parallel episodes.
+        device: Of the tensors.
 
     Raises:
-        ConfigError: There is no such world, or its observations or actions are not as the settings say.
+        ConfigError: There is no such environment, or its observations or actions do not match the settings.
     """
 
     def __init__(self, config: SVPGConfig, most: int, device: torch.device) -> None:
@@ -82,13 +82,13 @@ class ActingWorld:
         self._code = GaussianPopulation(-one, one, config.fields, width=1.0, device=device)
         self.num_inputs = self._code.size
 
-    def run(self, agent: Agent, seeds: Sequence[int], noise: torch.Generator | None) -> Course:
-        """Let an agent act for whole episodes side by side.
+    def run(self, agent: Agent, seeds: Sequence[int], noise: torch.Generator | None) -> Trajectories:
+        """Run whole episodes in parallel.
 
         Args:
-            agent: What acts.
+            agent: The acting agent.
             seeds: Of the episodes.
-            noise: Source of actions; None: the most likely one is taken, by the policy as it is judged.
+            noise: Source of actions; None: greedy, by the agent's evaluation policy.
         """
         count = len(seeds)
         inputs = self._encode(self._worlds.reset(range(count), seeds))  # (E, S)
@@ -103,11 +103,11 @@ class ActingWorld:
                 action = policy.argmax(dim=1)
             else:
                 action = torch.multinomial(policy.clamp_min(1e-9), 1, generator=noise)[:, 0]  # (R,)
-            chance = policy.gather(1, action[:, None])[:, 0]
+            probability = policy.gather(1, action[:, None])[:, 0]
             done = self._worlds.step(alive, action if self._values is None else self._values[action][:, None])
             after = self._encode(done.observation)
             for place, row in enumerate(alive):
-                steps[row].append((inputs[place], action[place], chance[place], done.reward[place]))
+                steps[row].append((inputs[place], action[place], probability[place], done.reward[place]))
             ended = (done.terminated | done.truncated).tolist()
             for place, row in enumerate(alive):
                 if ended[place]:
@@ -115,7 +115,7 @@ class ActingWorld:
             staying = [place for place in range(len(alive)) if not ended[place]]
             alive, inputs = [alive[place] for place in staying], after[staying]
         flat = [torch.stack(column) for column in zip(*(step for row in steps for step in row), strict=True)]
-        return Course(flat[0], flat[1], flat[2], flat[3], [len(row) for row in steps], last, cut)
+        return Trajectories(flat[0], flat[1], flat[2], flat[3], [len(row) for row in steps], last, cut)
 
     def _encode(self, observation: Tensor) -> Tensor:
         return self._code.activation((observation * self._scale).clamp(-1.0, 1.0))
@@ -125,12 +125,12 @@ class WorldLearner(Learner):
     """Updates after every `batch_size` episodes: advantages by a linear critic, then `epochs` passes over all actions.
 
     The critic is a ridge regression of discounted returns on the inputs, which forgets old episodes. The third factor
-    is the advantage over its running standard deviation, for PPO times the ratio of chances until the clip.
+    is the advantage over its running standard deviation, for PPO times the probability ratio until the clip.
 
     Args:
         config: Settings of learning.
-        agent: What learns.
-        world: Where it acts.
+        agent: The agent to train.
+        world: Its environment.
         order: Source of the seeds of episodes.
         noise: Source of actions, of the device.
     """
@@ -152,24 +152,24 @@ class WorldLearner(Learner):
         """See `Learner`."""
         while self.episodes < self.total:
             count = min(self._config.batch_size, self.total - self.episodes)
-            course = self._world.run(self.agent, self._order.integers(2**29, size=count).tolist(), self._noise)
-            factor = self._advantages(course)
+            trajectories = self._world.run(self.agent, self._order.integers(2**29, size=count).tolist(), self._noise)
+            factor = self._advantages(trajectories)
             for _ in range(self._config.epochs):
-                self._update(course, factor)
+                self._update(trajectories, factor)
             self.episodes += count
-            self._count(count, reward=float(course.reward.sum()), actions=float(len(course.action)))
+            self._count(count, reward=float(trajectories.reward.sum()), actions=float(len(trajectories.action)))
             yield
 
     def judge(self, part: str) -> float:
-        """Return the mean return of held-out episodes, always the same starts, acting greedily."""
+        """Return the mean return of held-out episodes, with fixed initial states, acting greedily."""
         return float(self.returns(part).mean())
 
     def returns(self, part: str) -> Tensor:
         """Return the sum of rewards of each held-out episode, (E,)."""
-        asked = self._config.test_episodes if part == "test" else self._config.eval_episodes
+        num_episodes = self._config.test_episodes if part == "test" else self._config.eval_episodes
         first = FIRST_SEED[part]
-        course = self._world.run(self.agent, range(first, first + (asked or EPISODES[part])), None)
-        return torch.stack([rewards.sum() for rewards in course.reward.split(course.lengths)])
+        trajectories = self._world.run(self.agent, range(first, first + (num_episodes or EPISODES[part])), None)
+        return torch.stack([rewards.sum() for rewards in trajectories.reward.split(trajectories.lengths)])
 
     def state_dict(self) -> State:
         """See `Learner`."""
@@ -189,25 +189,29 @@ class WorldLearner(Learner):
         self._critic = dict(state["critic"])
         self._spread = state["spread"]
 
-    def _update(self, course: Course, advantage: Tensor) -> None:
-        look = self.agent.look(course.inputs)
+    def _update(self, trajectories: Trajectories, advantage: Tensor) -> None:
+        look = self.agent.look(trajectories.inputs)
         factor = advantage
         if self._config.clip_range is not None:
             factor = clipped_factor(
-                look.policy.detach(), course.action, course.chance, advantage, self._config.clip_range
+                look.policy.detach(), trajectories.action, trajectories.probability, advantage, self._config.clip_range
             )
-        self.agent.learn(course.inputs, look, course.action, factor, self._config.entropy)
+        self.agent.learn(trajectories.inputs, look, trajectories.action, factor, self._config.entropy)
         self._step()
 
-    def _advantages(self, course: Course) -> Tensor:
-        """Return discounted returns less what the critic expected, over their running deviation, (M,); it learns."""
+    def _advantages(self, trajectories: Trajectories) -> Tensor:
+        """Return discounted returns minus critic values, over their running deviation, (M,); update the critic."""
         gamma, parts = self._config.gamma, []
         for place, (inputs, reward) in enumerate(
-            zip(course.inputs.split(course.lengths), course.reward.split(course.lengths), strict=True)
+            zip(
+                trajectories.inputs.split(trajectories.lengths),
+                trajectories.reward.split(trajectories.lengths),
+                strict=True,
+            )
         ):
             features = _with_one(inputs)  # (T, S + 1)
-            ahead = float(_with_one(course.last_inputs[place : place + 1])[0] @ self._critic["weights"])
-            ahead = ahead if course.truncated[place] else 0.0
+            ahead = float(_with_one(trajectories.last_inputs[place : place + 1])[0] @ self._critic["weights"])
+            ahead = ahead if trajectories.truncated[place] else 0.0
             returns = torch.empty(len(reward), dtype=torch.float64)
             for step in range(len(reward) - 1, -1, -1):
                 ahead = float(reward[step]) + gamma * ahead
@@ -216,7 +220,7 @@ class WorldLearner(Learner):
             self._learn_critic(features, returns)
             self._spread = SPREAD_DECAY * self._spread + (1 - SPREAD_DECAY) * float(advantage.std(correction=0))
             parts.append(advantage / (self._spread + 1e-3))
-        return torch.cat(parts).to(course.inputs)
+        return torch.cat(parts).to(trajectories.inputs)
 
     def _learn_critic(self, features: Tensor, returns: Tensor) -> None:
         critic = self._critic
@@ -227,6 +231,6 @@ class WorldLearner(Learner):
 
 
 def _with_one(inputs: Tensor) -> Tensor:
-    """Return inputs (T, S) and a constant, float64 on the CPU (T, S + 1)."""
+    """Append a constant to inputs (T, S), float64 on the CPU (T, S + 1)."""
     inputs = inputs.detach().cpu().double()
     return torch.cat([inputs, torch.ones(len(inputs), 1, dtype=torch.float64)], dim=1)

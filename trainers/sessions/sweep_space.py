@@ -1,6 +1,6 @@
-"""Sweep files of W&B: what they ask for, and the settings and the command line of each run.
+"""W&B sweep files: parsing, and the settings and the command line of each run.
 
-Of W&B's distributions those of RANGES are known here, besides a value and a list of values.
+Of W&B's distributions those of RANGES are supported, besides a value and a list of values.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from snn_plasticity_gym.config.schema import ConfigError, read_yaml
 METHODS = ("grid", "random", "bayes")
 RANGES = ("uniform", "log_uniform_values", "int_uniform")
 KEYS = ("program", "method", "metric", "parameters", "command", "run_cap")
-OTHER_KEYS = ("name", "description", "project", "entity", "early_terminate")  # W&B's, without meaning here
-COMMANDS = "snn-"  # what the names of our commands begin with
-OPEN_GROUPS = ("eval_before", "eval_after", "rollout", "delta_w", "weights")  # to which tasks add names of their own
+OTHER_KEYS = ("name", "description", "project", "entity", "early_terminate")  # W&B's, ignored here
+COMMANDS = "snn-"  # prefix of our commands
+OPEN_GROUPS = ("eval_before", "eval_after", "rollout", "delta_w", "weights")  # to which tasks add further names
 _TERMS = ["reward", "sparsity", "diversity", "stability", "information", "alignment", "penalty"]
 _TERMS += ["accuracy", "margin", "output_rate"]
 _OF_RUNS = [f"{group}/{term}" for group in OPEN_GROUPS[:3] for term in _TERMS]
@@ -62,7 +62,7 @@ METRICS = {  # by program
     "train_plastic": [*_OF_PLASTIC, "time/episodes", "time/seconds"],
     "train_bptt": [*_OF_BPTT, "time/episodes", "time/seconds"],
 }
-RATE = r"eval/rate_\d+"  # of a layer, of which a setting says how many there are
+RATE = r"eval/rate_\d+"  # of a layer; a setting gives their number
 COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 
 
@@ -92,13 +92,13 @@ def read_sweep(path: Path) -> dict[str, Any]:
             raise ConfigError(f"parameters must be a mapping of settings, got {parameters!r}")
         if not isinstance(command, list):
             raise ConfigError(f"command must be a list, got {command!r}")
-        for word in command:
-            if str(word).startswith("${"):
-                check_name("macro in command:", word, COMMAND)
+        for part in command:
+            if str(part).startswith("${"):
+                check_name("macro in command:", part, COMMAND)
         parameters = {name: _parameter(name, given) for name, given in parameters.items()}
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    return sweep | {"parameters": parameters, "command": [str(word) for word in command]}
+    return sweep | {"parameters": parameters, "command": [str(part) for part in command]}
 
 
 def _parameter(name: str, given: Any) -> dict[str, Any]:
@@ -124,9 +124,9 @@ def _parameter(name: str, given: Any) -> dict[str, Any]:
 
 
 def find_program(name: str, sweep: Path) -> Path:
-    """Return the program that a sweep names: a file, seen from here or from a folder above the sweep, or one of ours.
+    """Return the program of a sweep: a file, relative to here or to a folder above the sweep, or one of ours.
 
-    Ours are known as `trainers/train_a2c.py`, as in the repository, wherever they are installed, and by the names of
+    Ours are given as `trainers/train_a2c.py`, as in the repository, wherever they are installed, and by the names of
     their commands, `snn-train-a2c`.
 
     Raises:
@@ -147,12 +147,12 @@ def find_program(name: str, sweep: Path) -> Path:
 
 
 def check_metric(metric: str, program: Path) -> None:
-    """Refuse a metric that a training program of ours will not log, before any run.
+    """Check, before any run, that a training program of ours logs a metric.
 
-    Tasks name the terms of their rewards themselves, so of `OPEN_GROUPS` only what is nearly a known name is refused.
+    Tasks name the terms of their rewards themselves, so in `OPEN_GROUPS` only misspellings of known names are refused.
 
     Raises:
-        ConfigError: In one line.
+        ConfigError: It does not log it.
     """
     known = METRICS.get(program.stem) if program.resolve().parent.name == "trainers" else None
     if known is None or metric in known or (known is METRICS["train_bptt"] and re.fullmatch(RATE, metric)):
@@ -172,7 +172,7 @@ def check_metric(metric: str, program: Path) -> None:
 
 
 def grid(parameters: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """All combinations; the last parameter changes fastest.
+    """Yield all combinations; the last parameter changes fastest.
 
     Raises:
         ConfigError: A parameter has no list of values and no integer range.
@@ -186,7 +186,7 @@ def grid(parameters: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]
 
 
 def random_search(parameters: Mapping[str, Mapping[str, Any]], seed: int) -> Iterator[dict[str, Any]]:
-    """Draw combinations without end."""
+    """Yield random combinations, endlessly."""
     generator = np.random.default_rng(seed)
     while True:
         yield {name: _draw(parameter, generator) for name, parameter in parameters.items()}
@@ -205,7 +205,7 @@ def _draw(parameter: Mapping[str, Any], generator: np.random.Generator) -> Any:
 
 
 def expand(command: Sequence[str], program: Path, values: Mapping[str, Any]) -> list[str]:
-    """The command line of one run, written as a W&B agent writes it."""
+    """Return the command line of one run, in the form of a W&B agent."""
     flags = [f"--{name}={value}" for name, value in values.items()]
     words = dict(zip(COMMAND, (["/usr/bin/env"], [sys.executable], [str(program)], flags), strict=True))
     return [part for word in command for part in words.get(word, [word])]

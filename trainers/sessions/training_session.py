@@ -1,4 +1,4 @@
-"""A training from its first line on the screen to its last: what all training programs have in common."""
+"""Session of a training of a plasticity rule, shared by train_a2c, train_ppo and train_es."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from snn_plasticity_gym.tasks.base import Task
 from snn_plasticity_gym.tasks.control import ControlTask
 from snn_plasticity_gym.tasks.met_observations import RANGES, check_one_process, with_ranges_of
 from snn_plasticity_gym.trainers.sessions.callbacks import ProgressBar, ProgressLines, SaveCheckpoints, SigmaSchedule
-from snn_plasticity_gym.trainers.sessions.closing import in_words, rules_beside, worth
+from snn_plasticity_gym.trainers.sessions.closing import baseline_rules, formula_lines, reward_table
 from snn_plasticity_gym.trainers.sessions.interrupts import StopRequest
 from snn_plasticity_gym.trainers.sessions.opening import open_log, open_run, prepare
 from snn_plasticity_gym.trainers.sessions.report_session import report_at_end
@@ -49,7 +49,7 @@ from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 
 def run_training(config: SearchConfig, env_config: EnvironmentConfig, algorithm: type[EventLearner]) -> Path:
-    """Train, judge before and after, and write everything into a run folder.
+    """Train, evaluate before and after, and write everything into a run folder.
 
     Args:
         config: Settings of the trainer.
@@ -62,7 +62,7 @@ def run_training(config: SearchConfig, env_config: EnvironmentConfig, algorithm:
     Raises:
         ConfigError: The run folder cannot be made.
         ValueError: The data are damaged, or the device does not exist.
-        FileNotFoundError: The data set cannot be had.
+        FileNotFoundError: The data set is not found.
         LostProcessError: Another process of the run has ended.
     """
     with joined_processes(env_config.device) as world, contextlib.ExitStack() as held:
@@ -84,25 +84,25 @@ def _run(
         held.enter_context(claimed(config.resume))
     saved = _checkpoint(config, world) if config.resume else None
     start = None if saved else read_start(config, env_config)
-    others = rules_beside(config, env_config, seed)
+    baselines = baseline_rules(config, env_config, seed)
     check_one_process(env_config, world.size)
     env = make_sb3_env(config.env, num_own, **to_dict(env_config))
     model = algorithm("PlasticityPolicy", env, seed=seed, **_arguments(algorithm, config, env_config))
     settings = {**to_dict(config), **to_dict(env_config), "seed": seed, "resume": ""}
     task = plasticity_env(env).engine.task
     run = None if world.rank else open_run(config, config.env, settings, config.resume, task.manifest())
-    told = {} if start is None else begin(start, model.policy, world, config.env, env_config, seed)
+    imitation = {} if start is None else begin(start, model.policy, world, config.env, env_config, seed)
     if run is None:
-        return _assist(world, model, config, saved)
+        return _train_worker(world, model, config, saved)
     if not config.resume:
         held.enter_context(claimed(run.path))
     world.broadcast(run.path)
     metrics, logger = open_log(config, run, settings, saved["rows"] if saved else 0, bool(config.resume))
     model.set_logger(logger)
     print(_plan(config, task, env_config, seed, world, run, saved["episodes"] if saved else 0), flush=True)
-    if told:
-        print(imitation_line(config.init_rule, told), flush=True)
-        for name, value in told.items():
+    if imitation:
+        print(imitation_line(config.init_rule, imitation), flush=True)
+        for name, value in imitation.items():
             model.logger.record(name, value)
     try:
         if saved:
@@ -118,7 +118,7 @@ def _run(
     except LostProcessError as error:
         raise LostProcessError(f"{error} with --resume={run.path}") from error
     except KeyboardInterrupt:
-        print(f"\nstopped; go on with --resume={run.path}", file=sys.stderr)
+        print(f"\nstopped; continue with --resume={run.path}", file=sys.stderr)
         raise
     finally:
         model.logger.dump(model.num_timesteps)
@@ -136,7 +136,7 @@ def _run(
     env.close()
     learned = model.policy.frozen(env_config.history_length)
     print(
-        *worth(config, judged, learned, before, after, others),
+        *reward_table(config, judged, learned, before, after, baselines),
         *_rule_lines(model, run, heads, page),
         *_last_lines(time.perf_counter() - began, run, page),
         sep="\n",
@@ -145,7 +145,7 @@ def _run(
 
 
 def _check(config: SearchConfig, env_config: EnvironmentConfig) -> None:
-    """Refuse settings of the trainer that contradict those of the environment."""
+    """Check that the trainer's settings agree with those of the environment."""
     if config.eval_episodes:
         check_images(env_config, config.num_envs, config.eval_episodes, "eval_episodes")
     if 0 < env_config.lifetime_length <= config.credit_from:
@@ -155,8 +155,8 @@ def _check(config: SearchConfig, env_config: EnvironmentConfig) -> None:
         )
 
 
-def _assist(world: World, model: EventLearner, config: SearchConfig, saved: dict[str, Any] | None) -> Path:
-    """Learn beside the first process, which logs and saves; return the folder of its run."""
+def _train_worker(world: World, model: EventLearner, config: SearchConfig, saved: dict[str, Any] | None) -> Path:
+    """Learn in parallel to the first process, which logs and saves; return the folder of its run."""
     path = world.broadcast(None)
     model.set_logger(Logger(None, []))
     if saved:
@@ -166,10 +166,10 @@ def _assist(world: World, model: EventLearner, config: SearchConfig, saved: dict
 
 
 def _checkpoint(config: SearchConfig, world: World) -> dict[str, Any] | None:
-    """Return where the run to resume stands; None: at its beginning. The first process reads it for all.
+    """Return the checkpoint of the run to resume; None: a new run. The first process reads it for all.
 
     Raises:
-        ConfigError: Another number of processes has made it, or it has had its images.
+        ConfigError: It was made by another number of processes, or the run is complete.
     """
     saved = world.broadcast(None if world.rank else _newest(config))
     if saved:
@@ -186,7 +186,7 @@ def _newest(config: SearchConfig) -> dict[str, Any] | None:
     if (run.path / DESCRIPTION).exists():
         done = read_description(run.path).images
         if done >= config.episodes:
-            raise ConfigError(f"{run.path} has had its {done} episodes; go on with --episodes of more than that")
+            raise ConfigError(f"{run.path} has had its {done} episodes; continue with larger --episodes")
         if saved is None:
             raise ConfigError(
                 f"{run.path} has learned a rule in {done} episodes and has no checkpoint to go on from; to begin anew "
@@ -203,7 +203,7 @@ def _learn(
     before: RewardReport | None,
     saved: dict[str, Any] | None,
 ) -> None:
-    """Learn until all episodes are over; there are no folder and no numbers where another process logs."""
+    """Learn until all episodes are done; without folder and log where another process logs."""
     num_steps = plasticity_env(cast(VecEnv, model.env)).engine.num_steps
     episodes_per_rollout = model.n_steps * config.num_envs
     episodes = -(-config.episodes // episodes_per_rollout) * episodes_per_rollout
@@ -260,7 +260,9 @@ def _save_model(model: EventLearner, run: RunFolder) -> None:
         with atomic_path(run.final) as path:
             model.save(path)
     except OSError as error:
-        raise OSError(f"cannot write {run.final}: {error.strerror or error}; go on with --resume={run.path}") from error
+        raise OSError(
+            f"cannot write {run.final}: {error.strerror or error}; continue with --resume={run.path}"
+        ) from error
 
 
 def _save_rule(
@@ -271,7 +273,7 @@ def _save_rule(
     before: RewardReport | None,
     after: RewardReport | None,
 ) -> None:
-    """Write the rule with what it is worth, which is logged, too."""
+    """Save the rule with its rewards, and log these."""
     reports = {name: report.as_dict() for name, report in (("before", before), ("after", after)) if report}
     description = describe(
         model.policy.architecture,
@@ -290,11 +292,11 @@ def _save_rule(
 
 
 def _rule_lines(model: EventLearner, run: RunFolder, heads: Sequence[str], page: Path | None) -> list[str]:
-    """Return the rule in words, a line for each head: a formula itself, or the one that the report has found."""
+    """Return the rule as formulas, a line for each head: its own, or the one fitted by the report."""
     if model.policy.architecture.is_formula:
         formulas = model.policy.rule.formulas()
         return [f"{head}: {format_formula(terms)}" for head, terms in zip(heads, formulas, strict=True)]
-    return in_words(run.path, heads) if page else []
+    return formula_lines(run.path, heads) if page else []
 
 
 def _judge(model: EventLearner, config: TrainingConfig, env_config: EnvironmentConfig) -> RewardReport | None:
@@ -318,8 +320,8 @@ def _plan(
         f"{config.env}: {config.episodes} episodes of {task.source}, {config.num_envs} lifetimes side by side, "
         f"{task.num_steps} steps an episode{'' if task.open_loop else ' at most'}\n"
         f"{spread}seed {seed}, device {env_config.device}, {torch.get_num_threads()} threads\n"
-        f"run folder {run.path}" + (f", going on at {done} episodes" if done else "") + "\n"
-        "below: what the rules that are tried earn; at the end, what the learned one earns in fresh networks"
+        f"run folder {run.path}" + (f", resumed at {done} episodes" if done else "") + "\n"
+        "below: reward of the rules tried; at the end, reward of the learned rule in fresh networks"
     )
 
 

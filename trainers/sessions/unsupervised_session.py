@@ -1,4 +1,4 @@
-"""An evaluation of unsupervised networks from its first line on the screen to its last."""
+"""Session of an evaluation of unsupervised networks."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ from snn_plasticity_gym.trainers.sessions.evaluation_session import (
 )
 from snn_plasticity_gym.utils.distributed import World
 
-CONTROL = "zero"  # fresh networks as they are: what the structure alone is good for
+CONTROL = "zero"  # fresh networks without plasticity: the baseline of the structure alone
 PIXELS = "pixels (no network)"  # row of the classifiers of pixels
 
 
 def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, world: World) -> dict[str, Any]:
-    """Judge every rule and the controls, print a table or a line of JSON, and write what was asked for.
+    """Evaluate every rule and the controls, print a table or a line of JSON, and write the requested files.
 
     Args:
-        config: What to judge.
+        config: Settings of the evaluation.
         env_config: Settings of the environment.
-        world: The processes that share the networks; the first prints, writes and returns what all have found.
+        world: The processes that share the networks; the first prints, writes and returns the results of all.
 
     Returns:
         Results by rule, and those of pixels under `PIXELS`.
 
     Raises:
         ConfigError: A rule is unknown, or a policy does not fit the environment.
-        FileNotFoundError: The data set cannot be had.
+        FileNotFoundError: The data set is not found.
     """
     names = tuple(dict.fromkeys(config.rules if CONTROL in config.rules else (CONTROL, *config.rules)))
     rules = rules_of(names, config.env, env_config, config.seed)
@@ -115,7 +115,7 @@ def run_unsupervised(config: EvaluateConfig, env_config: UnsupervisedConfig, wor
 
 
 def _draw_fields(judged: Mapping[str, Judgement], config: EvaluateConfig, classes: Sequence[str], folder: Path) -> None:
-    """Draw the receptive fields of each rule's first network, with the labels that its neurons were given."""
+    """Draw the receptive fields of each rule's first network, with the labels assigned to its neurons."""
     for place, (name, judgement) in enumerate(judged.items()):
         title = f"{name}, the first network after {config.train_episodes:,} images; in corners, neurons' labels"
         labels = [classes[label] if label >= 0 else "" for label in judgement.labels[0].tolist()]
@@ -128,7 +128,7 @@ def _curve(judgement: Judgement) -> Curve:
 
 
 def _facts(config: EvaluateConfig, env_config: UnsupervisedConfig, dataset: Dataset, plan: ImagePlan) -> dict[str, Any]:
-    """Say which images served for what."""
+    """Return the uses of the images."""
     return {
         "dataset": dataset.name,
         "classes": list(dataset.classes),
@@ -143,7 +143,7 @@ def _facts(config: EvaluateConfig, env_config: UnsupervisedConfig, dataset: Data
 
 
 def _notes(config: EvaluateConfig, facts: dict[str, Any]) -> list[str]:
-    """Say how the numbers of a table were made."""
+    """Return the notes on how a table was measured."""
     first, last = config.seed, config.seed + config.networks - 1
     learned = "none of which was learned from" if facts["label_images_not_learned_from"] else "all that is learned from"
     notes = [
@@ -158,7 +158,7 @@ def _notes(config: EvaluateConfig, facts: dict[str, Any]) -> list[str]:
     if facts["held_out_images"]:
         notes.append(
             f"Held-out: mean reward of the {facts['held_out_images']} validation images that follow when plasticity "
-            "has ended, in lifetimes of their own."
+            "has ended, in separate lifetimes."
         )
     return notes
 

@@ -1,4 +1,4 @@
-"""What learners that are judged on the way have in common: the best parameters, and means since the last row."""
+"""Base class of learners with validation: the best parameters, and means since the last row."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from snn_plasticity_gym.utils.state import State, restore_all
 
 
 class ValidatedLearner(ABC):
-    """Learns step by step, keeps the parameters that were best on validation, and can be taken up between two steps.
+    """Learns in steps, keeps the parameters with the best validation score; its state can be saved between two steps.
 
     Args:
         total: Episodes in all.
-        parameters: What learns, by name; changed in place.
-        optimiser: Changes them.
+        parameters: Trained parameters, by name; changed in place.
+        optimiser: Of these parameters.
     """
 
     def __init__(self, total: int, parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
@@ -30,26 +30,26 @@ class ValidatedLearner(ABC):
 
     @abstractmethod
     def steps(self) -> Iterator[None]:
-        """Take one step for each update that is left; may be called once."""
+        """Yield after each remaining update; may be called once."""
 
     def note(self, value: float) -> None:
-        """Keep the parameters if they are the best so far on validation; of equal ones the latest."""
+        """Keep the parameters if their validation score is the best so far; the latest of equal ones."""
         if value >= self._best_value:
             self._best, self._best_value, self._best_at = self._copy(), value, self.episodes
 
     def take_best(self) -> tuple[float, int]:
-        """Put the best parameters in place; return their value on validation and after how many episodes they were."""
+        """Restore the best parameters; return their validation score and their number of episodes."""
         self._restore(self._best)
         return self._best_value, self._best_at
 
     def take_means(self) -> dict[str, float]:
-        """Return means per episode since this was last asked."""
+        """Return means per episode since the last call."""
         sums, self._since = self._since, {}
         seen = sums.pop("seen", 0.0)
         return {name: value / seen for name, value in sums.items()} if seen else {}
 
     def state_dict(self) -> State:
-        """Return all that decides what follows, between two steps."""
+        """Return the complete state between two steps."""
         return {
             "weights": self._copy(),
             "optimiser": self._optimiser.state_dict(),
@@ -59,7 +59,7 @@ class ValidatedLearner(ABC):
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`, of a learner with the same arguments, before the first step."""
+        """Restore a state of `state_dict`, of a learner with the same arguments, before the first step."""
         self._restore(state["weights"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.episodes = state["episodes"]

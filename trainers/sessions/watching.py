@@ -1,4 +1,4 @@
-"""Progress of a long evaluation on the screen."""
+"""Progress display of a long evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from snn_plasticity_gym.evaluation.curves import Watcher
 
-PATIENCE = 60.0  # seconds without a word
+PATIENCE = 60.0  # seconds without output
 
 
 def _percent(share: float) -> str:
@@ -19,14 +19,14 @@ def _percent(share: float) -> str:
 
 
 class ScreenWatcher(Watcher):
-    """Shows a bar on stderr if that is a terminal; if learning takes long, it says how tests on the way go.
+    """Shows a progress bar on stderr if that is a terminal; if learning takes long, prints intermediate tests.
 
     Args:
         name: Of the rule.
-        train_episodes: Episodes that it teaches.
+        train_episodes: Episodes of its training.
         silent: Whether nothing is shown.
-        unit: What an episode is called.
-        spoken: Says the mean of what networks have reached in a test.
+        unit: Name of an episode.
+        spoken: Formats the mean score of a test.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ScreenWatcher(Watcher):
         self._bar.update()
 
     def tested(self, episodes: int, score: Tensor) -> None:
-        """Say how a test on the way went; the last one is the result."""
+        """Print an intermediate test; the last one is the result."""
         if not self._silent and 0 < episodes < self._total and time.monotonic() - self._spoke > PATIENCE:
             self._spoke = time.monotonic()
             mean = self._spoken(score.mean().item())

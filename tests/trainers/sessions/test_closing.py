@@ -23,7 +23,7 @@ def test_other_rules_stand_beside_the_learned_one(tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(closing, "NETWORKS", 2)
     monkeypatch.setattr(closing, "LEARNED", 3)
     stdp = "stdp:learning_rate=0.1"
-    train([*FLAGS, f"--run_dir={tmp_path}", f"--beside=zero,{stdp},stdp:learning_rate=0.2,target-stdp"])
+    train([*FLAGS, f"--run_dir={tmp_path}", f"--compare_with=zero,{stdp},stdp:learning_rate=0.2,target-stdp"])
     rows = table(capsys.readouterr().out)
     names = rows.pop("before")  # the first cell of the line of names
     assert names == [
@@ -47,10 +47,10 @@ def test_without_others_the_learned_rule_is_judged_by_reward_alone(tmp_path, cap
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--beside=stpd"], "unknown rule 'stpd'"),
-        (["--beside=zero", "--eval_episodes=0"], "beside needs eval_episodes"),
-        (["--beside=zero,delta"], "the rule needs the local scalar factor"),
-        (["--beside=reward-stdp"], "beside reward-stdp is for modulation=reward, got modulation=none"),
+        (["--compare_with=stpd"], "unknown rule 'stpd'"),
+        (["--compare_with=zero", "--eval_episodes=0"], "compare_with needs eval_episodes"),
+        (["--compare_with=zero,delta"], "the rule needs the local scalar factor"),
+        (["--compare_with=reward-stdp"], "compare_with reward-stdp is for modulation=reward, got modulation=none"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_before_anything_is_made(flags, message, tmp_path):
@@ -60,6 +60,6 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_made(flags, message
 
 
 def test_the_rule_in_words(tmp_path):
-    assert closing.in_words(tmp_path, ["input_exc"]) == []  # no report has found a formula
+    assert closing.formula_lines(tmp_path, ["input_exc"]) == []  # no report has found a formula
     DistilledRule([[Term(0.5, ("pre", "w"))], []], 1.0, ()).save(tmp_path)
-    assert closing.in_words(tmp_path, ["input_exc", "inh_exc"]) == ["input_exc, in short: Δd = 0.5 pre w"]
+    assert closing.formula_lines(tmp_path, ["input_exc", "inh_exc"]) == ["input_exc, in short: Δd = 0.5 pre w"]

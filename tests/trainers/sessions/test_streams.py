@@ -87,7 +87,7 @@ def test_a_closed_terminal_stops_a_training_as_ctrl_c_does():
     try:
         with StopRequest(silent=True) as stop:
             signal.raise_signal(signal.SIGHUP)
-            assert stop.asked
+            assert stop.requested
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -98,6 +98,6 @@ def test_under_nohup_a_closed_terminal_stops_nothing():
     try:
         with StopRequest(silent=True) as stop:
             signal.raise_signal(signal.SIGHUP)
-            assert not stop.asked
+            assert not stop.requested
     finally:
         signal.signal(signal.SIGHUP, before)
