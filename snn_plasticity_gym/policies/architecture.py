@@ -1,4 +1,4 @@
-"""The shape of a rule, written once: policies have it, networks are made of it, and rule files hold it."""
+"""Architecture of a rule, shared by policies, networks and rule files."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from snn_plasticity_gym.policies.heads import check_hidden_sizes
 MAX_EXTRAS = 64
 KIND_NAMES = ("pre", "post", "both")
 MAX_GROUPS = 64
-PERCEPTRON = "mlp"  # name of the head that rules have unless they are given another one
-TERM_HEAD = "terms"  # name of heads that see terms of events in place of h and scalars
-ADDED = ("formula_terms", "dt", "head")  # fields that older rule files do not have
+PERCEPTRON = "mlp"  # name of the default head
+TERM_HEAD = "terms"  # name of heads over terms of events in place of h and scalars
+ADDED = ("formula_terms", "dt", "head")  # fields missing in older rule files
 
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What a rule sees, and what answers.
+    """Inputs of a rule, and the form of its heads.
 
     Args:
-        num_groups: Number of heads; `LocalState.group` says which one answers.
-        use_kind: Whether the event's kind (pre, post, both; one-hot) is part of the state. Formulas know who fires.
-        extra_keys: Names of the local scalars that events show (`LocalState.extras`), in that order.
+        num_groups: Number of heads; `LocalState.group` selects one for each event.
+        use_kind: Whether the event's kind (pre, post, both; one-hot) is part of the state. Formulas use spikes.
+        extra_keys: Names of the local scalars of events (`LocalState.extras`), in that order.
         hidden_sizes: Widths of the hidden layers of heads and critic; formulas and heads of other kinds have none.
         channels: Output channels of the front's convolutions.
         kernel_sizes: Their widths, odd.
         sigma: Standard deviation of the weight changes around their mean.
         formula_terms: Products of a formula, as "post*x20*w"; none: `default_terms`. None: heads are networks. With
-            head "terms" the products that a perceptron sees.
+            head "terms" the inputs of a perceptron.
         dt: Length of the environment's time step, ms, for the traces of terms.
         head: Name of the kind of head; see `register_head` and `term_head`.
 
@@ -87,16 +87,16 @@ class Architecture:
 
     @property
     def sees_terms(self) -> bool:
-        """Whether what answers sees terms of events, and not their histories."""
+        """Whether heads have terms of events as inputs, not their histories."""
         return self.formula_terms is not None
 
     @property
     def scalar_names(self) -> tuple[str, ...]:
-        """Names of the scalars that heads and critic see beside h, in the order of their columns."""
+        """Names of the scalar inputs of heads and critic next to h, in the order of their columns."""
         return ("weight", *(KIND_NAMES if self.use_kind else ()), *self.extra_keys)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as rule.json has them; `head` only where it is not the usual one."""
+        """Return the fields as rule.json has them; `head` only where it is not the default."""
         fields = {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}
         if self.head == PERCEPTRON:
             del fields["head"]
@@ -104,7 +104,7 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, fields: Any) -> Architecture:
-        """Return the shape that rule.json describes.
+        """Return the architecture described in rule.json.
 
         Raises:
             ConfigError: A field is missing, unknown or not allowed.

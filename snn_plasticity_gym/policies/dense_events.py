@@ -1,4 +1,4 @@
-"""Synapse events given as plain arrays, a row each, as people have them who run no environment.
+"""Synapse events as plain arrays, a row each, for use without an environment.
 
 Axes: E events, K history length, X further scalars.
 """
@@ -23,11 +23,11 @@ class DenseEvents(NamedTuple):
     history: Tensor  # (E, 2, K) uint8, pre row and post row, 0 or 1, oldest step first, the present one last
     weight: Tensor  # (E,)
     kind: Tensor  # (E,) uint8: KIND_PRE, KIND_POST or KIND_BOTH
-    group: Tensor  # (E,) int64, which head answers
+    group: Tensor  # (E,) int64, policy head
     extras: Tensor  # (E, X)
 
     def local_state(self) -> LocalState:
-        """Return the events as rules want them; each has a pair of histories of its own."""
+        """Return the events as a rule's input; each has a separate pair of histories."""
         device = self.weight.device
         rows = torch.arange(2 * len(self.weight), device=device).view(-1, 2)
         return LocalState(
@@ -49,12 +49,12 @@ def read_events(
     """Return events from arrays or tensors of any kind of number.
 
     Args:
-        shape: Of the rule that shall answer them.
+        shape: Architecture of the rule.
         history: 0 or 1, (E, 2, K).
         weight: (E,).
-        kind: 0 pre, 1 post, 2 both, (E,); None: by who fires in the present step.
-        group: Which head answers, (E,); None: the only one.
-        extras: Further scalars, (E, X), in the order of `shape.extra_keys`; None: there are none.
+        kind: 0 pre, 1 post, 2 both, (E,); None: from the spikes of the present step.
+        group: Policy head, (E,); None: the only one.
+        extras: Further scalars, (E, X), in the order of `shape.extra_keys`; None: no scalars.
 
     Raises:
         ConfigError: One of them has another shape or other values, or is missing.

@@ -1,4 +1,4 @@
-"""Learned rules for programs that have nothing of this package: as TorchScript, which also C++ loads.
+"""Export of learned rules for programs without this package: as TorchScript, also for C++.
 
 Axes: E events, K history length, G heads, F width of h, S scalars.
 """
@@ -25,11 +25,11 @@ from snn_plasticity_gym.rules.factors import time_constant
 from snn_plasticity_gym.rules.traces import exponential_kernel
 from snn_plasticity_gym.utils.files import atomic_path
 
-TOLERANCE = 1e-4  # of answers by the exported module
+TOLERANCE = 1e-4  # of outputs of the exported module
 
 
 class DenseRule(nn.Module):
-    """A rule by plain operations on dense arrays, event by event: slow, but it needs no table.
+    """A rule in plain operations on dense arrays, event by event: slow, but without tables.
 
     Args:
         network: Of the rule, on the CPU.
@@ -52,18 +52,18 @@ class DenseRule(nn.Module):
             self.register_buffer(f"kernel_{number}", kernel.flip(0))  # (K,) oldest step first
 
     def forward(self, history: Tensor, weight: Tensor, kind: Tensor, group: Tensor, extras: Tensor) -> Tensor:
-        """Return the mean weight change of each event, (E,); arguments as `DenseEvents` has them."""
+        """Return the mean weight change of each event, (E,); arguments as in `DenseEvents`."""
         inputs = self._terms(history, weight, kind, extras) if self.factors else None
         if inputs is None:
             columns = [weight.unsqueeze(1), extras]
             if self.shape.use_kind:
                 columns.insert(1, one_hot(kind.long(), NUM_KINDS).to(weight.dtype))  # (E, 3)
             inputs = torch.cat([self.front(history), *columns], dim=1)  # (E, F + S)
-        answers = torch.stack([self._answer(head, inputs) for head in self.heads], dim=1)  # (E, G)
-        return torch.tanh(answers.gather(1, group.unsqueeze(1)).squeeze(1))
+        outputs = torch.stack([self._head_output(head, inputs) for head in self.heads], dim=1)  # (E, G)
+        return torch.tanh(outputs.gather(1, group.unsqueeze(1)).squeeze(1))
 
-    def _answer(self, head: nn.Module, inputs: Tensor) -> Tensor:
-        if isinstance(head, OwnHead):  # without what it checks of answers
+    def _head_output(self, head: nn.Module, inputs: Tensor) -> Tensor:
+        if isinstance(head, OwnHead):  # without its checks of outputs
             width = self.front.out_features
             return cast(Tensor, head.module(inputs[:, :width], inputs[:, width:]))
         return cast(RuleHead, head).of_inputs(inputs)
@@ -96,7 +96,7 @@ def export_torchscript(network: RuleNetwork, history_length: int, path: str | Pa
         The file.
 
     Raises:
-        ConfigError: A head of one's own computes otherwise for other events, so that it cannot be traced.
+        ConfigError: A user-defined head depends on the events in Python control flow, so that it cannot be traced.
         OSError: The file cannot be written.
     """
     path = Path(path)

@@ -1,7 +1,7 @@
-"""Names that modules had in version 0.1, for files in which classes are named by their module.
+"""Module names of version 0.1, for files in which classes are named by their module.
 
-Stable-Baselines3's zips are such files. The names are known while one of them is read and no longer, so that nothing
-new is written against them.
+Stable-Baselines3's zips are such files. The names are importable only while one of them is read, so that no new code
+uses them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ FORMER = {
     "agents.learned_rule": "policies.rule_files",
     "finite": "utils.nonfinite",
 }
-"""Where what stood in a module stands now, both without the package's name."""
+"""New module by old module, both without the package's name."""
 
 
 class _Former(ModuleType):
-    """Stands for a module that has moved, which is imported when something is asked of it."""
+    """Lazy alias of a moved module, imported at first attribute access."""
 
     def __init__(self, name: str, now: str) -> None:
         super().__init__(name)
@@ -39,7 +39,7 @@ class _Former(ModuleType):
 
 @contextlib.contextmanager
 def former_modules() -> Iterator[None]:
-    """Know modules by the names that they had."""
+    """Make modules importable by their former names."""
     stands = {f"{PACKAGE}.{name}": _Former(f"{PACKAGE}.{name}", f"{PACKAGE}.{now}") for name, now in FORMER.items()}
     sys.modules.update(stands)
     try:

@@ -1,12 +1,12 @@
-"""Rules as formulas whose coefficients are learned: a weighted sum of a few products in the place of front and heads.
+"""Rules as formulas with learned coefficients: a weighted sum of a few products in place of front and heads.
 
     delta_d = tanh(c_0 + sum_k c_k phi_k),    phi_k a product of factors as in `rules.distilled`
 
-with coefficients c of each group's own. A plasticity rule as a parametric function that an optimiser adapts is as old
-as Bengio, Bengio & Cloutier (Learning a synaptic learning rule, 1991); by an evolution strategy over polynomials of
+with separate coefficients c for each group. A plasticity rule as a parametric function that an optimiser adapts is as
+old as Bengio, Bengio & Cloutier (Learning a synaptic learning rule, 1991); by an evolution strategy over polynomials of
 traces see Confavreux et al. (A meta-learning approach to (re)discover plasticity rules that carve a desired function
-into a neural network, 2020). Ten coefficients can be read, and are found in far fewer lifetimes than the hundreds of
-parameters of a head.
+into a neural network, 2020). Ten coefficients are interpretable, and are learned in far fewer lifetimes than the
+hundreds of parameters of a head.
 
 Axes: E events, M some of them, K terms.
 """
@@ -29,9 +29,9 @@ MAX_TERMS = 256
 
 
 def default_terms(extra_names: Sequence[str]) -> list[str]:
-    """Return who fires, by itself and with a trace of its partner, times the weight, times each further scalar.
+    """Return spikes, alone and times a trace of the other neuron, times the weight, times each further scalar.
 
-    Since one of the two neurons fires, 1 and post and pre*post tell the three kinds of events apart.
+    Since one of the two neurons fires, 1 and post and pre*post distinguish the three kinds of events.
     """
     fires = ("", "post", "pre*post", "post*x20", "pre*y20")
     products = itertools.product(("", *extra_names), ("", "w"), fires)
@@ -50,14 +50,14 @@ def read_term(text: str, extra_names: Sequence[str]) -> Factors:
 
 
 def check_terms(terms: Any, extra_names: Sequence[str]) -> tuple[str, ...]:
-    """Return the terms of a formula as they are written; for none `default_terms`.
+    """Return the validated terms of a formula; for none `default_terms`.
 
     Args:
         terms: Products, as "post*x20*w".
         extra_names: Further scalars of the environment.
 
     Raises:
-        ConfigError: There is no such factor, a term stands twice, or there are too many.
+        ConfigError: There is no such factor, a term is given twice, or there are too many.
     """
     terms = check_argument("formula_terms", terms, tuple[str, ...]) or tuple(default_terms(extra_names))
     terms = check_argument("formula_terms", terms, tuple[str, ...], length=(1, MAX_TERMS))
@@ -70,7 +70,7 @@ def check_terms(terms: Any, extra_names: Sequence[str]) -> tuple[str, ...]:
 
 
 class FormulaHead(nn.Module):
-    """Coefficients of a group's formula; at first all are 0: a rule that changes nothing.
+    """Coefficients of a group's formula; initially all 0: no plasticity.
 
     Args:
         num_terms: K.
@@ -104,9 +104,9 @@ class FormulaHead(nn.Module):
     of_inputs = output
 
     def last_inputs(self, view: TermView) -> Callable[[Rows], Tensor]:
-        """Return what gives the terms of some events of a batch, -> (M, K)."""
+        """Return a function from event indices to their terms, -> (M, K)."""
         return lambda rows: view.terms[rows]
 
     def answers(self, view: TermView) -> Callable[[Rows], Tensor]:
-        """Return what answers some events of a batch, -> (M,)."""
+        """Return a function from event indices to outputs, -> (M,)."""
         return lambda rows: self.output(view.terms[rows])

@@ -1,4 +1,4 @@
-"""What formulas see of events: terms, written out where they are asked for, and summed by a loop where they are not.
+"""Terms of formulas for batches of events: written out where needed, otherwise summed by a compiled loop.
 
 Axes: E events, H histories, G groups, K terms, M products of scalars, S scalars.
 """
@@ -26,23 +26,23 @@ Array = NDArray[Any]
 
 
 class TermView(NamedTuple):
-    """A batch of events as formulas see it."""
+    """A batch of events as terms."""
 
     terms: Tensor  # (E, K)
 
 
 class FormulaTerms:
-    """Sees events by the terms of a formula; no parameter is in them.
+    """Computes the terms of a formula from events, without parameters.
 
     Args:
-        terms: Factors of each, which are known to exist.
+        terms: Factors of each, validated.
         dt: Length of a time step, ms, for the traces.
         extra_names: Further scalars of the environment.
     """
 
     def __init__(self, terms: Sequence[Factors], dt: float, extra_names: Sequence[str]) -> None:
         self.terms, self.dt, self.extra_names = terms, dt, extra_names
-        silent = {"pre": KIND_POST, "post": KIND_PRE}  # the kind of event in which that neuron does not fire
+        silent = {"pre": KIND_POST, "post": KIND_PRE}  # kind of event without a spike of that neuron
         counts = [tuple(Counter(term)[name] for name in extra_names) for term in terms]
         products = list(dict.fromkeys([(0,) * len(extra_names), *counts]))
         self.tables = FormulaTables(
@@ -55,12 +55,12 @@ class FormulaTerms:
         )
 
     def view(self, features: Tensor, state: LocalState) -> TermView:
-        """Return the terms of each event; h of its pair of histories, (P, F), is the critic's alone."""
+        """Return the terms of each event; h of its pair of histories, (P, F), is for the critic only."""
         del features
         return TermView(self.dense(state))
 
     def frozen(self, history_length: int) -> FrozenTerms:
-        """Return the same for acting; traces are taken of histories of any length."""
+        """Return a frozen copy for acting; histories may have any length."""
         del history_length
         return FrozenTerms(self)
 
@@ -80,8 +80,8 @@ class FormulaTerms:
         """Return the formula's sum of each event by a compiled loop, (E,).
 
         Args:
-            coefficients: c of every lifetime and group, c_0 last, float64 (L, G, K + 1); L = 1: of all lifetimes.
-            state: Local states of the events, on the CPU; those of a lifetime stand together.
+            coefficients: c of every lifetime and group, c_0 last, float64 (L, G, K + 1); L = 1: shared.
+            state: Local states of the events, on the CPU; those of a lifetime are contiguous.
             lengths: Number of events of each lifetime, (B,).
         """
         sums = torch.empty_like(state.weight)
@@ -92,20 +92,20 @@ class FormulaTerms:
 
     def _traces(self, state: LocalState) -> TraceProducts:
         traces = Traces(state, self.dt)
-        known: dict[float, Array] = {}  # by time constant
+        trace_of_tau: dict[float, Array] = {}  # by time constant
         sides = {side: np.ones((len(state.histories), len(self.terms))) for side in "xy"}
         for place, factors in enumerate(self.terms):
             for name in factors:
                 if name[0] in sides and name not in self.extra_names:
                     tau = time_constant(name)
-                    if tau not in known:
-                        known[tau] = traces.exponential(tau).numpy()
-                    sides[name[0]][:, place] *= known[tau]
+                    if tau not in trace_of_tau:
+                        trace_of_tau[tau] = traces.exponential(tau).numpy()
+                    sides[name[0]][:, place] *= trace_of_tau[tau]
         return TraceProducts(sides["x"], sides["y"])
 
 
 class FrozenTerms:
-    """Sees events for acting.
+    """Computes terms for acting.
 
     Args:
         terms: Of the formula.
@@ -119,14 +119,14 @@ class FrozenTerms:
         return TermView(self.terms.dense(state))
 
     def inputs(self, state: LocalState) -> HeadInputs:
-        """Return the terms of each event, for heads of each lifetime's own."""
+        """Return the terms of each event, for per-lifetime heads."""
         if state.weight.device.type == "cpu":
             return TermInputs(self.terms, state)
         return DenseInputs(self.terms.dense(state), state.group)
 
 
 class TermInputs:
-    """Terms of a batch of events on the CPU, which a compiled loop sums up without writing them out.
+    """Terms of a batch of events on the CPU, summed by a compiled loop without writing them out.
 
     Args:
         terms: Of the formula.
@@ -142,16 +142,16 @@ class TermInputs:
         return self._terms.dense(self._state.take(some))
 
     def by_lifetime(self, heads: Sequence[Sequence[OwnLayer]], lengths: Tensor) -> Tensor:
-        """Answer each event by the formula of its group and lifetime, whose events stand together: (E,), in [-1, 1]."""
+        """Return each event's output of the formula of its group and lifetime; lifetimes are contiguous: (E,)."""
         return torch.tanh_(self._terms.sums(own_coefficients(heads), self._state, lengths))
 
 
 class OwnFormulas:
-    """Formulas of each lifetime's own as a rule.
+    """A rule with a separate formula for each lifetime.
 
     Args:
-        terms: Of all of them.
-        heads: Layers of each head, of which formulas have one.
+        terms: Of all formulas.
+        heads: Layers of each head, one for formulas.
     """
 
     def __init__(self, terms: FormulaTerms, heads: Sequence[Sequence[OwnLayer]]) -> None:

@@ -46,7 +46,7 @@ FREEZE_CHUNK = 1 << 11  # rows built at once: larger temporaries would be mapped
 
 
 class _Values(NamedTuple):
-    """T taken apart, by window and by row of the pair table, all divided by K."""
+    """Decomposition of T, by window and by row of the pair table, all divided by K."""
 
     silent: Tensor  # (C2,), h of a silent pair
     alone: Tensor  # (S, 2 * C2), A and B
@@ -61,7 +61,7 @@ class SpikeFront(nn.Module):
         kernel_sizes: Their widths, odd.
 
     Raises:
-        ConfigError: If a width is even, if the table would be too large, or if there are no such layers.
+        ConfigError: If a width is even, if the table would be too large, or if there can be no such layers.
     """
 
     def __init__(self, channels: tuple[int, int] = (16, 32), kernel_sizes: tuple[int, int] = (5, 5)) -> None:
@@ -92,7 +92,7 @@ class SpikeFront(nn.Module):
     def pairs(self, histories: Tensor, pre: Tensor, post: Tensor) -> Tensor:
         """Features of pairs through the table, differentiable with respect to the weights.
 
-        Equal to `forward(torch.stack([histories[pre], histories[post]], dim=1))` up to rounding. What a pair gets
+        Equal to `forward(torch.stack([histories[pre], histories[post]], dim=1))` up to rounding. The result of a pair
         does not depend on the other pairs of the call.
 
         Args:
@@ -109,7 +109,7 @@ class SpikeFront(nn.Module):
         _check_histories(histories)
         table = window_table(self.kernel_sizes, histories.shape[1], histories.device)
         windows = number_windows(histories, table)
-        # Only rows that occur get a value: fewer sums to make, and to send gradients through.
+        # Only rows that occur get a value: fewer sums, forward and backward.
         used, chunks = keep_used(list(pair_entries(windows, pre, post, table)), table.num_rows)
         taps = self._taps(histories.shape[1])
         silent, parts = _lone_values(taps, table)
@@ -118,7 +118,7 @@ class SpikeFront(nn.Module):
 
     @torch.no_grad()
     def frozen(self, history_length: int) -> "FrozenFront":
-        """The whole table of the present weights, for acting: it does not follow later changes of the weights."""
+        """Return the table of the present weights, for acting; later changes of the weights do not affect it."""
         if history_length < 1:
             raise ValueError(f"history_length must be positive, got {history_length}")
         table = window_table(self.kernel_sizes, history_length, self.conv1.weight.device)
@@ -131,9 +131,9 @@ class SpikeFront(nn.Module):
         return FrozenFront(history_length, table, _Values(silent, _side_by_side(parts), both))
 
     def _taps(self, history_length: int) -> Tensor:
-        """What each tap of the second convolution adds, for every pair of k1-bit sub-windows.
+        """Return the contribution of each tap of the second convolution, for every pair of k1-bit sub-windows.
 
-        The centre tap is always there and carries the bias. The 1/K of the mean passes through the ReLU.
+        The centre tap is always present and carries the bias. The 1/K of the mean commutes with the ReLU.
 
         Returns:
             Rows in the order (pre bits, post bits, tap), then a zero row, shape (4^k1 * k2 + 1, C2).
@@ -151,7 +151,7 @@ class SpikeFront(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class FrozenFront:
-    """The table of one `SpikeFront` at one moment, for histories of one length. Made by `SpikeFront.frozen`."""
+    """Snapshot of a `SpikeFront` as a table, for histories of one length. Made by `SpikeFront.frozen`."""
 
     history_length: int
     table: WindowTable
@@ -227,8 +227,8 @@ def _both_values(taps: Tensor, parts: Tensor, rows: Tensor, table: WindowTable) 
     a, b = table.windows_of(rows)
     own = table.silent_taps.index_select(0, a) + table.pre_taps.index_select(0, a) + table.post_taps.index_select(0, b)
     num_windows = parts.shape[1]
-    known = torch.stack([a, a + num_windows, b + 2 * num_windows], dim=1)  # (R, 3): T[0, 0], A[a], B[b]
-    return torch.relu(sum_fixed(taps, own)) - sum_fixed(parts.flatten(0, 1), known)
+    parts_rows = torch.stack([a, a + num_windows, b + 2 * num_windows], dim=1)  # (R, 3): T[0, 0], A[a], B[b]
+    return torch.relu(sum_fixed(taps, own)) - sum_fixed(parts.flatten(0, 1), parts_rows)
 
 
 def _sum_pairs(values: _Values, windows: Windows, chunks: Iterable[Entries], pre: Tensor, post: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
-"""How spike histories address a table: the windows of a history, the rows of a pair, and sums of rows.
+"""Addressing of a table by spike histories: the windows of a history, the rows of a pair, and sums of rows.
 
-A *window* is what two stacked convolutions of odd widths k1 and k2 see of one spike row at one position: k1 + k2 - 1
-bits. All positions away from the borders are one *place*. A position near a border is a place of its own, because
-there the second convolution pads its input with zeros instead of the hidden values of an empty window. A place knows
-which taps of the second convolution count and which of the window's bits can be set at all.
+A *window* is the receptive field of two stacked convolutions of odd widths k1 and k2 at one position of a spike row: k1
++ k2 - 1 bits. All positions away from the borders are one *place*. A position near a border is a separate place,
+because there the second convolution pads its input with zeros instead of the hidden values of an empty window. A place
+determines which taps of the second convolution count and which of the window's bits can be set.
 
 Windows are numbered place by place; number 0 is the silent window of every place. Two windows at the same place,
-both alive, are one *row* of the pair table. Here is only addressing; the numbers in the table are `front`'s.
+both alive, are one *row* of the pair table. This module does addressing only; `front` computes the values of the table.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CHUNK = 1 << 14  # histories or pairs whose positions are searched at once; bounds memory
-DEAD = 15  # a shift that leaves nothing of a window's code
+DEAD = 15  # a shift that clears a window's code
 
 
 class WindowTable(NamedTuple):
@@ -30,12 +30,12 @@ class WindowTable(NamedTuple):
     margin: int  # steps that a window reaches to either side
     num_rows: int  # of the pair table
     shift: Tensor  # (L,) int16, low bits of a window's code that lie behind the end of the history
-    first: Tensor  # (L,) int16, what turns the code of a living window at this position into its number
+    first: Tensor  # (L,) int16, offset from the code of a non-silent window at this position to its number
     row_start: Tensor  # (S,) int32, first row of the pair table whose pre window is this one
     row_offset: Tensor  # (S,) int32, row = row_offset[pre window] + post window
     silent_taps: Tensor  # (S, k2) int32, tap rows of a silent pair at the window's place
-    pre_taps: Tensor  # (S, k2) int32, what the window as pre adds to them
-    post_taps: Tensor  # (S, k2) int32, what the window as post adds to them
+    pre_taps: Tensor  # (S, k2) int32, increment by the window as pre
+    post_taps: Tensor  # (S, k2) int32, increment by the window as post
     position_taps: Tensor  # (K, k2) int32, tap rows of a silent pair at each position
 
     def windows_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:

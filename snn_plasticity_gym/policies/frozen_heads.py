@@ -1,4 +1,4 @@
-"""Heads for acting on the CPU: most events through the lines of their pair, the few others through the layers.
+"""Fast heads for acting on the CPU: most events by the piecewise linear function of their pair, others by layers.
 
 Axes: E events, P pairs, F width of h, H1 and H2 neurons of the two hidden layers.
 """
@@ -29,7 +29,7 @@ from snn_plasticity_gym.policies.spike_features import other_scalars
 
 
 class FrozenHeads:
-    """The heads of a network at one moment.
+    """Snapshot of a network's heads.
 
     Args:
         network: On the CPU, in single precision, with two hidden layers in each head (see `possible`).
@@ -43,7 +43,7 @@ class FrozenHeads:
 
     @staticmethod
     def possible(network: RuleNetwork) -> bool:
-        """Whether this way is open: else the heads act layer by layer."""
+        """Whether a network can act this way; otherwise layer by layer."""
         head = network.heads[0]
         if not isinstance(head, Head) or len(head.layers) != 3:
             return False

@@ -1,4 +1,4 @@
-"""A learned rule as it acts: nothing in it is learned any more, and nothing of a trainer is needed."""
+"""A frozen learned rule for acting, independent of any trainer."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from snn_plasticity_gym.rules.whole_heads import WholeHeads
 
 
 class Acting(Protocol):
-    """A way to answer events; all come to the same up to rounding."""
+    """An implementation of a rule's output; all agree up to rounding."""
 
     def __call__(self, state: LocalState) -> Tensor:
         """Return the mean weight change of each event, (E,)."""
 
 
 class LayerByLayer:
-    """Acts as the network does, on any device.
+    """Evaluates the network layer by layer, on any device.
 
     Args:
-        network: Whose heads answer.
-        features: What they see events by.
+        network: The network.
+        features: Input features of its heads.
     """
 
     def __init__(self, network: RuleNetwork, features: FrozenFeatures) -> None:
@@ -52,11 +52,11 @@ class LayerByLayer:
 
 
 class PiecewiseLinear:
-    """Acts by what heads with two hidden layers are for one pair of histories, on the CPU.
+    """Evaluates heads with two hidden layers as piecewise linear functions of a pair of histories, on the CPU.
 
     Args:
-        network: Whose heads answer; see `FrozenHeads.possible`.
-        features: What they see events by.
+        network: The network; see `FrozenHeads.possible`.
+        features: Input features of its heads.
     """
 
     def __init__(self, network: RuleNetwork, features: FrozenSpikeFeatures) -> None:
@@ -69,7 +69,7 @@ class PiecewiseLinear:
 
 
 class SummedTerms:
-    """Acts as a formula whose terms are never written out, on the CPU.
+    """Evaluates a formula without writing its terms out, on the CPU.
 
     Args:
         heads: Coefficients of each group.
@@ -89,7 +89,7 @@ class FrozenRule:
     """A policy's mean weight change as a rule: a snapshot, with the front's table built once.
 
     Args:
-        network: Front and heads, which are copied.
+        network: Front and heads, copied.
         history_length: K.
     """
 
@@ -103,7 +103,7 @@ class FrozenRule:
         """Return the mean weight change of each event, (E,).
 
         Raises:
-            ConfigError: The events have another history length, or other scalars, than the rule was made for.
+            ConfigError: The events have another history length, or other scalars, than the rule's.
         """
         state = events.local_state()
         self._check(state)
@@ -111,15 +111,15 @@ class FrozenRule:
 
     @torch.no_grad()
     def delta_d(self, history: Any, weight: Any, kind: Any = None, group: Any = None, extras: Any = None) -> Any:
-        """Return the mean weight change of events that are given as plain arrays or tensors, a row each.
+        """Return the mean weight change of events given as plain arrays or tensors, a row each.
 
         Args:
             history: Spikes of the pre and of the post neuron, 0 or 1, oldest step first and the present one last,
                 (E, 2, K).
             weight: Before the event, (E,).
-            kind: 0: the pre neuron fires now, 1: the post neuron, 2: both, (E,); None: as the history has it.
-            group: Which head answers, (E,); None: the only one.
-            extras: Further scalars, (E, X), in the order of `extra_keys`; None: the rule sees none.
+            kind: 0: the pre neuron fires now, 1: the post neuron, 2: both, (E,); None: from the history.
+            group: Policy head, (E,); None: the only one.
+            extras: Further scalars, (E, X), in the order of `extra_keys`; None: the rule has none.
 
         Returns:
             float32 (E,), a tensor if `history` is one, else an array.
@@ -131,18 +131,18 @@ class FrozenRule:
         device = self.network.critic.first.weight.device
         state = DenseEvents(*(column.to(device) for column in events)).local_state()
         self._check(state)
-        answer = self._act(state).float()
-        return answer if isinstance(history, Tensor) else answer.cpu().numpy()
+        output = self._act(state).float()
+        return output if isinstance(history, Tensor) else output.cpu().numpy()
 
     def whole_formula(self) -> WholeFormula | None:
-        """Return the formula that this rule is; None: it is none."""
+        """Return the rule as a formula; None: it is none."""
         if not isinstance(self._features, FrozenTerms):
             return None
         heads = cast(list[FormulaHead], list(self.network.heads))
         return self._features.terms.whole_formula(coefficients_of(heads))
 
     def whole_heads(self) -> WholeHeads | None:
-        """Return front and heads for compiled loops; None: this rule is something else, or they do not know it."""
+        """Return front and heads for compiled loops; None: the rule is of another form, or loops do not support it."""
         return self._whole_heads
 
     @functools.cached_property
@@ -153,7 +153,7 @@ class FrozenRule:
         return whole_heads(self.network.architecture, front, shared_layers(self.network), own=False)
 
     def of_lifetimes(self, heads: Sequence[Sequence[OwnLayer]]) -> Rule | None:
-        """Return the same rule with layers of each lifetime's own, for whole episodes; None: loops do not know it.
+        """Return the rule with per-lifetime layers, for whole episodes; None: loops do not support it.
 
         Args:
             heads: Layers of each head.
@@ -165,11 +165,11 @@ class FrozenRule:
         return None
 
     def inputs(self, state: LocalState) -> HeadInputs:
-        """Return what the heads see of each event."""
+        """Return the inputs of the heads for each event."""
         return self._features.inputs(state)
 
     def explore(self, events: SynapseEvents, readout: Readout | None) -> tuple[Tensor, Tensor]:
-        """Act with what `readout` adds to the last layers of every lifetime; see `RuleNetwork.explore`."""
+        """Act with `readout` added to the last layers of every lifetime; see `RuleNetwork.explore`."""
         lifetimes = torch.arange(len(events.lengths), device=events.lengths.device)
         lifetime = per_event(lifetimes, events.lengths)  # (E,)
         return self.network.explore(self._features, events.local_state(), lifetime, readout)
@@ -178,14 +178,14 @@ class FrozenRule:
         shape = self.network.architecture
         if state.history_length != self.history_length and not shape.sees_terms:
             raise ConfigError(
-                f"this rule looks back {self.history_length} steps, got histories of {state.history_length}; call "
-                f"rule.frozen({state.history_length}) for one that looks back as far, or make the environment with "
+                f"this rule needs histories of {self.history_length} steps, got {state.history_length}; call "
+                f"rule.frozen({state.history_length}) for one of that length, or make the environment with "
                 f"history_length={self.history_length}"
             )
         if state.extras.shape[1] != len(shape.extra_keys):
             names = ", ".join(shape.extra_keys) or "none"
             raise ConfigError(
-                f"this rule sees {len(shape.extra_keys)} scalars beside the weight ({names}), the events have "
+                f"this rule has {len(shape.extra_keys)} scalars besides the weight ({names}), the events have "
                 f"{state.extras.shape[1]}; make the environment with the settings that the rule was trained with"
             )
 
@@ -197,7 +197,7 @@ def coefficients_of(heads: list[FormulaHead]) -> np.ndarray:
 
 
 def quickest_way(network: RuleNetwork, features: FrozenFeatures) -> Acting:
-    """Return the quickest way to act that is open to a network."""
+    """Return the fastest implementation for a network."""
     if isinstance(features, FrozenTerms) and network.front.conv1.weight.device.type == "cpu":
         return SummedTerms(list(network.heads), features)  # type: ignore[arg-type]
     if isinstance(features, FrozenSpikeFeatures) and FrozenHeads.possible(network):

@@ -1,4 +1,4 @@
-"""What heads see of a batch of events, and what lifetimes with heads of their own make of it.
+"""Inputs of heads for a batch of events, and their evaluation by per-lifetime heads.
 
 Axes: B lifetimes, G heads, E events, F inputs of a layer, O its outputs.
 """
@@ -11,28 +11,28 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-Rows = Tensor | slice  # which events of a batch: int64 (M,), or a slice
+Rows = Tensor | slice  # indices of events in a batch: int64 (M,), or a slice
 
 
 class OwnLayer(NamedTuple):
-    """A layer of one head, every lifetime's own."""
+    """Per-lifetime layers of one head."""
 
     weights: Tensor  # (B, F, O)
     bias: Tensor  # (B, 1, O)
 
 
 class HeadInputs(Protocol):
-    """What heads see of a batch of events."""
+    """Inputs of heads for a batch of events."""
 
     def rows(self, some: slice) -> Tensor:
-        """Return the inputs of some events, (M, F)."""
+        """Return the inputs of the given events, (M, F)."""
 
     def by_lifetime(self, heads: Sequence[Sequence[OwnLayer]], lengths: Tensor) -> Tensor:
-        """Answer each event by the layers of its head and lifetime, whose events stand together: (E,), in [-1, 1]."""
+        """Return each event's output of the head of its lifetime; lifetimes are contiguous: (E,), in [-1, 1]."""
 
 
 class DenseInputs:
-    """Inputs that are written out.
+    """Inputs as a dense matrix.
 
     Args:
         inputs: Of each event, (E, F).
@@ -44,12 +44,12 @@ class DenseInputs:
         self._group = group
 
     def rows(self, some: slice) -> Tensor:
-        """Return the inputs of some events, (M, F)."""
+        """Return the inputs of the given events, (M, F)."""
         return self._inputs[some]
 
     @torch.no_grad()
     def by_lifetime(self, heads: Sequence[Sequence[OwnLayer]], lengths: Tensor) -> Tensor:
-        """Answer each event by the layers of its head and lifetime, whose events stand together: (E,), in [-1, 1]."""
+        """Return each event's output of the head of its lifetime; lifetimes are contiguous: (E,), in [-1, 1]."""
         inputs = self._inputs
         lifetime = torch.arange(len(lengths), device=inputs.device).repeat_interleave(lengths)  # (E,)
         if len(heads) == 1:
@@ -64,7 +64,7 @@ class DenseInputs:
 
 
 def _through(layers: Sequence[OwnLayer], inputs: Tensor, lifetime: Tensor, counts: Tensor) -> Tensor:
-    """Send the events of each lifetime, which stand together in its order, through its own layers: (E, F) -> (E,)."""
+    """Evaluate each lifetime's layers on its events, which are contiguous: (E, F) -> (E,)."""
     if not len(inputs):
         return inputs.new_empty(0)
     width = int(counts.max())

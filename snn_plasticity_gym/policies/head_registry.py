@@ -1,14 +1,14 @@
-"""Heads of one's own: any network that makes one number of a synapse's features, known by a name.
+"""Registry of user-defined heads: networks that map a synapse's features to one number, by name.
 
     class MyHead(nn.Module):
         def __init__(self, num_features: int, num_scalars: int) -> None: ...
         def forward(self, features: Tensor, scalars: Tensor) -> Tensor: ...  # (E, F), (E, S) -> (E,)
 
 Each row is one synapse event: features h of its two spike histories, and its scalars, the weight first (see
-`Architecture.scalar_names`). The answer becomes the mean weight change by tanh. Each group of synapses has a head of
-its own. Exploration `independent` works with any head. Exploration `rule` that perturbs last layers needs two more
-attributes, `last_hidden(features, scalars) -> (E, H)` and `last_layer`, an `nn.Linear(H, 1)`, such that the answer is
-the one applied to the other.
+`Architecture.scalar_names`). tanh of the output is the mean weight change. Each group of synapses has a separate head.
+Exploration `independent` works with any head. Exploration `rule` that perturbs last layers needs two more
+attributes, `last_hidden(features, scalars) -> (E, H)` and `last_layer`, an `nn.Linear(H, 1)`, such that the output is
+`last_layer(last_hidden(...))`.
 
 Axes: E events, M some of them, F width of h, S scalars, H width of the last hidden layer.
 """
@@ -33,7 +33,7 @@ _FACTORIES: dict[str, HeadFactory] = {}
 
 
 def register_head(name: str, factory: HeadFactory) -> None:
-    """Make a kind of head known by a name, which settings and rule files may then give.
+    """Register a kind of head by a name, for settings and rule files.
 
     Args:
         name: Not taken yet.
@@ -52,7 +52,7 @@ def register_head(name: str, factory: HeadFactory) -> None:
 
 
 def registered_head(name: str) -> HeadFactory:
-    """Return what makes the heads of that name.
+    """Return the factory of the heads of that name.
 
     Raises:
         ConfigError: There are none.
@@ -67,12 +67,12 @@ def registered_head(name: str) -> HeadFactory:
 
 
 def resolve_head(head: str | HeadFactory) -> tuple[str, HeadFactory | None]:
-    """Return the name of a kind of head, and what makes such heads; None: the network does.
+    """Return the name of a kind of head, and its factory; None: a built-in head.
 
-    What is not registered goes by its module and name, as in "my_heads:MyHead".
+    Unregistered factories are named by module and name, as in "my_heads:MyHead".
 
     Raises:
-        ConfigError: It is neither a name that is known nor a factory.
+        ConfigError: It is neither a registered name nor a factory.
     """
     if head == TERM_HEAD:
         raise ConfigError(
@@ -93,7 +93,7 @@ def resolve_head(head: str | HeadFactory) -> tuple[str, HeadFactory | None]:
 
 
 class OwnHead(nn.Module):
-    """A head of one's own, as networks ask for its answers; the first ones are checked.
+    """Wrapper of a user-defined head; its first outputs are checked.
 
     Args:
         name: Of the kind of head.
@@ -102,7 +102,7 @@ class OwnHead(nn.Module):
         num_scalars: S.
 
     Raises:
-        ConfigError: It makes no head.
+        ConfigError: The factory returns no head.
     """
 
     def __init__(self, name: str, factory: HeadFactory, num_features: int, num_scalars: int) -> None:
@@ -111,7 +111,7 @@ class OwnHead(nn.Module):
         self._num_features = num_features
         self._checked = False
         try:
-            with torch.device("cpu"):  # its tensors are real also where a rule file is compared with a shape
+            with torch.device("cpu"):  # real tensors also under the meta device, where a rule file is checked
                 module = factory(num_features, num_scalars)
         except TypeError as error:
             raise ConfigError(f"head {name!r} must be called as head(num_features, num_scalars): {error}") from error
@@ -123,44 +123,44 @@ class OwnHead(nn.Module):
         """Return one number per event, (E,), from h (E, F) and scalars (E, S).
 
         Raises:
-            ConfigError: The head answers something else, at the first time also what is not finite.
+            ConfigError: The output has another shape or type, or, at the first call, is not finite.
         """
         if not len(features):
             return features.sum(dim=1)  # no event: many layers refuse an empty batch
-        answer = self.module(features, scalars)
-        if not isinstance(answer, Tensor) or answer.shape != features.shape[:1]:
-            got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+        output = self.module(features, scalars)
+        if not isinstance(output, Tensor) or output.shape != features.shape[:1]:
+            got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ConfigError(
                 f"head {self.name!r} must return one number per event, shape ({len(features)},), got {got}"
             )
         if not self._checked:
-            if not answer.isfinite().all():
-                raise ConfigError(f"head {self.name!r} must return finite numbers, got {_first_odd(answer)}")
+            if not output.isfinite().all():
+                raise ConfigError(f"head {self.name!r} must return finite numbers, got {_first_odd(output)}")
             self._checked = True
-        return answer.to(features.dtype)
+        return output.to(features.dtype)
 
     def of_inputs(self, inputs: Tensor) -> Tensor:
         """Return one number per event, (E,), from h and scalars side by side, (E, F + S)."""
         return self(inputs[:, : self._num_features], inputs[:, self._num_features :])
 
     def answers(self, view: SpikeView) -> Callable[[Rows], Tensor]:
-        """Return what answers some events of a batch, -> (M,)."""
+        """Return a function from event indices to outputs, -> (M,)."""
         return lambda rows: self(view.features[view.pair[rows]], view.scalars[rows])
 
     @property
     def last(self) -> nn.Linear | None:
-        """The last layer, (1, H), where the head tells it."""
+        """The last layer, (1, H), if the head exposes it."""
         layer = getattr(self.module, "last_layer", None)
-        told = isinstance(layer, nn.Linear) and layer.out_features == 1 and layer.bias is not None
-        return layer if told and callable(getattr(self.module, "last_hidden", None)) else None
+        exposed = isinstance(layer, nn.Linear) and layer.out_features == 1 and layer.bias is not None
+        return layer if exposed and callable(getattr(self.module, "last_hidden", None)) else None
 
     @property
     def width(self) -> int:
-        """Width H of the last hidden layer, where the head tells its last layer."""
+        """Width H of the last hidden layer, if the head exposes its last layer."""
         return cast(nn.Linear, self.last).in_features
 
     def last_inputs(self, view: SpikeView) -> Callable[[Rows], Tensor]:
-        """Return what gives the last hidden layer of some events of a batch, -> (M, H)."""
+        """Return a function from event indices to the last hidden layer, -> (M, H)."""
         last_hidden = cast(Any, self.module).last_hidden
         return lambda rows: last_hidden(view.features[view.pair[rows]], view.scalars[rows])
 
@@ -170,34 +170,34 @@ class OwnHead(nn.Module):
 
 
 def linear_heads(heads: nn.ModuleList) -> list[LinearHead]:
-    """Return heads whose last layers can be perturbed.
+    """Return the heads as `LinearHead`s, whose last layers can be perturbed.
 
     Raises:
-        ConfigError: They tell none.
+        ConfigError: They expose no last layer.
     """
     for head in heads:
         if isinstance(head, OwnHead) and head.last is None:
             raise ConfigError(
-                f"exploration rule perturbs last layers, and head {head.name!r} tells none: give it last_hidden("
+                f"exploration rule perturbs last layers, and head {head.name!r} exposes none: give it last_hidden("
                 "features, scalars) and last_layer, an nn.Linear with one output, or set exploration to independent"
             )
     return cast(list[LinearHead], heads)
 
 
 def layered_heads(heads: nn.ModuleList) -> list[LayeredHead]:
-    """Return heads all of whose layers can be perturbed.
+    """Return the heads as `LayeredHead`s, all of whose layers can be perturbed.
 
     Raises:
-        ConfigError: They are of one's own, so that their layers are not known.
+        ConfigError: They are user-defined, without accessible layers.
     """
     for head in heads:
         if isinstance(head, OwnHead):
             raise ConfigError(
                 f"evolution strategies and perturb head move all layers of a head, and those of {head.name!r} are not "
-                f"known; take head {PERCEPTRON} or a formula, set perturb to last, or exploration to independent"
+                f"accessible; take head {PERCEPTRON} or a formula, set perturb to last, or exploration to independent"
             )
     return cast(list[LayeredHead], heads)
 
 
-def _first_odd(answer: Tensor) -> float:
-    return answer[~answer.isfinite()][0].item()
+def _first_odd(output: Tensor) -> float:
+    return output[~output.isfinite()][0].item()

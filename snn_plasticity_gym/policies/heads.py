@@ -1,4 +1,4 @@
-"""What answers events: a perceptron for every group of synapses, unless a rule is given heads of another kind.
+"""Policy heads: a perceptron for every group of synapses, and the interfaces of other kinds of heads.
 
 Axes: E events, M some of them, P pairs of histories, F width of h, S scalars, H width of the last hidden layer.
 """
@@ -28,13 +28,13 @@ class Readout(NamedTuple):
 
 
 class RuleHead(Protocol):
-    """Answers the events of one group; what it answers becomes a mean weight change by tanh.
+    """Maps the events of one group to outputs; tanh of an output is the mean weight change.
 
-    The view is what the rule's heads see of a batch of events: `SpikeView` or `TermView`.
+    The view is the heads' input for a batch of events: `SpikeView` or `TermView`.
     """
 
     def answers(self, view: Any) -> Callable[[Rows], Tensor]:
-        """Return what answers some events of a batch, -> (M,)."""
+        """Return a function from event indices to outputs, -> (M,)."""
 
     def of_inputs(self, inputs: Tensor) -> Tensor:
         """Return one number per event, (E,), from rows of `HeadInputs`."""
@@ -50,14 +50,14 @@ class LinearHead(RuleHead, Protocol):
         """The last layer, (1, H)."""
 
     def last_inputs(self, view: Any) -> Callable[[Rows], Tensor]:
-        """Return what gives, of some events of a batch, what the last layer sees, -> (M, H)."""
+        """Return a function from event indices to inputs of the last layer, -> (M, H)."""
 
     def output(self, hidden: Tensor) -> Tensor:
-        """Return one number per event, (M,), from what the last layer sees, (M, H)."""
+        """Return one number per event, (M,), from inputs of the last layer, (M, H)."""
 
 
 class LayeredHead(LinearHead, Protocol):
-    """A head that is linear layers with ReLU between them, so that exploration can perturb all of them."""
+    """A head of linear layers with ReLU between them, so that exploration can perturb all of them."""
 
     @property
     def layers(self) -> list[nn.Linear]:
@@ -68,7 +68,7 @@ class Head(nn.Module):
     """A multilayer perceptron with ReLU between its layers and one output, over z = [h; scalars].
 
     Its first layer is linear, so the part of h is computed once per distinct pair of histories, and each event only
-    adds its own scalars.
+    adds its scalars.
 
     Args:
         num_features: Width of h.
@@ -77,7 +77,7 @@ class Head(nn.Module):
         output_gain: Gain of the last layer's orthogonal initialisation; sqrt(2) in the layers before.
 
     Raises:
-        ConfigError: There is no hidden layer, or one too many or too wide.
+        ConfigError: There is no hidden layer, or too many or too wide ones.
     """
 
     def __init__(self, num_features: int, num_scalars: int, hidden_sizes: Sequence[int], output_gain: float) -> None:
@@ -126,7 +126,7 @@ class Head(nn.Module):
 
         Args:
             pair_part: Result of `pair_part`, (P, hidden).
-            pair: Which pair each event has, (E,).
+            pair: Index of each event's pair, (E,).
             scalars: (E, S).
         """
         scalar_weight = self.first.weight[:, self.num_features :]  # (hidden, S)
@@ -134,12 +134,12 @@ class Head(nn.Module):
         return self.rest[:-1](hidden)
 
     def last_inputs(self, view: SpikeView) -> Callable[[Rows], Tensor]:
-        """Return what gives the last hidden layer of some events of a batch, -> (M, H)."""
+        """Return a function from event indices to the last hidden layer, -> (M, H)."""
         part = self.pair_part(view.features)
         return lambda rows: self.last_hidden(part, view.pair[rows], view.scalars[rows])
 
     def answers(self, view: SpikeView) -> Callable[[Rows], Tensor]:
-        """Return what answers some events of a batch, -> (M,)."""
+        """Return a function from event indices to outputs, -> (M,)."""
         last_inputs = self.last_inputs(view)
         return lambda rows: self.output(last_inputs(rows))
 
@@ -148,7 +148,7 @@ def check_hidden_sizes(hidden_sizes: Any) -> tuple[int, ...]:
     """Return widths of hidden layers.
 
     Raises:
-        ConfigError: There is no hidden layer, or one too many or too wide.
+        ConfigError: There is no hidden layer, or too many or too wide ones.
     """
     sizes: tuple[int, ...] = check_argument(
         "hidden_sizes", hidden_sizes, tuple[int, ...], ge=1, le=MAX_WIDTH, length=(1, MAX_LAYERS)

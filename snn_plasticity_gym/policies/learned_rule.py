@@ -1,4 +1,4 @@
-"""A learned rule by itself: called with events or plain arrays, and exported, without the trainer that made it."""
+"""A learned rule independent of its trainer: called with events or plain arrays, and exported."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from snn_plasticity_gym.rules.python_source import python_source
 
 
 class LearnedRule:
-    """A learned rule: called with events, it returns the mean weight change of each, as `env.run_episode` wants it.
+    """A learned rule: called with events, it returns the mean weight change of each, as needed by `env.run_episode`.
 
     Args:
-        description: What is known of it.
-        rule: Its networks, which are the rule's own from now on.
+        description: Content of rule.json.
+        rule: Its networks; ownership passes to this object.
     """
 
     def __init__(self, description: Description, rule: RuleNetwork) -> None:
@@ -38,7 +38,7 @@ class LearnedRule:
         self._frozen: FrozenRule | None = None
 
     def for_groups(self, groups: Sequence[str]) -> LearnedRule:
-        """Return the rule for an environment with other groups of synapses, all of which its only head answers.
+        """Return the rule for an environment with other groups of synapses, all served by its only head.
 
         Args:
             groups: Names of the groups.
@@ -47,7 +47,7 @@ class LearnedRule:
             ConfigError: The rule has several heads.
         """
         if self.num_groups != 1:
-            raise ConfigError(f"only a rule with one head answers any groups, this one has {self.num_groups}")
+            raise ConfigError(f"only a rule with one head fits any groups, this one has {self.num_groups}")
         shape = dataclasses.replace(self.description.architecture, num_groups=len(groups))
         with torch.random.fork_rng(devices=[]):
             network = new_network(shape).to(next(self.rule.parameters()).device)
@@ -56,8 +56,9 @@ class LearnedRule:
             head = re.sub(r"^heads\.\d+\.", "heads.0.", name)
             state[name] = state[head]
         network.load_state_dict(state)
-        known = self.description.model_copy(update={"architecture": shape, "groups": list(groups), "checksum": ""})
-        return LearnedRule(known, network)
+        changes = {"architecture": shape, "groups": list(groups), "checksum": ""}
+        description = self.description.model_copy(update=changes)
+        return LearnedRule(description, network)
 
     def frozen(self, history_length: int) -> FrozenRule:
         """Return the rule for acting on histories of a length that may differ from that of its training."""
@@ -67,17 +68,17 @@ class LearnedRule:
         """Return the mean weight change of each event, (E,).
 
         Raises:
-            ConfigError: The events have another history length, or other scalars, than the rule was made for.
+            ConfigError: The events have another history length, or other scalars, than the rule's.
         """
         return self._own(events)
 
     def delta_d(self, history: Any, weight: Any, kind: Any = None, group: Any = None, extras: Any = None) -> Any:
-        """Answer events that are given as plain arrays; see `FrozenRule.delta_d`."""
+        """Return the mean weight change of events given as plain arrays; see `FrozenRule.delta_d`."""
         return self._own.delta_d(history, weight, kind, group, extras)
 
     def to_torchscript(self, path: str | Path) -> Path:
         """Write the rule as a TorchScript module, and return the file; see `export.export_torchscript`."""
-        from snn_plasticity_gym.policies.export import export_torchscript  # torch's tracer, which few need
+        from snn_plasticity_gym.policies.export import export_torchscript  # torch's tracer, rarely needed
 
         return export_torchscript(self.rule, self.description.history_length, path)
 
@@ -96,7 +97,7 @@ class LearnedRule:
 
     @property
     def _own(self) -> FrozenRule:
-        """The rule for the history length that it was made for."""
+        """The rule frozen for its history length."""
         if self._frozen is None:
             self._frozen = self.frozen(self.description.history_length)
         return self._frozen

@@ -1,4 +1,4 @@
-"""The network behind a rule, composed of what sees the events, what answers them, and a critic.
+"""The network of a rule: input features, heads, and a critic.
 
 Axes: B lifetimes, G heads, E events, P pairs of histories, F width of h, H width of a head's last hidden layer.
 """
@@ -27,34 +27,34 @@ ACTING_CHUNK = 4096  # events whose hidden layers (2 MB each) stay in cache
 
 
 class FrozenFeatures(Protocol):
-    """What heads see events by while they act: at one moment of learning, and without gradient."""
+    """Frozen input features of heads for acting, without gradient."""
 
     def view(self, state: LocalState) -> Any:
-        """Return a batch of events as the heads see it; see `RuleHead.answers`."""
+        """Return the heads' view of a batch of events; see `RuleHead.answers`."""
 
     def inputs(self, state: LocalState) -> HeadInputs:
-        """Return what heads see of each event in a row of its own."""
+        """Return the heads' inputs, a row for each event."""
 
 
 class RuleFeatures(Protocol):
-    """What heads see events by: `SpikeFeatures`, `FormulaTerms` or `HeadTerms`."""
+    """Input features of heads: `SpikeFeatures`, `FormulaTerms` or `HeadTerms`."""
 
     def view(self, features: Tensor, state: LocalState) -> Any:
-        """Return a batch of events, whose h (P, F) is known, as the heads see it; see `RuleHead.answers`."""
+        """Return the heads' view of a batch of events with features h (P, F); see `RuleHead.answers`."""
 
     def frozen(self, history_length: int) -> FrozenFeatures:
-        """Return the same for acting by histories of that length."""
+        """Return a frozen copy for acting on histories of that length."""
 
 
 class RuleNetwork(nn.Module):
     """Means of the weight changes, and values, of synapse events.
 
     Args:
-        architecture: What the parts are made by; see `new_network`.
-        critic_features: What the critic sees events by.
-        head_features: What the heads see events by.
-        heads: What answers, one for each group.
-        critic: Values events.
+        architecture: Architecture of the parts; see `new_network`.
+        critic_features: Input features of the critic.
+        head_features: Input features of the heads.
+        heads: One for each group.
+        critic: Value function of events.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class RuleNetwork(nn.Module):
         return self.critic_features.of_pairs(state)
 
     def scalars(self, state: LocalState) -> Tensor:
-        """Return what each event adds to h, (E, S); see `Architecture.scalar_names`."""
+        """Return the scalar inputs of each event, (E, S); see `Architecture.scalar_names`."""
         return scalars(state, self.architecture.use_kind)
 
     def mean(self, features: Tensor, state: LocalState) -> Tensor:
@@ -98,7 +98,7 @@ class RuleNetwork(nn.Module):
         return torch.tanh(output)
 
     def formulas(self) -> list[list[Term]]:
-        """Return the terms of each group's formula with their coefficients, the constant first; none of a network."""
+        """Return the terms of each group's formula with their coefficients, the constant first; empty for a network."""
         terms = self.architecture.formula_terms
         if terms is None or not self.architecture.is_formula:
             return []
@@ -120,17 +120,17 @@ class RuleNetwork(nn.Module):
     def explore(
         self, features: FrozenFeatures, state: LocalState, lifetime: Tensor, readout: Readout | None
     ) -> tuple[Tensor, Tensor]:
-        """Act, each lifetime with last layers of its own; the heads are `LinearHead`s.
+        """Act with separate last layers for each lifetime; the heads are `LinearHead`s.
 
         Args:
-            features: Frozen earlier.
+            features: Frozen features.
             state: Local states of E events.
-            lifetime: Whose they are, int64 (E,).
-            readout: What is added to the heads' last layers; None: nothing.
+            lifetime: Lifetime of each event, int64 (E,).
+            readout: Increments of the heads' last layers; None: none.
 
         Returns:
-            Weight changes (E,), and, summed over the events of each head, 1, phi and |phi|^2 of what its last layer
-            sees, phi, float64 (G, H + 2).
+            Weight changes (E,), and, summed over the events of each head, 1, phi and |phi|^2 of its last
+            hidden layer phi, float64 (G, H + 2).
         """
         delta_d = torch.empty_like(state.weight)
         heads, view = cast(list[LinearHead], self.heads), features.view(state)
@@ -157,7 +157,7 @@ class RuleNetwork(nn.Module):
         return [head.answers(view) for head in self._rule_heads]
 
     def _by_group(self, answers: Sequence[Callable[[Rows], Tensor]], group: Tensor, chunk: slice) -> Tensor:
-        """Have each event of a chunk answered by the head of its group: (chunk,)."""
+        """Return the output of each event of a chunk by the head of its group: (chunk,)."""
         if len(answers) == 1:
             return answers[0](chunk)
         own = group[chunk]
@@ -172,8 +172,8 @@ def new_network(architecture: Architecture, own_head: HeadFactory | None = None)
     """Return a network with fresh parameters.
 
     Args:
-        architecture: Its shape.
-        own_head: Makes the heads of the kind that `architecture.head` names; None: as registered by that name.
+        architecture: Its architecture.
+        own_head: Factory of the heads named by `architecture.head`; None: as registered by that name.
 
     Raises:
         ConfigError: There is no such network.
@@ -181,8 +181,8 @@ def new_network(architecture: Architecture, own_head: HeadFactory | None = None)
     spikes = SpikeFeatures(SpikeFront(architecture.channels, architecture.kernel_sizes), architecture.use_kind)
     width, num_scalars = spikes.front.out_features, len(architecture.scalar_names)
     sizes, groups = architecture.hidden_sizes, range(architecture.num_groups)
-    # A small last layer: rules begin near "no change", and actions near their noise. These heads are drawn for rules of
-    # every form, so that with one seed front and critic begin at the same numbers whatever answers.
+    # A small last layer: rules start near "no change", and actions near their noise. These heads are drawn for rules of
+    # every form, so that front and critic of one seed have the same initial parameters for all kinds of heads.
     heads: list[nn.Module] = [Head(width, num_scalars, sizes, output_gain=0.01) for _ in groups]
     critic = Head(width, num_scalars, sizes, output_gain=1.0)
     sees: RuleFeatures = spikes

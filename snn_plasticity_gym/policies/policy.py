@@ -1,4 +1,4 @@
-"""The policy as Stable-Baselines3 knows it: Gaussian weight changes for event slots or flat batches of events."""
+"""The Stable-Baselines3 policy: Gaussian weight changes for event slots or flat batches of events."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ REFUSED = {
     ),
     "normalize_images": "observations are no images",
 }
-"""Arguments of Stable-Baselines3's policies that have no meaning here, and what has."""
+"""Arguments of Stable-Baselines3's policies without effect here, and their replacements."""
 
 
 class MaskedGaussian(DiagGaussianDistribution):
-    """Independent Gaussians over event slots, of which only the used ones count."""
+    """Independent Gaussians over event slots; unused slots are masked."""
 
     mask: Tensor  # (B, E)
 
@@ -84,11 +84,11 @@ class MaskedGaussian(DiagGaussianDistribution):
 class PlasticityPolicy(ActorCriticPolicy):
     """A plasticity rule that can be learned: delta_d ~ N(m(s), sigma^2) for every synapse event s.
 
-    The front is shared by all heads and by the critic; each group of synapses has a head of its own (`RuleNetwork`),
+    The front is shared by all heads and by the critic; each group of synapses has a separate head (`RuleNetwork`),
     or one for each kind of event where the environment splits the kinds.
     In stock Stable-Baselines3 (`A2C(PlasticityPolicy, env)`, `PPO(PlasticityPolicy, env)`) an action is all slots of
     an observation: log-probability and entropy are sums over the used slots, the value is their mean. `EventA2C` takes
-    each event as an action of its own, through `evaluate_events` and `frozen`.
+    each event as a separate action, through `evaluate_events` and `frozen`.
 
     Args:
         observation_space: Of a plasticity environment.
@@ -99,19 +99,19 @@ class PlasticityPolicy(ActorCriticPolicy):
         hidden_sizes: Widths of the hidden layers of heads and critic.
         channels: Output channels of the front's two convolutions.
         kernel_sizes: Their widths, odd.
-        critic_lr_scale: Learning rate of the critic over that of front and heads; `EventA2C` heeds it.
+        critic_lr_scale: Learning rate of the critic over that of front and heads; used by `EventA2C`.
         formula_terms: Products of which the rule is a weighted sum, as "post*x20*w" (`policies.formula`); none:
-            `default_terms`. None: front and heads are the rule, as said above.
+            `default_terms`. None: the rule is front and heads, as above.
         dt: Length of the environment's time step, ms, for the traces of a formula.
-        head: Kind of the heads: "mlp", a name that `register_head` was given, or what makes a head of
-            (num_features, num_scalars), as a class of modules does; see `policies.head_registry`.
+        head: Kind of the heads: "mlp", a name registered by `register_head`, or a factory of heads from
+            (num_features, num_scalars), as a module class; see `policies.head_registry`.
         optimizer_class: Of the front, the heads and the critic.
         optimizer_kwargs: Further arguments of it, but for the learning rate.
-        kwargs: None, but use_sde=False, which Stable-Baselines3 gives; see `REFUSED`.
+        kwargs: None, except use_sde=False, which Stable-Baselines3 passes; see `REFUSED`.
 
     Raises:
         ConfigError: The spaces are not those of a plasticity environment, there is no such rule, or an argument has
-            no meaning here.
+            no effect here.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class PlasticityPolicy(ActorCriticPolicy):
         return dataclasses.replace(self._shape, sigma=float(self.sigma))
 
     def _build(self, lr_schedule: Schedule) -> None:
-        """Create the networks and the optimizer, the critic in a parameter group of its own."""
+        """Create the networks and the optimizer, with a separate parameter group for the critic."""
         self.rule = new_network(self._shape, self._own_head)
         self.register_buffer("log_std", torch.tensor(float(self.sigma)).log())
         self.action_dist = MaskedGaussian(self.action_space.shape[0])  # type: ignore[index]
@@ -256,26 +256,26 @@ class PlasticityPolicy(ActorCriticPolicy):
         return math.log(self.sigma * math.sqrt(2 * math.pi * math.e))
 
     def frozen(self, history_length: int) -> FrozenRule:
-        """Return the present rule for acting; it does not follow later updates."""
+        """Return the present rule for acting, unaffected by later updates."""
         return FrozenRule(self.rule, history_length)
 
-    # The rule by itself.
+    # The rule alone.
 
     def as_rule(self, groups: Sequence[str] | None = None) -> LearnedRule:
-        """Return the present rule, which does not follow later updates; its noise is left behind.
+        """Return the present rule without its noise, unaffected by later updates.
 
         Args:
             groups: Names of the heads; None: numbers.
         """
-        known = describe(self.architecture, groups=groups, history_length=self._history_length)
-        return LearnedRule(known, copy.deepcopy(self.rule))
+        description = describe(self.architecture, groups=groups, history_length=self._history_length)
+        return LearnedRule(description, copy.deepcopy(self.rule))
 
-    def save_rule(self, folder: str | Path, **known: Any) -> Path:
+    def save_rule(self, folder: str | Path, **metadata: Any) -> Path:
         """Write rule.safetensors and rule.json, which `load_rule` reads and which cannot run code.
 
         Args:
-            folder: Where to; it is made if there is none.
-            known: What rule.json shall say beside: groups, images, config, metrics, versions; see `describe`.
+            folder: Folder to write to; it is made if missing.
+            metadata: Further content of rule.json: groups, images, config, metrics, versions; see `describe`.
 
         Returns:
             The folder.
@@ -286,7 +286,7 @@ class PlasticityPolicy(ActorCriticPolicy):
         if not isinstance(folder, str | os.PathLike):
             raise ConfigError(f"folder must be a path, got {folder!r}")
         folder = make_output(folder, what="the folder of a rule")
-        save_rule(folder, self.rule, describe(self.architecture, history_length=self._history_length, **known))
+        save_rule(folder, self.rule, describe(self.architecture, history_length=self._history_length, **metadata))
         return folder
 
     @property
@@ -297,7 +297,7 @@ class PlasticityPolicy(ActorCriticPolicy):
 
 
 def _check_means(means: Tensor) -> None:
-    """Refuse means that torch's `Normal` would refuse with a page of them."""
+    """Check that means are finite, with a short error in place of torch's."""
     if not means.isfinite().all():
         raise NotFiniteError(
             "the policy's weight changes are not finite: its parameters have grown without bound; lower learning_rate"
@@ -305,7 +305,7 @@ def _check_means(means: Tensor) -> None:
 
 
 def _number_of_groups(space: spaces.Space) -> int:
-    """Return how many heads a slot's `group` counts; environments before had a MultiDiscrete."""
+    """Return the number of heads from a slot's `group`; earlier environments had a MultiDiscrete."""
     if isinstance(space, spaces.MultiDiscrete):
         return int(space.nvec.max())
     if not isinstance(space, spaces.Box):
@@ -314,7 +314,7 @@ def _number_of_groups(space: spaces.Space) -> int:
 
 
 def _refuse(arguments: Mapping[str, Any]) -> None:
-    """Refuse arguments that would be taken and ignored."""
+    """Refuse arguments that would be ignored."""
     for name, value in arguments.items():
         if name == "use_sde" and value is False:
             continue

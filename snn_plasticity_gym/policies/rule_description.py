@@ -1,4 +1,4 @@
-"""What is known of a learned rule beside its numbers: the content of rule.json."""
+"""Description of a learned rule: the content of rule.json."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _shape(value: Any) -> Architecture:
 
 
 class Description(BaseModel):
-    """What rule.json holds."""
+    """Content of rule.json."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -26,10 +26,10 @@ class Description(BaseModel):
     architecture: Annotated[Architecture, PlainValidator(_shape), PlainSerializer(Architecture.as_dict)]
     groups: list[str]  # names of the heads
     history_length: int = Field(ge=1, le=MAX_HISTORY)  # K
-    images: int = Field(ge=0)  # that it was learned from
-    checksum: str  # SHA-256 of rule.safetensors; empty: the rule is in no file
+    images: int = Field(ge=0)  # training images
+    checksum: str  # SHA-256 of rule.safetensors; empty: the rule is not saved
     config: dict[str, Any]  # settings of the training
-    metrics: dict[str, dict[str, Any]]  # what the rule earned, before and after
+    metrics: dict[str, dict[str, Any]]  # rewards before and after training
     versions: dict[str, Any]
 
 
@@ -43,15 +43,15 @@ def describe(
     metrics: Mapping[str, Mapping[str, Any]] | None = None,
     versions: Mapping[str, Any] | None = None,
 ) -> Description:
-    """Return the description of a rule that is in no file yet.
+    """Return the description of a rule that is not saved yet.
 
     Args:
         architecture: Its shape.
         groups: Names of the heads; None: numbers.
         history_length: K.
-        images: Images that the rule was learned from.
+        images: Number of training images.
         config: Settings of the training.
-        metrics: What the rule earned, before and after.
+        metrics: Rewards before and after training.
         versions: Of the packages.
     """
     return Description(

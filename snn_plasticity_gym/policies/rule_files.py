@@ -1,4 +1,4 @@
-"""Learned rules as files: rule.safetensors holds the numbers, rule.json says what they are.
+"""Learned rules as files: parameters in rule.safetensors, their description in rule.json.
 
 Neither can run code, and reading them takes no trainer: torch, safetensors and this package's networks are enough.
 """
@@ -26,16 +26,16 @@ from snn_plasticity_gym.policies.rule_description import Description
 from snn_plasticity_gym.utils.files import atomic_path
 
 NUMBERS, DESCRIPTION = "rule.safetensors", "rule.json"
-LARGEST = {NUMBERS: 1 << 30, DESCRIPTION: 1 << 24}  # bytes; nothing larger is read
+LARGEST = {NUMBERS: 1 << 30, DESCRIPTION: 1 << 24}  # bytes; larger files are refused
 
 
 def save_rule(folder: Path, rule: RuleNetwork, description: Description) -> None:
-    """Write rule.safetensors and rule.json, the latter last, so that it speaks of what is there.
+    """Write rule.safetensors and rule.json, the latter last, so that it describes existing parameters.
 
     Args:
-        folder: Where to.
+        folder: Folder to write to.
         rule: Front, heads and critic.
-        description: What is known of it; the checksum is filled in.
+        description: Its description; the checksum is filled in.
 
     Raises:
         OSError: The files cannot be written.
@@ -54,11 +54,11 @@ def load_rule(path: str | Path, device: torch.device | str = "cpu", trust: bool 
     Args:
         path: The folder of a run, with rule.json and rule.safetensors, or one of these files; or a zip that
             Stable-Baselines3 saved, of a model with `PlasticityPolicy`.
-        device: Where the rule shall live.
-        trust: Whether a zip may be loaded. Loading one can run code that whoever made it has put there.
+        device: Of the rule.
+        trust: Whether a zip may be loaded. Loading one can run code from its author.
 
     Raises:
-        ConfigError: There is no rule, or the files are damaged, contradict each other or hold what is not finite; or
+        ConfigError: There is no rule, or the files are damaged, contradict each other or hold non-finite values; or
             a zip was given without trust.
     """
     if not isinstance(path, str | os.PathLike):
@@ -75,7 +75,7 @@ def load_rule(path: str | Path, device: torch.device | str = "cpu", trust: bool 
     description = read_description(folder)
     content = _content(folder / NUMBERS)
     if hashlib.sha256(content).hexdigest() != description.checksum:
-        raise ConfigError(f"{folder / NUMBERS} is not the file that {DESCRIPTION} speaks of: its checksum differs")
+        raise ConfigError(f"{folder / NUMBERS} is not the file described by {DESCRIPTION}: its checksum differs")
     try:
         tensors = safetensors.torch.load(content)
     except (SafetensorError, ValueError, KeyError, RuntimeError, AttributeError) as error:
@@ -92,7 +92,7 @@ def _zipped(path: Path, device: torch.device | str, trust: bool) -> LearnedRule:
             f"{path} is a zip, which can run code when it is loaded; give trust=True if you know who made it, or the "
             f"{DESCRIPTION} of its run, which cannot"
         )
-    from snn_plasticity_gym.policies.saved import load_policy  # Stable-Baselines3, which rule files do without
+    from snn_plasticity_gym.policies.saved import load_policy  # Stable-Baselines3, not needed for rule files
 
     return load_policy(path, device).as_rule()
 
@@ -129,18 +129,18 @@ def _content(file: Path) -> bytes:
 
 
 def _network(shape: Architecture, tensors: Mapping[str, Tensor], folder: Path) -> RuleNetwork:
-    """Return networks with the given tensors, or refuse them; memory is taken by what the file holds alone."""
+    """Return networks with the given tensors, or refuse them; memory is allocated for the file's tensors only."""
     try:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):  # heads of other kinds may draw theirs
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):  # heads of other kinds may draw parameters
             network = new_network(shape)
     except ConfigError as error:
         raise ConfigError(f"{folder / DESCRIPTION}: {_reason(error)}") from error
     dtypes = {name: value.dtype for name, value in network.state_dict().items()}
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in tensors.items()}
-    if wanted != given:
-        odd = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))[0]
-        what = f"{odd} must be {wanted.get(odd, 'absent')}, got {given.get(odd, 'nothing')}"
+    if expected != given:
+        odd = sorted(name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name))[0]
+        what = f"{odd} must be {expected.get(odd, 'absent')}, got {given.get(odd, 'nothing')}"
         raise ConfigError(f"{folder / NUMBERS} does not fit {DESCRIPTION}: {what}")
     for name, value in tensors.items():
         if value.dtype != dtypes[name] or not value.isfinite().all():

@@ -1,4 +1,4 @@
-"""Policies from run folders: to be judged as rules, or to start another training from."""
+"""Loading of policies from run folders, for evaluation or as the start of another training."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from snn_plasticity_gym.policies.network import RuleNetwork
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.policies.rule_files import DESCRIPTION, NUMBERS, load_rule
 
-_NEEDED = ("observation_space", "action_space", "policy_kwargs")  # all that is unpickled of a zip, beside tensors
-_UNREADABLE = (  # what Stable-Baselines3, torch and pickle raise for files that are something else or damaged
+_NEEDED = ("observation_space", "action_space", "policy_kwargs")  # all that is unpickled of a zip, apart from tensors
+_UNREADABLE = (  # errors of Stable-Baselines3, torch and pickle for other or damaged files
     *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, OSError, RuntimeError),
     *(TypeError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error),
 )
@@ -37,7 +37,7 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> Plastic
 
     Args:
         path: A run's folder, which has a final.zip, or a zip file.
-        device: Where the policy shall live.
+        device: Of the policy.
 
     Raises:
         ConfigError: There is no such file, or it holds no `PlasticityPolicy`.
@@ -62,13 +62,13 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> Plastic
 
 
 def _left_out(file: Path) -> dict[str, Any]:
-    """Return what stands for the parts of a zip that are not needed, so that they are not unpickled."""
+    """Return replacements for the parts of a zip that are not needed, so that they are not unpickled."""
     with zipfile.ZipFile(file) as archive:
         return dict.fromkeys(set(json.loads(archive.read("data"))).difference(_NEEDED))
 
 
 def load_learned(path: str | Path, device: torch.device | str = "cpu") -> LearnedRule:
-    """Load the rule of a training: from its rule files, which cannot run code, or from a zip that was asked for.
+    """Load the rule of a training: from its rule files, which cannot run code, or from a zip if given.
 
     Args:
         path: A run's folder, one of its rule files, or a Stable-Baselines3 zip: see `load_policy` on trust.
@@ -85,12 +85,12 @@ def load_learned(path: str | Path, device: torch.device | str = "cpu") -> Learne
 
 @torch.no_grad()
 def transfer(source: LearnedRule | PlasticityPolicy, target: PlasticityPolicy) -> None:
-    """Copy into `target` what it has in common with `source`, which may come from another environment.
+    """Copy into `target` the parameters it shares with `source`, which may come from another environment.
 
-    The front is taken over whole. Heads take over the source's heads in their order, several the same one if there are
-    fewer, so that kinds that are split begin alike: what they make of h, of the weight, of the kind and of extras of
-    the same name. Scalars that the source did not see get weight 0, so that `target` answers as `source` would; so do
-    terms of a formula that the source's formula does not have. The critic likewise.
+    The front is copied whole. Heads copy the source's heads in their order, several the same one if there are fewer, so
+    that heads of split kinds start equal: the weights of h, of the weight, of the kind and of extras of the same name.
+    Scalars that the source lacks get weight 0, so that `target` and `source` have equal outputs; so do terms of a
+    formula that the source's formula lacks. The critic likewise.
 
     Raises:
         ConfigError: Widths differ, or one is a formula and the other is not.
@@ -108,8 +108,8 @@ def transfer(source: LearnedRule | PlasticityPolicy, target: PlasticityPolicy) -
     columns = _scalar_columns(old), _scalar_columns(new)
     if any(isinstance(head, OwnHead) for head in new.heads) and was.scalar_names != now.scalar_names:
         raise ConfigError(
-            f"heads of the kind {now.head!r} are taken over whole, and the policy to start from sees "
-            f"{', '.join(was.scalar_names)}, this one {', '.join(now.scalar_names)}; make both see the same"
+            f"heads of the kind {now.head!r} are copied whole, and the policy to start from has the scalars "
+            f"{', '.join(was.scalar_names)}, this one {', '.join(now.scalar_names)}; give both the same"
         )
 
     new.front.load_state_dict(old.front.state_dict())
@@ -125,7 +125,7 @@ def transfer(source: LearnedRule | PlasticityPolicy, target: PlasticityPolicy) -
 
 
 def _products(network: RuleNetwork) -> list[tuple[str, ...]]:
-    """Return the factors of each term of a formula, in an order by which equal products are equal."""
+    """Return the factors of each term of a formula, in a canonical order."""
     return [tuple(sorted(term.split("*"))) for term in network.architecture.formula_terms or ()]
 
 
@@ -133,9 +133,9 @@ def _transfer_formula(
     old: FormulaHead, new: FormulaHead, source: list[tuple[str, ...]], target: list[tuple[str, ...]]
 ) -> None:
     new.coefficients.bias.copy_(old.coefficients.bias)
-    known = dict(zip(source, old.coefficients.weight[0], strict=True))
+    coefficient_of = dict(zip(source, old.coefficients.weight[0], strict=True))
     for place, factors in enumerate(target):
-        new.coefficients.weight[0, place] = known.get(factors, 0.0)
+        new.coefficients.weight[0, place] = coefficient_of.get(factors, 0.0)
 
 
 def _scalar_columns(network: RuleNetwork) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What a network's heads see of events: features of each pair of spike histories, and scalars of each event.
+"""Input features of a network's heads: features of each pair of spike histories, and scalars of each event.
 
 Axes: E events, P pairs, F width of the features h, S scalars.
 """
@@ -18,7 +18,7 @@ from snn_plasticity_gym.policies.head_inputs import DenseInputs, HeadInputs
 
 
 class SpikeView(NamedTuple):
-    """A batch of events as heads and critic see it."""
+    """Inputs of heads and critic for a batch of events."""
 
     features: Tensor  # (P, F) h
     pair: Tensor  # (E,)
@@ -26,11 +26,11 @@ class SpikeView(NamedTuple):
 
 
 class SpikeFeatures:
-    """Sees events through a front.
+    """Computes the features of events by a front.
 
     Args:
-        front: Makes h of spike histories.
-        use_kind: Whether the event's kind (one-hot) stands among the scalars.
+        front: Maps spike histories to h.
+        use_kind: Whether the event's kind (one-hot) is among the scalars.
     """
 
     def __init__(self, front: SpikeFront, use_kind: bool) -> None:
@@ -43,16 +43,16 @@ class SpikeFeatures:
         return self.front.pairs(bits, state.pair_pre, state.pair_post)
 
     def view(self, features: Tensor, state: LocalState) -> SpikeView:
-        """Return what heads see of events whose h, (P, F), is known."""
+        """Return the heads' inputs for events with features h, (P, F)."""
         return SpikeView(features, state.pair, scalars(state, self.use_kind))
 
     def frozen(self, history_length: int) -> FrozenSpikeFeatures:
-        """Return the same for acting, by histories of that length; it does not follow later changes of the front."""
+        """Return a frozen copy for acting on histories of that length, unaffected by later changes of the front."""
         return FrozenSpikeFeatures(self.front.frozen(history_length), self.use_kind)
 
 
 class FrozenSpikeFeatures:
-    """Sees events without gradient, through the table of a front at one moment.
+    """Computes features without gradient, by the table of a frozen front.
 
     Args:
         front: That table.
@@ -64,24 +64,24 @@ class FrozenSpikeFeatures:
         self.use_kind = use_kind
 
     def view(self, state: LocalState) -> SpikeView:
-        """Return what heads see of events."""
+        """Return the heads' inputs for events."""
         return SpikeView(self.front.of_state(state), state.pair, scalars(state, self.use_kind))
 
     @torch.no_grad()
     def inputs(self, state: LocalState) -> HeadInputs:
-        """Return h and scalars of each event side by side."""
+        """Return h and scalars of each event, concatenated."""
         features = self.front.pairs(unpack(state.histories, state.history_length), state.pair_pre, state.pair_post)
         columns = [features.index_select(0, state.pair), scalars(state, self.use_kind)]
         return DenseInputs(torch.cat(columns, dim=1), state.group)  # (E, F + S)
 
 
 def scalars(state: LocalState, use_kind: bool) -> Tensor:
-    """Return what each event adds to h: weight, kind (where it counts), the environment's extras; (E, S)."""
+    """Return the scalar inputs of each event: weight, kind (if used), the environment's extras; (E, S)."""
     return torch.cat([state.weight.unsqueeze(1), other_scalars(state, use_kind)], dim=1)
 
 
 def other_scalars(state: LocalState, use_kind: bool) -> Tensor:
-    """Return the scalars but for the weight, (E, S - 1)."""
+    """Return the scalars without the weight, (E, S - 1)."""
     if not use_kind:
         return state.extras
     kind = one_hot(state.kind.long(), NUM_KINDS).to(state.weight.dtype)  # (E, 3)

@@ -1,10 +1,10 @@
-"""Heads over terms: a perceptron of who fires, of traces and of the weight, in the place of front and heads.
+"""Heads over terms: a perceptron of spikes, traces and the weight, in place of front and heads.
 
     delta_d = tanh(f(phi_1, ..., phi_K)),    phi_k a product of factors as in `rules.distilled`
 
-with f a multilayer perceptron of each group's own; a formula is the f that is linear. What such a head sees of a
-synapse is known from step to step, without a history, so gradients can pass through whole trials of a plastic network
-(`rules.differentiable_head`), where front and heads would see the last K steps of every pair of neurons anew.
+with a separate multilayer perceptron f for each group; a formula is the case of linear f. Inputs of such a head are
+updated from step to step, without a history, so gradients can pass through whole trials of a plastic network
+(`rules.differentiable_head`), where front and heads would process the last K steps of every pair of neurons anew.
 
 Axes: E events, M some of them, K terms.
 """
@@ -32,19 +32,19 @@ class TermHead(nn.Module):
 
     def __init__(self, num_terms: int, hidden_sizes: Sequence[int], output_gain: float) -> None:
         super().__init__()
-        self.perceptron = Head(0, num_terms, hidden_sizes, output_gain)  # of no h, and of the terms as its scalars
+        self.perceptron = Head(0, num_terms, hidden_sizes, output_gain)  # without h, with the terms as scalars
 
     def of_inputs(self, inputs: Tensor) -> Tensor:
         """Return one number per event, (E,), from its terms (E, K)."""
         return self.perceptron.of_inputs(inputs)
 
     def answers(self, view: TermView) -> Callable[[Rows], Tensor]:
-        """Return what answers some events of a batch, -> (M,)."""
+        """Return a function from event indices to outputs, -> (M,)."""
         return lambda rows: self.of_inputs(view.terms[rows])
 
 
 class HeadTerms:
-    """Sees events by terms that heads answer.
+    """Computes the terms of events as inputs of heads.
 
     Args:
         terms: Of the events.
@@ -54,17 +54,17 @@ class HeadTerms:
         self._terms = terms
 
     def view(self, features: Tensor, state: LocalState) -> TermView:
-        """Return the terms of each event; h of its pair of histories, (P, F), is the critic's alone."""
+        """Return the terms of each event; h of its pair of histories, (P, F), is for the critic only."""
         return self._terms.view(features, state)
 
     def frozen(self, history_length: int) -> FrozenHeadTerms:
-        """Return the same for acting; traces are taken of histories of any length."""
+        """Return a frozen copy for acting; histories may have any length."""
         del history_length
         return FrozenHeadTerms(self._terms)
 
 
 class FrozenHeadTerms:
-    """Sees events for acting.
+    """Computes terms for acting.
 
     Args:
         terms: Of the events.
@@ -78,5 +78,5 @@ class FrozenHeadTerms:
         return TermView(self._terms.dense(state))
 
     def inputs(self, state: LocalState) -> HeadInputs:
-        """Return the terms of each event, for heads of each lifetime's own."""
+        """Return the terms of each event, for per-lifetime heads."""
         return DenseInputs(self._terms.dense(state), state.group)

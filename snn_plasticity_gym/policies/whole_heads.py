@@ -1,4 +1,4 @@
-"""A frozen front and its heads as the tables of compiled loops, the heads all lifetimes' or each lifetime's own."""
+"""Tables of a frozen front and its heads for compiled loops; heads are shared or per lifetime."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def shared_layers(network: RuleNetwork) -> list[list[OwnLayer]]:
 def whole_heads(
     shape: Architecture, front: FrozenFront, heads: Sequence[Sequence[OwnLayer]], own: bool
 ) -> WholeHeads | None:
-    """Return the tables of a front and of heads; None: compiled loops do not know their scalars.
+    """Return the tables of a front and of heads; None: compiled loops do not support their scalars.
 
     Args:
         shape: Of the rule.
         front: That table.
         heads: Three layers of each head.
-        own: Whether each lifetime has layers of its own.
+        own: Whether each lifetime has separate layers.
     """
     if not set(shape.extra_keys) <= set(SCALARS):
         return None
@@ -73,11 +73,11 @@ def whole_heads(
 
 
 class OwnHeads:
-    """Heads of each lifetime's own over one front, as a rule.
+    """A rule with per-lifetime heads over one front.
 
     Args:
         shape: Of the rule.
-        features: What heads see events by.
+        features: Input features of the heads.
         heads: Three layers of each head.
     """
 
@@ -91,7 +91,7 @@ class OwnHeads:
         return self._features.inputs(events.local_state()).by_lifetime(self._heads, events.lengths)
 
     def whole_heads(self) -> WholeHeads | None:
-        """Return front and heads for compiled loops; None: they do not know its scalars."""
+        """Return front and heads for compiled loops; None: they do not support its scalars."""
         return self._whole_heads
 
     @functools.cached_property
@@ -100,5 +100,5 @@ class OwnHeads:
 
 
 def _stacked(parts: Sequence[Tensor]) -> NDArray[np.float32]:
-    """Return what G heads have in L lifetimes, lifetime after lifetime: G of (L, ...) -> (L * G, ...)."""
+    """Stack tensors of G heads in L lifetimes, lifetime after lifetime: G of (L, ...) -> (L * G, ...)."""
     return torch.stack(list(parts), dim=1).flatten(0, 1).float().contiguous().numpy()
