@@ -1,17 +1,17 @@
-"""Eligibility: weight changes held back until the reward tells what they are worth.
+"""Eligibility traces: weight changes are applied when a reward or third factor arrives.
 
-    e <- e exp(-dt / tau_e) + change    at every step, with the changes that the events of the step ask for
-    w <- clip(w + m e)                  when a reward is paid; e = 0 when an episode ends
+    e <- e exp(-dt / tau_e) + change    at every step, with the weight changes of the step's events
+    w <- clip(w + m e)                  at each reward; e = 0 at the end of an episode
 
 The eligibility trace of reward-modulated plasticity (Izhikevich, Solving the distal reward problem through linkage of
 STDP and dopamine signaling, 2007, eqs. 1 and 2). The modulator m is R - mean R, or the third factor of the postsynaptic
-neuron. Rewards are paid every `window` steps: a change of step t of a window is multiplied once by
-exp(-(window - 1 - t) dt / tau_e), and a whole trace by exp(-window dt / tau_e) when a window ends, which comes to the
-same as decaying every trace at every step.
+neuron. Rewards arrive every `window` steps: a change of step t of a window is multiplied once by
+exp(-(window - 1 - t) dt / tau_e), and a whole trace by exp(-window dt / tau_e) when a window ends, which is
+equivalent to decaying every trace at every step.
 
-Where a task credits actions (`Task.credits_actions`), the changes of a window have a sign when its action is known: +1,
-or -1 into neurons that stood for other actions. They wait for it apart from the trace of the windows before, whose
-signs are those of their own actions.
+Where a task credits actions (`Task.credits_actions`), the changes of a window get a sign once its action is chosen: +1,
+or -1 onto neurons of other actions. Until then they are stored apart from the trace of the windows before, whose
+signs are those of earlier actions.
 
 Axes: B lifetimes, R lifetimes of one call.
 """
@@ -33,8 +33,8 @@ class Eligibility:
     """Eligibility traces of all synapses of B lifetimes.
 
     Args:
-        network: Whose weights are changed.
-        window: Steps from one payment to the next.
+        network: The networks.
+        window: Steps from one reward to the next.
         dt: Length of a step, ms.
         tau: Time constant of the traces, ms.
         signed: Whether the changes of a window get a sign at its end.
@@ -48,10 +48,10 @@ class Eligibility:
         self.keep = torch.tensor(self._shares)  # (window,)
         self.left = math.exp(-window * dt / tau)  # share of a trace after a window
         self.traces = torch.zeros_like(network.weights)  # one per weight, at the address of the weight
-        self.fresh = torch.zeros_like(network.weights) if signed else self.traces  # changes of the window under way
+        self.fresh = torch.zeros_like(network.weights) if signed else self.traces  # changes of the present window
 
     def begin(self, rows: Tensor) -> None:
-        """Begin an episode in the lifetimes `rows`: no trace is left."""
+        """Start an episode in the lifetimes `rows`: reset their traces."""
         if len(rows) == self._network.num_networks:
             self.traces.zero_()
             self.fresh.zero_()
@@ -61,7 +61,7 @@ class Eligibility:
                 self._network.part(whole, projection.name)[rows] = 0.0
 
     def hold(self, synapse: Tensor, change: Tensor, step: int) -> None:
-        """Add the changes (E,) that events of a step ask for, at the addresses `synapse` (E,), each only once."""
+        """Add the changes (E,) of a step's events, at the addresses `synapse` (E,), each only once."""
         self.fresh[synapse] += self._shares[step % len(self._shares)] * change
 
     def hold_part(self, projection: str, change: Tensor, step: int) -> None:
@@ -86,14 +86,14 @@ class Eligibility:
             fresh[rows] = 0.0
 
     def release(self, rows: Tensor, modulator: Tensor | Mapping[str, Tensor]) -> Iterator[tuple[int, Tensor]]:
-        """Turn the traces of the lifetimes `rows` into weight changes; the traces decay by a window.
+        """Apply the traces of the lifetimes `rows` as weight changes; the traces decay by a window.
 
         Args:
             rows: Lifetimes, int64 (R,).
             modulator: m of each lifetime, (R,), or of the neurons of each target population, (R, N).
 
         Yields:
-            Of each plastic projection, its policy head and the changes of the synapses that had a trace, (S,).
+            Of each plastic projection, its policy head and the changes of the synapses with a trace, (S,).
         """
         for projection in self._plastic:
             plasticity = projection.plasticity
@@ -116,17 +116,19 @@ class Eligibility:
             yield plasticity.group, (after - before)[held != 0]
 
     def turn_into_changes(
-        self, rows: Tensor, surprise: Tensor, told: Mapping[str, Tensor] | None, changes: WeightChanges
+        self, rows: Tensor, surprise: Tensor, third_factors: Mapping[str, Tensor] | None, changes: WeightChanges
     ) -> None:
-        """Do what `release` does, and count the changes; on the CPU by a compiled loop.
+        """Apply the traces as in `release`, and count the changes; on the CPU by a compiled loop.
 
         Args:
             rows: Lifetimes, int64 (R,).
-            surprise: What was paid to each less the mean of what was paid before, (R,).
-            told: Third factors (B, N) by population, which are then m; None: m is the surprise.
+            surprise: Reward of each minus the mean of its earlier rewards, (R,).
+            third_factors: Third factors (B, N) by population, which are then m; None: m is the surprise.
             changes: Counts.
         """
-        modulator = surprise if told is None else {name: factor[rows] for name, factor in told.items()}
+        modulator: Tensor | dict[str, Tensor] = surprise
+        if third_factors is not None:
+            modulator = {name: factor[rows] for name, factor in third_factors.items()}
         if self._network.device.type == "cpu":
             self._by_loop(rows, modulator, changes)
             return
@@ -142,8 +144,8 @@ class Eligibility:
             weights, held = (
                 self._network.part(whole, projection.name) for whole in (self._network.weights, self.traces)
             )
-            told = modulator.unsqueeze(1) if isinstance(modulator, Tensor) else modulator[projection.target]
-            told = told.expand(len(rows), weights.shape[2]).contiguous()  # (R, n_post)
+            factor = modulator.unsqueeze(1) if isinstance(modulator, Tensor) else modulator[projection.target]
+            factor = factor.expand(len(rows), weights.shape[2]).contiguous()  # (R, n_post)
             sums = changes.sums[:, plasticity.group].numpy()  # (4,)
             limits = plasticity.w_min, plasticity.w_max, self.left
-            release_held(weights.numpy(), held.numpy(), rows.numpy(), told.numpy(), *limits, sums)
+            release_held(weights.numpy(), held.numpy(), rows.numpy(), factor.numpy(), *limits, sums)

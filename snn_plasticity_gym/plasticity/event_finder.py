@@ -1,8 +1,8 @@
-"""From the neurons that fired in a step to its synapse events.
+"""Lists the synapse events of a step from the neurons that fired.
 
-A *fan* is what one spike touches: all outgoing synapses of a neuron (pre fan) or all incoming ones (post fan). Events
-are the fans of a step, written out. Silent neurons share one history, so events are listed with the distinct (pre
-history, post history) pairs among them: there are far fewer pairs than events.
+A *fan* is the set of synapses of one spike: all outgoing ones of a neuron (pre fan) or all incoming ones (post fan).
+Events are the fans of a step, written out. Silent neurons share one history, so events are listed with the distinct
+(pre history, post history) pairs among them: there are far fewer pairs than events.
 
 Axes: R networks of the call, F fans, P pairs, E events, H distinct histories, W words of a history.
 """
@@ -25,14 +25,14 @@ from snn_plasticity_gym.plasticity.events import KIND_BOTH, KIND_POST, SynapseEv
 
 
 class EventFinder:
-    """Finds the events of a step; nothing of the size (B, pre, post) is ever scanned.
+    """Finds the events of a step, without a scan of size (B, pre, post).
 
     Args:
         network: The networks.
         history_length: K.
-        event_kinds: Which events there are, and in which phases, see `PHASES`; split kinds have heads of their own.
-        loops: Whether compiled loops list the events or torch operations do, which is the same list; None: loops on
-            the CPU. They cannot reach what lies on a GPU.
+        event_kinds: Kinds of events and their phases, see `PHASES`; split kinds have separate heads.
+        loops: Whether compiled loops or torch operations list the events, with equal results; None: loops on the
+            CPU. They cannot access memory of a GPU.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class EventFinder:
         """List the events of a step; where it has two phases, the second is the first one's `then`.
 
         Args:
-            activity: What fired in the R networks.
+            activity: Spikes of the R networks.
             windows: Bit windows of each population in `populations`, (R, N, W), this step included.
-            networks: Which of the B networks the R rows are, int64 (R,).
+            networks: Indices of the R rows among the B networks, int64 (R,).
         """
         if self._loops is not None:
             return self._by_loops(self._loops, activity, windows, networks)
@@ -89,7 +89,7 @@ class EventFinder:
     def _by_loops(
         self, loops: EventLoops, activity: NetworkActivity, windows: dict[str, Tensor], networks: Tensor
     ) -> SynapseEvents:
-        """Do what `__call__` says in compiled loops."""
+        """List the events as `__call__`, in compiled loops."""
         rows = loops.tabulate(
             [windows[name].contiguous().numpy() for name in self._populations],
             [activity.spikes[name].contiguous().numpy() for name in self._populations],
@@ -117,7 +117,7 @@ class EventFinder:
         neurons: _Neurons,
         networks: Tensor,
     ) -> SynapseEvents:
-        """List the events of one phase, which `then` follow."""
+        """List the events of one phase, followed by those of `then`."""
         fans = self._fans(phase, activity, neurons, networks)
         # An event is of both kinds only where both are presented together.
         fired = neurons.fired if len(phase.post_sides) == 2 else torch.zeros_like(neurons.fired)
@@ -134,7 +134,7 @@ class EventFinder:
         fan, other = _write_out(fans.size)  # (E',), (E',) neuron at the far end
         far = fans.other_start.index_select(0, fan) + other  # (E',) place of that neuron in the tables of `neurons`
         far_fired = fired.index_select(0, far)
-        # A synapse whose two neurons fired stands in the pre fan; a self-connection does not exist.
+        # A synapse whose two neurons fired is listed in the pre fan; self-connections do not exist.
         twice = fans.post_side.index_select(0, fan) & far_fired
         keep = (~twice & (other != fans.forbidden.index_select(0, fan))).nonzero().squeeze(1)  # (E,)
         fan, other, far, far_fired = (column.index_select(0, keep) for column in (fan, other, far, far_fired))
@@ -159,7 +159,7 @@ class EventFinder:
         )
 
     def _fans(self, phase: _Phase, activity: NetworkActivity, neurons: _Neurons, networks: Tensor) -> _Fans:
-        """List what each spike touches, ordered by network, projection, side, neuron."""
+        """List the fans of all spikes, ordered by network, projection, side, neuron."""
         parts = []
         for index, projection in enumerate(self._plastic):
             n_pre = self._network.populations[projection.source].size
@@ -191,16 +191,16 @@ class EventFinder:
 
 
 class _Phase(NamedTuple):
-    """Part of a time step: which fans it presents, and who answers them."""
+    """Part of a time step: its fans, and the policy heads of their events."""
 
     post_sides: tuple[bool, ...]  # False: pre fans; True: post fans
     heads: Tensor  # (projections,) int64, policy head of each projection's events
 
 
 class _Fans(NamedTuple):
-    """What the spikes of a step touch; one entry per spike, projection and side, each (F,)."""
+    """Fans of the spikes of a step; one entry per spike, projection and side, each (F,)."""
 
-    row: Tensor  # which of the R networks
+    row: Tensor  # index of the network in R
     projection: Tensor
     post_side: Tensor  # bool: incoming synapses of a post neuron, not outgoing ones of a pre neuron
     size: Tensor  # synapses in the fan
@@ -251,7 +251,7 @@ class _Neurons(NamedTuple):
             block=block,
             fired=torch.cat([activity.spikes[name].flatten() for name in populations]),
             rank=rank,
-            # Active neurons stand in `histories` in table order, after the silent row.
+            # Active neurons are listed in `histories` in table order, after the silent row.
             history=torch.where(rank > 0, (rank > 0).cumsum(0), 0),
             active=active_count,
             first_history=1 + active_count.cumsum(0) - active_count,
@@ -260,7 +260,7 @@ class _Neurons(NamedTuple):
 
 
 def _starts(sizes: Tensor) -> Tensor:
-    """Return where each run begins when runs of the given sizes stand one after the other: (F,) -> (F,)."""
+    """Return the start of each run for consecutive runs of the given sizes: (F,) -> (F,)."""
     return sizes.cumsum(0) - sizes
 
 

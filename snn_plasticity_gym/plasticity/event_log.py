@@ -1,4 +1,4 @@
-"""What was done to the weights in an episode, so that credit can be given event by event afterwards."""
+"""Log of the weight changes of an episode, for credit assignment to single events afterwards."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from snn_plasticity_gym.networks.populations import Projection
 
 
 class WrittenEvents(NamedTuple):
-    """Events of one time step, or of one phase of it, that were answered together."""
+    """Events of one time step, or of one phase of it, with their weight changes."""
 
     step: int  # of the episode, from 0
-    row: int | None  # whose they are; None: of all lifetimes
+    row: int | None  # lifetime; None: all lifetimes
     synapse: Tensor  # (E,) address in `Network.weights`
     projection: Tensor  # (E,)
     before: Tensor  # (E,) weight before the event
-    change: Tensor  # (E,) weight change asked for: eta * alpha * delta_d, before the clip to the weight's range
+    change: Tensor  # (E,) requested weight change: eta * alpha * delta_d, before the clip to the weight's range
 
 
 def rewind(network: Network, written: Sequence[WrittenEvents], num_steps: int) -> Iterator[tuple[int, list[int]]]:
-    """Take the weights back through an episode, from its last step to its first, and restore them at the end.
+    """Rewind the weights through an episode, from its last step to its first, and restore them at the end.
 
     Yields:
-        The step, and the places in `written` of its events. At that moment `network.weights` are the ones that the
-        step's currents were made with.
+        The step, and the indices in `written` of its events. At each yield `network.weights` are the ones used for the
+        step's currents.
     """
     places: dict[int, list[int]] = {}
     for place, entry in enumerate(written):

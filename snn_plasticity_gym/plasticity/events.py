@@ -1,12 +1,12 @@
 """Synapse events: one flat batch per time step, whatever the number of networks and projections.
 
-A synapse has an event when its pre or its post neuron fires; `event_finder` lists them. A policy sees a synapse by the
-histories of its two neurons, so a batch has a table of distinct histories, a table of the pairs of histories that
-occur, and for each event the pair that it shows.
+A synapse has an event when its pre or its post neuron fires; `event_finder` lists them. A policy observes a synapse by
+the histories of its two neurons, so a batch has a table of distinct histories, a table of the pairs of histories that
+occur, and for each event the index of its pair.
 
 Events of a step are presented together, or in two *phases*, those of pre spikes first and then those of post spikes: a
-synapse whose two neurons fired then stands in both, and its second event sees the weight that the first one left. Or
-only those of one side are presented, if synapses answer the spikes of that neuron alone.
+synapse whose two neurons fired then has an event in both, the second with the weight after the first. Or only those
+of one side are presented, for plasticity at spikes of that neuron alone.
 
 Axes: R networks of the call, P pairs, E events, H distinct histories, W words of a history.
 """
@@ -35,17 +35,17 @@ def head_names(groups: Sequence[str], split_kinds: bool) -> list[str]:
 
 
 class LocalState(NamedTuple):
-    """What a rule may look at: the local state of E synapses."""
+    """Input of a rule: the local state of E synapses."""
 
     histories: Tensor  # (H, W) int64 bit windows (see spike_history.py)
     history_length: int  # K
     pair_pre: Tensor  # (P,) int64, row of `histories`
     pair_post: Tensor  # (P,) int64, row of `histories`
-    pair: Tensor  # (E,) int64, which pair of histories the synapse's neurons have
+    pair: Tensor  # (E,) int64, index of the pair of the synapse's neurons
     weight: Tensor  # (E,)
-    group: Tensor  # (E,) int64, which policy head
+    group: Tensor  # (E,) int64, policy head
     kind: Tensor  # (E,) uint8: KIND_PRE, KIND_POST or KIND_BOTH
-    extras: Tensor  # (E, X) local scalars beside the weight, e.g. the third factor; X may be 0
+    extras: Tensor  # (E, X) further local scalars, e.g. the third factor; X may be 0
     extra_names: tuple[str, ...] = ()  # of the X columns
 
     def scalar(self, name: str) -> Tensor:
@@ -53,7 +53,7 @@ class LocalState(NamedTuple):
         return scalar_of(self, name)
 
     def take(self, part: slice | Tensor) -> LocalState:
-        """Return some of the events; the tables of pairs and histories stay whole."""
+        """Return a subset of the events; the tables of pairs and histories stay whole."""
         return self._replace(
             pair=self.pair[part],
             weight=self.weight[part],
@@ -69,16 +69,16 @@ class SynapseEvents(NamedTuple):
     histories: Tensor  # (H, W) int64 bit windows (see spike_history.py); row 0 is silent
     pair_pre: Tensor  # (P,) int64, row of `histories`
     pair_post: Tensor  # (P,) int64, row of `histories`
-    pair: Tensor  # (E,) int64, which pair of histories the synapse's neurons have
+    pair: Tensor  # (E,) int64, index of the pair of the synapse's neurons
     synapse: Tensor  # (E,) int64, address in `Network.weights`
     weight: Tensor  # (E,) before this event
-    projection: Tensor  # (E,) int64, which projection, hence learning rate and clips
-    group: Tensor  # (E,) int64, which policy head
+    projection: Tensor  # (E,) int64, projection, hence learning rate and clips
+    group: Tensor  # (E,) int64, policy head
     kind: Tensor  # (E,) uint8: KIND_PRE, KIND_POST or KIND_BOTH
-    extras: Tensor  # (E, X) local scalars beside the weight, e.g. the third factor; X may be 0
+    extras: Tensor  # (E, X) further local scalars, e.g. the third factor; X may be 0
     lengths: Tensor  # (R,) int64, events of each network; sums to E
     history_length: int  # K
-    then: SynapseEvents | None = None  # next phase of the time step, unweighed: to be had from `Engine.after`
+    then: SynapseEvents | None = None  # next phase of the time step, without weights; get it by `Engine.after`
     extra_names: tuple[str, ...] = ()  # of the X columns
 
     def scalar(self, name: str) -> Tensor:
@@ -93,17 +93,17 @@ class SynapseEvents(NamedTuple):
             phase = phase.then
 
     def history(self) -> Tensor:
-        """Return what each event sees of its neurons: (E, 2, K) uint8, pre row and post row, oldest step first."""
+        """Return the spike histories of each event: (E, 2, K) uint8, pre row and post row, oldest step first."""
         rows = torch.stack([self.pair_pre[self.pair], self.pair_post[self.pair]], dim=1)  # (E, 2)
-        seen, place = rows.unique(return_inverse=True)  # the table may hold those of other networks, too
-        return unpack(self.histories[seen], self.history_length)[place]
+        used_rows, place = rows.unique(return_inverse=True)  # the table may hold those of other networks, too
+        return unpack(self.histories[used_rows], self.history_length)[place]
 
     def local_state(self) -> LocalState:
-        """Return the part of the events that a rule may look at."""
+        """Return the part of the events that is a rule's input."""
         return LocalState(*(getattr(self, name) for name in LocalState._fields))
 
     def split(self) -> Iterator[SynapseEvents]:
-        """Yield the events of each network by themselves; the tables of pairs and histories stay shared."""
+        """Yield the events of each network separately; the tables of pairs and histories stay shared."""
         start = 0
         later = [None] * len(self.lengths) if self.then is None else self.then.split()
         for row, (length, then) in enumerate(zip(self.lengths.tolist(), later, strict=True)):
@@ -132,7 +132,7 @@ def scalar_of(events: LocalState | SynapseEvents, name: str) -> Tensor:
     """Return a local scalar of each event, (E,).
 
     Raises:
-        ConfigError: The events do not show it.
+        ConfigError: The events do not have it.
     """
     if name not in events.extra_names:
         shown = " and ".join(events.extra_names) or "none"

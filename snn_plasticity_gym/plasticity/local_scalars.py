@@ -1,16 +1,16 @@
-"""Local scalars: what a synapse may know of its postsynaptic neuron beside spikes and weight.
+"""Local scalars: variables of the postsynaptic neuron in an event, in addition to spikes and weight.
 
 With V the membrane potential before the reset, theta the adaptive part of the threshold, both in mV:
 
-    potential  u = (V_th + theta - V) / (V_th - V_rest), what the neuron lacks to its threshold; at most 0 if it fires
-    surrogate  1 / (1 + 2 |u|)^2, the pseudo-derivative of the spike: whether the neuron could have fired
+    potential  u = (V_th + theta - V) / (V_th - V_rest), the distance to threshold; at most 0 if it fires
+    surrogate  1 / (1 + 2 |u|)^2, the pseudo-derivative of the spike
                (fast sigmoid; Zenke & Ganguli, SuperSpike, 2018, eq. 3, with beta = 2 in units of V_th - V_rest)
     theta      theta, mV
     factor     the task's third factor
-    reward     what was last paid to the lifetime, less the mean of what was paid before; 0 until two were paid
-    layer      a constant of the projection, in tasks that give one
+    reward     the lifetime's last reward minus the mean of earlier ones; 0 before the second reward
+    layer      a constant of the projection, in tasks that define one
 
-All but the last are values of a neuron, which its incoming synapses see alike.
+All but the last are values of a neuron, shared by its incoming synapses.
 
 Axes: B lifetimes, R lifetimes of one call, N neurons, E events, X scalars.
 """
@@ -33,25 +33,25 @@ from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.utils.state import State, restore_all
 
 LAYER = "layer"
-TAKEN = ("pre", "post", "history", "group", "kind", "mask")  # by formulas and observations
+TAKEN = ("pre", "post", "history", "group", "kind", "mask")  # reserved by formulas and observations
 
 
 class NeuronView(NamedTuple):
-    """What a local scalar is made of: R lifetimes of one population, right after a time step."""
+    """Input of a local scalar: R lifetimes of one population, right after a time step."""
 
     population: Population
     potential: Tensor  # (R, N) mV, before the reset
-    theta: Tensor  # (R, N) mV, with which the potential was compared
+    theta: Tensor  # (R, N) mV, adaptive threshold used in this step
     spikes: Tensor  # bool (R, N)
     factor: Tensor  # (R, N) third factor; 0 without one
-    reward: Tensor  # (R, 1) last payment less the mean of those before
+    reward: Tensor  # (R, 1) last reward minus the mean of earlier ones
 
 
 LocalScalar = Callable[[NeuronView], Tensor]  # returns (R, N), or (R, 1) if it is the same for all neurons
 
 
 def potential(view: NeuronView) -> Tensor:
-    """Return what each neuron lacks to its threshold, in units of V_th - V_rest, (R, N)."""
+    """Return each neuron's distance to threshold, in units of V_th - V_rest, (R, N)."""
     lif = view.population.lif
     assert lif is not None
     return (lif.v_th + view.theta - view.potential) / (lif.v_th - lif.v_rest)
@@ -73,11 +73,11 @@ LOCAL_SCALARS: dict[str, LocalScalar] = {
 
 
 def register_local_scalar(name: str, scalar: LocalScalar) -> None:
-    """Add a local scalar of one's own, for `local_state`.
+    """Register a user-defined local scalar for `local_state`.
 
     Args:
-        name: Its name, an identifier; it may stand in a formula, too.
-        scalar: From a `NeuronView` to one number per neuron, (R, N), or per lifetime, (R, 1).
+        name: Its name, an identifier; usable in formulas, too.
+        scalar: Maps a `NeuronView` to one number per neuron, (R, N), or per lifetime, (R, 1).
 
     Raises:
         ConfigError: The name is taken or no identifier, or the scalar cannot be called.
@@ -96,40 +96,40 @@ def register_local_scalar(name: str, scalar: LocalScalar) -> None:
 
 
 def shown_scalars(
-    asked: Sequence[str], always: Sequence[str], has_factor: bool, num_plastic: int, layer: Sequence[float]
+    local_state: Sequence[str], always: Sequence[str], has_factor: bool, num_plastic: int, layer: Sequence[float]
 ) -> tuple[str, ...]:
-    """Return the scalars that events show, in the order in which Gymnasium keeps the keys of a `Dict`.
+    """Return the scalars of events, in Gymnasium's order of the keys of a `Dict`.
 
     Args:
-        asked: The setting `local_state`.
-        always: What the task shows beside them.
+        local_state: The setting `local_state`.
+        always: Further scalars of the task.
         has_factor: Whether it has a third factor.
         num_plastic: Number of plastic projections.
         layer: The constant of each of them, if the task has one.
 
     Raises:
-        ConfigError: There is no such scalar, not in this task, or one stands twice.
+        ConfigError: There is no such scalar, not in this task, or one is given twice.
     """
-    for name in (*asked, *always):
+    for name in (*local_state, *always):
         if name not in LOCAL_SCALARS and name != LAYER:
             raise ConfigError(unknown("local scalar", name, LOCAL_SCALARS))
-        if list(asked).count(name) > 1:
+        if list(local_state).count(name) > 1:
             raise ConfigError(f"local_state names {name} twice; leave one out")
-    if "factor" in asked and not has_factor:
+    if "factor" in local_state and not has_factor:
         raise ConfigError(
             "local_state names factor, and this environment has no third factor; set third_factor where there is such "
             "a setting, or leave factor out"
         )
-    if LAYER in asked and len(layer) != num_plastic:
+    if LAYER in local_state and len(layer) != num_plastic:
         raise ConfigError("local_state names layer, which this environment does not give; leave it out")
-    return tuple(sorted({*asked, *always}))
+    return tuple(sorted({*local_state, *always}))
 
 
 class LocalScalars:
-    """The local scalars of all synapses of B lifetimes, looked up for the events of a step.
+    """Local scalars of all synapses of B lifetimes, gathered for the events of a step.
 
     Args:
-        names: Which ones, as `shown_scalars` returns them: the columns of `SynapseEvents.extras`.
+        names: Their names, as `shown_scalars` returns them: the columns of `SynapseEvents.extras`.
         network: The networks.
         plastic: The plastic projections, in the order that `SynapseEvents.projection` counts.
         layer: The constant of each of them, if `names` has "layer".
@@ -164,28 +164,28 @@ class LocalScalars:
 
     @property
     def reward(self) -> Tensor:
-        """What was last paid to each lifetime less the mean of what was paid before, (B,)."""
+        """Last reward of each lifetime minus the mean of its earlier ones, (B,)."""
         return self._reward.squeeze(1)
 
     @property
     def of_neurons(self) -> bool:
-        """Whether there are scalars that are made of a `NeuronView`."""
+        """Whether any scalar is computed from a `NeuronView`."""
         return bool(self._own)
 
     def start_lifetime(self, row: int) -> None:
-        """Forget what was paid to the lifetime before."""
+        """Reset the reward scalar of a new lifetime."""
         self._reward[row] = 0.0
 
     def pay(self, rows: Tensor, surprise: Tensor) -> None:
-        """Note what was paid to the lifetimes `rows` less the mean of what was paid before, (R,) both."""
+        """Store the reward of the lifetimes `rows` minus the mean of earlier ones, (R,) both."""
         self._reward.index_copy_(0, rows, surprise.unsqueeze(1))
 
     def update(self, rows: Tensor, activity: NetworkActivity, factors: Mapping[str, Tensor]) -> None:
-        """Take in a time step of the lifetimes `rows` (R,).
+        """Update the scalars after a time step of the lifetimes `rows` (R,).
 
         Args:
-            rows: Which lifetimes.
-            activity: What happened in them.
+            rows: The lifetimes.
+            activity: Their network activity.
             factors: Third factor of each population that has one, (B, N).
         """
         if not self.of_neurons:
@@ -216,7 +216,7 @@ class LocalScalars:
                     values[rows] = fresh.expand(len(rows), size)
 
     def _made(self, name: str, view: NeuronView) -> Tensor:
-        """Ask a scalar for its values, (R, N) or (R, 1), and refuse what it cannot be."""
+        """Compute a scalar's values, (R, N) or (R, 1), and check their type and shape."""
         values = LOCAL_SCALARS[name](view)
         shape = tuple(view.potential.shape)
         if not isinstance(values, Tensor) or tuple(values.shape) not in (shape, (shape[0], 1)):
@@ -240,7 +240,7 @@ class LocalScalars:
         return events._replace(extras=extras, extra_names=self.names)
 
     def of_projection(self, index: int, target: str, name: str) -> Tensor:
-        """Return a scalar of the neurons of plastic projection `index`, to `target`: (B, N), or (1, 1) if all alike."""
+        """Return a scalar of the neurons of plastic projection `index`, to `target`: (B, N), or (1, 1) if constant."""
         if name == LAYER:
             return self._layer[index].view(1, 1)
         start, size = self._blocks[target]
@@ -259,9 +259,9 @@ class LocalScalars:
         found.copy_(values.index_select(0, start + lifetime * width + place.remainder(width)))
 
     def state_dict(self) -> State:
-        """Return what is carried from episode to episode: what was paid last."""
+        """Return the state carried between episodes: the last rewards."""
         return {"reward": self._reward}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         restore_all(self.state_dict(), state)

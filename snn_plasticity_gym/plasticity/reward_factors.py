@@ -1,4 +1,4 @@
-"""Third factors of networks that act: what a world pays, and how much of it was expected.
+"""Third factors of networks that act: reward and reward prediction error.
 
     reward      r - mean of the rewards before
     rpe         delta = r - mean of those before, or, with a critic, delta = r + gamma V(s') - V(s)
@@ -7,7 +7,7 @@
 
 The critic is linear in the input's activation phi, V(s) = V_0 + v . phi(s) with v = 0 at first, and learns by TD(0)
 with a normalised step, v <- v + rate * delta * phi(s) / |phi(s)|^2 (Sutton & Barto, Reinforcement learning, 2018,
-section 9.3). A factor that tells the neurons of the chosen action apart is that of Hasegan et al. (Training spiking
+section 9.3). A factor with opposite sign for neurons of other actions is that of Hasegan et al. (Training spiking
 neuronal networks to perform motor control using reinforcement and evolutionary learning, 2022), there called targeted
 reinforcement.
 
@@ -27,27 +27,27 @@ from snn_plasticity_gym.plasticity.reward_surprise import RewardSurprise
 from snn_plasticity_gym.utils.state import State, restore_all
 
 
-class Payment(NamedTuple):
-    """What an action brought in R lifetimes."""
+class Transition(NamedTuple):
+    """Reward and input before and after an action, in R lifetimes."""
 
     rows: Tensor  # int64 (R,)
     reward: Tensor  # (R,)
     terminated: Tensor  # bool (R,)
-    before: Tensor  # (R, F) activation of the input in which the action was chosen; only a critic reads it
-    after: Tensor  # (R, F) activation that it led to
+    before: Tensor  # (R, F) input activation before the action; only a critic reads it
+    after: Tensor  # (R, F) input activation after the action
     acted: Tensor  # bool (R, N) motor neurons of the action
 
 
 class Critic:
-    """Predicts what a lifetime will be paid, discounted.
+    """Linear critic: predicts the discounted future reward of a lifetime.
 
     Args:
         num_lifetimes: B.
         size: F.
-        rate: Learning rate, over the squared norm of the input.
-        gamma: Discount per action.
-        start: V_0, what is predicted before anything was learned.
-        device: Where tensors live.
+        rate: Learning rate, divided by the squared norm of the input.
+        gamma: Discount factor per action.
+        start: V_0, the initial prediction.
+        device: Of the tensors.
     """
 
     def __init__(
@@ -57,30 +57,31 @@ class Critic:
         self.weights = torch.zeros(num_lifetimes, size, device=device)  # v, (B, F)
 
     def forget(self, row: int) -> None:
-        """Begin lifetime `row` anew."""
+        """Reset lifetime `row`."""
         self.weights[row] = 0.0
 
-    def __call__(self, payment: Payment) -> Tensor:
-        """Return delta of each lifetime, (R,), and learn from it."""
-        weights = self.weights[payment.rows]  # (R, F)
-        now, then = (self._start + (weights * phi).sum(dim=1) for phi in (payment.before, payment.after))  # (R,) both
-        delta = payment.reward + self._gamma * then.masked_fill(payment.terminated, 0.0) - now
-        norm = payment.before.square().sum(dim=1).clamp(min=1e-12)  # (R,)
-        self.weights[payment.rows] = weights + (self._rate * delta / norm).unsqueeze(1) * payment.before
+    def __call__(self, transition: Transition) -> Tensor:
+        """Return delta of each lifetime, (R,), and update the critic."""
+        weights = self.weights[transition.rows]  # (R, F)
+        inputs = (transition.before, transition.after)
+        now, then = (self._start + (weights * phi).sum(dim=1) for phi in inputs)  # (R,) both
+        delta = transition.reward + self._gamma * then.masked_fill(transition.terminated, 0.0) - now
+        norm = transition.before.square().sum(dim=1).clamp(min=1e-12)  # (R,)
+        self.weights[transition.rows] = weights + (self._rate * delta / norm).unsqueeze(1) * transition.before
         return delta
 
 
 class RewardFactors:
-    """The third factor of every neuron that synapses lead to.
+    """Third factors of all postsynaptic neurons.
 
     Args:
         kind: "none", "reward", "rpe", "targeted" or "credited".
-        sizes: Neurons of each population that synapses lead to.
-        motor: The population that acts.
+        sizes: Neurons of each postsynaptic population.
+        motor: The motor population.
         num_lifetimes: B.
-        reward_window: Time constant of the mean that rewards are compared with, in rewards.
-        critic: Predicts rewards; None: they are compared with their mean.
-        device: Where tensors live.
+        reward_window: Time constant of the mean reward, in rewards.
+        critic: Predicts rewards; None: the prediction is their mean.
+        device: Of the tensors.
     """
 
     def __init__(
@@ -96,24 +97,26 @@ class RewardFactors:
         self._kind, self._motor = kind, motor
         self._surprise = RewardSurprise(num_lifetimes, reward_window, device)
         self.critic = critic if kind in ("rpe", "targeted", "credited") else None
-        told = {} if kind == "none" else sizes
+        populations = {} if kind == "none" else sizes
         self.signs: dict[str, Tensor] = {}  # (B, N) of the eligibility of the last action, by population
         if kind == "credited":
             self.signs[motor] = torch.ones(num_lifetimes, sizes[motor], device=device)
-        self.values = {name: torch.zeros(num_lifetimes, size, device=device) for name, size in told.items()}  # (B, N)
+        self.values = {
+            name: torch.zeros(num_lifetimes, size, device=device) for name, size in populations.items()
+        }  # (B, N)
 
     @property
     def means(self) -> Means:
-        """What rewards are compared with, for compiled loops."""
+        """Mean rewards, for compiled loops."""
         return self._surprise.tables()
 
     @property
     def predicts(self) -> bool:
-        """Whether a critic reads the activations of payments."""
+        """Whether a critic reads the activations of transitions."""
         return self.critic is not None
 
     def start_lifetime(self, row: int) -> None:
-        """Begin lifetime `row` anew."""
+        """Reset lifetime `row`."""
         self._surprise.forget(row)
         if self.critic is not None:
             self.critic.forget(row)
@@ -121,30 +124,30 @@ class RewardFactors:
             values[row] = 0.0
 
     def begin(self, rows: Tensor) -> None:
-        """Begin an episode in the lifetimes `rows`: nothing was paid in it yet."""
+        """Start an episode in the lifetimes `rows`: reset their factors."""
         for values in self.values.values():
             values[rows] = 0.0
 
-    def pay(self, payment: Payment) -> None:
-        """Take in what an action brought."""
+    def update(self, transition: Transition) -> None:
+        """Update the factors after an action."""
         if not self.values:
             return
-        surprise = self._surprise(payment.rows, payment.reward)  # (R,)
-        delta = surprise if self.critic is None else self.critic(payment)
+        surprise = self._surprise(transition.rows, transition.reward)  # (R,)
+        delta = surprise if self.critic is None else self.critic(transition)
         for signs in self.signs.values():
-            signs[payment.rows] = torch.where(payment.acted, 1.0, -1.0)  # (R, N)
+            signs[transition.rows] = torch.where(transition.acted, 1.0, -1.0)  # (R, N)
         for name, values in self.values.items():
             own = delta.unsqueeze(1)  # (R, 1)
             if self._kind == "targeted" and name == self._motor:
-                own = torch.where(payment.acted, own, -own)  # (R, N)
-            values[payment.rows] = own.expand(-1, values.shape[1])
+                own = torch.where(transition.acted, own, -own)  # (R, N)
+            values[transition.rows] = own.expand(-1, values.shape[1])
 
     def state_dict(self) -> State:
-        """Return what is carried from episode to episode."""
+        """Return the state carried between episodes."""
         critic = {} if self.critic is None else {"critic": self.critic.weights}
         surprise = {f"reward_{name}": values for name, values in self._surprise.state_dict().items()}
         return {**critic, **surprise}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         restore_all(self.state_dict(), state)

@@ -1,4 +1,4 @@
-"""How much better than usual a reward was."""
+"""Reward prediction error against a running mean."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from snn_plasticity_gym.utils.state import State, restore_all
 class RewardSurprise:
     """R' - mean of the lifetime's R before it; 0 for its first reward.
 
-    The mean is a plain one at first, later exponentially weighted. Reward that is compared with its mean: Fremaux,
+    The mean is arithmetic at first, later exponentially weighted. Mean reward as baseline: Fremaux,
     Sprekeler & Gerstner, Functional requirements for reward-modulated spike-timing-dependent plasticity (2010), eq. 6.
 
     Args:
         num_lifetimes: B.
         window: Time constant of the mean, in rewards.
-        device: Where the means live.
+        device: Of the means.
     """
 
     def __init__(self, num_lifetimes: int, window: float, device: torch.device) -> None:
@@ -28,23 +28,23 @@ class RewardSurprise:
         self._count = torch.zeros(num_lifetimes, device=device)  # of them
 
     def forget(self, row: int) -> None:
-        """Begin lifetime `row` anew."""
+        """Reset lifetime `row`."""
         self._count[row] = 0.0
 
     def state_dict(self) -> State:
-        """Return the means and how many rewards are in them."""
+        """Return the means and their numbers of rewards."""
         return {"mean": self._mean, "count": self._count}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         restore_all(self.state_dict(), state)
 
     def tables(self) -> Means:
-        """Return the means as compiled loops know them, on the CPU; they change in place."""
+        """Return the means as tables of compiled loops, on the CPU; they change in place."""
         return Means(float(self._window), self._mean.numpy(), self._count.numpy())
 
     def __call__(self, rows: Tensor, rewards: Tensor) -> Tensor:
-        """Return the surprise of the rewards (R,) of the lifetimes `rows`, and remember them."""
+        """Return the surprise of the rewards (R,) of the lifetimes `rows`, and update the means."""
         if rows.device.type != "cpu":
             return self.by_operations(rows, rewards)
         surprise = torch.empty(len(rows))
@@ -53,7 +53,7 @@ class RewardSurprise:
         return surprise
 
     def by_operations(self, rows: Tensor, rewards: Tensor) -> Tensor:
-        """Do the same in torch: the way on other devices, and the reference for the compiled one."""
+        """Do the same in torch: for other devices, and as the reference for the compiled version."""
         first = self._count[rows] == 0
         surprise = torch.where(first, 0.0, rewards - self._mean[rows])  # (R,)
         self._count[rows] += 1

@@ -6,7 +6,7 @@ The same sums as `rules.traces` takes of histories, which hold the last K steps,
                     K steps before
     nearest spike:  x = exp(-age dt / tau), 0 from an age of K on, or before the first spike
 
-Every operation is one on all neurons at once, so that nothing has to be known of the spikes to go on.
+Every operation is on all neurons at once, independent of the spikes, so that a GPU never synchronises.
 
 Axes: B lifetimes, N neurons, K history length.
 """
@@ -23,7 +23,7 @@ class RunningTraces:
     """Traces of strictly earlier spikes.
 
     Args:
-        spikes: Of the whole episode, bool (B, T, N); of each step they stand there when `follow` is called.
+        spikes: Of the whole episode, bool (B, T, N); those of a step are filled in before `follow` is called.
         history_length: K.
         dt: Length of a time step, ms.
     """
@@ -35,11 +35,11 @@ class RunningTraces:
         self._age = torch.full_like(spikes[:, 0], history_length, dtype=torch.int64)  # (B, N) of the last spike
 
     def follow(self) -> None:
-        """Go on to the next step: the spikes of the present one become earlier ones."""
+        """Advance to the next step: the spikes of the present one become earlier ones."""
         now = self._spikes[:, self._step]  # (B, N)
         self._step += 1
         self._age = torch.where(now, 1, self._age + 1)
-        forgotten = self._step - self._length  # step whose spikes no history holds any more
+        forgotten = self._step - self._length  # step whose spikes have left the history
         for tau, trace in self._made.items():
             trace.add_(now).mul_(self._decay(tau))
             if forgotten >= 0:
@@ -53,10 +53,10 @@ class RunningTraces:
             self._made[tau] = self._begun(tau)
         if self._step < self._length:
             return self._made[tau]
-        return self._made[tau] * (self._age < self._length)  # what rounding leaves of forgotten spikes is none
+        return self._made[tau] * (self._age < self._length)  # removes rounding errors of expired spikes
 
     def _begun(self, tau: float) -> Tensor:
-        """Sum up the steps so far, (B, N)."""
+        """Return the trace over the steps so far, (B, N)."""
         trace = torch.zeros_like(self._spikes[:, 0], dtype=torch.float32)
         for step in range(max(0, self._step - self._length + 1), self._step):
             trace += self._decay(tau, self._step - step) * self._spikes[:, step]

@@ -1,17 +1,17 @@
-"""Third factors: what a synapse is told about the task, beside the spikes of its two neurons and its weight.
+"""Third factors: task-related modulators of plasticity, in addition to pre- and postsynaptic spikes and weight.
 
-A factor is one scalar per postsynaptic neuron and step, which all incoming synapses of that neuron see alike. What is
-known of the label is known to output neurons k = 0 ... 9, of which k stands for label k, and may be sent back:
+A factor is one scalar per postsynaptic neuron and step, shared by all incoming synapses of that neuron. The label is
+available at the output neurons k = 0 ... 9, neuron k for label k, and may be fed back:
 
     reward     f_j = R' - mean of R before it, R' the reward of the lifetime's last image; 0 on its first two images
     teaching   f_k = [k = y] - 1/10, 0 in hidden layers; a current of f_k times `teaching_current` flows into output
-               neuron k. Factors of an image sum to 0: with -1 for every wrong output, a rule that follows the factor
+               neuron k. Factors of an image sum to 0: with -1 for every wrong output, a rule proportional to the factor
                silences all of them
     feedback   f_k = e_k = [k = y] - softmax_k(alpha r), r_k the spikes of output k so far per ms so far;
                f_j = sum_k B_kj e_k in hidden layers, B_kj ~ N(0, feedback_scale^2) fixed for the lifetime
 
 Feedback through fixed random weights: Nokland, Direct feedback alignment provides learning in deep neural networks
-(2016), eq. 7. A reward that is compared with its mean: Fremaux, Sprekeler & Gerstner, Functional requirements for
+(2016), eq. 7. Mean reward as baseline: Fremaux, Sprekeler & Gerstner, Functional requirements for
 reward-modulated spike-timing-dependent plasticity (2010), eq. 6.
 
 Axes: B lifetimes, R lifetimes of one call, N neurons.
@@ -37,14 +37,14 @@ from snn_plasticity_gym.utils.state import State, restore_all
 
 
 class ThirdFactor:
-    """No factor, and the interface of the others; calls come as in `Task`.
+    """No factor, and the interface of the others; called as in `Task`.
 
     Args:
         config: Settings.
         populations: Of the network.
         projections: Its projections, all plastic; the last population is the output.
         num_lifetimes: B.
-        device: Where tensors live.
+        device: Of the tensors.
     """
 
     tells = False  # whether there is a factor
@@ -69,42 +69,42 @@ class ThirdFactor:
         self._factors = [torch.zeros(num_lifetimes, size, device=device) for size in self._sizes]  # (B, N) each
 
     def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
-        """Begin lifetime `row` anew."""
+        """Reset lifetime `row`."""
         for factor in self._factors:
             factor[row] = 0.0
 
     def state_dict(self) -> State:
-        """Return what the factor carries from step to step."""
+        """Return the state carried between steps."""
         return {f"factor_{name}": factor for name, factor in zip(self._targets, self._factors, strict=True)}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         restore_all(self.state_dict(), state)
 
     def begin(self, rows: Tensor, labels: Tensor) -> None:
-        """Show an image of the given labels to the lifetimes `rows`, (R,) both."""
+        """Start images with the given labels in the lifetimes `rows`, (R,) both."""
 
     def currents(self, rows: Tensor, step: int | Tensor) -> dict[str, Tensor]:
-        """Return the current from outside into each population of the lifetimes `rows`, (R, N)."""
+        """Return the external current into each population of the lifetimes `rows`, (R, N)."""
         return {}
 
     def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:
-        """See what fired in a step."""
+        """Update the factor from the spikes of a step."""
 
     def end(self, rows: Tensor, rewards: Tensor) -> None:
-        """See the rewards (R,) of the image."""
+        """Update the factor from the rewards (R,) of the image."""
 
     def by_population(self) -> dict[str, Tensor]:
-        """Return the factors of the neurons of each population that is told something, (B, N) each."""
+        """Return the factors of the neurons of each population that has one, (B, N) each."""
         return dict(zip(self._targets, self._factors, strict=True)) if self.tells else {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out of copies what looks at the memory of this one's tensors."""
+        """Exclude views of this object's tensors from copies."""
         return {name: part for name, part in vars(self).items() if name not in ("tables", "_weights")}
 
     @functools.cached_property
     def tables(self) -> StepFactor:
-        """The factor for compiled loops, which look at its tensors; here nothing changes within an image."""
+        """The factor for compiled loops; here it is constant within an image."""
         return self._tables(-1, torch.zeros(len(self._factors[0]), 0))
 
     def _tables(self, target: int, wanted: Tensor, **others: Any) -> StepFactor:
@@ -121,13 +121,13 @@ class ThirdFactor:
         return StepFactor(self._config.num_steps - steps, target, wanted.numpy(), **plain | others)
 
     def _on(self, step: int | Tensor) -> float | Tensor:
-        """Return whether the factor is on in a step: 1.0 or 0.0, or (R, 1); a number asks nothing of a GPU."""
+        """Return whether the factor is on in a step: 1.0 or 0.0, or (R, 1); a number needs no GPU synchronisation."""
         begin = self._config.num_steps - (self._config.factor_steps or self._config.num_steps)
         return float(step >= begin) if isinstance(step, int) else (step >= begin).unsqueeze(1).float()
 
 
 class RewardFactor(ThirdFactor):
-    """How much better than usual the lifetime's last image went; the same for all synapses."""
+    """Reward of the lifetime's last image minus the running mean; the same for all synapses."""
 
     tells = True
 
@@ -143,24 +143,24 @@ class RewardFactor(ThirdFactor):
         self._surprise = RewardSurprise(num_lifetimes, config.reward_window, device)
 
     def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
-        """Begin lifetime `row` anew."""
+        """Reset lifetime `row`."""
         super().start_lifetime(row, rng)
         self._surprise.forget(row)
 
     def state_dict(self) -> State:
-        """Return what the factor carries from step to step, and the rewards' means."""
+        """Return the state carried between steps, and the mean rewards."""
         surprise = {f"reward_{name}": values for name, values in self._surprise.state_dict().items()}
         return super().state_dict() | surprise
 
     def end(self, rows: Tensor, rewards: Tensor) -> None:
-        """Compare the rewards (R,) with those before."""
+        """Set the factor to the rewards (R,) minus their means."""
         surprise = self._surprise(rows, rewards)  # (R,)
         for factor in self._factors:
             factor[rows] = surprise.unsqueeze(1)
 
 
 class TeachingFactor(ThirdFactor):
-    """A current that drives the output neurons towards the label, and that their synapses see."""
+    """A current that drives the output neurons towards the label, also the factor of their synapses."""
 
     tells = True
     bounds = (-1.0, 1.0)
@@ -177,11 +177,11 @@ class TeachingFactor(ThirdFactor):
         self._teaching = torch.zeros(num_lifetimes, self._sizes[-1], device=device)  # (B, 10) 9/10 or -1/10
 
     def state_dict(self) -> State:
-        """Return what the factor carries from step to step, and the wanted current."""
+        """Return the state carried between steps, and the teaching current."""
         return super().state_dict() | {"teaching": self._teaching}
 
     def begin(self, rows: Tensor, labels: Tensor) -> None:
-        """Turn the current towards the labels (R,)."""
+        """Set the current for the labels (R,)."""
         self._teaching[rows] = _one_hot(labels, self._sizes[-1]) - 1.0 / self._sizes[-1]
 
     def currents(self, rows: Tensor, step: int | Tensor) -> dict[str, Tensor]:
@@ -196,7 +196,7 @@ class TeachingFactor(ThirdFactor):
 
 
 class FeedbackFactor(ThirdFactor):
-    """The error of the output, and in hidden layers what fixed random weights make of it."""
+    """The output error, fed back to hidden layers through fixed random weights."""
 
     tells = True
 
@@ -213,40 +213,40 @@ class FeedbackFactor(ThirdFactor):
         numbers = [num_lifetimes * num_outputs * size for size in self._sizes[:-1]]
         self._all_weights = torch.zeros(sum(numbers), device=device)
         self._offsets = np.cumsum([0, *numbers])[:-1].astype(np.int64)
-        self._answers = torch.eye(num_outputs, device=device)  # (10, 10) what is wanted, by label
-        self._wanted = torch.zeros(num_lifetimes, num_outputs, device=device)  # (B, 10)
+        self._answers = torch.eye(num_outputs, device=device)  # (10, 10) one-hot target of each label
+        self._target = torch.zeros(num_lifetimes, num_outputs, device=device)  # (B, 10)
         self._counts = torch.zeros(num_lifetimes, num_outputs, device=device)  # (B, 10) output spikes of the image
 
     @functools.cached_property
     def _weights(self) -> list[Tensor]:
         """The B of each hidden layer, (B, 10, N), parts of one tensor."""
-        shape = self._wanted.shape  # (B, 10)
+        shape = self._target.shape  # (B, 10)
         parts = self._all_weights.split([math.prod(shape) * size for size in self._sizes[:-1]])
         return [part.view(*shape, -1) for part in parts]
 
     def start_lifetime(self, row: int, rng: np.random.Generator) -> None:
-        """Begin lifetime `row` anew, with fresh feedback weights."""
+        """Reset lifetime `row`, with new feedback weights."""
         super().start_lifetime(row, rng)
         for weights in self._weights:
             fresh = rng.standard_normal(weights.shape[1:], dtype=np.float32) * self._config.feedback_scale
             weights[row] = torch.from_numpy(fresh)
 
     def state_dict(self) -> State:
-        """Return what the factor carries from step to step, the feedback weights, the label and the counts."""
+        """Return the state carried between steps, the feedback weights, the label and the counts."""
         weights = {f"weights_{layer}": values for layer, values in enumerate(self._weights, start=1)}
-        return super().state_dict() | weights | {"wanted": self._wanted, "counts": self._counts}
+        return super().state_dict() | weights | {"wanted": self._target, "counts": self._counts}
 
     def begin(self, rows: Tensor, labels: Tensor) -> None:
-        """Note the labels (R,)."""
-        self._wanted.index_copy_(0, rows, self._answers.index_select(0, labels))
+        """Store the labels (R,)."""
+        self._target.index_copy_(0, rows, self._answers.index_select(0, labels))
         self._counts.index_fill_(0, rows, 0.0)
 
     def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:
-        """Compare the output so far with the label, and send the error back."""
+        """Compute the error of the output so far, and feed it back."""
         self._counts[rows] += activity.spikes[self._output].float()
         steps = step + 1 if isinstance(step, int) else (step + 1).unsqueeze(1)
         rates = self._counts[rows] / (steps * self._config.dt)  # (R, 10) per ms
-        error = self._wanted[rows] - torch.softmax(self._config.alpha_softmax * rates, dim=1)  # (R, 10)
+        error = self._target[rows] - torch.softmax(self._config.alpha_softmax * rates, dim=1)  # (R, 10)
         error *= self._on(step)
         for factor, weights in zip(self._factors, self._weights, strict=False):
             factor[rows] = torch.bmm(error.unsqueeze(1), weights[rows]).squeeze(1)
@@ -257,7 +257,7 @@ class FeedbackFactor(ThirdFactor):
         """The factor for compiled loops."""
         return self._tables(
             self._places[self._output],
-            self._wanted,
+            self._target,
             sends=True,
             alpha=self._config.alpha_softmax,
             reaches=np.array([self._places[name] for name in self._targets[:-1]], dtype=np.int64),

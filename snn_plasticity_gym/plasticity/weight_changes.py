@@ -1,4 +1,4 @@
-"""How fast synapses learn at what age; statistics of weights, and of the changes that were really made."""
+"""Decay of learning rates with age; statistics of weights and of applied weight changes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from snn_plasticity_gym.networks.network import Network
 
 
 def learning_pace(ages: NDArray[np.int64], eta_decay: float, schedule: str) -> Tensor:
-    """Return the share of the learning rates that the age of each lifetime leaves.
+    """Return the factor of the learning rates at the age of each lifetime.
 
-    With `inverse` it is 1 / (1 + age / eta_decay): a sum of such steps has no bound, and that of their squares has one,
-    what a stochastic approximation needs to converge (Robbins & Monro, A stochastic approximation method, 1951, eq. 4
-    and 5). With `linear` it is 1 - age / (2 eta_decay), and nothing from there on: for a life whose length is known.
+    With `inverse` it is 1 / (1 + age / eta_decay): the sum of such steps diverges, and that of their squares converges,
+    as a stochastic approximation needs (Robbins & Monro, A stochastic approximation method, 1951, eq. 4
+    and 5). With `linear` it is 1 - age / (2 eta_decay), and 0 afterwards: for a lifetime of known length.
 
     Args:
         ages: Episodes that each lifetime has gone through, (B,).
-        eta_decay: Episodes after which one half is left; 0: learning rates do not fall.
+        eta_decay: Episodes after which learning rates are halved; 0: constant.
         schedule: A name in `config.base.ETA_SCHEDULES`.
 
     Returns:
@@ -36,11 +36,11 @@ def learning_pace(ages: NDArray[np.int64], eta_decay: float, schedule: str) -> T
 
 
 class WeightChanges:
-    """Statistics of the weight changes that were really made, by policy head.
+    """Statistics of the applied weight changes, by policy head.
 
     Args:
         heads: Names of the heads.
-        device: Where the sums are kept.
+        device: Of the sums.
     """
 
     def __init__(self, heads: Sequence[str], device: torch.device) -> None:
@@ -48,7 +48,7 @@ class WeightChanges:
         self.sums = torch.zeros(4, len(heads), dtype=torch.float64, device=device)  # count, sum, squares, rises
 
     def add(self, head: Tensor, change: Tensor) -> None:
-        """Count the changes (E,) of events that the given heads (E,) answer."""
+        """Add the changes (E,) of events of the given heads (E,)."""
         if len(self._heads) == 1:
             self.sums[0] += len(change)
             self.sums[1] += change.sum()
@@ -59,7 +59,7 @@ class WeightChanges:
                 self.sums[row] += torch.bincount(head, weights, minlength=len(self._heads))
 
     def take(self) -> dict[str, float]:
-        """Return mean, spread and share of potentiation of each head since the last call, and begin anew."""
+        """Return mean, spread and share of potentiation of each head since the last call, and reset."""
         statistics = {}
         for name, (count, total, squares, rises) in zip(self._heads, self.sums.T.tolist(), strict=True):
             if count:

@@ -1,4 +1,4 @@
-"""From what a rule answers to weights that have moved.
+"""Application of a rule's outputs to the weights.
 
 Axes: E events, B lifetimes.
 """
@@ -20,14 +20,14 @@ from snn_plasticity_gym.utils.nonfinite import NotFiniteError
 
 
 class WeightWriter:
-    """Moves the weights of plastic synapses within their limits, or holds the changes back as eligibility.
+    """Updates the weights of plastic synapses within their limits, or adds the changes to eligibility traces.
 
     Args:
-        network: Whose weights move.
+        network: The networks.
         projections: The plastic ones, in the order that `SynapseEvents.projection` counts.
-        eligibility: Where changes are held back; None: they act at once.
-        changes: Counts the changes made.
-        loops: Whether a compiled loop writes or torch operations do, which is the same; None: a loop on the CPU.
+        eligibility: Eligibility traces; None: changes are applied at once.
+        changes: Statistics of the changes.
+        loops: Whether a compiled loop or torch operations update, with equal results; None: a loop on the CPU.
     """
 
     def __init__(
@@ -55,25 +55,25 @@ class WeightWriter:
         return float(self._w_min.min()), float(self._w_max.max())
 
     def __call__(self, events: SynapseEvents, delta_d: Tensor, step: int, pace: Tensor | None = None) -> Tensor:
-        """Set w <- clip(w + pace * eta * alpha * clip(delta_d, -1, 1), w_min, w_max), or hold the change back.
+        """Set w <- clip(w + pace * eta * alpha * clip(delta_d, -1, 1), w_min, w_max), or add the change to the trace.
 
         Args:
-            events: Whose weights they are.
+            events: Events of the synapses.
             delta_d: Normalised weight changes, (E,).
             step: Time step of the episode.
-            pace: Share of the learning rates that is left, (E,) or (); None: all of them.
+            pace: Factor of the learning rates, (E,) or (); None: 1.
 
         Returns:
-            What was asked for, pace * eta * alpha * clip(delta_d, -1, 1), (E,).
+            The requested changes, pace * eta * alpha * clip(delta_d, -1, 1), (E,).
 
         Raises:
-            NotFiniteError: A weight change is not finite; nothing was done.
+            NotFiniteError: A weight change is not finite; no weight was changed.
         """
-        if pace is not None:  # what is not finite stays so
+        if pace is not None:  # non-finite values stay so
             delta_d = torch.where(delta_d.isfinite(), pace * delta_d.clamp(-1.0, 1.0), delta_d)
         change = self._by_loop(events, delta_d) if self._loops else self._by_torch(events, delta_d, step)
         if change is None:
-            raise NotFiniteError("delta_d must be finite, got NaN or infinity; look at the rule that made it")
+            raise NotFiniteError("delta_d must be finite, got NaN or infinity; check the rule that returned it")
         return change
 
     def _by_torch(self, events: SynapseEvents, delta_d: Tensor, step: int) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""Plasticity rules: anything that answers synapse events with normalised weight changes."""
+"""Plasticity rules: maps from synapse events to normalised weight changes."""
 
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.registry import RULES, make_rule, read_rule

@@ -1,4 +1,4 @@
-"""Backpropamine: Hebbian plasticity that a network's own neuromodulator gates, trained by gradients through lifetimes.
+"""Backpropamine: neuromodulated Hebbian plasticity, trained by gradients through lifetimes.
 
 After Miconi, Rawal, Clune & Stanley (Backpropamine: training self-modifying neural networks with differentiable
 neuromodulated plasticity, 2019), with the filtered spikes of a spiking layer in the place of rates.
@@ -16,7 +16,7 @@ from snn_plasticity_gym.rules.differentiable import coefficient_shapes
 
 
 class BackpropamineState(NamedTuple):
-    """What backpropamine carries from step to step."""
+    """State of backpropamine between steps."""
 
     efficacy: Tensor  # (B, n_pre, n_post) plastic part E of the weights
     eligibility: Tensor  # (B, n_pre, n_post) T, of the retroactive form; else (B, 1, 1), 0
@@ -30,9 +30,9 @@ class Backpropamine(nn.Module):
         retroactive: E <- clip(E + M T, -limit, limit),  then  T <- (1 - clip(eta, 0, 1)) T + eta x y
 
     These are equations 3, and 4 and 5, of Miconi et al. (2019), with one signal of the layer that is fanned out to its
-    neurons, each with a factor and an offset of its own as in the code of their maze. In the simple form M says what
-    becomes of what happens now; in the retroactive one of what happened within about 1 / eta steps before. T is
-    dimensionless, its decay is held in [0, 1] as Oja's is: under a negative eta it would be exponential growth.
+    neurons, with separate factors and offsets as in the code of their maze. In the simple form M gates the present
+    Hebbian term; in the retroactive one the terms of about 1 / eta steps before. T is dimensionless, its decay is
+    clipped to [0, 1] as Oja's is: a negative eta would cause exponential growth.
 
     Args:
         n_pre: Presynaptic neurons.
@@ -73,7 +73,7 @@ class Backpropamine(nn.Module):
         return self.rate is not None
 
     def initial(self, weights: Tensor, batch: int) -> BackpropamineState:
-        """Return the state of `batch` lifetimes that begin."""
+        """Return the initial state of `batch` lifetimes."""
         traced = self.shape if self.retroactive else (1, 1)
         return BackpropamineState(weights.new_zeros(batch, *self.shape), weights.new_zeros(batch, *traced))
 
@@ -94,7 +94,7 @@ class Backpropamine(nn.Module):
         return BackpropamineState((state.efficacy + change).clamp(-self.limit, self.limit), eligibility)
 
     def after_spikes(self, state: BackpropamineState, pre: Tensor, post: Tensor) -> BackpropamineState:
-        """Return the state as it is: spikes are seen by the traces that they leave."""
+        """Return the state unchanged: spikes act through their traces."""
         del pre, post
         return state
 

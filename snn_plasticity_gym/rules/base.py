@@ -1,8 +1,8 @@
-"""What rules are: one call signature, and for hand-written ones the parameters that all of them share.
+"""Interface of rules, and the parameters shared by all hand-written ones.
 
 The environment applies w <- clip(w + eta * alpha * clip(delta_d, -1, 1), w_min, w_max). Theories give a weight change
-dw instead, so a hand-written rule returns delta_d = dw / scale. With scale = eta * alpha the environment makes just
-the change that the theory asks for, but never more than `scale` per event.
+dw instead, so a hand-written rule returns delta_d = dw / scale. With scale = eta * alpha the environment applies dw
+exactly, but never more than `scale` per event.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ SMALLEST = 1e-6  # of `scale`: beyond what rounding w + scale * delta_d in singl
 class Rule(Protocol):
     """One call signature for policies, hand-written rules and constants.
 
-    A rule that needs a certain `modulation` of the environment has an attribute of that name (see `modulation_of`); one
-    that needs local scalars names them in `needs`.
+    A rule that needs a certain `modulation` of the environment has an attribute of that name (see `modulation_of`);
+    needed local scalars are listed in `needs`.
     """
 
     def __call__(self, events: SynapseEvents) -> Tensor:
@@ -38,12 +38,12 @@ def modulation_of(rule: Rule) -> str | None:
 
 
 def needed_scalars(rule: Any) -> tuple[str, ...]:
-    """Return the local scalars that a rule, or a class of rules, says that its events must show, in `needs`."""
+    """Return the local scalars that a rule, or a class of rules, needs in its events, from `needs`."""
     return tuple(getattr(rule, "needs", ()))
 
 
 def checked_answer(answer: Any, num_events: int, device: torch.device | str) -> Tensor:
-    """Return what a rule answered as the engine wants it: float32 (E,) on its device, without gradient.
+    """Validate a rule's output, and convert it to float32 (E,) on the engine's device, without gradient.
 
     Args:
         answer: A tensor, or an array of NumPy, of any kind of real number.
@@ -53,37 +53,37 @@ def checked_answer(answer: Any, num_events: int, device: torch.device | str) -> 
     Raises:
         ConfigError: It is something else, or not one number per event.
     """
-    wanted = f"a rule must return one number per event, a tensor or an array of shape ({num_events},)"
+    expected = f"a rule must return one number per event, a tensor or an array of shape ({num_events},)"
     if isinstance(answer, np.ndarray):
         if answer.dtype.kind not in "biuf":
-            raise ConfigError(f"{wanted}, got an array of {answer.dtype}")
-        answer = torch.from_numpy(answer.astype(np.float32))  # a copy: the rule may go on writing to its own
+            raise ConfigError(f"{expected}, got an array of {answer.dtype}")
+        answer = torch.from_numpy(answer.astype(np.float32))  # a copy: the rule may reuse its array
     if not isinstance(answer, Tensor):
-        raise ConfigError(f"{wanted}, got {type(answer).__name__}")
+        raise ConfigError(f"{expected}, got {type(answer).__name__}")
     if answer.shape != (num_events,):
-        raise ConfigError(f"{wanted}, got shape {tuple(answer.shape)}")
+        raise ConfigError(f"{expected}, got shape {tuple(answer.shape)}")
     if answer.is_complex():
-        raise ConfigError(f"{wanted}, got a tensor of {str(answer.dtype).removeprefix('torch.')}")
+        raise ConfigError(f"{expected}, got a tensor of {str(answer.dtype).removeprefix('torch.')}")
     return answer.detach().to(device, torch.float32)
 
 
 @config_class
 class HandWrittenRule:
-    """Parameters of all hand-written rules, and how they treat inhibitory synapses.
+    """Parameters of all hand-written rules, and their treatment of inhibitory synapses.
 
-    Rules speak of the strength |w| of a synapse. In an inhibitory one "potentiation" makes w more negative, which is
+    Rules act on the strength |w| of a synapse. In an inhibitory one "potentiation" makes w more negative, which is
     NEST's convention: weight and Wmax have one sign, and `stdp_synapse` sees only their ratio. With
     `inhibitory="fixed"` negative weights do not learn, as in Diehl & Cook (2015), where input -> E alone is plastic.
     The symmetric inhibitory rule of Vogels et al. (2011) is another rule, not a setting of these.
 
-    A weight tells its sign itself; 0 counts as excitatory. So that no sign is lost, depression stops at
+    Signs of synapses are those of weights; 0 counts as excitatory. So that no sign is lost, depression stops at
     |w| = 1e-6 scale instead of 0 (which holds if the environment's eta * alpha is not above `scale`).
     """
 
     dt: float = setting(1.0, "Length of a time step; that of the environment.", unit="ms", section="Scale", gt=0)
     scale: float = setting(
         0.01,
-        "Weight change that delta_d = 1 stands for: the environment's eta * alpha; larger changes are clipped to it.",
+        "Weight change at delta_d = 1: the environment's eta * alpha; larger changes are clipped to it.",
         section="Scale",
         gt=0,
     )
@@ -95,7 +95,7 @@ class HandWrittenRule:
     )
 
     def form(self, **coefficients: Any) -> ClosedForm:
-        """Return a closed form with what all hand-written rules have in common."""
+        """Return a closed form with the parameters common to all hand-written rules."""
         return ClosedForm(
             dt=self.dt,
             scale=self.scale,
@@ -109,7 +109,7 @@ class HandWrittenRule:
         return events.weight.abs(), events.weight < 0
 
     def answer(self, change: Tensor, strength: Tensor, negative: Tensor) -> Tensor:
-        """Return the normalised weight change, (E,), that makes |w| grow by `change`, but not shrink to 0."""
+        """Return the normalised weight change, (E,), that increases |w| by `change`, but does not reduce it to 0."""
         change = torch.maximum(change, (SMALLEST * self.scale - strength).clamp(max=0.0))
         if self.inhibitory == "fixed":
             change = change.masked_fill(negative, 0.0)

@@ -1,4 +1,4 @@
-"""The BCM rule: depression below, potentiation above a threshold that slides with the post neuron's own activity."""
+"""The BCM rule: depression below, potentiation above a threshold that slides with postsynaptic activity."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from snn_plasticity_gym.rules.traces import Traces, exponential_kernel, of_post,
 
 @config_class
 class BCM(HandWrittenRule):
-    """Bienenstock, Cooper & Munro (1982), dw = eta x y (y - theta), with spikes; nothing happens at a pre spike.
+    """Bienenstock, Cooper & Munro (1982), dw = eta x y (y - theta), with spikes; no change at a pre spike.
 
         post spike: |w| <- |w| + eta * x * (y - theta)
         theta(t)  = theta_min + (1 - a) sum over k >= 0 of a^k y(t - k)^2 / target,   a = exp(-dt / tau_theta)
@@ -30,10 +30,10 @@ class BCM(HandWrittenRule):
     (rate tau)^2 + rate tau / 2: shot noise raises the threshold a little. x counts the pre spike of now
     (`coincident`), as in `Oja`. The paper's uniform decay of weights is left out.
 
-    The threshold is computed from the post neuron's history, so it has no memory of its own: it slides within an image
-    and begins each one at theta_min, with silence before. That shows the homeostatic half of the theory; selectivity
-    between images needs a threshold that averages over many of them, which histories do not hold. With history_length
-    below num_steps it forgets even sooner.
+    The threshold is computed from the post neuron's history, without further state: it slides within an image
+    and starts each one at theta_min, with silence before. This covers the homeostatic part of the theory; selectivity
+    between images needs a threshold averaged over many images, which histories do not cover. With history_length below
+    num_steps its memory is even shorter.
     """
 
     learning_rate: float = setting(0.01, "Learning rate eta.", section="BCM", ge=0)
@@ -82,7 +82,7 @@ class BCM(HandWrittenRule):
 def _threshold_weights(
     length: int, ratio: float, slow_ratio: float, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return what makes a history its traces at every step, (K, K), and these their running mean, (K,)."""
+    """Return the matrices from a history to its traces at every step, (K, K), and to their running mean, (K,)."""
     step = torch.arange(length, dtype=torch.float64)  # oldest first
     delay = step.unsqueeze(0) - step.unsqueeze(1)  # (K, K) from the spike's step to the trace's
     traces = torch.where(delay > 0, torch.exp(-ratio * delay), 0.0)

@@ -1,4 +1,4 @@
-"""A layer's state between two sequences: of `step` and of compiled loops, chosen and joined by rows.
+"""State of a layer between two sequences, of `step` and of compiled loops; selection and joining by rows.
 
 Axes: B rows (lifetimes, trials), I presynaptic and O postsynaptic neurons.
 """
@@ -20,7 +20,7 @@ from snn_plasticity_gym.rules.differentiable import PlasticState
 
 
 def map_states(function: Callable[..., Tensor], *states: Any) -> Any:
-    """Return a state whose tensors are the function's of those at the same place in the states, None where they are."""
+    """Apply a function to the corresponding tensors of states; None stays None."""
     first = states[0]
     if first is None:
         return None
@@ -40,7 +40,7 @@ def chosen_rows(chosen: Tensor, these: Any, others: Any) -> Any:
 
 
 def some_rows(state: Any, rows: Tensor | slice) -> Any:
-    """Return some rows of a state."""
+    """Select rows of a state."""
 
     def choose(tensor: Tensor) -> Tensor:
         return tensor[rows]
@@ -49,7 +49,7 @@ def some_rows(state: Any, rows: Tensor | slice) -> Any:
 
 
 def joined_rows(states: list[Any]) -> Any:
-    """Return states one below the other."""
+    """Concatenate states by rows."""
     return map_states(lambda *tensors: torch.cat(tensors), *states)
 
 
@@ -72,13 +72,13 @@ def from_leaves(leaves: list[Tensor], like: Any) -> Any:
 
 
 def none_at_start(like: Tensor) -> State:
-    """Return what tells loops that all rows begin at rest, in the type of `like`."""
+    """Return the empty state for loops, all rows at rest, in the type of `like`."""
     kind = like.detach().numpy().dtype
     return State(*(np.zeros((0,) * axes, kind) for axes in (3, 3, 3, 3, 3, 2)))
 
 
 def to_loops(state: LayerState, like: Tensor) -> State:
-    """Return a state as loops take it: arrays with an axis of rows before those of `kernels.plastic_layer.State`."""
+    """Convert a state for loops: arrays with an axis of rows before those of `kernels.plastic_layer.State`."""
     plastic, nothing = state.plastic, like.new_zeros(1, 1, 1)
     traced = isinstance(plastic, BackpropamineState)
     parts = [
@@ -93,16 +93,16 @@ def to_loops(state: LayerState, like: Tensor) -> State:
 
 
 def like_start(start: State) -> State:
-    """Return room for what is as large as `start`."""
+    """Return uninitialised arrays of the shapes of `start`."""
     return State(*(np.empty_like(part) for part in start))
 
 
 def from_loops(end: State, before: LayerState, spikes: Tensor) -> LayerState:
-    """Return a state as `step` takes it; the potential, which SRM-alpha does not carry on, is 0.
+    """Convert a state for `step`; the potential, which SRM-alpha does not carry, is 0.
 
     Args:
-        end: What loops have left.
-        before: The state before the sequence, which says what the rule carries.
+        end: Final state of the loops.
+        before: The state before the sequence, with the rule's type of state.
         spikes: Of the last step, (B, O).
     """
     efficacy, eligibility, pre, post, refractory, threshold = (torch.from_numpy(part) for part in end)

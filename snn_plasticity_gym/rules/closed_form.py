@@ -1,13 +1,13 @@
-"""Hand-written rules as a few numbers: one formula that all of them are cases of.
+"""Closed form of hand-written rules: coefficients of one formula that covers all of them.
 
-Where every event is answered by the same formula of four traces and the weight, no list of events is needed: a compiled
-loop goes along the rows and columns of the weights (`kernels/images.py`). The formula, for u = |w| / w_max and a
+If all weight changes follow one formula of four traces and the weight, no list of events is needed: a compiled loop
+runs along the rows and columns of the weights (`kernels/images.py`). The formula, for u = |w| / w_max and a
 synapse from pre neuron i to post neuron j:
 
     post spike: u <- u + shape(d, u),   d = x_i P_j - q - r y_j |w|
                                         P_j = p + p_fast y_j + p_slow Y_j - p_theta theta_j
     pre spike:  u <- u - u^mu_minus S_i y_j,   S_i = s + s_slow X_i
-                or, for a rule that follows a third factor f_j and knows no sign of synapses,  w <- w + g f_j, with
+                or, for a rule with a third factor f_j that ignores signs of synapses,  w <- w + g f_j, with
                 the trace x_i (that counts the spike of now) and the post neuron's surrogate psi_j as further factors
                 where `factor_trace` and `factor_surrogate`; at post spikes, too, where `factor_at_post`
 
@@ -32,7 +32,7 @@ class HasClosedForm(Protocol):
 
 
 def has_closed_form(rule: object) -> TypeGuard[HasClosedForm]:
-    """Whether a rule is a case of the formula; asked for every image, for which `isinstance` takes too long."""
+    """Whether a rule is a case of the formula; called for every image, where `isinstance` is too slow."""
     return hasattr(rule, "closed_form")
 
 

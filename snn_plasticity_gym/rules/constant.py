@@ -1,4 +1,4 @@
-"""Rules that look at nothing: the floor that every other rule has to rise above."""
+"""Baseline rules without inputs: no plasticity, and random changes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from snn_plasticity_gym.rules.closed_form import ClosedForm
 
 @config_class
 class ZeroRule:
-    """No plasticity: every weight stays as it is."""
+    """No plasticity: weights do not change."""
 
     def __call__(self, events: SynapseEvents) -> Tensor:
         """Return zeros, (E,)."""
         return torch.zeros_like(events.weight)
 
     def closed_form(self) -> ClosedForm:
-        """Return the coefficients of doing nothing."""
+        """Return zero coefficients."""
         return ClosedForm()
 
 
@@ -38,14 +38,14 @@ class RandomRule:
         self._generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, events: SynapseEvents) -> Tensor:
-        """Return fresh random numbers, (E,)."""
+        """Return new random numbers, (E,)."""
         noise = torch.randn(len(events.weight), generator=self._generator)
         return self._sigma * noise.to(events.weight)
 
 
 @config_class
 class SeededRandomRule:
-    """`RandomRule` as a configuration, by which the registry makes it; its stream begins at the first call."""
+    """`RandomRule` as a configuration class for the registry; its stream starts at the first call."""
 
     sigma: float = setting(0.1, "Standard deviation of the weight changes.", section="Random", ge=0)
     seed: int = setting(0, "Seed of the random stream.", section="Random", ge=0)
@@ -55,5 +55,5 @@ class SeededRandomRule:
         return RandomRule(self.sigma, self.seed)
 
     def __call__(self, events: SynapseEvents) -> Tensor:
-        """Return fresh random numbers, (E,)."""
+        """Return new random numbers, (E,)."""
         return self._rule(events)

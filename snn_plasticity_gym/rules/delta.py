@@ -1,4 +1,4 @@
-"""The delta rule: the error of the postsynaptic neuron times what the presynaptic one does now."""
+"""The delta rule: postsynaptic error times presynaptic spike."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class DeltaRule:
     """dw_ij = gain * f_j at every presynaptic spike, where f_j is the event's third factor.
 
     In an output layer, with the error [k = y] - p_k as factor, this is the delta rule (Widrow & Hoff 1960). With an
-    error that fixed random weights send to hidden neurons it is direct feedback alignment (Nokland 2016, eq. 7) that
-    takes the derivative of the hidden neurons for 1. In `SNNPlastic-Semi-v0` it is the hand-written rule that a
-    learned one has to be compared with. It answers with delta_d = gain * f_j, so eta is its learning rate.
+    error fed back to hidden neurons by fixed random weights it is direct feedback alignment (Nokland 2016, eq. 7) with
+    the derivative of the hidden neurons taken as 1. In `SNNPlastic-Semi-v0` it is the hand-written baseline of learned
+    rules. It returns delta_d = gain * f_j, so eta is its learning rate.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("factor",)  # local scalars
@@ -29,7 +29,7 @@ class DeltaRule:
         """Return the normalised weight change of each event, (E,).
 
         Raises:
-            ConfigError: The environment gives its events no factor.
+            ConfigError: The events have no factor.
         """
         silent = events.kind == KIND_POST  # the presynaptic neuron
         return (self.gain * events.scalar("factor")).masked_fill(silent, 0.0)

@@ -1,13 +1,13 @@
-"""Rules that answer for every synapse of a projection at once, whether it has an event or not.
+"""Dense evaluation of rules: for every synapse of a projection at once, with or without an event.
 
-What compiled loops do for the synapses of neurons that fire (`kernels/closed_form.py`, `kernels/formula_images.py`) as
-torch operations on whole matrices of weights: more arithmetic, but nothing has to be known of the spikes, so a GPU
-never waits. What synapses without an event are answered means nothing.
+The compiled loops over synapses of firing neurons (`kernels/closed_form.py`, `kernels/formula_images.py`) as torch
+operations on whole matrices of weights: more arithmetic, but independent of the spikes, so a GPU never synchronises.
+Outputs at synapses without an event are meaningless.
 
-All that belongs to a neuron is worked out first, as vectors; what is left for a synapse is a chain of operations
-without a branch, which a compiler can make one of.
+All neuron variables are computed first, as vectors; the rest per synapse is a chain of operations without a branch,
+which a compiler can fuse.
 
-Axes: B lifetimes, I pre and O post neurons, k terms of a formula, L lifetimes with coefficients of their own, or 1.
+Axes: B lifetimes, I pre and O post neurons, k terms of a formula, L lifetimes with separate coefficients, or 1.
 """
 
 from __future__ import annotations
@@ -28,46 +28,46 @@ class Side(NamedTuple):
     """The neurons at one end of a projection in a time step."""
 
     spikes: Tensor  # bool (B, N)
-    heard: Tensor  # bool (B, N): spikes that synapses answer
+    heard: Tensor  # bool (B, N): spikes that cause events
     traces: RunningTraces  # of strictly earlier spikes
 
 
 Scalar = Callable[[str], Tensor]
-"""Local scalar by name, of the post neurons (B, O), or of all alike (B, 1)."""
+"""Local scalar by name, of the post neurons (B, O), or the same for all (B, 1)."""
 
 
 class FormVectors(NamedTuple):
-    """What a rule in closed form knows of neurons; see `rules.closed_form`."""
+    """Neuron variables of a rule in closed form; see `rules.closed_form`."""
 
     x: Tensor  # (B, I)
-    fall: Tensor  # (B, I) S where a spike is heard, else 0
+    fall: Tensor  # (B, I) S at an event, else 0
     y: Tensor  # (B, O)
-    part: Tensor  # (B, O) P, or of a rule that follows a third factor the factor, with its surrogate
-    fires: Tensor  # (B, O) 1 where a spike is heard, else 0
+    part: Tensor  # (B, O) P, or of a rule with a third factor the factor, with its surrogate
+    fires: Tensor  # (B, O) 1 at an event, else 0
 
 
 def form_vectors(
     form: ClosedForm, pre: Side, post: Side, factor: Tensor, surrogate: Tensor | None, threshold: Tensor
 ) -> FormVectors:
-    """Return what neurons know.
+    """Compute the neuron variables.
 
     Args:
         form: The rule's coefficients.
         pre: Pre neurons.
         post: Post neurons.
         factor: Third factor of the post neurons, (B, O).
-        surrogate: Of their spikes, (B, O); None: the rule follows none.
+        surrogate: Of their spikes, (B, O); None: the rule uses none.
         threshold: Running mean of the squared post traces, theta, (B, O).
     """
     fires = post.heard.float()
     x = pre.traces(form.tau_pre_fast, form.nearest)
-    if form.coincident or form.signed:  # the spike of now counts
+    if form.coincident or form.signed:  # the present spike counts
         x = torch.where(pre.spikes, 1.0, x) if form.nearest else x + pre.spikes
     if form.signed:
-        told = factor if surrogate is None else factor * surrogate
+        modulator = factor if surrogate is None else factor * surrogate
         x = x if form.factor_trace else torch.ones_like(x)
         x = x if form.factor_at_post else x * pre.heard
-        return FormVectors(x * (form.g / form.scale), x, told, told, fires)
+        return FormVectors(x * (form.g / form.scale), x, modulator, modulator, fires)
     y = post.traces(form.tau_post_fast, form.nearest)
     part = form.p + form.p_fast * y - form.p_theta * threshold
     if form.p_slow:
@@ -93,7 +93,7 @@ def answer_closed_form(form: ClosedForm, weights: Tensor, vectors: FormVectors) 
 
 
 def _bounded(form: ClosedForm, strength: Tensor, drive: Tensor, fall: Tensor) -> Tensor:
-    """Return by how much |w| changes within its limits, post spike first, (B, I, O)."""
+    """Return the change of |w| within its limits, post spike first, (B, I, O)."""
     u = strength / form.w_max
     room = (1.0 - u).clamp(min=0.0)
     shape = room**form.mu_plus
@@ -106,7 +106,7 @@ def _bounded(form: ClosedForm, strength: Tensor, drive: Tensor, fall: Tensor) ->
 
 
 class Power(NamedTuple):
-    """The terms of a formula that have the weight as a factor so many times."""
+    """The terms of a formula with a given power of the weight."""
 
     exponent: int
     terms: Sequence[Factors]
@@ -118,12 +118,12 @@ class DenseFormula(NamedTuple):
 
     constant: Tensor  # c_0, (L, 1, 1)
     powers: Sequence[Power]
-    extra_names: Sequence[str]  # scalars, which are no factors of spikes and weights
+    extra_names: Sequence[str]  # further scalars
     squashed: bool  # delta_d is tanh of the sum
 
 
 def dense_formulas(formula: WholeFormula, device: torch.device) -> list[DenseFormula]:
-    """Return a formula's part for each group, with its coefficients where they are multiplied."""
+    """Return a formula's part for each group, with its coefficients by powers of the weight."""
     coefficients = torch.from_numpy(formula.coefficients).to(device, torch.float32)  # (L, G, K + 1)
     exponents = [factors.count("w") for factors in formula.terms]
     whole = []
@@ -163,7 +163,7 @@ def answer_formula(exponents: Sequence[int], squashed: bool, weights: Tensor, su
         exponents: Powers of the weight.
         squashed: Whether delta_d is tanh of the sum.
         weights: (B, I, O).
-        sums: What each power is multiplied with, and c_0 last, (B, I, O) or (L, 1, 1).
+        sums: Factor of each power, and c_0 last, (B, I, O) or (L, 1, 1).
     """
     total = sums[-1].expand_as(weights)
     for exponent, summed in zip(exponents, sums[:-1], strict=True):

@@ -33,7 +33,7 @@ def coefficient_shapes(n_pre: int, n_post: int, coefficients: str) -> tuple[tupl
 
 
 class PlasticState(NamedTuple):
-    """What Oja's and BCM's rule carry from step to step."""
+    """State of Oja's and BCM's rule between steps."""
 
     efficacy: Tensor  # (B, n_pre, n_post) plastic part E of the weights
     threshold: Tensor  # (B, n_post) sliding threshold of BCM
@@ -47,13 +47,13 @@ class DifferentiableHebb(nn.Module):
         Oja: E <- clip(E (1 - clip(eta m y^2, 0, 1)) + eta m x y, -limit, limit)
         BCM: E <- clip(E + eta m x y (y - phi), -limit, limit)
 
-    Oja's decay is held in [0, 1]: under a negative eta or m it would be exponential growth.
+    Oja's decay is clipped to [0, 1]: a negative eta or m would cause exponential growth.
 
     Args:
         n_pre: Presynaptic neurons.
         n_post: Postsynaptic neurons.
         form: "oja" or "bcm".
-        neuromodulated: Whether m is a learned projection of the postsynaptic activity; it begins as 1 plus noise.
+        neuromodulated: Whether m is a learned projection of the postsynaptic activity, initially 1 plus noise.
         coefficients: "synapse": gain and eta of each synapse; "neuron": a gain of each synapse, an eta of each
             postsynaptic neuron; "shared": one of each for all.
         generator: Source of initial coefficients; None: torch's own.
@@ -94,7 +94,7 @@ class DifferentiableHebb(nn.Module):
         self.keep = math.exp(-dt / tau_threshold)  # of phi, per step
 
     def initial(self, weights: Tensor, batch: int) -> PlasticState:
-        """Return the state of `batch` lifetimes that begin."""
+        """Return the initial state of `batch` lifetimes."""
         return PlasticState(weights.new_zeros(batch, *self.shape), weights.new_zeros(batch, self.shape[1]))
 
     def modulation(self, post: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class DifferentiableHebb(nn.Module):
         return PlasticState((kept + change).clamp(-self.limit, self.limit), threshold)
 
     def after_spikes(self, state: PlasticState, pre: Tensor, post: Tensor) -> PlasticState:
-        """Return the state as it is: spikes are seen by the traces that they leave."""
+        """Return the state unchanged: spikes act through their traces."""
         del pre, post
         return state
 

@@ -1,7 +1,7 @@
-"""What rules of synapse events have in common where gradients pass through a network's lifetime.
+"""Base class of rules of synapse events with gradients through a network's lifetime.
 
-What they do to weights is what the environment makes of the same rule, with event_kinds "merged", and with a history
-as long as the episode.
+Weight changes equal the environment's for the same rule, with event_kinds "merged", and with a history as long as the
+episode.
 
 Axes: B lifetimes, U time constants.
 """
@@ -17,27 +17,27 @@ from torch import Tensor, nn
 
 
 class EventState(NamedTuple):
-    """What a rule of events carries from step to step."""
+    """State of a rule of events between steps."""
 
     weights: Tensor  # (B, n_pre, n_post)
-    pre: Tensor  # (U, B, n_pre) traces, as the events of the next step see them
+    pre: Tensor  # (U, B, n_pre) traces for the events of the next step
     post: Tensor  # (U, B, n_post)
 
 
 class DifferentiableEvents(nn.Module):
-    """Moves the weights of synapses one of whose neurons fires, at the end of a step, as in the environment
+    """Changes the weights of synapses with a pre or post spike, at the end of a step, as in the environment
 
         w <- clip(w + scale * delta, low, high)
 
-    with traces of spikes before the present step. So delta is a function of who fires, s_pre and s_post, 0 or 1. Its
-    derivative by a spike is taken of the function that is linear in either,
+    with traces of spikes before the present step. So delta is a function of the spikes s_pre and s_post, 0 or 1. Its
+    derivative by a spike is that of the bilinear function,
 
         s_pre (1 - s_post) delta(1, 0) + (1 - s_pre) s_post delta(0, 1) + s_pre s_post delta(1, 1),
 
-    and is then the difference that the spike makes.
+    the difference made by the spike.
 
     Args:
-        taus: Time constants of the traces that the rule sees, in ms.
+        taus: Time constants of the rule's traces, in ms.
         scale: Largest change of a weight in a step, eta of the environment.
         low: Smallest weight.
         high: Largest weight.
@@ -56,34 +56,34 @@ class DifferentiableEvents(nn.Module):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n_pre, n_post) of a rule that fits no other layer; else ()."""
+        """(n_pre, n_post) of a rule with coefficients per synapse; else ()."""
         return ()
 
     @property
     def decays(self) -> list[float]:
-        """What is left of each trace after a step, (U,)."""
+        """Decay factor of each trace per step, (U,)."""
         return [math.exp(-self.dt / tau) for tau in self.taus]
 
     def answer(self, state: EventState, pre: bool, post: bool) -> Tensor:
-        """Return delta of all synapses if the pre, if the post neuron fires, (B, n_pre, n_post)."""
+        """Return delta of all synapses for given spikes of pre and post neuron, (B, n_pre, n_post)."""
         raise NotImplementedError
 
     def begin(self, weights: Tensor) -> Tensor:
-        """Return the weights with which lifetimes begin: those given, within the limits."""
+        """Return the initial weights: those given, clipped to the limits."""
         return self._held(weights)
 
     def initial(self, weights: Tensor, batch: int) -> EventState:
-        """Return the state of `batch` lifetimes that begin with these weights, (n_pre, n_post)."""
+        """Return the initial state of `batch` lifetimes with these weights, (n_pre, n_post)."""
         traces = [weights.new_zeros(len(self.taus), batch, size) for size in weights.shape]
         return EventState(self.begin(weights).expand(batch, *weights.shape), *traces)
 
     def effective(self, weights: Tensor, state: EventState) -> Tensor:
-        """Return the weights as they are by now, (B, n_pre, n_post)."""
+        """Return the present weights, (B, n_pre, n_post)."""
         del weights
         return state.weights
 
     def before_spikes(self, state: EventState, pre: Tensor, post: Tensor) -> EventState:
-        """Return the state as it is: events are spikes."""
+        """Return the state unchanged: events occur at spikes."""
         del pre, post
         return state
 
@@ -98,5 +98,5 @@ class DifferentiableEvents(nn.Module):
         return EventState(weights, decays * (state.pre + pre), decays * (state.post + post))
 
     def _held(self, weights: Tensor) -> Tensor:
-        """Hold weights within the limits; gradients pass on a limit, where `clamp` would stop them, and not beyond."""
+        """Clip weights to the limits; gradients pass at a limit, where `clamp` would stop them, and not beyond."""
         return torch.where(weights < self.low, self.low, torch.where(weights > self.high, self.high, weights))

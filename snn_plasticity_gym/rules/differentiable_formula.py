@@ -1,4 +1,4 @@
-"""A formula of events as a module whose coefficients are trained by gradients through a network's lifetime.
+"""A formula of events as a module with coefficients trained by gradients through a network's lifetime.
 
 Axes: B lifetimes, K terms, U time constants.
 """
@@ -22,7 +22,7 @@ class DifferentiableFormula(DifferentiableEvents):
 
         delta = tanh(c_0 + sum_k c_k phi_k)
 
-    with phi a product of `rules.factors`. One formula is shared by all synapses, or each has coefficients of its own.
+    with phi a product of `rules.factors`. Coefficients are shared by all synapses, or separate for each.
 
     Args:
         terms: Factors of each phi.
@@ -30,10 +30,10 @@ class DifferentiableFormula(DifferentiableEvents):
         low: Smallest weight.
         high: Largest weight.
         dt: Step in ms.
-        shape: (n_pre, n_post), if each synapse of such a layer shall have coefficients of its own; (): they are shared.
+        shape: (n_pre, n_post) for separate coefficients of each synapse of such a layer; (): shared ones.
 
     Raises:
-        ConfigError: There is no such factor, or it is a scalar that only environments have.
+        ConfigError: There is no such factor, or it is a scalar of environments only.
         ValueError: A constant is out of range.
     """
 
@@ -51,15 +51,15 @@ class DifferentiableFormula(DifferentiableEvents):
         traces = [name for name in itertools.chain(*terms) if is_trace(name)]
         super().__init__(map(time_constant, traces), scale, low, high, dt)
         self.coefficients = nn.Parameter(torch.zeros(1 + len(terms), *shape))  # c: (K,) or (K, n_pre, n_post)
-        self.terms: list[Factors] = [(), *terms]  # (K,), the constant a product of none
+        self.terms: list[Factors] = [(), *terms]  # (K,), the constant as the empty product
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n_pre, n_post) of the layer whose synapses have coefficients of their own; (): they are shared."""
+        """(n_pre, n_post) of the layer with coefficients per synapse; (): they are shared."""
         return tuple(self.coefficients.shape[1:])
 
     def tables(self) -> Terms:
-        """Return the factors of the terms as compiled loops want them."""
+        """Return the factors of the terms as tables of compiled loops."""
         pre = [("pre" in term, *self._exponents(term, "x")) for term in self.terms]
         parts = list(dict.fromkeys(pre))
         post = [self._exponents(term, "y") for term in self.terms]
@@ -73,7 +73,7 @@ class DifferentiableFormula(DifferentiableEvents):
         )
 
     def answer(self, state: EventState, pre: bool, post: bool) -> Tensor:
-        """Return delta of all synapses if the pre, if the post neuron fires, (B, n_pre, n_post)."""
+        """Return delta of all synapses for given spikes of pre and post neuron, (B, n_pre, n_post)."""
         total = torch.zeros_like(state.weights)
         for coefficient, term in zip(self.coefficients, self.terms, strict=True):
             if ("pre" in term and not pre) or ("post" in term and not post):
@@ -95,6 +95,6 @@ class DifferentiableFormula(DifferentiableEvents):
         return product
 
     def _exponents(self, term: Factors, side: str) -> list[int]:
-        """Return how often each trace of a side is a factor of a term, (U,)."""
+        """Return the exponent of each trace of a side in a term, (U,)."""
         own = [time_constant(name) for name in term if is_trace(name) and name[0] == side]
         return [own.count(tau) for tau in self.taus]

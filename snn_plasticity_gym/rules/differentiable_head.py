@@ -1,6 +1,6 @@
-"""A policy head of synapse events as a module that is trained by gradients through a network's lifetime.
+"""A policy head of synapse events as a module trained by gradients through a network's lifetime.
 
-Axes: B lifetimes, H hidden neurons of the head, F what it sees, U time constants.
+Axes: B lifetimes, H hidden neurons of the head, F inputs, U time constants.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from snn_plasticity_gym.rules.differentiable_events import DifferentiableEvents, EventState
 
-USUAL_TRACE = 10.0  # what a trace comes to at a spike every other step, by which first weights of traces are divided
+USUAL_TRACE = 10.0  # trace at a spike every other step, by which initial weights of traces are divided
 
 
 class DifferentiableHead(DifferentiableEvents):
@@ -20,8 +20,8 @@ class DifferentiableHead(DifferentiableEvents):
 
         delta = tanh(b + sum_h v_h relu(a_h + u_h z)),    z = (s_pre, s_post, x, y, w)
 
-    of who fires, of exponential traces x and y of the earlier spikes of either neuron, and of the weight. All synapses
-    share it. It begins near 0, a rule that hardly changes anything.
+    of spikes, of exponential traces x and y of the earlier spikes of either neuron, and of the weight. All synapses
+    share it. Its initial output is near 0: hardly any plasticity.
 
     Args:
         hidden_size: H.
@@ -30,7 +30,7 @@ class DifferentiableHead(DifferentiableEvents):
         high: Largest weight.
         taus: Time constants of the traces in ms.
         dt: Step in ms.
-        generator: Source of the first parameters; None: torch's own.
+        generator: Source of the initial parameters; None: torch's own.
 
     Raises:
         ValueError: A constant is out of range.
@@ -58,11 +58,11 @@ class DifferentiableHead(DifferentiableEvents):
 
     @property
     def terms(self) -> list[str]:
-        """Names of what the head sees, (F,), as `rules.factors` has them."""
+        """Names of the head's inputs, (F,), as in `rules.factors`."""
         return ["pre", "post", *(f"{side}{tau:g}" for side in "xy" for tau in self.taus), "w"]
 
     def answer(self, state: EventState, pre: bool, post: bool) -> Tensor:
-        """Return delta of all synapses if the pre, if the post neuron fires, (B, n_pre, n_post)."""
+        """Return delta of all synapses for given spikes of pre and post neuron, (B, n_pre, n_post)."""
         num_traces = len(self.taus)
         constant, of_pre, of_post, of_x, of_y, of_weight = self.first.split([1, 1, 1, num_traces, num_traces, 1], dim=1)
         alike = constant + of_pre * pre + of_post * post  # (H, 1)

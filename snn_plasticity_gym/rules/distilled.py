@@ -1,4 +1,4 @@
-"""Rules as sums of a few products that can be read: what a learned rule comes to, and usable in its place.
+"""Rules as interpretable sums of a few products, which can replace a learned rule.
 
     delta_d = sum over terms k of c_k * product of the term's factors
 
@@ -23,7 +23,7 @@ from snn_plasticity_gym.rules.factors import Factors, check_factors, time_consta
 from snn_plasticity_gym.rules.traces import Traces, of_post, of_pre
 from snn_plasticity_gym.rules.whole_formula import WholeFormula
 
-FILE = "distilled.json"  # of a run's folder
+FILE = "distilled.json"  # in a run's folder
 
 
 class Term(NamedTuple):
@@ -37,7 +37,7 @@ class FactorTable:
     """Values of factors for a batch of events, each computed once.
 
     Args:
-        events: A batch of events, or what a rule may look at of them.
+        events: A batch of events, or its local state.
         dt: Length of a time step, ms.
         extra_names: Names of the columns of `events.extras`.
     """
@@ -46,15 +46,15 @@ class FactorTable:
         self._events = events
         self._traces = Traces(events, dt)
         self._extra_names = list(extra_names)
-        self._known: dict[str, Tensor] = {}
+        self._cache: dict[str, Tensor] = {}
 
     def __call__(self, factors: Factors) -> Tensor:
         """Return the product of some factors, (E,); 1 for none."""
         product = torch.ones_like(self._events.weight)
         for name in factors:
-            if name not in self._known:
-                self._known[name] = self._value(name)
-            product = product * self._known[name]
+            if name not in self._cache:
+                self._cache[name] = self._value(name)
+            product = product * self._cache[name]
         return product
 
     def _value(self, name: str) -> Tensor:
@@ -101,7 +101,7 @@ class DistilledRule:
         return answer
 
     def whole_formula(self) -> WholeFormula:
-        """Return all heads' terms, with a coefficient of 0 where a head has not got one."""
+        """Return all heads' terms, with coefficient 0 where a head lacks one."""
         terms = list(dict.fromkeys(factors for heads in self.heads for _, factors in heads))
         coefficients = np.zeros((1, len(self.heads), len(terms) + 1))
         for head, own in enumerate(self.heads):
@@ -118,7 +118,7 @@ class DistilledRule:
 
 
 def load_distilled(folder: str | Path) -> DistilledRule:
-    """Read the formula that a report has found for a run's rule.
+    """Read the formula fitted by a report to a run's rule.
 
     Raises:
         ConfigError: The folder has none, or the file is damaged.
@@ -140,7 +140,7 @@ def load_distilled(folder: str | Path) -> DistilledRule:
 
 
 def written_out(terms: Sequence[Term]) -> str:
-    """Return a formula as text, e.g. "0.3 post x20 − 0.1 pre w"; terms that do nothing are left out."""
+    """Return a formula as text, e.g. "0.3 post x20 − 0.1 pre w"; terms with coefficient 0 are left out."""
     parts = []
     for coefficient, factors in terms:
         if not coefficient:

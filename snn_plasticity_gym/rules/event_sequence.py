@@ -1,4 +1,4 @@
-"""A layer whose weights follow a rule of events through whole sequences of spikes, in compiled loops with gradients.
+"""A layer with a rule of events over whole sequences of spikes, in compiled loops with gradients.
 
 Axes: T steps, B trials.
 """
@@ -27,11 +27,11 @@ class Loops(NamedTuple):
 
     run: Callable[..., None]
     differentiate: Callable[..., None]
-    fixed: tuple[Any, ...]  # what both are given beside inputs and parameters
+    fixed: tuple[Any, ...]  # arguments of both after inputs and parameters
 
 
 def has_loops(rule: DifferentiableEvents) -> bool:
-    """Whether compiled loops know a rule."""
+    """Whether compiled loops support a rule."""
     return isinstance(rule, DifferentiableHead) or (isinstance(rule, DifferentiableFormula) and not rule.shape)
 
 
@@ -51,7 +51,7 @@ def run_events(
         ValueError: Inputs are not spikes.
     """
     if not ((inputs == 0) | (inputs == 1)).all():
-        raise ValueError("a rule of events answers spikes: inputs must be 0 or 1; what a spike counts is charge")
+        raise ValueError("a rule of events needs spikes: inputs must be 0 or 1; the size of a spike is charge")
     of_rule = {"charge": charge, "scale": rule.scale, "low": rule.low, "high": rule.high}
     values = layer_constants(neuron, dt, width, damping, weights.dtype, of_rule)
     constants = formula_layer.Constants(weights.dtype == torch.float64, **values)
@@ -64,7 +64,7 @@ def run_events(
         assert isinstance(rule, DifferentiableHead)
         loops = Loops(head_layer.run_trials, head_gradient.differentiate_trials, (decays, constants))
         parameters = [rule.first, rule.last]
-    rows = rule.begin(weights).t().contiguous()  # a row for each neuron that is acted on
+    rows = rule.begin(weights).t().contiguous()  # a row for each postsynaptic neuron
     of_rule_now = [parameter.to(weights.dtype).contiguous() for parameter in parameters]
     spikes: Tensor = _Sequence.apply(loops, inputs.contiguous(), rows, *of_rule_now)
     return spikes

@@ -1,9 +1,9 @@
-"""Factors of formulas: what the terms of a rule that can be read are products of.
+"""Factors of formulas: each term of a formula is a product of them.
 
 A factor is one of
 
     pre, post     1 where that neuron fires now, else 0
-    x5, y5        trace of the pre, of the post neuron: sum over earlier spikes of exp(-age / 5 ms); any number will do
+    x5, y5        trace of the pre, of the post neuron: sum over earlier spikes of exp(-age / 5 ms); any time constant
     xn, yn        number of their earlier spikes within the history
     w             the weight
     layer, factor, ...  further scalars of the environment, by name
@@ -25,21 +25,21 @@ Factors = tuple[str, ...]
 
 
 def time_constant(name: str) -> float:
-    """Return that of a factor that is a trace, ms; of a number of spikes infinity."""
+    """Return the time constant of a trace, ms; infinity for a number of spikes."""
     match = _TRACE.fullmatch(name)
     assert match is not None, "factors were checked when the rule was made"
     return math.inf if match.group(2) == "n" else float(match.group(2))
 
 
 def check_factors(factors: Factors, extra_names: Sequence[str]) -> None:
-    """Refuse factors that there are not.
+    """Check that factors exist.
 
     Args:
         factors: Of a term.
         extra_names: Further scalars of the environment's events.
 
     Raises:
-        ConfigError: In one line, with those that there are.
+        ConfigError: One does not; the line lists the valid ones.
     """
     for name in factors:
         if name not in ("pre", "post", "w", *extra_names) and not is_trace(name):

@@ -16,15 +16,15 @@ from snn_plasticity_gym.rules.traces import Traces, of_pre
 class FeedbackSurrogate:
     """delta_d_ij = gain * x_i * psi_j * f_j, with the trace x_i, the surrogate psi_j and the third factor f_j.
 
-    With an error that fixed random weights send to hidden neurons as factor, this is direct feedback alignment
+    With an error fed back to hidden neurons by fixed random weights as factor, this is direct feedback alignment
     (Nokland 2016, eq. 7) with the derivative of the hidden neurons that `DeltaRule` leaves out. In a spiking network
-    the derivative is a pseudo-derivative of the spike and the input is filtered as the membrane filters it: the factor
-    that e-prop gives to LIF neurons, without its filter of the output (Bellec et al., A solution to the learning
+    the derivative is a pseudo-derivative of the spike and the input is low-pass filtered as by the membrane: the factor
+    of e-prop for LIF neurons, without its filter of the output (Bellec et al., A solution to the learning
     dilemma for recurrent networks of spiking neurons, 2020, eq. 1 and 4, eligibility trace psi_j x_i). x_i counts the
-    spike of now; the default time constant halves it in a step of 1 ms, as the membranes of `SNNPlastic-Semi-v0` are.
+    present spike; the default time constant halves it in a step of 1 ms, as the membranes of `SNNPlastic-Semi-v0` are.
 
-    The theory changes weights in every step. Synapses answer when there is an event: at pre and at post spikes, or,
-    with `event_kinds="pre"`, at pre spikes alone, which are fewer and teach as well.
+    The theory changes weights in every step. Here they change at events: at pre and at post spikes, or, with
+    `event_kinds="pre"`, at pre spikes alone, which are fewer and learn as well.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("factor", "surrogate")  # local scalars
@@ -39,11 +39,11 @@ class FeedbackSurrogate:
         """Return the normalised weight change of each event, (E,).
 
         Raises:
-            ConfigError: The events show no factor, or no surrogate.
+            ConfigError: The events have no factor, or no surrogate.
         """
-        told = events.scalar("surrogate") * events.scalar("factor")  # (E,)
+        modulator = events.scalar("surrogate") * events.scalar("factor")  # (E,)
         trace = Traces(events, self.dt).exponential(self.tau_pre, now=True)  # (H,)
-        return self.gain * of_pre(events, trace) * told
+        return self.gain * of_pre(events, trace) * modulator
 
     def closed_form(self) -> ClosedForm:
         """Return the rule's coefficients."""

@@ -1,4 +1,4 @@
-"""Oja's rule: Hebbian growth with just the forgetting that keeps the norm of a neuron's weights at one."""
+"""Oja's rule: Hebbian plasticity with a decay that normalises a neuron's weights to norm one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from snn_plasticity_gym.rules.traces import Traces, of_post, of_pre
 
 @config_class
 class Oja(HandWrittenRule):
-    """Oja (1982), dw = eta y (x - y w), with spikes; nothing happens at a pre spike.
+    """Oja (1982), dw = eta y (x - y w), with spikes; no change at a pre spike.
 
         post spike: |w| <- |w| + eta * (x - decay * y * |w|)
 
@@ -33,7 +33,7 @@ class Oja(HandWrittenRule):
     """
 
     learning_rate: float = setting(0.01, "Learning rate eta.", section="Oja", ge=0)
-    decay: float = setting(1.0, "Weight of forgetting; the squared norm goes to 1 / decay.", section="Oja", ge=0)
+    decay: float = setting(1.0, "Weight of the decay term; the squared norm goes to 1 / decay.", section="Oja", ge=0)
     tau: float = setting(20.0, "Time constant of both traces.", unit="ms", section="Oja", gt=0)
     coincident: bool = setting(True, "Whether a pre spike of the same step counts.", section="Oja")
 

@@ -1,8 +1,8 @@
-"""Rules of a user's own, named by where they stand: `module:name`, or `file.py:name`, as in "mine.py:hebb".
+"""Users' rules by location: `module:name`, or `file.py:name`, as in "mine.py:hebb".
 
-A function is the rule itself: it is called with events (see `Rule`). A class is made first; parameters may follow the
-name, as in "mine.py:Hebb:rate=0.1", if it is a `@config_class`. Of its parameters dt, scale and seed follow from the
-environment where nothing else is said.
+A function is the rule itself: it is called with events (see `Rule`). A class is instantiated first; parameters may
+follow the name, as in "mine.py:Hebb:rate=0.1", if it is a `@config_class`. Its parameters dt, scale and seed default
+to those of the environment.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.rules.registry import RULES, read_parameters
 
 WRITTEN = "a rule of your own is written module:name or file.py:name"
-NO_RULES = ("distilled",)  # what else may stand before a colon
+NO_RULES = ("distilled",)  # other prefixes before a colon
 
 
 def is_own_rule(text: str) -> bool:
-    """Whether a text is written like a rule of a user's own, and is no registered one and no file."""
+    """Whether a text has the form of a user's rule, and is no registered one and no file."""
     place, colon, name = text.partition(":")
     if not colon or place in (*RULES, *NO_RULES) or Path(text).exists():
         return False
@@ -34,15 +34,15 @@ def is_own_rule(text: str) -> bool:
 
 
 def own_rule(text: str, **environment: Any) -> Rule:
-    """Return the rule that stands where a text says.
+    """Return the rule at the location in a text.
 
     Args:
         text: E.g. "mine.py:hebb", or "mine.py:Hebb:rate=0.1".
-        environment: Parameters that follow from the environment (dt, scale, seed); a class that has no such parameter
-            does without it, and the text wins.
+        environment: Parameters that follow from the environment (dt, scale, seed); ignored by a class without such
+            a parameter, overridden by the text.
 
     Raises:
-        ConfigError: Module, file or name is not there, cannot be imported, or is no rule; a parameter is not allowed.
+        ConfigError: Module, file or name is missing, cannot be imported, or is no rule; a parameter is not allowed.
     """
     place, name, *assignments = text.split(":")
     module = _file(place) if place.endswith(".py") else _module(place)
@@ -61,22 +61,22 @@ def own_rule(text: str, **environment: Any) -> Rule:
 
 
 def _made(kind: type[Any], text: str, given: dict[str, str], environment: dict[str, Any]) -> Any:
-    """Make a rule of a class."""
+    """Instantiate a rule class."""
     try:
         if hasattr(kind, "__settings__"):
-            known = {info.name for info in setting_fields(kind)}
-            told = {key: value for key, value in environment.items() if key in known}
-            return build_configs(told | given, kind)[0]
+            names = {info.name for info in setting_fields(kind)}
+            defaults = {key: value for key, value in environment.items() if key in names}
+            return build_configs(defaults | given, kind)[0]
         if given:
             raise ConfigError(f"a class takes parameters if it is a @config_class, {kind.__name__} is none")
-        known = set(inspect.signature(kind).parameters)
-        return kind(**{key: value for key, value in environment.items() if key in known})
+        names = set(inspect.signature(kind).parameters)
+        return kind(**{key: value for key, value in environment.items() if key in names})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"rule {text}: {' '.join(str(error).split())}") from error
 
 
 def _module(name: str) -> ModuleType:
-    """Import a module by its dotted name, as it is found from the folder where the program was started, too."""
+    """Import a module by its dotted name, also found in the working directory."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
@@ -92,18 +92,18 @@ def _module(name: str) -> ModuleType:
 def _file(name: str) -> ModuleType:
     """Import a file as the module of its name, once."""
     path = Path(name).expanduser().resolve()
-    known = sys.modules.get(path.stem)
-    if known is not None and file_of(known) == path:
-        return known
+    loaded = sys.modules.get(path.stem)
+    if loaded is not None and file_of(loaded) == path:
+        return loaded
     if not path.is_file():
         raise ConfigError(f"there is no file {name}; {WRITTEN}")
-    other = known or (importlib.util.find_spec(path.stem) if path.stem.isidentifier() else None)
+    other = loaded or (importlib.util.find_spec(path.stem) if path.stem.isidentifier() else None)
     if other is not None and file_of(other) != path:
         raise ConfigError(f"the file {name} would hide the module {path.stem}; give it another name")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # so that what it defines can be pickled and found again
+    sys.modules[path.stem] = module  # so that its classes can be pickled and unpickled
     try:
         spec.loader.exec_module(module)
     except Exception as error:

@@ -1,7 +1,7 @@
 """A plastic layer of SRM-alpha neurons through whole sequences of spikes, differentiable.
 
 On the CPU compiled loops run it (`kernels/plastic_layer.py`, backwards `kernels/plastic_gradient.py`); elsewhere, and
-wherever every state is wanted, `step` does, one torch operation after the other. Spikes and gradients are the same. For
+wherever every state is needed, `step` does, in torch operations. Spikes and gradients are the same. For
 a layer of I to O neurons a backward pass keeps T I O numbers in the loops, of one trial at a time, and of the order of
 sqrt(T) B I O in torch.
 
@@ -66,14 +66,14 @@ def run_sequence(
 
     Args:
         inputs: Spikes of the layer before, (T, B, n_pre), in the dtype of the weights.
-        weights: (n_pre, n_post), as `step` takes them.
-        rule: What changes them; None: nothing does.
+        weights: (n_pre, n_post), as for `step`.
+        rule: Plasticity rule; None: fixed weights.
         neuron: Constants.
         recurrent: Weights among the layer's neurons, (n_post, n_post), or None.
         dt: Step in ms.
         width: Of the surrogate exp(-|u / v_th - 1| / width) / v_th.
-        damping: Which gradients pass.
-        charge: What an input spike counts in responses, and in the traces that rules of traces see: the same.
+        damping: Scaling of gradients through plasticity.
+        charge: Size of an input spike in responses, and in the traces of trace-based rules.
 
     Returns:
         Spikes, (T, B, n_post).
@@ -107,7 +107,7 @@ def carry_on(
     damping: Damping = WHOLE,
     charge: float = 1.0,
 ) -> tuple[Tensor, LayerState]:
-    """Run a layer through T steps from a state on; gradients of the spikes go back to the first of these steps.
+    """Run a layer through T steps from a given state; gradients of the spikes go back to the first of these steps.
 
     Args:
         state: Of `layer_init`, or of an earlier call with the same settings.
@@ -122,7 +122,7 @@ def carry_on(
         charge: Likewise.
 
     Returns:
-        Spikes, (T, B, n_post), and the state after them, to which no gradient is attached.
+        Spikes, (T, B, n_post), and the detached state after them.
 
     Raises:
         ValueError: As `run_sequence`, or the state is one of another number of trials.
@@ -161,7 +161,7 @@ def states_of(
 
 
 def _charged(inputs: Tensor, rule: SequenceRule | None, charge: float) -> tuple[Tensor, float]:
-    """Let rules of traces see the charge in their inputs, and return what is left of it; rules of events see spikes."""
+    """Scale inputs by the charge for trace-based rules; return them and the remaining factor for rules of events."""
     if isinstance(rule, DifferentiableEvents) or charge == 1.0:
         return inputs, charge
     return charge * inputs, 1.0
@@ -175,7 +175,7 @@ def _run_steps(
     neuron: SRMAlphaParams,
     *others: Any,
 ) -> tuple[Tensor, LayerState]:
-    """Run `step` in chunks of sqrt(T) steps; a backward pass has the state before each chunk, and runs it anew."""
+    """Run `step` in chunks of sqrt(T) steps; the backward pass reruns each chunk from its stored initial state."""
 
     def run(state: LayerState, chunk: Tensor) -> tuple[LayerState, Tensor]:
         states = list(_walk(state, chunk, weights, rule, neuron, *others))
@@ -200,7 +200,7 @@ def _walk(
     damping: Damping,
     charge: float,
 ) -> Iterator[LayerState]:
-    """Yield the states after each step, from a given one on."""
+    """Yield the states after each step, from a given one."""
     spike_fn = functools.partial(_spike, v_th=neuron.v_th, width=width)
     for now in inputs.unbind(0):
         state = step(state, now, weights, rule, neuron, spike_fn, dt, charge, recurrent=recurrent, damping=damping)
@@ -213,7 +213,7 @@ def runs_in_loops(weights: Tensor) -> bool:
 
 
 def _check_shapes(inputs: Tensor, weights: Tensor, rule: SequenceRule | None, recurrent: Tensor | None) -> None:
-    """Refuse what loops would read beyond."""
+    """Check the shapes, which loops do not."""
     n_pre, n_post = weights.shape
     if inputs.ndim != 3 or not inputs.numel() or inputs.shape[2] != n_pre or inputs.dtype != weights.dtype:
         raise ValueError(
@@ -233,13 +233,13 @@ def _spike(x: Tensor, v_th: float, width: float) -> Tensor:
 
 
 def _rows(weights: Tensor, rule: TraceRule | None, recurrent: Tensor | None) -> list[Tensor]:
-    """Return `Parameters`: a row for each neuron that is acted on."""
+    """Return `Parameters`: a row for each postsynaptic neuron."""
     among = weights.new_zeros(1, 1) if recurrent is None else recurrent
     return [part.t().contiguous() for part in (weights, among, *_coefficients(rule, weights))]
 
 
 def _coefficients(rule: TraceRule | None, weights: Tensor) -> list[Tensor]:
-    """Return gain, rate, projection, bias and fan of a rule, as `Parameters` has them but transposed."""
+    """Return gain, rate, projection, bias and fan of a rule, as in `Parameters` but transposed."""
     none, nothing = weights.new_zeros(1, 1), weights.new_zeros(1)
     if rule is None:
         return [none, none, none, nothing, nothing]

@@ -1,4 +1,4 @@
-"""Formulas as the source of plain Python functions, to be read, or taken along into another simulator."""
+"""Formulas as source code of plain Python functions, for reading or use in another simulator."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from snn_plasticity_gym.rules.factors import is_trace, time_constant
 
 
 def python_source(formulas: Mapping[str, Sequence[Term]], dt: float, bounded: bool) -> str:
-    """Return a module's text with a function of one synapse's factors for each formula.
+    """Return a module's source with a function of one synapse's factors for each formula.
 
-    The functions are called `delta_d`, or `delta_d_NAME` where there are several formulas.
+    The functions are named `delta_d`, or `delta_d_NAME` where there are several formulas.
 
     Args:
         formulas: Terms by name.
-        dt: Length of a time step, ms, by which traces decay.
-        bounded: Whether tanh keeps the sum within [-1, 1], as in a policy.
+        dt: Length of a time step, ms, for the decay of traces.
+        bounded: Whether tanh bounds the sum to [-1, 1], as in a policy.
     """
     factors = sorted({name for terms in formulas.values() for term in terms for name in term.factors}, key=_order)
     lines = [
@@ -71,11 +71,11 @@ def _product(term: Term) -> str:
 
 
 def _identifier(name: str) -> str:
-    """Return a name that Python takes: x2.5 becomes x2_5."""
+    """Return a valid Python identifier: x2.5 becomes x2_5."""
     made = re.sub(r"\W", "_", name, flags=re.ASCII)
     return f"{made}_" if keyword.iskeyword(made) else made
 
 
 def _order(name: str) -> tuple[int, str]:
-    known = ("pre", "post", "w")
-    return (known.index(name), "") if name in known else (len(known) + (not is_trace(name)), name)
+    first = ("pre", "post", "w")
+    return (first.index(name), "") if name in first else (len(first) + (not is_trace(name)), name)

@@ -35,15 +35,15 @@ RULES: dict[str, type[Any]] = {
 
 
 def register_rule(name: str, rule: type[Any]) -> None:
-    """Add a hand-written rule of one's own, which `make_rule`, `--rules` and the report then know by its name.
+    """Register a user's hand-written rule by a name for `make_rule`, `--rules` and the report.
 
     Args:
         name: Its name, as in "my-rule".
-        rule: A `@config_class` whose settings are its parameters, and that is called with events (see `Rule`). A
-            parameter `dt`, `scale` or `seed` is filled in from the environment.
+        rule: A `@config_class` with its parameters as settings, called with events (see `Rule`). A parameter
+            `dt`, `scale` or `seed` is filled in from the environment.
 
     Raises:
-        ConfigError: The name is taken or holds a colon, or the class is none of this kind.
+        ConfigError: The name is taken or holds a colon, or the class has no such form.
     """
     if RULES.get(name, rule) is not rule:
         raise ConfigError(f"there is a rule {name!r} already; choose another name")
@@ -71,7 +71,7 @@ def make_rule(name: str, **parameters: Any) -> Rule:
 
 
 def read_parameters(text: str, assignments: Iterable[str]) -> dict[str, str]:
-    """Return the parameters that stand behind a rule's name in `text`.
+    """Return the parameters after a rule's name in `text`.
 
     Raises:
         ConfigError: One is not written as key=value.
@@ -86,12 +86,12 @@ def read_parameters(text: str, assignments: Iterable[str]) -> dict[str, str]:
 
 
 def read_rule(text: str, **environment: Any) -> Rule:
-    """Return the rule that a text names: its name, and parameters after it, as in "target-stdp:mu=1:bounds=soft".
+    """Return the rule of a text with its name and parameters, as in "target-stdp:mu=1:bounds=soft".
 
     Args:
         text: Name and parameters.
-        environment: Parameters that follow from the environment (dt, scale, seed); rules that have no such parameter
-            do without it, and the text wins.
+        environment: Parameters that follow from the environment (dt, scale, seed); ignored by rules without such a
+            parameter, overridden by the text.
 
     Raises:
         ConfigError: As `make_rule`, or a parameter is not written as key=value.
@@ -99,6 +99,6 @@ def read_rule(text: str, **environment: Any) -> Rule:
     name, *assignments = text.split(":")
     parameters: dict[str, Any] = {**read_parameters(text, assignments)}
     if name in RULES:
-        known = {info.name for info in setting_fields(RULES[name])}
-        parameters = {key: value for key, value in environment.items() if key in known} | parameters
+        names = {info.name for info in setting_fields(RULES[name])}
+        parameters = {key: value for key, value in environment.items() if key in names} | parameters
     return make_rule(name, **parameters)

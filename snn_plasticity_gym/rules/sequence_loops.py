@@ -1,4 +1,4 @@
-"""What compiled loops over plastic layers are given, and how their gradients come back from several threads.
+"""Arguments of compiled loops over plastic layers, and summation of their gradients over threads.
 
 Axes: T steps, B trials.
 """
@@ -22,13 +22,13 @@ from snn_plasticity_gym.utils.threads import spread
 def layer_constants(
     neuron: SRMAlphaParams, dt: float, width: float, damping: Damping, dtype: torch.dtype, of_rule: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Return the constants of a layer and of its rule by name, in the type in which loops compute.
+    """Return the constants of a layer and of its rule by name, in the loops' type.
 
     Args:
         neuron: Constants of the neurons.
         dt: Step in ms.
         width: Of the surrogate, in thresholds.
-        damping: Which gradients pass.
+        damping: Scaling of gradients through plasticity.
         dtype: Of the parameters.
         of_rule: Constants of the rule.
     """
@@ -61,15 +61,15 @@ def summed_gradients(
     """Return the derivatives by the inputs, (T, B, n_pre), if needed, and those by the parameters.
 
     Args:
-        differentiate: Goes back through the trials from a first one to before a last one: fills in the derivatives by
-            the inputs, an array of size 1 if they are not wanted, and adds those by the parameters.
+        differentiate: Backward pass of the trials from a first one to before a last one: fills in the derivatives by
+            the inputs, an array of size 1 if not needed, and adds those by the parameters.
         inputs: (T, B, n_pre).
-        parameters: What the layer was run with.
-        needs_inputs: Whether derivatives by the inputs are wanted.
+        parameters: Of the forward pass.
+        needs_inputs: Whether derivatives by the inputs are needed.
     """
     by_inputs = torch.zeros_like(inputs) if needs_inputs else inputs.new_zeros(1, 1, 1)  # (T, B, n_pre)
     into = by_inputs.numpy()
-    parts: dict[int, list[Tensor]] = {}  # of each thread its own, by its first trial
+    parts: dict[int, list[Tensor]] = {}  # of each thread, by its first trial
 
     def work(first: int, last: int) -> None:
         parts[first] = [torch.zeros_like(parameter) for parameter in parameters]

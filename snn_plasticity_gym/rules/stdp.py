@@ -1,4 +1,4 @@
-"""Pair-based STDP with a power-law weight dependence: additive, multiplicative and all that lies between."""
+"""Pair-based STDP with a power-law weight dependence: additive, multiplicative and intermediate."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class PairSTDP(HandWrittenRule):
     multiplicative (Rubin, Lee & Sompolinsky 2001), mu_plus = 0 with mu_minus = 1 that of van Rossum et al. (2000).
 
     Coincidence: traces are those of strictly earlier spikes, so the two spikes of one step are no pair, and where
-    both neurons fire, potentiation by earlier pre spikes comes first, then depression of the weight it has
-    led to (NEST 3: `get_history` and `get_K_value` leave out spikes at the very time; `send` facilitates, then
+    both neurons fire, potentiation by earlier pre spikes comes first, then depression of the resulting
+    weight (NEST 3: `get_history` and `get_K_value` leave out spikes at the very time; `send` facilitates, then
     depresses). Here, however, a feed-forward projection carries its spikes within the step, so that a pre
     spike can be the cause of a post spike of the same step: `coincident=True` makes them a pair with delay 0,
     pre before post.
@@ -41,7 +41,7 @@ class PairSTDP(HandWrittenRule):
     mu_minus: float = setting(0.0, "Weight exponent of depression.", section="STDP", ge=0)
     tau_plus: float = setting(20.0, "Time constant of the pre trace.", unit="ms", section="STDP", gt=0)
     tau_minus: float = setting(20.0, "Time constant of the post trace.", unit="ms", section="STDP", gt=0)
-    w_max: float = setting(1.0, "Largest |w|, beyond which potentiation does not go.", section="STDP", gt=0)
+    w_max: float = setting(1.0, "Largest |w|, the upper bound of potentiation.", section="STDP", gt=0)
     pairing: str = setting(
         "all", "Spikes that a trace counts: all earlier ones, or the nearest.", section="STDP", choices=PAIRINGS
     )
@@ -88,23 +88,23 @@ class MultiplicativeSTDP(PairSTDP):
 
 @config_class
 class RewardSTDP(PairSTDP):
-    """Reward-modulated STDP: `PairSTDP` whose changes wait as eligibility for the reward of the image.
+    """Reward-modulated STDP: `PairSTDP` with changes in an eligibility trace until the reward of the image.
 
-    Izhikevich (2007); Fremaux & Gerstner, Neuromodulated spike-timing-dependent plasticity (2016), section 2. The rule
-    answers events as `PairSTDP` does; that its answers are held back and multiplied is the environment's setting
-    `modulation="reward"`, without which it is `PairSTDP`. Programs that take rules by name see to it.
+    Izhikevich (2007); Fremaux & Gerstner, Neuromodulated spike-timing-dependent plasticity (2016), section 2. The
+    rule's outputs are those of `PairSTDP`; eligibility and modulation come from the environment's setting
+    `modulation="reward"`, without which it is `PairSTDP`. Programs that take rules by name set it.
     """
 
     modulation: ClassVar[str] = "reward"
 
 
 def power_law_change(u: Tensor, rise: Tensor, fall: Tensor, mu_plus: float, mu_minus: float) -> Tensor:
-    """Return by how much u in [0, 1] changes when it is potentiated first, then depressed.
+    """Return the change of u in [0, 1] by potentiation, then depression.
 
         rise: u <- min(u + (1 - u)^mu_plus * rise, 1)
         fall: u <- max(u - u^mu_minus * fall, 0)
 
-    The change itself is summed up, not the difference of two weights, which would round small changes away.
+    Changes are summed directly, as the difference of two weights would lose small changes by rounding.
 
     Args:
         u: Weight as a share of the largest one, (E,).

@@ -1,4 +1,4 @@
-"""STDP towards a target trace: a post spike strengthens recently active inputs and weakens the others."""
+"""STDP towards a target trace: a post spike potentiates recently active inputs and depresses the others."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ BOUNDS = ("upper", "soft")
 
 @config_class
 class TargetSTDP(HandWrittenRule):
-    """Rule of Diehl & Cook (2015), section 2.3, in units u = |w| / w_max; nothing happens at a pre spike.
+    """Rule of Diehl & Cook (2015), section 2.3, in units u = |w| / w_max; no change at a pre spike.
 
         post spike: u <- u + eta * (x_pre - x_tar) * (1 - u)^mu                    bounds = "upper", the paper's
                     u <- u + eta * (x_pre - x_tar) * u^mu  where x_pre < x_tar     bounds = "soft"
 
     eta is `learning_rate`. For w_max = 1, the authors' value, "upper" is their equation
-    dw = eta (x_pre - x_tar) (w_max - w)^mu; at u = 1 it neither strengthens nor weakens, and nothing but a clip
-    keeps u from falling below 0. "soft" weakens in proportion to u^mu instead, as Guetig et al. (2003) do. Either way
+    dw = eta (x_pre - x_tar) (w_max - w)^mu; at u = 1 it neither potentiates nor depresses, and only a clip
+    keeps u from falling below 0. "soft" depresses in proportion to u^mu instead, as Guetig et al. (2003) do. Either way
     u stays in [0, 1].
 
-    The trace counts the pre spike of now: it is raised when the spike arrives, and a feed-forward projection carries
+    The trace counts the present pre spike: it is raised when the spike arrives, and a feed-forward projection carries
     spikes within the step, so that it has arrived when the post neuron fires. `coincident=False` leaves it out.
     tau, x_tar, mu and eta are tc_pre_ee, STDP_offset, exp_ee_post and nu_ee_post of the authors' code; the paper
     raises the trace by 1 at each spike (`pairing="all"`), the code's other rule sets it to 1 ("nearest").

@@ -3,12 +3,12 @@
     all-to-all:     x(t) = sum over spikes f <= t of exp(-(t - f) dt / tau)
     nearest spike:  x(t) = exp(-(t - f*) dt / tau) for the last spike f* <= t, 0 before the first one
 
-(Morrison, Diesmann & Gerstner 2008, section 4.1). A history holds the spike of now as its newest bit; whether f = t
-counts is the caller's choice. Histories are empty when an episode begins, so traces are exact where the history
+(Morrison, Diesmann & Gerstner 2008, section 4.1). The newest bit of a history is the present spike; whether f = t
+counts is the caller's choice. Histories are empty at the start of an episode, so traces are exact where the history
 length K is the episode's length T. Where K < T, spikes older than K steps are forgotten, at an error of at most
 exp(-K dt / tau) / (1 - exp(-dt / tau)).
 
-A history is cut into bytes and each byte looked up in a table of its 256 values: a trace costs K / 8 look-ups per
+A history is split into bytes, each looked up in a table of its 256 values: a trace costs K / 8 look-ups per
 distinct history, and one gather per event. Axes: H distinct histories, P pairs, E events, K history length.
 """
 
@@ -55,7 +55,7 @@ class Traces:
 
 
 def history_bytes(histories: Tensor, length: int) -> Tensor:
-    """Return where each byte of each history stands in a flat `byte_table`: (H, W) int64 -> (K / 8, H) int64."""
+    """Return the index of each byte of each history in a flat `byte_table`: (H, W) int64 -> (K / 8, H) int64."""
     shift = torch.arange(0, WORD, BYTE, device=histories.device)
     words = histories.T.contiguous().unsqueeze(1)  # (W, 1, H)
     cut = ((words >> shift.unsqueeze(1)) & (VALUES - 1)).flatten(0, 1)  # (8 W, H), youngest byte first
@@ -65,7 +65,7 @@ def history_bytes(histories: Tensor, length: int) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def byte_table(length: int, ratio: float, now: bool, nearest: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return what every value of every byte adds to a trace with dt / tau = ratio, (K / 8 * 256,)."""
+    """Return the contribution of every value of every byte to a trace with dt / tau = ratio, (K / 8 * 256,)."""
     used = -(-length // BYTE)
     kernel = torch.zeros(used * BYTE, dtype=torch.float64)
     kernel[:length] = exponential_kernel(length, ratio)

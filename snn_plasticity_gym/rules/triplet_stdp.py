@@ -1,4 +1,4 @@
-"""Triplet STDP: potentiation that grows with the post neuron's own past, hence with the frequency of pairs."""
+"""Triplet STDP: potentiation that grows with past postsynaptic activity, hence with the frequency of pairs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class TripletSTDP(HandWrittenRule):
     tau_x: float = setting(101.0, "Time constant of the slow pre trace r2.", unit="ms", section="STDP", gt=0)
     tau_minus: float = setting(33.7, "Time constant of the fast post trace o1.", unit="ms", section="STDP", gt=0)
     tau_y: float = setting(125.0, "Time constant of the slow post trace o2.", unit="ms", section="STDP", gt=0)
-    w_max: float = setting(1.0, "Largest |w|, beyond which potentiation does not go.", section="STDP", gt=0)
+    w_max: float = setting(1.0, "Largest |w|, the upper bound of potentiation.", section="STDP", gt=0)
     pairing: str = setting(
         "all", "Spikes that a trace counts: all earlier ones, or the nearest.", section="STDP", choices=PAIRINGS
     )

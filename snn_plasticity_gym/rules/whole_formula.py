@@ -1,4 +1,4 @@
-"""Formulas as tables, by which lifetimes live whole episodes in compiled loops (`kernels/formula_images.py`)."""
+"""Formulas as tables for running whole episodes in compiled loops (`kernels/formula_images.py`)."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ SCALARS = {
     "reward": REWARD,
     "layer": LAYER,
 }
-"""Scalars that compiled loops know, by name; see `plasticity.local_scalars`."""
+"""Scalars supported by compiled loops, by name; see `plasticity.local_scalars`."""
 
 
 class WholeFormula(NamedTuple):
     """A sum of terms, c_0 + sum_k c_k phi_k, for every group."""
 
     terms: tuple[Factors, ...]  # phi
-    coefficients: NDArray[np.float64]  # c of every lifetime and group, c_0 last, (L, G, K + 1); L = 1: of all lifetimes
+    coefficients: NDArray[np.float64]  # c of every lifetime and group, c_0 last, (L, G, K + 1); L = 1: shared
     dt: float  # ms, length of a time step, for traces
     extra_names: tuple[str, ...]  # further scalars of the environment
     squashed: bool  # delta_d is tanh of the sum
 
     def tables(self, num_steps: int) -> FormulaRule | None:
-        """Return the formula for episodes of so many steps; None: it has scalars that loops do not know."""
+        """Return the formula for episodes of that length; None: loops do not support its scalars."""
         if not set(self.extra_names) <= set(SCALARS):
             return None
         tables = _tables(self.terms, self.extra_names, self.dt, num_steps)
@@ -43,14 +43,14 @@ class WholeFormula(NamedTuple):
 
 
 class HasFormula(Protocol):
-    """A rule that is a formula, or may be."""
+    """A rule that may be a formula."""
 
     def whole_formula(self) -> WholeFormula | None:
         """Return the formula; None: this rule is none."""
 
 
 def has_formula(rule: object) -> TypeGuard[HasFormula]:
-    """Whether a rule is a formula, or may be; see `has_closed_form`."""
+    """Whether a rule may be a formula; see `has_closed_form`."""
     return hasattr(rule, "whole_formula")
 
 
@@ -91,7 +91,7 @@ def _tables(terms: tuple[Factors, ...], extra_names: tuple[str, ...], dt: float,
 
 
 def _products(exponents: Sequence[Sequence[int]], width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the distinct rows, that of zeros first, and which of them each row is."""
+    """Return the distinct rows, that of zeros first, and the index of each row among them."""
     distinct = list(dict.fromkeys([(0,) * width, *(tuple(row) for row in exponents)]))
     places = np.array([distinct.index(tuple(row)) for row in exponents], dtype=np.int64)
     return np.array(distinct, dtype=np.int64).reshape(len(distinct), width), places

@@ -1,4 +1,4 @@
-"""Heads over a front as tables, by which lifetimes live through whole episodes in compiled loops."""
+"""Heads over a front as tables for running whole episodes in compiled loops."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class WholeHeads(NamedTuple):
     extra_names: tuple[str, ...]  # further scalars of the environment
 
     def fits(self, history_length: int, extra_names: Sequence[str], num_groups: int) -> bool:
-        """Whether it answers the events of an environment with such histories, scalars and groups."""
+        """Whether it fits the events of an environment with such histories, scalars and groups."""
         if self.history_length != history_length or self.tables.num_groups < num_groups:
             return False
         return self.extra_names == tuple(extra_names)
 
 
 class HasHeads(Protocol):
-    """A rule that is heads over a front, or may be."""
+    """A rule that may be heads over a front."""
 
     def whole_heads(self) -> WholeHeads | None:
-        """Return front and heads, the same object each time; None: this rule is none, or loops do not know it."""
+        """Return front and heads, the same object each time; None: another form, or loops do not support it."""
 
 
 def has_heads(rule: object) -> TypeGuard[HasHeads]:
-    """Whether a rule is heads over a front, or may be; see `has_closed_form`."""
+    """Whether a rule may be heads over a front; see `has_closed_form`."""
     return hasattr(rule, "whole_heads")

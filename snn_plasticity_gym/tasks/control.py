@@ -1,6 +1,6 @@
 """Networks that act in a world: a closed loop of observation, input spikes, motor spikes and action.
 
-The order within one action: observe -> encode -> simulate `steps_per_action` time steps (synapses answer their events
+The order within one action: observe -> encode -> simulate `steps_per_action` time steps (with plasticity events
 in each) -> decode -> world.step -> reward -> third factors.
 
 Axes: B lifetimes, R lifetimes of one call, D observations, N neurons.
@@ -30,7 +30,7 @@ from snn_plasticity_gym.networks.observation_encoders import CurrentInput, Encod
 from snn_plasticity_gym.networks.populations import Population, Projection
 from snn_plasticity_gym.networks.receptive_fields import ObservationRanges
 from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR
-from snn_plasticity_gym.plasticity.reward_factors import Critic, Payment, RewardFactors
+from snn_plasticity_gym.plasticity.reward_factors import Critic, RewardFactors, Transition
 from snn_plasticity_gym.tasks.base import Outcome, Seed, StepInput, Task
 from snn_plasticity_gym.tasks.changes import deaf_neurons
 from snn_plasticity_gym.tasks.control_loop import ControlLoop, control_loop
@@ -42,22 +42,22 @@ from snn_plasticity_gym.tasks.worlds import Worlds
 from snn_plasticity_gym.utils.row_streams import RowUniforms
 from snn_plasticity_gym.utils.state import State
 
-_COMPILED = ("input", "observe", "outcome", "reward")  # what loops do instead, if it is as here
-PICTURE_ACTIONS = 10  # whose spikes are kept for pictures
+_COMPILED = ("input", "observe", "outcome", "reward")  # methods that loops replace, if not overridden
+PICTURE_ACTIONS = 10  # actions with recorded spikes for pictures
 
 
 class ControlTask(Task):
-    """A network between an encoder and a decoder acts in a Gymnasium environment, which pays it.
+    """A network between an encoder and a decoder acts in a Gymnasium environment for its reward.
 
-    A task of one's own may derive from it and describe another network in `network`, or pay something else in `reward`.
+    A user's task may derive from it and override the network in `network`, or the reward in `reward`.
 
     Args:
         config: Settings.
         num_lifetimes: B.
-        device: Where tensors live.
+        device: Of the tensors.
 
     Raises:
-        ConfigError: There is no such world, encoder or decoder, they do not fit each other, or nothing ends an episode.
+        ConfigError: There is no such world, encoder or decoder, they do not fit each other, or episodes have no end.
     """
 
     def __init__(self, config: ControlConfig, num_lifetimes: int, device: torch.device) -> None:
@@ -75,9 +75,7 @@ class ControlTask(Task):
         self.source = config.world
         self.max_actions = config.max_actions or self.worlds.max_episode_steps or 0
         if not self.max_actions:
-            raise ConfigError(
-                f"world {config.world!r} has no limit of steps; set max_actions, after which it is cut off"
-            )
+            raise ConfigError(f"world {config.world!r} has no step limit; set max_actions, after which it is truncated")
         if config.change_after >= self.max_actions:
             raise ConfigError(
                 f"change_after={config.change_after} comes too late, since episodes have {self.max_actions} actions at "
@@ -87,7 +85,7 @@ class ControlTask(Task):
         self.num_steps = self.window * self.max_actions
         self.record_steps = self.window * min(self.max_actions, PICTURE_ACTIONS)
         observations, actions = self.worlds.observation_space, self.worlds.action_space
-        # Of observations, where they are measured.
+        # Ranges of observations, if they are measured.
         self.met = MetObservations(config, self.worlds, self.max_actions) if config.range_quantile else None
         self.encoder = self._make_encoder()
         self.decoder: Decoder = make_decoder(config.decoder, actions, device, **json.loads(config.decoder_kwargs))
@@ -103,9 +101,9 @@ class ControlTask(Task):
         self._counts = torch.zeros(num_lifetimes, self.decoder.size, dtype=torch.int64, device=device)  # of the action
         self._noise = torch.zeros(num_lifetimes, self.window, self.decoder.size, device=device)
         self._actions_done = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)  # (B,) of the episode
-        # (B, D) largest value of each observation that the episode's actions have led to
+        # (B, D) largest value of each observation after the episode's actions
         self._highest = torch.full_like(self.observations, -math.inf)
-        self.last_action: Tensor | None = None  # (B,) or (B, A), where one was taken; None: nowhere yet
+        self.last_action: Tensor | None = None  # (B,) or (B, A); None before the first action
 
     def network(self) -> tuple[list[Population], list[Projection]]:
         """Describe the network, from the population "input" to the population "motor"."""
@@ -122,7 +120,7 @@ class ControlTask(Task):
         return make_encoder(config.encoder, self.worlds.observation_space, self.device, config.dt, **settings)
 
     def take_ranges(self, ranges: ObservationRanges) -> None:
-        """Let observations be encoded by ranges that were measured elsewhere, where this task has `met`."""
+        """Use given ranges for encoding observations; needs `met`."""
         assert self.met is not None
         self.met.ranges = ranges
         self.encoder = self._make_encoder()
@@ -150,7 +148,7 @@ class ControlTask(Task):
         )
 
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:
-        """Begin lifetimes anew: what was expected is forgotten."""
+        """Start new lifetimes: reset reward predictions."""
         self._allow_pictures()
         for row in rows:
             self.reward_factors.start_lifetime(row)
@@ -160,7 +158,7 @@ class ControlTask(Task):
             self.worlds.allow_pictures()
 
     def reset(self, rows: Tensor, seeds: Sequence[Seed]) -> None:
-        """Begin an episode of the world in the lifetimes `rows`."""
+        """Start an episode of the world in the lifetimes `rows`."""
         starts = []
         for row, seed in zip(rows.tolist(), seeds, strict=True):
             self.streams[row] = seed.episode_rng()
@@ -179,17 +177,17 @@ class ControlTask(Task):
         return control_loop(self) if own else None
 
     def closed_loop(self) -> ControlLoop | None:
-        """Return the loop, unless a task of one's own does a part of it in its own way."""
+        """Return the loop, unless a derived task overrides a part of it."""
         return self._loop
 
     def lived(self, observations: Tensor, last_action: Tensor, actions_done: Tensor) -> None:
-        """Stand where compiled loops have led all lifetimes, (B, D), (B,) and (B,)."""
+        """Set the state after compiled loops have run all lifetimes, (B, D), (B,) and (B,)."""
         self.observations.copy_(observations)
         self.last_action = last_action
         self._actions_done.copy_(actions_done)
 
     def input(self, rows: Tensor, step: int | Tensor) -> StepInput:
-        """Return the input of this step: what the encoder makes of the last observation, and noise."""
+        """Return the input of this step: the encoded last observation, and noise."""
         phase = step % self.window
         begins = torch.as_tensor(phase == 0, device=self.device).expand(len(rows))  # bool (R,)
         rest = None if self.config.carry_state or not begins.any() else begins
@@ -204,7 +202,7 @@ class ControlTask(Task):
         return StepInput(spikes, currents, rest, self._deaf(rows, begins))
 
     def _deaf(self, rows: Tensor, begins: Tensor) -> dict[str, Tensor]:
-        """Return who hears nothing from an action on that begins now, bool (R, N) by population."""
+        """Return the mask of neurons deaf from the action that begins now, bool (R, N) by population."""
         if not self.deaf or not begins.any():
             return {}
         late = begins & (self._actions_done[rows] >= self.config.change_after)  # (R,)
@@ -216,7 +214,7 @@ class ControlTask(Task):
     def _draw_noise(self, rows: Tensor) -> None:
         """Draw the noise of the whole action that begins in the lifetimes `rows`."""
         for row in rows.tolist():
-            # In double precision, in which compiled loops draw the very same numbers.
+            # In double precision, as compiled loops draw the same numbers.
             normal = self.streams[row].standard_normal(self._noise.shape[1:]).astype(np.float32)
             self._noise[row] = self.config.noise / math.sqrt(self.config.dt) * torch.from_numpy(normal)
 
@@ -225,7 +223,7 @@ class ControlTask(Task):
         self._counts[rows] += activity.spikes[MOTOR]
 
     def outcome(self, rows: Tensor, step: int | Tensor) -> Outcome | None:
-        """Act in the lifetimes whose window is over, and return what the world pays them."""
+        """Act in the lifetimes with a completed window, and return their step results."""
         if isinstance(step, int):
             if (step + 1) % self.window:
                 return None
@@ -235,21 +233,22 @@ class ControlTask(Task):
                 return None
         actions = self._decode(rows)
         before = self.observations[rows]
-        told = self.worlds.step(rows, actions)
-        self.observations[rows] = told.observation
-        self._highest[rows] = torch.maximum(self._highest[rows], told.observation)
+        step_result = self.worlds.step(rows, actions)
+        self.observations[rows] = step_result.observation
+        self._highest[rows] = torch.maximum(self._highest[rows], step_result.observation)
         self._counts[rows] = 0
         self._actions_done[rows] += 1
         if self.met is not None:
-            self.met.note(rows, self._actions_done[rows], told.observation)
+            self.met.note(rows, self._actions_done[rows], step_result.observation)
         late = self._actions_done[rows] >= self.max_actions
-        reward = self.reward(rows, before, actions, told.observation, told.reward)
-        self._pay(rows, before, actions, told.observation, reward, told.terminated)
+        reward = self.reward(rows, before, actions, step_result.observation, step_result.reward)
+        self._update_factors(rows, before, actions, step_result.observation, reward, step_result.terminated)
         info = {"num_actions": self._actions_done[rows], "highest": self._highest[rows]}
-        return Outcome(rows, reward, told.terminated, (told.truncated | late) & ~told.terminated, info=info)
+        truncated = (step_result.truncated | late) & ~step_result.terminated
+        return Outcome(rows, reward, step_result.terminated, truncated, info=info)
 
     def _decode(self, rows: Tensor) -> Tensor:
-        """Return the actions of the lifetimes `rows`; those that have acted in their episode know their last one."""
+        """Return the actions of the lifetimes `rows`, decoded with the last action of the episode, if any."""
         duration = self.window * self.config.dt  # ms
         fresh = self._actions_done[rows] == 0  # bool (R,)
         if self.last_action is None or fresh.all():
@@ -257,7 +256,7 @@ class ControlTask(Task):
         elif not fresh.any():
             last = self.last_action[rows]
             actions = self.decoder.decode(self._counts[rows], duration, self._uniforms(rows), last)
-        else:  # a row draws from a stream of its own, so it does not matter in how many calls
+        else:  # a row has a separate stream, independent of the number of calls
             actions = self.last_action[rows]
             actions[fresh], actions[~fresh] = self._decode(rows[fresh]), self._decode(rows[~fresh])
         if self.last_action is None:
@@ -266,18 +265,18 @@ class ControlTask(Task):
         return actions
 
     def reward(self, rows: Tensor, before: Tensor, actions: Tensor, after: Tensor, paid: Tensor) -> Tensor:
-        """Return the reward of an action, float32 (R,): what the world has paid.
+        """Return the reward of an action, float32 (R,): here the world's.
 
         Args:
             rows: Lifetimes, int64 (R,).
-            before: Observations in which they acted, (R, D).
-            actions: What they did, (R,) or (R, A).
-            after: Observations that it led to, (R, D).
-            paid: What the world has paid, (R,).
+            before: Observations before the action, (R, D).
+            actions: Actions, (R,) or (R, A).
+            after: Observations after the action, (R, D).
+            paid: Reward of the world, (R,).
         """
         return paid
 
-    def _pay(
+    def _update_factors(
         self, rows: Tensor, before: Tensor, actions: Tensor, after: Tensor, reward: Tensor, terminated: Tensor
     ) -> None:
         if not self.reward_factors.values:
@@ -286,14 +285,14 @@ class ControlTask(Task):
         if self.reward_factors.predicts:
             code: Any = self.encoder
             phi, then = code.activation(before), code.activation(after)
-        self.reward_factors.pay(Payment(rows, reward, terminated, phi, then, self.decoder.groups(actions)))
+        self.reward_factors.update(Transition(rows, reward, terminated, phi, then, self.decoder.groups(actions)))
 
     def factors(self) -> dict[str, Tensor]:
         """Return the third factor of the neurons of each population, (B, N)."""
         return self.reward_factors.values
 
     def credit(self) -> dict[str, Tensor]:
-        """Return the sign of what the motor neurons' synapses have waiting of the last action, (B, N)."""
+        """Return the sign of the last action's eligibility of the motor neurons' synapses, (B, N)."""
         return self.reward_factors.signs
 
     def trace(self, row: int) -> dict[str, Tensor]:
@@ -301,30 +300,30 @@ class ControlTask(Task):
         return {} if self.last_action is None else {"action": self.last_action[row]}
 
     def answer_groups(self) -> dict[str, Tensor]:
-        """Return the motor neurons of each action, or of each direction of an action that has bounds."""
+        """Return the motor neurons of each action, or of each direction of a bounded action."""
         return groups_by_name(self.decoder, self.worlds.action_space, self.device)
 
     def remedy(self, population: str) -> str:
-        """Return what helps where a population is silent."""
+        """Return a remedy for a silent population."""
         if population == INPUT:
             return "let encoder_kwargs give it higher rates or currents, or raise steps_per_action"
         return "raise w_init_max, steps_per_action, or the rates in encoder_kwargs"
 
     def observation(self, row: int) -> NDArray[np.float32]:
-        """Return a copy of what lifetime `row` has observed last, (D,)."""
+        """Return a copy of the last observation of lifetime `row`, (D,)."""
         return self.observations[row].cpu().numpy().copy()
 
     def scene(self, row: int, moment: Moment) -> Scene:
-        """Return the world, how it is encoded, the weights into the motor neurons, and what was done."""
+        """Return the world, its encoding, the weights into the motor neurons, and the last action."""
         return control_scene(self, row, moment)
 
     def manifest(self) -> dict[str, Any]:
-        """Return the world, its arguments, and what was changed in it."""
+        """Return the world, its arguments, and its changes."""
         changes = {name: getattr(self.config, name) for name in ("world_kwargs", "world_attributes")}
         return {"name": self.source, **changes}
 
     def state_dict(self) -> State:
-        """Return what was expected, the worlds, and the streams of their episodes."""
+        """Return the state of reward predictions, of the worlds, and of the random streams of episodes."""
         return {
             "worlds": self.worlds.state_dict(),
             "streams": [stream.bit_generator.state for stream in self.streams],
@@ -333,7 +332,7 @@ class ControlTask(Task):
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         self._allow_pictures()
         self.worlds.load_state_dict(state["worlds"])
         for row, saved in enumerate(state["streams"]):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from snn_plasticity_gym.plasticity.reward_factors import Critic, Payment, RewardFactors
+from snn_plasticity_gym.plasticity.reward_factors import Critic, RewardFactors, Transition
 
 B, N, F = 3, 4, 5
 SIZES = {"hidden": 2, "motor": N}
@@ -22,7 +22,7 @@ def payments(count: int, seed: int = 0):
         rows = np.flatnonzero(rng.random(B) < 0.7)
         phi = rng.random((2, len(rows), F)) * (rng.random((2, len(rows), F)) < 0.6)
         phi[0, :1] = 0.0  # nothing was active: nothing can be learned
-        yield Payment(
+        yield Transition(
             torch.from_numpy(rows),
             torch.from_numpy(rng.normal(size=len(rows)).astype(np.float32)),
             torch.from_numpy(rng.random(len(rows)) < 0.3),
@@ -39,7 +39,7 @@ class ByHand:
         self.mean, self.count, self.v = 0.0, 0, [0.0] * F
         self.motor, self.hidden = [0.0] * N, [0.0] * 2
 
-    def pay(self, payment: Payment, place: int) -> None:
+    def update(self, payment: Transition, place: int) -> None:
         reward = float(payment.reward[place])
         delta = reward - self.mean if self.count else 0.0
         self.count += 1
@@ -60,9 +60,9 @@ class ByHand:
 def test_factors_are_those_of_plain_loops(kind, critic):
     told, hands = factors(kind, critic), [ByHand(kind, critic) for _ in range(B)]
     for payment in payments(60):
-        told.pay(payment)
+        told.update(payment)
         for place, row in enumerate(payment.rows.tolist()):
-            hands[row].pay(payment, place)
+            hands[row].update(payment, place)
         for name in SIZES:
             expected = [getattr(hand, name) for hand in hands]
             np.testing.assert_allclose(told.values[name], expected, rtol=1e-4, atol=1e-5)
@@ -72,7 +72,7 @@ def test_factors_are_those_of_plain_loops(kind, critic):
 def test_no_factor_tells_nothing():
     told = factors("none", True)
     for payment in payments(3):
-        told.pay(payment)
+        told.update(payment)
     assert told.values == {}
 
 
@@ -80,14 +80,14 @@ def test_no_factor_tells_nothing():
 def test_an_episode_begins_without_a_factor_and_a_lifetime_without_a_memory(critic):
     told, fresh = factors("rpe", critic), factors("rpe", critic)
     for payment in payments(20):
-        told.pay(payment)
+        told.update(payment)
     told.begin(torch.tensor([0, 2]))
     assert not told.values["motor"][[0, 2]].any() and told.values["motor"][1].all()
     for row in range(B):
         told.start_lifetime(row)
     for payment in payments(20, seed=1):
-        told.pay(payment)
-        fresh.pay(payment)
+        told.update(payment)
+        fresh.update(payment)
         assert torch.equal(told.values["motor"], fresh.values["motor"])
 
 
@@ -95,15 +95,15 @@ def test_an_episode_begins_without_a_factor_and_a_lifetime_without_a_memory(crit
 def test_a_state_holds_what_was_expected(critic):
     told, other = factors("targeted", critic), factors("targeted", critic)
     for payment in payments(20):
-        told.pay(payment)
+        told.update(payment)
     other.load_state_dict({name: values.clone() for name, values in told.state_dict().items()})
     for payment in payments(20, seed=1):
-        told.pay(payment)
-        other.pay(payment)
+        told.update(payment)
+        other.update(payment)
     for row in range(B):
         told.begin(torch.tensor([row]))
         other.begin(torch.tensor([row]))
     (last,) = payments(1, seed=2)
-    told.pay(last)
-    other.pay(last)
+    told.update(last)
+    other.update(last)
     assert torch.equal(told.values["hidden"], other.values["hidden"])
