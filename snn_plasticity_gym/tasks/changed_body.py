@@ -26,13 +26,13 @@ def make_changed_body(
     strength: float = 1.0,
     **kwargs: Any,
 ) -> gymnasium.Env[Any, Any]:
-    """Make the environment, and change the model of its body.
+    """Make the environment, and modify the model of its body.
 
     Args:
         world: Id of the world, e.g. HalfCheetah-v5.
         world_kwargs: Further arguments of `gymnasium.make`, e.g. max_episode_steps.
         friction: Factor of the friction of all geoms: sliding, torsional and rolling; not negative.
-        mass: Factor of all masses and moments of inertia, as of a body of other density; positive.
+        mass: Factor of all masses and moments of inertia, i.e. of the density; positive.
         joint: Motor whose force is changed, from 0; -1: none.
         strength: Factor of its force, in [0, 1].
         kwargs: As `world_kwargs`, which `gymnasium.make` gives itself, e.g. render_mode.

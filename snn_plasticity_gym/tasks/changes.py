@@ -1,4 +1,4 @@
-"""What is changed in a world or a network: actions that act the other way, attributes, neurons that hear nothing.
+"""Changes of a world or a network: reversed actions, attributes, deaf neurons.
 
 Axes: A dimensions of a Box action, n of Discrete actions, N neurons.
 """
@@ -23,16 +23,16 @@ from snn_plasticity_gym.networks.recurrent import INPUT, MOTOR
 
 
 class FlippedActions(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
-    """From some step of each episode on, actions act the other way; a wrapper of any Gymnasium environment.
+    """Reverses actions from some step of each episode on; a wrapper of any Gymnasium environment.
 
-    Discrete: action i is taken as n - 1 - i, or as `instead` says. Box: x is taken as low + high - x, and as -x in
-    dimensions without bounds. Whoever acts is told nothing: observations, rewards and spaces stay.
+    Discrete: action i is taken as n - 1 - i, or by `instead`. Box: x is taken as low + high - x, and as -x in
+    dimensions without bounds. The agent gets no signal: observations, rewards and spaces are unchanged.
 
     Args:
         env: Discrete or Box actions.
         after: Steps of an episode before the change; 0: from the first step on.
-        instead: For Discrete actions, what is taken in place of each, n numbers counted from 0; None: the order is
-            reversed. In LunarLander, whose actions are none, left, main and right engine, [0, 3, 2, 1] turns sides.
+        instead: For Discrete actions, the replacement of each, n numbers counted from 0; None: the order is
+            reversed. In LunarLander, with actions none, left, main and right engine, [0, 3, 2, 1] swaps sides.
 
     Raises:
         ConfigError: Actions are neither, a dimension has one bound alone, `after` is negative, or `instead` does not
@@ -49,12 +49,12 @@ class FlippedActions(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArg
         self._taken = 0  # steps of the episode
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode, in which actions act as they are meant to."""
+        """Start an episode, first with unchanged actions."""
         self._taken = 0
         return self.env.reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Take a step, from step `after` on by the opposite action."""
+        """Take a step, from step `after` on with the opposite action."""
         given = action if self._taken < self.after else self._opposite(action)
         self._taken += 1
         return self.env.step(given)
@@ -80,7 +80,7 @@ def _opposites(space: spaces.Space[Any], instead: Sequence[int] | None) -> NDArr
             raise ConfigError(f"instead must name {count} actions from 0 to {count - 1}, got {instead!r}")
         return np.ascontiguousarray(table, dtype=np.int64)
     if not isinstance(space, spaces.Box):
-        raise ConfigError(f"actions that can act the other way are Discrete or Box, got {space}")
+        raise ConfigError(f"actions to reverse must be Discrete or Box, got {space}")
     if instead is not None:
         raise ConfigError(f"instead is for Discrete actions, got {instead!r} for {space}; leave it out")
     if (np.isfinite(space.low) != np.isfinite(space.high)).any():
@@ -89,10 +89,10 @@ def _opposites(space: spaces.Space[Any], instead: Sequence[int] | None) -> NDArr
 
 
 def change_attributes(env: gymnasium.Env[Any, Any], world: str, attributes: Mapping[str, Any]) -> None:
-    """Give the unwrapped environment its attributes, numbers in place of numbers; `world` is its id.
+    """Set numeric attributes of the unwrapped environment; `world` is its id.
 
     Raises:
-        ConfigError: It has no such number, or what is given is none.
+        ConfigError: It has no such number, or the given value is none.
     """
     for name, value in attributes.items():
         before = getattr(env.unwrapped, name, None)
@@ -105,16 +105,16 @@ def change_attributes(env: gymnasium.Env[Any, Any], world: str, attributes: Mapp
 
 
 def deaf_neurons(populations: Sequence[Population], share: float, device: torch.device) -> dict[str, Tensor]:
-    """Return which neurons of each hidden population fall deaf: the first ones, bool (N,) by name.
+    """Return the mask of neurons of each hidden population that become deaf: the first ones, bool (N,) by name.
 
     Args:
         populations: Of the network.
         share: Of each hidden population, above 0.
-        device: Where tensors live.
+        device: Of the tensors.
 
     Raises:
-        ConfigError: Nothing is hidden, a share is less than a neuron, or neurons have no refractory period: a deaf one
-            is one whose period does not end.
+        ConfigError: There is no hidden population, a share is less than a neuron, or neurons have no refractory period:
+            a deaf neuron stays refractory.
     """
     hidden = [one for one in populations if one.lif is not None and one.name not in (INPUT, MOTOR)]
     if not hidden:
@@ -128,7 +128,7 @@ def deaf_neurons(populations: Sequence[Population], share: float, device: torch.
         assert population.lif is not None
         if population.lif.refractory <= 0:
             raise ConfigError(
-                f"deaf needs neurons with a refractory period, which does not end for those that fall deaf; set "
+                f"deaf needs neurons with a refractory period, which does not end for deaf ones; set "
                 f"refractory above 0, got {population.lif.refractory:g} in {population.name!r}"
             )
     return {

@@ -1,4 +1,4 @@
-"""What a task must be, checked when it is made, and what it gives, checked as it goes: mistakes are one line each."""
+"""Validation of tasks when they are made, and of their outputs at run time, with one-line errors."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ NEEDED = ("populations", "projections", "groups", "readout", "num_steps", "recor
 
 
 def check_task(task: Any, config: EnvironmentConfig, env_id: str) -> None:
-    """Refuse a task that an engine cannot run.
+    """Check that an engine can run a task.
 
     Raises:
-        ConfigError: In one line that names the environment.
+        ConfigError: It cannot; one line that names the environment.
     """
     if not isinstance(task, Task):
         raise ConfigError(f"the task of {env_id} must derive from snn_plasticity_gym.Task, got {type(task).__name__}")
@@ -36,7 +36,7 @@ def check_task(task: Any, config: EnvironmentConfig, env_id: str) -> None:
 
 
 def _problem(task: Task, config: EnvironmentConfig) -> str:
-    """Return what is wrong with a task; empty: nothing."""
+    """Return the error of a task; empty: none."""
     for name in ("num_steps", "record_steps", "window"):
         value = getattr(task, name)
         if not isinstance(value, int) or value < 1:
@@ -46,31 +46,31 @@ def _problem(task: Task, config: EnvironmentConfig) -> str:
             f"history_length must be at most the {task.num_steps} time steps of an episode, got "
             f"{config.history_length}; lower it"
         )
-    known: dict[str, Population] = {}
+    by_name: dict[str, Population] = {}
     for population in task.populations:
         if not isinstance(population, Population):
             return f"populations must be a list of Population, got {population!r}"
-        if population.name in known:
+        if population.name in by_name:
             return f"two populations are called {population.name!r}; names must differ"
         if population.size < 1:
             return f"population {population.name!r} must have at least 1 neuron, got {population.size}"
         problem = _wrong_groups(population)
         if problem:
             return problem
-        known[population.name] = population
-    computed = [name for name, population in known.items() if population.lif is not None]
+        by_name[population.name] = population
+    computed = [name for name, population in by_name.items() if population.lif is not None]
     if task.readout not in computed:
         return f"readout must be a population with neurons of its own ({', '.join(computed)}), got {task.readout!r}"
-    return _wrong_projection(task, known)
+    return _wrong_projection(task, by_name)
 
 
 def _wrong_groups(population: Population) -> str:
-    """Return what is wrong with the winner-take-all groups of a population."""
+    """Return the error of the winner-take-all groups of a population; empty: none."""
     name, lif, groups = population.name, population.lif, population.groups
     if groups is None:
         return ""
     if lif is None:
-        return f"population {name!r} has groups and no lif; give it LIFParams, by which its potentials move"
+        return f"population {name!r} has groups and no lif; give it LIFParams for its potentials"
     if not isinstance(groups, Groups):
         return f"groups of population {name!r} must be Groups(size, width), got {groups!r}"
     size, width = groups
@@ -78,7 +78,7 @@ def _wrong_groups(population: Population) -> str:
         return (
             f"groups of population {name!r} must have at least 2 neurons and divide its {population.size}, got {size!r}"
         )
-    # A number of Python or NumPy: compiled loops know no tensor.
+    # A number of Python or NumPy: compiled loops take no tensor.
     if not isinstance(width, int | float | np.integer | np.floating) or not (width > 0 and math.isfinite(width)):
         return f"groups of population {name!r} must have a positive, finite width, got {width!r}"
     if lif.refractory or lif.theta_plus or lif.one_spike:
@@ -89,14 +89,14 @@ def _wrong_groups(population: Population) -> str:
     return ""
 
 
-def _wrong_projection(task: Task, known: dict[str, Population]) -> str:
+def _wrong_projection(task: Task, by_name: dict[str, Population]) -> str:
     names = [projection.name for projection in task.projections]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         return f"two projections are called {twice[0]!r}; names must differ"
-    order = list(known)
+    order = list(by_name)
     for projection in task.projections:
-        problem = _wrong_ends(projection, known, order)
+        problem = _wrong_ends(projection, by_name, order)
         if problem:
             return problem
         plasticity = projection.plasticity
@@ -113,7 +113,7 @@ def _wrong_projection(task: Task, known: dict[str, Population]) -> str:
                     f"projection {projection.name!r} must have w_min < w_max, got {plasticity.w_min} and "
                     f"{plasticity.w_max}"
                 )
-            problem = _beyond_clips(projection, plasticity, known[projection.source].size)
+            problem = _beyond_clips(projection, plasticity, by_name[projection.source].size)
             if problem:
                 return problem
     if all(projection.plasticity is None for projection in task.projections):
@@ -122,7 +122,7 @@ def _wrong_projection(task: Task, known: dict[str, Population]) -> str:
 
 
 def _beyond_clips(projection: Projection, plasticity: Plasticity, n_pre: int) -> str:
-    """Return which weights are asked for that its clips do not allow."""
+    """Return the error of a projection's weights that exceed its clips; empty: none."""
     name, low, high = projection.name, plasticity.w_min, plasticity.w_max
     if not callable(projection.initial) and not low <= projection.initial[0] <= projection.initial[1] <= high:
         return f"initial weights of projection {name!r} must lie in [{low:g}, {high:g}], got {projection.initial}"
@@ -135,13 +135,13 @@ def _beyond_clips(projection: Projection, plasticity: Plasticity, n_pre: int) ->
     return ""
 
 
-def _wrong_ends(projection: Projection, known: dict[str, Population], order: list[str]) -> str:
+def _wrong_ends(projection: Projection, by_name: dict[str, Population], order: list[str]) -> str:
     for end in (projection.source, projection.target):
-        if end not in known:
-            return f"projection {projection.name!r} names an unknown population {end!r}; known: {', '.join(known)}"
-    source, target = known[projection.source], known[projection.target]
+        if end not in by_name:
+            return f"projection {projection.name!r} names an unknown population {end!r}; known: {', '.join(by_name)}"
+    source, target = by_name[projection.source], by_name[projection.target]
     if target.lif is None:
-        return f"projection {projection.name!r} leads into {target.name!r}, an input, whose spikes are given"
+        return f"projection {projection.name!r} leads into {target.name!r}, an input population"
     if projection.one_to_one and source.size != target.size:
         return (
             f"projection {projection.name!r} is one to one, so its ends must have the same size, got {source.size} and "
@@ -161,22 +161,22 @@ def has_factor(task: Task, modulation: str) -> bool:
     """Whether a task has a third factor.
 
     Raises:
-        ConfigError: It has none, and weight changes are to wait for it.
+        ConfigError: It has none, but modulation needs one.
     """
-    told = bool(task.factors())
-    if modulation == "factor" and not told:
+    has_factors = bool(task.factors())
+    if modulation == "factor" and not has_factors:
         raise ConfigError(
             "modulation factor needs a third_factor, and this environment has none; set third_factor where there is "
             "such a setting, or another modulation"
         )
-    return told or "factor" in task.scalars
+    return has_factors or "factor" in task.scalars
 
 
 def check_input(given: Any, task: Task, num_rows: int) -> StepInput:
-    """Return what `Task.input` has given, if it is spikes of every input population and currents into others.
+    """Check the output of `Task.input`: spikes of every input population and currents into others.
 
     Raises:
-        ConfigError: In one line that says what is missing or has another shape.
+        ConfigError: A part is missing or has another shape.
     """
     if not isinstance(given, StepInput):
         raise ConfigError(f"input() of {type(task).__name__} must return a StepInput, got {type(given).__name__}")
@@ -191,20 +191,20 @@ def check_input(given: Any, task: Task, num_rows: int) -> StepInput:
             _check_shape(given.deaf[name], shape, what)
             if population.lif is None or population.lif.refractory <= 0:
                 raise ConfigError(f"{what} need a refractory period, which does not end for them; there is none")
-    known = {population.name for population in task.populations}
+    names = {population.name for population in task.populations}
     for name in [*given.spikes, *given.currents, *given.deaf]:
-        if name not in known:
+        if name not in names:
             raise ConfigError(
-                f"input() of {type(task).__name__} names an unknown population {name!r}; known: {', '.join(known)}"
+                f"input() of {type(task).__name__} names an unknown population {name!r}; known: {', '.join(names)}"
             )
     return given
 
 
 def check_outcome(outcome: Any, task: Task) -> Outcome:
-    """Return what `Task.outcome` has given, if its parts fit each other.
+    """Check the output of `Task.outcome`.
 
     Raises:
-        ConfigError: In one line.
+        ConfigError: A part has a wrong type or shape.
     """
     where = f"outcome() of {type(task).__name__}"
     if not isinstance(outcome, Outcome):

@@ -1,4 +1,4 @@
-"""The semi-supervised task: a classifier that is told, at the end of an image, how good its answer was."""
+"""The semi-supervised task: a classifier rewarded at the end of an image by the quality of its output."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from snn_plasticity_gym.utils.state import State
 
 
 class ClassificationTask(ImageTask):
-    """Feed-forward network, or one of winner-take-all groups; one policy head; output neuron k stands for class k.
+    """Feed-forward network, or one of winner-take-all groups; one policy head; output neuron k is class k.
 
-    Without a third factor a synapse knows nothing of the label, and all output neurons are alike to it: whatever the
-    rule, fresh networks are right in one of C cases in the mean, since renaming the outputs changes nothing.
+    Without a third factor a synapse has no information on the label: whatever the rule, the mean accuracy of fresh
+    networks is 1 / C, since the problem is symmetric under permutations of the outputs.
 
     Args:
         config: Settings.
         num_lifetimes: B.
-        device: Where tensors live.
+        device: Of the tensors.
     """
 
     judge_by: ClassVar[str] = "classifier"
@@ -51,13 +51,13 @@ class ClassificationTask(ImageTask):
         self._judged = config.num_steps - config.factor_steps
 
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:
-        """Begin lifetimes anew."""
+        """Start new lifetimes."""
         super().start_lifetimes(rows, seeds)
         for row, seed in zip(rows, seeds, strict=True):
             self._factor.start_lifetime(row, seed.rng(TASK))
 
     def begin(self, rows: Tensor, labels: Tensor) -> None:
-        """Tell the third factor what is shown."""
+        """Pass the labels to the third factor."""
         self._factor.begin(rows, labels)
 
     def currents(self, rows: Tensor, step: int | Tensor) -> dict[str, Tensor]:
@@ -65,15 +65,15 @@ class ClassificationTask(ImageTask):
         return self._factor.currents(rows, step)
 
     def observe(self, rows: Tensor, step: int | Tensor, activity: NetworkActivity) -> None:
-        """Let the third factor see what fired."""
+        """Pass the spikes to the third factor."""
         self._factor.observe(rows, step, activity)
 
     def state_dict(self) -> State:
-        """Return what is shown, and the state of the third factor."""
+        """Return the state of images, and of the third factor."""
         return {**super().state_dict(), "factor": self._factor.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         super().load_state_dict(state)
         self._factor.load_state_dict(state["factor"])
 
@@ -86,11 +86,11 @@ class ClassificationTask(ImageTask):
         return self._factor.tables
 
     def remedy(self, population: str) -> str:
-        """Return what helps where a population is silent."""
+        """Return a remedy for a silent population."""
         return super().remedy(population) if population == INPUT else "raise w_init, max_rate or num_steps"
 
     def judge(self, episode: Episode) -> Verdict:
-        """Judge the output spikes of the steps before a passing factor came on."""
+        """Compute the reward from output spikes, in the steps before a temporary factor is on."""
         counted = episode.spikes_of(OUTPUT)  # (R, C)
         if self._judged < self.num_steps:
             counted = count_spikes(episode.raster[OUTPUT][:, : self._judged])

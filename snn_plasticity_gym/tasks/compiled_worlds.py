@@ -1,4 +1,4 @@
-"""Worlds that compiled loops know: from Gymnasium's copies to tables of numbers, and back.
+"""Worlds supported by compiled loops: conversion between Gymnasium environments and tables.
 
 Axes: B lifetimes, S numbers of a world's state.
 """
@@ -18,18 +18,18 @@ from snn_plasticity_gym.tasks.changes import FlippedActions
 from snn_plasticity_gym.tasks.cue_association import CUE_STEPS, NUM_INPUTS
 from snn_plasticity_gym.tasks.cue_world import CueAssociationEnv
 
-_TRANSPARENT = (OrderEnforcing, PassiveEnvChecker, TimeLimit)  # wrappers that change nothing but when an episode ends
+_TRANSPARENT = (OrderEnforcing, PassiveEnvChecker, TimeLimit)  # wrappers that change nothing but the end of episodes
 
 
 def world_tables(env: gymnasium.Env[Any, Any], num_lifetimes: int) -> World | None:
-    """Return the constants of a world, and room for the states of B copies; None: only Gymnasium can step it.
+    """Return the constants of a world, and arrays for the states of B copies; None: only Gymnasium can step it.
 
-    Constants are read where the world has them, so one whose attributes were changed is compiled with the changes.
+    Constants are read from the environment, including changed attributes.
     """
     inner: Any = env
     flips: dict[str, Any] = {}
     while isinstance(inner, gymnasium.Wrapper):
-        if type(inner) is FlippedActions and not flips:  # twice flipped is left to Python
+        if type(inner) is FlippedActions and not flips:  # double flips run in Python
             flips = {"flipped_after": inner.after, "instead": inner.instead}
         elif type(inner) not in _TRANSPARENT:
             return None
@@ -51,7 +51,7 @@ def world_tables(env: gymnasium.Env[Any, Any], num_lifetimes: int) -> World | No
 
 
 def begin_episode(env: gymnasium.Env[Any, Any], row: int, world: World) -> None:
-    """Let lifetime `row` of the tables stand where an environment's episode begins."""
+    """Set lifetime `row` of the tables to an environment's initial state."""
     if world.kind != CUES:
         world.state[row] = state_of(env)
         return
@@ -63,7 +63,7 @@ def begin_episode(env: gymnasium.Env[Any, Any], row: int, world: World) -> None:
 
 
 def end_episode(env: gymnasium.Env[Any, Any], row: int, world: World) -> None:
-    """Let an environment stand where lifetime `row` of the tables has ended its episode."""
+    """Set an environment to the final state of lifetime `row` of the tables."""
     if world.kind != CUES:
         put_state(env, world.state[row])
         return
@@ -78,6 +78,6 @@ def state_of(env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
 
 
 def put_state(env: gymnasium.Env[Any, Any], state: NDArray[np.float64]) -> None:
-    """Let CartPole or MountainCar stand in a state (S,)."""
+    """Set the state (S,) of CartPole or MountainCar."""
     inner: Any = env.unwrapped
     inner.state = state.copy()

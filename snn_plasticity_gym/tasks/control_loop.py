@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from snn_plasticity_gym.tasks.control import ControlTask
 
 _FACTORS = {"none": NO_FACTOR, "reward": REWARD, "rpe": ERROR, "targeted": TARGETED, "credited": CREDITED}
-_ENCODERS = (OneHotFields, GaussianPopulation, RateEncoder)  # and no class derived from them, which may do otherwise
+_ENCODERS = (OneHotFields, GaussianPopulation, RateEncoder)  # exact classes: derived ones may differ
 _DECODERS = (WinnerDecoder, SoftmaxDecoder, LevelsDecoder, PopulationDecoder)
 
 
 def control_loop(task: ControlTask) -> ControlLoop | None:
-    """Return the loop of a task whose encoder makes spikes and is one of ours, as is its decoder."""
+    """Return the loop of a task with a spiking encoder and a decoder of this package; else None."""
     encoder: Any = task.encoder
     decoder: Any = task.decoder
     parts = [decoder, decoder.choice] if type(decoder) is LevelsDecoder else [decoder]
@@ -57,7 +57,7 @@ class ControlLoop:
     """See `ClosedLoop`.
 
     Args:
-        task: Whose loop it is.
+        task: The task.
         senses: Its encoder.
         choice: Its decoder.
     """
@@ -73,7 +73,7 @@ class ControlLoop:
         actions = task.worlds.action_space
         width = 0 if isinstance(actions, Discrete) else math.prod(actions.shape)
         self._discrete = isinstance(actions, Discrete)
-        self._foreign: Foreign | None = None  # kept for as long as loops may call it
+        self._foreign: Foreign | None = None  # kept alive as long as loops may call it
         self._error: BaseException | None = None
         self.loop = Loop(
             world=task.worlds.tables() or foreign_world(task.num_lifetimes),
@@ -102,7 +102,7 @@ class ControlLoop:
         )
 
     def _payment(self) -> Payment:
-        """Return what follows from a reward, as far as the task knows it."""
+        """Return the tables for processing rewards, as far as the task defines them."""
         config, factors = self._task.config, self._task.reward_factors
         nothing = np.zeros((1, 0), dtype=np.float32)
         unheard = Means(1.0, nothing[0], nothing[0])
@@ -123,13 +123,13 @@ class ControlLoop:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is of this process alone."""
+        """Leave out process-local state."""
         return {**vars(self), "_foreign": None}
 
     def _step(self, row: int) -> float:
-        """Let Python's copy of a world take the step that a loop has decided on; return what it pays.
+        """Step Python's copy of a world with the action chosen by a loop; return its reward.
 
-        There is nobody to raise to: what goes wrong ends the episodes of all lifetimes, and is raised by `end`.
+        Exceptions cannot pass through the loop: they end the episodes of all lifetimes, and are raised by `end`.
         """
         acted, ended = self.loop.acted, self.loop.world.ended
         if self._error is not None:
@@ -146,13 +146,13 @@ class ControlLoop:
         return moved.reward
 
     def begin(self) -> Sequence[np.random.Generator]:
-        """Let the worlds stand where their episodes begin."""
+        """Set the worlds to their initial states."""
         if self.loop.world.kind != FOREIGN:
             self._task.worlds.begin(self.loop.world)
         elif self._foreign is None:
             self._foreign = Foreign(self._step)
             self.loop = self.loop._replace(world=self.loop.world._replace(step=self._foreign.address))
-        if self._task.met is not None:  # whose ranges may have moved
+        if self._task.met is not None:  # ranges may have changed
             encoder: Any = self._task.encoder
             self.loop = self.loop._replace(senses=encoder.tables()._replace(first=self.loop.senses.first))
         self.loop.acted.observation[:] = self._task.observations.numpy()
@@ -163,7 +163,7 @@ class ControlLoop:
         """See `ClosedLoop`.
 
         Raises:
-            WorldError: A world did what no world may do.
+            WorldError: A world violated the Gymnasium interface.
         """
         if self._error is not None:
             error, self._error = self._error, None

@@ -1,4 +1,4 @@
-"""The network of a `ControlTask`, between its encoder and its decoder, as its settings describe it."""
+"""The network of a `ControlTask`, between its encoder and its decoder, by its settings."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def control_network(task: ControlTask) -> tuple[list[Population], list[Projection]]:
-    """Describe the network that is drawn for a task whose world, encoder and decoder are known.
+    """Return the network of a task with given world, encoder and decoder.
 
     Raises:
-        ConfigError: Hidden fields or inhibition are asked for that encoder or decoder do not have.
+        ConfigError: Encoder or decoder do not support the requested hidden fields or inhibition.
     """
     config = task.config
     params = LIFParams(config.tau_mem, config.v_rest, config.v_reset, config.v_th, config.resistance, config.refractory)

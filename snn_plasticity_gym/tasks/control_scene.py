@@ -1,4 +1,4 @@
-"""What a picture of a network that acts shows: its world, how it is encoded, the weights that decide, what was done.
+"""Scene of a network that acts: its world, the encoding, the weights into motor neurons, the last action.
 
 Axes: D observations, T time steps of the raster, N motor neurons.
 """
@@ -28,11 +28,11 @@ from snn_plasticity_gym.tasks.scene import (
 if TYPE_CHECKING:
     from snn_plasticity_gym.tasks.control import ControlTask
 
-MOST_BARS = 8  # that a panel has room for
+MOST_BARS = 8  # that fit in a panel
 
 
 def control_scene(task: ControlTask, row: int, moment: Moment) -> Scene:
-    """Return what a picture of lifetime `row` shows."""
+    """Return the scene of lifetime `row`."""
     actions = task.worlds.actions(row)
     title = (
         f"{task.source}   |   episode {moment.number}   |   {len(actions)} of {task.max_actions} actions   |   "
@@ -56,33 +56,34 @@ def _frame(task: ControlTask, row: int) -> Panel:
 
 
 def _numbers(task: ControlTask, row: int) -> str:
-    """Return the observation in words, if it has few numbers."""
+    """Return the observation as text, if it has few numbers."""
     values = task.observation(row)
     return ", ".join(f"{value:.2g}" for value in values) if len(values) <= 4 else f"{len(values)} observations"
 
 
 def _encoding(task: ControlTask, row: int, steps: int) -> Panel:
-    """Return how active each input neuron is, observations by fields; of an encoder that does not tell, its spikes."""
+    """Return the activity of each input neuron, observations by fields; without activation, currents or spikes."""
     observation = torch.from_numpy(task.observation(row))[None].to(task.device)  # (1, D)
     encoder: Any = task.encoder
     num_observations = observation.shape[1]
     if hasattr(encoder, "activation") or hasattr(encoder, "currents"):
-        told = hasattr(encoder, "activation")
-        values = (encoder.activation(observation) if told else encoder.currents(observation, steps))[0].cpu().numpy()
-        limits = (0.0, 1.0) if told else (float(min(values.min(), 0.0)), float(max(values.max(), 1e-6)))
-        what = "activity" if told else "current"
+        has_activation = hasattr(encoder, "activation")
+        encoded = encoder.activation(observation) if has_activation else encoder.currents(observation, steps)
+        values = encoded[0].cpu().numpy()
+        limits = (0.0, 1.0) if has_activation else (float(min(values.min(), 0.0)), float(max(values.max(), 1e-6)))
+        what = "activity" if has_activation else "current"
     else:
         spikes = recent_spikes(task.record, INPUT, row, steps)
         values, what = spikes.spikes.sum(axis=0), "spikes"
         limits = (0.0, float(max(1, values.max(initial=0))))
     by_rows = num_observations if len(values) % num_observations == 0 else 1
     pixels = values.reshape(by_rows, -1)
-    said = f"{by_rows} observations x {pixels.shape[1]} neurons" if by_rows > 1 else f"{len(values)} neurons"
-    return Panel(f"{what} of the input", pixels, said, limits, square=False)
+    caption = f"{by_rows} observations x {pixels.shape[1]} neurons" if by_rows > 1 else f"{len(values)} neurons"
+    return Panel(f"{what} of the input", pixels, caption, limits, square=False)
 
 
 def _weights(task: ControlTask, row: int) -> Panel:
-    """Return the weights into the motor neurons, the plastic ones if there are such."""
+    """Return the weights into the motor neurons, the plastic ones if any."""
     into = [p for p in task.projections if p.target == task.readout and not p.one_to_one]
     chosen = [p for p in into if p.plasticity is not None] or into
     if not chosen:
@@ -91,7 +92,7 @@ def _weights(task: ControlTask, row: int) -> Panel:
 
 
 def _raster(task: ControlTask, row: int, steps: int, actions: list[NDArray[Any]]) -> Raster:
-    """Return the last spikes of the motor neurons; those of the neurons that stand for the action taken stand out."""
+    """Return the last spikes of the motor neurons; those of the action taken are highlighted."""
     raster = recent_spikes(task.record, MOTOR, row, steps)
     window, accent = task.window, np.zeros_like(raster.spikes)
     for place, action in enumerate(actions):
@@ -106,7 +107,7 @@ def _raster(task: ControlTask, row: int, steps: int, actions: list[NDArray[Any]]
 
 
 def _action(task: ControlTask, raster: Raster, actions: list[NDArray[Any]]) -> Bars | Panel:
-    """Return what was done last: how often the groups of Discrete actions fired, or the numbers of a Box action."""
+    """Return the last action: spike counts of the groups of Discrete actions, or the values of a Box action."""
     if not actions:
         return Bars("last action", {}, "none yet")
     space, last = task.worlds.action_space, actions[-1]

@@ -1,7 +1,7 @@
-"""Cue association: which of two cues came more often, answered after a rest, from noisy spikes alone.
+"""Cue association: report after a rest which of two cues came more often, from noisy spikes.
 
 After Schmidgall et al. (2021), supplement: seven cues of 25 ms, each left or right, a rest, and a decision cue of 25 ms
-in which the answer is read. Four groups of ten neurons: left, right, decision, and noise; one step is 1 ms.
+in which the decision is read out. Four groups of ten neurons: left, right, decision, and noise; one step is 1 ms.
 
 Axes: T steps, B trials, C cues.
 """
@@ -26,7 +26,7 @@ RESTS = (45, 75, 105)
 
 
 class Chances(NamedTuple):
-    """Chances of a spike in a step."""
+    """Spike probabilities per step."""
 
     cue: float  # of the group whose cue is on
     rest: float  # of the other two
@@ -37,7 +37,7 @@ CONDITIONS = {"normal": Chances(0.75, 0.05, 0.2), "noisy": Chances(0.65, 0.25, 0
 
 
 class Trials(NamedTuple):
-    """Some trials, which end together; shorter ones begin with silence."""
+    """A batch of trials, aligned at their ends; shorter ones start with silence."""
 
     spikes: NDArray[np.float32]  # (T, B, NUM_INPUTS) 0 or 1
     answers: NDArray[np.int64]  # (B,) the cue that came more often, LEFT or RIGHT
@@ -45,12 +45,12 @@ class Trials(NamedTuple):
 
 
 def spike_chances(cues: Sequence[int] | NDArray[np.int64], rest: int, chances: Chances) -> NDArray[np.float32]:
-    """Return the chance of each input's spike in each step of a trial, (steps, NUM_INPUTS).
+    """Return the spike probability of each input in each step of a trial, (steps, NUM_INPUTS).
 
     Args:
         cues: LEFT or RIGHT, one after the other; -1: none.
         rest: Steps between the last cue and the decision cue.
-        chances: Of spikes.
+        chances: Spike probabilities.
     """
     order = np.concatenate([np.repeat(cues, CUE_STEPS), np.full(rest, -1), np.full(CUE_STEPS, DECISION)])  # (steps,)
     groups = np.where(order[:, None] == np.arange(4), chances.cue, chances.rest)  # (steps, 4)
@@ -59,7 +59,7 @@ def spike_chances(cues: Sequence[int] | NDArray[np.int64], rest: int, chances: C
 
 
 def draw_cues(rng: np.random.Generator, count: int, num_cues: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw the cues of some trials, (B, C), and say which came more often, (B,)."""
+    """Sample the cues of trials, (B, C); return them and the more frequent ones, (B,)."""
     check_cues(num_cues)
     cues = rng.integers(0, 2, (count, num_cues))
     return cues, (2 * cues.sum(axis=1) > num_cues).astype(np.int64)
@@ -72,13 +72,13 @@ def draw_trials(
     rests: Sequence[int] = RESTS,
     num_cues: int = NUM_CUES,
 ) -> Trials:
-    """Draw trials.
+    """Sample trials.
 
     Args:
         rng: Source of cues, rests and spikes.
         count: B.
         condition: One of CONDITIONS.
-        rests: Of which each trial has one.
+        rests: Possible rests; one is sampled for each trial.
         num_cues: C, odd.
 
     Raises:
@@ -91,7 +91,7 @@ def draw_trials(
 
 
 def show_cues(rng: np.random.Generator, cues: Sequence[Sequence[int]], rest: int, condition: str) -> Trials:
-    """Return trials of given cues, (B, C); where a trial has none, -1, the answer is that of the cues it has."""
+    """Return trials of given cues, (B, C); missing cues, -1, do not count for the answer."""
     given = np.array(cues, dtype=np.int64)
     answers = ((given == RIGHT).sum(axis=1) > (given == LEFT).sum(axis=1)).astype(np.int64)
     drawn = np.full(len(given), rest)
@@ -110,7 +110,7 @@ def _spikes(
 
 
 def chances_of(condition: str) -> Chances:
-    """Return the chances of a condition.
+    """Return the spike probabilities of a condition.
 
     Raises:
         ValueError: There is no such condition.

@@ -1,4 +1,4 @@
-"""Cue association as a plain Gymnasium environment of spikes, for agents of every kind."""
+"""Cue association as a plain Gymnasium environment of spikes, for any agent."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ Observation = NDArray[np.float32]
 
 
 class Trial(NamedTuple):
-    """All that a trial shows, and what it asks for."""
+    """Input spikes of a trial, and the correct action."""
 
     spikes: NDArray[np.float32]  # (steps, NUM_INPUTS) 0 or 1
-    answer: int  # the action that is right
+    answer: int  # the correct action
 
 
 class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
-    """Which of two cues came more often?
+    """Report which of two cues came more often.
 
     ## Description
     Cues of 25 ms follow each other, each left or right; after a rest the decision cue is on for 25 ms, and in each of
-    its steps the action is the answer. A step is 1 ms. After the supplement of Schmidgall et al. (2021), who name the
-    cues, their lengths, the rests and the chances of spikes; reward and reading of the answer are this project's.
+    its steps the action is the decision. A step is 1 ms. After the supplement of Schmidgall et al. (2021), who name the
+    cues, their lengths, the rests and the spike probabilities; reward and readout of the decision are this project's.
 
     ## Observation
     Spikes of 40 neurons in this step, 0 or 1, float32: ten of the left cue, ten of the right, ten of the decision cue,
-    ten of noise. While a cue is on, its neurons fire with a chance of 0.75 a step (noisy: 0.65), else 0.05 (0.25);
+    ten of noise. While a cue is on, its neurons fire with probability 0.75 a step (noisy: 0.65), else 0.05 (0.25);
     neurons of noise always with 0.2 (0.4).
 
     ## Action
     0: left, 1: right.
 
     ## Reward
-    While the decision cue is on 1 / 25 for the answer and -1 / 25 for the other, so that a trial is worth -1
-    to 1; else 0.
+    While the decision cue is on 1 / 25 for the correct action and -1 / 25 for the other, so that returns are in
+    [-1, 1]; else 0.
 
     ## Episode end
-    Terminated with the decision cue's last step. `info` holds `correct` then, the share of right actions in it.
+    Terminated with the decision cue's last step. `info` then has `correct`, the share of correct actions in it.
 
     Args:
         condition: "normal", "noisy", or "both": one of them in each episode.
         cues: Number of cues, odd.
-        rests: Steps between the last cue and the decision cue, one of which is drawn for each episode.
-        render_mode: None; Gymnasium hands it on.
+        rests: Steps between the last cue and the decision cue, one of which is sampled for each episode.
+        render_mode: None; passed by Gymnasium.
 
     Raises:
         ValueError: No such condition, an even number of cues, no rest, a number that is not whole, or a render mode is
@@ -105,7 +105,7 @@ class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Begin a trial."""
+        """Start a trial."""
         super().reset(seed=seed)
         rng = self.np_random
         cues, answers = draw_cues(rng, 1, self._cues)
@@ -118,20 +118,20 @@ class CueAssociationEnv(gymnasium.Env[Observation, np.int64]):
         return spikes[0].copy(), {"rest": rest, "condition": condition}
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Take in an answer, and show the next step's spikes."""
+        """Take an action; return the next step's spikes."""
         steps = len(self.trial.spikes)
         if self._step >= steps:
             raise gymnasium.error.ResetNeeded("the trial is over; call reset first")
         reward = 0.0
         if self._step >= steps - CUE_STEPS:
-            right = int(action) == self.trial.answer
-            self._right += right
-            reward = (1.0 if right else -1.0) / CUE_STEPS
+            correct = int(action) == self.trial.answer
+            self._right += correct
+            reward = (1.0 if correct else -1.0) / CUE_STEPS
         self._step += 1
         over = self._step == steps
         info: dict[str, Any] = {"correct": self._right / CUE_STEPS} if over else {}
         return self.trial.spikes[min(self._step, steps - 1)].copy(), reward, over, False, info
 
     def end(self) -> None:
-        """Let the trial be over; what was answered in it is known elsewhere."""
+        """End the trial after it was run elsewhere."""
         self._step = len(self.trial.spikes)

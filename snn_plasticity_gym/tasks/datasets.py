@@ -1,7 +1,7 @@
-"""Load the images that networks see: MNIST and its relatives, scikit-learn's digits, or a data set of one's own.
+"""Load image data sets: MNIST and its relatives, scikit-learn's digits, or a user's data set.
 
 Every data set has the same form: grey images of one size, and classes 0 to C - 1, in a fixed split into training,
-validation and test. Images can be had smaller, as means of square blocks of pixels.
+validation and test. Images can be downscaled to means of square blocks of pixels.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from snn_plasticity_gym.tasks.own_data import (
 _VALIDATION_SIZE = 10_000  # the last images of MNIST's training file
 
 _logger = logging.getLogger("snn_plasticity_gym")
-_load_lock = threading.RLock()  # again by the same thread: a registered callable may itself load a data set
+_load_lock = threading.RLock()  # reentrant: a registered callable may itself load a data set
 _without_mnist: set[Path] = set()  # directories for which "auto" has given up in this process
 _registered: dict[str, Callable[[], Dataset]] = {}  # loaders of registered data sets
 
@@ -57,14 +57,14 @@ def register_dataset(
     test_images: ArrayLike | None = None,
     test_labels: ArrayLike | None = None,
 ) -> None:
-    """Let `dataset=name` be a data set of one's own, in this process.
+    """Register a user's data set for `dataset=name`, in this process.
 
         snn_plasticity_gym.register_dataset("letters", images, labels)
         env = gymnasium.make("SNNPlastic-Semi-v0", dataset="letters")
 
-    Programs see it if the module that calls this is given to them by --plugin. Classes are the distinct labels, in
+    For programs, give the module that calls this by --plugin. Classes are the distinct labels, in
     ascending order. Without test images, every sixth image of each class is for the test; every sixth is for
-    validation (see `own_data.split_places`). A name that is registered again stands for the new data set.
+    validation (see `own_data.split_places`). Registering a name again replaces its data set.
 
     Args:
         name: Letters, digits, ".", "-" and "_".
@@ -75,8 +75,8 @@ def register_dataset(
         test_labels: Their labels.
 
     Raises:
-        ConfigError: The name is taken by a shipped data set, or an array is not what it must be; of what a callable
-            returns, when it is loaded.
+        ConfigError: The name is taken by a shipped data set, or an array is invalid; for a callable's
+            arrays, at loading.
     """
     what = f"the data set {name!r}"
     if callable(images):
@@ -100,7 +100,7 @@ def load_dataset(
 ) -> Dataset:
     """Load a data set; download a shipped one once if it is not in the data directory.
 
-    "auto" is MNIST if it can be had and digits otherwise, with one warning. A download that failed for "auto" is not
+    "auto" is MNIST if available and digits otherwise, with one warning. A download that failed for "auto" is not
     tried again in the same process; "mnist" always tries.
 
     Args:
@@ -110,12 +110,12 @@ def load_dataset(
             None: images as they are.
 
     Returns:
-        The data set. Equal arguments give the same object: do not write to its tensors.
+        The data set. Equal arguments return the same object: do not write to its tensors.
 
     Raises:
         ValueError: If the name is unknown, the images cannot be divided into blocks, or a file in the data directory
             is damaged (also for "auto").
-        FileNotFoundError: If the files are neither there nor to be downloaded (not for "auto").
+        FileNotFoundError: If the files are missing and cannot be downloaded (not for "auto").
     """
     check_dataset_name(name)
     # One load at a time in a process: the socket timeout of a download is global, and equal loads share one result.
@@ -128,7 +128,7 @@ def load_dataset(
 
 
 def _load_whole(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:
-    """Load a data set with its images as they are."""
+    """Load a data set with images in original size."""
     if name == "digits":
         return _load_digits()
     if name in _registered:
@@ -149,7 +149,7 @@ def _load_whole(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:
 
 
 def _block_size(image_size: int | None, height: int, width: int) -> int:
-    """Return the side of the blocks that make images of `height` x `width` pixels `image_size` high; 1: as they are."""
+    """Return the block size that scales images of `height` x `width` pixels to height `image_size`; 1: no scaling."""
     if image_size is None:
         return 1
     if image_size >= 1 and height % image_size == 0 and width % (height // image_size) == 0:
@@ -180,7 +180,7 @@ def _block_means(images: Tensor, block: int) -> Tensor:
 
 
 def _load_auto(directory: Path) -> Dataset:
-    """Load MNIST, or digits with a warning where there is no trace of MNIST and it is not to be had."""
+    """Load MNIST, or digits with a warning if MNIST is neither present nor downloadable."""
     if directory in _without_mnist and not traces("mnist", directory):
         return _load_digits()
     try:
@@ -237,13 +237,13 @@ def _load_digits() -> Dataset:
 
 @lru_cache(maxsize=8)
 def _load_npz(path: Path, modified: int, size: int) -> Dataset:
-    """Load a data set from a file; one that was written anew is another."""
+    """Load a data set from a file; a rewritten file is another data set."""
     dataset = _of_arrays(read_npz(path), Source(str(path)), str(path))
     return dataclasses.replace(dataset, name=path.name, directory=str(path.parent))
 
 
 def _called(what: str, load: Callable[[], tuple[ArrayLike, ...]]) -> Arrays:
-    """Return the checked arrays that a user's callable gives."""
+    """Return the checked arrays of a user's callable."""
     given = load()
     if not isinstance(given, tuple) or len(given) not in (2, 4):
         raise ConfigError(
@@ -259,7 +259,7 @@ def _of_arrays(arrays: Arrays, source: Source, what: str) -> Dataset:
     with_test = arrays.test_images is None
     places = [torch.from_numpy(part) for part in split_places(what, arrays.labels, with_test)]
     images = torch.as_tensor(np.ascontiguousarray(arrays.images))
-    parts = [ImageSet(images[part], labels[part]) for part in places]  # copies: the author may write to his arrays
+    parts = [ImageSet(images[part], labels[part]) for part in places]  # copies: the user may write to the arrays
     if arrays.test_images is not None:
         parts.append(ImageSet(torch.tensor(np.ascontiguousarray(arrays.test_images)), test_labels))
     train, validation, test = parts
@@ -303,7 +303,7 @@ def _checksum(*parts: ImageSet, form: bytes = b"") -> str:
 
     Args:
         parts: Of the data set.
-        form: What else tells a data set from others.
+        form: Further distinguishing bytes.
     """
     digest = hashlib.sha256(form)
     for part in parts:

@@ -1,4 +1,4 @@
-"""The gradient task: each event is rewarded for following the gradient of the network's loss."""
+"""The gradient task: each event is rewarded for alignment with the negative gradient of the network's loss."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class GradientTask(ImageTask):
     Args:
         config: Settings.
         num_lifetimes: B.
-        device: Where tensors live.
+        device: Of the tensors.
     """
 
     config: GradConfig
@@ -50,14 +50,14 @@ class GradientTask(ImageTask):
         self.populations, self.projections = classifier(config, self.n_input, self.dataset.num_classes)
         self.layer_scalars = config.layer_scalars
         self._curve = derivative(config.surrogate, config.surrogate_width)
-        self._sums = np.zeros((num_lifetimes, NUM_SUMS, len(self.projections)))  # of episodes lived as a whole
+        self._sums = np.zeros((num_lifetimes, NUM_SUMS, len(self.projections)))  # of episodes run at once
 
     def remedy(self, population: str) -> str:
-        """Return what helps where a population is silent."""
+        """Return a remedy for a silent population."""
         return super().remedy(population) if population == INPUT else "raise w_init, max_rate or num_steps"
 
     def judge(self, episode: Episode) -> Verdict:
-        """Reward what was done to the weights for following the teacher."""
+        """Reward the weight changes by their alignment with the gradient."""
         config = self.config
         counts = episode.raster[OUTPUT].sum(dim=1, dtype=torch.float32)  # (R, C)
         loss, output_gradient = loss_and_output_gradient(counts, episode.labels, config.alpha_softmax, config.duration)
@@ -76,7 +76,7 @@ class GradientTask(ImageTask):
         return Verdict(result, winner(episode.spikes_of(OUTPUT)))
 
     def _walk_back(self, episode: Episode, output_gradient: Tensor) -> tuple[_Alignment, list[Tensor]]:
-        """Walk an episode backwards with the teacher, `output_gradient` (R, C); return also every event's reward."""
+        """Backpropagate `output_gradient` (R, C) through an episode; return the alignment and every event's reward."""
         config, written, network = self.config, episode.written, self.record.network
         spikes = {name: raster.to(network.weights.dtype) for name, raster in episode.raster.items()}  # (R, T, N)
         adjoint = Adjoint(self._params, config.dt, [p.gain for p in self.projections], self._curve)
@@ -103,8 +103,8 @@ class GradientTask(ImageTask):
         return alignment, rewards
 
     def teach(self, row: int, lives: Lives, learning: Learning, shown: Shown) -> None:
-        """Walk an episode that was lived as a whole backwards, and sum up its events by projection."""
-        if not shown.num_events[row]:  # nothing learns, or nobody fires
+        """Backpropagate through an episode run at once, and sum its events by projection."""
+        if not shown.num_events[row]:  # no plasticity, or no spikes
             self._sums[row] = 0.0
             return
         config, raster = self.config, shown.raster[row]
@@ -143,7 +143,7 @@ class GradientTask(ImageTask):
 
 
 class _Alignment:
-    """How well the changes of R lifetimes and L layers follow the negative gradient.
+    """Alignment of weight changes with the negative gradient, in R lifetimes and L layers.
 
     Args:
         sums: As those of `kernels/teacher.walk_back`, float64 (R, 6, L).
@@ -153,28 +153,28 @@ class _Alignment:
         self._sums = sums
 
     def add(self, row: Tensor, layer: Tensor, gradient: Tensor, change: Tensor) -> None:
-        """Count events of the given rows (E,) and layers (E,)."""
+        """Add events of the given rows (E,) and layers (E,)."""
         num_lifetimes, _, num_layers = self._sums.shape
         cell = row * num_layers + layer  # (E,)
         gradient, change = gradient.double(), change.double()  # squares of small ones are 0 in single precision
-        told = (gradient != 0) & (change != 0)
+        both_nonzero = (gradient != 0) & (change != 0)
         columns = (
             torch.ones_like(change),
             -gradient * change,
             gradient.square(),
             change.square(),
-            told,
-            told & (gradient.sign() == -change.sign()),
+            both_nonzero,
+            both_nonzero & (gradient.sign() == -change.sign()),
         )
         for total, column in zip(self._sums.unbind(dim=1), columns, strict=True):
             total += torch.bincount(cell, column.double(), num_lifetimes * num_layers).view_as(total)
 
     def terms(self, penalty: float) -> dict[str, Tensor]:
         """Return the parts of the reward, and sign agreement and cosine with -g of each layer; (R,) each."""
-        count, product, gradients, changes, told, agree = self._sums.unbind(dim=1)  # (R, L) each
+        count, product, gradients, changes, both_nonzero, agree = self._sums.unbind(dim=1)  # (R, L) each
         events = count.sum(dim=1).clamp(min=1)
         terms = {"alignment": product.sum(dim=1) / events, "penalty": penalty * changes.sum(dim=1) / events}
         for layer in range(self._sums.shape[2]):
-            terms[f"sign_agreement_{layer + 1}"] = agree[:, layer] / told[:, layer]  # NaN without a gradient
+            terms[f"sign_agreement_{layer + 1}"] = agree[:, layer] / both_nonzero[:, layer]  # NaN without a gradient
             terms[f"cosine_{layer + 1}"] = product[:, layer] / (gradients[:, layer] * changes[:, layer]).sqrt()
         return {name: values.float() for name, values in terms.items()}

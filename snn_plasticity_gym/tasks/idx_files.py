@@ -1,8 +1,8 @@
-"""Files of MNIST and its relatives: where they lie, how they are read and checked, how missing ones are downloaded.
+"""Files of MNIST and its relatives: location, reading, checking, and download of missing ones.
 
-The folders are torchvision's, `DIR/MNIST/raw/train-images-idx3-ubyte` and so on. What lies there is checked before
-it is used, since torchvision only asks whether the files exist. Packed files are read as they are: nothing is written
-next to them, so that the folder may be read-only.
+The folders are torchvision's, `DIR/MNIST/raw/train-images-idx3-ubyte` and so on. Files are checked before
+use, since torchvision only checks that they exist. Packed files are read directly, without writing, so that the folder
+may be read-only.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def read_files(name: str, directory: Path) -> tuple[NDArray[np.uint8], ...]:
 
 
 def traces(name: str, directory: Path) -> list[Path]:
-    """List files of a data set that lie in its folder, or in the folders above it where nobody looks for them."""
+    """List files of a data set in its folder, or misplaced in the folders above it."""
     folders = (raw_folder(name, directory), directory / CLASSES[name], directory)
     return [path for folder in folders for path in _find(folder).values()]
 
@@ -130,7 +130,7 @@ def _read(path: Path, shape: tuple[int, ...]) -> bytes:
 
 
 def _damage(content: bytes, shape: tuple[int, ...]) -> str | None:
-    """Say what is wrong with an idx file of bytes, or None.
+    """Return the error of an idx file of bytes, or None.
 
     Format: magic number 0x0800 + number of axes, then the length of each axis, all as big-endian 32-bit integers, then
     the bytes (LeCun, Cortes and Burges, "The MNIST database of handwritten digits").
@@ -151,12 +151,12 @@ def _damage(content: bytes, shape: tuple[int, ...]) -> str | None:
 
 
 def _array(content: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return what follows the header of a whole file, in memory of its own."""
+    """Return a copy of the data after the header of a file."""
     return np.frombuffer(content, np.uint8, offset=4 * (1 + len(shape))).reshape(shape).copy()
 
 
 def _compare_with_published(name: str, folder: Path, found: dict[str, Path], contents: dict[str, bytes]) -> None:
-    """Warn, in one line, of files whose checksums are not the published ones."""
+    """Warn, in one line, of files with checksums other than the published ones."""
     others = []
     for file, expected in zip(FILES, PUBLISHED.get(name, ()), strict=False):
         if hashlib.md5(contents[file], usedforsecurity=False).hexdigest() != expected:
@@ -176,12 +176,12 @@ def _compare_with_published(name: str, folder: Path, found: dict[str, Path], con
 
 
 def _bring(name: str, directory: Path) -> None:
-    """See that the four files lie in `directory`; one process at a time downloads what is missing."""
+    """Ensure that the four files are in `directory`; one process at a time downloads missing ones."""
     folder = raw_folder(name, directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with FileLock(directory / f".{CLASSES[name]}.lock", timeout=_LOCK_TIMEOUT):
-            present = _find(folder)  # again: another process may have brought them meanwhile
+            present = _find(folder)  # again: another process may have downloaded them meanwhile
             missing = [file for file in FILES if file not in present]
             if missing:
                 _download_and_move(name, directory, missing)
@@ -191,7 +191,7 @@ def _bring(name: str, directory: Path) -> None:
 
 
 def _absent(name: str, directory: Path) -> str:
-    """Say what is missing."""
+    """Return a message on missing files."""
     folder = raw_folder(name, directory)
     present = _find(folder)
     missing = [file for file in FILES if file not in present]
@@ -202,7 +202,7 @@ def _absent(name: str, directory: Path) -> str:
 
 
 def _ways_out(name: str, directory: Path) -> str:
-    """Say how a user can provide the files."""
+    """Return a message on how to provide the files."""
     folder = raw_folder(name, directory)
     strays = sorted({path.parent for path in traces(name, directory)} - {folder})
     if strays:
@@ -214,7 +214,7 @@ def _ways_out(name: str, directory: Path) -> str:
 
 
 def _download_and_move(name: str, directory: Path, missing: list[str]) -> None:
-    """Download the missing files into a temporary folder; only whole ones take their place."""
+    """Download the missing files into a temporary folder; only complete ones are moved to their place."""
     folder = raw_folder(name, directory)
     with tempfile.TemporaryDirectory(prefix=f".{CLASSES[name]}-", dir=directory) as temporary:
         _logger.info("Downloading %s to %s", name, folder)

@@ -1,6 +1,6 @@
-"""The form of a data set: images with labels in three parts. A pickle of it names where it comes from.
+"""Data structures of a data set: images with labels in three splits. A pickle holds its source.
 
-`ImageSet` tensors are shared between all who load the same data set in a process: read them, never write to them.
+`ImageSet` tensors are shared by all users of the same data set in a process: they are read-only.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ PARTS = ("train", "validation", "test")
 
 
 class ImageSet(NamedTuple):
-    """Images with their labels; shared, not to be written to."""
+    """Images with their labels; shared, read-only."""
 
     images: Tensor  # (n, H, W) uint8
     labels: Tensor  # (n,) int64, 0 to C - 1
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle images of a loaded data set, all or successive ones, as their place in it."""
+        """Pickle images of a loaded data set, all or successive ones, as their indices in it."""
         return _place_of(self) or (ImageSet, tuple(self))
 
 
 class Source(NamedTuple):
-    """Arguments of `load_dataset` that give a data set again."""
+    """Arguments of `load_dataset` that reload a data set."""
 
     name: str
     data_dir: str | None = None
@@ -35,17 +35,17 @@ class Source(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)  # tensors have no single truth value, so equality is identity
 class Dataset:
-    """A data set in its fixed split: train to learn from, validation to choose settings by, test for the result."""
+    """A data set in its fixed split: train for learning, validation for model selection, test for the result."""
 
-    name: str  # what was really loaded, never "auto"
-    directory: str | None  # the folder it lies in; None where there is none (digits, registered sets)
+    name: str  # the loaded data set, never "auto"
+    directory: str | None  # its folder; None if there is none (digits, registered sets)
     checksum: str  # SHA-256 over the images, in their full size, and labels of the three parts
     train: ImageSet = dataclasses.field(repr=False)
     validation: ImageSet = dataclasses.field(repr=False)
     test: ImageSet = dataclasses.field(repr=False)
-    classes: tuple[str, ...] = dataclasses.field(repr=False)  # the label of each class as its author wrote it
+    classes: tuple[str, ...] = dataclasses.field(repr=False)  # the original label of each class
     division: str = "as published"  # how the images were split
-    source: Source | None = None  # where it can be had again; None: a pickle holds the images
+    source: Source | None = None  # for reloading; None: a pickle holds the images
 
     @property
     def num_classes(self) -> int:
@@ -53,7 +53,7 @@ class Dataset:
         return len(self.classes)
 
     def manifest(self, split: str) -> dict[str, Any]:
-        """Return what a run's manifest tells of its data; `split` is the part that was learned from."""
+        """Return the description of the data for a run's manifest; `split` is the training part."""
         return {
             "name": self.name,
             "directory": self.directory,
@@ -79,20 +79,20 @@ class Dataset:
         return _load_again, (self.source, self.checksum)
 
 
-_loaded: weakref.WeakSet[Dataset] = weakref.WeakSet()  # those that can be loaded again
+_loaded: weakref.WeakSet[Dataset] = weakref.WeakSet()  # reloadable ones
 
 
 def remember(dataset: Dataset) -> None:
-    """Let images of a loaded data set be pickled as their place in it, as long as it is in use."""
+    """Register a loaded data set, so that its images are pickled by index as long as it is in use."""
     _loaded.add(dataset)
 
 
 def _load_again(source: Source, checksum: str) -> Dataset:
-    """Load the data set that a pickle names.
+    """Reload the data set of a pickle.
 
     Raises:
         ConfigError: It is not registered in this process.
-        ValueError: It is not what it was.
+        ValueError: It has changed.
     """
     from snn_plasticity_gym.tasks.datasets import load_dataset  # which imports this module
 
@@ -114,7 +114,7 @@ def _part_of(dataset: Dataset, split: str, start: int, stop: int) -> ImageSet:
 
 
 def _place_of(part: ImageSet) -> tuple[Any, ...] | None:
-    """Return how `_part_of` gives these images, for a pickle; None if they are not a view of a loaded data set."""
+    """Return the arguments of `_part_of` for images, for a pickle; None if they are no view of a loaded data set."""
     for dataset in list(_loaded):
         for split in PARTS:
             whole = dataset.split(split)
@@ -126,7 +126,7 @@ def _place_of(part: ImageSet) -> tuple[Any, ...] | None:
 
 
 def _offset(part: Tensor, whole: Tensor) -> int | None:
-    """Return which entry of `whole` the first of `part` is; None if `part` is no view of successive entries."""
+    """Return the index in `whole` of the first entry of `part`; None if `part` is no view of successive entries."""
     same = part.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr()
     if not same or part.shape[1:] != whole.shape[1:] or part.stride() != whole.stride():
         return None

@@ -1,4 +1,4 @@
-"""Tasks whose episodes are images: an open loop of input spikes, judged when the image has been shown.
+"""Tasks with images as episodes: an open loop of input spikes, with a reward at the end of the image.
 
 Axes: B lifetimes, R lifetimes of one call, T steps, N neurons, P pixels.
 """
@@ -29,15 +29,15 @@ from snn_plasticity_gym.utils.state import State
 
 
 class Episode(NamedTuple):
-    """One image shown to each of R lifetimes, seen from its end."""
+    """Record of one image presented to each of R lifetimes."""
 
-    rows: Tensor  # (R,) int64, which lifetimes
+    rows: Tensor  # (R,) int64, the lifetimes
     places: Tensor  # (R,) int64, place of the image in the lifetime's pool
     labels: Tensor  # (R,) int64
     raster: Mapping[str, Tensor]  # bool (R, T, N), spikes of each population
     potentials: Mapping[str, Tensor]  # (R, T, N) before the reset; empty unless the task needs them
-    written: Sequence[WrittenEvents]  # what was done to the weights, in order; empty unless the task rewards events
-    counted: Mapping[str, SpikeCounts] = MappingProxyType({})  # (R, N) each, where spikes are counted already
+    written: Sequence[WrittenEvents]  # weight changes, in order; empty unless the task rewards events
+    counted: Mapping[str, SpikeCounts] = MappingProxyType({})  # (R, N) each, if spikes are counted already
 
     def spikes_of(self, population: str) -> SpikeCounts:
         """Return the spikes of each neuron of a population, (R, N)."""
@@ -46,28 +46,28 @@ class Episode(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What an episode was worth, and who won it."""
+    """Reward and winner of an episode."""
 
     result: RewardResult
-    winners: Tensor  # (R,) int64, -1 where nobody spiked
+    winners: Tensor  # (R,) int64, -1 without spikes
 
 
 class ImageTask(Task):
-    """Shows a pool of images to each lifetime, one an episode, and judges what the network answers.
+    """Presents a pool of images to each lifetime, one per episode, and rewards the network's response.
 
-    A task derived from it sets `populations` (the one that is called `input_name` first), `projections`, `groups` and
-    `readout`, and says in `judge` what an answer is worth.
+    A derived task sets `populations` (the one named `input_name` first), `projections`, `groups` and `readout`, and
+    computes the reward in `judge`.
 
     Args:
         config: Settings.
         num_lifetimes: B.
-        device: Where tensors live.
+        device: Of the tensors.
 
     Raises:
-        FileNotFoundError: The data set cannot be had (see `load_dataset`).
+        FileNotFoundError: The data set is not found (see `load_dataset`).
     """
 
-    input_name: str  # population that shows the image
+    input_name: str  # population that encodes the image
     open_loop: ClassVar[bool] = True
     portrait: ClassVar[str] = "images"
 
@@ -81,15 +81,15 @@ class ImageTask(Task):
         self.max_rate = config.spike_chance
         self._images = self.dataset.split(config.split)
         self.n_input = self._images.images[0].numel()  # P
-        self.largest_pool = largest_pool(self._images, config)  # images in a lifetime's pool, at most
+        self.largest_pool = largest_pool(self._images, config)  # maximum images in a lifetime's pool
         self._stimuli: list[Stimuli | None] = [None] * num_lifetimes
         self._shown: list[Stimulus | None] = [None] * num_lifetimes
         self._no = torch.zeros(num_lifetimes, dtype=torch.bool, device=device)
-        self._yes = ~self._no  # what becomes of episodes: they come to their end, and are not cut off
-        self._ending: set[int] = set()  # lifetimes whose plasticity ends with the next image
+        self._yes = ~self._no  # episodes terminate, and are not truncated
+        self._ending: set[int] = set()  # lifetimes with plasticity ending at the next image
 
     def shown(self, row: int) -> Stimulus:
-        """Return what lifetime `row` is looking at."""
+        """Return the present stimulus of lifetime `row`."""
         stimulus = self._shown[row]
         assert stimulus is not None, "reset() comes first"
         return stimulus
@@ -99,27 +99,27 @@ class ImageTask(Task):
         return self.dataset.manifest(self.config.split)
 
     def remedy(self, population: str) -> str:
-        """Return what helps where a population is silent."""
+        """Return a remedy for a silent population."""
         if population == self.input_name:
-            return "raise max_rate or num_steps, or look at the images"
+            return "raise max_rate or num_steps, or check the images"
         return super().remedy(population)
 
     def reserve_images(self, count: int) -> None:
-        """Keep the last `count` images of the split from all lifetimes that begin from now on.
+        """Exclude the last `count` images of the split from all lifetimes started from now on.
 
         Raises:
-            ValueError: That leaves none to be shown, or is less than none.
+            ValueError: No images would be left, or the count is negative.
         """
         whole = self.dataset.split(self.config.split)
         if not 0 <= count < len(whole.labels):
             raise ValueError(
                 f"count must be at least 0 and less than the split's {len(whole.labels)} images, got {count}"
             )
-        shown = len(whole.labels) - count  # the first ones, so that an image keeps its place in the split
+        shown = len(whole.labels) - count  # the first ones, so that an image keeps its index in the split
         self._images = ImageSet(whole.images[:shown], whole.labels[:shown])
 
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:
-        """Begin lifetimes: fresh images; those that are shown the same share what they draw from."""
+        """Start lifetimes with new images; those with equal images share a source."""
         begun: dict[tuple[int, int], Stimuli] = {}
         for row, seed in zip(rows, seeds, strict=True):
             key = seed.shown, seed.generation
@@ -129,35 +129,35 @@ class ImageTask(Task):
             self._ending.discard(row)
 
     def end_plasticity(self, row: int) -> None:
-        """Go on with the images that the lifetime is judged by."""
+        """Switch to the images of the evaluation phase."""
         self._ending.add(row)
 
     def reset(self, rows: Tensor, seeds: Sequence[Seed]) -> None:
-        """Show the next image to each of the lifetimes `rows`."""
+        """Present the next image to each of the lifetimes `rows`."""
         which = rows.tolist()
         ages = [0] * self.num_lifetimes
         for row, seed in zip(which, seeds, strict=True):
             ages[row] = seed.episode
-        drawn = draw(self._stimuli, which, ages, [row for row in which if row in self._ending])
+        stimuli = draw(self._stimuli, which, ages, [row for row in which if row in self._ending])
         self._ending.difference_update(which)
-        for row, stimulus in zip(which, drawn, strict=True):
+        for row, stimulus in zip(which, stimuli, strict=True):
             self._shown[row] = stimulus
-        labels = np.array([stimulus.label for stimulus in drawn])
+        labels = np.array([stimulus.label for stimulus in stimuli])
         self.begin(rows, torch.from_numpy(labels).to(self.device))
 
     def begin(self, rows: Tensor, labels: Tensor) -> None:
-        """See the labels (R,) of the images that the lifetimes `rows` are now shown."""
+        """Called with the labels (R,) of the images now presented to the lifetimes `rows`."""
 
     def whole_input(self, rows: Tensor) -> dict[str, Tensor]:
         """Return the input spikes of the images, bool (R, T, P)."""
         return {self.input_name: torch.stack([self.shown(row).spikes for row in rows.tolist()]).to(self.device)}
 
     def whole_trains(self) -> list[SpikeTrain]:
-        """Return the input spikes of the image of every lifetime; those that are shown the same have the same one."""
+        """Return the input spikes of the image of every lifetime; lifetimes with equal images share it."""
         return [self.shown(row).train for row in range(self.num_lifetimes)]
 
     def outcome(self, rows: Tensor, step: int | Tensor) -> Outcome | None:
-        """Judge the lifetimes that have been shown their whole image."""
+        """Return the step results of the lifetimes at the end of their image."""
         if isinstance(step, int):
             if step + 1 < self.num_steps:
                 return None
@@ -170,7 +170,7 @@ class ImageTask(Task):
         record = self.record
         facts = np.array([[one.place for one in shown], [one.image for one in shown], [one.label for one in shown]])
         places, images, labels = torch.from_numpy(facts).to(self.device).unbind()  # (R,) each
-        everyone = len(which) == self.num_lifetimes  # then nothing has to be copied
+        everyone = len(which) == self.num_lifetimes  # then no copies are needed
         episode = Episode(
             rows=rows,
             places=places,
@@ -189,7 +189,7 @@ class ImageTask(Task):
         return Outcome(rows, result.reward, terminated, truncated, result.terms, info, result.event_rewards)
 
     def scene(self, row: int, moment: Moment) -> Scene:
-        """Return the image, its spikes, and what the neuron that leads (else the last winner) looks for."""
+        """Return the image, its spikes, and the receptive field of the leading neuron (else the last winner)."""
         shown = self.shown(row)
         image = self.dataset.split(self.config.split).images[shown.image].numpy().copy()  # (H, W)
         height, width = image.shape
@@ -199,8 +199,8 @@ class ImageTask(Task):
         if leader != NO_WINNER:
             accent = raster.spikes & (np.arange(raster.spikes.shape[1]) == leader)  # (T, N)
             total = int(accent.sum())
-            said = f"{self.readout} neuron {leader}: {total:,} spike{'' if total == 1 else 's'}"
-            raster = raster._replace(accent=accent, caption=said)
+            caption = f"{self.readout} neuron {leader}: {total:,} spike{'' if total == 1 else 's'}"
+            raster = raster._replace(accent=accent, caption=caption)
         panels = [
             Panel("image", image, f"{height} x {width} pixels"),
             count_panel("input spikes so far", counts.reshape(image.shape), "spikes per pixel"),
@@ -209,7 +209,7 @@ class ImageTask(Task):
         return Scene(f"label {shown.label}   |   image {moment.number} of this lifetime", panels, raster, "image")
 
     def _receptive_field(self, row: int, leader: int, moment: Moment, shape: tuple[int, ...]) -> Panel:
-        """Return the weights from the input to the leader, or to the last winner before anybody leads, (H, W)."""
+        """Return the weights from the input to the leader, or to the last winner before there is one, (H, W)."""
         neuron = int(moment.last["winner"]) if leader == NO_WINNER and moment.last is not None else leader
         ends = (self.input_name, self.readout)
         network = self.record.network
@@ -224,10 +224,10 @@ class ImageTask(Task):
 
     @abstractmethod
     def judge(self, episode: Episode) -> Verdict:
-        """Judge an episode, and remember it where the reward looks back."""
+        """Compute the reward of an episode, and store it for rewards that use earlier episodes."""
 
     def state_dict(self) -> State:
-        """Return the streams of images, and what is shown."""
+        """Return the streams of images, and the present stimuli."""
         return {
             "stimuli": [stimuli.state_dict() for stimuli in self._stimuli if stimuli is not None],
             "shown": [
@@ -237,7 +237,7 @@ class ImageTask(Task):
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         for row, (stream, shown) in enumerate(zip(state["stimuli"], state["shown"], strict=True)):
             stimuli = Stimuli(self._images, self.config, np.random.default_rng(0))
             stimuli.load_state_dict(stream)
@@ -247,10 +247,10 @@ class ImageTask(Task):
 
 
 def image_task(task: Task) -> ImageTask:
-    """Return a task that shows images as what it is.
+    """Return a task as an `ImageTask`.
 
     Raises:
-        ConfigError: It shows none.
+        ConfigError: It is none.
     """
     if not isinstance(task, ImageTask):
         raise ConfigError(f"this takes an environment that shows images, got the task {type(task).__name__}")

@@ -1,4 +1,4 @@
-"""What lifetimes are shown: a pool of images each, drawn from a random stream of the lifetime's own."""
+"""Stimuli of lifetimes: a pool of images for each, sampled from a separate random stream."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from snn_plasticity_gym.utils.state import State
 class Stimulus(NamedTuple):
     """One presentation of an image."""
 
-    place: int  # in the lifetime's pool
-    image: int  # in the split
+    place: int  # index in the lifetime's pool
+    image: int  # index in the split
     label: int
     train: SpikeTrain  # input spikes
 
@@ -33,15 +33,15 @@ class Stimulus(NamedTuple):
 
 
 class Stimuli:
-    """Draws images and input spikes for one lifetime: a function of the seed alone.
+    """Samples images and input spikes for one lifetime, as a function of the seed alone.
 
     Args:
-        images: The split to draw from.
+        images: The split to sample from.
         config: Its sizes of pools, shift, steps and rate.
         rng: The lifetime's stream.
 
     Raises:
-        ConfigError: The images that the lifetime is judged by leave none to learn from.
+        ConfigError: The images of the evaluation phase leave none to learn from.
     """
 
     def __init__(self, images: ImageSet, config: ImageConfig, rng: np.random.Generator) -> None:
@@ -50,16 +50,16 @@ class Stimuli:
         self._rng = rng
         size = pool_length(images, config)
         self.pool = rng.choice(len(images.labels), size, replace=False)  # (P,)
-        self._shift = 0  # most pixels by which an image is moved
+        self._shift = 0  # maximum shift of an image, pixels
 
     def copy(self) -> Stimuli:
-        """Return another one that will draw the same."""
+        """Return a copy with the same future samples."""
         twin = copy.copy(self)
         twin.pool, twin._rng = self.pool.copy(), copy.deepcopy(self._rng)
         return twin
 
     def state_dict(self) -> State:
-        """Return the pool, the shift and the place in the random stream."""
+        """Return the pool, the shift and the state of the random stream."""
         return {
             "pool": torch.from_numpy(self.pool),
             "shift": self._shift,
@@ -67,13 +67,13 @@ class Stimuli:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         self.pool = state["pool"].numpy()
         self._shift = state["shift"]
         self._rng.bit_generator.state = state["stream"]
 
     def end_plasticity(self) -> None:
-        """Go on with the images, and the shifts, that the lifetime is judged by."""
+        """Switch to the images, and the shifts, of the evaluation phase."""
         self._shift = self._config.heldout_shift
         if self._config.heldout_pool:
             unseen = np.ones(len(self._images.labels), dtype=bool)
@@ -96,19 +96,19 @@ class Stimuli:
 def draw(
     stimuli: list[Stimuli | None], rows: Sequence[int], ages: Sequence[int], judged: Sequence[int]
 ) -> list[Stimulus]:
-    """Present an image to some lifetimes.
+    """Sample an image for each of some lifetimes.
 
-    Those that began together with the same seed share what they draw from, and draw once.
+    Lifetimes started together with the same seed share a source, and sample once.
 
     Args:
-        stimuli: Of every lifetime. Where lifetimes that share one no longer go along with each other, since some are
-            shown an image without the others or are of another age, they get one of their own.
-        rows: Lifetimes that draw.
+        stimuli: Source of every lifetime. Lifetimes that share one, but no longer sample together or differ in age,
+            get separate copies.
+        rows: Lifetimes that sample.
         ages: Of every lifetime, images.
-        judged: Those of `rows` whose plasticity ends now.
+        judged: Those of `rows` with plasticity ending now.
 
     Returns:
-        What each of `rows` sees.
+        The stimulus of each of `rows`.
     """
     if len(set(map(id, stimuli))) < len(stimuli):
         _part_ways(stimuli, rows, ages)
@@ -124,7 +124,7 @@ def draw(
 
 
 def _part_ways(stimuli: list[Stimuli | None], rows: Sequence[int], ages: Sequence[int]) -> None:
-    """Give those that no longer go along with others copies of what they share; arguments as in `draw`."""
+    """Copy shared sources for lifetimes that no longer sample together; arguments as in `draw`."""
     drawing = set(rows)
     parties: dict[tuple[int, int], list[int]] = {}  # by stream and by age, of those that do not draw -1
     for row, one in enumerate(stimuli):
@@ -140,15 +140,15 @@ def _part_ways(stimuli: list[Stimuli | None], rows: Sequence[int], ages: Sequenc
 
 
 def moved(picture: Tensor, across: int, down: int) -> Tensor:
-    """Move a picture (H, W) by so many pixels to the right and downwards; what comes in at the edges is black."""
-    return F.pad(picture, (across, -across, down, -down))  # what is padded with less than nothing is cut off
+    """Shift a picture (H, W) by pixels to the right and downwards; filled with black."""
+    return F.pad(picture, (across, -across, down, -down))  # negative padding crops
 
 
 def pool_length(images: ImageSet, config: ImageConfig) -> int:
-    """Return how many images a lifetime learns from; those that it is judged by are kept from it.
+    """Return the number of images a lifetime learns from, without those of the evaluation phase.
 
     Raises:
-        ConfigError: That leaves none.
+        ConfigError: None are left.
     """
     available = len(images.labels) - config.heldout_pool
     if available < 1:
@@ -160,10 +160,10 @@ def pool_length(images: ImageSet, config: ImageConfig) -> int:
 
 
 def largest_pool(images: ImageSet, config: ImageConfig) -> int:
-    """Return how many images a pool of a lifetime holds at most.
+    """Return the maximum number of images in a lifetime's pool.
 
     Raises:
-        ConfigError: No image is left to learn from, or images may be moved out of sight.
+        ConfigError: No image is left to learn from, or shifts may exceed the image.
     """
     shape = tuple(images.images.shape[1:])
     if config.heldout_shift >= min(shape):

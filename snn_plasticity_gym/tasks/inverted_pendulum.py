@@ -2,7 +2,7 @@
 
 Its id is `snn_plasticity_gym.tasks.inverted_pendulum:InvertedPendulumPole-v0`; it needs the extra `mujoco`. All but the
 pole is that of Gymnasium's InvertedPendulum-v5: a cart is pushed along a rail by a force in [-3, 3], each action lasts
-40 ms, each is paid 1 until the pole leans by more than 0.2 rad.
+40 ms, reward 1 each until the pole leans by more than 0.2 rad.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ def make_inverted_pendulum(
 ) -> gymnasium.Env[Any, Any]:
     """Make the environment; mass and inertia of the pole follow from its size at constant density.
 
-    What MuJoCo warns of goes to the package's log, not into a file of the working folder, from then on and for the
-    whole process.
+    MuJoCo's warnings then go to the package's log, not into a file of the working folder, for the whole process.
 
     Args:
         pole_length: m.
@@ -41,7 +40,7 @@ def make_inverted_pendulum(
     for name, value in (("pole_length", pole_length), ("pole_thickness", pole_thickness)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ConfigError(f"{name} must be a positive number of metres, got {value!r}")
-    from gymnasium.envs.mujoco import inverted_pendulum_v5, mujoco_env  # tells what to install where MuJoCo is missing
+    from gymnasium.envs.mujoco import inverted_pendulum_v5, mujoco_env  # raises if MuJoCo is missing
 
     send_warnings_to_log()
     tree = ElementTree.parse(Path(mujoco_env.__file__).parent / "assets" / "inverted_pendulum.xml")

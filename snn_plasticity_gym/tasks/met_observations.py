@@ -1,7 +1,8 @@
-"""Ranges of observations by quantiles of those that were met, instead of ranges that somebody has to know.
+"""Ranges of observations by quantiles of those encountered, in place of given ranges.
 
-A uniform sample of all observations met so far is kept; an encoder's ends are quantiles of it. They begin with what
-random actions lead to, and move when all lifetimes begin an episode together, so that one range holds for an episode.
+A uniform sample of all observations so far is kept; an encoder's range is given by its quantiles. It starts from
+observations under random actions, and is updated when all lifetimes start an episode together, so that it is constant
+within an episode.
 
 Axes: B lifetimes, R the lifetimes of one call, A most actions of an episode, D observations, n observations, K kept.
 """
@@ -34,7 +35,7 @@ RANGES = "ranges.json"  # in the folder of a run
 
 
 class UniformSample:
-    """Of all observations met so far K, each of them with the same chance (algorithm R of Vitter, 1985).
+    """Reservoir sample: K of all observations so far, with equal probability (algorithm R of Vitter, 1985).
 
     Args:
         size: K.
@@ -42,28 +43,28 @@ class UniformSample:
     """
 
     def __init__(self, size: int, num_observations: int) -> None:
-        self.number = 0  # of those met
+        self.number = 0  # of observations so far
         self._kept = np.zeros((size, num_observations), dtype=np.float32)  # (K, D)
         self._rng = np.random.default_rng(0)
 
     @property
     def kept(self) -> NDArray[np.float32]:
-        """Those kept, at most K, (n, D)."""
+        """The sample, at most K, (n, D)."""
         return self._kept[: self.number]
 
-    def meet(self, observations: NDArray[np.float32]) -> None:
-        """Take in observations one after the other, (n, D)."""
+    def add(self, observations: NDArray[np.float32]) -> None:
+        """Add observations one after the other, (n, D)."""
         size, first = len(self._kept), observations[: max(len(self._kept) - self.number, 0)]  # that find room
         self._kept[self.number : self.number + len(first)] = first
         later = observations[len(first) :]
         count = self.number + len(first) + 1 + np.arange(len(later))  # with each of these, (n,)
         place = self._rng.integers(0, count)  # (n,)
         stays = place < size
-        self._kept[place[stays]] = later[stays]  # of two at one place the later one, as one after the other
+        self._kept[place[stays]] = later[stays]  # of two at one place the later one, as in sequence
         self.number += len(observations)
 
     def state_dict(self) -> State:
-        """Return all that decides what follows."""
+        """Return the complete state."""
         return {
             "number": self.number,
             "kept": torch.from_numpy(self._kept.copy()),
@@ -71,22 +72,22 @@ class UniformSample:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         self.number = state["number"]
         self._kept[:] = state["kept"].numpy()
         self._rng.bit_generator.state = state["rng"]
 
 
 class MetObservations:
-    """Keeps the ranges of B lifetimes' observations.
+    """Running ranges of the observations of B lifetimes.
 
     Args:
         config: Its range_quantile is above 0.
-        worlds: In which they act.
+        worlds: Their worlds.
         most_actions: A.
 
     Raises:
-        ConfigError: The encoder has no ranges, or a file of ranges is none.
+        ConfigError: The encoder has no ranges, or a file of ranges is invalid.
     """
 
     def __init__(self, config: ControlConfig, worlds: Worlds, most_actions: int) -> None:
@@ -100,12 +101,12 @@ class MetObservations:
         self._quantile = config.range_quantile
         self.running = bool(config.range_sample) and not folder
         self._sample = UniformSample(config.range_sample or FEWEST_MET, size)
-        # (B, A + 1, D) of the episodes under way, filled in by the task or by compiled loops
+        # (B, A + 1, D) of the present episodes, filled in by the task or by compiled loops
         self.table = np.zeros((worlds.num_lifetimes, (most_actions + 1) * self.running, size), dtype=np.float32)
         if folder:
             self.ranges = read_ranges(folder, size)
         else:
-            self._sample.meet(explored(config, FEWEST_MET))
+            self._sample.add(explored(config, FEWEST_MET))
             self.ranges = self._measured()
 
     @property
@@ -114,22 +115,22 @@ class MetObservations:
         return {"low": self.ranges.low.tolist(), "high": self.ranges.high.tolist()}
 
     def begin(self, rows: Tensor, actions: Tensor, observations: Tensor) -> bool:
-        """Note that episodes begin, and take in what those before have met.
+        """Add the observations of the last episodes to the sample at the start of new ones.
 
         Args:
             rows: Lifetimes, int64 (R,).
-            actions: Of their episodes before, int64 (R,); 0: there was none.
+            actions: Number of actions in their last episodes, int64 (R,); 0: no episode.
             observations: First ones, (R, D).
 
         Returns:
-            Whether ranges have changed: all lifetimes begin together, and something was met.
+            Whether ranges have changed: all lifetimes start together, with new observations.
         """
         if not self.running:
             return False
         before = self._sample.number
         for row, count in zip(rows.tolist(), actions.tolist(), strict=True):
             if count:
-                self._sample.meet(self.table[row, : count + 1])
+                self._sample.add(self.table[row, : count + 1])
         self.note(rows, torch.zeros_like(actions), observations)
         if len(rows) < len(self.table) or self._sample.number == before:
             return False
@@ -137,7 +138,7 @@ class MetObservations:
         return True
 
     def note(self, rows: Tensor, actions: Tensor, observations: Tensor) -> None:
-        """Note what lifetimes (R,) have met after so many actions of their episodes (R,), (R, D)."""
+        """Store the observations (R, D) of lifetimes (R,) after the given numbers of actions (R,)."""
         if self.running:
             self.table[rows.cpu().numpy(), actions.cpu().numpy()] = observations.cpu().numpy()
 
@@ -145,27 +146,27 @@ class MetObservations:
         kept = self._sample.kept
         low, high = np.quantile(kept.astype(np.float64), [self._quantile, 1 - self._quantile], axis=0)  # (D,) each
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
-            raise ConfigError("range_quantile: observations were met that are infinite; give low and high instead")
-        same = low == high  # of what never changes every range says the same
+            raise ConfigError("range_quantile: an observation is infinite; give low and high instead")
+        same = low == high  # constant observations: any range will do
         return ObservationRanges(np.where(same, low - 0.5, low), np.where(same, high + 0.5, high))
 
     def state_dict(self) -> State:
-        """Return all that decides what follows, when episodes have just begun."""
+        """Return the complete state at the start of episodes."""
         ends = {name: torch.tensor(values, dtype=torch.float64) for name, values in self.ends.items()}
         return {"sample": self._sample.state_dict(), **ends}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         self._sample.load_state_dict(state["sample"])
         self.ranges = ObservationRanges(state["low"].numpy(), state["high"].numpy())
 
     def as_text(self) -> str:
-        """Return what a run's folder keeps, JSON."""
+        """Return the ranges as JSON for a run's folder."""
         return json.dumps({"quantile": self._quantile, **self.ends}) + "\n"
 
 
 def explored(config: ControlConfig, number: int) -> NDArray[np.float32]:
-    """Return observations that random actions lead to in the world of some settings, the same ones always, (n, D)."""
+    """Return observations under random actions in the settings' world, always the same ones, (n, D)."""
     worlds = Worlds(
         config.world,
         1,
@@ -174,24 +175,24 @@ def explored(config: ControlConfig, number: int) -> NDArray[np.float32]:
     )
     space: Any = copy.deepcopy(worlds.action_space)
     space.seed(0)
-    met: list[NDArray[np.float32]] = []
+    observations: list[NDArray[np.float32]] = []
     episode, over = 0, True
-    while len(met) < number:
+    while len(observations) < number:
         if over:
-            met.append(worlds.reset([0], [episode])[0].numpy())
+            observations.append(worlds.reset([0], [episode])[0].numpy())
             episode, over = episode + 1, False
             continue
         drawn = space.sample()
         action = np.asarray(drawn - space.start if isinstance(space, spaces.Discrete) else drawn.reshape(-1))
         moved = worlds.move(0, action)
-        met.append(moved.observation)
+        observations.append(moved.observation)
         over = moved.terminated or moved.truncated
     worlds.close()
-    return np.stack(met)
+    return np.stack(observations)
 
 
 def read_ranges(path: str | Path, num_observations: int) -> ObservationRanges:
-    """Read ranges that a run has measured.
+    """Read the ranges measured by a run.
 
     Args:
         path: Its folder, or the file.
@@ -217,25 +218,25 @@ def read_ranges(path: str | Path, num_observations: int) -> ObservationRanges:
 
 
 def check_one_process(config: EnvironmentConfig, num_processes: int) -> None:
-    """Refuse to measure ranges where several processes each meet observations of their own.
+    """Check that ranges are not measured in several processes.
 
     Raises:
-        ConfigError: In one line.
+        ConfigError: They would be.
     """
     running = isinstance(config, ControlConfig) and config.range_quantile and config.range_sample and not config.ranges
     if running and num_processes > 1:
         raise ConfigError(
-            f"range_quantile follows what networks of one process meet, got {num_processes} processes; start without "
+            f"range_quantile measures observations of one process, got {num_processes} processes; start without "
             "torchrun, or set range_sample to 0"
         )
 
 
 def with_ranges_of(config: Settings, folder: str | Path) -> Settings:
-    """Return settings under which rules are judged: ranges stand still, as a run has left them.
+    """Return the settings for evaluating rules of a run: its final ranges, fixed.
 
     Args:
         config: Settings of any environment; those that measure no ranges are returned as they are.
-        folder: Of the run; where it has no ranges, they stay what they are before anything has learned.
+        folder: Of the run; without ranges, those under random actions are kept.
     """
     if not isinstance(config, ControlConfig) or not config.range_quantile or config.ranges:
         return config

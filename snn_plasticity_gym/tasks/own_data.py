@@ -1,4 +1,4 @@
-"""Data sets of users: arrays of images and labels, from memory or from an `.npz` file, checked and split.
+"""Users' data sets: arrays of images and labels, from memory or from an `.npz` file, checked and split.
 
 Axes: n images, H, W pixels.
 """
@@ -19,13 +19,13 @@ from snn_plasticity_gym.config.schema import ConfigError
 SPLIT_SEED = 0
 EVERY = 6  # of each class, one image in six is for validation, one for the test
 _NAMES = ("images", "labels", "test_images", "test_labels")
-_DIM = 32  # of 255: images that are nowhere brighter hardly make a network fire
+_DIM = 32  # of 255: images without brighter pixels hardly make a network fire
 
 _logger = logging.getLogger("snn_plasticity_gym")
 
 
 class Arrays(NamedTuple):
-    """A data set as its author gives it."""
+    """A data set as given by its author."""
 
     images: NDArray[np.uint8]  # (n, H, W) grey values, 255 is white
     labels: NDArray[np.int64]  # (n,)
@@ -40,17 +40,17 @@ def checked_arrays(
     test_images: ArrayLike | None = None,
     test_labels: ArrayLike | None = None,
 ) -> Arrays:
-    """Return the arrays of a data set, or refuse them.
+    """Check and return the arrays of a data set.
 
     Args:
-        what: Names the data set in messages.
+        what: Name of the data set in messages.
         images: uint8 (n, H, W).
         labels: Integers (n,).
         test_images: As `images`, for the test split; None: the test split is taken from `images`.
         test_labels: As `labels`.
 
     Raises:
-        ConfigError: In one line: what is wrong with which array, and how to mend it.
+        ConfigError: An array is invalid; one line with the remedy.
     """
     if (test_images is None) != (test_labels is None):
         given, other = ("test_images", "test_labels")[:: 1 if test_labels is None else -1]
@@ -68,7 +68,7 @@ def checked_arrays(
 
 
 def check_content(what: str, images: NDArray[np.uint8], labels: NDArray[np.integer]) -> None:
-    """Refuse images from which nothing can be learned, and warn of dark ones.
+    """Check that images are not all black or of one class, and warn of dark ones.
 
     Raises:
         ConfigError: All images are black, or of one class.
@@ -146,7 +146,7 @@ def read_npz(path: Path) -> Arrays:
     """Read a data set from an `.npz` file with the arrays `images` and `labels`, and with both of the test or neither.
 
     Raises:
-        ConfigError: It is no such file, or an array in it is not what it must be.
+        ConfigError: It is no such file, or an array in it is invalid.
         FileNotFoundError: There is no file.
     """
     try:
@@ -176,18 +176,18 @@ def read_npz(path: Path) -> Arrays:
 
 
 def split_places(what: str, labels: NDArray[np.integer], with_test: bool) -> list[NDArray[np.int64]]:
-    """Split images into training, validation and, unless there are others for it, test: by class, with a fixed seed.
+    """Split images into training, validation and, unless given separately, test: by class, with a fixed seed.
 
     The images are shuffled; of each class the second, and then every sixth, is for validation, and likewise the third
     for the test, so that a class of three images is in every part.
 
     Args:
-        what: Names the data set in messages.
+        what: Name of the data set in messages.
         labels: (n,).
         with_test: Whether a test split is to be taken from them.
 
     Returns:
-        Places of the images of each part, in shuffled order.
+        Indices of the images of each part, in shuffled order.
 
     Raises:
         ConfigError: A part would be empty.
@@ -209,6 +209,6 @@ def split_places(what: str, labels: NDArray[np.integer], with_test: bool) -> lis
 
 
 def split_words(with_test: bool) -> str:
-    """Say how `split_places` splits."""
+    """Return a description of the split by `split_places`."""
     ends = "test images as given" if not with_test else f"one in {EVERY} for the test"
     return f"of each class, shuffled with seed {SPLIT_SEED}, one image in {EVERY} for validation, {ends}"

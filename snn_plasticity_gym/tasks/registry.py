@@ -1,4 +1,4 @@
-"""From an environment's id to its task."""
+"""Task of an environment by its id."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def make_task(env_id: str, config: EnvironmentConfig, num_lifetimes: int, device
         env_id: Its id.
         config: Its settings.
         num_lifetimes: B.
-        device: Where its tensors live.
+        device: Of its tensors.
 
     Raises:
-        ConfigError: There is none, or the network that it describes cannot be.
+        ConfigError: There is none, or its network is invalid.
     """
     task = task_class(env_id)(config, num_lifetimes, device)
     check_task(task, config, env_id)

@@ -1,4 +1,4 @@
-"""What a picture of a lifetime shows: a task says it in arrays and words, whoever draws knows no task.
+"""Scene of a lifetime for rendering: arrays and text from a task, drawn independently of it.
 
 Axes: H, W height and width of a panel, T time steps of the raster, N neurons, D inputs.
 """
@@ -24,34 +24,34 @@ MOST_PANELS = 4
 
 
 class Moment(NamedTuple):
-    """Where the episode of a lifetime stands, as its engine tells."""
+    """Progress of a lifetime's episode, from its engine."""
 
     steps: int  # time steps done
     number: int  # of the episode in its lifetime, from 1
-    reward: float  # paid in it so far
-    finished: bool  # it has come to its end and was judged; the next one has not begun
-    last: Mapping[str, Tensor] | None  # info of the last episode that was judged; None: none was
+    reward: float  # of it so far
+    finished: bool  # it has ended; the next one has not started
+    last: Mapping[str, Tensor] | None  # info of the last finished episode; None: none
 
 
 class Panel(NamedTuple):
-    """A picture, or numbers as one."""
+    """A picture, or numbers drawn as one."""
 
     title: str
-    pixels: NDArray[Any] | None  # (H, W, 3) colours or (H, W) numbers; None: nothing, and the caption says why
+    pixels: NDArray[Any] | None  # (H, W, 3) colours or (H, W) numbers; None: nothing, with the reason in the caption
     caption: str = ""
     limits: tuple[float, float] | None = None  # of numbers, in a scale of colours; None: they are grey, 0 to 255
     square: bool = True  # pixels are square; else they fill the panel
 
 
 class Bars(NamedTuple):
-    """Numbers by name; without any, the caption says why."""
+    """Numbers by name; without any, the caption gives the reason."""
 
     title: str
-    values: Mapping[str, float]  # NaN: there is none
+    values: Mapping[str, float]  # NaN: no value
     caption: str = "no unit"
-    accent: str = ""  # the one that stands out
-    notes: Mapping[str, str] = MappingProxyType({})  # why there is no value
-    counts: bool = False  # they are whole numbers
+    accent: str = ""  # the highlighted one
+    notes: Mapping[str, str] = MappingProxyType({})  # reasons for missing values
+    counts: bool = False  # whether they are whole numbers
     limits: tuple[float, float] | None = None  # ends of the axis; None: 0 and 1, or further out if a value is
 
 
@@ -59,25 +59,25 @@ class Raster(NamedTuple):
     """The spikes of a population."""
 
     population: str
-    spikes: NDArray[np.bool_]  # (T, N); False where the future is
+    spikes: NDArray[np.bool_]  # (T, N); False in the future
     first: int  # time steps of the episode before them
-    steps: int  # how many of the T have passed
-    accent: NDArray[np.bool_] | None = None  # (T, N) spikes that stand out
-    caption: str = ""  # what they are
-    boundaries: Sequence[int] = ()  # time steps of the episode after which a line stands
+    steps: int  # number of the T steps done
+    accent: NDArray[np.bool_] | None = None  # (T, N) highlighted spikes
+    caption: str = ""  # of the highlighted spikes
+    boundaries: Sequence[int] = ()  # time steps of the episode with a line after them
 
 
 class Scene(NamedTuple):
-    """All of it; everything is a copy."""
+    """The whole scene; all arrays are copies."""
 
     title: str
-    panels: Sequence[Panel | Bars]  # at most four; beside fewer stands what the last episode was worth
+    panels: Sequence[Panel | Bars]  # at most four; with fewer, the last episode's reward is added
     raster: Raster
     noun: str = "episode"
 
 
 def recent_spikes(record: EpisodeRecord, population: str, row: int, steps: int) -> Raster:
-    """Return the last spikes of a population that were kept, of a lifetime whose episode has gone so many steps."""
+    """Return the recorded spikes of a population, of a lifetime after `steps` steps of its episode."""
     kept = record.raster[population][row].cpu().numpy()  # (T, N)
     num_steps = len(kept)
     if steps > num_steps:
@@ -88,7 +88,7 @@ def recent_spikes(record: EpisodeRecord, population: str, row: int, steps: int) 
 
 
 def grid(values: NDArray[Any]) -> NDArray[Any]:
-    """Lay D numbers out row by row in nearly a square, (H, W); places that are left over hold 0."""
+    """Arrange D numbers row by row in nearly a square, (H, W); unused cells are 0."""
     width = math.isqrt(max(len(values) - 1, 0)) + 1
     height = -(-len(values) // width)
     laid = np.zeros(height * width, dtype=values.dtype)
@@ -97,7 +97,7 @@ def grid(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def count_panel(title: str, counts: NDArray[Any], caption: str) -> Panel:
-    """Return a panel of how often neurons fired, (H, W)."""
+    """Return a panel of spike counts, (H, W)."""
     return Panel(title, counts, caption, (0, max(1, int(counts.max(initial=0)))))
 
 
@@ -113,12 +113,12 @@ def weight_panel(network: Network, projection: Projection, row: int) -> Panel:
 def plain_panels(
     populations: Sequence[Population], projections: Sequence[Projection], record: EpisodeRecord, row: int, steps: int
 ) -> list[Panel]:
-    """Return what can be shown of any network: its input so far, and the weights of its first plastic synapses."""
+    """Return panels for any network: its input so far, and the weights of its first plastic synapses."""
     panels = []
     inputs = [population.name for population in populations if population.lif is None]
     for name in inputs[:1]:
         raster = recent_spikes(record, name, row, steps)
-        said = "spikes per neuron" if not raster.first else f"spikes in the last {raster.steps} steps"
-        panels.append(count_panel(f"spikes of {name}", grid(raster.spikes.sum(axis=0)), said))
+        caption = "spikes per neuron" if not raster.first else f"spikes in the last {raster.steps} steps"
+        panels.append(count_panel(f"spikes of {name}", grid(raster.spikes.sum(axis=0)), caption))
     plastic = [projection for projection in projections if projection.plasticity is not None]
     return panels + [weight_panel(record.network, projection, row) for projection in plastic[:1]]

@@ -25,7 +25,7 @@ class UnsupervisedTask(ImageTask):
     Args:
         config: Settings.
         num_lifetimes: B.
-        device: Where tensors live.
+        device: Of the tensors.
     """
 
     judge_by: ClassVar[str] = "labels"
@@ -41,7 +41,7 @@ class UnsupervisedTask(ImageTask):
         self.rewards_events = config.credit == "neuron"
 
     def remedy(self, population: str) -> str:
-        """Return what helps where a population is silent."""
+        """Return a remedy for a silent population."""
         gains = {projection.target: projection.gain for projection in self.projections if not projection.recurrent}
         if population == EXC:
             return f"raise gain_input_exc ({gains[EXC]:g}), w_exc_init_max, max_rate or num_steps"
@@ -50,27 +50,27 @@ class UnsupervisedTask(ImageTask):
         return super().remedy(population)
 
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:
-        """Begin lifetimes anew: winners and responses of those before are forgotten."""
+        """Start new lifetimes: reset winners and responses."""
         super().start_lifetimes(rows, seeds)
         for row in rows:
             self._reward.memory.forget(row)
 
     def end_plasticity(self, row: int) -> None:
-        """Forget the responses of the network that was still changing."""
+        """Reset the responses of the network recorded during plasticity."""
         super().end_plasticity(row)
         self._reward.memory.forget(row)
 
     def state_dict(self) -> State:
-        """Return what is shown, winners and responses."""
+        """Return the state of images, winners and responses."""
         return {**super().state_dict(), "memory": self._reward.memory.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         super().load_state_dict(state)
         self._reward.memory.load_state_dict(state["memory"])
 
     def judge(self, episode: Episode) -> Verdict:
-        """Judge the E neurons' response."""
+        """Compute the reward of the E neurons' response."""
         spikes = episode.spikes_of(self.readout)
         winners = winner(spikes)
         events = self._credit(episode, spikes, winners) if self.rewards_events else None
@@ -79,14 +79,14 @@ class UnsupervisedTask(ImageTask):
 
     def _credit(self, episode: Episode, spikes: SpikeCounts, winners: Tensor) -> list[Tensor]:
         """Return the reward of each event, that of its post neuron: (E,) for each entry of `episode.written`."""
-        worth = self._reward.by_neuron(episode.rows, episode.places, spikes, winners)  # (R, N)
+        neuron_rewards = self._reward.by_neuron(episode.rows, episode.places, spikes, winners)  # (R, N)
         network = self.record.network
         place = places_of(episode.rows, self.num_lifetimes)
         plastic = [projection for projection in self.projections if projection.plasticity is not None]
         rewards = []
         for entry in episode.written:
             own = torch.empty_like(entry.change)
-            for _, mine, lifetime, _, post in by_projection(entry, network, plastic):  # all lead to E neurons
-                own[mine] = worth[place[lifetime], post]
+            for _, mine, lifetime, _, post in by_projection(entry, network, plastic):  # all project to E neurons
+                own[mine] = neuron_rewards[place[lifetime], post]
             rewards.append(own)
         return rewards

@@ -1,4 +1,4 @@
-"""Copies of one Gymnasium environment, as it is or with something changed in it."""
+"""Copies of one Gymnasium environment, optionally with changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class WorldCopies:
     """Makes environments of one id; arguments as of `Worlds`.
 
     Raises:
-        ConfigError: The arguments are not those of a world.
+        ConfigError: The arguments are invalid.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class WorldCopies:
         render: bool,
     ) -> None:
         self.id = id
-        self.render = render  # whether those that are made from now on can draw themselves
+        self.render = render  # whether copies made from now on can render
         self._kwargs = dict(world_kwargs or {})
         self._attributes = dict(attributes or {})
         self._flipped_after = flipped_after
@@ -42,19 +42,19 @@ class WorldCopies:
         mind_warnings(id)
 
     def make(self) -> gymnasium.Env[Any, Any]:
-        """Make another one.
+        """Make another copy.
 
         Raises:
-            ConfigError: There is no such world, it cannot be made, or has not what is to be changed in it.
+            ConfigError: There is no such world, it cannot be made, or lacks an attribute to change.
         """
-        # Gymnasium's checker warns of what is refused here, and of much else, once for each copy.
+        # Gymnasium's checker would warn once for each copy of faults that are refused here.
         kwargs = {"disable_env_checker": True} | self._kwargs
         if self.render:
             try:
                 return self._changed(gymnasium.make(self.id, render_mode="rgb_array", **kwargs))
             except ConfigError:
                 raise
-            except Exception as error:  # perhaps it cannot draw; if not, the next attempt fails as well
+            except Exception as error:  # perhaps it cannot render; if not, the next attempt fails as well
                 refusal = one_line(error)
         try:
             env = gymnasium.make(self.id, **kwargs)
@@ -65,12 +65,12 @@ class WorldCopies:
         return self._changed(env)
 
     def warn_of_no_picture(self, reason: str) -> None:
-        """Say, the first time, why the world cannot be drawn."""
+        """Log, the first time, why the world cannot be rendered."""
         if not self._warned:
             _logger.warning("world %r cannot be drawn: %s", self.id, reason)
         self._warned = True
 
     def _changed(self, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
-        """Return the environment with all that is to be different in it."""
+        """Return the environment with its changes."""
         change_attributes(env, self.id, self._attributes)
         return env if self._flipped_after is None else FlippedActions(env, self._flipped_after)

@@ -1,4 +1,4 @@
-"""Pictures of Gymnasium worlds, where they can be drawn."""
+"""Rendered pictures of Gymnasium worlds, if available."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Pixels = NDArray[np.uint8]
 
 
 class NoPictureError(RuntimeError):
-    """A world cannot be drawn; one line that says why."""
+    """A world cannot be rendered; one line with the reason."""
 
 
 class Screen:
-    """Whether MuJoCo can draw in this process. Without OpenGL the first attempt raises, and a second one aborts it."""
+    """Whether MuJoCo can render in this process. Without OpenGL a first attempt raises, and a second one aborts it."""
 
     failure = ""  # of the first attempt
 
@@ -28,7 +28,7 @@ def draw(env: gymnasium.Env[Any, Any]) -> Pixels:
     """Return a picture of a world, uint8 (H, W, 3).
 
     Raises:
-        NoPictureError: A package or a display is missing, or what it drew is no picture.
+        NoPictureError: A package or a display is missing, or the result is no picture.
     """
     mujoco = is_mujoco(env)
     if mujoco and SCREEN.failure:
@@ -52,7 +52,7 @@ def is_mujoco(env: gymnasium.Env[Any, Any]) -> bool:
 
 
 def one_line(error: Exception) -> str:
-    """Return what an error says, and its kind unless Gymnasium or this package says it in full."""
+    """Return an error's message, with its type unless it is Gymnasium's or this package's."""
     text = " ".join(str(error).split())
     plain = isinstance(error, gymnasium.error.Error) or type(error) is ValueError
     return text if plain and text else f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""Between the spaces of Gymnasium environments and flat numbers: observations (D,), actions (A,) or indices."""
+"""Conversion between spaces of Gymnasium environments and flat arrays: observations (D,), actions (A,) or indices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def flat_observations(world: str, space: spaces.Space[Any]) -> spaces.Box:
         space: Box, Discrete, MultiDiscrete, MultiBinary, or Dict and Tuple of those.
 
     Raises:
-        ConfigError: It is another, or its observations are empty.
+        ConfigError: It is another kind, or its observations are empty.
     """
     if not _flattens(space):
         raise ConfigError(
@@ -32,7 +32,7 @@ def flat_observations(world: str, space: spaces.Space[Any]) -> spaces.Box:
     assert isinstance(flat, spaces.Box)
     if not flat.shape[0]:
         raise ConfigError(f"world {world!r}: observations must hold a number at least, got {space}")
-    with np.errstate(over="ignore"):  # bounds beyond single precision are none
+    with np.errstate(over="ignore"):  # bounds beyond single precision become infinite
         low, high = flat.low.astype(np.float32), flat.high.astype(np.float32)  # (D,) both
     return spaces.Box(low, high, dtype=np.float32)
 
@@ -49,11 +49,11 @@ def flatten_observation(space: spaces.Space[Any], observation: Any) -> NDArray[n
     """Return an observation of the space as numbers, (D,).
 
     Raises:
-        ValueError: It is none of the space's: of another shape, or NaN.
+        ValueError: It is not in the space: of another shape, or NaN.
     """
     if isinstance(space, spaces.Box):
         with np.errstate(over="ignore"):  # as the bounds
-            numbers = np.array(observation, dtype=np.float32)  # a copy: worlds may write into what they gave
+            numbers = np.array(observation, dtype=np.float32)  # a copy: worlds may reuse their arrays
         if numbers.shape != space.shape:
             raise ValueError(f"the observation must have shape {space.shape}, got {numbers.shape}")
         flat = numbers.reshape(-1)  # (D,)
@@ -81,7 +81,7 @@ def check_actions(world: str, space: spaces.Space[Any]) -> spaces.Discrete[Any] 
 
 
 def world_action(space: spaces.Discrete[Any] | spaces.Box, action: NDArray[Any]) -> Any:
-    """Return an action as the world takes it.
+    """Return an action in the form of the world's space.
 
     Args:
         space: The world's.
@@ -89,7 +89,7 @@ def world_action(space: spaces.Discrete[Any] | spaces.Box, action: NDArray[Any])
             rounded where the space is one of integers.
 
     Raises:
-        ValueError: The space does not hold it.
+        ValueError: It is not in the space.
     """
     if isinstance(space, spaces.Discrete):
         if action.shape != () or not np.issubdtype(action.dtype, np.integer) or not 0 <= action < space.n:
@@ -105,6 +105,6 @@ def world_action(space: spaces.Discrete[Any] | spaces.Box, action: NDArray[Any])
 
 
 def _within(numbers: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> bool:
-    """Return whether numbers lie between bounds, once all are rounded to the precision of the numbers."""
+    """Return whether numbers are within bounds, with all rounded to the precision of the numbers."""
     kind = numbers.dtype
     return bool(((numbers >= low.astype(kind)) & (numbers <= high.astype(kind))).all())  # NaN is not within

@@ -1,4 +1,4 @@
-"""Warnings of physics engines: MuJoCo's go to the package's log, those of Box2D's import nowhere."""
+"""Warnings of physics engines: MuJoCo's go to the package's log, those of Box2D's import are suppressed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _logger = logging.getLogger("snn_plasticity_gym")
 
 
 def mind_warnings(world: str) -> None:
-    """Mind what the engine warns of that a world is about to be made of.
+    """Redirect or suppress warnings of the physics engine of a world that is about to be made.
 
     Args:
-        world: Id as `gymnasium.make` takes it; of a world that is not registered yet nothing is known.
+        world: Id as `gymnasium.make` takes it; ignored if it is not registered yet.
     """
-    with contextlib.suppress(gymnasium.error.Error, ImportError):  # said again, and in full, when it is made
+    with contextlib.suppress(gymnasium.error.Error, ImportError):  # raised again when it is made
         made_of = str(gymnasium.spec(world).entry_point)
         if "mujoco" in made_of:
             send_warnings_to_log()
         elif "box2d" in made_of:
-            with warnings.catch_warnings():  # SWIG's of its own types; one turned into an error ends the process
+            with warnings.catch_warnings():  # SWIG's, on its types; one turned into an error ends the process
                 warnings.simplefilter("ignore", DeprecationWarning)
                 importlib.import_module("Box2D")
 
@@ -50,5 +50,5 @@ def _warn(message: str | bytes) -> None:
 
 @functools.cache
 def _say(text: str) -> None:
-    """Each copy of a world warns of the same."""
+    """Log a warning once; each copy of a world repeats it."""
     _logger.warning("MuJoCo: %s", text)

@@ -1,4 +1,4 @@
-"""Gymnasium environments that networks act in: one copy for each lifetime.
+"""Gymnasium environments in which networks act: one copy for each lifetime.
 
 Axes: B lifetimes, R the lifetimes of one call, D numbers of an observation, A dimensions of a Box action.
 """
@@ -33,11 +33,11 @@ from snn_plasticity_gym.utils.state import State
 
 
 class WorldError(ValueError):
-    """A world did what no world may do; one line with its id, the lifetime and the step."""
+    """A world violated the Gymnasium interface; one line with its id, the lifetime and the step."""
 
 
 class WorldStep(NamedTuple):
-    """What an action brought about in each of R lifetimes."""
+    """Step result of each of R lifetimes."""
 
     observation: Tensor  # float32 (R, D)
     reward: Tensor  # float32 (R,)
@@ -47,7 +47,7 @@ class WorldStep(NamedTuple):
 
 
 class Move(NamedTuple):
-    """What an action brought about in one lifetime."""
+    """Step result of one lifetime."""
 
     observation: NDArray[np.float32]  # (D,)
     reward: float
@@ -58,7 +58,7 @@ class Move(NamedTuple):
 
 @dataclasses.dataclass
 class _Episode:
-    """All that an episode follows from, and where it stands."""
+    """Seed, actions and present state of an episode."""
 
     seed: int
     observation: NDArray[np.float32]  # (D,) the latest
@@ -67,30 +67,30 @@ class _Episode:
 
 
 class Worlds:
-    """B copies of a Gymnasium environment, each with an episode of its own.
+    """B independent copies of a Gymnasium environment.
 
     Observations are flattened to D numbers: Box as it is, Discrete, MultiDiscrete and MultiBinary one-hot or as bits,
     Dict and Tuple of those end to end (`gymnasium.spaces.flatten`). Actions are Discrete or Box.
 
-    Every episode begins with a seed and is a function of the seed and the actions. So an episode can be taken up in
-    the middle: the state holds seed and actions, and a world that is not there (after `load_state_dict`, in another
-    process) is made anew and led through them before its next step.
+    Every episode is a function of its seed and actions. So an episode can be resumed within: the state holds seed and
+    actions, and a missing world (after `load_state_dict`, in another process) is made again and replayed through them
+    before its next step.
 
-    The copies are stepped one by one. The vector forms that some environments have draw the starts of all their rows
-    from one random stream, so that a lifetime would depend on how many others there are, and they cannot reset one
-    row with a seed.
+    The copies are stepped one by one. Vectorised forms of some environments draw the initial states of all rows from
+    one random stream, so that a lifetime would depend on the number of others, and they cannot reset one row with a
+    seed.
 
     Args:
-        id: As `gymnasium.make` takes it: "CartPole-v1", or "module:Id-v0" for a module that registers it.
+        id: As for `gymnasium.make`: "CartPole-v1", or "module:Id-v0" for a module that registers it.
         num_lifetimes: B.
-        attributes: Numbers that the unwrapped environment has, and what they shall be instead.
-        flipped_after: Steps of an episode after which actions act the other way (`FlippedActions`); None: never.
+        attributes: New values of numeric attributes of the unwrapped environment.
+        flipped_after: Steps of an episode after which actions are reversed (`FlippedActions`); None: never.
         world_kwargs: Further arguments of `gymnasium.make`, e.g. max_episode_steps or the environment's own.
-        render: Make worlds that can draw themselves; training needs no rendering package.
-        device: Where tensors go.
+        render: Make worlds that can render; training needs no rendering package.
+        device: Of the tensors.
 
     Raises:
-        ConfigError: There is no such world, it cannot be made, or its spaces are none of those above.
+        ConfigError: There is no such world, it cannot be made, or its spaces are not supported.
     """
 
     observation_space: spaces.Box  # (D,) float32
@@ -112,7 +112,7 @@ class Worlds:
         self._copies = WorldCopies(id, world_kwargs, attributes, flipped_after, render)
         self._device = device
         self._envs: list[gymnasium.Env[Any, Any] | None] = [None] * num_lifetimes
-        self._current = [False] * num_lifetimes  # the environment stands where the episode does
+        self._current = [False] * num_lifetimes  # whether the environment is in the episode's state
         self._episodes: list[_Episode | None] = [None] * num_lifetimes
         first = self._copies.make()
         self._envs[0] = first
@@ -122,7 +122,7 @@ class Worlds:
         self.max_episode_steps = first.spec.max_episode_steps if first.spec is not None else None  # None: no limit
 
     def allow_pictures(self) -> None:
-        """Let `frame` draw from now on; worlds that were made without are made anew when they are needed."""
+        """Enable `frame` from now on; worlds made without rendering are made again when needed."""
         if not self._copies.render:
             self.close()
             self._copies.render = True
@@ -131,22 +131,22 @@ class Worlds:
         """Return the actions of a lifetime's episode so far, () of Discrete, (A,) of Box.
 
         Raises:
-            WorldError: The episode has not begun.
+            WorldError: The episode has not started.
         """
         return [action.copy() for action in self._episode(row).actions]
 
     def reset(self, rows: Tensor | Sequence[int], seeds: Sequence[int]) -> Tensor:
-        """Begin an episode in some lifetimes.
+        """Start an episode in some lifetimes.
 
         Args:
-            rows: Which, R of them.
+            rows: The lifetimes, R of them.
             seeds: Of their episodes, not negative.
 
         Returns:
             First observations, float32 (R, D).
 
         Raises:
-            WorldError: A world raised, or gave no valid observation.
+            WorldError: A world raised, or returned no valid observation.
         """
         for row, seed in zip(_integers(rows), seeds, strict=True):
             self._begin(row, int(seed))
@@ -156,12 +156,12 @@ class Worlds:
         """Act in some lifetimes.
 
         Args:
-            rows: Which, R of them; their episodes have not ended.
+            rows: The lifetimes, R of them; their episodes have not ended.
             actions: Of a Discrete space int64 (R,), counted from 0 whatever its `start`; of a Box space (R, A).
 
         Raises:
-            WorldError: A world raised, or gave no valid observation or reward; an action is not the world's; or an
-                episode has not begun or has ended.
+            WorldError: A world raised, or returned no valid observation or reward; an action is not in its space; or an
+                episode has not started or has ended.
         """
         numbers = _integers(rows)
         given = actions.detach().cpu().numpy()  # (R,) or (R, A)
@@ -182,7 +182,7 @@ class Worlds:
         env = self._env(row)
         with self._blame(row, f"step {len(episode.actions)}"):
             given = world_action(self.action_space, action)
-            self._current[row] = False  # until the step is known to be good
+            self._current[row] = False  # until the step has succeeded
             observation, reward, terminated, truncated, info = env.step(given)
             flat = flatten_observation(self._raw_space, observation)  # (D,)
             outcome = Move(flat, float(np.asarray(reward).item()), bool(terminated), bool(truncated), info)
@@ -195,10 +195,10 @@ class Worlds:
         return outcome
 
     def observations(self, rows: Tensor | Sequence[int]) -> Tensor:
-        """Return the latest observations of some lifetimes whose episodes have begun, float32 (R, D).
+        """Return the latest observations of some lifetimes, float32 (R, D).
 
         Raises:
-            WorldError: An episode has not begun.
+            WorldError: An episode has not started.
         """
         latest = np.empty((len(rows), *self.observation_space.shape), dtype=np.float32)  # (R, D)
         for place, row in enumerate(_integers(rows)):
@@ -206,21 +206,21 @@ class Worlds:
         return torch.from_numpy(latest).to(self._device)
 
     def tables(self) -> World | None:
-        """Return what compiled loops have to know of the worlds; None: they are none of those that loops can step."""
+        """Return the tables of the worlds for compiled loops; None: not supported by loops."""
         return world_tables(self._env(0), self.num_lifetimes)
 
     def begin(self, tables: World) -> None:
-        """Let the tables of all worlds stand where their episodes begin."""
+        """Set the tables of all worlds to the initial states of their episodes."""
         for row in range(self.num_lifetimes):
             begin_episode(self._env(row), row, tables)
 
     def lived(self, row: int, actions: NDArray[np.int64], tables: World) -> None:
-        """Take over the whole episode of a lifetime that compiled loops have lived through.
+        """Store the episode of a lifetime after it was run in compiled loops.
 
         Args:
             row: Lifetime.
             actions: From the episode's first to its last, (steps,).
-            tables: Where they have led to.
+            tables: Final states.
         """
         episode = self._episode(row)
         end_episode(self._env(row), row, tables)
@@ -231,30 +231,30 @@ class Worlds:
     def frame(self, row: int) -> NDArray[np.uint8] | None:
         """Return a picture of a lifetime's world, uint8 (H, W, 3), or None where it cannot be drawn.
 
-        The first time that it cannot, a warning says why, e.g. which package is missing.
+        The first time, a warning gives the reason, e.g. a missing package.
 
         Raises:
             ConfigError: The worlds were not made with render=True.
-            WorldError: The episode has not begun.
+            WorldError: The episode has not started.
         """
         if not self._copies.render:
             raise ConfigError(f"world {self.id!r} was made without pictures; make it with render=True")
         self._episode(row)
         try:
             return draw(self._env(row))
-        except NoPictureError as error:  # no reason to stop
+        except NoPictureError as error:  # not fatal
             self._copies.warn_of_no_picture(str(error))
             return None
 
     def close(self) -> None:
-        """Close all environments; one that is asked for again is made anew."""
+        """Close all environments; they are made again when needed."""
         for env in self._envs:
             if env is not None:
                 env.close()
         self._forget()
 
     def state_dict(self) -> State:
-        """Return the episodes: seeds, actions so far, and where they have led; None where none has begun."""
+        """Return the episodes: seeds, actions so far, and latest observations; None where none has started."""
         return {
             "episodes": [
                 None
@@ -270,7 +270,7 @@ class Worlds:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`; worlds go through the actions again before their next step.
+        """Restore a state of `state_dict`; worlds replay the actions before their next step.
 
         Raises:
             ValueError: The state is one of another number of lifetimes, or of other worlds.
@@ -289,7 +289,7 @@ class Worlds:
         self._current = [False] * self.num_lifetimes
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the environments out."""
+        """Exclude the environments."""
         nothing = {"_envs": [None] * self.num_lifetimes, "_current": [False] * self.num_lifetimes}
         return self.__dict__ | nothing
 
@@ -298,7 +298,7 @@ class Worlds:
         self._current = [False] * self.num_lifetimes
 
     def _env(self, row: int) -> gymnasium.Env[Any, Any]:
-        """Return the environment of a lifetime, where its episode stands."""
+        """Return the environment of a lifetime, in its episode's state."""
         env = self._envs[row]
         if env is None:
             env = self._envs[row] = self._copies.make()
@@ -324,7 +324,7 @@ class Worlds:
         self._episodes[row], self._current[row] = _Episode(seed, flat), True
 
     def _replay(self, row: int, env: gymnasium.Env[Any, Any], episode: _Episode) -> None:
-        """Lead an environment to where an episode stands."""
+        """Replay an episode in an environment."""
         with self._blame(row, f"its first {len(episode.actions)} steps, taken again"):
             observation, _ = env.reset(seed=episode.seed)
             for action in episode.actions:
@@ -335,7 +335,7 @@ class Worlds:
 
     @contextmanager
     def _blame(self, row: int, when: str) -> Iterator[None]:
-        """Name the world, the lifetime and the step where the world, or what it gave, is at fault."""
+        """Convert exceptions of a world, and of checks of its outputs, to `WorldError`, with lifetime and step."""
         try:
             yield
         except Exception as error:

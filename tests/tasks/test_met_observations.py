@@ -62,7 +62,7 @@ def test_a_sample_is_that_of_one_after_the_other():
     values = np.arange(400, dtype=np.float32).reshape(-1, 1)
     sample, random, kept, count = UniformSample(30, 1), np.random.default_rng(0), [], 0
     for part in np.split(values, [7, 45, 46, 200]):
-        sample.meet(part)
+        sample.add(part)
         found_room = min(max(30 - count, 0), len(part))
         places = random.integers(0, np.arange(count + found_room, count + len(part)) + 1)
         drawn = iter(places.tolist())
@@ -76,7 +76,7 @@ def test_a_sample_is_that_of_one_after_the_other():
     many = [UniformSample(30, 1) for _ in range(200)]
     for number, one in enumerate(many):
         one._rng = np.random.default_rng(number)
-        one.meet(values)
+        one.add(values)
     assert np.mean([one.kept.mean() for one in many]) == pytest.approx(199.5, abs=5)
 
 
