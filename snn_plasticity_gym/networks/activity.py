@@ -1,4 +1,4 @@
-"""What fired in a time step, as masks and as lists.
+"""Spikes of a time step, as masks and as lists.
 
 Axes: R networks of a call, N neurons, S spikes.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 class SpikeList(NamedTuple):
     """The neurons of a population that fired in a step, ordered by network, then neuron."""
 
-    row: Tensor  # (S,) int64, which of the R simulated networks
+    row: Tensor  # (S,) int64, index among the R simulated networks
     neuron: Tensor  # (S,) int64
     counts: Tensor  # (R,) int64, sums to S
 
@@ -27,7 +27,7 @@ class SpikeList(NamedTuple):
 
 
 class SpikeLists(Mapping[str, SpikeList]):
-    """The spike list of each population, made when it is asked for.
+    """Lazy spike lists by population.
 
     Args:
         spikes: By population, bool (R, N).
@@ -50,16 +50,16 @@ class SpikeLists(Mapping[str, SpikeList]):
 
 
 class NetworkActivity(NamedTuple):
-    """What fired in one step, by population."""
+    """Spikes and potentials of one step, by population."""
 
     spikes: dict[str, Tensor]  # bool (R, N)
     lists: Mapping[str, SpikeList]
     potentials: dict[str, Tensor]  # (R, N) mV before the reset; computed populations only
-    thetas: Mapping[str, Tensor] = MappingProxyType({})  # (R, N) mV, what adaptation added to the threshold
+    thetas: Mapping[str, Tensor] = MappingProxyType({})  # (R, N) mV, adaptive part of the threshold
 
 
 def silenced(activity: NetworkActivity, networks: Tensor) -> NetworkActivity:
-    """Leave out the spikes of some networks, bool (R,)."""
-    heard = ~networks.unsqueeze(1)  # (R, 1)
-    spikes = {name: fired & heard for name, fired in activity.spikes.items()}  # (R, N) each
+    """Remove the spikes of some networks, bool (R,)."""
+    active = ~networks.unsqueeze(1)  # (R, 1)
+    spikes = {name: fired & active for name, fired in activity.spikes.items()}  # (R, N) each
     return activity._replace(spikes=spikes, lists={name: SpikeList.of(fired) for name, fired in spikes.items()})

@@ -4,8 +4,8 @@ A factory is a function
 
     def factory(space: Space, device: torch.device | str, *, setting: type = default, ...) -> Decoder
 
-given the actions of a world. Its keyword-only parameters are the settings that users choose; those without a default
-must be given. A space that it cannot decode it refuses with a ValueError of one line.
+called with the action space of a world. Its keyword-only parameters are the users' settings; those without a default
+must be given. For a space that it cannot decode it raises a ValueError of one line.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _population(
 
 
 def _num_choices(space: Space[Any], levels: ArrayLike | None) -> int:
-    """Return among how many actions there is to choose."""
+    """Return the number of actions to choose from."""
     if isinstance(space, Discrete):
         if levels is not None:
             raise ConfigError(f"levels are for Box actions, the world takes {space}; leave them out")
@@ -94,7 +94,7 @@ def _num_choices(space: Space[Any], levels: ArrayLike | None) -> int:
     low, high = space.low.reshape(-1), space.high.reshape(-1)  # (A,) both
     if table.shape[1] != len(low):
         raise ConfigError(f"levels must have {len(low)} numbers each, one for each action dimension, got {levels!r}")
-    in_type = table.astype(space.dtype)  # else 0.1 lies above a bound that is 0.1 in single precision
+    in_type = table.astype(space.dtype)  # else 0.1 exceeds a bound of 0.1 in single precision
     if ((in_type < low) | (in_type > high)).any():
         raise ConfigError(f"levels must lie in the world's actions {space}, got {levels!r}")
     return len(table)
@@ -104,7 +104,7 @@ DECODERS: dict[str, DecoderFactory] = {"winner": _winner, "softmax": _softmax, "
 
 
 def register_decoder(name: str, factory: DecoderFactory) -> None:
-    """Add a decoder, known from then on to `make_decoder`; the factory is described at the top of this file.
+    """Register a decoder for `make_decoder`; the factory is described at the top of this file.
 
     Raises:
         ConfigError: The name is taken or no text, or the factory cannot be called.
@@ -127,7 +127,7 @@ def make_decoder(name: str, space: Space[Any], device: Device = "cpu", **setting
     Args:
         name: One of `DECODERS`.
         space: The actions.
-        device: Where tensors live.
+        device: Of the tensors.
         settings: Those of the decoder.
 
     Raises:

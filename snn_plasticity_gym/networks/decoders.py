@@ -1,7 +1,7 @@
-"""Spike counts of the motor neurons in the window of one action to actions of a world.
+"""Decoders: from spike counts of motor neurons in the window of one action to actions.
 
 Axes: R lifetimes of one call, N motor neurons, n actions, A dimensions of a Box action. The motor neurons of an action
-(of a dimension) lie side by side: action a has the neurons a * group_size ... (a + 1) * group_size - 1.
+(of a dimension) are contiguous: action a has the neurons a * group_size ... (a + 1) * group_size - 1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TIES = {"random": RANDOM, "none": NONE, "last": LAST}
 
 
 class Decoder(Protocol):
-    """Turns spikes of the motor neurons into actions."""
+    """Maps spike counts of motor neurons to actions."""
 
     size: int  # motor neurons, N
 
@@ -32,18 +32,18 @@ class Decoder(Protocol):
         """Return the action of each lifetime.
 
         Args:
-            counts: How often each motor neuron fired in the window, (R, N).
+            counts: Spike counts of the motor neurons in the window, (R, N).
             duration: Length of the window, ms.
-            uniform: Gives random numbers row by row (`RowUniforms`); a decoder without chance does not call it.
-            last: The actions before these, as they were returned; None where there are none yet. Only those whose
-                ties repeat the last action read it.
+            uniform: Source of random numbers row by row (`RowUniforms`); not called by deterministic decoders.
+            last: The last actions, as returned; None if there are none yet. Only decoders whose ties repeat the
+                last action read it.
 
         Returns:
             For Discrete actions int64 (R,), counted from 0; for Box actions float32 (R, A).
         """
 
     def groups(self, action: Tensor) -> Tensor:
-        """Return which motor neurons stand for an action that was decoded, bool (R, N)."""
+        """Return the mask of the motor neurons of a decoded action, bool (R, N)."""
 
 
 class WinnerDecoder:
@@ -52,7 +52,7 @@ class WinnerDecoder:
     Args:
         num_actions: n.
         group_size: Motor neurons of an action.
-        tie: What happens where several groups fired most, as all do in silence: "random" chooses among them, "none"
+        tie: Handling of ties, as of all groups in silence: "random" chooses among them, "none"
             takes `tie_action`, "last" repeats the last action (before the first one, `tie_action`). "none" is the
             strict arg-max of Yegenoglu et al. (2022), code: a tie of the car's pushes is no push. "random" differs
             from Hasegan et al. (2022), code, only in that those draw from all actions, not from the tied ones, which
@@ -77,7 +77,7 @@ class WinnerDecoder:
         return votes == votes.amax(dim=1, keepdim=True)  # bool (R, n)
 
     def tied(self, counts: Tensor) -> Tensor:
-        """Return where several groups fired most, bool (R,), by counts (R, N)."""
+        """Return the mask of ties, bool (R,), by counts (R, N)."""
         return self._most(counts).sum(dim=1) > 1
 
     def decode(self, counts: Tensor, duration: float, uniform: Uniform, last: Tensor | None = None) -> Tensor:
@@ -85,7 +85,7 @@ class WinnerDecoder:
         most = self._most(counts)  # (R, n)
         if self.tie == "random":
             rivals = most.sum(dim=1, keepdim=True)  # (R, 1)
-            place = torch.minimum((uniform(1) * rivals).to(torch.int64), rivals - 1)  # (R, 1) which of the tied ones
+            place = torch.minimum((uniform(1) * rivals).to(torch.int64), rivals - 1)  # (R, 1) index among the tied ones
             return (most.cumsum(dim=1) <= place).sum(dim=1)
         winners = most.int().argmax(dim=1)  # (R,)
         undecided = self.tie_action if self.tie == "none" or last is None else last
@@ -96,17 +96,17 @@ class WinnerDecoder:
         return action_groups(action, self.num_actions, self.group_size)
 
     def tables(self, duration: float) -> Choice:
-        """Return what compiled loops have to know; arguments as in `Decoder.decode`."""
+        """Return the tables for compiled loops; arguments as in `Decoder.decode`."""
         return Choice(WINNER, self.num_actions, self.group_size, tie=TIES[self.tie], tie_action=self.tie_action)
 
 
 class SoftmaxDecoder:
-    """An action drawn by how often its group fired: Pr[a] = exp(beta * count_a) / sum_b exp(beta * count_b).
+    """An action sampled by the softmax of spike counts: Pr[a] = exp(beta * count_a) / sum_b exp(beta * count_b).
 
     Args:
         num_actions: n.
         group_size: Motor neurons of an action; their spikes are summed.
-        beta: Inverse temperature, per spike; 0 draws evenly.
+        beta: Inverse temperature, per spike; 0 samples uniformly.
 
     Raises:
         ConfigError: An argument is out of range.
@@ -119,12 +119,12 @@ class SoftmaxDecoder:
         self._beta = number("beta", beta, least=0)
 
     def chances(self, counts: Tensor) -> Tensor:
-        """Return the chance of each action, float64 (R, n), by counts (R, N)."""
+        """Return the probability of each action, float64 (R, n), by counts (R, N)."""
         votes = group_counts(counts, self.num_actions).to(torch.float64)  # (R, n)
         return torch.softmax(self._beta * votes, dim=1)
 
     def decode(self, counts: Tensor, duration: float, uniform: Uniform, last: Tensor | None = None) -> Tensor:
-        """Return the actions drawn, int64 (R,), with one random number each; see `Decoder`."""
+        """Return the sampled actions, int64 (R,), with one random number each; see `Decoder`."""
         passed = self.chances(counts).cumsum(dim=1) <= uniform(1)  # (R, n) the draw lies beyond the action's share
         return passed.sum(dim=1).clamp(max=self.num_actions - 1)  # rounding may leave the last sum below 1
 
@@ -133,19 +133,19 @@ class SoftmaxDecoder:
         return action_groups(action, self.num_actions, self.group_size)
 
     def tables(self, duration: float) -> Choice:
-        """Return what compiled loops have to know; arguments as in `Decoder.decode`."""
+        """Return the tables for compiled loops; arguments as in `Decoder.decode`."""
         return Choice(SOFTMAX, self.num_actions, self.group_size, beta=self._beta)
 
 
 class LevelsDecoder:
-    """A choice among fixed Box actions: an inner decoder chooses which.
+    """A choice among fixed Box actions by an inner decoder.
 
     Yang et al. (2022), code, pushes a pendulum with -3, -1.5, 0, 1.5, 3.
 
     Args:
         choice: Decodes the index of an action.
         levels: The actions, shape (n, A), or (n,) for A = 1; no two are the same.
-        device: Where tensors live.
+        device: Of the tensors.
 
     Raises:
         ConfigError: There are not as many levels as the inner decoder has actions, or two are the same.
@@ -169,11 +169,11 @@ class LevelsDecoder:
         return self.choice.groups(self._index(action))
 
     def _index(self, action: Tensor) -> Tensor:
-        """Return which level is nearest to each action (R, A), int64 (R,)."""
+        """Return the index of the nearest level to each action (R, A), int64 (R,)."""
         return (action[:, None] - self.levels).abs().sum(dim=2).argmin(dim=1)
 
     def tables(self, duration: float) -> Choice:
-        """Return what compiled loops have to know; arguments as in `Decoder.decode`."""
+        """Return the tables for compiled loops; arguments as in `Decoder.decode`."""
         return self.choice.tables(duration)._replace(levels=self.levels.cpu().numpy())
 
 
@@ -190,7 +190,7 @@ class PopulationDecoder:
         high: Action at a = 1.
         group_size: N_d, neurons of a dimension; even.
         gain: Slope, ms; with g the ends are reached at a mean rate of 1/g spikes per ms.
-        device: Where tensors live.
+        device: Of the tensors.
 
     Raises:
         ConfigError: A range is empty or not finite, group_size is odd, or the gain is not positive.
@@ -223,11 +223,11 @@ class PopulationDecoder:
         return self._low * (1 - share) + self._high * share  # exact at both ends
 
     def _slope(self, duration: float) -> float:
-        """Return a of one spike that a half is ahead."""
+        """Return the change of a per difference of one spike between the halves."""
         return self._gain / (duration * self.group_size / 2)
 
     def groups(self, action: Tensor) -> Tensor:
-        """Return the half of each dimension that pulled towards the action (R, A), bool (R, N).
+        """Return the mask of the half of each dimension in the direction of the action (R, A), bool (R, N).
 
         That is the positive half where the action is above the middle of its range, the negative one where it is
         below, and none at the middle.
@@ -236,18 +236,18 @@ class PopulationDecoder:
         return torch.where(self._positive, up, down).flatten(1)
 
     def tables(self, duration: float) -> Choice:
-        """Return what compiled loops have to know; arguments as in `Decoder.decode`."""
+        """Return the tables for compiled loops; arguments as in `Decoder.decode`."""
         ends = torch.stack([self._low, self._middle, self._high]).cpu().numpy()  # (3, A)
         return Choice(POPULATION, self._dimensions, self.group_size, slope=self._slope(duration), ends=ends)
 
 
 def group_counts(counts: Tensor, num_actions: int) -> Tensor:
-    """Return how often the group of each action fired, (R, n), by counts of neurons (R, N)."""
+    """Return the spike count of each action's group, (R, n), by counts of neurons (R, N)."""
     return counts.unflatten(1, (num_actions, -1)).sum(dim=2)
 
 
 def action_groups(action: Tensor, num_actions: int, group_size: int) -> Tensor:
-    """Return which motor neurons belong to an action (R,), bool (R, N)."""
+    """Return the mask of the motor neurons of an action (R,), bool (R, N)."""
     chosen = action[:, None] == torch.arange(num_actions, device=action.device)  # (R, n)
     return chosen.repeat_interleave(group_size, dim=1)
 
@@ -277,15 +277,15 @@ def level_table(levels: ArrayLike) -> NDArray[np.float64]:
 
 
 def groups_by_name(decoder: Decoder, space: spaces.Space[Any], device: torch.device) -> dict[str, Tensor]:
-    """Return the motor neurons of each Discrete action, or of each direction of a Box action that has bounds.
+    """Return the motor neurons of each Discrete action, or of each direction of a bounded Box action.
 
     Args:
         decoder: Of actions of the space.
-        space: Discrete, or Box of A dimensions; of one without bounds there are no such groups.
-        device: Where tensors live.
+        space: Discrete, or Box of A dimensions; unbounded ones have no such groups.
+        device: Of the tensors.
 
     Returns:
-        Indices of neurons, int64, by what they stand for.
+        Indices of neurons, int64, by the name of the action or direction.
     """
     if isinstance(space, spaces.Discrete):
         names = [f"action {action}" for action in range(int(space.n))]

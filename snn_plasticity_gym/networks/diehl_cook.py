@@ -18,14 +18,14 @@ PLAIN_GAIN, PLAIN_INPUTS = 0.8, 784  # at which a network of the default constan
 
 
 def input_gain(config: UnsupervisedConfig, n_input: int) -> float:
-    """Return the gain of input -> E: as set, or so that all inputs together send the same, however many they are."""
+    """Return the gain of input -> E: as set, or such that the total input is independent of the number of inputs."""
     return PLAIN_GAIN * (PLAIN_INPUTS / n_input) if config.gain_input_exc is None else config.gain_input_exc
 
 
 def diehl_cook(
     config: UnsupervisedConfig, n_input: int, groups: tuple[int, int]
 ) -> tuple[list[Population], list[Projection]]:
-    """Describe the network that `config` asks for.
+    """Return populations and projections of the network.
 
     Args:
         config: Sizes, neuron constants, weights and learning rates.
@@ -33,7 +33,7 @@ def diehl_cook(
         groups: Policy head of the input -> E and of the I -> E synapses.
 
     Raises:
-        ConfigError: The input weights of a neuron cannot have the norm that is asked for.
+        ConfigError: The input weights of a neuron cannot have the requested norm.
     """
     check_norm(config, n_input)
     populations = [

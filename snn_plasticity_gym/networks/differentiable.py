@@ -1,11 +1,11 @@
-"""Layers of spiking neurons as differentiable code: what BPTT trains, and the teacher's oracle.
+"""Differentiable layers of spiking neurons: for BPTT, and as the reference of the hand-written gradient.
 
-`forward` runs plain LIF layers whose weights are given, whole sequences at a time. `step` runs one layer, LIF or
-SRM-alpha, by one step, so that weights may change on the way and gradients flow through the changes.
+`forward` runs plain LIF layers with given weights, whole sequences at a time. `step` runs one layer, LIF or SRM-alpha,
+by one step, so that weights may change in between and gradients flow through the changes.
 
 The dynamics are those of `lif.lif_step` without its options, and of `network.Network` with feed-forward projections.
-Since activity travels through all layers within a step, layer l needs from layer l-1 all its spikes and nothing
-else: layers can be run one after the other, each over all T steps at once, with one matrix product per layer.
+Since activity propagates through all layers within a step, layer l depends on the spikes of layer l-1 only: layers
+can be run one after the other, each over all T steps at once, with one matrix product per layer.
 
     spike_fn = functools.partial(spike, surrogate="rectangular", width=1.0)
     activity = forward(weights, input_spikes, params, dt, gains, spike_fn)
@@ -34,7 +34,7 @@ SpikeFunction = Callable[[Tensor], Tensor]
 
 
 class Activity(NamedTuple):
-    """What the layers did, first hidden layer to output layer."""
+    """Activity of the layers, from first hidden to output layer."""
 
     spikes: list[Tensor]  # (T, B, N) each
     potentials: list[Tensor]  # (T, B, N) each, mV, u: after the current and before the reset
@@ -56,16 +56,16 @@ def forward(
         v_l(t) = v_reset where u_l(t) > v_th, else u_l(t)
 
     No gradient flows through the condition of the reset (it is a constant almost everywhere, also under a smooth
-    `spike_fn`, with which therefore gradients are those of the function that is computed).
+    `spike_fn`, with which gradients are therefore exact).
 
     Args:
-        weights: One tensor per layer: (n_pre, n_post) for all samples and steps, (B, n_pre, n_post) for each sample
-            its own, or (T, B, n_pre, n_post) for each step as well.
+        weights: One tensor per layer: (n_pre, n_post) for all samples and steps, (B, n_pre, n_post) separate for
+            each sample, or (T, B, n_pre, n_post) for each step as well.
         input_spikes: s_0, shape (T, B, n_in), in the dtype of the weights.
         params: Constants of all layers; the options of `LIFParams` must be off.
         dt: Step in ms.
         gains: Charge of a spike at weight 1 (current times ms), one per layer.
-        spike_fn: The spike function with the derivative that backward passes shall use.
+        spike_fn: The spike function with its surrogate derivative.
 
     Returns:
         Spikes and potentials of every layer.
@@ -114,32 +114,32 @@ def _charge(push: Tensor, v: Tensor, params: LIFParams, leak: float) -> tuple[Te
 
 
 class DifferentiablePlasticity(Protocol):
-    """A rule through which gradients flow: `rules.differentiable` has one of traces, and a formula of events.
+    """A differentiable plasticity rule: `rules.differentiable` has one of traces, and a formula of events.
 
-    What it carries from step to step is its own; here it is handed on alone.
+    Its state between steps is opaque here.
     """
 
     def initial(self, weights: Tensor, batch: int) -> Any:
-        """Return the state of lifetimes that begin with these weights, (n_pre, n_post)."""
+        """Return the initial state of lifetimes with these weights, (n_pre, n_post)."""
 
     def effective(self, weights: Tensor, state: Any) -> Tensor:
-        """Return the weights that act, (B, n_pre, n_post)."""
+        """Return the effective weights, (B, n_pre, n_post)."""
 
     def before_spikes(self, state: Any, pre: Tensor, post: Tensor) -> Any:
-        """Return the state as a step finds it, from the traces of earlier ones, in spikes per time constant."""
+        """Return the state before the spikes of a step, from earlier traces, in spikes per time constant."""
 
     def after_spikes(self, state: Any, pre: Tensor, post: Tensor) -> Any:
-        """Return the state as a step leaves it, from its spikes, (B, n_pre) and (B, n_post)."""
+        """Return the state after a step's spikes, (B, n_pre) and (B, n_post)."""
 
 
 class LayerState(NamedTuple):
-    """One layer between two steps."""
+    """State of a layer between two steps."""
 
     v: Tensor  # (B, n_post) mV: LIF after the reset; SRM-alpha, which has none, the potential of the last step
     refractory: AlphaTrace  # of the layer's own spikes with tau_ref; LIF leaves it at 0
     pre: AlphaTrace  # of its inputs
     post: AlphaTrace  # of its spikes
-    plastic: Any  # what plasticity carries; None: nothing changes
+    plastic: Any  # state of plasticity; None: fixed weights
     spikes: Tensor  # (B, n_post) of the last step
 
 
@@ -167,22 +167,22 @@ def step(
     recurrent: Tensor | None = None,
     damping: Damping = WHOLE,
 ) -> LayerState:
-    """Advance a layer by `dt` ms: plasticity sees the traces of earlier steps, weights act, then it sees the spikes.
+    """Advance a layer by `dt` ms: plasticity by earlier traces, then neurons, then plasticity by their spikes.
 
     Args:
         state: Of `layer_init` or an earlier step.
         inputs: Spikes of the layer before, (B, n_pre).
         weights: (n_pre, n_post), mV at the peak of a response for SRM-alpha, as in `forward` for LIF.
-        plasticity: What changes them; None: nothing does.
-        neuron: Constants, of which LIF's options must be off. LIF is driven by spikes within the step; SRM-alpha by
-            alpha responses, which begin in the step after a spike.
+        plasticity: Plasticity rule; None: fixed weights.
+        neuron: Constants; LIF's options must be off. LIF is driven by spikes within the step; SRM-alpha by alpha
+            responses, which start in the step after a spike.
         spike_fn: As in `forward`.
         dt: Step in ms.
-        gain: Charge of a spike at weight 1; of SRM-alpha what an input spike counts in its response.
+        gain: Charge of a spike at weight 1; of SRM-alpha the size of an input spike in its response.
         tau_trace: Time constant of the traces in ms, LIF only; SRM-alpha's are its responses.
-        recurrent: Weights among the layer's neurons, (n_post, n_post), which do not change: of SRM-alpha's responses to
-            earlier spikes, of LIF's spikes in the step before. None: there are none.
-        damping: Which gradients pass.
+        recurrent: Weights among the layer's neurons, (n_post, n_post), fixed: of SRM-alpha's responses to
+            earlier spikes, of LIF's spikes in the step before. None: none.
+        damping: Scaling of gradients through plasticity.
 
     Returns:
         The state after the step, with its spikes.

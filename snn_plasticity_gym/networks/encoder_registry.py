@@ -4,9 +4,9 @@ A factory is a function
 
     def factory(space: Box, device: torch.device | str, *, setting: type = default, ...) -> Encoder | CurrentInput
 
-given the observations of a world as a space of shape (D,). Its keyword-only parameters are the settings that users
-choose; those without a default must be given. `low` and `high` are ranges as in `observation_ranges`. A factory with a
-keyword-only parameter `dt` is given the length of a time step, ms, which users cannot choose here. Here periods are in
+called with a world's observation space of shape (D,). Its keyword-only parameters are the users' settings; those
+without a default must be given. `low` and `high` are ranges as in `observation_ranges`. A keyword-only parameter `dt`
+of a factory gets the length of a time step, ms, which is no setting here. Here periods are in
 ms and rates in spikes per ms; `observation_encoders` counts in steps.
 """
 
@@ -43,18 +43,18 @@ EncoderFactory = Callable[..., Encoder | CurrentInput]
 
 
 def _chance(name: str, rate: float, dt: float) -> float:
-    """Return the chance of a spike in a step of `dt` ms, of a rate in spikes per ms."""
+    """Return the spike probability in a step of `dt` ms, of a rate in spikes per ms."""
     try:
         return number(name, rate, least=0, most=1 / dt) * dt
     except ConfigError as error:
         if dt <= 1:
             raise
-        # Who made steps longer may never have set a rate.
+        # The user may have changed dt only, not a rate.
         raise ConfigError(f"{error}; in steps of dt={dt:g} ms lower {name} in encoder_kwargs, or lower dt") from error
 
 
 def _firing(period: float | None, rate: float | None, dt: float) -> dict[str, float | None]:
-    """Return how the active neuron fires, in steps of `dt` ms, of a period in ms or a rate in spikes per ms."""
+    """Convert a period in ms or a rate in spikes per ms of the active neuron to steps of `dt` ms."""
     return {
         "period": None if period is None else number("period", period, least=dt) / dt,
         "rate": None if rate is None else _chance("rate", rate, dt),
@@ -88,7 +88,7 @@ def _one_hot_normal(
     rate: float | None = None,
     dt: float = 1.0,
 ) -> OneHotFields:
-    """Fields that normal observations visit equally often; these need no bounds."""
+    """Fields equally probable under normal observations; these need no bounds."""
     centre, width = numbers("mean", mean, space.shape), numbers("std", std, space.shape)  # (D,) both
     return OneHotFields(normal_edges(centre, width, fields), **_firing(period, rate, dt), device=device)
 
@@ -103,7 +103,7 @@ def _one_hot_measured(
     rate: float | None = None,
     dt: float = 1.0,
 ) -> OneHotFields:
-    """Fields that the given observations (n, D) visit equally often; these need no bounds."""
+    """Fields equally probable under the given observations (n, D); these need no bounds."""
     edges = measured_quantiles(observations, fields)  # (D, F - 1)
     if len(edges) != space.shape[0]:
         raise ConfigError(f"observations must have {space.shape[0]} columns, got {len(edges)}")
@@ -162,7 +162,7 @@ def _one_hot_current(
     low: Limits = None,
     high: Limits = None,
 ) -> CurrentEncoder:
-    """A current into the active field of equal ones."""
+    """A current into the active one of fields of equal width."""
     ranges = observation_ranges(space, low, high)
     code = OneHotFields(equal_edges(ranges.low, ranges.high, fields), rate=1.0, device=device)
     return CurrentEncoder(code, amplitude=amplitude, offset=offset)
@@ -180,7 +180,7 @@ def _gaussian_current(
     width: ArrayLike | None = None,
     floor: float = 0.0,
 ) -> CurrentEncoder:
-    """Currents as high as the bells."""
+    """Currents in proportion to the bells."""
     code = GaussianPopulation(*observation_ranges(space, low, high), fields, width=width, floor=floor, device=device)
     return CurrentEncoder(code, amplitude=amplitude, offset=offset)
 
@@ -213,7 +213,7 @@ ENCODERS: dict[str, EncoderFactory] = {
 
 
 def register_encoder(name: str, factory: EncoderFactory) -> None:
-    """Add an encoder, known from then on to `make_encoder`; the factory is described at the top of this file.
+    """Register an encoder for `make_encoder`; the factory is described at the top of this file.
 
     Raises:
         ConfigError: The name is taken or no text, or the factory cannot be called.
@@ -238,12 +238,12 @@ def make_encoder(
     Args:
         name: One of `ENCODERS`.
         space: The observations, shape (D,).
-        device: Where tensors live.
+        device: Of the tensors.
         dt: Length of a time step, ms; positional, as are those before it.
         settings: Those of the encoder.
 
     Raises:
-        ConfigError: No such encoder or setting, a setting is missing or not allowed, or what the factory made has
+        ConfigError: No such encoder or setting, a setting is missing or not allowed, or the factory's product has
             neither `spikes` nor `currents`.
     """
     encoder = build(ENCODERS, "encoder", name, space, device, environment={"dt": dt}, **settings)

@@ -1,4 +1,4 @@
-"""Images to spike trains."""
+"""Encoding of images as spike trains."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from snn_plasticity_gym.kernels.compile import compiled
 class SpikeTrain(NamedTuple):
     """Spikes of N neurons in T steps as a list."""
 
-    start: NDArray[np.int64]  # (T + 1,) where those of each step begin
-    neuron: NDArray[np.int64]  # who fires, ascending within a step
+    start: NDArray[np.int64]  # (T + 1,) start of each step's spikes
+    neuron: NDArray[np.int64]  # indices of spiking neurons, ascending within a step
     size: int  # N
 
     @classmethod
@@ -33,7 +33,7 @@ class SpikeTrain(NamedTuple):
 
 
 def poisson_encode(image: Tensor, num_steps: int, chance: float, rng: np.random.Generator) -> Tensor:
-    """Do what `poisson_train` does, and return the spikes as bool (T, N)."""
+    """Return the spikes of `poisson_train` as bool (T, N)."""
     return poisson_train(image.numpy(), num_steps, chance, rng).dense()
 
 
@@ -46,7 +46,7 @@ def poisson_train(pixels: NDArray[Any], num_steps: int, chance: float, rng: np.r
         pixels: Intensities in [0, 1], (N,).
         num_steps: Length T of the train.
         chance: Spike probability per step of a white pixel, in [0, 1]: its rate times the length of a step.
-        rng: Source of randomness; NumPy's, so that a seed means the same spikes on every device.
+        rng: Source of randomness; NumPy's, so that a seed gives the same spikes on every device.
     """
     bits = _uniforms(rng, num_steps * np.count_nonzero(pixels))  # black pixels never fire: no numbers are drawn
     start, neuron = _list_spikes(pixels, pixels.dtype.type(chance), num_steps, bits)
@@ -57,10 +57,10 @@ def _uniforms(rng: np.random.Generator, count: int) -> NDArray[np.uint32]:
     """Return what `rng.random(count, dtype=np.float32)` does, in units of 2^-32 and before the last 8 bits are dropped.
 
     NumPy's generators make 64 bits at a time, and numbers of single precision of one half after the other, the lower
-    one first. Halves taken all at once take half of the time; the stream stands where it would stand otherwise.
+    one first. Halves taken all at once take half of the time; the state of the generator is the same afterwards.
     """
     uniforms = np.empty(count, dtype=np.uint32)
-    left_over = rng.bit_generator.state["has_uint32"] if count else 0  # a half that waits since the last call
+    left_over = rng.bit_generator.state["has_uint32"] if count else 0  # a half left from the last call
     pairs = (count - left_over) // 2
     if left_over:
         uniforms[0] = _next_half(rng)
@@ -79,7 +79,7 @@ def _next_half(rng: np.random.Generator) -> int:
 def _list_spikes(
     pixels: NDArray[Any], chance: Any, num_steps: int, uniforms: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """List who fires in each step, since its number is below its probability; see `SpikeTrain`.
+    """List the neurons that spike in each step (number below probability); see `SpikeTrain`.
 
     Args:
         pixels: Intensities, (N,).
@@ -100,7 +100,7 @@ def _list_spikes(
         for place in range(num_lit):
             count += np.uint32((numbers[place] >> np.uint32(8)) < limit[place])
         start[step + 1] = start[step] + count
-    neuron = np.empty(start[num_steps] + 1, np.int64)  # where the next one would stand is written to, too
+    neuron = np.empty(start[num_steps] + 1, np.int64)  # one more, since the place after the last is written to
     for step in range(num_steps):
         numbers, at = uniforms[step * num_lit : (step + 1) * num_lit], start[step]
         for place in range(num_lit):

@@ -21,19 +21,19 @@ def lif_params(config: FeedforwardConfig) -> LIFParams:
 
 
 def classifier(config: FeedforwardConfig, n_input: int, num_classes: int) -> tuple[list[Population], list[Projection]]:
-    """Describe the network of a configuration, all synapses plastic and of one group.
+    """Return populations and projections of a classifier, all synapses plastic and of one group.
 
     Args:
         config: Sizes of the hidden layers, constants, weights.
         n_input: Pixels of an image.
-        num_classes: C, the number of output neurons; neuron k stands for class k.
+        num_classes: C, the number of output neurons; neuron k is class k.
     """
     plasticity = Plasticity(group=0, scale=config.eta, w_min=config.w_min, w_max=config.w_max)
     return feedforward([n_input, *config.hidden_sizes, num_classes], lif_params(config), config.w_init, plasticity)
 
 
 def group_classifier(config: SemiConfig, n_input: int, num_classes: int) -> tuple[list[Population], list[Projection]]:
-    """Describe a network of winner-take-all groups, one of which is the output; see `classifier`."""
+    """Return a network of winner-take-all groups, one of which is the output; see `classifier`."""
     sizes = [n_input, *config.hidden_sizes, num_classes]
 
     def initial(n_pre: int) -> tuple[float, float]:
@@ -52,12 +52,12 @@ def group_classifier(config: SemiConfig, n_input: int, num_classes: int) -> tupl
 def feedforward(
     sizes: Sequence[int], params: LIFParams, w_init: float, plasticity: Plasticity
 ) -> tuple[list[Population], list[Projection]]:
-    """Describe a network input -> hidden_1 -> ... -> output.
+    """Return populations and projections of a network input -> hidden_1 -> ... -> output.
 
     Args:
         sizes: Neurons of the input, of each hidden layer and of the output.
         params: Constants of all LIF layers.
-        w_init: Fresh weights are uniform in +-w_init / sqrt(inputs of the layer), within the clips of `plasticity`.
+        w_init: Initial weights are uniform in +-w_init / sqrt(inputs of the layer), within the clips of `plasticity`.
         plasticity: Of all synapses.
     """
     names = _names(len(sizes))
@@ -75,6 +75,6 @@ def _names(number: int) -> list[str]:
 
 
 def _interval(w_init: float, n_pre: int, w_min: float, w_max: float) -> tuple[float, float]:
-    """Return the interval of fresh weights."""
+    """Return the interval of initial weights."""
     bound = w_init / math.sqrt(n_pre)
     return max(-bound, w_min), min(bound, w_max)

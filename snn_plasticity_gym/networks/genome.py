@@ -1,6 +1,6 @@
-"""The weights of a network as a vector, in which a search can draw neighbouring weights alike.
+"""The weights of a network as a vector of search coordinates, with optional correlation of neighbouring weights.
 
-Axes: B networks, D coordinates, S sources whose weights are drawn together, F receptive fields of an observation.
+Axes: B networks, D coordinates, S sources of correlated weights, F receptive fields of an observation.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ class Part(NamedTuple):
 
     projection: Projection
     shape: tuple[int, int]  # n_pre, n_post
-    unit: float  # weight that 1 stands for
-    root: NDArray[np.float64] | None  # (F, F) root of the correlation of fields; None: each weight by itself
+    unit: float  # weight per unit
+    root: NDArray[np.float64] | None  # (F, F) root of the correlation of fields; None: independent weights
 
 
 class Genome:
-    """Between coordinates and weights, of all projections whose fresh weights are drawn from an interval.
+    """Mapping between coordinates and weights, of all projections with initial weights drawn from an interval.
 
     Args:
-        network: Whose weights they are.
+        network: The network.
         limits: Smallest and largest weight.
-        units: Weight that 1 stands for: one number, or one for each projection.
-        source: Population whose weights are alike, from neighbour to neighbour.
-        fields: F, neurons of each of its observations, side by side.
-        smoothness: Length of the Gaussian correlation, in fields; 0: there is none.
+        units: Weight per unit of a coordinate: one number, or one for each projection.
+        source: Population with correlated weights of neighbours.
+        fields: F, contiguous neurons of each of its observations.
+        smoothness: Length of the Gaussian correlation, in fields; 0: none.
 
     Raises:
         ConfigError: Units are too few or too many, or fields do not fit the population.
@@ -83,10 +83,10 @@ class Genome:
         return low, high
 
     def coordinates(self, row: int) -> NDArray[np.float64]:
-        """Return where network `row` stands, (D,).
+        """Return the coordinates of network `row`, (D,).
 
         Raises:
-            ConfigError: Weights are drawn alike, so that others than those have no coordinates.
+            ConfigError: Weights are correlated, so that general weights have no coordinates.
         """
         if any(part.root is not None for part in self._parts):
             raise ConfigError(
@@ -96,12 +96,12 @@ class Genome:
         return np.concatenate([part.ravel() for part in parts]).astype(np.float64)
 
     def write(self, coordinates: NDArray[np.float64]) -> None:
-        """Give each network the weights of its coordinates, (B, D)."""
+        """Set each network's weights from its coordinates, (B, D)."""
         for name, weights in self._decoded(coordinates):
             self._network.weights_of(name).copy_(weights)
 
     def weights(self, coordinates: NDArray[np.float64]) -> dict[str, Tensor]:
-        """Return the weights that coordinates (D,) stand for, float32 (n_pre, n_post) by projection."""
+        """Return the weights of coordinates (D,), float32 (n_pre, n_post) by projection."""
         return {name: weights[0].float().contiguous() for name, weights in self._decoded(coordinates[None])}
 
     def _decoded(self, coordinates: NDArray[np.float64]) -> Iterator[tuple[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""Networks that begin with weights of a file, e.g. those that `evolve.py` has found, in place of drawn ones."""
+"""Networks with initial weights from a file, e.g. of `evolve.py`, in place of random ones."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from safetensors.numpy import load_file
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.networks.populations import Projection
 
-WEIGHTS = "weights.safetensors"  # in the folder of a run of evolve.py
+WEIGHTS = "weights.safetensors"  # file of a run of evolve.py
 
 
 class Given:
-    """Fresh weights that are always the same.
+    """Constant initial weights.
 
     Args:
         weights: (n_pre, n_post).
@@ -28,39 +28,39 @@ class Given:
         self._weights = weights
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Return the weights; nothing is drawn."""
+        """Return the weights, without random numbers."""
         return self._weights
 
 
 def with_given_weights(
     projections: Sequence[Projection], sizes: Mapping[str, int], path: str, limits: tuple[float, float]
 ) -> list[Projection]:
-    """Return projections whose fresh weights are those of a file; those that were fixed before stay as they are.
+    """Return projections with initial weights from a file; already fixed ones are unchanged.
 
     Args:
         projections: Of the network.
         sizes: Neurons of each population.
-        path: A .safetensors file with a matrix (n_pre, n_post) for each projection whose weights would be drawn, or
+        path: A .safetensors file with a matrix (n_pre, n_post) for each projection with random weights, or
             the folder of a run of evolve.py.
         limits: Smallest and largest weight that a synapse can have.
 
     Raises:
-        ConfigError: There is no such file, it holds another network's weights, or weights beyond the limits.
+        ConfigError: There is no such file, its weights are of another network, or exceed the limits.
     """
-    given, said = _read(path), f"init_weights={path!r}"
+    given, label = _read(path), f"init_weights={path!r}"
     drawn = [one for one in projections if not one.one_to_one and not callable(one.initial)]
-    wanted = {one.name: (sizes[one.source], sizes[one.target]) for one in drawn}
+    expected = {one.name: (sizes[one.source], sizes[one.target]) for one in drawn}
     found = {name: weights.shape for name, weights in given.items()}
-    if found != wanted:
+    if found != expected:
         raise ConfigError(
-            f"{said} holds {_listed(found)}, the network has {_listed(wanted)}; take the settings of the network that "
-            "they are of, e.g. --preset with the config.yaml of its run"
+            f"{label} holds {_listed(found)}, the network has {_listed(expected)}; take the settings of the network "
+            "that they are of, e.g. --preset with the config.yaml of its run"
         )
     numbers = np.concatenate([weights.ravel() for weights in given.values()])
     low, high = numbers.min(), numbers.max()
     if not limits[0] <= low <= high <= limits[1]:  # NaN is not within
         raise ConfigError(
-            f"{said} holds weights from {low:g} to {high:g}, beyond w_min={limits[0]:g} and w_max={limits[1]:g}; set "
+            f"{label} holds weights from {low:g} to {high:g}, beyond w_min={limits[0]:g} and w_max={limits[1]:g}; set "
             "w_min and w_max"
         )
     return [

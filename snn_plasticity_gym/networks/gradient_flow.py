@@ -1,7 +1,7 @@
-"""The identity, with gradients held back, for backpropagation through plastic lifetimes of some hundred steps.
+"""The identity with damped gradients, for backpropagation through plastic lifetimes of some hundred steps.
 
 Spikes leave a trace, the trace changes a weight, the weight makes spikes: around this loop gradients can grow by a
-factor in each step. Damped on the way they stay small, and are then others than those of the function that is computed.
+factor in each step. Damping keeps them small, at the cost of exactness.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch import Tensor
 
 
 class Damping(NamedTuple):
-    """How much of the gradients passes; the defaults let all of it pass."""
+    """Damping of gradients; the defaults leave them exact."""
 
-    rule: float = 1.0  # share of what reaches postsynaptic traces through the plasticity rule
-    refractory: float = 1.0  # share of what reaches spikes through the neuron's own refractory response
-    carry: float = math.inf  # largest derivative by a trace that a step hands to the one before
+    rule: float = 1.0  # factor of gradients to postsynaptic traces through the plasticity rule
+    refractory: float = 1.0  # factor of gradients to spikes through the neuron's refractory response
+    carry: float = math.inf  # clip of the derivative by a trace, passed to the step before
 
     def check(self) -> None:
         """Raise ValueError if a number is out of range."""
@@ -29,7 +29,7 @@ class Damping(NamedTuple):
             raise ValueError(f"damping: carry must be positive, got {self.carry}")
 
 
-WHOLE = Damping()  # all gradients pass
+WHOLE = Damping()  # exact gradients
 
 
 def scale_gradient(x: Tensor, share: float) -> Tensor:
@@ -41,7 +41,7 @@ def scale_gradient(x: Tensor, share: float) -> Tensor:
 
 
 def clamp_gradient(x: Tensor, limit: float) -> Tensor:
-    """Return x; backwards, each element of dL/dx is held in [-limit, limit]."""
+    """Return x; backwards, each element of dL/dx is clipped to [-limit, limit]."""
     if limit == math.inf:
         return x
     clamped: Tensor = _Clamped.apply(x, limit)

@@ -1,21 +1,21 @@
-"""Winner-take-all groups of a population: in each step one neuron of each group spikes, drawn by potentials.
+"""Winner-take-all groups of a population: in each step one neuron of each group spikes, sampled by potentials.
 
 Potentials are sums of postsynaptic potentials that decay with the membrane (`lif.integrate`): there is no threshold, no
-reset and no refractory period. Neuron k of a group has the chance
+reset and no refractory period. Neuron k of a group has the probability
 
     p_k = exp(V_k / width) / sum_j exp(V_j / width)                                                      (softmax)
 
-to be the one that spikes (Yang et al., Variational policy gradients in recurrent winner-take-all networks, 2022).
-Written as the chance of a neuron with escape noise, p_k = 1 / (1 + exp((L_k - V_k) / width)), where
+to spike (Yang et al., Variational policy gradients in recurrent winner-take-all networks, 2022).
+Written as the spike probability of a neuron with escape noise, p_k = 1 / (1 + exp((L_k - V_k) / width)), where
 
     L_k = width log sum_{j != k} exp(V_j / width)
 
-is a soft maximum of the others of its group: the threshold that they set it. Synapses see it in place of V_th + theta,
-so the local scalar `potential` is (L_k - V_k) / (V_th - V_rest), what a neuron lacks to even odds, and the rule `svpg`
+is a soft maximum of the others of its group, an effective threshold. It replaces V_th + theta in local scalars,
+so the local scalar `potential` is (L_k - V_k) / (V_th - V_rest), the distance to probability 1/2, and the rule `svpg`
 with a width of width / (V_th - V_rest) is the exact score of the softmax.
 
 Random numbers are a function of a key for each network and episode, the step and the group, see `kernels/groups.py`:
-what a network draws does not depend on others, on the device, or on how it is simulated.
+a network's samples do not depend on others, on the device, or on the implementation.
 
 Axes: R networks of a call, N neurons, G groups, d neurons of a group.
 """
@@ -41,21 +41,21 @@ class Groups(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """What a population did in a step."""
+    """Result of a population's step."""
 
     spikes: Tensor  # bool (R, N)
     potential: Tensor  # (R, N) mV, before the reset, if there is one
-    above: Tensor  # (R, N) mV, threshold less v_th; of groups, that which the others set
+    above: Tensor  # (R, N) mV, threshold minus v_th; of groups, the effective one
     state: LIFState  # the next one
 
 
 class Draws:
-    """Where the random numbers of networks with groups come from.
+    """Random keys and counters of networks with groups.
 
     Args:
         sizes: Neurons of each population, in order.
         num_networks: B.
-        device: Where numbers are needed.
+        device: Of the keys.
     """
 
     def __init__(self, sizes: Mapping[str, int], num_networks: int, device: torch.device) -> None:
@@ -66,7 +66,7 @@ class Draws:
         self.stride: int = starts[-1]
 
     def begin(self, rows: Tensor, keys: Iterable[int]) -> None:
-        """Let the networks `rows` (R,) draw by new keys, in [0, 2^64) each, from their first number on."""
+        """Set new keys of the networks `rows` (R,), in [0, 2^64) each, and reset their counters."""
         bits = np.fromiter(keys, dtype=np.uint64, count=len(rows)).view(np.int64)  # (R,)
         self.keys[rows] = torch.from_numpy(bits).to(self.keys.device)
         self._steps[rows] = 0
@@ -76,12 +76,12 @@ class Draws:
         return (self.keys, self._steps) if rows is None else (self.keys[rows], self._steps[rows])
 
     def go_on(self, rows: Tensor | None) -> None:
-        """End a step of the networks `rows`."""
+        """Advance the counters of the networks `rows` by a step."""
         self._steps[slice(None) if rows is None else rows] += 1
 
 
 def uniforms(keys: Tensor, places: Tensor) -> Tensor:
-    """Return the number in [0, 1) that each key (R,) has at each place (R, G), float64 (R, G).
+    """Return the uniform number in [0, 1) of each key (R,) at each place (R, G), float64 (R, G).
 
     Products of int64 keep the lowest 64 bits, as those of uint64 do.
     """
@@ -94,18 +94,18 @@ def uniforms(keys: Tensor, places: Tensor) -> Tensor:
 
 
 def _shifted(bits: Tensor, places: int) -> Tensor:
-    """Shift to the right as if the numbers had no sign."""
+    """Shift right as unsigned integers."""
     return (bits >> places) & ((1 << (64 - places)) - 1)
 
 
 def draw(potential: Tensor, numbers: Tensor, groups: Groups, v_th: float) -> tuple[Tensor, Tensor]:
-    """Draw who spikes.
+    """Sample the spiking neuron of each group.
 
     Args:
         potential: (R, N).
-        numbers: Uniform in [0, 1), float64 (R, G): a group's neuron is the first whose cumulative chance exceeds it.
+        numbers: Uniform in [0, 1), float64 (R, G): a group's neuron is the first with cumulative probability above it.
         groups: Size and width.
-        v_th: Threshold that the second result is counted from.
+        v_th: Reference threshold of the second result.
 
     Returns:
         Spikes, bool (R, N), and L - v_th, (R, N), see above.
@@ -135,7 +135,7 @@ def step(
     Args:
         current: As in `lif.lif_step`, (R, N).
         state: The population before the step.
-        lif: tau_mem, v_rest, resistance and v_min count; v_th is a unit alone.
+        lif: tau_mem, v_rest, resistance and v_min are used; v_th is only a unit.
         dt: Step in ms.
         groups: Size and width.
         keys: Of each network, int64 (R,).
@@ -158,7 +158,7 @@ def advance(
     rows: Tensor | None,
     loops: bool,
 ) -> Moved:
-    """Advance population `name` of the networks `rows`, by compiled loops or by torch operations, which is the same."""
+    """Advance population `name` of the networks `rows`, by compiled loops or torch operations, with equal results."""
     keys, steps = draws.of(rows)  # (R,) each
     if not loops:
         return step(current, state, lif, dt, groups, keys, steps * draws.stride + draws.starts[name])

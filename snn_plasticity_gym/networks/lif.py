@@ -1,4 +1,4 @@
-"""The leaky integrate-and-fire neuron: one function that every population of every network goes through."""
+"""The leaky integrate-and-fire neuron, one step function for all populations."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch import Tensor
 class LIFParams(NamedTuple):
     """Constants of a population; defaults: excitatory cell of Diehl & Cook (2015), without its options.
 
-    `resistance` = 100 with `tau_mem` = 100 ms makes one unit of charge, a current of 1 held for 1 ms, raise the
-    membrane potential by 1 mV: a spike of gain 1 at weight 1, whatever the length of a step. The options (refractory
+    With `resistance` = 100 and `tau_mem` = 100 ms one unit of charge, a current of 1 for 1 ms, raises the membrane
+    potential by 1 mV: a spike of gain 1 at weight 1, whatever the time step. The options (refractory
     period, adaptive threshold, lowest potential, one spike a step) are off.
     """
 
@@ -29,27 +29,27 @@ class LIFParams(NamedTuple):
     theta_plus: float = 0.0  # mV added to the threshold by each spike
     tau_theta: float = 1e7  # ms, decay of the adaptive threshold
     one_spike: bool = False  # at most one spike per network and step: the neuron furthest above its threshold
-    v_min: float = -math.inf  # mV, below which inhibition does not push the potential, as its reversal potential would
+    v_min: float = -math.inf  # mV, lower bound of the potential under inhibition, like a reversal potential
 
     def silent_steps(self, dt: float) -> int:
         """Return the refractory period in whole steps of `dt` ms: a sum of steps, rounded, could be one too many."""
         return math.ceil(self.refractory / dt - 1e-9)
 
     def threshold_decay(self, dt: float) -> float:
-        """Return what is left of the adaptive threshold after a step of `dt` ms."""
+        """Return the decay factor of the adaptive threshold per step of `dt` ms."""
         return math.exp(-dt / self.tau_theta)
 
 
 class LIFState(NamedTuple):
-    """What a population carries from step to step."""
+    """State of a population between steps."""
 
     v: Tensor  # (B, N) membrane potential, mV
     refractory: Tensor  # (B, N) steps left until the neuron may fire again
-    theta: Tensor  # (B, N) adaptive part of the threshold, mV; outlives the episode
+    theta: Tensor  # (B, N) adaptive part of the threshold, mV; persists between episodes
 
 
 def lif_init(batch: int, size: int, params: LIFParams, device: torch.device, dtype: torch.dtype) -> LIFState:
-    """Return a population at rest: (batch, size) neurons at `v_rest`, free to fire, with their plain threshold."""
+    """Return a population at rest: (batch, size) neurons at `v_rest`, not refractory, without adaptation."""
     zeros = torch.zeros(batch, size, device=device, dtype=dtype)
     return LIFState(v=zeros + params.v_rest, refractory=zeros, theta=zeros.clone())
 
@@ -105,7 +105,7 @@ def fire(potential: Tensor, state: LIFState, params: LIFParams, dt: float) -> tu
 
 @functools.cache
 def lif_constants(params: LIFParams, dt: float, dtype: Any) -> NDArray[Any]:
-    """Return the constants of `kernels.network.lif_loop`, in the precision in which torch would meet them."""
+    """Return the constants of `kernels.network.lif_loop`, in torch's precision."""
     return np.array(
         [
             *(dt / params.tau_mem, params.v_rest, params.v_reset, params.v_th, params.resistance),

@@ -1,4 +1,4 @@
-"""B independent spiking networks of one shape, advanced together.
+"""B independent spiking networks of one architecture, advanced together.
 
 Axes: B networks, R the networks of one call (all B, or some rows of them), N neurons, S spikes.
 """
@@ -24,9 +24,9 @@ from snn_plasticity_gym.utils.state import State, restore_all
 
 
 class Network:
-    """B networks with weights of their own.
+    """B networks with separate weights.
 
-    Populations are given in the order in which activity travels within a step. All weights lie in one flat tensor
+    Populations are given in the order in which activity propagates within a step. All weights are in one flat tensor
     `weights`, projection after projection, each as (B, n_pre, n_post): any synapse of any network has one address.
 
     Args:
@@ -34,10 +34,10 @@ class Network:
         projections: Between them.
         num_networks: B.
         dt: Time step in ms.
-        device: Where the networks live.
+        device: Of the networks.
         dtype: Of weights and membranes.
-        loops: Whether compiled loops advance the networks or torch operations do, which is the same; None: loops on
-            the CPU. They cannot reach what lies on a GPU.
+        loops: Whether compiled loops or torch operations advance the networks, with equal results; None: loops on
+            the CPU. They cannot access memory of a GPU.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class Network:
         self._everyone = torch.arange(num_networks, device=device)
         self.draws = Draws({p.name: p.size for p in populations}, num_networks, device)
         self.has_groups = any(p.groups is not None for p in populations)
-        # (B,) networks that no longer change, whose adaptive thresholds stand still; at hand without asking a GPU.
+        # (B,) networks without plasticity, with fixed adaptive thresholds; readable without GPU synchronisation.
         self.non_plastic = torch.zeros(num_networks, dtype=torch.bool)
-        self.last_spikes = {  # (B, N) of the step before, which recurrent projections carry
+        self.last_spikes = {  # (B, N) of the step before, for recurrent projections
             p.source: torch.zeros(num_networks, self._size(p.source), device=device, dtype=torch.bool)
             for p in self.projections
             if p.recurrent
@@ -80,20 +80,20 @@ class Network:
         return self.part(self.weights, projection)
 
     def part(self, whole: Tensor, projection: str) -> Tensor:
-        """Return of a tensor with one entry per weight what belongs to a projection, a view (B, n_pre, n_post)."""
+        """Return the part of a projection in a tensor with one entry per weight, a view (B, n_pre, n_post)."""
         spec = next(p for p in self.projections if p.name == projection)
         n_pre, n_post = self._size(spec.source), self._size(spec.target)
         start = self.offsets[projection]
         return whole[start : start + self.num_networks * n_pre * n_post].view(self.num_networks, n_pre, n_post)
 
     def grow(self, row: int, rng: np.random.Generator) -> None:
-        """Make network `row` new: fresh weights, thresholds forgotten."""
+        """Reinitialise network `row`: new weights, thresholds reset."""
         for projection in self.projections:
             if projection.one_to_one:
                 continue
             weights = self.weights_of(projection.name)[row]  # (n_pre, n_post)
             if callable(projection.initial):
-                weights.copy_(_drawn(projection, rng, tuple(weights.shape)))
+                weights.copy_(_initial_weights(projection, rng, tuple(weights.shape)))
                 continue
             low, high = projection.initial
             uniform = torch.from_numpy(rng.random(weights.shape, dtype=np.float32))
@@ -106,17 +106,17 @@ class Network:
             state.theta[row] = 0.0
 
     def state_dict(self) -> State:
-        """Return what outlives an image: weights, adaptive thresholds, which networks change no more."""
+        """Return the state between episodes: weights, adaptive thresholds, plasticity flags."""
         thetas = {f"theta_{name}": state.theta for name, state in self.states.items()}
         return {"weights": self.weights, "non_plastic": self.non_plastic, **thetas}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         restore_all(self.state_dict(), state)
 
     def rest(self, rows: Tensor) -> None:
-        """Put the networks `rows` (R,) to rest: membranes at their resting potential, no spikes on the way."""
-        some = slice(None) if len(rows) == self.num_networks else rows  # a slice costs less than a list of all
+        """Reset the networks `rows` (R,): membranes at their resting potential, no pending spikes."""
+        some = slice(None) if len(rows) == self.num_networks else rows  # a slice is faster than an index of all
         for name, state in self.states.items():
             lif = self.populations[name].lif
             assert lif is not None
@@ -126,7 +126,7 @@ class Network:
             spikes[some] = False
 
     def deafen(self, rows: Tensor, deaf: Mapping[str, Tensor]) -> None:
-        """Let neurons of the networks `rows` hear nothing and not fire until they are put to rest, bool (R, N) each."""
+        """Disable input and spikes of neurons of the networks `rows` until their reset, bool (R, N) each."""
         for name, neurons in deaf.items():
             refractory = self.states[name].refractory  # (B, N)
             refractory[rows] = refractory[rows].masked_fill(neurons, math.inf)
@@ -161,13 +161,13 @@ class Network:
 
         Args:
             input_spikes: Spikes of each input population, bool (R, N).
-            rows: Indices of networks, int64 (R,), ascending; the others stand still.
-            currents: Current from outside into some of the other populations, (R, N) each; it flows for this step.
-            listed: Whether only weights of neurons that fire are summed up; otherwise the silent ones' are, too, times
-                0, all networks are advanced, and no list of spikes is made, for which a GPU would be waited for.
+            rows: Indices of networks, int64 (R,), ascending; the others do not advance.
+            currents: External current into some of the other populations, (R, N) each, in this step.
+            listed: Whether to sum weights of spiking neurons only; otherwise of silent ones, too, times 0, all
+                networks are advanced, and no spike lists are made, which need GPU synchronisation.
 
         Returns:
-            What fired, for the R networks in the order of `rows`.
+            Spikes of the R networks in the order of `rows`.
         """
         spikes: dict[str, Tensor] = {}
         lists = SpikeLists(spikes)
@@ -200,7 +200,7 @@ class Network:
         return NetworkActivity(spikes, lists, potentials, thetas)
 
     def _held_thresholds(self, before: Tensor, after: Tensor, rows: Tensor | None) -> Tensor:
-        """Return adaptive thresholds after a step, (R, N): in networks that change no more they stand still."""
+        """Return adaptive thresholds after a step, (R, N): constant in networks without plasticity."""
         still = self.non_plastic.numpy()
         if still.all():
             return before
@@ -211,7 +211,7 @@ class Network:
     def _moved(
         self, population: Population, current: Tensor, state: LIFState, rows: Tensor | None, loops: bool
     ) -> Moved:
-        """Advance one population by what flows into it, (R, N), by compiled loops or by torch operations."""
+        """Advance one population by its current, (R, N), in compiled loops or torch operations."""
         lif, dt = population.lif, self.dt
         assert lif is not None
         if population.groups is not None:
@@ -229,7 +229,7 @@ class Network:
         return Moved(spikes, potential, state.theta, after)
 
     def _looped_current(self, target: str, lists: SpikeLists, rows: Tensor | None, like: Tensor) -> Tensor:
-        """Do what `_current` does, by compiled loops."""
+        """`_current` in compiled loops."""
         current = torch.zeros_like(like)
         number, total = current.numpy(), np.empty(like.shape[1], current.numpy().dtype)
         networks = self._everyone if rows is None else rows  # (R,)
@@ -266,7 +266,7 @@ class Network:
         return current
 
     def _whole_current(self, target: str, spikes: Mapping[str, Tensor], like: Tensor) -> Tensor:
-        """Do what `_current` does for all networks, by products with all weights: (B, N)."""
+        """`_current` of all networks, by products with all weights: (B, N)."""
         current = torch.zeros_like(like)
         for projection in self.projections:
             if projection.target != target:
@@ -287,8 +287,8 @@ class Network:
         return F.embedding_bag(network * n_pre + spiking.neuron, table, first, mode="sum")
 
 
-def _drawn(projection: Projection, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
-    """Draw fresh weights, (n_pre, n_post), by the projection's own function."""
+def _initial_weights(projection: Projection, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+    """Draw initial weights, (n_pre, n_post), by the projection's function."""
     assert callable(projection.initial)
     fresh = np.asarray(projection.initial(rng, shape), dtype=np.float32)
     if fresh.shape != shape or not np.isfinite(fresh).all():

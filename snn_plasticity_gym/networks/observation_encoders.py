@@ -1,9 +1,9 @@
-"""Observations of a world to the input of each time step: receptive fields, populations, rates, currents.
+"""Encoders of observations as input of each time step: receptive fields, populations, rates, currents.
 
-A code says how active each neuron is, between 0 and 1. An encoder makes spikes of it, or currents. Chances are per
-time step and periods are in time steps: for a rate per ms, multiply by dt; for a period in ms, divide by it.
+A code maps observations to activations in [0, 1]. An encoder converts these to spikes or currents. Probabilities are
+per time step and periods are in time steps: for a rate per ms, multiply by dt; for a period in ms, divide by it.
 
-Axes: R lifetimes of one call, D observations, F fields of an observation. Neurons of an observation lie side by side:
+Axes: R lifetimes of one call, D observations, F fields of an observation. Neurons of an observation are contiguous:
 field f of observation d is neuron d * F + f.
 """
 
@@ -28,7 +28,7 @@ _ROUNDING = 1e-9  # periods: 15 periods of 20 / 0.6 steps are 500 steps, not a r
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Turns observations into input spikes."""
+    """Maps observations to input spikes."""
 
     size: int  # neurons
 
@@ -37,8 +37,8 @@ class Encoder(Protocol):
 
         Args:
             observation: float32 (R, D), without NaN.
-            step: Time steps since the episode began, from 0; common to all, or each row's own, int64 (R,).
-            uniform: Gives random numbers row by row (`RowUniforms`); an encoder without chance does not call it.
+            step: Time steps since the episode began, from 0; common to all, or of each row, int64 (R,).
+            uniform: Source of random numbers row by row (`RowUniforms`); not called by deterministic encoders.
 
         Returns:
             Spikes, bool (R, size).
@@ -47,7 +47,7 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class CurrentInput(Protocol):
-    """Turns observations into currents, for a network whose first population is neurons and no source of spikes."""
+    """Maps observations to currents, for a network with LIF neurons as its first population."""
 
     size: int  # neurons
 
@@ -56,7 +56,7 @@ class CurrentInput(Protocol):
 
 
 class Code(Protocol):
-    """Says how active neurons are."""
+    """Maps observations to activations."""
 
     size: int
 
@@ -65,21 +65,21 @@ class Code(Protocol):
 
 
 class OneHotFields:
-    """Receptive fields that tile each observation; the one that the value falls into is active.
+    """Receptive fields that tile each observation; the one that contains the value is active.
 
     Field f covers edge[f - 1] <= x < edge[f]; the first and the last field reach to infinity, so that a value beyond
     all edges is in the field at that end. (In Yegenoglu et al. (2022), code, a value a rounding error below the range
     is in the last field instead: the car at the left wall is seen at the right one.)
 
-    The active neuron fires like a clock or by chance. The clock is common to all neurons and does not start anew when
-    the active field changes: with period p it ticks in the steps that are the first at or after 0, p, 2 p, ...
+    The active neuron fires periodically or randomly. The phase is common to all neurons and is not reset when the
+    active field changes: with period p it fires in the first steps at or after 0, p, 2 p, ...
 
     Args:
         edges: Shape (D, F - 1), not falling; see `equal_edges`, `normal_edges`, `measured_quantiles`.
         period: Time steps between spikes of the active neuron, at least 1; need not be whole. Hasegan et al. (2022):
             20 ms; Yegenoglu et al. (2022): 1.2 ms, which a constant current brings about there.
-        rate: Instead of a period, the chance that the active neuron fires in a step.
-        device: Where tensors live.
+        rate: Instead of a period, the spike probability of the active neuron per step.
+        device: Of the tensors.
 
     Raises:
         ConfigError: Edges fall or are not finite; not just one of period and rate is given, or it is out of range.
@@ -108,7 +108,7 @@ class OneHotFields:
         self._rate = None if rate is None else number("rate", rate, least=0, most=1)
 
     def fields(self, observation: Tensor) -> Tensor:
-        """Return the field that each observation (R, D) falls into, int64 (R, D)."""
+        """Return the field that contains each observation (R, D), int64 (R, D)."""
         _check_width(observation, self._num_observations)
         return (observation[:, :, None] >= self.edges).sum(dim=2)  # (R, D)
 
@@ -130,16 +130,16 @@ class OneHotFields:
         return (active & fires).flatten(1)
 
     def tables(self) -> Senses:
-        """Return what compiled loops have to know."""
+        """Return the tables for compiled loops."""
         edges = self.edges.cpu().numpy()
         return Senses(ONE_HOT, edges, edges, 0.0, self._period or 0.0, self._rate or 0.0)
 
 
 class GaussianPopulation:
-    """Bells over each observation: a neuron is the more active, the nearer the value is to its centre.
+    """Gaussian population code: a neuron's activation falls with the distance of the value from its centre.
 
     activation = max(floor, exp(-(x - c)^2 / (2 (width * spacing)^2))), with centres c in equal distances, `spacing`,
-    from low to high; a spike falls in a time step with the chance max_rate * activation.
+    from low to high; the spike probability per time step is max_rate * activation.
 
     Schmidgall et al. (2021), supplement: Pr[s = 1] = max(theta_min, min(exp(-15 (c - x)^2), 1)), theta_min = 0.05 in
     HalfCheetah; that is sharpness = 15, floor = 0.05, max_rate = 1.
@@ -151,8 +151,8 @@ class GaussianPopulation:
         width: Standard deviation of a bell in units of the spacing; one number, or D.
         sharpness: Instead of a width, the factor of (x - c)^2, in 1 / (unit of the observation)^2.
         floor: Least activation, in [0, 1].
-        max_rate: Chance of a spike at the top of a bell, in [0, 1].
-        device: Where tensors live.
+        max_rate: Spike probability at the top of a bell, in [0, 1].
+        device: Of the tensors.
 
     Raises:
         ConfigError: A number is out of range, or both width and sharpness are given.
@@ -190,7 +190,7 @@ class GaussianPopulation:
         """Return the heights of the bells at the observations (R, D), float32 (R, size)."""
         _check_width(observation, self._num_observations)
         distance = observation[:, :, None] - self._centres  # (R, D, F)
-        # In double precision, whose rounding no two implementations of exp can be told apart by in single precision.
+        # In double precision, so that rounding to single precision hides differences between implementations of exp.
         heights = torch.exp((-self._factor * distance**2).double()).to(torch.float32)
         return heights.clamp(min=self._floor).flatten(1)
 
@@ -199,7 +199,7 @@ class GaussianPopulation:
         return uniform(self.size) < self._max_rate * self.activation(observation)
 
     def tables(self) -> Senses:
-        """Return what compiled loops have to know."""
+        """Return the tables for compiled loops."""
         return Senses(BELLS, self._centres.cpu().numpy(), self._factor.cpu().numpy(), self._floor, 0.0, self._max_rate)
 
 
@@ -208,14 +208,14 @@ class RateEncoder:
 
     One neuron (signed=False): activation = (x - low) / (high - low).
     Two neurons (signed=True): activation = x / m and -x / m with m = max(|low|, |high|), so that 0 is silence.
-    Both are cut to [0, 1]; a spike falls in a time step with the chance max_rate * activation.
+    Both are cut to [0, 1]; the spike probability per time step is max_rate * activation.
 
     Args:
         low: Lower ends of the ranges, shape (D,).
         high: Upper ends.
         signed: Two neurons an observation, the positive one first.
-        max_rate: Chance of a spike in a time step at activation 1, in [0, 1].
-        device: Where tensors live.
+        max_rate: Spike probability per time step at activation 1, in [0, 1].
+        device: Of the tensors.
 
     Raises:
         ConfigError: A range is empty or not finite, or max_rate is out of range.
@@ -252,19 +252,19 @@ class RateEncoder:
         return uniform(self.size) < self._max_rate * self.activation(observation)
 
     def tables(self) -> Senses:
-        """Return what compiled loops have to know."""
+        """Return the tables for compiled loops."""
         zero, span = (table.cpu().numpy() for table in (self._zero, self._span))
         return Senses(RATES, zero, span, 0.0, 0.0, self._max_rate)
 
 
 class CurrentEncoder:
-    """A constant current into each neuron while an observation lasts: offset + amplitude * activation.
+    """A constant current into each neuron per observation: offset + amplitude * activation.
 
     Yegenoglu et al. (2022), MountainCar: one-hot fields, 40 nA into the active one. A single-neuron rate code with
     offset = -amplitude / 2 gives currents of both signs.
 
     Args:
-        code: What is active.
+        code: Maps observations to activations.
         amplitude: Current at activation 1, in the unit of the network's currents.
         offset: Current at activation 0.
 
@@ -286,7 +286,7 @@ class CurrentEncoder:
 
 
 def _ticks(step: int | Tensor, period: float, num_rows: int, device: torch.device) -> Tensor:
-    """Return in which rows a multiple of the period lies in (step - 1, step], bool (R,)."""
+    """Return the mask of rows with a multiple of the period in (step - 1, step], bool (R,)."""
     if isinstance(step, int):
         tick = math.floor(step / period + _ROUNDING) > math.floor((step - 1) / period + _ROUNDING)
         return torch.full((num_rows,), tick, device=device)

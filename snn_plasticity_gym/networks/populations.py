@@ -1,4 +1,4 @@
-"""What a network is made of: populations of neurons, and projections of synapses from one to another.
+"""Components of a network: populations of neurons, and projections of synapses between them.
 
 Axes: B networks.
 """
@@ -17,13 +17,13 @@ from snn_plasticity_gym.networks.groups import Groups
 from snn_plasticity_gym.networks.lif import LIFParams
 
 Initial = Callable[[np.random.Generator, tuple[int, ...]], ArrayLike]
-"""Draws fresh weights (n_pre, n_post) from a random stream and their shape."""
+"""Draws initial weights (n_pre, n_post) from a random stream and their shape."""
 
 
 class Plasticity(NamedTuple):
-    """How a projection's weights may move: w <- clip(w + scale * delta_d, w_min, w_max)."""
+    """Plasticity of a projection's weights: w <- clip(w + scale * delta_d, w_min, w_max)."""
 
-    group: int  # which policy head its synapses share
+    group: int  # policy head of its synapses
     scale: float  # weight change of delta_d = 1: learning rate eta of the synapse type, times alpha
     w_min: float
     w_max: float
@@ -34,10 +34,10 @@ UNLIMITED = Plasticity(0, 0.0, -math.inf, math.inf)
 
 @dataclass(frozen=True)
 class Population:
-    """Neurons of one kind. Without `lif` it is an input: its spikes are given, not computed.
+    """A population of neurons. Without `lif` it is an input: its spikes are given, not computed.
 
-    With `groups` they are winner-take-all groups, and what `lif` says of thresholds, resets and refractory periods does
-    not hold; see `networks/groups.py`.
+    With `groups` they are winner-take-all groups, without the thresholds, resets and refractory periods of `lif`; see
+    `networks/groups.py`.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Projection:
     """Synapses from one population to another.
 
     Weights are dimensionless; `gain` turns a weight into the charge of a spike, in units of current times ms: one spike
-    moves the potential by resistance / tau_mem * gain * weight, in mV, whatever the length of a step (`pulse`). A
+    changes the potential by resistance / tau_mem * gain * weight, in mV, whatever the time step (`pulse`). A
     `one_to_one` projection has the fixed weight 1 and joins neuron k to neuron k; any other is all to all, without
     self-connections if `autapses` is false. A `recurrent` projection carries the spikes of the step before; the others
     propagate within the step.
@@ -64,17 +64,17 @@ class Projection:
     one_to_one: bool = False
     autapses: bool = True
     recurrent: bool = False
-    initial: tuple[float, float] | Initial = (0.0, 1.0)  # interval of fresh weights, or what draws them
-    initial_power: float = 1.0  # fresh weights are low + (high - low) u^power, u uniform in [0, 1)
-    weight_norm: float = 0.0  # weights into each target neuron are scaled to this norm before an episode; 0: left alone
+    initial: tuple[float, float] | Initial = (0.0, 1.0)  # interval of initial weights, or a function that draws them
+    initial_power: float = 1.0  # initial weights are low + (high - low) u^power, u uniform in [0, 1)
+    weight_norm: float = 0.0  # weights into each target neuron are scaled to this norm before an episode; 0: off
     norm_order: int = 1  # 1: the norm is the sum of |w|; 2: the root of the sum of w^2
     plasticity: Plasticity | None = None
 
 
 def pulse(gain: float, dt: float) -> float:
-    """Return the current that carries the charge `gain` of a spike at weight 1 within one step of `dt` ms.
+    """Return the current of a spike of charge `gain` at weight 1 within one step of `dt` ms.
 
-    Currents from outside are currents, and need no such thing: they flow for as long as they are given.
+    External currents are not converted.
     """
     return gain / dt
 

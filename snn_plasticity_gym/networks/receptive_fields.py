@@ -1,4 +1,4 @@
-"""Where receptive fields of observations lie: ranges of values, edges of bins, centres of bells.
+"""Placement of receptive fields of observations: ranges of values, edges of bins, centres of bells.
 
 Axes: D observations, F fields of an observation. All results are NumPy float64.
 """
@@ -18,27 +18,27 @@ from snn_plasticity_gym.utils.numbers_given import numbers, whole
 
 Limits = float | Sequence[float | None] | None
 REMEDY = (
-    "give low and high, one number for all or one for each, None where the world's own bound is meant, or let "
+    "give low and high, one number for all or one for each, None for the world's bound, or let "
     "range_quantile measure them"
 )
-UNBOUNDED = 1e30  # beyond it a bound is none: some worlds write the largest float32 for infinity
+UNBOUNDED = 1e30  # larger bounds are ignored: some worlds use the largest float32 for infinity
 
 
 class ObservationRanges(NamedTuple):
-    """Between which values each observation is encoded, in its own unit."""
+    """Encoded range of each observation, in its unit."""
 
     low: NDArray[np.float64]  # (D,)
     high: NDArray[np.float64]  # (D,)
 
 
 def observation_ranges(space: Box, low: Limits = None, high: Limits = None, remedy: str = REMEDY) -> ObservationRanges:
-    """Return the range of each observation: what is given, and where nothing is given the bounds of the space.
+    """Return the range of each observation: as given, else the bounds of the space.
 
     Args:
         space: Observations, shape (D,).
-        low: Lower ends: one number for all, or D of which each may be None; None takes those of the space.
+        low: Lower ends: one number for all, or D numbers or None; None: those of the space.
         high: Upper ends, likewise.
-        remedy: What to do about bounds that are missing.
+        remedy: Remedy for missing bounds, for the message.
 
     Raises:
         ConfigError: A dimension is unbounded and nothing is given for it, a length is not D, or an upper end is not
@@ -79,7 +79,7 @@ def equal_edges(low: ArrayLike, high: ArrayLike, fields: int) -> NDArray[np.floa
 
 
 def normal_edges(mean: ArrayLike, std: ArrayLike, fields: int) -> NDArray[np.float64]:
-    """Return the edges between `fields` bins that a normal variable visits equally often, (D, F - 1).
+    """Return the edges between `fields` bins that are equally probable for a normal variable, (D, F - 1).
 
     mean + std * Phi^-1(k / F) for k = 1 ... F - 1. Hasegan et al. (2022), CartPole: 20 fields.
 
@@ -96,7 +96,7 @@ def normal_edges(mean: ArrayLike, std: ArrayLike, fields: int) -> NDArray[np.flo
 
 
 def measured_quantiles(observations: ArrayLike, fields: int) -> NDArray[np.float64]:
-    """Return the edges between `fields` bins that measured observations visit equally often, (D, F - 1).
+    """Return the edges between `fields` bins with equal shares of measured observations, (D, F - 1).
 
     Edges of values that repeat coincide; the fields between them never become active.
 

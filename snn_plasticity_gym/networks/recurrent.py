@@ -1,4 +1,4 @@
-"""Networks that act: an input, hidden layers, and motor neurons whose groups may inhibit each other."""
+"""Controller networks: an input, hidden layers, and motor neurons with optional inhibition between groups."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def controller(
     inhibition: NDArray[np.float32] | None = None,
     boxes: Initial | None = None,
 ) -> tuple[list[Population], list[Projection]]:
-    """Describe a network input -> hidden_1 -> ... -> motor, all to all from each layer to the next.
+    """Return populations and projections of a network input -> hidden_1 -> ... -> motor, fully connected.
 
     Args:
         sizes: Neurons of the input, of each hidden layer and of the motor population.
         params: Constants of all LIF neurons.
-        initial: Interval of fresh weights.
+        initial: Interval of initial weights.
         plasticity: Of all plastic synapses.
-        input_neurons: Whether the input are LIF neurons that currents drive; else spikes that are given.
+        input_neurons: Whether the input is LIF neurons driven by currents; else given spikes.
         recurrent: Whether each hidden layer has plastic synapses among its neurons, without self-connections.
         plastic_hidden: Whether synapses into hidden layers are plastic.
-        inhibition: Fixed weights among motor neurons, (N, N); None: there are none.
-        boxes: Draws fixed weights from the input to the first hidden layer; None: they are as the others.
+        inhibition: Fixed weights among motor neurons, (N, N); None: none.
+        boxes: Draws fixed weights from the input to the first hidden layer; None: as the others.
     """
     names = [INPUT, *(f"hidden_{layer}" for layer in range(1, len(sizes) - 1)), MOTOR]
     populations = [Population(INPUT, sizes[0], params if input_neurons else None)]
@@ -46,8 +46,8 @@ def controller(
     projections = []
     for source, target in pairwise(names):
         own = plasticity if plastic_hidden or target == MOTOR else None
-        drawn = boxes if boxes is not None and source == INPUT else initial
-        projections.append(Projection(f"{source}_to_{target}", source, target, initial=drawn, plasticity=own))
+        weights = boxes if boxes is not None and source == INPUT else initial
+        projections.append(Projection(f"{source}_to_{target}", source, target, initial=weights, plasticity=own))
         if recurrent and target != MOTOR:
             projections.append(
                 Projection(
@@ -66,15 +66,15 @@ def controller(
 
 
 class Boxes:
-    """Draws weights by which a neuron answers a box: some neighbouring fields of each observation.
+    """Draws weights with box-shaped receptive fields: some neighbouring fields of each observation.
 
-    Where a box begins is drawn evenly from half its width below the first field to the last one, so that boxes at the
-    ends are smaller.
+    The start of a box is uniform from half its width below the first field to the last one, so that boxes at the ends
+    are smaller.
 
     Args:
         observations: D.
         width: Fields of a box along each observation.
-        weight: Of each field, drawn within 20 %.
+        weight: Mean weight of a field, uniform within 20 %.
     """
 
     def __init__(self, observations: int, width: int, weight: float) -> None:
@@ -90,11 +90,11 @@ class Boxes:
 
 
 def between_groups(groups: NDArray[np.bool_], strength: float) -> NDArray[np.float32]:
-    """Return weights by which neurons inhibit those of other groups, (N, N).
+    """Return inhibitory weights between neurons of different groups, (N, N).
 
     Args:
-        groups: Which neurons belong to each group, (groups, N).
-        strength: Charge (current times ms) by which a spike inhibits, at least 0.
+        groups: Masks of the neurons of each group, (groups, N).
+        strength: Inhibitory charge of a spike (current times ms), at least 0.
     """
     together = groups.T.astype(np.int64) @ groups.astype(np.int64) > 0  # (N, N)
     return np.where(together, 0.0, -strength).astype(np.float32)

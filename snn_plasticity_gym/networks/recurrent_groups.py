@@ -1,4 +1,4 @@
-"""The recurrent winner-take-all network of Yang et al. (2022) by spikes, as populations and projections."""
+"""The recurrent winner-take-all network of Yang et al. (2022) with spikes, as populations and projections."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ def recurrent_groups(
     input_to_output: bool = False,
     plastic_hidden: bool = True,
 ) -> tuple[list[Population], list[Projection]]:
-    """Describe a network whose hidden layers and output are winner-take-all groups, each connected with all others.
+    """Return a network with winner-take-all groups as hidden layers and output, each connected with all others.
 
-    Layers are drawn one after the other: forwards they reach each other by the spikes of the step, backwards by those
-    of the step before; either direction has weights of its own. Where both have the same weights and potentials hold
+    Layers are sampled in sequence: forward connections carry the spikes of the step, backward ones those of the step
+    before, with separate weights. Where both have the same weights and potentials hold
     the spikes of one step (tau_mem = dt) this is Gibbs sampling (Geman & Geman, Stochastic relaxation, Gibbs
-    distributions, and the Bayesian restoration of images, 1984): states v are met as often as the energy of
-    `networks/rwta.py` says, p(v) ~ exp((v^T J v / 2 + s^T W v) / width); as tau_mem grows, frequencies go to its mean
+    distributions, and the Bayesian restoration of images, 1984): states v have the stationary distribution of
+    `networks/rwta.py`, p(v) ~ exp((v^T J v / 2 + s^T W v) / width); as tau_mem grows, frequencies go to its mean
     field. There are no synapses within a layer: layers of one group each are the network of the source, and groups of
-    one layer do not hear each other.
+    one layer are not connected.
 
     Args:
         populations: Names and sizes: the input, hidden layers, and the output, which is one group. An input with `lif`
             keeps it.
         params: Of all groups.
         groups: Of hidden layers; the output has the same width.
-        initial: From the number of pre neurons to the interval of fresh weights.
+        initial: Maps the number of pre neurons to the interval of initial weights.
         plasticity: Of all plastic synapses.
-        input_to_output: Whether the input reaches the output, too.
+        input_to_output: Whether the input projects to the output, too.
         plastic_hidden: Whether synapses into hidden layers are plastic.
     """
     source, *hidden, output = populations

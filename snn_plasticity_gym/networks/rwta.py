@@ -1,11 +1,11 @@
-"""A recurrent network of winner-take-all groups whose policy is the stationary distribution of an energy.
+"""A recurrent network of winner-take-all groups with the stationary distribution of an energy as its policy.
 
 Yang et al. (2022), Variational Policy Gradients in recurrent winner-take-all networks. In each group one neuron is
 active at a time. States v (one-hot in every group) have the log-probability, up to a constant,
 
     log p(v | s) = 1/2 v^T J v + s^T W v + b^T v,
 
-with inputs s in [0, 1], a symmetric J that is zero within groups, and b. The last group names the action.
+with inputs s in [0, 1], a symmetric J that is zero within groups, and b. The last group encodes the action.
 
 Mean field: the firing rate q_k of a neuron is the softmax, within its group, of its field
 
@@ -29,7 +29,7 @@ class GroupLayout(NamedTuple):
     hidden_groups: int
     group_size: int  # neurons of a hidden group
     num_actions: int
-    input_to_action: bool = True  # without it actions depend on inputs by way of hidden neurons alone
+    input_to_action: bool = True  # without it inputs reach actions through hidden neurons only
     hidden_to_hidden: bool = True
 
     @property
@@ -43,14 +43,14 @@ class GroupLayout(NamedTuple):
         return self.num_hidden + self.num_actions
 
     def input_mask(self) -> Tensor:
-        """Return 1 where an input reaches a neuron, float32 (S, N)."""
+        """Return the mask of connections from inputs to neurons, float32 (S, N)."""
         mask = torch.ones(self.num_inputs, self.num_neurons)
         if not self.input_to_action:
             mask[:, self.num_hidden :] = 0.0
         return mask
 
     def lateral_mask(self) -> Tensor:
-        """Return 1 where two neurons are connected: never within a group, float32 (N, N), symmetric."""
+        """Return the mask of connections between neurons, none within a group, float32 (N, N), symmetric."""
         group = torch.arange(self.num_neurons) // max(1, self.group_size)  # (N,)
         group[self.num_hidden :] = self.hidden_groups
         mask = (group[:, None] != group[None, :]).float()
@@ -59,12 +59,12 @@ class GroupLayout(NamedTuple):
         return mask
 
     def num_weights(self) -> int:
-        """Count weights, each pair of neurons once, without biases."""
+        """Number of weights, each pair of neurons once, without biases."""
         return int(self.input_mask().sum()) + int(self.lateral_mask().sum()) // 2
 
 
 class RWTAWeights(NamedTuple):
-    """All that is learned; changes of weights have the same form."""
+    """Learned parameters; also the form of their changes."""
 
     inputs: Tensor  # W, (S, N)
     lateral: Tensor  # J, (N, N), symmetric
@@ -76,7 +76,7 @@ def initial_weights(
 ) -> RWTAWeights:
     """Draw weights, normal around zero; weights onto action neurons from inputs and all biases are zero.
 
-    J must not be zero: hidden neurons learn by what an action changes in them, which reaches them through J.
+    J must not be zero: hidden neurons learn from the effect of an action on them, which is transmitted through J.
 
     Args:
         layout: Sizes and connections.
@@ -85,9 +85,9 @@ def initial_weights(
         lateral_scale: Standard deviation between hidden and action neurons; among hidden ones 0.3 of it.
     """
     neurons, hidden = layout.num_neurons, layout.num_hidden
-    drawn = torch.randn(neurons, neurons, generator=generator) * lateral_scale
-    drawn[:hidden, :hidden] *= 0.3
-    lateral = (drawn + drawn.T) / 2**0.5 * layout.lateral_mask()
+    noise = torch.randn(neurons, neurons, generator=generator) * lateral_scale
+    noise[:hidden, :hidden] *= 0.3
+    lateral = (noise + noise.T) / 2**0.5 * layout.lateral_mask()
     inputs = torch.randn(layout.num_inputs, neurons, generator=generator) * input_scale * layout.input_mask()
     inputs[:, hidden:] = 0.0
     return RWTAWeights(inputs, lateral, torch.zeros(neurons))
@@ -101,7 +101,7 @@ def softmax_groups(fields: Tensor, layout: GroupLayout) -> Tensor:
 
 
 def _softmax(fields: Tensor) -> Tensor:
-    """As torch.softmax over the last dimension, which on a CPU takes seven times as long for short dimensions."""
+    """As torch.softmax over the last dimension, which is seven times slower on a CPU for short dimensions."""
     if fields.numel() == 0:
         return fields
     excited = torch.exp(fields - fields.detach().amax(dim=-1, keepdim=True))
@@ -114,7 +114,7 @@ def input_drive(weights: RWTAWeights, inputs: Tensor) -> Tensor:
 
 
 def one_hot_action(rates: Tensor, action: Tensor, layout: GroupLayout) -> Tensor:
-    """Return rates (B, N) in whose action group the neuron of the chosen action (B,) alone is active."""
+    """Return rates (B, N) with the action group clamped to the chosen action (B,)."""
     chosen = torch.nn.functional.one_hot(action, layout.num_actions).to(rates.dtype)  # (B, A)
     return torch.cat([rates[:, : layout.num_hidden], chosen], dim=1)
 
@@ -132,15 +132,15 @@ def settle(
     """Return the rates of the mean field, (B, N).
 
     A sweep sets all rates to the group softmax of their fields at once. Gradients flow through the sweeps if weights
-    ask for them.
+    require them.
 
     Args:
         weights: Those of the network.
         layout: Its sizes and connections.
         drive: `input_drive` of the inputs, (B, N).
-        sweeps: Sweeps, at most.
-        start: Rates to begin from, (B, N); None: those of the drive alone.
-        action: Action in which the action group is held, int64 (B,); None: it is free.
+        sweeps: Maximum number of sweeps.
+        start: Initial rates, (B, N); None: those of the drive alone.
+        action: Action to which the action group is clamped, int64 (B,); None: it is free.
         tolerance: Stop when the mean change of a rate in a sweep is below this; 0: take all sweeps.
     """
     rates = softmax_groups(drive, layout) if start is None else start

@@ -1,7 +1,7 @@
-"""The winner-take-all network of `rwta` by spikes: one spike a group and step, fields from windowed potentials.
+"""The winner-take-all network of `rwta` with spikes: one spike per group and step, fields from windowed potentials.
 
-In each step of 1 ms an input spikes with the chance of its value, and in each group the neuron that spikes is drawn
-from the softmax of the fields. Fields read postsynaptic traces in place of rates,
+In each step of 1 ms an input spikes with probability equal to its value, and in each group the spiking neuron is
+sampled from the softmax of the fields. Fields use postsynaptic traces in place of rates,
 
     trace <- trace + a (spike - trace),   a = 1 - exp(-1 / tau),
 
@@ -29,7 +29,7 @@ from snn_plasticity_gym.networks.rwta import (
 
 
 class Traces(NamedTuple):
-    """What a network carries from one step to the next."""
+    """State of a network between steps."""
 
     inputs: Tensor  # (B, S)
     neurons: Tensor  # (B, N)
@@ -37,16 +37,16 @@ class Traces(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What was counted in some steps."""
+    """Mean activity in a window of steps."""
 
     inputs: Tensor  # mean spikes a step, (B, S)
     rates: Tensor  # mean spikes a step, (B, N)
-    chances: Tensor  # mean chance to spike in a step, as potentials have it, (B, N)
+    chances: Tensor  # mean spike probability in a step by potentials, (B, N)
     traces: Traces
 
 
 def silent_traces(inputs: Tensor, layout: GroupLayout) -> Traces:
-    """Return the traces of a network in which nothing has spiked, for inputs (B, S)."""
+    """Return the traces of a silent network, for inputs (B, S)."""
     return Traces(torch.zeros_like(inputs), inputs.new_zeros(len(inputs), layout.num_neurons), 0.0)
 
 
@@ -62,18 +62,18 @@ def run_window(
     skip: int = 0,
     action: Tensor | None = None,
 ) -> Window:
-    """Simulate some steps and count spikes.
+    """Simulate a window of steps and count spikes.
 
     Args:
         weights: Those of the network.
         layout: Its sizes and connections.
-        inputs: Chances of a spike in a step, in [0, 1], (B, S).
-        traces: Where the network stands; not changed.
+        inputs: Spike probabilities per step, in [0, 1], (B, S).
+        traces: Initial traces; not changed.
         generator: Of the inputs' device.
         steps: Steps of 1 ms, at least 1.
         tau: Time constant of the postsynaptic traces, ms.
-        skip: First steps that are not counted, fewer than `steps`.
-        action: Action whose neuron spikes in every step, int64 (B,); None: the action group is free.
+        skip: First steps, not counted, fewer than `steps`.
+        action: Clamped action, with its neuron spiking in every step, int64 (B,); None: the action group is free.
 
     Raises:
         ValueError: No step would be counted, or tau is not positive.

@@ -1,4 +1,4 @@
-"""Spikes of an episode, counted.
+"""Spike counts of an episode.
 
 Axes: R lifetimes of one call, T steps, N neurons.
 """
@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 
 class SpikeCounts(NamedTuple):
-    """How often each neuron fired, and when first."""
+    """Spike count and first spike of each neuron."""
 
     counts: Tensor  # int64 (R, N)
     first: Tensor  # int64 (R, N), step of the first spike; 0 for silent neurons

@@ -21,7 +21,7 @@ def empty_windows(*shape: int, length: int, device: torch.device | None = None) 
 
 
 def push(windows: Tensor, spikes: Tensor, length: int) -> Tensor:
-    """Move every window on by one step whose spikes are given; the step `length` ago falls out.
+    """Shift every window by one step and append its spikes; the step `length` ago is dropped.
 
     Args:
         windows: (..., W) int64; updated in place.
@@ -32,12 +32,12 @@ def push(windows: Tensor, spikes: Tensor, length: int) -> Tensor:
         `windows`.
     """
     if windows.device.type == "cpu" and windows.is_contiguous() and windows.numel():
-        words = windows.shape[-1]
-        push_bits(windows.view(-1, words).numpy(), spikes.reshape(-1).numpy(), length)
+        num_words = windows.shape[-1]
+        push_bits(windows.view(-1, num_words).numpy(), spikes.reshape(-1).numpy(), length)
         return windows
     carry = spikes.to(torch.int64)  # (...) the bit that enters the next word
-    for word in range(windows.shape[-1]):
-        column = windows[..., word]
+    for index in range(windows.shape[-1]):
+        column = windows[..., index]
         leaving = (column >> (WORD - 1)) & 1
         column.bitwise_left_shift_(1).bitwise_or_(carry)
         carry = leaving
@@ -53,7 +53,7 @@ class SpikeHistories:
         sizes: Neurons of each population, by name.
         num_networks: B.
         length: History length K.
-        device: Where they live.
+        device: Of the windows.
     """
 
     def __init__(self, sizes: Mapping[str, int], num_networks: int, length: int, device: torch.device) -> None:
@@ -63,11 +63,11 @@ class SpikeHistories:
         }
 
     def push(self, spikes: Mapping[str, Tensor], rows: Tensor | None) -> dict[str, Tensor]:
-        """Move the networks `rows`, int64 (R,), on by a step; return their windows, (R, N, W) each.
+        """Shift the windows of the networks `rows`, int64 (R,), by a step; return them, (R, N, W) each.
 
         Args:
             spikes: Of each population in this step, bool (R, N).
-            rows: None: all networks, whose windows are not copied.
+            rows: None: all networks, with windows not copied.
         """
         moved = {}
         for name, whole in self.windows.items():
@@ -77,7 +77,7 @@ class SpikeHistories:
         return moved
 
     def forget(self, rows: slice | Sequence[int]) -> None:
-        """Let the networks `rows` have silent windows."""
+        """Clear the windows of the networks `rows`."""
         for windows in self.windows.values():
             windows[rows] = 0
 

@@ -1,7 +1,7 @@
 """The spike response neuron with alpha kernels, SRM-alpha of SLAYER (Shrestha & Orchard 2018), and its traces.
 
-A spike at step 0 is felt n steps later as a potential of form k(n) = (n dt / tau) exp(1 - n dt / tau), whose peak, at
-tau, is 1; the neuron's own spike is felt as -scale_ref * v_th * k(n) with a time constant of its own.
+A spike at step 0 has a response of form k(n) = (n dt / tau) exp(1 - n dt / tau) n steps later, with peak 1 at tau; the
+neuron's own spike has the refractory response -scale_ref * v_th * k(n) with a separate time constant.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ def alpha_init(like: Tensor) -> AlphaTrace:
 
 
 def alpha_step(trace: AlphaTrace, spikes: Tensor, tau: float, dt: float) -> AlphaTrace:
-    """Take in the spikes of a step, (B, N), and move on by `dt` ms; with d = exp(-dt / tau)
+    """Add the spikes of a step, (B, N), and advance by `dt` ms; with d = exp(-dt / tau)
 
     level <- d (level + dt / tau * (rise + s))
     rise  <- d (rise + s)
 
-    After n calls a spike of the first one has left n (dt / tau) d^n. A spike is first felt in the step after its own.
+    After n calls a spike of the first one contributes n (dt / tau) d^n. The response starts in the step after the
+    spike.
     """
     decay, rise = math.exp(-dt / tau), trace.rise + spikes
     return AlphaTrace(decay * rise, decay * (trace.level + dt / tau * rise))

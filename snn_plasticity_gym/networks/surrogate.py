@@ -1,6 +1,6 @@
-"""Surrogate derivatives of the spike function, which itself is a step and has no useful derivative.
+"""Surrogate derivatives of the spike function, a step function without useful derivative.
 
-A spike is s = H(x), where x = u - v_th (mV) is how far the membrane is above its threshold. Backward passes use one
+A spike is s = H(x), where x = u - v_th (mV) is the membrane potential above threshold. Backward passes use one
 of six curves in place of the derivative of H:
 
     curve = derivative("rectangular", width=1.0)   # x -> ds/dx, for passes written by hand (rewards/gradient.py)

@@ -1,4 +1,4 @@
-"""The reward of a classifier whose output neuron k stands for class k."""
+"""The reward of a classifier with output neuron k for class k."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ TERMS = ("accuracy", "margin", "output_rate")
 
 
 class ClassificationReward:
-    """Right or wrong, by what margin, at what cost in spikes.
+    """Accuracy, margin and spike penalty.
 
         R = (1 if answer = y else -1) + alpha_margin (r_y - max_{k != y} r_k) - alpha_spike mean_k r_k
 
-    with rates r_k = spikes of output neuron k per ms. A silent output has no answer, hence is wrong.
+    with rates r_k = spikes of output neuron k per ms. A silent output counts as wrong.
 
     Args:
         config: Weights alpha_margin and alpha_spike.
@@ -28,13 +28,13 @@ class ClassificationReward:
         self._alpha_spike = config.alpha_spike
 
     def __call__(self, counts: Tensor, winners: Tensor, labels: Tensor, duration: float) -> RewardResult:
-        """Judge the outputs of R lifetimes.
+        """Compute the rewards of R lifetimes.
 
         Args:
-            counts: Output spikes in the judged steps, (R, C).
-            winners: The network's answers, int64 (R,), -1 where there is none.
-            labels: Right answers, int64 (R,).
-            duration: Length of the judged steps, ms.
+            counts: Output spikes in the rewarded steps, (R, C).
+            winners: The network's predictions, int64 (R,), -1 if there is none.
+            labels: Labels, int64 (R,).
+            duration: Length of the rewarded steps, ms.
 
         Returns:
             Rewards (R,) and the terms accuracy (0 or 1), margin and output_rate, before their weights, (R,) each.
@@ -47,7 +47,7 @@ class ClassificationReward:
         return RewardResult(reward, dict(zip(TERMS, terms.unbind(), strict=True)))
 
     def by_operations(self, counts: Tensor, winners: Tensor, labels: Tensor, duration: float) -> RewardResult:
-        """Judge in torch: the way on other devices, and the reference for the compiled one."""
+        """Compute in torch: for other devices, and as the reference for the compiled version."""
         rates = counts.float() / duration  # (R, C)
         right = rates.gather(1, labels.unsqueeze(1)).squeeze(1)  # (R,)
         others = rates.scatter(1, labels.unsqueeze(1), -torch.inf)  # (R, C)

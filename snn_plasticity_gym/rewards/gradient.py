@@ -1,10 +1,9 @@
-"""The gradient teacher: what every weight of every lifetime ought to do at every step, from one backward pass.
+"""Gradient of the loss by every weight of every lifetime at every step, from one backward pass.
 
-The loss of a lifetime is the cross-entropy of softmax(alpha * rate), rate = output spikes / ms. The teacher wants
-g_ij(t) = dL/dw_ij(t), where the weights of each step count as variables of their own and, for everything else, as
-constants. For the network of `networks/differentiable.py`
-(there stands the forward pass; k = dt / tau_mem) and a surrogate h for
-the derivative of the spike function, the chain rule from the last step to the first and from the last layer L down is
+The loss of a lifetime is the cross-entropy of softmax(alpha * rate), rate = output spikes / ms. The gradient is
+g_ij(t) = dL/dw_ij(t), with the weights of each step as separate variables. For the network of
+`networks/differentiable.py` (with the forward pass; k = dt / tau_mem) and a surrogate h for the derivative of the spike
+function, the chain rule from the last step to the first and from the last layer L down is
 
     e_L(t)    = dL/ds_L, the same in every step                          (`loss_and_output_gradient`)
     e_l,i(t)  = sum_j w_l+1,ij(t) delta_l+1,j(t)                         for l < L
@@ -13,10 +12,9 @@ the derivative of the spike function, the chain rule from the last step to the f
     lambda_l(t-1) = (1 - k) mu_l(t)                                      dL/dv, lambda_l(T) = 0
     g_l,ij(t) = s_l-1,i(t) delta_l,j(t)
 
-This is STBP (Wu, Deng, Li, Zhu & Shi 2018) with a hard reset that is held constant. The last line is why a pass is
-cheap: g is known wherever it is asked for, an event's is delta[row, post] if its pre neuron fired in this step and
-else 0, and no tensor of the size of the weights is ever built. Per step a layer costs one product of its weights
-with a vector per lifetime.
+This is STBP (Wu, Deng, Li, Zhu & Shi 2018) with a hard reset that is held constant. The last line makes a pass
+cheap: g of an event is delta[row, post] if its pre neuron fired in this step and else 0, and no tensor of the size of
+the weights is built. Per step a layer costs one product of its weights with a vector per lifetime.
 
     loss, output_gradient = loss_and_output_gradient(counts, labels, alpha, num_steps * dt)
     adjoint = Adjoint(params, dt, gains, derivative("rectangular", width=1.0))
@@ -43,13 +41,13 @@ from snn_plasticity_gym.networks.surrogate import Curve
 
 
 def loss_and_output_gradient(counts: Tensor, labels: Tensor, alpha: float, duration: float) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the output rates, and its derivative by an output spike, whichever step it falls into.
+    """Cross-entropy of the output rates, and its derivative by an output spike, the same for every step.
 
         p = softmax(alpha * counts / D),  L = -log p_label,  dL/ds_k(t) = alpha / D (p_k - [k = label])
 
     Args:
         counts: Spikes of each output neuron in the episode, (B, N), any dtype; integers become float32.
-        labels: Right classes, int64 (B,).
+        labels: Labels, int64 (B,).
         alpha: Sharpness of the softmax, ms, as rates are spikes per ms.
         duration: D, length of the episode, ms.
 
@@ -67,9 +65,8 @@ def loss_and_output_gradient(counts: Tensor, labels: Tensor, alpha: float, durat
 def alignment_reward(gradient: Tensor, weight_change: Tensor, penalty: float) -> Tensor:
     """Reward of each event, r = -g dw - lambda dw^2.
 
-    To first order -g dw is by how much the change lowers the loss; without the penalty the best change were always
-    the largest one, with it the best is dw = -g / (2 lambda). An event whose pre neuron was silent has g = 0: there
-    only the penalty speaks.
+    To first order -g dw is the decrease of the loss by the change; without the penalty the optimal change is always the
+    largest one, with it dw = -g / (2 lambda). An event with a silent pre neuron has g = 0: only the penalty applies.
 
     Args:
         gradient: g of each event, (E,).
@@ -83,10 +80,10 @@ def alignment_reward(gradient: Tensor, weight_change: Tensor, penalty: float) ->
 
 
 class Adjoint:
-    """The backward pass through one episode of B lifetimes, walked by the caller from the last step to the first.
+    """The backward pass through one episode of B lifetimes, called from the last step to the first.
 
-    It holds lambda of every layer, so an episode needs a new one. It neither uses nor feeds autograd. The module's
-    docstring has the equations and an example.
+    It holds lambda of every layer, so an episode needs a new one. It is independent of autograd. The module's docstring
+    has the equations and an example.
 
     Args:
         params: Constants of all layers; the options of `LIFParams` must be off.
@@ -113,8 +110,8 @@ class Adjoint:
 
         Args:
             potentials: u of this step, before the reset, (B, N) mV for each layer.
-            weights: Weights that this step's currents were made with, for the projection into each layer,
-                (B, n_pre, n_post), or (n_pre, n_post) where lifetimes share them. The first is not read.
+            weights: Weights used for this step's currents, for the projection into each layer, (B, n_pre, n_post), or
+                (n_pre, n_post) if shared by lifetimes. The first is not read.
             output_gradient: dL/ds of the output spikes of this step, (B, N).
 
         Returns:
@@ -130,7 +127,7 @@ class Adjoint:
             )
         after = self._by_membrane or [torch.zeros_like(u) for u in potentials]
         before, deltas = [], []
-        by_spike = output_gradient  # (B, N) e of the layer at hand
+        by_spike = output_gradient  # (B, N) e of the present layer
         for layer in reversed(range(len(potentials))):
             x = potentials[layer] - self._v_th  # (B, N) mV
             by_potential = torch.addcmul(after[layer].masked_fill(x > 0, 0.0), by_spike, self._curve(x))  # (B, N)

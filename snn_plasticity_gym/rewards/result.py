@@ -1,4 +1,4 @@
-"""What rewards return."""
+"""Result type of rewards."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch import Tensor
 
 
 class RewardResult(NamedTuple):
-    """What an episode was worth, for R lifetimes."""
+    """Rewards of an episode of R lifetimes."""
 
     reward: Tensor  # (R,)
     terms: dict[str, Tensor]  # (R,) each; NaN where a term has no value
-    event_rewards: list[Tensor] | None = None  # of events written together, (E,) each, where events have their own
+    event_rewards: list[Tensor] | None = None  # of events written together, (E,) each, for separate rewards of events

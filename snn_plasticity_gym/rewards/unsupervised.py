@@ -23,15 +23,15 @@ INFORMATION = "information"
 
 
 class ResponseMemory:
-    """What a lifetime remembers of its responses: who won lately, and how each image was answered last time.
+    """Memory of a lifetime's responses: running distribution of winners, and the last response to each image.
 
     Args:
         num_lifetimes: B.
         num_images: Images in a lifetime's pool.
         num_neurons: E neurons.
         window: Time constant of the winner distribution, in images.
-        device: Where the tensors live.
-        by_image: Whether winners are remembered by image, too; see `AnswerPairs`.
+        device: Of the tensors.
+        by_image: Whether to store winners by image, too; see `AnswerPairs`.
     """
 
     def __init__(
@@ -50,47 +50,47 @@ class ResponseMemory:
         self.seen = torch.zeros(num_lifetimes, num_images, dtype=torch.bool, device=device)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out of copies what looks at the memory of this one's tensors."""
+        """Exclude views of this object's tensors from copies."""
         return {name: part for name, part in vars(self).items() if name != "tables"}
 
     @functools.cached_property
     def tables(self) -> Remembered:
-        """What is remembered as compiled loops know it, on the CPU; it changes in place."""
+        """The memory as arrays for compiled loops, on the CPU; it changes in place."""
         return Remembered(self.wins.numpy(), self.responses.numpy(), self.seen.numpy(), self.decay)
 
     def state_dict(self) -> State:
-        """Return all that is remembered."""
+        """Return the complete state."""
         own = {name: getattr(self, name) for name in ("wins", "responses", "seen")}
         return own if self.pairs is None else own | {"pairs": self.pairs.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         if self.pairs is not None:
             self.pairs.load_state_dict(state["pairs"])
         own = {name: tensor for name, tensor in state.items() if name != "pairs"}
         restore_all({name: getattr(self, name) for name in ("wins", "responses", "seen")}, own)
 
     def forget(self, rows: int | Tensor) -> None:
-        """Empty the memory of lifetimes that begin anew."""
+        """Reset the memory of new lifetimes."""
         self.wins[rows] = 0.0
         self.seen[rows] = False
         if self.pairs is not None:
             self.pairs.forget(rows)
 
     def wins_with(self, rows: Tensor, winners: Tensor) -> Tensor:
-        """Return the winner distributions of lifetimes (R,) once these winners (R,) have won, (R, N)."""
+        """Return the winner distributions of lifetimes (R,) updated with these winners (R,), (R, N)."""
         won = (winners != NO_WINNER).to(self.wins.dtype)  # (R,)
         faded = self.wins[rows] * (1.0 - won * (1.0 - self.decay)).unsqueeze(1)
         return faded.scatter_add(1, winners.clamp(min=0).unsqueeze(1), won.unsqueeze(1))
 
     def record(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> None:
-        """Remember one response of each lifetime in `rows`.
+        """Store one response of each lifetime in `rows`.
 
         Args:
             rows: Lifetimes, int64 (R,).
-            images: Place of the image in the lifetime's pool, int64 (R,).
+            images: Index of the image in the lifetime's pool, int64 (R,).
             counts: Spikes of each E neuron, (R, N).
-            winners: Winner of each lifetime, int64 (R,), or NO_WINNER, which leaves the distribution as it is.
+            winners: Winner of each lifetime, int64 (R,), or NO_WINNER, which does not change the distribution.
         """
         if self.pairs is not None:
             self.pairs.record(rows, images, winners)
@@ -106,18 +106,18 @@ def sparsity(counts: Tensor, target: float) -> Tensor:
 
 def sparsity_of(active: Tensor, target: float) -> Tensor:
     """`sparsity` from the share of neurons that fired, of any shape."""
-    return (1.0 - (active - target).abs() / max(target, 1.0 - target)).clamp(0.0, 1.0)  # rounding may step out
+    return (1.0 - (active - target).abs() / max(target, 1.0 - target)).clamp(0.0, 1.0)  # rounding may exceed it
 
 
 def diversity(wins: Tensor) -> Tensor:
     """Entropy of the winner distribution over log N: (R, N) weighted winner counts -> (R,).
 
-    0 without winners; 1 where there is one neuron only, which cannot do better.
+    0 without winners; 1 for a single neuron.
     """
     if wins.shape[1] == 1:
         return wins.new_ones(wins.shape[0])
     share = wins / wins.sum(dim=1, keepdim=True).clamp(min=1e-12)  # (R, N)
-    return (torch.special.entr(share).sum(dim=1) / math.log(wins.shape[1])).clamp(0.0, 1.0)  # rounding may step out
+    return (torch.special.entr(share).sum(dim=1) / math.log(wins.shape[1])).clamp(0.0, 1.0)  # rounding may exceed it
 
 
 def stability(counts: Tensor, before: Tensor, seen: Tensor) -> Tensor:
@@ -130,18 +130,18 @@ def stability(counts: Tensor, before: Tensor, seen: Tensor) -> Tensor:
 
 
 class UnsupervisedReward:
-    """R = c_s * sparsity + c_d * diversity + c_r * stability, paid at the end of an episode.
+    """R = c_s * sparsity + c_d * diversity + c_r * stability, the reward at the end of an episode.
 
-    Each term lies in [0, 1]. On a first presentation stability has no value: its weight then goes to the other two
-    in proportion, so that R keeps its scale. `reward_form="product"` joins the terms as the product of
-    term ** (c / sum of c): it is 0 as soon as one of them is. `reward_form="information"` pays `information` of the
-    answers that the window looks back on, times the sum of c.
+    Each term is in [0, 1]. On a first presentation stability has no value: its weight is then distributed to the other
+    two in proportion, so that R keeps its scale. `reward_form="product"` combines the terms as the product of term **
+    (c / sum of c): it is 0 if one of them is. `reward_form="information"` is `information` of the winners in the
+    window, times the sum of c.
 
     Args:
         config: Weights, form, target share, window.
         num_lifetimes: B.
         num_images: Images in a lifetime's pool.
-        device: Where the tensors live.
+        device: Of the tensors.
     """
 
     def __init__(self, config: UnsupervisedConfig, num_lifetimes: int, num_images: int, device: torch.device) -> None:
@@ -154,7 +154,7 @@ class UnsupervisedReward:
         self._worth = Worth(self._target, self._weights.cpu().numpy().copy(), self._join is _weighted_product)
 
     def __call__(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> RewardResult:
-        """Judge one episode of each lifetime in `rows` and remember it; arguments as in `ResponseMemory.record`."""
+        """Reward one episode of each lifetime in `rows` and store it; arguments as in `ResponseMemory.record`."""
         if rows.device.type != "cpu" or self.memory.pairs is not None:
             return self.by_operations(rows, images, counts, winners)
         judged = np.empty((4, len(rows)), dtype=np.float32)
@@ -164,7 +164,7 @@ class UnsupervisedReward:
         return RewardResult(reward, dict(zip((SPARSITY, DIVERSITY, STABILITY), terms, strict=True)))
 
     def by_operations(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> RewardResult:
-        """Do the same in torch: the way on other devices, and the reference for the compiled one."""
+        """Do the same in torch: for other devices, and as the reference for the compiled version."""
         before, seen = self.memory.responses[rows, images], self.memory.seen[rows, images]
         self.memory.record(rows, images, counts, winners)
         terms = {
@@ -178,15 +178,15 @@ class UnsupervisedReward:
         return RewardResult(self._joined(torch.stack(list(terms.values()), dim=-1)), terms)
 
     def by_neuron(self, rows: Tensor, images: Tensor, spikes: SpikeCounts, winners: Tensor) -> Tensor:
-        """What the spikes of each neuron are worth: the reward less what it were if that neuron had been silent.
+        """Difference reward of each neuron: the reward minus the reward with that neuron silent.
 
-        This is the difference reward G(z) - G(z_-i) of Wolpert & Tumer (Optimal payoff functions for members of
-        collectives, 2001), with the image's spikes of neuron i left out and nothing else changed. It is to be asked
-        for before the episode is judged, which is remembered.
+        G(z) - G(z_-i) of Wolpert & Tumer (Optimal payoff functions for members of collectives, 2001), with the image's
+        spikes of neuron i left out and nothing else changed. To be called before the episode is rewarded, which stores
+        it.
 
         Args:
             rows: Lifetimes, int64 (R,).
-            images: Place of the image in the lifetime's pool, int64 (R,).
+            images: Index of the image in the lifetime's pool, int64 (R,).
             spikes: Of the E neurons, (R, N).
             winners: Winner of each lifetime, int64 (R,).
 
@@ -197,9 +197,9 @@ class UnsupervisedReward:
         before, seen = memory.responses[rows, images], memory.seen[rows, images]  # (R, N), (R,)
         everyone = torch.arange(counts.shape[1], device=counts.device)
         wins = everyone == winners.unsqueeze(1)  # (R, N)
-        # Without its winner an image goes to the next best; without another neuron nothing changes there.
+        # Without its winner an image is won by the next best; without another neuron the winner stays.
         next_best = winner(SpikeCounts(counts.masked_fill(wins, 0), spikes.first))
-        own, other = (diversity(memory.wins_with(rows, who)).unsqueeze(1) for who in (winners, next_best))  # (R, 1)
+        own, other = (diversity(memory.wins_with(rows, which)).unsqueeze(1) for which in (winners, next_best))  # (R, 1)
         now, then = counts.double(), before.double()  # (R, N)
         left = now.square().sum(dim=1, keepdim=True) - now.square()  # (R, N) squared norm without the neuron
         product = (now * then).sum(dim=1, keepdim=True) - now * then
@@ -216,7 +216,7 @@ class UnsupervisedReward:
         return (reward - self._joined(torch.stack(without, dim=-1))).masked_fill(counts == 0, 0.0)
 
     def _joined(self, values: Tensor) -> Tensor:
-        """Join terms, NaN where one has no value: (..., 3) -> (...)."""
+        """Combine terms, NaN if one has no value: (..., 3) -> (...)."""
         weights = self._weights * ~values.isnan()  # (..., 3)
         share = weights / weights.sum(dim=-1, keepdim=True)
         return self._join(values.nan_to_num(1.0), share, self._weights.sum())

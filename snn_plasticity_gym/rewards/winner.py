@@ -1,4 +1,4 @@
-"""Which neuron of a population has answered."""
+"""Winner of a population."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ NO_WINNER = -1
 
 
 def winner(spikes: SpikeCounts) -> Tensor:
-    """Return the neuron that spiked most; among equals the one that spiked first, then the lowest index.
+    """Return the neuron that spiked most; ties go to the earliest spike, then the lowest index.
 
     Args:
         spikes: Number and first step of the spikes of each neuron, int64 (R, N) both.
 
     Returns:
-        Winners, int64 (R,); NO_WINNER where nobody spiked.
+        Winners, int64 (R,); NO_WINNER without spikes.
     """
     counts, first_spike = spikes
     if counts.device.type == "cpu":
@@ -30,7 +30,7 @@ def winner(spikes: SpikeCounts) -> Tensor:
 
 
 def winner_by_operations(spikes: SpikeCounts) -> Tensor:
-    """`winner` in torch: the way on other devices, and the reference for the compiled one."""
+    """`winner` in torch: for other devices, and as the reference for the compiled version."""
     counts, first_spike = spikes
     most = counts.amax(dim=1, keepdim=True)  # (R, 1)
     never = torch.iinfo(first_spike.dtype).max
