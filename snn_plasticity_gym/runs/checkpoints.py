@@ -1,8 +1,7 @@
-"""Checkpoints of a run: everything that goes on, written whole or not at all.
+"""Checkpoints of a run: its complete state, written atomically.
 
-A checkpoint is `episodes_<number>-<start of its SHA-256>.pt`, `images_...` in earlier versions, named in the manner of
-`torch.hub`: a file that is not what was written cannot pass for one. `torch.load(weights_only=True)` reads it; it
-cannot run code.
+A checkpoint is `episodes_<number>-<start of its SHA-256>.pt`, `images_...` in earlier versions, named as in
+`torch.hub`: a damaged file is detected. `torch.load(weights_only=True)` reads it; it cannot run code.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ import torch
 
 from snn_plasticity_gym.utils.files import atomic_path
 
-VERSION = 3  # of what checkpoints hold; raised when an older one can no longer be resumed
-PREFIXES = ("episodes", "images")  # of names, and under which a checkpoint holds its number; the first is written
+VERSION = 3  # of the content; raised when older ones can no longer be resumed
+PREFIXES = ("episodes", "images")  # of file names, and keys of the number; the first is written
 DIGITS = 16  # of the checksum in a name
 
 _logger = logging.getLogger("snn_plasticity_gym")
@@ -30,14 +29,14 @@ class Checkpoints:
     """The newest checkpoints in a folder.
 
     Args:
-        folder: Where they are.
-        keep: How many stay.
+        folder: Their folder.
+        keep: Number to keep.
     """
 
     def __init__(self, folder: Path, keep: int = 3) -> None:
         self._folder = folder
         self._keep = keep
-        self._failed = False  # the last attempt
+        self._failed = False  # of the last attempt
 
     def paths(self) -> list[Path]:
         """Return the files, newest last; of the same episode, the one written last."""
@@ -52,7 +51,7 @@ class Checkpoints:
             state: Tensors, numbers, texts, lists, tuples and dicts.
 
         Raises:
-            OSError: It could not be written; those that were there still are.
+            OSError: It could not be written; earlier ones are kept.
         """
         buffer = io.BytesIO()
         torch.save({"version": VERSION, **state}, buffer)
@@ -67,7 +66,7 @@ class Checkpoints:
         return path
 
     def attempt(self, episodes: int, state: dict[str, Any]) -> bool:
-        """Save, or warn that it could not be, unless the attempt before has; return whether it could."""
+        """Save, or warn on failure, unless the attempt before failed; return whether it succeeded."""
         try:
             self.save(episodes, state)
         except OSError as error:
@@ -80,7 +79,7 @@ class Checkpoints:
         return True
 
     def newest(self) -> dict[str, Any] | None:
-        """Return the newest checkpoint that is whole, or None; a warning names each one that is not.
+        """Return the newest intact checkpoint, or None; a warning names each damaged one.
 
         Raises:
             ValueError: It was written by another version of the project.
@@ -96,12 +95,12 @@ class Checkpoints:
         return None
 
     def take_up(self) -> dict[str, Any] | None:
-        """Remove what a killed process has left, and return `newest`: where a run goes on."""
+        """Remove temporary files of a killed process, and return `newest`, to resume from."""
         self.tidy()
         return self.newest()
 
     def tidy(self) -> None:
-        """Remove what a process that was killed while it wrote has left."""
+        """Remove temporary files of a process killed while writing."""
         for prefix in PREFIXES:
             for path in self._folder.glob(f".{prefix}_*.pt"):
                 path.unlink()
@@ -113,10 +112,10 @@ def _episodes(path: Path) -> int:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return what a checkpoint holds; None if it is not what was written."""
+    """Return the content of a checkpoint; None if it is damaged."""
     try:
         content = path.read_bytes()
-    except OSError:  # a folder of this name, or a disk that has gone
+    except OSError:  # a folder of this name, or a missing disk
         return None
     if hashlib.sha256(content).hexdigest()[:DIGITS] != path.stem.rpartition("-")[2]:
         return None

@@ -1,8 +1,8 @@
-"""Run folders: where a training writes, and the logger that writes there.
+"""Run folders: the output of a training, and its logger.
 
-A run folder `runs/<env>/<name>/` is complete by itself: what was asked for (config.yaml), under what conditions
-(manifest.json), what happened (metrics.csv) and what was learned (checkpoints/, rule.safetensors and rule.json,
-final.zip). Figures are made from run folders. W&B (`wandb_writer`) gets the same numbers in addition.
+A run folder `runs/<env>/<name>/` is self-contained: settings (config.yaml), conditions (manifest.json), metrics
+(metrics.csv) and results (checkpoints/, rule.safetensors and rule.json, final.zip). Figures are made from run folders.
+W&B (`wandb_writer`) gets the same numbers in addition.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.runs.tables import Table
 from snn_plasticity_gym.utils.files import atomic_path, make_unique_folder
 
-LOCK = ".lock"  # of the process that is at work on a run
+LOCK = ".lock"  # of the process working on a run
 PACKAGES = ("snn-plasticity-gym", "torch", "gymnasium", "stable-baselines3", "numpy", "wandb")
 
 
@@ -57,19 +57,19 @@ class RunFolder:
         dataset: Mapping[str, Any] | None = None,
         command: Sequence[str] | None = None,
     ) -> RunFolder:
-        """Make the folder `root/env/name` and write down what the run is.
+        """Make the folder `root/env/name` with settings and manifest of the run.
 
         Args:
             env: Environment id.
             config: All settings, flat and of plain types (`schema.to_dict`).
-            seed: Seed of the run, the drawn one if none was asked for.
+            seed: Seed of the run, drawn or given.
             name: Name of the run; empty for time and seed, made unique.
             root: Folder of all runs.
-            dataset: Name, checksum and directory of the data, as the manifest shall tell it.
+            dataset: Name, checksum and directory of the data, for the manifest.
             command: Command line; that of this process if None.
 
         Raises:
-            ConfigError: The folder holds something already, its name is no folder name, or it cannot be written.
+            ConfigError: The folder is not empty, its name is no folder name, or it cannot be written.
         """
         if name and (name in (".", "..") or Path(name).name != name or not name.isprintable()):
             raise ConfigError(f"the name of a run must be a plain folder name, got {name!r}")
@@ -87,7 +87,7 @@ class RunFolder:
 
     @classmethod
     def reopen(cls, path: str | Path, config: Mapping[str, Any]) -> RunFolder:
-        """Open the folder of a run that goes on, and write down its settings.
+        """Open the folder of a resumed run, and write its settings.
 
         Raises:
             ConfigError: It is no run folder, or it cannot be written.
@@ -103,20 +103,20 @@ class RunFolder:
 
     @property
     def wandb_id(self) -> str:
-        """Id of the run on W&B, the same however often the run is resumed."""
+        """Id of the run on W&B, the same for all resumptions."""
         return str(json.loads(self.manifest_json.read_text(encoding="utf-8"))["wandb_id"])
 
     def write(self, path: Path, text: str) -> None:
-        """Write a text file whole or not at all."""
+        """Write a text file atomically."""
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
 def claimed(path: str | Path) -> Iterator[None]:
-    """Keep the folder of a run from other processes, which would write over its files, for as long as the block lasts.
+    """Lock the folder of a run against other processes, which would overwrite its files, within the block.
 
-    A process that ends, in whatever way, lets go of it. Where a disk knows no locks, nothing is kept.
+    The lock ends with the process. On a disk without locks, nothing is locked.
 
     Raises:
         ConfigError: Another process has it.
@@ -126,7 +126,7 @@ def claimed(path: str | Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise ConfigError(f"another process is at work on the run {path}; wait until it ends, or stop it") from None
-    except (OSError, NotImplementedError):  # that a folder cannot be written is said where it is written
+    except (OSError, NotImplementedError):  # write errors are reported at writing
         yield
         return
     try:
@@ -136,12 +136,12 @@ def claimed(path: str | Path) -> Iterator[None]:
 
 
 def make_logger(run: RunFolder, *writers: KVWriter | None, verbose: int = 0) -> Logger:
-    """SB3's logger for a run.
+    """Return SB3's logger for a run.
 
     Args:
         run: Run folder.
-        writers: What writes: `MetricsCSV`, W&B, TensorBoard; None is left out.
-        verbose: Whether a table is shown on stdout, too.
+        writers: `MetricsCSV`, W&B, TensorBoard; None is left out.
+        verbose: Whether to print a table on stdout, too.
     """
     formats = [writer for writer in writers if writer is not None]
     if verbose:
@@ -149,26 +149,26 @@ def make_logger(run: RunFolder, *writers: KVWriter | None, verbose: int = 0) -> 
     return Logger(str(run.path), formats)
 
 
-def tensorboard_writer(run: RunFolder, wanted: bool) -> KVWriter | None:
-    """What writes TensorBoard's files into a run's folder; None if it is not wanted."""
-    return _TensorBoard(str(run.path / "tensorboard")) if wanted else None
+def tensorboard_writer(run: RunFolder, requested: bool) -> KVWriter | None:
+    """Return the writer of TensorBoard's files into a run's folder; None if not requested."""
+    return _TensorBoard(str(run.path / "tensorboard")) if requested else None
 
 
 class _TensorBoard(TensorBoardOutputFormat):
-    """SB3's writer, which writes tables as texts in Markdown."""
+    """SB3's writer, with tables as text in Markdown."""
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        known = {key: value.markdown() if isinstance(value, Table) else value for key, value in key_values.items()}
-        super().write(known, key_excluded, step)
+        values = {key: value.markdown() if isinstance(value, Table) else value for key, value in key_values.items()}
+        super().write(values, key_excluded, step)
 
 
-def require_tensorboard(wanted: bool) -> None:
-    """Refuse to write for TensorBoard where it is not installed.
+def require_tensorboard(requested: bool) -> None:
+    """Check that TensorBoard is installed if requested.
 
     Raises:
-        ConfigError: It is wanted and not there.
+        ConfigError: It is not.
     """
-    if wanted and importlib.util.find_spec("tensorboard") is None:
+    if requested and importlib.util.find_spec("tensorboard") is None:
         raise ConfigError("tensorboard is not installed; pip install tensorboard, or leave --tensorboard out")
 
 
@@ -180,7 +180,7 @@ def _make_given_folder(path: Path) -> Path:
 
 
 def _manifest(seed: int, dataset: Mapping[str, Any] | None, command: Sequence[str]) -> dict[str, Any]:
-    """The conditions of a run. The process's environment variables are no part of it: they hold keys."""
+    """Return the conditions of a run, without environment variables, which may hold keys."""
     return {
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": list(command),
@@ -197,7 +197,7 @@ def _manifest(seed: int, dataset: Mapping[str, Any] | None, command: Sequence[st
 
 
 def package_versions() -> dict[str, str | None]:
-    """Versions of the packages that decide what a run computes."""
+    """Return the versions of the packages that affect a run's results."""
     return {name: _version(name) for name in PACKAGES}
 
 
@@ -209,8 +209,8 @@ def _version(package: str) -> str | None:
 
 
 def _git_state(root: Path) -> dict[str, Any] | None:
-    """Commit of the project, and whether files differ from it; None if `root` is no checkout."""
-    if not (root / ".git").exists():  # `git` itself would also find a stranger's repository further up
+    """Return the commit of the project, and whether files differ from it; None if `root` is no checkout."""
+    if not (root / ".git").exists():  # `git` itself would also find an unrelated repository further up
         return None
 
     def git(*arguments: str) -> str:

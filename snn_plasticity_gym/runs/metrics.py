@@ -1,4 +1,4 @@
-"""metrics.csv: one row for each time that numbers are logged, on the disk as soon as it is there."""
+"""metrics.csv: one row for each log call, written to disk at once."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def read_metrics(path: str | Path) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 class MetricsCSV(KVWriter):
-    """Writes SB3's logged numbers and texts, with a column `global_step`; histograms and figures fit in no cell.
+    """Writes SB3's logged numbers and texts, with a column `global_step`; histograms and figures are left out.
 
-    A row is appended; a new column rewrites the file whole or not at all. If the disk is full, a warning says so, and
-    the row is written with a later one.
+    A row is appended; a new column rewrites the file atomically. If the disk is full, a warning is logged, and the row
+    is written with a later one.
 
     Args:
         path: The file.
-        rows: Rows of an earlier process that stay; those after them are dropped. 0 begins a new file.
+        rows: Rows of an earlier process to keep; later ones are dropped. 0 starts a new file.
 
     Raises:
         OSError: The file cannot be written.
@@ -70,7 +70,7 @@ class MetricsCSV(KVWriter):
         self._rewrite(columns, kept)
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        """Append a row, unless it would say nothing."""
+        """Append a row, unless it is empty."""
         cells = {key: _scalar(value) for key, value in filter_excluded_keys(key_values, key_excluded, "csv").items()}
         cells = {key: value for key, value in cells.items() if value is not None}
         if cells:
@@ -83,7 +83,7 @@ class MetricsCSV(KVWriter):
             self._warned = True
 
     def _flush(self) -> None:
-        """Bring all waiting rows to the disk, or leave the file as it is."""
+        """Write all pending rows to disk, or leave the file unchanged."""
         names = dict.fromkeys(name for row in self._waiting for name in row)
         if not names.keys() <= set(self._columns):
             with self._path.open(encoding="utf-8", newline="") as file:
@@ -96,7 +96,7 @@ class MetricsCSV(KVWriter):
                 with self._path.open("a", encoding="utf-8", newline="") as file:
                     file.write(_text(self._columns, self._waiting))
             except OSError:
-                os.truncate(self._path, size)  # half a row would spoil the next one
+                os.truncate(self._path, size)  # a partial row would damage the next one
                 raise
             self.rows += len(self._waiting)
         self._waiting, self._warned = [], False
@@ -108,17 +108,17 @@ class MetricsCSV(KVWriter):
         self._columns, self.rows = columns, len(rows)
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Do nothing: no file is left open."""
 
 
 def _put_aside(path: Path, error: Exception) -> None:
-    """Rename a file that cannot be read, so that what is in it is not written over; a warning says so."""
+    """Rename an unreadable file, so that it is not overwritten, with a warning."""
     reason = getattr(error, "strerror", None) or error
     try:
         aside = path.rename(path.with_name(f"{path.stem}-damaged-{time.time_ns()}{path.suffix}"))
         _logger.warning("%s cannot be read (%s): it is now %s, and a new one begins", path, reason, aside.name)
     except FileNotFoundError:
-        pass  # that its rows are missing is said anyway
+        pass  # the missing rows are reported anyway
 
 
 def _text(columns: list[str], rows: list[Any]) -> str:
@@ -128,7 +128,7 @@ def _text(columns: list[str], rows: list[Any]) -> str:
 
 
 def _scalar(value: Any) -> Any:
-    """A number or a text as it is, an array of one element as its number, None for everything else."""
+    """Return numbers and texts unchanged, an array of one element as its number, None for everything else."""
     if isinstance(value, np.ndarray | torch.Tensor):
         return value.item() if value.ndim == 0 else None
     return value if isinstance(value, bool | int | float | str | np.generic) else None

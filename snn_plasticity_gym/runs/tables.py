@@ -1,4 +1,4 @@
-"""Tables of plain text, as reports show them and Weights & Biases and TensorBoard keep them."""
+"""Tables of plain text, for reports, Weights & Biases and TensorBoard."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import NamedTuple
 class Table(NamedTuple):
     """A table of a report; all cells are plain text."""
 
-    name: str  # heads it on Weights & Biases
+    name: str  # its title on Weights & Biases
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
-    folded: bool = False  # shown only when asked for
+    folded: bool = False  # collapsed initially
 
     def markdown(self) -> str:
         """Return the table as Markdown, its caption below it."""

@@ -1,4 +1,4 @@
-"""W&B as one more writer of SB3's logger, for numbers, histograms, pictures and tables; no failure stops a training."""
+"""W&B as a writer of SB3's logger, for numbers, histograms, pictures and tables; no failure stops a training."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from snn_plasticity_gym.runs.tables import Table
 
 ONLINE_TIMEOUT = 15  # seconds to reach the W&B server; WANDB_INIT_TIMEOUT overrides it
 FINISH_TIMEOUT = 300  # seconds for the last upload; without a limit, a lost network keeps a finished run from ending
-ROOM = 32 << 20  # bytes that a disk must have left: once a write fails, W&B's service writes no more and tells no one
-REFUSED = "W&B refuses values, metrics.csv goes on"
+ROOM = 32 << 20  # free bytes needed on disk: once a write fails, W&B's service silently stops writing
+REFUSED = "W&B refuses values, metrics.csv continues"
 
 _logger = logging.getLogger("snn_plasticity_gym")
 
@@ -34,11 +34,11 @@ class WandbWriter(KVWriter):
 
     W&B's own step may only grow and counts calls; `global_step` is the number of environment steps. A log that
     fails is reported once and never stops the training: metrics.csv has the numbers. While the disk is nearly full,
-    logs wait here, as rows of metrics.csv do.
+    logs are queued here, as rows of metrics.csv are.
 
     Args:
         run: Of W&B.
-        folder: On the disk that W&B writes to.
+        folder: A folder on the disk that W&B writes to.
     """
 
     def __init__(self, run: Any, folder: Path):
@@ -72,7 +72,7 @@ class WandbWriter(KVWriter):
     def _has_room(self) -> bool:
         try:
             free = shutil.disk_usage(self._folder).free
-        except OSError:  # nothing is known
+        except OSError:  # unknown free space
             return True
         if free < ROOM and not self._crowded:
             _logger.warning("W&B waits: its disk has %d MiB left, less than %d", free >> 20, ROOM >> 20)
@@ -114,14 +114,14 @@ class WandbWriter(KVWriter):
 def start_wandb(
     mode: str, run: RunFolder, config: Mapping[str, Any], project: str, resumed: bool = False
 ) -> WandbWriter | None:
-    """Start a W&B run whose files are in the run folder; whatever fails there costs one warning, no training.
+    """Start a W&B run with files in the run folder; failures cause one warning and do not stop the training.
 
     Args:
-        mode: "online", "offline", "disabled", or "auto": what WANDB_MODE says, else online if an API key is set up.
-        run: Run folder; the W&B run is named like it.
-        config: All settings. In a sweep, too, these are the truth: they are what the program was given and parsed.
+        mode: "online", "offline", "disabled", or "auto": by WANDB_MODE, else online if an API key is set up.
+        run: Run folder; the W&B run has its name.
+        config: All settings as parsed by the program, authoritative also in a sweep.
         project: W&B project.
-        resumed: Whether the run goes on: the W&B run of the same id then does, too.
+        resumed: Whether the run is resumed: then the W&B run of the same id is, too.
 
     Returns:
         A writer for `make_logger`, or None if disabled or if W&B does not work at all.
@@ -138,7 +138,7 @@ def start_wandb(
     try:
         import wandb  # a second of import time, and disabled runs need none of it
 
-        # silent from here on: what it prints would tear a progress bar apart
+        # silent from here on: its output would break a progress bar
         wandb.setup(settings=wandb.Settings(silent=True))
         if mode != "offline":
             mode, problem = _reachable_mode(wandb, mode)
@@ -157,7 +157,7 @@ def start_wandb(
 
 
 def _let_go() -> None:
-    """Leave a service that may be dead: W&B would complain about it in many lines when Python ends."""
+    """Disconnect from a possibly dead service, which would cause many lines of errors at exit."""
     with contextlib.suppress(Exception):
         import wandb
 
@@ -165,7 +165,7 @@ def _let_go() -> None:
 
 
 def _reachable_mode(wandb: Any, mode: str) -> tuple[str, str]:
-    """The mode that the API key allows, and what is wrong; nothing is asked from a network or a person."""
+    """Return the mode that the API key allows, and a problem; without network access or prompts."""
     try:
         if "prompt" in inspect.signature(wandb.login).parameters:
             has_key = wandb.login(prompt=False, verify=False)
@@ -184,7 +184,7 @@ def _init_wandb(
     options: dict[str, Any] = {"silent": True, "console": "off"}
     if "WANDB_INIT_TIMEOUT" not in os.environ:
         options["init_timeout"] = ONLINE_TIMEOUT
-    if "finish_timeout" in wandb.Settings.model_fields:  # younger than the oldest wandb that we allow
+    if "finish_timeout" in wandb.Settings.model_fields:  # newer than the oldest wandb that we support
         options["finish_timeout"] = FINISH_TIMEOUT
     wandb_run = wandb.init(
         mode=mode,
@@ -192,7 +192,7 @@ def _init_wandb(
         project=project,
         name=run.path.name,
         id=run.wandb_id,
-        resume="allow" if resumed and mode == "online" else None,  # offline, `wandb sync` joins what has the same id
+        resume="allow" if resumed and mode == "online" else None,  # offline, `wandb sync` joins runs of the same id
         settings=wandb.Settings(**options),
     )
     wandb_run.config.update(dict(config), allow_val_change=True)

@@ -9,7 +9,7 @@ def torch_device(name: torch.device | str) -> torch.device:
     """Return the device `name`.
 
     Raises:
-        ValueError: It does not exist here; the message says which ones do.
+        ValueError: It does not exist here; the message lists the available ones.
     """
     try:
         device = torch.device(name)

@@ -1,4 +1,4 @@
-"""Several processes that learn one rule, each from lifetimes of its own: `torchrun`, gloo on CPUs, NCCL on GPUs.
+"""Distributed learning of one rule, with separate lifetimes per process: `torchrun`, gloo on CPUs, NCCL on GPUs.
 
 Every process simulates its share of the lifetimes, and sums are taken over all. The processes must call the methods of
 `World` in the same order; in one process, each method returns what it was given.
@@ -20,19 +20,19 @@ from torch import Tensor
 from snn_plasticity_gym.config.launch import launched_size
 from snn_plasticity_gym.config.schema import ConfigError
 
-TIMEOUT = timedelta(minutes=30)  # of waiting for a silent process; one that dies is noticed at once
+TIMEOUT = timedelta(minutes=30)  # for an unresponsive process; one that dies is noticed at once
 
 
 class LostProcessError(OSError):
-    """Another process has ended or fallen silent."""
+    """Another process has ended or does not respond."""
 
 
 class Moments(NamedTuple):
-    """Of numbers that are spread over all processes."""
+    """Moments of numbers distributed over all processes."""
 
     number: int
     mean: Tensor  # ()
-    variance: Tensor  # (), with the divisor number
+    variance: Tensor  # (), divided by the number
 
 
 class World:
@@ -49,7 +49,7 @@ class World:
         self.size = dist.get_world_size() if spread else 1
 
     def share(self, num_lifetimes: int, name: str = "num_envs") -> int:
-        """Return how many of all lifetimes, a setting of that name, a process simulates.
+        """Return the number of lifetimes per process, of a total given by the setting `name`.
 
         Raises:
             ConfigError: They cannot be shared equally.
@@ -67,11 +67,11 @@ class World:
         return int(np.random.SeedSequence(seed, spawn_key=(self.rank,)).generate_state(1)[0])
 
     def rows(self, num_own: int) -> slice:
-        """Return which of all lifetimes are those of this process, which has `num_own`."""
+        """Return the slice of this process's `num_own` lifetimes among all."""
         return slice(self.rank * num_own, (self.rank + 1) * num_own)
 
     def all_sum(self, values: Tensor) -> Tensor:
-        """Return the sum of all processes' tensors, the same number for number in all of them."""
+        """Return the sum of all processes' tensors, bit-identical in all of them."""
         if self.size == 1:
             return values
         total = values.detach().clone()
@@ -92,13 +92,13 @@ class World:
         return self.total(flag) == self.size
 
     def moments(self, values: Tensor) -> Moments:
-        """Return how many they are, mean and variance of all processes' numbers, of which there must be one."""
+        """Return number, mean and variance of all processes' numbers, at least one."""
         number = int(self.total(values.numel()))
         mean = self.all_sum(values.sum()) / number
         return Moments(number, mean, self.all_sum((values - mean).square().sum()) / number)
 
     def join(self, values: Tensor, dim: int) -> Tensor:
-        """Put all processes' tensors, which have one shape, one after the other along `dim`."""
+        """Concatenate all processes' tensors, of equal shape, along `dim`."""
         if self.size == 1:
             return values
         parts = [torch.empty_like(values) for _ in range(self.size)]
@@ -127,14 +127,14 @@ class World:
 
 @contextlib.contextmanager
 def joined_processes(device: str) -> Iterator[World]:
-    """Meet the processes that `torchrun` has started; without it, there is this one.
+    """Join the process group started by `torchrun`; without it, there is one process.
 
     Args:
-        device: "cpu" or "cuda"; every process of a machine takes a GPU of its own.
+        device: "cpu" or "cuda"; every process of a machine takes a separate GPU.
 
     Raises:
         ConfigError: There are fewer GPUs than processes.
-        LostProcessError: Not all processes came.
+        LostProcessError: Not all processes joined.
     """
     if launched_size() == 1:
         yield World()
@@ -144,7 +144,7 @@ def joined_processes(device: str) -> Iterator[World]:
         local = int(os.environ["LOCAL_RANK"])
         if local >= torch.cuda.device_count():
             raise ConfigError(
-                f"every process needs a GPU of its own, and there are {torch.cuda.device_count()}; lower "
+                f"every process needs a separate GPU, and there are {torch.cuda.device_count()}; lower "
                 "--nproc-per-node, or take --device=cpu"
             )
         torch.cuda.set_device(local)
@@ -158,7 +158,7 @@ def joined_processes(device: str) -> Iterator[World]:
 
 @contextlib.contextmanager
 def _naming_losses() -> Iterator[None]:
-    """Turn torch's errors about a process that is gone into one line."""
+    """Convert torch's errors about a lost process to one line."""
     try:
         yield
     except (RuntimeError, dist.DistError) as error:

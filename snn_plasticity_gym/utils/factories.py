@@ -1,4 +1,4 @@
-"""Tables of factories by name, to which third parties may add; every mistake is one line."""
+"""Registries of factories by name, open to third parties; errors are one line."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def register(table: Table, kind: str, name: str, factory: Factory) -> None:
-    """Add a factory to a table.
+    """Register a factory in a table.
 
     Args:
         table: Factories by name.
-        kind: What they make, for messages, e.g. "encoder".
-        name: Name of the new one.
-        factory: A function or class; its keyword-only parameters are the settings that users may give.
+        kind: Kind of their products, for messages, e.g. "encoder".
+        name: Name of the new factory.
+        factory: A function or class; its keyword-only parameters are the users' settings.
 
     Raises:
         ConfigError: The name is no text or is taken, or the factory cannot be called.
@@ -36,13 +36,13 @@ def register(table: Table, kind: str, name: str, factory: Factory) -> None:
 
 
 def settings_of(table: Table, kind: str, name: str, environment: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the names of the settings that a factory takes, without the values that every one is given.
+    """Return the names of a factory's settings, without arguments passed to every factory.
 
     Args:
         table: Factories by name.
-        kind: What they make, for messages.
-        name: Which of them.
-        environment: Names of what follows from the environment and is no setting of users.
+        kind: Kind of their products, for messages.
+        name: Name of the factory.
+        environment: Names of arguments set by the environment, which are no settings.
 
     Raises:
         ConfigError: The table has no such name.
@@ -57,25 +57,25 @@ def build(
 
     Args:
         table: Factories by name.
-        kind: What they make, for messages.
-        name: Which of them.
-        given: What every factory of the table is given, by position.
-        environment: What follows from the environment, by keyword; a factory without such a parameter does without it.
-        settings: What users may choose, by keyword.
+        kind: Kind of their products, for messages.
+        name: Name of the factory.
+        given: Positional arguments of every factory of the table.
+        environment: Keyword arguments set by the environment; ignored by a factory without such a parameter.
+        settings: Users' keyword arguments.
 
     Raises:
         ConfigError: There is no such name, it has no such setting, or lacks one; or the factory raises a ValueError.
     """
     factory = _find(table, kind, name)
     parameters = _settings(factory)
-    known = {key: p for key, p in parameters.items() if key not in environment}
+    own_parameters = {key: p for key, p in parameters.items() if key not in environment}
     takes_all = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(factory).parameters.values())
     for setting in settings:
-        if setting in environment or (setting not in known and not takes_all):
-            raise ConfigError(f"{kind} {name}: {unknown('setting', setting, known)}")
-    missing = [key for key, p in known.items() if p.default is p.empty and key not in settings]
+        if setting in environment or (setting not in own_parameters and not takes_all):
+            raise ConfigError(f"{kind} {name}: {unknown('setting', setting, own_parameters)}")
+    missing = [key for key, p in own_parameters.items() if p.default is p.empty and key not in settings]
     if missing:
-        raise ConfigError(f"{kind} {name} needs {', '.join(missing)}; its settings are {', '.join(known)}")
+        raise ConfigError(f"{kind} {name} needs {', '.join(missing)}; its settings are {', '.join(own_parameters)}")
     try:
         follows = {key: value for key, value in environment.items() if key in parameters}
         return factory(*given, **follows, **settings)
@@ -84,7 +84,7 @@ def build(
 
 
 def check_product(product: Any, kind: str, name: str, methods: tuple[str, ...]) -> None:
-    """Check what a factory made: it has a `size`, the number of its neurons, and all `methods`.
+    """Check that a factory's product has a `size`, the number of its neurons, and all `methods`.
 
     Raises:
         ConfigError: It does not.

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and folders that are there before they are needed."""
+"""Atomic writing of files, and early creation of output folders."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from snn_plasticity_gym.config.schema import ConfigError
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder, and put what was written there in place of `path` at the end.
+    """Yield a temporary path in the same folder, and rename it to `path` at the end.
 
-    If the block raises, the file that stood there stays as it was. The temporary name keeps the suffix, because
-    SB3's `save` adds one to names that lack it.
+    If the block raises, an existing file is unchanged. The temporary name keeps the suffix, because SB3's `save` adds
+    one to names that lack it.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
@@ -32,12 +32,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def make_output(path: str | os.PathLike[str], files: Iterable[str] = (), what: str = "out") -> Path:
-    """Make a folder for results, before the work whose results they are.
+    """Make a folder for results, before the work starts.
 
     Args:
-        path: The folder; those above it are made, too.
-        files: Names or patterns of files that must not be in it, or the results would take their place.
-        what: What the message calls it.
+        path: The folder; parent folders are made, too.
+        files: Names or patterns of files that must not be in it, as results would overwrite them.
+        what: Its name in the message.
 
     Raises:
         ConfigError: It cannot be made or written to, or holds such a file.
@@ -69,7 +69,7 @@ def make_unique_folder(path: Path) -> Path:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make new names in a folder last through a power failure, where the system lets folders be opened."""
+    """Make new names in a folder durable, if the system can open folders."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

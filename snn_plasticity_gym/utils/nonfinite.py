@@ -1,4 +1,4 @@
-"""Numbers that are not finite: where they came from, and what becomes of the run."""
+"""Handling of non-finite numbers: errors or warnings with their origin."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class NotFiniteError(ValueError):
 
 
 class Guard:
-    """What is done about a number that is not finite.
+    """Policy for non-finite numbers.
 
     Args:
-        policy: "raise" stops; "skip" warns, and leaves out what the number would spoil.
+        policy: "raise" stops; "skip" warns, and leaves out affected data.
 
     Raises:
         ValueError: There is no such policy.
@@ -31,11 +31,11 @@ class Guard:
 
     @property
     def skips(self) -> bool:
-        """Whether the run goes on."""
+        """Whether the run continues."""
         return self.policy == "skip"
 
-    def meet(self, problem: str, consequence: str) -> None:
-        """Stop, or say what is left out.
+    def handle(self, problem: str, consequence: str) -> None:
+        """Raise an error, or warn of the consequence.
 
         Raises:
             NotFiniteError: The policy is "raise".

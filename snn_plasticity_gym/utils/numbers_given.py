@@ -1,4 +1,4 @@
-"""Numbers that users give to encoders and decoders, checked; every mistake is one line."""
+"""Validation of users' numbers for encoders and decoders; errors are one line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def numbers(name: str, given: ArrayLike, shape: tuple[int, ...] | None = None) -
     Args:
         name: Of the argument, for the message.
         given: A number, or several.
-        shape: (D,) to which a single number is repeated; None: as many as are given.
+        shape: (D,) to which a single number is repeated; None: the given number of entries.
 
     Raises:
-        ConfigError: They are no finite numbers, or not as many as `shape` says.
+        ConfigError: They are no finite numbers, or have another shape.
     """
     try:
         array = np.atleast_1d(np.asarray(given, dtype=np.float64))
@@ -59,5 +59,5 @@ def whole(name: str, given: Any, least: int) -> int:
 
 
 def is_whole(given: Any) -> bool:
-    """Whether something is an integer of Python or NumPy; True and False are none."""
+    """Whether a value is an integer of Python or NumPy; booleans are not."""
     return isinstance(given, int | np.integer) and not isinstance(given, bool)

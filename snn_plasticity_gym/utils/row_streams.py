@@ -1,4 +1,4 @@
-"""Random numbers for several lifetimes at once, each from a stream of its own."""
+"""Random numbers for several lifetimes at once, from separate streams."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Uniform = Callable[[int], Tensor]
 
 
 class RowUniforms:
-    """Draws uniform numbers row by row, so that a row is the same however many others are drawn beside it.
+    """Draws uniform numbers row by row, so that a row is independent of the number of other rows.
 
-    The generators are NumPy's, so that a seed means the same numbers on every device.
+    The generators are NumPy's, so that a seed gives the same numbers on every device.
 
     Args:
-        streams: One generator for each of the R rows; it moves on by what its row draws.
-        device: Where the numbers go.
+        streams: One generator for each of the R rows.
+        device: Of the numbers.
     """
 
     def __init__(self, streams: Sequence[np.random.Generator], device: torch.device | str = "cpu") -> None:

@@ -1,6 +1,6 @@
-"""State that a run can be resumed from: tensors and plain numbers, in the manner of torch's `state_dict`.
+"""State for resuming a run: tensors and plain numbers, like torch's `state_dict`.
 
-Whatever goes on from image to image has a `state_dict()` and a `load_state_dict()`. States hold nothing but tensors,
+Whatever persists between episodes has a `state_dict()` and a `load_state_dict()`. States hold nothing but tensors,
 numbers, texts, lists, tuples and dicts, so that `torch.load(weights_only=True)` reads them.
 """
 
@@ -18,7 +18,7 @@ State = dict[str, Any]
 
 
 def clone_state(value: Any) -> Any:
-    """Return a copy of a state that does not change with what it was taken from."""
+    """Return a deep copy of a state."""
     if isinstance(value, Tensor):
         return value.clone()
     if isinstance(value, dict):
@@ -29,10 +29,10 @@ def clone_state(value: Any) -> Any:
 
 
 def restore(target: Tensor, saved: Tensor, name: str) -> None:
-    """Write a saved tensor into one that is there.
+    """Copy a saved tensor into an existing one.
 
     Raises:
-        ValueError: It has another shape or type of numbers.
+        ValueError: It has another shape or dtype.
     """
     if saved.shape != target.shape or saved.dtype != target.dtype:
         raise ValueError(
@@ -43,7 +43,7 @@ def restore(target: Tensor, saved: Tensor, name: str) -> None:
 
 
 def restore_all(targets: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
-    """Write saved tensors into those of the same names; see `restore`.
+    """Copy saved tensors into those of the same names; see `restore`.
 
     Raises:
         ValueError: Names, shapes or types differ.
@@ -55,7 +55,7 @@ def restore_all(targets: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> N
 
 
 def global_generators() -> State:
-    """State of the process's own random generators: Python's, NumPy's, and torch's of the CPU and of every GPU."""
+    """Return the state of the process's random generators: Python's, NumPy's, and torch's of CPU and all GPUs."""
     numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002 - libraries may draw from it
     assert isinstance(numpy_state, dict)
     key = torch.from_numpy(numpy_state["state"]["key"].astype(np.int64))
@@ -69,7 +69,7 @@ def global_generators() -> State:
 
 
 def set_global_generators(state: State) -> None:
-    """Put the process's random generators into a state of `global_generators`."""
+    """Set the process's random generators to a state of `global_generators`."""
     random.setstate(state["python"])
     inner = state["numpy"]["state"]
     key = inner["key"].numpy().astype(np.uint32)

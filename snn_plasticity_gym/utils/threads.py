@@ -1,4 +1,4 @@
-"""Compiled loops over lifetimes, spread over as many threads as torch may use."""
+"""Parallel compiled loops over lifetimes, with torch's number of threads."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 
 
 def spread(work: Callable[[int, int], None], count: int) -> None:
-    """Call `work(first, last)` for parts of range(count), side by side in `torch.get_num_threads()` threads.
+    """Call `work(first, last)` for parts of range(count), in parallel in `torch.get_num_threads()` threads.
 
-    The work must not hold Python's lock, as compiled loops do not, and its parts must not touch each other's memory.
+    The work must release Python's lock, as compiled loops do, and its parts must not share memory.
     """
     threads = min(torch.get_num_threads(), count)
     if threads == 1:
@@ -30,5 +30,5 @@ def spread(work: Callable[[int, int], None], count: int) -> None:
 
 @functools.lru_cache(maxsize=1)
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Return threads of this process; a forked one has none of its parent's."""
+    """Return the thread pool of this process; a forked one does not inherit its parent's."""
     return ThreadPoolExecutor(threads, thread_name_prefix=f"lifetimes-{process}")
