@@ -1,6 +1,6 @@
-"""Write a plasticity rule by hand, let it change a network, and see what it earns.
+"""Write a plasticity rule, apply it to a network, and measure its reward.
 
-A rule answers every synapse event with a weight change in [-1, 1]. This one is the simplest Hebbian rule: a synapse
+A rule maps every synapse event to a weight change in [-1, 1]. This one is the simplest Hebbian rule: a synapse
 grows if its pre neuron fired in the last 20 ms when the post neuron fires, and shrinks otherwise.
 """
 
@@ -18,7 +18,7 @@ def hebbian(observation: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def main(images: int = 3) -> list[float]:
-    """Show some images to one network; return the reward of each."""
+    """Present some images to one network; return the reward of each."""
     print("environments:", ", ".join(snn_plasticity_gym.ENVIRONMENTS))
     env = gymnasium.make("SNNPlastic-Unsup1-v0", dataset="digits", n_exc=50, image_pool=2)
     rewards = []

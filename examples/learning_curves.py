@@ -1,8 +1,8 @@
-"""Draw how the return of training runs rises: mean and one standard deviation over the seeds of each kind of run.
+"""Draw learning curves of training runs: mean return and one standard deviation over the seeds of each kind of run.
 
     python examples/learning_curves.py curves.png A2C=runs/SNNPlastic-Unsup1-v0/a,runs/SNNPlastic-Unsup1-v0/b ES=...
 
-The return is that of the rules that were tried in a rollout, so perturbed ones.
+The return is that of the rules explored in a rollout, so perturbed ones.
 """
 
 import csv

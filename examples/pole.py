@@ -1,10 +1,10 @@
-"""A spiking network that learns to balance a pole within its own life, before and after, as an animation.
+"""A spiking network that learns to balance a pole within its lifetime, before and after, as an animation.
 
     python examples/pole.py                 pole.gif
-    python examples/pole.py --episodes 20   of less learning
+    python examples/pole.py --episodes 20   less learning
 
-Network and rule are those of the preset `cartpole-rstdp`: STDP whose changes wait for the reward. The pictures of the
-pole need pygame, which `pip install "gymnasium[classic-control]"` brings.
+Network and rule are those of the preset `cartpole-rstdp`: reward-modulated STDP with eligibility traces. The
+pictures of the pole need pygame: `pip install "gymnasium[classic-control]"`.
 """
 
 import argparse
@@ -29,7 +29,7 @@ Pixels = NDArray[np.uint8]
 
 
 def watched_episode(env: PlasticityVectorEnv, rule: Rule, every: int) -> tuple[list[Pixels], int]:
-    """Let the network live through an episode; return a picture of the world every few actions, and the return."""
+    """Run an episode; return a picture of the world every few actions, and the return."""
     task = env.engine.task
     pictures: list[Pixels] = []
     actions = 0
@@ -46,14 +46,14 @@ def watched_episode(env: PlasticityVectorEnv, rule: Rule, every: int) -> tuple[l
 
 
 def side_by_side(number: int, sides: list[tuple[str, list[Pixels], int]], every: int) -> Image.Image:
-    """Draw picture `number` of every side; one that is over keeps its last."""
+    """Draw picture `number` of every side; a finished episode keeps its last."""
     whole = Image.new("RGB", (len(sides) * WIDTH, HEIGHT + 24), "white")
     draw = ImageDraw.Draw(whole)
     for place, (title, pictures, steps) in enumerate(sides):
         world = Image.fromarray(pictures[min(number, len(pictures) - 1)]).resize((WIDTH, HEIGHT))
         whole.paste(world, (place * WIDTH, 24))
-        said = f"{title}: {min(number * every, steps)} steps" + (", over" if number >= len(pictures) else "")
-        draw.text((place * WIDTH + 8, 5), said, fill=QUIET, font_size=14)
+        label = f"{title}: {min(number * every, steps)} steps" + (", over" if number >= len(pictures) else "")
+        draw.text((place * WIDTH + 8, 5), label, fill=QUIET, font_size=14)
     return whole
 
 
@@ -62,7 +62,7 @@ def main(out: str = "pole.gif", episodes: int = 90, seed: int = 0, every: int = 
 
     Args:
         out: A GIF file.
-        episodes: That the network learns from between the two that are shown.
+        episodes: Training episodes between the two that are shown.
         seed: Of the network and its episodes.
         every: Actions between two pictures.
     """

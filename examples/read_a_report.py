@@ -1,8 +1,8 @@
-"""Read what a report has found, on a run of your own or on a small one made here.
+"""Read the results of a report, of your run or of a small one made here.
 
     python examples/read_a_report.py [runs/SNNPlastic-Semi-v0/NAME]
 
-report.html is for people; beside it lie the pictures as PNGs (report/), the numbers (metrics.csv), and the formula that
+report.html is for people; next to it are the figures as PNGs (report/), the numbers (metrics.csv), and the formula that
 explains the rule (distilled.json), which `trainers/evaluate.py --rules distilled:RUN` takes as a rule.
 """
 
@@ -19,7 +19,7 @@ SMALL = ["--preset=semi", "--dataset=digits", "--episodes=128", "--eval_episodes
 
 
 def main(folder: str | None = None) -> Path:
-    """Report on a run, print what can be read from its folder, and return the page."""
+    """Report on a run, print the results in its folder, and return the page."""
     if folder is None:
         root = tempfile.mkdtemp(prefix="snn-plasticity-")
         folder = str(train([*SMALL, "--no-progress", "--no-report", f"--run_dir={root}"]))

@@ -1,11 +1,11 @@
-"""Two pictures of a learned rule: receptive fields that form while a network follows it, and its kernel beside STDP.
+"""Two figures of a learned rule: receptive fields that form under it, and its kernel compared with STDP.
 
-STDP is the pair rule that teaches the small networks of the preset `unsup1-small` best, of 37 settings.
+STDP is the best pair rule for the small networks of the preset `unsup1-small`, of 37 settings.
 
     python examples/rule_portrait.py runs/SNNPlastic-Unsup1-v0/NAME
 
-They go to fields_forming.gif and kernel_beside_stdp.png. The run is one of `Unsup1` or `Unsup2`, e.g. of `make train`;
-the network is a fresh one.
+They are written to fields_forming.gif and kernel_beside_stdp.png. The run is one of `Unsup1` or `Unsup2`, e.g. of `make
+train`; the network is a fresh one.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from snn_plasticity_gym.evaluation.kernels import pair_window
 from snn_plasticity_gym.evaluation.probes import Site
 from snn_plasticity_gym.report.kernel_figures import CHANGE, DELAY, branches
 from snn_plasticity_gym.report.runs import read_runs
-from snn_plasticity_gym.report.style import FAINT, figure_of, legend_above, png, say, shades
+from snn_plasticity_gym.report.style import FAINT, figure_of, legend_above, png, set_labels, shades
 from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.tasks.datasets import load_dataset
 
@@ -43,7 +43,7 @@ def fields_of(env: PlasticityVectorEnv) -> NDArray[np.float32]:
 
 
 def frame(image: Pixels, fields: NDArray[np.float32], winner: int, title: str) -> Image.Image:
-    """Draw the image that was shown, and all fields, the winner's in a frame."""
+    """Draw the presented image, and all fields, with the winner's framed."""
     columns = int(np.ceil(len(fields) ** 0.5))
     rows = int(np.ceil(len(fields) / columns))
     height = 30 + max(rows * (FIELD + GAP) + GAP, SHOWN)
@@ -62,7 +62,7 @@ def frame(image: Pixels, fields: NDArray[np.float32], winner: int, title: str) -
 
 
 def draw_forming(env: PlasticityVectorEnv, rule: Rule, images: int, path: Path) -> None:
-    """Show images to a fresh network, which learns by a rule, and write a GIF with a picture after each of them."""
+    """Train a fresh network by a rule, and write a GIF with a picture after each image."""
     env.reset(seed=0)
     dataset = load_dataset(env.config.dataset, env.config.data_dir, env.config.image_size)  # type: ignore[attr-defined]
     pictures = dataset.split(env.config.split).images.numpy()  # type: ignore[attr-defined]  # uint8 (n, H, W)
@@ -78,7 +78,7 @@ def draw_forming(env: PlasticityVectorEnv, rule: Rule, images: int, path: Path) 
 
 
 def draw_kernels(rules: dict[str, Rule], history_length: int, path: Path) -> None:
-    """Write what each rule makes of a pair of spikes, over their delay, at several weights."""
+    """Draw each rule's STDP window at several weights."""
     site = Site("input_to_exc", projection=0, group=0, dt=1.0, history_length=history_length)
     figure, panels = figure_of(4.2 * len(rules), 3.2, 1, len(rules))
     for axes, (title, rule) in zip(panels, rules.items(), strict=True):
@@ -87,17 +87,17 @@ def draw_kernels(rules: dict[str, Rule], history_length: int, path: Path) -> Non
             branches(axes, window.delays, change, color, f"w = {weight:g}")
         axes.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
         axes.axvline(0.0, color=FAINT, linewidth=0.8, zorder=0)
-        say(axes, title, DELAY, CHANGE)
+        set_labels(axes, title, DELAY, CHANGE)
         legend_above(axes)
     path.write_bytes(png(figure))
 
 
 def main(run: str, out: str = ".", images: int = 40) -> tuple[Path, Path]:
-    """Write both pictures into a folder, and return their paths."""
+    """Write both figures into a folder, and return their paths."""
     (read,) = read_runs([run])
     config = read.environment()
     if not hasattr(config, "w_exc_max"):
-        raise ConfigError(f"the run must be one of Unsup1 or Unsup2, whose inputs lead to E neurons, got {read.env}")
+        raise ConfigError(f"the run must be one of Unsup1 or Unsup2, whose inputs project to E neurons, got {read.env}")
     rule = load_rule(run)
     folder = Path(out)
     forming, kernels = folder / "fields_forming.gif", folder / "kernel_beside_stdp.png"
@@ -115,5 +115,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Two pictures of a learned rule.")
     parser.add_argument("run", help="folder of a run")
     parser.add_argument("--out", default=".", help="folder of the pictures (%(default)s)")
-    parser.add_argument("--images", type=int, default=40, help="that the network sees (%(default)s)")
+    parser.add_argument("--images", type=int, default=40, help="presented to the network (%(default)s)")
     main(**vars(parser.parse_args()))

@@ -1,8 +1,8 @@
-"""Train with `EventA2C`, and see whether the rule has learned: the same fresh networks before and after.
+"""Train with `EventA2C`, and evaluate the rule on the same fresh networks before and after.
 
-With `exploration="rule"` every lifetime follows a perturbed rule of its own, so that a reward judges a rule and not
-some hundred thousand noises. The task is `Semi` with feedback of the output error; a minute on one core goes to
-nearly 100 % (preset semi of trainers/train_a2c.py), the seconds spent here show the beginning.
+With `exploration="rule"` every lifetime follows a different perturbed rule, so that a reward is one of a rule and not
+of some hundred thousand independent noises. The task is `Semi` with feedback of the output error; a minute on one core
+goes to nearly 100 % (preset semi of trainers/train_a2c.py), the seconds spent here show the beginning.
 """
 
 from snn_plasticity_gym.config.environments import environment_config

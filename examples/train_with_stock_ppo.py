@@ -1,7 +1,7 @@
-"""Train with Stable-Baselines3's own PPO: `PlasticityPolicy` fits any of its actor-critic algorithms.
+"""Train with Stable-Baselines3's PPO: `PlasticityPolicy` fits any of its actor-critic algorithms.
 
-Here an action is all event slots of an observation at once, so one reward has to tell some thousand weight changes
-apart; `train_with_event_a2c.py` shows the algorithm that takes every event for itself.
+Here an action is all event slots of an observation at once, so one reward must be credited to some thousand weight
+changes; `train_with_event_a2c.py` shows the algorithm with separate actions for events.
 """
 
 from stable_baselines3 import PPO
@@ -11,7 +11,7 @@ from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 
 def main(images: int = 4) -> PPO:
-    """Train on some images for each of two networks, and let the policy answer one observation."""
+    """Train on some images for each of two networks, and predict the actions of one observation."""
     env = make_sb3_env(
         "SNNPlastic-Unsup1-v0",
         num_envs=2,
@@ -27,7 +27,7 @@ def main(images: int = 4) -> PPO:
     observation = env.reset()
     delta_d, _ = model.predict(observation, deterministic=True)  # (2 networks, 512 slots)
     used = observation["mask"] > 0
-    print(f"{model.num_timesteps} steps; {used.sum()} events answered with {delta_d[used].mean():+.4f} on average")
+    print(f"{model.num_timesteps} steps; {used.sum()} events, delta_d {delta_d[used].mean():+.4f} on average")
     return model
 
 

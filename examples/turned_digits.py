@@ -1,9 +1,9 @@
-"""Data sets made of the one that is there: does a rule serve images that it has not been learned from?
+"""Transformed data sets: does a rule generalise to images other than those it was learned from?
 
-A plugin for the programs: `--plugin examples/turned_digits.py --dataset turned` shows digits turned by a quarter to
-the left, `--dataset inverted` dark digits on white ground, `--dataset mixed-pixels` digits whose pixels have changed
-places, all in the same way, so that neighbours are no neighbours any more. They are made when they are asked for, of
-MNIST where it can be had and of scikit-learn's digits where not.
+A plugin for the programs: `--plugin examples/turned_digits.py --dataset turned` shows digits turned by 90 degrees to
+the left, `--dataset inverted` dark digits on white ground, `--dataset mixed-pixels` digits with a fixed
+permutation of pixels, which destroys neighbourhoods. They are made at first use, of MNIST if available, else of
+scikit-learn's digits.
 """
 
 from collections.abc import Callable
@@ -17,19 +17,19 @@ Images = np.ndarray  # uint8 (n, H, W)
 
 
 def turned(images: Images) -> Images:
-    """Turn each image by a quarter to the left."""
+    """Turn each image by 90 degrees to the left."""
     return np.rot90(images, axes=(1, 2))
 
 
 def inverted(images: Images) -> Images:
-    """Make black white, and white black."""
+    """Invert grey values."""
     return 255 - images
 
 
 def mixed(images: Images) -> Images:
-    """Let all pixels change places, in every image in the same way."""
+    """Permute pixels, in the same way in every image."""
     count, height, width = images.shape
-    order = np.random.RandomState(0).permutation(height * width)  # whose stream NumPy promises not to change
+    order = np.random.RandomState(0).permutation(height * width)  # its stream is fixed by NumPy
     return images.reshape(count, -1)[:, order].reshape(count, height, width)
 
 

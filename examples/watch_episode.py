@@ -1,11 +1,11 @@
-"""Watch a network while it learns: its spikes, who wins, and a receptive field that forms.
+"""Animate a network during learning: its spikes, winners, and a receptive field that forms.
 
     python examples/watch_episode.py                    episode.gif
     python examples/watch_episode.py --out=video.mp4    by Gymnasium's RecordVideo, which needs moviepy
-    python examples/watch_episode.py --run=runs/SNNPlastic-Unsup1-v0/NAME    by a rule of your own
+    python examples/watch_episode.py --run=runs/SNNPlastic-Unsup1-v0/NAME    by your learned rule
 
-Without a run the synapses follow a Hebbian rule with a target: at a post spike, inputs that were active of late grow,
-the others shrink. Inhibition stays as it is.
+Without a run the synapses follow a Hebbian rule with a target: at a post spike, recently active inputs are
+potentiated, the others depressed. Inhibition is fixed.
 """
 
 import argparse
@@ -53,14 +53,14 @@ def rule_of(run: str | None) -> tuple[str, dict[str, Any], Callable[[dict[str, n
 
 
 def main(out: str = "episode.gif", run: str | None = None, images: int = 4, every: int = 8, **settings: Any) -> Path:
-    """Show some images to one network and write an animation.
+    """Present some images to one network and write an animation.
 
     Args:
         out: A GIF or MP4 file.
         run: Folder of a run whose rule is followed.
-        images: How many are shown.
+        images: Number of images.
         every: Time steps between two pictures of a GIF.
-        settings: Of the environment, which win over others.
+        settings: Of the environment, which override others.
     """
     env_id, own, rule = rule_of(run)
     path = Path(out)
@@ -71,13 +71,13 @@ def main(out: str = "episode.gif", run: str | None = None, images: int = 4, ever
     env = gymnasium.make(env_id, render_mode="rgb_array", **{**own, **settings})
     engine = env.unwrapped.engine  # a time step with many events takes several steps of the environment
     if path.suffix == ".mp4":
-        # One film over all episodes: it begins with the first, and a length keeps it from ending with it.
+        # One video over all episodes: it starts with the first, and a length keeps it from ending with it.
         env = RecordVideo(
             env, str(path.parent), lambda episode: episode == 0, video_length=10**6, name_prefix=path.stem
         )
     frames = []
     for image in range(images):
-        observation, info = env.reset(seed=0 if image == 0 else None)  # the same network sees the next image
+        observation, info = env.reset(seed=0 if image == 0 else None)  # the next image, same network
         ended, shown = False, 0
         while not ended:
             observation, _, ended, _, info = env.step(rule(observation))

@@ -1,11 +1,11 @@
-"""Which reward makes rules learn digits? Rank hand-written rules by what they earn, and by the digits they teach.
+"""Which reward selects rules that learn digits? Rank hand-written rules by reward, and by accuracy of networks.
 
     python examples/which_reward.py 40 12 [setting=value ...]
 
 That is 40 hand-written rules with random parameters and 12 networks of the preset unsup1-es, of which settings can be
-changed. Rules are rewarded for what winners tell of images that the network has learned from, of unseen ones, and of
-unseen ones that are moved by a pixel. The reward that ranks rules as the accuracy of their networks does is the one
-to learn from; that it does so among the better half of the rules is what counts, since a search ends there.
+changed. Rewards are the information of winners on training images, on held-out ones, and on held-out ones
+shifted by a pixel. The best reward for learning ranks rules as the accuracy of their networks does, in particular
+among the better half of the rules, where a search ends.
 """
 
 import sys
@@ -27,12 +27,12 @@ from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.trainers.sessions.evaluation_session import rule_of
 
 ENV = "SNNPlastic-Unsup1-v0"
-IMAGES = {  # what rewards are about
+IMAGES = {  # settings of the images for rewards
     "learned from": {"image_pool": 20},
     "not seen": {"image_pool": 0, "heldout_pool": 40},
     "not seen, moved": {"image_pool": 0, "heldout_pool": 40, "heldout_shift": 1},
 }
-PARAMETERS = {  # of rules, and values to draw from
+PARAMETERS = {  # of rules, and values to sample from
     "stdp": {
         "learning_rate": (0.01, 0.02, 0.05, 0.1, 0.2, 0.4),
         "alpha": (0.0, 0.1, 0.3, 0.5, 1.0),
@@ -57,8 +57,8 @@ PARAMETERS = {  # of rules, and values to draw from
 def random_rule(rng: np.random.Generator) -> str:
     """Return the name of a rule with random parameters."""
     name = rng.choice(list(PARAMETERS))
-    drawn = {key: values[rng.integers(len(values))] for key, values in PARAMETERS[name].items()}
-    return ":".join([name, *(f"{key}={value}" for key, value in drawn.items())])
+    parameters = {key: values[rng.integers(len(values))] for key, values in PARAMETERS[name].items()}
+    return ":".join([name, *(f"{key}={value}" for key, value in parameters.items())])
 
 
 def ranks_alike(rewards: Sequence[float], scores: Sequence[float], share: float) -> float:
@@ -69,7 +69,7 @@ def ranks_alike(rewards: Sequence[float], scores: Sequence[float], share: float)
 
 
 def main(count: int = 6, networks: int = 2, **settings: str) -> dict[str, list[float]]:
-    """Print what each rule earns and teaches, and how alike rewards rank; return all numbers, (rules,) each."""
+    """Print reward and accuracy of each rule, and rank correlations; return all numbers, (rules,) each."""
     preset = read_preset(shipped_file("preset", "unsup1-es"), ENV, EvaluateConfig, ENVIRONMENTS, TRAINERS)
     del preset["env"]
     configs = {images: build_configs(preset | settings | own, Unsup1Config)[0] for images, own in IMAGES.items()}
@@ -86,8 +86,8 @@ def main(count: int = 6, networks: int = 2, **settings: str) -> dict[str, list[f
             reward = rewards_of_networks(rule, ENV, own, networks, seed=0)["reward"]
             found[images].append(reward.mean().item())
         print("  ".join(f"{name} {values[-1]:.3f}" for name, values in found.items()), text, flush=True)
-    for share, who in ((1.0, "all"), (0.5, "the better half of the")):
-        print(f"rank correlation among {who} rules:")
+    for share, group in ((1.0, "all"), (0.5, "the better half of the")):
+        print(f"rank correlation among {group} rules:")
         for images in IMAGES:
             alike = {score: ranks_alike(found[images], found[score], share) for score in ("accuracy", "probe")}
             print(f"  reward of images {images:16}" + "".join(f"  {key} {value:.2f}" for key, value in alike.items()))

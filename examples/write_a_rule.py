@@ -1,7 +1,7 @@
-"""Write a rule in ten lines, look at its kernel, and judge it beside others.
+"""Write a rule in ten lines, compute its kernel, and compare it with others.
 
-A rule is anything that answers a batch of synapse events with one weight change in [-1, 1] each. This one strengthens
-a synapse at a post spike if its pre neuron has been active of late, and weakens it if not.
+A rule is any function from a batch of synapse events to one weight change in [-1, 1] each. This one potentiates a
+synapse at a post spike if its pre neuron was active recently, and depresses it if not.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ def main(images: int = 32) -> dict[str, float]:
     """Print the rule's kernel and the reward of some rules on the same networks and images; return the rewards."""
     site = Site("input_to_exc", projection=0, group=0, dt=1.0, history_length=50)
     window = pair_window(my_rule, site, weights=np.array([0.3]))
-    print("what a spike pair does, by t_post - t_pre:")
+    print("weight change by a spike pair, by t_post - t_pre:")
     for delay in (-10.0, -1.0, 0.0, 1.0, 10.0, 30.0):
         print(f"  {delay:5.0f} ms  {window.change[0][window.delays == delay][0]:+.3f}")
     config = environment_config(ENV, **SETTINGS)

@@ -9,7 +9,7 @@ Importing this package registers its environments with Gymnasium, and imports no
     envs = gymnasium.make_vec("SNNPlastic-Unsup1-v0", num_envs=8)
 
 All that an environment of one's own is made of stands here, too, as in `from snn_plasticity_gym import Task`; what
-needs torch is imported when it is asked for.
+needs torch is imported at first use.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-_LATER = {  # public names by the module that has them, imported when asked for
+_LATER = {  # public names by module, imported at first use
     "learners.a2c": ("EventA2C",),
     "learners.evolution": ("EventES",),
     "learners.ppo": ("EventPPO",),
@@ -180,7 +180,7 @@ def register_task(env_id: str, task: str | Callable[..., Any], config: type[Envi
     _register(env_id)
 
 
-_SOLVED = {  # the returns at which Gymnasium calls the worlds solved; they are paid in full
+_SOLVED = {  # the returns at which Gymnasium calls the worlds solved
     "SNNPlastic-CartPole-v0": 475.0,
     "SNNPlastic-MountainCar-v0": -110.0,
     "SNNPlastic-Acrobot-v0": -100.0,

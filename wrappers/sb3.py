@@ -1,4 +1,4 @@
-"""The bridge to Stable-Baselines3: its VecEnv around our vector environment."""
+"""Adapter to Stable-Baselines3: a VecEnv around our vector environment."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 
 
 class PlasticityVecEnv(VecEnv):
-    """Stable-Baselines3's view of a `PlasticityVectorEnv`; the environment itself is at `vector_env`.
+    """A `PlasticityVectorEnv` as Stable-Baselines3's VecEnv; the environment itself is `vector_env`.
 
     Args:
-        vector_env: Resets itself in the step that ends an episode.
+        vector_env: The environment, with autoreset mode SAME_STEP.
 
     Raises:
-        ValueError: It resets itself at another moment, which would add a row of garbage to each episode.
+        ValueError: It has another autoreset mode, which would add an invalid row to each episode.
     """
 
     def __init__(self, vector_env: PlasticityVectorEnv) -> None:
@@ -34,7 +34,7 @@ class PlasticityVecEnv(VecEnv):
         super().__init__(vector_env.num_envs, vector_env.single_observation_space, vector_env.single_action_space)
 
     def reset(self) -> VecEnvObs:
-        """Show the next image to every lifetime; seeds and options given before are used now."""
+        """Reset all lifetimes; seeds and options given before are used now."""
         options = self._options[0] if any(self._options) else None
         observations, info = self.vector_env.reset(seed=self._seeds, options=options)
         self.reset_infos = [info for _ in range(self.num_envs)]
@@ -43,11 +43,11 @@ class PlasticityVecEnv(VecEnv):
         return observations
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Keep the actions, (B, E), for `step_wait`."""
+        """Store the actions, (B, E), for `step_wait`."""
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Answer the presented events; terminal infos hold what `PlasticityEnv` says there."""
+        """Apply the actions to the presented events; terminal infos are those of `PlasticityEnv`."""
         assert self._actions is not None, "step_async() comes first"
         observations, rewards, terminations, truncations, info = self.vector_env.step(self._actions)
         dones = terminations | truncations
@@ -70,7 +70,7 @@ class PlasticityVecEnv(VecEnv):
         self.vector_env.close()
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """Return an attribute of the vector environment, once for each lifetime asked for."""
+        """Return an attribute of the vector environment, once for each requested lifetime."""
         value = getattr(self.vector_env, attr_name)
         return [value for _ in self._get_indices(indices)]
 
@@ -78,24 +78,24 @@ class PlasticityVecEnv(VecEnv):
         """Set an attribute of the vector environment.
 
         Raises:
-            ValueError: Only some lifetimes were asked for: they are one environment.
+            ValueError: Only some lifetimes were given: they are one environment.
         """
         if len(list(self._get_indices(indices))) != self.num_envs:
             raise ValueError(f"{attr_name} can be set for all lifetimes at once only: they are one environment")
         setattr(self.vector_env, attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
-        """Call a method of the vector environment once; its result stands for each lifetime asked for."""
+        """Call a method of the vector environment once; return its result for each requested lifetime."""
         result = getattr(self.vector_env, method_name)(*args, **kwargs)
         return [result for _ in self._get_indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: type[gymnasium.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
-        """Return False for each lifetime asked for: they have no wrappers of their own."""
+        """Return False for each requested lifetime: they have no wrappers."""
         return [False for _ in self._get_indices(indices)]
 
 
 def make_sb3_env(env_id: str, num_envs: int = 1, **settings: Any) -> VecMonitor:
-    """Make an environment as Stable-Baselines3 wants it, with episode statistics.
+    """Make an environment for Stable-Baselines3, with episode statistics.
 
     Args:
         env_id: E.g. "SNNPlastic-Unsup1-v0".
@@ -108,7 +108,7 @@ def make_sb3_env(env_id: str, num_envs: int = 1, **settings: Any) -> VecMonitor:
 
 
 def _row_of(infos: dict[str, Any], row: int) -> dict[str, Any]:
-    """Undo Gymnasium's vector form of infos for one row; keys that the row does not have are left out."""
+    """Convert Gymnasium's vector infos to those of one row; keys without a value there are left out."""
     own = {}
     for key, values in infos.items():
         if key.startswith("_") or not infos.get(f"_{key}", np.ones(row + 1, dtype=bool))[row]:

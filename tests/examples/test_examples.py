@@ -68,7 +68,7 @@ def test_a_world_that_changes_within_each_episode(capsys):
     module = load("changed_world")
     told = module.main("deaf", within=5, episodes=4, networks=3, settings=few)
     said = capsys.readouterr().out
-    assert "those that come so far" in said and "frozen 100%" in said and (told["frozen"] > 5).all()
+    assert "those that last so long" in said and "frozen 100%" in said and (told["frozen"] > 5).all()
     with pytest.raises(ConfigError, match="does not grow within an episode"):
         module.main("longer", within=5)
 
