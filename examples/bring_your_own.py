@@ -1,4 +1,4 @@
-"""Everything of one's own, from outside the package: a network, data, a reward, a third factor, a world, an encoder, a
+"""All user-defined parts, from outside the package: a network, data, a reward, a third factor, a world, an encoder, a
 local scalar, a rule and a policy network. Programs import it with `--plugin`:
 
     python trainers/train_a2c.py --plugin examples/bring_your_own.py --env Bars-v0 --episodes 96
@@ -34,11 +34,11 @@ def bars(number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-# A local scalar: what a synapse may know of its postsynaptic neuron.
+# A local scalar: a variable of the postsynaptic neuron.
 
 
 def excitability(neurons: spg.NeuronView) -> torch.Tensor:
-    """Return how near to its threshold each neuron is, 0 at rest and 1 at the threshold: (R, N)."""
+    """Return each neuron's potential, scaled to 0 at rest and 1 at the threshold: (R, N)."""
     lif = neurons.population.lif
     return ((neurons.potential - lif.v_rest) / (lif.v_th - lif.v_rest)).clamp(0.0, 1.0)
 
@@ -48,7 +48,7 @@ def excitability(neurons: spg.NeuronView) -> torch.Tensor:
 
 @spg.config_class
 class FairShare:
-    """A synapse follows the third factor of its neuron: it grows where the neuron shall win more often, or shrinks."""
+    """Weight change proportional to the third factor: positive for neurons that should win more often."""
 
     rate: float = spg.setting(0.5, "Weight change per unit of the third factor, in units of eta.", section="Rule", gt=0)
 
@@ -74,7 +74,7 @@ class SmallHead(torch.nn.Module):
         return self.layers(torch.cat([features, scalars], dim=1)).squeeze(1)
 
 
-# A task with a network, a reward and a third factor of its own.
+# A task with its network, reward and third factor.
 
 
 @spg.config_class
@@ -121,19 +121,19 @@ class BarsTask(spg.ImageTask):
             ),
         ]  # fmt: skip
         self.scalars = ("factor",)
-        self._wins = torch.full((num_lifetimes, n), 1.0 / n, device=device)  # (B, N) how often each neuron has won
+        self._wins = torch.full((num_lifetimes, n), 1.0 / n, device=device)  # (B, N) share of each neuron's wins
 
     def start_lifetimes(self, rows: list[int], seeds: list[spg.Seed]) -> None:
-        """Begin lifetimes anew: nobody has won yet."""
+        """Start new lifetimes: reset the wins."""
         super().start_lifetimes(rows, seeds)
         self._wins[rows] = 1.0 / self._wins.shape[1]
 
     def factors(self) -> dict[str, torch.Tensor]:
-        """Tell each cell how far it is behind its share of wins, (B, N)."""
+        """Return each cell's lack of wins relative to an equal share, (B, N)."""
         return {"cells": 1.0 - self._wins * self._wins.shape[1]}
 
     def judge(self, episode: spg.Episode) -> spg.Verdict:
-        """Pay an image by how evenly its lifetime's wins are spread, and by whether anybody answered."""
+        """Reward an image by the evenness of its lifetime's wins, and 0 without any spike."""
         counts = episode.raster["cells"].sum(dim=1)  # (R, N)
         answered = counts.amax(dim=1) > 0
         winners = torch.where(answered, counts.argmax(dim=1), -1)
@@ -147,11 +147,11 @@ class BarsTask(spg.ImageTask):
         return spg.Verdict(spg.RewardResult(evenness * answered, terms), winners)
 
     def state_dict(self) -> dict:
-        """Return what a run is resumed from."""
+        """Return the state for resuming a run."""
         return {**super().state_dict(), "wins": self._wins}
 
     def load_state_dict(self, state: dict) -> None:
-        """Take over a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         super().load_state_dict(state)
         self._wins.copy_(state["wins"])
 
@@ -160,20 +160,20 @@ class BarsTask(spg.ImageTask):
 
 
 class Tracker(gymnasium.Env):
-    """Follow a dot that wanders on a line: left, stay or right; the reward is 1 less the distance."""
+    """Follow a dot that wanders on a line: left, stay or right; the reward is 1 minus the distance."""
 
     def __init__(self) -> None:
         self.observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)  # own place, place of the dot
         self.action_space = gymnasium.spaces.Discrete(3)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
-        """Begin somewhere."""
+        """Start at random positions."""
         super().reset(seed=seed)
         self._places = self.np_random.uniform(-1.0, 1.0, size=2)
         return self._places.astype(np.float32), {}
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
-        """Move by a tenth, and the dot by chance."""
+        """Move by a tenth, and the dot randomly."""
         self._places += [0.1 * (action - 1), self.np_random.normal(0.0, 0.05)]
         self._places = self._places.clip(-1.0, 1.0)
         reward = 1.0 - abs(self._places[0] - self._places[1])
@@ -181,14 +181,14 @@ class Tracker(gymnasium.Env):
 
 
 class DifferenceEncoder:
-    """Neurons that see the difference of two observations, each its own part of it."""
+    """Neurons tuned to the difference of two observations."""
 
     def __init__(self, size: int, device: torch.device) -> None:
         self.size = size
         self._centres = torch.linspace(-1.0, 1.0, size, device=device)  # (N,)
 
     def activation(self, observation: torch.Tensor) -> torch.Tensor:
-        """Return how active each neuron is, (R, N)."""
+        """Return each neuron's activation, (R, N)."""
         difference = (observation[:, 1] - observation[:, 0]).unsqueeze(1)  # (R, 1)
         return torch.exp(-(((difference - self._centres) * self.size / 4) ** 2))
 

@@ -8,8 +8,8 @@ Importing this package registers its environments with Gymnasium, and imports no
     env = gymnasium.make("SNNPlastic-Unsup1-v0")
     envs = gymnasium.make_vec("SNNPlastic-Unsup1-v0", num_envs=8)
 
-All that an environment of one's own is made of stands here, too, as in `from snn_plasticity_gym import Task`; what
-needs torch is imported at first use.
+The building blocks of user-defined environments are exported here, too, as in `from snn_plasticity_gym import Task`;
+what needs torch is imported at first use.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ class EpisodeLife(NamedTuple):
     terms: dict[str, Array]  # (I,) each, of the reward; NaN where there is no value
     rates: dict[str, Array]  # (I,) each, mean of a population's neurons, Hz
     raster: dict[str, NDArray[np.bool_]]  # (W, N) spikes of every population at the end of the last episode
-    payments: Array  # (P,) rewards of the last episode
-    payment_steps: Array  # (P,) time step of each reward
+    step_rewards: Array  # (P,) rewards of the last episode
+    reward_steps: Array  # (P,) time step of each reward
     traces: dict[str, Array]  # (P, ...) each, the task's state at each reward; see `Task.trace`
     groups: dict[str, NDArray[np.int64]]  # of readout neurons; see `Task.answer_groups`
     answering: list[str]  # plastic projections onto them
@@ -125,8 +125,8 @@ def live_episodes(
             name: np.array([_rate(result, name, size, config.dt) for result in results]) for name, size in sizes.items()
         },
         raster={name: _kept(engine, name, steps) for name in sizes},
-        payments=last.payments[0].double().cpu().numpy(),
-        payment_steps=last.payment_steps.double().cpu().numpy(),
+        step_rewards=last.payments[0].double().cpu().numpy(),
+        reward_steps=last.payment_steps.double().cpu().numpy(),
         traces={name: np.stack([trace[name] for trace in traces if name in trace]) for name in traces[-1]},
         groups={name: neurons.cpu().numpy() for name, neurons in task.answer_groups().items()},
         answering=[p.name for p in task.projections if p.target == task.readout and p.plasticity is not None],

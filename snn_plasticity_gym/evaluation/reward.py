@@ -103,7 +103,7 @@ def rewards_of_networks(
 ) -> dict[str, Tensor]:
     """Return the mean reward and terms of lifetimes after their plasticity has ended, (B,) each.
 
-    Every network has images and input spikes of its own, whatever `common_noise` says.
+    Every network has separate images and input spikes, whatever `common_noise` is.
 
     Args:
         rule, env_id, config, seed: As in `reward_of`; `config` with a `lifetime_length` and fewer `plastic_episodes`.

@@ -40,10 +40,10 @@ class _Former(ModuleType):
 @contextlib.contextmanager
 def former_modules() -> Iterator[None]:
     """Make modules importable by their former names."""
-    stands = {f"{PACKAGE}.{name}": _Former(f"{PACKAGE}.{name}", f"{PACKAGE}.{now}") for name, now in FORMER.items()}
-    sys.modules.update(stands)
+    aliases = {f"{PACKAGE}.{name}": _Former(f"{PACKAGE}.{name}", f"{PACKAGE}.{now}") for name, now in FORMER.items()}
+    sys.modules.update(aliases)
     try:
         yield
     finally:
-        for name in stands:
+        for name in aliases:
             sys.modules.pop(name, None)

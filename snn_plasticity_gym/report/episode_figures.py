@@ -125,7 +125,7 @@ def _mean_over(weights: NDArray[np.float32]) -> NDArray[np.float64]:
 def draw_last_episode(name: str, life: EpisodeLife) -> Picture:
     """Draw the task's trace of the last episode, its rewards, and below all spikes of its last time steps."""
     traces = {key.replace("_", " "): values[-LONGEST_TRACE:] for key, values in life.traces.items()}
-    curves = {**traces, "reward": life.payments[-LONGEST_TRACE:]} if len(life.payments) > 1 else {}
+    curves = {**traces, "reward": life.step_rewards[-LONGEST_TRACE:]} if len(life.step_rewards) > 1 else {}
     rows = len(curves) + len(life.raster)
     length, kept = int(life.lengths[-1]), len(next(iter(life.raster.values())))
     figure = Figure(figsize=(9.0, 1.0 + 1.0 * len(curves) + 1.6 * len(life.raster)), layout="constrained",
@@ -134,7 +134,7 @@ def draw_last_episode(name: str, life: EpisodeLife) -> Picture:
     axes = figure.subplots(rows, 1, squeeze=False, height_ratios=heights)[:, 0]
     for one, color, (title, values) in zip(axes, (QUIET, COLORS[2]) * len(curves), curves.items(), strict=False):
         tidy(one)
-        _steps(one, life.payment_steps[-len(values) :], values, color)
+        _steps(one, life.reward_steps[-len(values) :], values, color)
         set_labels(one, "", "", title)
         one.axvspan(length - kept + 0.5, length + 0.5, color=FAINT, alpha=0.25, linewidth=0, zorder=0)
     for one in axes[: max(len(curves) - 1, 0)]:

@@ -38,22 +38,23 @@ TRIALS = 40  # over which responses are averaged
 SMOOTHED = 15  # steps of a running mean of spikes
 SIDES = ("left", "right")
 TEXT = (
-    "Two layers whose weights within a trial are w + gain * E; E begins at 0 and follows the rule in every step. The "
+    "Two layers whose weights within a trial are w + gain * E; E starts at 0 and follows the rule in every step. The "
     "decision is the output neuron that spikes more while the decision cue is on."
 )
 FORMULA_TEXT = (
-    "Two layers whose weights begin each trial as they were trained, and then follow one formula, that of the table: "
-    "w changes by eta * Δd at a synapse one of whose neurons spikes. The decision is the output neuron that spikes "
-    "more while the decision cue is on. The folder of this run is a rule for every environment (evaluate.py --rules)."
+    "Two layers whose weights start each trial at their trained values, and then follow one formula, that of the "
+    "table: w changes by eta * Δd at a synapse one of whose neurons spikes. The decision is the output neuron that "
+    "spikes more while the decision cue is on. The folder of this run is a rule for every environment (evaluate.py "
+    "--rules)."
 )
 HEAD_TEXT = (
-    "Two layers whose weights begin each trial as they were trained, and then follow one policy head: w changes by "
+    "Two layers whose weights start each trial at their trained values, and then follow one policy head: w changes by "
     "eta * Δd at a synapse one of whose neurons spikes. The decision is the output neuron that spikes more while the "
     "decision cue is on. The folder of this run is a rule for every environment (evaluate.py --rules)."
 )
 OWN_TEXT = (
-    "Two layers whose weights begin each trial as they were trained, and then follow a formula: w changes by eta * Δd "
-    "at a synapse one of whose neurons spikes. Each synapse has separate coefficients, so this is no rule for other "
+    "Two layers whose weights start each trial at their trained values, and then follow a formula: w changes by eta * "
+    "Δd at a synapse one of whose neurons spikes. Each synapse has separate coefficients, so this is no rule for other "
     "networks. The decision is the output neuron that spikes more while the decision cue is on."
 )
 

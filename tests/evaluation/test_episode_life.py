@@ -61,20 +61,20 @@ def test_a_life_is_that_of_the_environment(case):
         np.testing.assert_allclose(life.weights[-1][name], end.numpy(), atol=1e-6)
         moved |= not np.array_equal(life.weights[0][name], life.weights[-1][name])
     assert moved
-    assert life.payments.tolist() == pytest.approx(results[-1].payments[0].tolist())
-    assert life.payment_steps.tolist() == results[-1].payment_steps.tolist()
+    assert life.step_rewards.tolist() == pytest.approx(results[-1].payments[0].tolist())
+    assert life.reward_steps.tolist() == results[-1].payment_steps.tolist()
 
 
 def test_what_a_control_task_tells_of_itself():
     config = environment_config(CONTROL, **CORRIDORS)
     life = live_episodes(make_rule("zero"), CONTROL, config, 2, seed=0)
     actions = life.traces["action"]
-    assert len(actions) == len(life.payments) == life.lengths[-1] / 9 and set(actions) <= {0.0, 1.0}
+    assert len(actions) == len(life.step_rewards) == life.lengths[-1] / 9 and set(actions) <= {0.0, 1.0}
     cell, rewards = 0, []
     for action in actions:  # the walk that these actions make is the one that was paid
         cell = min(max(cell + (1 if action == 1 else -1), 0), 3)
         rewards.append((1.0 if cell == 3 else 0.0) - 0.01)
-    assert life.payments.tolist() == pytest.approx(rewards)
+    assert life.step_rewards.tolist() == pytest.approx(rewards)
     assert {name: neurons.tolist() for name, neurons in life.groups.items()} == {
         "action 0": [0, 1, 2],
         "action 1": [3, 4, 5],

@@ -80,7 +80,7 @@ def test_the_last_episode_and_its_spikes(figures, life):
     axes = figures["p_network_raster"].axes
     assert [one.get_ylabel() for one in axes] == ["action", "reward", "neuron", "neuron", "neuron"]
     np.testing.assert_array_equal(axes[0].lines[0].get_ydata(), life.traces["action"][-LONGEST_TRACE:])
-    np.testing.assert_array_equal(axes[1].lines[0].get_ydata(), life.payments[-LONGEST_TRACE:])
+    np.testing.assert_array_equal(axes[1].lines[0].get_ydata(), life.step_rewards[-LONGEST_TRACE:])
     before = life.lengths[-1] - len(life.raster["motor"])  # time steps that are not kept
     for one, spikes in zip(axes[:1:-1], life.raster.values(), strict=True):
         step, neuron = spikes.nonzero()
