@@ -14,12 +14,12 @@ from pathlib import Path
 from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.report import ReportConfig
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.trainers.sessions.program import named_first, run_program
+from snn_plasticity_gym.trainers.sessions.program import run_program, split_positional
 
 
 def report(argv: Sequence[str] | None = None) -> Path:
     """Write a report; print the page's path and return it."""
-    first, rest = named_first(argv)
+    first, rest = split_positional(argv)
     config = parse_config(ReportConfig, rest)
     config = dataclasses.replace(config, runs=(*first, *config.runs))
     if not config.runs:

@@ -14,12 +14,12 @@ from typing import Any
 from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.robustness import RobustnessConfig
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.trainers.sessions.program import named_first, run_program
+from snn_plasticity_gym.trainers.sessions.program import run_program, split_positional
 
 
 def measure(argv: Sequence[str] | None = None) -> Any:
     """Run the measurement; print the table, and return all values by group, disturbance and level."""
-    first, rest = named_first(argv)
+    first, rest = split_positional(argv)
     config = parse_config(RobustnessConfig, rest)
     config = dataclasses.replace(config, runs=(*first, *config.runs))
     if not config.runs:

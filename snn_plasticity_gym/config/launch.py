@@ -18,7 +18,7 @@ def launched_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def let_first_speak() -> str:
+def wait_for_first_process() -> str:
     """Wait, unless this is the first process: `torchrun` ends all others once that one has reported the same error.
 
     Returns:

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from snn_plasticity_gym.config.launch import let_first_speak
+from snn_plasticity_gym.config.launch import wait_for_first_process
 from snn_plasticity_gym.config.presets import purpose, shipped_presets
 from snn_plasticity_gym.config.resuming import refuse_changes
 from snn_plasticity_gym.config.schema import ConfigError, SettingInfo, build_configs, setting_fields
@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that reports an error in one line, without the list of all flags."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {let_first_speak()}{message}\n")
+        self.exit(2, f"{self.prog}: error: {wait_for_first_process()}{message}\n")
 
     def build(self, values: Mapping[str, Any], *types: type) -> tuple[Any, ...]:
         """Build the configurations, or end the program with the errors in the values."""

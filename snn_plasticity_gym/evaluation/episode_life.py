@@ -67,7 +67,7 @@ class EpisodeLife(NamedTuple):
 
 
 @torch.no_grad()
-def live_episodes(
+def record_episodes(
     rule: Rule,
     env_id: str,
     config: EnvironmentConfig,
@@ -103,7 +103,7 @@ def live_episodes(
         watched = len(results) + 1 == episodes or lived + engine.num_steps >= MOST_STEPS
         engine.begin([0])
         if watched or not engine.run_episode(rule):
-            traces = _live(engine, rule)
+            traces = _run_episode(engine, rule)
         steps = int(engine.steps[0])
         lived += steps
         results.append(engine.finish([0]))
@@ -136,7 +136,7 @@ def live_episodes(
     return life
 
 
-def _live(engine: Engine, rule: Rule) -> list[dict[str, NDArray[np.float64]]]:
+def _run_episode(engine: Engine, rule: Rule) -> list[dict[str, NDArray[np.float64]]]:
     """Run an episode of an engine's one network; return the task's trace at each reward."""
     traces: list[dict[str, NDArray[np.float64]]] = []
     while not engine.ended[0]:

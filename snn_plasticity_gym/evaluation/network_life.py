@@ -114,7 +114,7 @@ class Life(NamedTuple):
 
 
 @torch.no_grad()
-def live_through(rule: Rule, env_id: str, config: EnvironmentConfig, images: int, seed: int) -> Life:
+def record_lifetime(rule: Rule, env_id: str, config: EnvironmentConfig, images: int, seed: int) -> Life:
     """Train one fresh network by a rule, and record it.
 
     It learns from the training split, any image of it but those that labels are taken from, without being renewed,

@@ -15,7 +15,7 @@ from snn_plasticity_gym.utils.device import torch_device
 
 
 @contextmanager
-def asked_task(env_id: str, config: EnvironmentConfig) -> Iterator[Task]:
+def temporary_task(env_id: str, config: EnvironmentConfig) -> Iterator[Task]:
     """Build the task of an environment for one lifetime, and close it at the end.
 
     Raises:
@@ -33,12 +33,12 @@ def judge_of(env_id: str, config: EnvironmentConfig) -> str:
     """Return how rules are evaluated in an environment; its task is built only if its class does not say.
 
     Raises:
-        ConfigError: As `asked_task`.
+        ConfigError: As `temporary_task`.
     """
     kind = task_class(env_id)
     if isinstance(kind, type) and issubclass(kind, Task):
         return kind.judge_by
-    with asked_task(env_id, config) as task:
+    with temporary_task(env_id, config) as task:
         return task.judge_by
 
 

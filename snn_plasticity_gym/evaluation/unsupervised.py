@@ -164,7 +164,7 @@ def judge(
     seen = 0
     for images in cohort.times:
         while seen < images:
-            learning.add(_live(env, rule, plan))
+            learning.add(_train_one_image(env, rule, plan))
             seen += 1
             watcher.shown()
         label_counts = responses(env.engine, plan.labelling.images, np.random.default_rng([TEST_SEED, 0]))  # (B, L, N)
@@ -206,7 +206,7 @@ class Means:
         return {name: (total / self._numbers[name]).cpu() for name, total in self._totals.items()}
 
 
-def _live(env: PlasticityVectorEnv, rule: Rule, plan: ImagePlan) -> dict[str, Tensor]:
+def _train_one_image(env: PlasticityVectorEnv, rule: Rule, plan: ImagePlan) -> dict[str, Tensor]:
     """Train the networks by the rule on one image; return reward, its terms and E spikes, (B,) each.
 
     Raises:

@@ -47,7 +47,7 @@ class ThirdFactor:
         device: Of the tensors.
     """
 
-    tells = False  # whether there is a factor
+    active = False  # whether there is a factor
     bounds = (-math.inf, math.inf)  # of its values
 
     def __init__(
@@ -96,7 +96,7 @@ class ThirdFactor:
 
     def by_population(self) -> dict[str, Tensor]:
         """Return the factors of the neurons of each population that has one, (B, N) each."""
-        return dict(zip(self._targets, self._factors, strict=True)) if self.tells else {}
+        return dict(zip(self._targets, self._factors, strict=True)) if self.active else {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Exclude views of this object's tensors from copies."""
@@ -129,7 +129,7 @@ class ThirdFactor:
 class RewardFactor(ThirdFactor):
     """Reward of the lifetime's last image minus the running mean; the same for all synapses."""
 
-    tells = True
+    active = True
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class RewardFactor(ThirdFactor):
 class TeachingFactor(ThirdFactor):
     """A current that drives the output neurons towards the label, also the factor of their synapses."""
 
-    tells = True
+    active = True
     bounds = (-1.0, 1.0)
 
     def __init__(
@@ -198,7 +198,7 @@ class TeachingFactor(ThirdFactor):
 class FeedbackFactor(ThirdFactor):
     """The output error, fed back to hidden layers through fixed random weights."""
 
-    tells = True
+    active = True
 
     def __init__(
         self,

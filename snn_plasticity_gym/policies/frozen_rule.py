@@ -97,7 +97,7 @@ class FrozenRule:
         self.network = copy.deepcopy(network).eval()
         self.history_length = history_length
         self._features = self.network.head_features.frozen(history_length)
-        self._act = quickest_way(self.network, self._features)
+        self._act = fastest_implementation(self.network, self._features)
 
     def __call__(self, events: SynapseEvents) -> Tensor:
         """Return the mean weight change of each event, (E,).
@@ -196,7 +196,7 @@ def coefficients_of(heads: list[FormulaHead]) -> np.ndarray:
     return torch.stack(rows).unsqueeze(0).detach().double().cpu().numpy()
 
 
-def quickest_way(network: RuleNetwork, features: FrozenFeatures) -> Acting:
+def fastest_implementation(network: RuleNetwork, features: FrozenFeatures) -> Acting:
     """Return the fastest implementation for a network."""
     if isinstance(features, FrozenTerms) and network.front.conv1.weight.device.type == "cpu":
         return SummedTerms(list(network.heads), features)  # type: ignore[arg-type]

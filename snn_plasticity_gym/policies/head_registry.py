@@ -135,7 +135,7 @@ class OwnHead(nn.Module):
             )
         if not self._checked:
             if not output.isfinite().all():
-                raise ConfigError(f"head {self.name!r} must return finite numbers, got {_first_odd(output)}")
+                raise ConfigError(f"head {self.name!r} must return finite numbers, got {_first_nonfinite(output)}")
             self._checked = True
         return output.to(features.dtype)
 
@@ -199,5 +199,5 @@ def layered_heads(heads: nn.ModuleList) -> list[LayeredHead]:
     return cast(list[LayeredHead], heads)
 
 
-def _first_odd(output: Tensor) -> float:
+def _first_nonfinite(output: Tensor) -> float:
     return output[~output.isfinite()][0].item()

@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from snn_plasticity_gym.config.control import ControlConfig
-from snn_plasticity_gym.evaluation.episode_life import live_episodes
+from snn_plasticity_gym.evaluation.episode_life import record_episodes
 from snn_plasticity_gym.evaluation.response_map import ResponseMap, response_map
-from snn_plasticity_gym.evaluation.task_facts import asked_task
+from snn_plasticity_gym.evaluation.task_facts import temporary_task
 from snn_plasticity_gym.networks.given_weights import WEIGHTS
 from snn_plasticity_gym.networks.recurrent import INPUT
 from snn_plasticity_gym.report.episode_figures import draw_episodes, draw_last_episode
-from snn_plasticity_gym.report.network_figures import spoken
+from snn_plasticity_gym.report.network_figures import display_name
 from snn_plasticity_gym.report.page import Section
 from snn_plasticity_gym.report.runs import Run
 from snn_plasticity_gym.report.style import DIVERGING, SEQUENTIAL, Picture, color_bar, figure_of, number, set_labels
@@ -54,14 +54,14 @@ def champion_section(run: Run, episodes: int, seed: int, prefix: str) -> Section
     weights = load_file(run.path / WEIGHTS)
     result = json.loads((run.path / RESULT).read_text(encoding="utf-8"))
     frozen = type(config)(**(vars(config) | config.frozen()))
-    life = live_episodes(ZeroRule(), run.env, frozen, episodes, seed, weights)
+    life = record_episodes(ZeroRule(), run.env, frozen, episodes, seed, weights)
     pictures = [
         draw_episodes(f"{prefix}champion_episodes", life)._replace(
             caption="The champion, one dot an episode from a new start; its weights are fixed."
         ),
         draw_last_episode(f"{prefix}champion_raster", life),
     ]
-    with asked_task(run.env, frozen) as task:
+    with temporary_task(run.env, frozen) as task:
         assert isinstance(task, ControlTask)
         fields = _fields(f"{prefix}champion_fields", task, weights)
         mapped = response_map(task, weights)
@@ -103,7 +103,7 @@ def _fields(name: str, task: ControlTask, weights: Mapping[str, Tensor]) -> Pict
     for place, (one, part) in enumerate(zip(axes, parts, strict=False)):
         drawn = one.imshow(part, cmap=DIVERGING, vmin=-most, vmax=most, aspect="auto", interpolation="nearest")
         lowest, first = place + columns >= observations, place % columns == 0
-        below = f"neuron of {spoken(projection.target)}" if lowest else ""
+        below = f"neuron of {display_name(projection.target)}" if lowest else ""
         set_labels(one, f"observation {place}", below, "receptive field" if first else "")
     for one in axes[observations:]:
         one.set_visible(False)

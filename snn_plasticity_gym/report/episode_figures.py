@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from snn_plasticity_gym.evaluation.episode_life import EpisodeLife
 from snn_plasticity_gym.report.curves import running_mean
-from snn_plasticity_gym.report.network_figures import draw_signs, draw_weights, spikes_of, spoken
+from snn_plasticity_gym.report.network_figures import display_name, draw_signs, draw_weights, spikes_of
 from snn_plasticity_gym.report.style import (
     COLORS,
     DIVERGING,
@@ -64,7 +64,7 @@ def draw_episodes(name: str, life: EpisodeLife) -> Picture:
         set_labels(one, title, "episode", unit)
     rates = axes[len(panels)]
     for color, (population, values) in zip(COLORS * len(life.rates), life.rates.items(), strict=False):
-        rates.plot(episodes, values, color=color, linewidth=1.2, marker=".", label=spoken(population))
+        rates.plot(episodes, values, color=color, linewidth=1.2, marker=".", label=display_name(population))
     set_labels(rates, "rates", "episode", "spikes per second and neuron")
     legend_above(rates)
     for one in axes[:count]:
@@ -88,7 +88,7 @@ def draw_matrices(name: str, life: EpisodeLife) -> Picture:
         for column, (matrix, limit, title) in enumerate(shown):
             one = axes[3 * row + column]
             drawn = one.imshow(matrix, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
-            set_labels(one, f"{spoken(projection)}, {title}", "post neuron", "pre neuron" if column == 0 else "")
+            set_labels(one, f"{display_name(projection)}, {title}", "post neuron", "pre neuron" if column == 0 else "")
             one.title.set_fontsize(9)
             for axis in (one.xaxis, one.yaxis):
                 axis.set_major_locator(MaxNLocator(4, integer=True))
@@ -110,7 +110,7 @@ def draw_groups(name: str, life: EpisodeLife) -> Picture:
             one.plot(pre, after, color=color, linewidth=1.3, label=group)
         one.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
         one.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        set_labels(one, spoken(projection), "pre neuron", "mean weight to the group")
+        set_labels(one, display_name(projection), "pre neuron", "mean weight to the group")
         if len(life.groups) <= MOST_LINES:
             legend_above(one)
     return Picture(name, figure, "Mean weights of pre neurons to the neurons of each answer; dotted: before learning.")
@@ -145,7 +145,8 @@ def draw_last_episode(name: str, life: EpisodeLife) -> Picture:
     for one, color, (population, spikes) in zip(rasters, COLORS * len(life.raster), life.raster.items(), strict=False):
         tidy(one)
         spikes_of(one, spikes, color, length - len(spikes))
-        title = f"{spoken(population)}: {int(spikes.sum())} spikes of {spikes.shape[1]} neurons in {len(spikes)} steps"
+        total = f"{int(spikes.sum())} spikes of {spikes.shape[1]} neurons"
+        title = f"{display_name(population)}: {total} in {len(spikes)} steps"
         set_labels(one, title, "", "neuron")
     for one in axes[len(curves) : -1]:
         one.tick_params(labelbottom=False)

@@ -6,7 +6,7 @@ import numpy as np
 
 from snn_plasticity_gym.evaluation.episode_life import PART, EpisodeLife
 from snn_plasticity_gym.report.episode_figures import episode_pictures
-from snn_plasticity_gym.report.network_figures import spoken
+from snn_plasticity_gym.report.network_figures import display_name
 from snn_plasticity_gym.report.page import Section
 from snn_plasticity_gym.report.style import number
 from snn_plasticity_gym.runs.tables import Table
@@ -23,7 +23,7 @@ def episode_section(life: EpisodeLife, prefix: str) -> Section:
     for projection in life.weights[0]:
         for what, measure in (("mean weight", np.nanmean), ("spread of weights", np.nanstd)):
             ends = [float(measure(snapshot[projection])) for snapshot in (life.weights[0], life.weights[-1])]
-            rows.append([f"{what}, {spoken(projection)}", *map(number, ends)])
+            rows.append([f"{what}, {display_name(projection)}", *map(number, ends)])
     count = len(life.returns)
     part = max(1, count // PART)
     title = f"{part} episodes" if part > 1 else "episode"

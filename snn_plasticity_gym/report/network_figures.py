@@ -45,7 +45,7 @@ def draw_fields(name: str, life: Life) -> Picture:
     _fields(axes[1], last - first, "change of the weight", signed=True)
     set_labels(axes[1], "changed since before learning")
     shown = f"the first {MOST_FIELDS}" if len(life.fields(0)) > MOST_FIELDS else f"all {len(first)}"
-    text = f"Receptive fields: weights {spoken(life.field_projection)} as seen from each of {shown} neurons."
+    text = f"Receptive fields: weights {display_name(life.field_projection)} as seen from each of {shown} neurons."
     return Picture(name, figure, text)
 
 
@@ -78,7 +78,7 @@ def draw_weights(name: str, life: Life | EpisodeLife, unit: str = "images seen")
             one.stairs(share, edges, color=color, linewidth=1.4, label=f"{age}")
         one.set_yscale("log")
         one.xaxis.set_major_locator(MaxNLocator(4))
-        set_labels(one, f"{spoken(projection)}, {unit}:", "weight (no unit)", "share of synapses")
+        set_labels(one, f"{display_name(projection)}, {unit}:", "weight (no unit)", "share of synapses")
         legend_above(one)
     return Picture(name, figure, f"Weights before learning, on the way and after, in bins of 1/{BINS} of the range.")
 
@@ -105,7 +105,9 @@ def balances(networks: Sequence[tuple[str, str, dict[str, NDArray[np.float32]]]]
             one.plot(np.linspace(0, 1, len(index)), index, color=color, linewidth=1.6, label=label)
         one.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
         one.set_ylim(-1.08, 1.08)
-        set_labels(one, spoken(projection), "pre neurons, by balance (share)", "sum w / sum |w| of outgoing weights")
+        set_labels(
+            one, display_name(projection), "pre neurons, by balance (share)", "sum w / sum |w| of outgoing weights"
+        )
         legend_above(one)
     return figure
 
@@ -204,7 +206,9 @@ def draw_raster(name: str, life: Life) -> Picture:
         spikes_of(one, spikes, color)
         one.spines[["top", "right"]].set_visible(False)
         one.tick_params(labelsize=8, length=3)
-        set_labels(one, f"{spoken(population)}: {int(spikes.sum())} spikes of {spikes.shape[1]} neurons", "", "neuron")
+        set_labels(
+            one, f"{display_name(population)}: {int(spikes.sum())} spikes of {spikes.shape[1]} neurons", "", "neuron"
+        )
     axes[-1].set_xlabel(f"time step of {life.step_length:g} ms", fontsize=9)
     shown = life.classes[life.label]
     caption = f"Spike raster of the last image, a {shown}, the input at the bottom."
@@ -241,6 +245,6 @@ def network_pictures(life: Life, prefix: str) -> Sequence[Picture]:
     ]
 
 
-def spoken(name: str) -> str:
+def display_name(name: str) -> str:
     """Return the display name of a population or projection: input_to_exc is "input → exc"."""
     return name.replace("_to_", " → ").replace("_", " ")

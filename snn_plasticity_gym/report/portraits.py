@@ -11,8 +11,8 @@ from typing import Any
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.config.schema import ConfigError, unknown
-from snn_plasticity_gym.evaluation.episode_life import EpisodeLife, live_episodes
-from snn_plasticity_gym.evaluation.network_life import Life, live_through
+from snn_plasticity_gym.evaluation.episode_life import EpisodeLife, record_episodes
+from snn_plasticity_gym.evaluation.network_life import Life, record_lifetime
 from snn_plasticity_gym.report.episode_section import episode_section
 from snn_plasticity_gym.report.network_section import network_section
 from snn_plasticity_gym.report.page import Section
@@ -22,8 +22,8 @@ Lived = Life | EpisodeLife
 
 
 PORTRAITS: dict[str, tuple[Callable[[Rule, str, EnvironmentConfig, int, int], Any], Callable[[Any, str], Section]]] = {
-    "images": (live_through, network_section),
-    "episodes": (live_episodes, episode_section),
+    "images": (record_lifetime, network_section),
+    "episodes": (record_episodes, episode_section),
 }
 """How to record a network's lifetime, and how to display the record."""
 

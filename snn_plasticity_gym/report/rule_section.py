@@ -13,7 +13,7 @@ from snn_plasticity_gym.evaluation.kernels import PairWindow, pair_window, rate_
 from snn_plasticity_gym.evaluation.stdp_fit import WindowFit, fit_window
 from snn_plasticity_gym.report.explain_figures import draw_explanations
 from snn_plasticity_gym.report.kernel_figures import draw_maps, draw_rates, draw_scalar, draw_windows
-from snn_plasticity_gym.report.network_figures import spoken
+from snn_plasticity_gym.report.network_figures import display_name
 from snn_plasticity_gym.report.page import Section
 from snn_plasticity_gym.report.runs import Array
 from snn_plasticity_gym.report.style import Picture, number
@@ -103,7 +103,7 @@ def kernel_section(rule: Rule, config: EnvironmentConfig, sample: EventSample, p
         return Section(TITLE, "No synapse had an event: nothing fires in fresh networks.")
     if sample.sites[0].history_length < LEAST_HISTORY:
         return Section(TITLE, f"A history of fewer than {LEAST_HISTORY} steps has no window of delays.")
-    titles = [spoken(study.site.name) for study in studies]
+    titles = [display_name(study.site.name) for study in studies]
     windows = [study.windows(study.weights) for study in studies]
     fits = [fit_window(window.delays, window.interaction[len(window.change) // 2]) for window in windows]
     top = max(LEAST_RATE, 1000.0 * sample.max_rate / config.dt)

@@ -13,7 +13,7 @@ from snn_plasticity_gym.evaluation.kernels import PairWindow, pair_window
 from snn_plasticity_gym.evaluation.network_life import Life
 from snn_plasticity_gym.evaluation.probes import Site
 from snn_plasticity_gym.report.kernel_figures import DELAY, branches
-from snn_plasticity_gym.report.network_figures import balances, spoken
+from snn_plasticity_gym.report.network_figures import balances, display_name
 from snn_plasticity_gym.report.page import Section
 from snn_plasticity_gym.report.runs import Array
 from snn_plasticity_gym.report.style import COLORS, FAINT, Picture, figure_of, legend_above, number, set_labels
@@ -78,7 +78,7 @@ def _draw_kernels(name: str, studies: Sequence[Study], names: Sequence[str], wei
             branches(above, window.delays, window.change[0], color, study.label)
             if study is not studies[0] and len(window.delays) == len(own[0].delays):
                 branches(below, window.delays, window.change[0] - own[0].change[0], color, study.label)
-        set_labels(above, f"{spoken(projection)}, w {number(weight)}", DELAY, "Δd by the pair")
+        set_labels(above, f"{display_name(projection)}, w {number(weight)}", DELAY, "Δd by the pair")
         set_labels(below, f"less that of {studies[0].label}", DELAY, "difference in Δd")
         for one in (above, below):
             one.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
@@ -112,6 +112,6 @@ def _table(name: str, studies: Sequence[Study], names: Sequence[str], windows: S
     shared = [name for name in facts[0] if all(name in others for others in facts)]
     rows = [[name, *(number(own[name][-1]) for own in facts)] for name in shared]
     for projection, own in zip(names, windows, strict=True):
-        rows.append([f"Δd of a pre spike alone, {spoken(projection)}", *(number(w.pre_alone[0]) for w in own)])
-        rows.append([f"Δd of a post spike alone, {spoken(projection)}", *(number(w.post_alone[0]) for w in own)])
+        rows.append([f"Δd of a pre spike alone, {display_name(projection)}", *(number(w.pre_alone[0]) for w in own)])
+        rows.append([f"Δd of a post spike alone, {display_name(projection)}", *(number(w.post_alone[0]) for w in own)])
     return Table(name, ["after learning", *(study.label for study in studies)], rows)

@@ -63,7 +63,7 @@ class MetricsCSV(KVWriter):
             try:
                 columns, kept = read_metrics(self._path)
             except (OSError, ValueError, csv.Error) as error:
-                _put_aside(self._path, error)
+                _rename_damaged(self._path, error)
             kept = kept[:rows]
             if len(kept) < rows:
                 _logger.warning("%s has only %d of the %d rows that were written", path, len(kept), rows)
@@ -111,7 +111,7 @@ class MetricsCSV(KVWriter):
         """Do nothing: no file is left open."""
 
 
-def _put_aside(path: Path, error: Exception) -> None:
+def _rename_damaged(path: Path, error: Exception) -> None:
     """Rename an unreadable file, so that it is not overwritten, with a warning."""
     reason = getattr(error, "strerror", None) or error
     try:

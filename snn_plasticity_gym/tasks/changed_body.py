@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.tasks.world_warnings import mind_warnings
+from snn_plasticity_gym.tasks.world_warnings import handle_warnings
 
 CHANGED_BODY = f"{__name__}:ChangedBody-v0"
 
@@ -46,7 +46,7 @@ def make_changed_body(
             "friction must not be negative, mass positive and strength in [0, 1], got "
             f"{friction}, {mass} and {strength}"
         )
-    mind_warnings(world)
+    handle_warnings(world)
     env = gymnasium.make(world, **(dict(world_kwargs or {}) | kwargs))
     inner: Any = env.unwrapped
     if not hasattr(getattr(inner, "model", None), "actuator_gear") or not hasattr(inner, "data"):

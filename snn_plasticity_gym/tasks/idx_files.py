@@ -84,7 +84,7 @@ def read_files(name: str, directory: Path) -> tuple[NDArray[np.uint8], ...]:
     found = _find(folder)
     contents = {file: _read(path, FILES[file]) for file, path in found.items()}
     if len(contents) < len(FILES):
-        _bring(name, directory)
+        _ensure_files(name, directory)
         found = _find(folder)
         contents |= {file: _read(path, FILES[file]) for file, path in found.items() if file not in contents}
     _compare_with_published(name, folder, found, contents)
@@ -175,7 +175,7 @@ def _compare_with_published(name: str, folder: Path, found: dict[str, Path], con
         )
 
 
-def _bring(name: str, directory: Path) -> None:
+def _ensure_files(name: str, directory: Path) -> None:
     """Ensure that the four files are in `directory`; one process at a time downloads missing ones."""
     folder = raw_folder(name, directory)
     try:
@@ -187,10 +187,12 @@ def _bring(name: str, directory: Path) -> None:
                 _download_and_move(name, directory, missing)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         reason = " ".join(str(error).split()) or type(error).__name__  # torchvision's own message has many lines
-        raise FileNotFoundError(f"{_absent(name, directory)} ({reason}); {_ways_out(name, directory)}") from error
+        raise FileNotFoundError(
+            f"{_missing_message(name, directory)} ({reason}); {_remedy_message(name, directory)}"
+        ) from error
 
 
-def _absent(name: str, directory: Path) -> str:
+def _missing_message(name: str, directory: Path) -> str:
     """Return a message on missing files."""
     folder = raw_folder(name, directory)
     present = _find(folder)
@@ -201,7 +203,7 @@ def _absent(name: str, directory: Path) -> str:
     return f"{name} is not in {folder} and could not be downloaded there"
 
 
-def _ways_out(name: str, directory: Path) -> str:
+def _remedy_message(name: str, directory: Path) -> str:
     """Return a message on how to provide the files."""
     folder = raw_folder(name, directory)
     strays = sorted({path.parent for path in traces(name, directory)} - {folder})

@@ -111,7 +111,7 @@ def draw(
         The stimulus of each of `rows`.
     """
     if len(set(map(id, stimuli))) < len(stimuli):
-        _part_ways(stimuli, rows, ages)
+        _separate(stimuli, rows, ages)
     drawn: dict[int, Stimulus] = {}
     for row in rows:
         one = stimuli[row]
@@ -123,7 +123,7 @@ def draw(
     return [drawn[id(stimuli[row])] for row in rows]
 
 
-def _part_ways(stimuli: list[Stimuli | None], rows: Sequence[int], ages: Sequence[int]) -> None:
+def _separate(stimuli: list[Stimuli | None], rows: Sequence[int], ages: Sequence[int]) -> None:
     """Copy shared sources for lifetimes that no longer sample together; arguments as in `draw`."""
     drawing = set(rows)
     parties: dict[tuple[int, int], list[int]] = {}  # by stream and by age, of those that do not draw -1

@@ -106,7 +106,7 @@ class MetObservations:
         if folder:
             self.ranges = read_ranges(folder, size)
         else:
-            self._sample.add(explored(config, FEWEST_MET))
+            self._sample.add(random_observations(config, FEWEST_MET))
             self.ranges = self._measured()
 
     @property
@@ -165,7 +165,7 @@ class MetObservations:
         return json.dumps({"quantile": self._quantile, **self.ends}) + "\n"
 
 
-def explored(config: ControlConfig, number: int) -> NDArray[np.float32]:
+def random_observations(config: ControlConfig, number: int) -> NDArray[np.float32]:
     """Return observations under random actions in the settings' world, always the same ones, (n, D)."""
     worlds = Worlds(
         config.world,

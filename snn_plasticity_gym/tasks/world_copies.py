@@ -11,7 +11,7 @@ import gymnasium
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.tasks.changes import FlippedActions, change_attributes
 from snn_plasticity_gym.tasks.world_pictures import one_line
-from snn_plasticity_gym.tasks.world_warnings import mind_warnings
+from snn_plasticity_gym.tasks.world_warnings import handle_warnings
 
 _logger = logging.getLogger("snn_plasticity_gym")
 
@@ -39,7 +39,7 @@ class WorldCopies:
         self._warned = False
         if "render_mode" in self._kwargs:
             raise ConfigError("world_kwargs cannot hold render_mode; ask for pictures with render=True")
-        mind_warnings(id)
+        handle_warnings(id)
 
     def make(self) -> gymnasium.Env[Any, Any]:
         """Make another copy.

@@ -13,7 +13,7 @@ import gymnasium
 _logger = logging.getLogger("snn_plasticity_gym")
 
 
-def mind_warnings(world: str) -> None:
+def handle_warnings(world: str) -> None:
     """Redirect or suppress warnings of the physics engine of a world that is about to be made.
 
     Args:
@@ -45,10 +45,10 @@ def send_warnings_to_log() -> None:
 
 def _warn(message: str | bytes) -> None:
     text = message.decode(errors="replace") if isinstance(message, bytes) else message
-    _say(" ".join(text.split()))
+    _log_once(" ".join(text.split()))
 
 
 @functools.cache
-def _say(text: str) -> None:
+def _log_once(text: str) -> None:
     """Log a warning once; each copy of a world repeats it."""
     _logger.warning("MuJoCo: %s", text)

@@ -180,7 +180,7 @@ class Worlds:
         if episode.ended:
             raise WorldError(f"world {self.id!r}, lifetime {row}: the episode has ended; call reset first")
         env = self._env(row)
-        with self._blame(row, f"step {len(episode.actions)}"):
+        with self._world_errors(row, f"step {len(episode.actions)}"):
             given = world_action(self.action_space, action)
             self._current[row] = False  # until the step has succeeded
             observation, reward, terminated, truncated, info = env.step(given)
@@ -318,14 +318,14 @@ class Worlds:
     def _begin(self, row: int, seed: int) -> None:
         self._episodes[row], self._current[row] = None, False
         env = self._env(row)
-        with self._blame(row, "reset"):
+        with self._world_errors(row, "reset"):
             observation, _ = env.reset(seed=seed)
             flat = flatten_observation(self._raw_space, observation)  # (D,)
         self._episodes[row], self._current[row] = _Episode(seed, flat), True
 
     def _replay(self, row: int, env: gymnasium.Env[Any, Any], episode: _Episode) -> None:
         """Replay an episode in an environment."""
-        with self._blame(row, f"its first {len(episode.actions)} steps, taken again"):
+        with self._world_errors(row, f"its first {len(episode.actions)} steps, taken again"):
             observation, _ = env.reset(seed=episode.seed)
             for action in episode.actions:
                 observation = env.step(world_action(self.action_space, action))[0]
@@ -334,7 +334,7 @@ class Worlds:
         self._current[row] = True
 
     @contextmanager
-    def _blame(self, row: int, when: str) -> Iterator[None]:
+    def _world_errors(self, row: int, when: str) -> Iterator[None]:
         """Convert exceptions of a world, and of checks of its outputs, to `WorldError`, with lifetime and step."""
         try:
             yield

@@ -7,7 +7,7 @@ import torch
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.evaluation.classification import learning_curve
 from snn_plasticity_gym.evaluation.curves import Cohort
-from snn_plasticity_gym.evaluation.network_life import live_through
+from snn_plasticity_gym.evaluation.network_life import record_lifetime
 from snn_plasticity_gym.evaluation.unsupervised import judge, judge_pixels, plan_images
 from snn_plasticity_gym.report.network_figures import network_pictures
 from snn_plasticity_gym.rules.registry import make_rule
@@ -58,7 +58,7 @@ def test_an_unsupervised_network_is_read_in_all_its_classes(num_classes):
 def test_pictures_name_the_classes_as_their_author_did(env_id, num_classes):
     dataset = register(num_classes)
     config = environment_config(env_id, dataset="own", **(SIZES if env_id == UNSUP else {"hidden_sizes": (6,)}))
-    life = live_through(make_rule("zero"), env_id, config, 2, seed=0)
+    life = record_lifetime(make_rule("zero"), env_id, config, 2, seed=0)
     assert life.classes == dataset.classes and life.after.confusion.shape == (num_classes, num_classes)
     pictures = {picture.name: picture for picture in network_pictures(life, "")}
     axes = pictures["network_confusion"].figure.axes[0]

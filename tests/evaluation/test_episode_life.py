@@ -10,7 +10,7 @@ from toys_worlds import CORRIDOR
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation import episode_life
-from snn_plasticity_gym.evaluation.episode_life import live_episodes
+from snn_plasticity_gym.evaluation.episode_life import record_episodes
 from snn_plasticity_gym.rules.registry import make_rule
 
 CONTROL = "SNNPlastic-Control-v0"
@@ -41,7 +41,7 @@ def test_a_life_is_that_of_the_environment(case):
     env_id, settings = CASES[case]
     rule = make_rule("stdp", learning_rate=0.2, scale=0.05)
     config = environment_config(env_id, **settings, lifetime_length=3, plastic_episodes=2)  # both set aside
-    life = live_episodes(rule, env_id, config, 6, seed=4)
+    life = record_episodes(rule, env_id, config, 6, seed=4)
     env = PlasticityVectorEnv(env_id, num_envs=1, **settings)
     env.reset(seed=4)
     start = {name: weights.clone() for name, weights in env.engine.plastic_weights(0).items()}
@@ -67,7 +67,7 @@ def test_a_life_is_that_of_the_environment(case):
 
 def test_what_a_control_task_tells_of_itself():
     config = environment_config(CONTROL, **CORRIDORS)
-    life = live_episodes(make_rule("zero"), CONTROL, config, 2, seed=0)
+    life = record_episodes(make_rule("zero"), CONTROL, config, 2, seed=0)
     actions = life.traces["action"]
     assert len(actions) == len(life.step_rewards) == life.lengths[-1] / 9 and set(actions) <= {0.0, 1.0}
     cell, rewards = 0, []
@@ -89,7 +89,7 @@ def test_what_a_control_task_tells_of_itself():
 def test_groups_of_actions_that_have_bounds():
     settings = {"world": "Pendulum-v1", "encoder": "gaussian", "encoder_kwargs": '{"fields": 4}',
                 "decoder": "population", "decoder_kwargs": '{"group_size": 6}', "max_actions": 2}  # fmt: skip
-    life = live_episodes(make_rule("zero"), CONTROL, environment_config(CONTROL, **settings), 1, seed=0)
+    life = record_episodes(make_rule("zero"), CONTROL, environment_config(CONTROL, **settings), 1, seed=0)
     assert {name: neurons.tolist() for name, neurons in life.groups.items()} == {
         "action 0 up": [0, 1, 2],
         "action 0 down": [3, 4, 5],
@@ -99,12 +99,12 @@ def test_groups_of_actions_that_have_bounds():
 
 def test_no_episode_begins_after_the_most_steps(monkeypatch):
     monkeypatch.setattr(episode_life, "MOST_STEPS", 25)  # of 12 each
-    life = live_episodes(make_rule("stdp"), QUOTA, environment_config(QUOTA), 50, seed=0)
+    life = record_episodes(make_rule("stdp"), QUOTA, environment_config(QUOTA), 50, seed=0)
     assert len(life.returns) == 3 and life.ages == [0, 3] and len(life.weights) == 2
 
 
 def test_facts_are_means_of_the_first_and_last_quarter():
-    life = live_episodes(make_rule("stdp", learning_rate=0.3), QUOTA, environment_config(QUOTA), 8, seed=1)
+    life = record_episodes(make_rule("stdp", learning_rate=0.3), QUOTA, environment_config(QUOTA), 8, seed=1)
     first, last = life.facts["return of an episode"]
     assert (first, last) == (life.returns[:2].mean(), life.returns[-2:].mean())
     enough = life.facts["enough"]

@@ -6,7 +6,7 @@ import torch
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.evaluation.network_life import cosines, live_through, sign_index, win_shares, winner_entropy
+from snn_plasticity_gym.evaluation.network_life import cosines, record_lifetime, sign_index, win_shares, winner_entropy
 from snn_plasticity_gym.rules.registry import make_rule
 from snn_plasticity_gym.tasks.image_task import image_task
 
@@ -31,7 +31,7 @@ def rule_of(text: str):
 @pytest.mark.parametrize("env_id", CASES)
 def test_a_life_is_that_of_the_environment(env_id):
     settings, name = CASES[env_id]
-    life = live_through(rule_of(name), env_id, environment_config(env_id, **settings), 5, seed=3)
+    life = record_lifetime(rule_of(name), env_id, environment_config(env_id, **settings), 5, seed=3)
     env = PlasticityVectorEnv(env_id, num_envs=1, **(settings | {"image_pool": 0, "lifetime_length": 0}))
     image_task(env.engine.task).reserve_images(min(300, len(image_task(env.engine.task).dataset.train.labels) // 2))
     env.reset(seed=3)
@@ -61,7 +61,7 @@ def test_a_life_is_that_of_the_environment(env_id):
 def test_portraits_change_when_and_only_when_the_network_does():
     config = environment_config("SNNPlastic-Unsup1-v0", **UNSUP)
     still, moved = (
-        live_through(rule_of(name), "SNNPlastic-Unsup1-v0", config, 4, seed=0)
+        record_lifetime(rule_of(name), "SNNPlastic-Unsup1-v0", config, 4, seed=0)
         for name in ("zero", "stdp:learning_rate=0.3")
     )
     for name in ("wins", "stability", "confusion"):

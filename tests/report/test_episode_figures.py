@@ -9,7 +9,7 @@ from toys_worlds import CORRIDOR
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.evaluation.episode_life import EpisodeLife, live_episodes
+from snn_plasticity_gym.evaluation.episode_life import EpisodeLife, record_episodes
 from snn_plasticity_gym.report.episode_figures import LONGEST_TRACE, episode_pictures
 from snn_plasticity_gym.report.portraits import portray
 from snn_plasticity_gym.rules.registry import make_rule
@@ -38,7 +38,7 @@ def quota():
 
 @pytest.fixture(scope="module")
 def life() -> EpisodeLife:
-    return live_episodes(STDP, CONTROL, environment_config(CONTROL, **SETTINGS), 5, seed=4)
+    return record_episodes(STDP, CONTROL, environment_config(CONTROL, **SETTINGS), 5, seed=4)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.evaluation.comparison_figures import field_grid
-from snn_plasticity_gym.evaluation.network_life import Life, live_through, sign_index, winner_entropy
+from snn_plasticity_gym.evaluation.network_life import Life, record_lifetime, sign_index, winner_entropy
 from snn_plasticity_gym.report.network_figures import BINS, WINDOW, network_pictures
 from snn_plasticity_gym.rules.registry import make_rule
 
@@ -23,7 +23,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def life() -> Life:
     rule = make_rule("stdp", learning_rate=0.3)
-    return live_through(rule, ENV, environment_config(ENV, **SETTINGS), WINDOW + 4, seed=0)
+    return record_lifetime(rule, ENV, environment_config(ENV, **SETTINGS), WINDOW + 4, seed=0)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 
 from snn_plasticity_gym.config.environments import environment_config
 from snn_plasticity_gym.evaluation.event_sample import sample_events
-from snn_plasticity_gym.evaluation.network_life import live_through, sign_index
+from snn_plasticity_gym.evaluation.network_life import record_lifetime, sign_index
 from snn_plasticity_gym.report.side_section import Study, side_sections
 from snn_plasticity_gym.rules.registry import make_rule
 
@@ -23,7 +23,7 @@ SEMI = {"dataset": "digits", "hidden_sizes": (5,), "w_init": 6.0}
 def study(label: str, env_id: str, settings: dict, **parameters) -> Study:
     config, rule = environment_config(env_id, **settings), make_rule("stdp", **parameters)
     return Study(
-        label, rule, sample_events(rule, env_id, config, 2, 1, 300, 0), live_through(rule, env_id, config, 2, 0)
+        label, rule, sample_events(rule, env_id, config, 2, 1, 300, 0), record_lifetime(rule, env_id, config, 2, 0)
     )
 
 

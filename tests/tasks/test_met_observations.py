@@ -20,7 +20,7 @@ from snn_plasticity_gym.tasks.met_observations import (
     RANGES,
     UniformSample,
     check_one_process,
-    explored,
+    random_observations,
     read_ranges,
     with_ranges_of,
 )
@@ -166,8 +166,8 @@ def test_ranges_of_a_run_are_taken(tmp_path):
 
 def test_what_is_explored_is_the_same_always():
     config = ControlConfig(world="Pendulum-v1", world_attributes='{"g": 5.0}')
-    assert np.array_equal(explored(config, 300), explored(config, 300))
-    assert explored(config, 300).shape == (300, 3)
+    assert np.array_equal(random_observations(config, 300), random_observations(config, 300))
+    assert random_observations(config, 300).shape == (300, 3)
 
 
 @pytest.mark.parametrize(

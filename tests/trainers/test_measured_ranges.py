@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from snn_plasticity_gym.evaluation.task_facts import asked_task
+from snn_plasticity_gym.evaluation.task_facts import temporary_task
 from snn_plasticity_gym.policies.rule_files import load_rule
 from snn_plasticity_gym.report.runs import read_runs
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
@@ -40,7 +40,7 @@ def learned(tmp_path_factory):
 
 
 def taken(env, config):
-    with asked_task(env, config) as task:
+    with temporary_task(env, config) as task:
         return task.met.ends, task.met.running
 
 

@@ -32,7 +32,7 @@ class EpisodeCallback(BaseCallback):
     @property
     def episodes(self) -> int:
         """Episodes so far, over all lifetimes."""
-        return episodes_shown(self)
+        return episodes_done(self)
 
     def _on_training_start(self) -> None:
         self._next = next_multiple(self.episodes, self._every)
@@ -106,7 +106,7 @@ class SaveCheckpoints(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._first = self.num_timesteps
-        self._next_episode = next_multiple(episodes_shown(self), self._every)
+        self._next_episode = next_multiple(episodes_done(self), self._every)
         # Stable-Baselines3 has just begun to measure time and speed.
         self.model.start_time -= int(self._before * 1e9)
         self.model._num_timesteps_at_start = 0
@@ -115,7 +115,7 @@ class SaveCheckpoints(BaseCallback):
         if self.num_timesteps == self._first:
             return
         stop_requested = self._world.any(self._stop.requested)  # a signal reaches processes in different updates
-        if stop_requested or self._world.any(bool(self._every) and episodes_shown(self) >= self._next_episode):
+        if stop_requested or self._world.any(bool(self._every) and episodes_done(self) >= self._next_episode):
             self._save()
         if stop_requested:
             raise KeyboardInterrupt  # with the checkpoint saved
@@ -124,7 +124,7 @@ class SaveCheckpoints(BaseCallback):
         self._save()
 
     def _save(self) -> None:
-        episodes, model = episodes_shown(self), cast(EventLearner, self.model)
+        episodes, model = episodes_done(self), cast(EventLearner, self.model)
         learners = self._world.collect(model.state_dict())
         if self._checkpoints is None or self._metrics is None:
             self._next_episode = next_multiple(episodes, self._every)
@@ -142,7 +142,7 @@ class SaveCheckpoints(BaseCallback):
             self._next_episode = next_multiple(episodes, self._every)
 
 
-def episodes_shown(callback: BaseCallback) -> int:
+def episodes_done(callback: BaseCallback) -> int:
     """Return the episodes so far, over all lifetimes."""
     return cast(EventLearner, callback.model).num_episodes
 
@@ -175,16 +175,16 @@ class ProgressBar(BaseCallback):
         self._bar = TrainingBar(total)
 
     def _on_training_start(self) -> None:
-        self._bar.begin(episodes_shown(self))  # a resumed run
+        self._bar.begin(episodes_done(self))  # a resumed run
 
     def _on_step(self) -> bool:
-        self._bar.show(episodes_shown(self) + self.locals["episode"] * self._num_lifetimes)
+        self._bar.show(episodes_done(self) + self.locals["episode"] * self._num_lifetimes)
         return True
 
     def _on_rollout_end(self) -> None:
         reward = float(self.logger.name_to_value["rollout/reward"])
         self._first = reward if self._first is None else self._first
-        self._bar.show(episodes_shown(self), f"reward {self._first:.3g}, now {reward:.3g}")
+        self._bar.show(episodes_done(self), f"reward {self._first:.3g}, now {reward:.3g}")
 
     def close(self) -> None:
         """Close the bar, and move the cursor below it."""

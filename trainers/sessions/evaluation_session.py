@@ -20,7 +20,7 @@ from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import LearningCurve, learning_curve
 from snn_plasticity_gym.evaluation.curves import Cohort
 from snn_plasticity_gym.evaluation.figures import Curve, bptt_curve, curve_table, draw_learning_curves
-from snn_plasticity_gym.evaluation.task_facts import asked_task, learning_rate
+from snn_plasticity_gym.evaluation.task_facts import learning_rate, temporary_task
 from snn_plasticity_gym.policies.saved import load_learned
 from snn_plasticity_gym.rules import Rule
 from snn_plasticity_gym.rules.distilled import load_distilled
@@ -199,7 +199,7 @@ def rule_of(name: str, env_id: str, env_config: EnvironmentConfig, seed: int) ->
 
 def scale_of(env_id: str, env_config: EnvironmentConfig) -> float:
     """Return the weight change of delta_d = 1 in an environment; see `learning_rate`."""
-    with asked_task(env_id, env_config) as task:
+    with temporary_task(env_id, env_config) as task:
         return learning_rate(task)
 
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from snn_plasticity_gym.config.launch import launched_rank, launched_size, let_first_speak
-from snn_plasticity_gym.trainers.sessions.streams import keep_streams
+from snn_plasticity_gym.config.launch import launched_rank, launched_size, wait_for_first_process
+from snn_plasticity_gym.trainers.sessions.streams import protect_streams
 
 
 def run_program(main: Callable[[], Any], *, spreads: bool = False) -> int:
@@ -23,7 +23,7 @@ def run_program(main: Callable[[], Any], *, spreads: bool = False) -> int:
     Returns:
         The exit status: 0, 1 after such an error, 130 after Ctrl-C.
     """
-    keep_streams()
+    protect_streams()
     where = f"process {launched_rank()} of {launched_size()}: " if launched_rank() else ""
     logging.basicConfig(format=f"{where}%(message)s", level=logging.WARNING)
     try:
@@ -33,12 +33,12 @@ def run_program(main: Callable[[], Any], *, spreads: bool = False) -> int:
     except KeyboardInterrupt:
         return 130
     except (OSError, ValueError) as error:
-        print(f"error: {let_first_speak()}{error}", file=sys.stderr)
+        print(f"error: {wait_for_first_process()}{error}", file=sys.stderr)
         return 1
     return 0
 
 
-def named_first(argv: Sequence[str] | None) -> tuple[list[str], list[str]]:
+def split_positional(argv: Sequence[str] | None) -> tuple[list[str], list[str]]:
     """Split a command line into positional arguments before the first flag, and the rest; None: `sys.argv`."""
     argv = list(sys.argv[1:] if argv is None else argv)
     first = list(itertools.takewhile(lambda token: not token.startswith("-"), argv))

@@ -60,7 +60,7 @@ def run_returns(config: EvaluateConfig, env_config: EnvironmentConfig, world: Wo
             rule, config.env, own[id(rule)], turn.cohort, config.test_episodes, config.test_split, turn.watcher
         )
 
-    turned = turns(rules, labels, judge_one, config, world, unit="episodes", spoken="return {:.4g}".format)
+    turned = turns(rules, labels, judge_one, config, world, unit="episodes", format_score="return {:.4g}".format)
     for name, parts, seconds in turned:
         found[name] = ReturnCurve.joined(parts)
         results[name] = {**found[name].as_dict(), "seconds": seconds}

@@ -91,7 +91,7 @@ class Subject:
     def disturbed(self, kind: Request, level: float, generator: torch.Generator) -> float:
         """Return the measure of `clean`, under a disturbance."""
         if kind.argument:
-            return self.in_another_body(kind.argument, level).judge("test")
+            return self.with_changed_argument(kind.argument, level).judge("test")
         learner, disturbance = self._learner, DISTURBANCES[kind.name]
         agent = learner.agent
         try:
@@ -108,7 +108,7 @@ class Subject:
             with torch.no_grad():
                 restore_all(agent.weights, self._weights)
 
-    def in_another_body(self, argument: str, level: float) -> Learner:
+    def with_changed_argument(self, argument: str, level: float) -> Learner:
         """Return the network in an environment with one changed argument; ConfigError if the environment refuses it."""
         arguments = json.loads(self.config.world_kwargs) | {argument: level}
         return self._make(dataclasses.replace(self.config, world_kwargs=json.dumps(arguments)))
@@ -182,7 +182,7 @@ def _check_task(groups: Sequence[Group], subjects: Sequence[Sequence[Subject]], 
         if kind.argument and not first.world:
             raise ConfigError(f"{kind.name} needs runs in a world, got images")
         for level in kind.levels if kind.argument else ():
-            subjects[0][0].in_another_body(kind.argument, level)  # refused before any work
+            subjects[0][0].with_changed_argument(kind.argument, level)  # refused before any work
 
 
 def _measure(

@@ -46,7 +46,7 @@ class Steady:
         return getattr(self._stream, name)
 
 
-def keep_streams() -> None:
+def protect_streams() -> None:
     """Wrap the process's streams in `Steady`; missing ones are opened on the null device.
 
     Else the next files that are opened would have the numbers 0, 1 and 2, and get what other libraries print.

@@ -26,7 +26,7 @@ class ScreenWatcher(Watcher):
         train_episodes: Episodes of its training.
         silent: Whether nothing is shown.
         unit: Name of an episode.
-        spoken: Formats the mean score of a test.
+        format_score: Formats the mean score of a test.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class ScreenWatcher(Watcher):
         silent: bool = False,
         *,
         unit: str = "images",
-        spoken: Callable[[float], str] = _percent,
+        format_score: Callable[[float], str] = _percent,
     ) -> None:
         self._name = name
         self._silent = silent
         self._total = train_episodes
         self._unit = unit
-        self._spoken = spoken
+        self._format_score = format_score
         self._spoke = time.monotonic()
         self._bar = tqdm(total=train_episodes, desc=name, unit=f" {unit}", leave=False, disable=silent or None)
 
@@ -60,5 +60,5 @@ class ScreenWatcher(Watcher):
         """Print an intermediate test; the last one is the result."""
         if not self._silent and 0 < episodes < self._total and time.monotonic() - self._spoke > PATIENCE:
             self._spoke = time.monotonic()
-            mean = self._spoken(score.mean().item())
+            mean = self._format_score(score.mean().item())
             tqdm.write(f"{self._name}: {mean} after {episodes:,} of {self._total:,} {self._unit}", file=sys.stderr)
