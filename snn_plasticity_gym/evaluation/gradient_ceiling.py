@@ -21,7 +21,7 @@ from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 from snn_plasticity_gym.rules.base import Rule
 
-TINY = 1e-12  # learning rate that leaves networks as they are, while reward / (TINY delta_d) is still -g
+TINY = 1e-12  # learning rate without effect on networks, while reward / (TINY delta_d) is still -g
 
 
 def gradient_ceiling(config: CeilingConfig, env_config: GradConfig) -> dict[str, Any]:

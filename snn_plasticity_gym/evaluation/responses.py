@@ -25,8 +25,8 @@ BATCH = 64  # images at a time: some 40 MB for 784 inputs, 400 neurons and 100 s
 def responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tensor:
     """Present images to every network of an engine, and count the spikes of the readout population.
 
-    Weights and adaptive thresholds stay as they are; membranes begin each image at rest, as an episode does. There is
-    no current from outside, hence no teacher. Nothing of the engine changes. An image's input spikes, and the random
+    Weights and adaptive thresholds are fixed; membranes start each image at rest, as in an episode. There is no
+    external current, hence no teaching signal. The engine is not changed. An image's input spikes, and the random
     numbers of winner-take-all groups, are the same for all networks, and a function of `rng` and of the images before
     it alone.
 

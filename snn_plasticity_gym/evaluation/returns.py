@@ -96,11 +96,11 @@ def return_curve(
     examine = Examiner(env_id, config, cohort, test_episodes, test_split)
     times, watcher, learning = cohort._replace(tests=cohort.tests or 1).times, watcher or Watcher(), Means()
     taken: list[dict[str, Tensor]] = []
-    lived = 0
+    done = 0
     for episodes in times:
-        while lived < episodes:
+        while done < episodes:
             learning.add(figures_of(env.run_episode(rule)))
-            lived += 1
+            done += 1
             watcher.shown()
         taken.append(examine(env.engine.network))
         watcher.tested(episodes, taken[-1][RETURN])
@@ -136,11 +136,11 @@ class Examiner:
     def __call__(self, network: Network) -> dict[str, Tensor]:
         """Test the networks, and return means over the test's episodes, (B,) each."""
         engine = self._env.engine
-        everyone = range(engine.num_lifetimes)
-        engine.start_lifetimes(everyone, self._seeds)
+        rows = range(engine.num_lifetimes)
+        engine.start_lifetimes(rows, self._seeds)
         engine.network.load_state_dict(network.state_dict())
         engine.network.non_plastic.fill_(True)
-        for row in everyone:
+        for row in rows:
             engine.task.end_plasticity(row)
         self._env.begin()
         means = Means()

@@ -69,11 +69,11 @@ def robustness_table(
     """Return Markdown: a row for each level, groups as columns, and the first group's difference from each other one.
 
     Args:
-        found: What was measured.
+        found: Measured values.
         groups: Names, in order.
         clean: Without any disturbance, (K, 1) by group.
         kinds: Disturbances, in order.
-        factor: From what was measured to what is shown.
+        factor: From the measured to the displayed unit.
     """
     titles = ["disturbance", "level", *groups, *(f"{groups[0]} − {other}" for other in groups[1:])]
     lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
@@ -113,7 +113,7 @@ def draw_robustness(
         kinds: Disturbances.
         path: PNG file.
         measure: Title of the vertical axis.
-        factor: From what was measured to its unit.
+        factor: From the measured to the displayed unit.
     """
     across = min(3, len(kinds))
     down = math.ceil(len(kinds) / across)

@@ -52,7 +52,7 @@ def csv_table(results: Mapping[str, Mapping[str, Any]], columns: Sequence[Column
 
     Args:
         results: By the name of the row; see `Judgement.as_dict`.
-        columns: What is shown, in order.
+        columns: Columns, in order.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

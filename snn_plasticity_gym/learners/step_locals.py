@@ -85,12 +85,12 @@ class StepLocals:
         return {"rewards": rewards, "dones": dones, "infos": infos, "n_steps": self.n_steps}
 
     def _infos(
-        self, dones: NDArray[np.bool_], cut: NDArray[np.bool_], earned: NDArray[Any], lengths: NDArray[np.int64]
+        self, dones: NDArray[np.bool_], cut: NDArray[np.bool_], returns: NDArray[Any], lengths: NDArray[np.int64]
     ) -> list[dict[str, Any]]:
         infos: list[dict[str, Any]] = [{} for _ in range(self._num_lifetimes)]
         seconds = time.time() - self._start_time
         for row in np.flatnonzero(dones).tolist():
-            episode = {"r": float(earned[row]), "l": int(lengths[row]), "t": seconds}
+            episode = {"r": float(returns[row]), "l": int(lengths[row]), "t": seconds}
             infos[row] = {"episode": episode, "TimeLimit.truncated": bool(cut[row])}
         return infos
 

@@ -190,13 +190,13 @@ class LocalScalars:
         """
         if not self.of_neurons:
             return
-        everyone = len(rows) == self._network.num_networks
+        all_networks = len(rows) == self._network.num_networks
         for name, (start, size) in self._blocks.items():
             potential = activity.potentials[name]  # (R, N)
             factor = factors.get(name)
             if factor is None:
                 factor = torch.zeros_like(potential)
-            elif not everyone:
+            elif not all_networks:
                 factor = factor[rows]
             view = NeuronView(
                 self._network.populations[name],
@@ -204,13 +204,13 @@ class LocalScalars:
                 activity.thetas[name],
                 activity.spikes[name],
                 factor,
-                self._reward if everyone else self._reward[rows],
+                self._reward if all_networks else self._reward[rows],
             )
             end = start + self._network.num_networks * size
             for scalar in self._own:
                 values = self._values[scalar][start:end].view(-1, size)  # (B, N)
                 fresh = self._made(scalar, view)
-                if everyone:
+                if all_networks:
                     values.copy_(fresh)
                 else:
                     values[rows] = fresh.expand(len(rows), size)

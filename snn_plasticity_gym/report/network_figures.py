@@ -233,7 +233,7 @@ def spikes_of(axes: Axes, spikes: NDArray[np.bool_], color: str, first: int = 0)
 
 
 def network_pictures(life: Life, prefix: str) -> Sequence[Picture]:
-    """Return all pictures of a network's life, in the order in which they are looked at."""
+    """Return all figures of a network's lifetime, in the order of the report."""
     return [
         draw_fields(f"{prefix}network_fields", life),
         draw_weights(f"{prefix}network_weights", life),

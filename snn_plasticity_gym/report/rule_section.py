@@ -177,14 +177,16 @@ def explanation_section(
         rows,
         f"{LEGEND} As a rule: --rules {usable}",
     )
-    earned = Table(
+    reward_rows = Table(
         f"{prefix}formula_reward",
         ["rule", "reward"],
         [[name, f"{reward:.4g}".replace("-", "−")] for name, reward in rewards.items()],
         "Mean reward of the same fresh networks on held-out images, or in fresh episodes; after plasticity where that "
         "ends.",
     )
-    return Section("What explains it", "", [draw_explanations(f"{prefix}explained", explanations)], [table, earned])
+    return Section(
+        "What explains it", "", [draw_explanations(f"{prefix}explained", explanations)], [table, reward_rows]
+    )
 
 
 def _row(title: str, study: SiteStudy, window: PairWindow, fit: WindowFit) -> list[str]:

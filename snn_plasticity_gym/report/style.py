@@ -28,7 +28,7 @@ class Picture(NamedTuple):
 
     name: str  # of its PNG, without suffix
     figure: Figure
-    caption: str  # says what is drawn; plain text
+    caption: str  # plain text
 
 
 def figure_of(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:

@@ -195,8 +195,8 @@ class UnsupervisedReward:
         """
         memory, counts = self.memory, spikes.counts
         before, seen = memory.responses[rows, images], memory.seen[rows, images]  # (R, N), (R,)
-        everyone = torch.arange(counts.shape[1], device=counts.device)
-        wins = everyone == winners.unsqueeze(1)  # (R, N)
+        neurons = torch.arange(counts.shape[1], device=counts.device)
+        wins = neurons == winners.unsqueeze(1)  # (R, N)
         # Without its winner an image is won by the next best; without another neuron the winner stays.
         next_best = winner(SpikeCounts(counts.masked_fill(wins, 0), spikes.first))
         own, other = (diversity(memory.wins_with(rows, which)).unsqueeze(1) for which in (winners, next_best))  # (R, 1)

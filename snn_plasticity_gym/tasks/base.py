@@ -130,8 +130,8 @@ class EpisodeRecord:
     def forget(self, rows: Sequence[int]) -> None:
         """Drop the changes in the lifetimes `rows`; of all of them, everything."""
         self.counted = {}
-        everyone = len(rows) == self.network.num_networks
-        self.written = [] if everyone else [entry for entry in self.written if entry.row not in rows]
+        all_networks = len(rows) == self.network.num_networks
+        self.written = [] if all_networks else [entry for entry in self.written if entry.row not in rows]
 
 
 class Task(ABC):

@@ -339,16 +339,16 @@ class ControlTask(Task):
             self.streams[row] = np.random.default_rng(0)
             self.streams[row].bit_generator.state = saved
         self.reward_factors.load_state_dict(state["factors"])
-        everyone = torch.arange(self.num_lifetimes, device=self.device)
-        self.observations[:] = self.worlds.observations(everyone)
+        all_rows = torch.arange(self.num_lifetimes, device=self.device)
+        self.observations[:] = self.worlds.observations(all_rows)
         self._counts.zero_()
         self._actions_done.zero_()
         if self.met is not None:
             self.met.load_state_dict(state["met"])
-            self.met.note(everyone, self._actions_done, self.observations)
+            self.met.note(all_rows, self._actions_done, self.observations)
             self.encoder = self._make_encoder()
         self._highest.fill_(-math.inf)
-        self.reward_factors.begin(everyone)
+        self.reward_factors.begin(all_rows)
 
     def close(self) -> None:
         """Close the worlds."""

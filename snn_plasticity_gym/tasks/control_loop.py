@@ -172,8 +172,8 @@ class ControlLoop:
         if self.loop.world.kind != FOREIGN:
             for row, count in enumerate(acted.number.tolist()):
                 task.worlds.lived(row, acted.actions[row, :count], self.loop.world)
-        everyone, latest = np.arange(task.num_lifetimes), acted.number - 1
-        last = (acted.actions if self._discrete else acted.values)[everyone, latest]  # (B,) or (B, V)
+        all_rows, latest = np.arange(task.num_lifetimes), acted.number - 1
+        last = (acted.actions if self._discrete else acted.values)[all_rows, latest]  # (B,) or (B, V)
         number = torch.from_numpy(acted.number.copy())  # (B,)
         task.lived(torch.from_numpy(acted.observation), torch.from_numpy(last), number)
         return LivedEpisodes(

@@ -107,7 +107,7 @@ def load_dataset(
         name: One of `DATASETS`, the path of an `.npz` file (see `own_data.read_npz`), or a registered name.
         data_dir: Folder that holds `MNIST/raw` and the like; see `data_directory`. Files and registered sets need none.
         image_size: Pixels of a column, a divisor of what the images have: smaller images are means of square blocks.
-            None: images as they are.
+            None: original size.
 
     Returns:
         The data set. Equal arguments return the same object: do not write to its tensors.
@@ -158,7 +158,7 @@ def _block_size(image_size: int | None, height: int, width: int) -> int:
         raise ConfigError(f"image_size must divide {height}, got {image_size}")
     raise ConfigError(
         f"image_size must divide the height of images, {height}, into blocks that divide their width, {width}, got "
-        f"{image_size}; leave it out to have images as they are"
+        f"{image_size}; leave it out for the original size"
     )
 
 

@@ -81,7 +81,7 @@ class GradientTask(ImageTask):
         spikes = {name: raster.to(network.weights.dtype) for name, raster in episode.raster.items()}  # (R, T, N)
         adjoint = Adjoint(self._params, config.dt, [p.gain for p in self.projections], self._curve)
         place = places_of(episode.rows, self.num_lifetimes)
-        everyone = len(episode.rows) == network.num_networks
+        all_networks = len(episode.rows) == network.num_networks
         rewards: list[Tensor] = [torch.empty(0)] * len(written)
         alignment = _Alignment(
             torch.zeros(
@@ -90,7 +90,7 @@ class GradientTask(ImageTask):
         )
         for step, places in rewind(network, written, config.num_steps):
             weights = [network.weights_of(p.name) for p in self.projections]  # (B, n_pre, n_post)
-            if not everyone:
+            if not all_networks:
                 weights = [layer[episode.rows] for layer in weights]
             potentials = [episode.potentials[p.target][:, step] for p in self.projections]  # (R, N)
             deltas = adjoint.step(potentials, weights, output_gradient)

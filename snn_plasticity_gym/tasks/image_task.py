@@ -170,17 +170,17 @@ class ImageTask(Task):
         record = self.record
         facts = np.array([[one.place for one in shown], [one.image for one in shown], [one.label for one in shown]])
         places, images, labels = torch.from_numpy(facts).to(self.device).unbind()  # (R,) each
-        everyone = len(which) == self.num_lifetimes  # then no copies are needed
+        all_lifetimes = len(which) == self.num_lifetimes  # then no copies are needed
         episode = Episode(
             rows=rows,
             places=places,
             labels=labels,
-            raster=record.raster if everyone else {name: spikes[rows] for name, spikes in record.raster.items()},
+            raster=record.raster if all_lifetimes else {name: spikes[rows] for name, spikes in record.raster.items()},
             potentials=record.potentials
-            if everyone
+            if all_lifetimes
             else {name: values[rows] for name, values in record.potentials.items()},
             written=record.of(which),
-            counted=record.counted if everyone else {},
+            counted=record.counted if all_lifetimes else {},
         )
         verdict = self.judge(episode)
         info = {"winner": verdict.winners, "image": images, "label": labels}

@@ -23,7 +23,7 @@ FLAGS += ["--test_lives=1", "--wandb=disabled", "--no-report"]
 def test_the_command_finds_a_formula_that_train_svpg_takes(run, tmp_path):
     done = run(ROOT / "trainers" / "search_svpg.py", *FLAGS, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"a formula of {SIZE} coefficients by CMA-ES, 784-3x4-10: 4 generations of 4 lives of 200" in done.stdout
+    assert f"a formula of {SIZE} coefficients by CMA-ES, 784-3x4-10: 4 generations of 4 trainings of 200" in done.stdout
     (folder,) = (tmp_path / "runs" / "SVPGSearch").iterdir()
     result = result_of(folder)
     assert set(result["test"]) == {"formula", "contrast", "paper"}

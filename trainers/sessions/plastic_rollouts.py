@@ -68,7 +68,7 @@ class RolloutCollector:
     ) -> None:
         self._config, self._actor, self._worlds = config, actor, worlds
         self._starts, self._inputs, self._noise = starts, inputs, noise
-        self.lived = 0  # episodes that have ended
+        self.ended_episodes = 0  # episodes that have ended
         self._states: Any = None  # of both layers; None before the first episode
         self._begins = np.ones(config.num_worlds, dtype=bool)  # (B,) whether an episode starts with the next action
         self._discounted = np.zeros(config.num_worlds)  # (B,) returns so far
@@ -113,7 +113,7 @@ class RolloutCollector:
                 worlds.reset(which, self._seeds(len(which)))
                 fresh = torch.from_numpy(ended).to(observation.device)
                 self._states = chosen_rows(fresh, actor.network.rest(len(rows)), self._states)
-                self.lived += len(which)
+                self.ended_episodes += len(which)
         last = actor.value(worlds.observations(rows)).cpu()  # (B,)
         buffer.compute_returns_and_advantage(last, self._begins)
         return Rollout(buffer, np.stack(shown), np.stack(begins), states, total_reward / length)
@@ -126,7 +126,7 @@ class RolloutCollector:
             "starts": self._starts.bit_generator.state,
             "inputs": self._inputs.bit_generator.state,
             "noise": self._noise.get_state(),
-            "lived": self.lived,
+            "lived": self.ended_episodes,
             "begins": torch.from_numpy(self._begins),
             "discounted": torch.from_numpy(self._discounted),
             "spread": [float(self._spread.mean), float(self._spread.var), float(self._spread.count)],
@@ -140,7 +140,7 @@ class RolloutCollector:
         self._starts.bit_generator.state = state["starts"]
         self._inputs.bit_generator.state = state["inputs"]
         self._noise.set_state(state["noise"])
-        self.lived = state["lived"]
+        self.ended_episodes = state["lived"]
         self._begins, self._discounted = state["begins"].numpy(), state["discounted"].numpy()
         mean, var, self._spread.count = state["spread"]
         self._spread.mean, self._spread.var = np.float64(mean), np.float64(var)

@@ -117,7 +117,7 @@ class WorldTraining:
         learner.note(mean_return)
         values = {f"train/{name}": mean for name, mean in means.items()}
         values |= {f"eval/{name}": value for name, value in _summary(episodes).items()}
-        values |= {"train/not_finite": learner.not_finite, "train/episodes": learner.acting.lived}
+        values |= {"train/not_finite": learner.not_finite, "train/episodes": learner.acting.ended_episodes}
         if learner.actor.log_deviation is not None:
             values["train/deviation"] = float(learner.actor.log_deviation.detach().exp().mean())
         return Row(

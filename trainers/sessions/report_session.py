@@ -36,7 +36,7 @@ from snn_plasticity_gym.trainers.sessions.evaluation_session import DISTILLED
 from snn_plasticity_gym.utils.files import make_output
 
 MOST_STEPS = 40_000  # most time steps of a network in the comparison of rules by reward
-LIVES = 16  # networks to average rewards over where plasticity ends
+COMPARED_NETWORKS = 16  # networks to average rewards over where plasticity ends
 
 _logger = logging.getLogger("snn_plasticity_gym")
 
@@ -147,7 +147,7 @@ def _facts(runs: Sequence[Run]) -> Section:
         tables.append(
             Table(f"settings{suffix[run.label]}", ["setting", "value"], flat(run.config), caption, folded=True)
         )
-    return Section("What was run", "", (), tables)
+    return Section("Runs and settings", "", (), tables)
 
 
 def _conditions(run: Run) -> list[tuple[str, str]]:
@@ -231,5 +231,5 @@ def _lifetimes(config: EnvironmentConfig, episodes: int, num_steps: int) -> tupl
     if not config.plastic_episodes:
         return NETWORKS, min(episodes, NETWORKS * max(1, MOST_STEPS // num_steps))
     after = config.lifetime_length - config.plastic_episodes if config.lifetime_length else episodes
-    networks = max(LIVES, -(-episodes // after))
+    networks = max(COMPARED_NETWORKS, -(-episodes // after))
     return networks, networks * (config.plastic_episodes + after)

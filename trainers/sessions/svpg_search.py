@@ -27,7 +27,7 @@ from snn_plasticity_gym.trainers.sessions.svpg_session import Subjects, without_
 from snn_plasticity_gym.utils.files import atomic_path
 from snn_plasticity_gym.utils.state import State
 
-LIFE, JUDGED, TESTED = range(3)  # kinds of trainings, with disjoint seeds
+TRAINING, VALIDATION, TEST = range(3)  # kinds of trainings, with disjoint seeds
 FORMULA = "formula.yaml"  # a preset of train_svpg
 KNOWN = {"contrast": CONTRAST, "paper": PAPER}
 Vector = NDArray[np.float64]
@@ -102,7 +102,7 @@ class RuleSearch:
     def steps(self) -> Iterator[None]:
         """Yield after each generation; may be called once."""
         while self.episodes < self.total:
-            seed = self._seed_of(LIFE, len(self._strategy.fitness_history))
+            seed = self._seed_of(TRAINING, len(self._strategy.fitness_history))
             fitness = [self.train_and_score(one, seed, "validation") for one in self.units * self._strategy.ask()]
             self._strategy.tell(np.array(fitness))
             self._since.append(fitness)
@@ -121,7 +121,7 @@ class RuleSearch:
         """Return the fitness of the search's mean on new seeds, and keep it if none was better."""
         coefficients, number = self._centre(), len(self._strategy.fitness_history)
         first = number * self._config.judged_lives
-        seeds = [self._seed_of(JUDGED, first + life) for life in range(self._config.judged_lives)]
+        seeds = [self._seed_of(VALIDATION, first + life) for life in range(self._config.judged_lives)]
         value = float(np.mean([self.train_and_score(coefficients, seed, "validation") for seed in seeds]))
         if value >= self._best_value:
             self._best, self._best_value = coefficients, value
@@ -133,7 +133,7 @@ class RuleSearch:
 
     def test(self, coefficients: Vector) -> float:
         """Return the mean test score of networks trained with a formula, with the same seeds for each."""
-        seeds = [self._seed_of(TESTED, life) for life in range(self._config.test_lives)]
+        seeds = [self._seed_of(TEST, life) for life in range(self._config.test_lives)]
         return float(np.mean([self.train_and_score(coefficients, seed, "test") for seed in seeds]))
 
     def take_means(self) -> dict[str, float]:
@@ -162,7 +162,7 @@ class RuleSearch:
 
     def _equal_units(self) -> Vector:
         """Return the coefficients at which each term alone changes the weights of a fresh network by 1, (SIZE,)."""
-        learner = self.subjects.make(self._config, self._seed_of(JUDGED, 0))
+        learner = self.subjects.make(self._config, self._seed_of(VALIDATION, 0))
         assert isinstance(learner.agent, MeanFieldAgent)
         measured = Measured(learner.agent)
         learner.agent = measured
@@ -187,7 +187,8 @@ class SearchTraining:
         self.dataset = self.learner.subjects.dataset
         self.title = (
             f"SVPG, a formula of {SIZE} coefficients by CMA-ES, {self.learner.subjects.sizes}: {config.generations} "
-            f"generations of {config.population} lives of {config.episodes} episodes of {self.learner.subjects.task}"
+            f"generations of {config.population} trainings of {config.episodes} episodes of "
+            f"{self.learner.subjects.task}"
         )
 
     def row(self) -> Row:
