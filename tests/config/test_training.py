@@ -12,7 +12,7 @@ TRAINERS = [A2CConfig, PPOConfig]
 WRONG = [
     (
         {"credit_horizon": 3, "episodes_per_update": 2},
-        "credit_horizon must be at most episodes_per_update=2, as an update sees no further, got 3",
+        "credit_horizon must be at most episodes_per_update=2, as an update uses no later rewards, got 3",
     ),
     ({"credit_horizon": 2}, "credit_horizon must be at most episodes_per_update=1"),
     ({"credit_from": 1}, "credit_from must be less than credit_horizon=1, or no reward counts, got 1"),

@@ -148,7 +148,7 @@ ELSEWHERE += [("es", "learning_rate", 1e-3), ("es", "mirrored", True), ("es", "c
 def test_arguments_of_other_learners_mean_nothing(name, argument, value, env):
     learner = LEARNERS[name][0]
     message = refusal(learner, "PlasticityPolicy", env, **{argument: value})
-    assert message.startswith(f"{argument} means nothing to {learner.__name__}") and message.endswith("leave it out")
+    assert message.startswith(f"{argument} has no effect in {learner.__name__}") and message.endswith("leave it out")
 
 
 @given(st.text(min_size=1).filter(lambda name: name not in ALL_NAMES), st.integers())
@@ -362,7 +362,7 @@ BAD_BUFFER = [
     ({"gamma": math.nan}, "gamma must be a finite number"),
     (
         {"options": EventOptions(credit_horizon=3)},
-        "credit_horizon must be at most buffer_size=2, as an update sees no further, got 3",
+        "credit_horizon must be at most buffer_size=2, as an update uses no later rewards, got 3",
     ),
     ({"seed": -1}, "seed must be greater than or equal to 0 and less than or equal to 4294967295, got -1"),
     ({"seed": None}, "seed must be a valid integer"),

@@ -102,7 +102,7 @@ def test_a_wrapper_may_come_later_and_is_refused_then(learner, tmp_path):
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_a_limit_of_steps_in_slots_cuts_off_no_episode_of_events(learner):
-    with pytest.raises(TypeError, match=r"^[^\n]*max_episode_steps=5 would cut off none[^\n]*$"):
+    with pytest.raises(TypeError, match=r"^[^\n]*max_episode_steps=5 would truncate none[^\n]*$"):
         learner("PlasticityPolicy", make_sb3_env(ID, 4, max_episode_steps=5, **SMALL))
 
 

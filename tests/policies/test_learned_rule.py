@@ -133,7 +133,7 @@ BAD = [
     ("kinds and heads", {"group": [0, 1, 2], "kind": [0, 1, 0.5]}, "kind must hold whole numbers"),
     ("kinds and heads", {"group": [0, 1, 2], "history": np.zeros((3, 2, K))}, "kind must be given where neither"),
     ("formulas", {"group": [0, 1, 1], "history": np.zeros((3, 2, K))}, "the last of history, as in row 0"),
-    ("one head", {"extras": np.zeros((3, 1)), "history": np.ones((3, 2, 4))}, "looks back 10 steps"),
+    ("one head", {"extras": np.zeros((3, 1)), "history": np.ones((3, 2, 4))}, "needs histories of 10 steps"),
 ]  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def test_any_history_is_answered_or_refused_in_one_line(history):
 def test_a_rule_for_another_history_length_says_what_to_do():
     rule, events = rule_of("one head", history_length=K + 2), events_for(rule_of("one head"))
     message = refusal(rule, events)
-    assert f"looks back {K + 2} steps, got histories of {K}" in message and f"call rule.frozen({K})" in message
+    assert f"needs histories of {K + 2} steps, got {K}" in message and f"call rule.frozen({K})" in message
     assert f"environment with history_length={K + 2}" in message
     torch.testing.assert_close(rule.frozen(K)(events), rule_of("one head")(events))
     formula = rule_of("formula", history_length=K + 2)  # traces are those of any length
@@ -163,7 +163,7 @@ def test_a_rule_for_another_history_length_says_what_to_do():
 def test_other_scalars_are_refused_in_one_line():
     rule = rule_of("one head")
     message = refusal(rule, events_for(rule)._replace(extras=torch.zeros(40, 2)))
-    assert "sees 1 scalars beside the weight (factor), the events have 2" in message
+    assert "has 1 scalars besides the weight (factor), the events have 2" in message
 
 
 @pytest.mark.parametrize("name", ["plain", "formula"])
@@ -179,7 +179,7 @@ def test_the_only_head_answers_all_groups(name):
     assert len(set(two.group.tolist())) == 2
     torch.testing.assert_close(several(two), rule(two._replace(group=torch.zeros_like(two.group))))
     assert several(one).abs().min() > 0
-    with pytest.raises(ConfigError, match="only a rule with one head answers any groups, this one has 2"):
+    with pytest.raises(ConfigError, match="only a rule with one head fits any groups, this one has 2"):
         several.for_groups(["a"])
 
 

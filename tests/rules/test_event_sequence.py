@@ -146,5 +146,5 @@ def test_coefficients_of_each_synapse():
 
 def test_what_are_no_spikes_is_refused():
     inputs, *others = layer("hebb")
-    with pytest.raises(ValueError, match="inputs must be 0 or 1; what a spike counts is charge"):
+    with pytest.raises(ValueError, match="inputs must be 0 or 1; the size of a spike is charge"):
         run_sequence(0.1 * inputs, *others)

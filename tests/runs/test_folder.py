@@ -551,7 +551,7 @@ def test_a_killed_service_is_one_warning_and_the_csv_goes_on(tmp_path):
     done = train(tmp_path, "offline", "service killed")
     assert (done.returncode, done.stdout) == (0, "offline\n")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("LOG W&B refuses values, metrics.csv goes on: ")
+    assert line.startswith("LOG W&B refuses values, metrics.csv continues: ")
     assert len(read_csv(RunFolder(tmp_path / "runs" / "E-v0" / "run"))) == 3
 
 

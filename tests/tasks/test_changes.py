@@ -141,7 +141,7 @@ def test_deaf_neurons_are_silent_from_the_change_on_and_no_others(carried):
 @pytest.mark.parametrize(
     ("env_id", "settings", "message"),
     [
-        (POLE, {"change_after": 5}, "nothing says what changes"),
+        (POLE, {"change_after": 5}, "no change is chosen"),
         (POLE, {"change_after": 600, "flipped": True}, "episodes have 500 actions at most"),
         (POLE, {"deaf": 0.2, "hidden_sizes": []}, "there are none; set hidden_sizes"),
         (POLE, {"deaf": 0.01, "hidden_sizes": [9]}, "raise it to 0.11"),

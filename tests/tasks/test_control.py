@@ -220,7 +220,7 @@ def test_a_task_of_ones_own_may_pay_something_else(monkeypatch):
 
 
 def test_a_world_without_a_limit_needs_one():
-    with pytest.raises(ConfigError, match="has no limit of steps; set max_actions"):
+    with pytest.raises(ConfigError, match="has no step limit; set max_actions"):
         toy(max_actions=0)
 
 

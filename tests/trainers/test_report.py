@@ -161,7 +161,7 @@ def test_a_training_in_a_world_ends_with_its_report(tmp_path, caplog, capsys):
     assert not caplog.text and "reward on 2 fresh episodes, fresh networks" in capsys.readouterr().out
     assert pictures(page) >= {"curves_reward", "kernel_factor", "network_groups", *KERNEL, *LIFE}
     text = page.read_text()
-    assert CORRIDOR in text and "lives through 60 episodes" in text and "rate of motor (Hz)" in text
+    assert CORRIDOR in text and "learns by the frozen rule in 60 episodes" in text and "rate of motor (Hz)" in text
     assert "images" not in text.split("Effect on a network")[-1]
 
 

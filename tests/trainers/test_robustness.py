@@ -92,6 +92,6 @@ def test_what_cannot_be_is_refused_before_any_work(runs, tmp_path, capsys):
     cut.mkdir(parents=True)
     for name in ("config.yaml", "manifest.json", "metrics.csv"):
         (cut / name).write_bytes((runs["a"] / name).read_bytes())
-    assert "the run has not ended" in refusal(cut)
+    assert "the run is not finished" in refusal(cut)
     (cut / "weights.pt").write_bytes(b"nothing")
     assert "is damaged" in refusal(cut)
