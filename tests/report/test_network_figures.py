@@ -85,7 +85,7 @@ def test_matrices(figures, life):
         np.testing.assert_allclose(axes.images[0].get_array(), share)
         written = {text.get_position(): text.get_text() for text in axes.texts}
         assert written == {(c, r): f"{100 * share[r, c]:.0f}" for r, c in np.argwhere(share >= 0.095)}
-        assert axes.get_ylabel() == "label" and axes.get_xlabel() == "answer"
+        assert axes.get_ylabel() == "label" and axes.get_xlabel() == "prediction"
 
 
 def test_the_raster_shows_every_spike(figures, life):
