@@ -185,7 +185,7 @@ class ImageTask(Task):
         verdict = self.judge(episode)
         info = {"winner": verdict.winners, "image": images, "label": labels}
         result = verdict.result
-        terminated, truncated = (self._yes, self._no) if everyone else (self._yes[rows], self._no[rows])
+        terminated, truncated = (self._yes, self._no) if all_lifetimes else (self._yes[rows], self._no[rows])
         return Outcome(rows, result.reward, terminated, truncated, result.terms, info, result.event_rewards)
 
     def scene(self, row: int, moment: Moment) -> Scene:
