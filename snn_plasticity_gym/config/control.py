@@ -223,7 +223,7 @@ class ControlConfig(EnvironmentConfig, GroupOptions):
         self.check_groups(self.hidden_sizes)
         if self.change_after and not (self.flipped or self.deaf):
             raise ConfigError(
-                f"change_after={self.change_after} is set, but no change is chosen; set flipped or deaf, or leave it out"
+                f"change_after={self.change_after} is set, but no change is chosen; set flipped or deaf, or omit it"
             )
         self._check_ranges()
         if self.hidden_fields and (self.plastic_hidden or not self.hidden_sizes):
