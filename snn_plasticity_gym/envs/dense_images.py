@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.base import EnvironmentConfig
+from snn_plasticity_gym.envs.compiled_networks import not_finite
 from snn_plasticity_gym.envs.parts import EngineParts
-from snn_plasticity_gym.envs.whole_images import Frozen, closed_form_of, not_finite
+from snn_plasticity_gym.envs.ways import Frozen, closed_form_of
 from snn_plasticity_gym.networks.activity import NetworkActivity
 from snn_plasticity_gym.networks.populations import Projection
 from snn_plasticity_gym.plasticity.running_traces import RunningTraces

@@ -11,7 +11,8 @@ from torch import Tensor
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.dense_images import DenseImages, DenseWay, dense_way_of
 from snn_plasticity_gym.envs.parts import EngineParts
-from snn_plasticity_gym.envs.whole_images import CompiledImages, Way, way_of
+from snn_plasticity_gym.envs.ways import Way, way_of
+from snn_plasticity_gym.envs.whole_images import CompiledImages
 from snn_plasticity_gym.envs.whole_worlds import CompiledWorlds
 from snn_plasticity_gym.networks.activity import NetworkActivity
 from snn_plasticity_gym.rules.base import Rule
@@ -32,13 +33,17 @@ class WholeEpisodes:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out of copies what looks at the memory of this engine's tensors: a copy makes its own."""
-        return {name: part for name, part in vars(self).items() if name != "compiled"}
+        return {name: part for name, part in vars(self).items() if name not in ("images", "_compiled")}
 
     @functools.cached_property
-    def compiled(self) -> CompiledImages:
-        """The way by compiled loops."""
+    def images(self) -> CompiledImages:
+        """Compiled loops over images, of an open-loop task on the CPU."""
+        return CompiledImages(self._parts)
+
+    @functools.cached_property
+    def _compiled(self) -> CompiledImages | CompiledWorlds:
         loop = self._parts.task.closed_loop()
-        return CompiledWorlds(loop, self._parts) if loop else CompiledImages(self._parts)
+        return CompiledWorlds(loop, self._parts) if loop else self.images
 
     @functools.cached_property
     def _dense(self) -> DenseImages:
@@ -66,6 +71,6 @@ class WholeEpisodes:
         """
         if self.loops:
             way = way_of(*self._known(rule))
-            return None if way is None else self.compiled.show(way, pace, changes)
+            return None if way is None else self._compiled.show(way, pace, changes)
         dense = dense_way_of(*self._known(rule))
         return None if dense is None else self._dense.show(dense, pace, changes)

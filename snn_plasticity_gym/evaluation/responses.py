@@ -45,7 +45,7 @@ def responses(engine: Engine, images: Tensor, rng: np.random.Generator) -> Tenso
     for start in range(0, len(images), BATCH):
         part = (images[start : start + BATCH].flatten(1) / 255.0).numpy()  # (I, P)
         trains = [poisson_train(image, config.num_steps, config.spike_chance, rng) for image in part]
-        counts[:, start : start + BATCH] = engine.whole.compiled.respond(trains, _keys(engine.network, len(part), rng))
+        counts[:, start : start + BATCH] = engine.whole.images.respond(trains, _keys(engine.network, len(part), rng))
     return counts
 
 

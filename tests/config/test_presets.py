@@ -16,7 +16,7 @@ from snn_plasticity_gym.config.evolve import EvolveConfig
 from snn_plasticity_gym.config.presets import purpose, read_preset, shipped_file, shipped_files
 from snn_plasticity_gym.config.schema import ConfigError, setting_fields, to_dict
 from snn_plasticity_gym.config.training import A2CConfig, ESConfig, PPOConfig
-from snn_plasticity_gym.envs.whole_images import way_of
+from snn_plasticity_gym.envs.ways import way_of
 from snn_plasticity_gym.kernels.tables import ClosedForm
 from snn_plasticity_gym.tasks.registry import make_task
 from snn_plasticity_gym.trainers.sessions.evaluation_session import rule_of

@@ -224,7 +224,7 @@ def test_responses_are_those_of_frozen_networks():
     before = pickle.dumps((engine.network, engine.raster, engine.task))
     spikes = torch.rand(25, 784, generator=torch.Generator().manual_seed(0)) < 0.05
     trains = [SpikeTrain.of(spikes), SpikeTrain.of(spikes.flip(0))]
-    counts = engine.whole.compiled.respond(trains, np.zeros(2, np.uint64))
+    counts = engine.whole.images.respond(trains, np.zeros(2, np.uint64))
     assert not torch.equal(counts[:, 0], counts[:, 1])
     assert pickle.dumps((engine.network, engine.raster, engine.task)) == before
 
