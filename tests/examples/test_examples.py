@@ -11,9 +11,13 @@ import torch
 from PIL import Image
 from quick import small_pngs
 
-from snn_plasticity_gym.config.schema import ConfigError
+from snn_plasticity_gym.config.schema import ConfigError, to_dict
+from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.report.runs import read_runs
+from snn_plasticity_gym.rules.registry import make_rule
 from snn_plasticity_gym.tasks import datasets
 from snn_plasticity_gym.tasks.datasets import load_dataset
+from snn_plasticity_gym.trainers.evolve import evolve
 from snn_plasticity_gym.trainers.train_a2c import train
 
 FOLDER = Path(__file__).parents[2] / "examples"
@@ -186,9 +190,25 @@ def test_rule_portrait_refuses_a_run_without_receptive_fields(tmp_path):
         load("rule_portrait").main(str(run), str(tmp_path))
 
 
+def actions_of(output: str) -> list[int]:
+    return [int(found) for found in re.findall(r"(\d+) actions", output)]
+
+
 def test_pole(tmp_path, capsys):
     path = load("pole").main(str(tmp_path / "pole.gif"), episodes=1)
-    steps = [int(found) for found in re.findall(r"(\d+) (?:steps before|after)", capsys.readouterr().out)]
+    before, after = actions_of(capsys.readouterr().out)
     with Image.open(path) as animation:
         assert animation.size == (600, 224)
-        assert animation.n_frames >= max(steps) // 4 + 1
+        assert animation.n_frames >= max(before, after) // 4 + 1
+
+
+def test_pole_shows_the_champion_of_an_evolution(tmp_path, capsys):
+    few = ["--env=SNNPlastic-CartPole-v0", "--episodes=8", "--population=4", "--starts=1", "--test_episodes=2"]
+    where = ["--wandb=disabled", "--no-report", "--no-progress", f"--run_dir={tmp_path}"]
+    run = evolve([*few, *where, "--seed=3", "--sigma=3"])
+    capsys.readouterr()
+    load("pole").main(str(tmp_path / "champion.gif"), str(run), seed=5)
+    fresh, evolved = actions_of(capsys.readouterr().out)
+    env = PlasticityVectorEnv("SNNPlastic-CartPole-v0", **to_dict(read_runs([run])[0].environment()))
+    env.reset(seed=5)
+    assert int(env.run_episode(make_rule("zero")).reward[0]) == fresh != evolved
