@@ -12,9 +12,9 @@ from torch import Tensor
 from snn_plasticity_gym.envs.network_tables import connections_of, populations_of
 from snn_plasticity_gym.envs.parts import EngineParts
 from snn_plasticity_gym.envs.rooms import Rooms
-from snn_plasticity_gym.kernels.kept import KeptAnswers
-from snn_plasticity_gym.kernels.scalars import Surroundings
-from snn_plasticity_gym.kernels.tables import InputSpikes, Learning, Lives, Neurons, Shown, StepFactor
+from snn_plasticity_gym.kernels.kept import KeptOutputs
+from snn_plasticity_gym.kernels.scalars import SharedScalars
+from snn_plasticity_gym.kernels.tables import ImageRecord, InputSpikes, Learning, Networks, Neurons, StepFactor
 from snn_plasticity_gym.kernels.trail import no_trail
 from snn_plasticity_gym.kernels.weights import add_changes
 from snn_plasticity_gym.utils.nonfinite import NotFiniteError
@@ -55,7 +55,7 @@ class CompiledNetworks:
         self._states, self._recorder, self._factors = network.states, parts.recorder, parts.task.factors
         constants = iter(parts.task.layer_scalars)
         layer = [next(constants, 0.0) if p.plasticity else 0.0 for p in network.projections]  # (C,)
-        self.surroundings = Surroundings(parts.scalars.reward.numpy(), np.array(layer, dtype=np.float32))
+        self.surroundings = SharedScalars(parts.scalars.reward.numpy(), np.array(layer, dtype=np.float32))
         populations, self.places = populations_of(network)
         connections = connections_of(network)
         self.num_lifetimes, self.num_neurons = network.num_networks, len(populations.of_neuron)
@@ -64,7 +64,7 @@ class CompiledNetworks:
             name: np.zeros(shape, dtype=np.float64 if name == "threshold" else np.float32) for name in Neurons._fields
         }
         self.neurons = Neurons(**neurons)
-        self.kept = KeptAnswers()
+        self.kept = KeptOutputs()
         self.rooms = Rooms(populations, connections, num_steps, parts.config.history_length)
         self.thetas = {  # (B, N) each
             name: self.neurons.theta[:, self.places[name]]
@@ -76,14 +76,14 @@ class CompiledNetworks:
             parts.config.history_length,
             *parts.answered_sides,
             pace=np.ones(self.num_lifetimes, dtype=np.float32),
-            held=NOTHING if eligibility is None else eligibility.fresh.numpy(),
+            eligibility=NOTHING if eligibility is None else eligibility.fresh.numpy(),
             keep=np.resize(keep, num_steps),  # (T,); of a closed loop one window after the other
         )
         keys = network.draws.keys.numpy().view(np.uint64)  # (B,)
         self.no_step_factor = _no_step_factor(self.num_lifetimes)
         weights = network.weights.numpy()
-        self.set_lives(Lives(populations, connections, self.neurons, weights, inputs, self.no_step_factor, keys))
-        self.shown = Shown(
+        self.set_lives(Networks(populations, connections, self.neurons, weights, inputs, self.no_step_factor, keys))
+        self.shown = ImageRecord(
             raster=parts.recorder.whole.numpy(),
             counts=parts.recorder.counts.numpy(),
             first=parts.recorder.first.numpy(),
@@ -93,7 +93,7 @@ class CompiledNetworks:
             trail=no_trail(),
         )
 
-    def set_lives(self, lives: Lives) -> None:
+    def set_lives(self, lives: Networks) -> None:
         """Replace the networks' tables, where an array has moved."""
         # Without a rise there is no adaptive threshold to update, see `fire`: theta stays as it is.
         theta_plus = np.zeros_like(lives.populations.theta_plus)

@@ -41,9 +41,9 @@ class CompiledWorlds:
         self._networks = CompiledNetworks(parts, self._num_steps, InputSpikes(nothing[0], nothing, nothing[0, :0]))
         modulation = parts.modulation
         eligibility = modulation.eligibility
-        self._payment = loop.payment._replace(
+        self._payment = loop.signals._replace(
             modulation=_MODULATIONS[parts.config.modulation],
-            heeds=modulation.heeds_rewards,
+            uses_surprise=modulation.heeds_rewards,
             own=modulation.surprise.tables(),
             surprise=parts.scalars.reward.numpy(),
             traces=NOTHING if eligibility is None else eligibility.traces.numpy(),
@@ -63,7 +63,7 @@ class CompiledWorlds:
         """
         networks = self._networks
         streams = self._closed_loop.begin()
-        loop = self._closed_loop.loop._replace(payment=self._payment)
+        loop = self._closed_loop.loop._replace(signals=self._payment)
         factors = networks.begin(pace)
         networks.neurons.current.fill(0)
         lives = networks.frozen_lives if isinstance(way, Frozen) else networks.lives

@@ -1,7 +1,7 @@
-"""Whole episodes in closed loops: each lifetime a loop from its first step to the end of its episode.
+"""Whole episodes in closed loops: one loop per lifetime, from its first step to the end of its episode.
 
-What `kernels/images.py` and its siblings are for open loops. A lifetime is a call of its own, since the random stream
-of its episode is an object of Python's.
+Counterpart of `kernels/images.py` and its siblings for open loops. Each lifetime is a separate call, since the random
+generator of its episode is a Python object.
 """
 
 from __future__ import annotations
@@ -15,101 +15,101 @@ from snn_plasticity_gym.kernels.simulation import end_image
 
 
 @compiled()
-def act_frozen(b, lives, loop, stream, learning, spikes, memory, shown):
-    """Let lifetime `b` live through an episode in which nothing learns; all in place.
+def act_frozen(b, networks, loop, stream, learning, spikes, memory, record):
+    """Run an episode of lifetime `b` without plasticity; all in place.
 
     Args:
         b: Lifetime.
-        lives: The networks.
+        networks: The networks.
         loop: Their closed loops.
-        stream: Random stream of the episode.
-        learning: What is held back of earlier changes.
-        spikes: Room for spikes.
-        memory: Room for what is known from the last action.
-        shown: Filled in.
+        stream: Random generator of the episode.
+        learning: Eligibility of earlier changes.
+        spikes: Workspace for spikes.
+        memory: Workspace for the state since the last action.
+        record: Output.
     """
-    begin_loop(b, lives, loop, memory, spikes, shown)
+    begin_loop(b, networks, loop, memory, spikes, record)
     for t in range(loop.window * loop.max_actions):
-        sense(b, t, lives, loop, stream, memory, spikes, shown)
-        if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
+        sense(b, t, networks, loop, stream, memory, spikes, record)
+        if act(b, t, networks, loop, stream, learning, memory, spikes, record):
             break
-    end_image(b, lives, spikes, shown)
+    end_image(b, networks, spikes, record)
 
 
 @compiled()
-def act_closed_form(b, lives, loop, stream, rule, decays, learning, spikes, memory, room, shown):
-    """Do what `act_frozen` does in a lifetime that lives by a rule in closed form.
+def act_closed_form(b, networks, loop, stream, rule, decays, learning, spikes, memory, room, record):
+    """Do what `act_frozen` does with a rule in closed form.
 
     Args:
         b: Lifetime.
-        lives: The networks.
+        networks: The networks.
         loop: Their closed loops.
-        stream: Random stream of the episode.
+        stream: Random generator of the episode.
         rule: Coefficients.
         decays: Of its traces.
-        learning: How weights follow the rule.
-        spikes: Room for spikes.
-        memory: Room for what is known from the last action.
-        room: See the loops of images.
-        shown: Filled in; `changes` is added to.
+        learning: Settings of weight updates.
+        spikes: Workspace for spikes.
+        memory: Workspace for the state since the last action.
+        room: As in the loops of images.
+        record: Output; `changes` is added to.
     """
-    begin_loop(b, lives, loop, memory, spikes, shown)
+    begin_loop(b, networks, loop, memory, spikes, record)
     for t in range(loop.window * loop.max_actions):
-        sense(b, t, lives, loop, stream, memory, spikes, shown)
-        learn_closed_form(b, t, lives, rule, decays, learning, spikes, room, shown)
-        if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
+        sense(b, t, networks, loop, stream, memory, spikes, record)
+        learn_closed_form(b, t, networks, rule, decays, learning, spikes, room, record)
+        if act(b, t, networks, loop, stream, learning, memory, spikes, record):
             break
-    end_image(b, lives, spikes, shown)
+    end_image(b, networks, spikes, record)
 
 
 @compiled()
-def act_formula(b, lives, loop, stream, rule, around, learning, spikes, memory, room, shown):
-    """Do what `act_frozen` does in a lifetime that lives by a formula.
+def act_formula(b, networks, loop, stream, rule, shared_scalars, learning, spikes, memory, room, record):
+    """Do what `act_frozen` does with a formula.
 
     Args:
         b: Lifetime.
-        lives: The networks.
+        networks: The networks.
         loop: Their closed loops.
-        stream: Random stream of the episode.
+        stream: Random generator of the episode.
         rule: The formula.
-        around: What its scalars are made of beside neurons.
-        learning: How weights follow the rule.
-        spikes: Room for spikes.
-        memory: Room for what is known from the last action.
-        room: See the loops of images.
-        shown: Filled in; `changes` is added to.
+        shared_scalars: Scalars that are not of single neurons.
+        learning: Settings of weight updates.
+        spikes: Workspace for spikes.
+        memory: Workspace for the state since the last action.
+        room: As in the loops of images.
+        record: Output; `changes` is added to.
     """
-    begin_loop(b, lives, loop, memory, spikes, shown)
+    begin_loop(b, networks, loop, memory, spikes, record)
     for t in range(loop.window * loop.max_actions):
-        sense(b, t, lives, loop, stream, memory, spikes, shown)
-        learn_formula(b, t, lives, rule, around, learning, spikes, room, shown)
-        if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
+        sense(b, t, networks, loop, stream, memory, spikes, record)
+        learn_formula(b, t, networks, rule, shared_scalars, learning, spikes, room, record)
+        if act(b, t, networks, loop, stream, learning, memory, spikes, record):
             break
-    end_image(b, lives, spikes, shown)
+    end_image(b, networks, spikes, record)
 
 
 @compiled()
-def act_heads(b, lives, loop, stream, rule, around, store, learning, spikes, memory, rooms, shown):
-    """Do what `act_frozen` does in a lifetime that lives by heads over a front.
+def act_heads(b, networks, loop, stream, rule, shared_scalars, store, learning, spikes, memory, rooms, record):
+    """Do what `act_frozen` does with heads over a front.
 
     Args:
         b: Lifetime.
-        lives: The networks.
+        networks: The networks.
         loop: Their closed loops.
-        stream: Random stream of the episode.
+        stream: Random generator of the episode.
         rule: Front and heads.
-        around: What scalars are made of beside neurons.
-        store: Answers that are kept from episode to episode, of the calling thread's own.
-        learning: How weights follow the rule.
-        spikes: Room for spikes.
-        memory: Room for what is known from the last action.
-        rooms: See the loops of images.
-        shown: Filled in; `changes` is added to.
+        shared_scalars: Scalars that are not of single neurons.
+        store: Outputs stored from episode to episode, of the calling thread.
+        learning: Settings of weight updates.
+        spikes: Workspace for spikes.
+        memory: Workspace for the state since the last action.
+        rooms: As in the loops of images.
+        record: Output; `changes` is added to.
     """
-    begin_loop(b, lives, loop, memory, spikes, shown)
+    begin_loop(b, networks, loop, memory, spikes, record)
     for t in range(loop.window * loop.max_actions):
-        sense(b, t, lives, loop, stream, memory, spikes, shown)
-        learn_heads(b, t, lives, rule, around, store, learning, spikes, rooms, shown)
-        if act(b, t, lives, loop, stream, learning, memory, spikes, shown):
+        sense(b, t, networks, loop, stream, memory, spikes, record)
+        learn_heads(b, t, networks, rule, shared_scalars, store, learning, spikes, rooms, record)
+        if act(b, t, networks, loop, stream, learning, memory, spikes, record):
             break
-    end_image(b, lives, spikes, shown)
+    end_image(b, networks, spikes, record)

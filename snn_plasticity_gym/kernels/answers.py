@@ -1,4 +1,4 @@
-"""Answers of networks, judged by compiled loops: what `rewards/` and `plasticity/reward_surprise.py` say in torch.
+"""Rewards of network responses by compiled loops, as `rewards/` and `plasticity/reward_surprise.py` in torch.
 
 Axes: B lifetimes, R lifetimes of one call, M images of a pool, N neurons, C classes.
 """
@@ -15,31 +15,31 @@ from snn_plasticity_gym.kernels.compile import compiled, inlined
 Array = NDArray[Any]
 
 
-class Remembered(NamedTuple):
-    """What lifetimes remember of their answers; see `ResponseMemory`."""
+class ResponseHistory(NamedTuple):
+    """Earlier responses of lifetimes; see `ResponseMemory`."""
 
     wins: Array  # (B, N) float32
     responses: Array  # (B, M, N) int16
     seen: Array  # (B, M) bool
-    decay: float  # of the wins, per image that somebody wins
+    decay: float  # of the wins, per image with a winner
 
 
-class Worth(NamedTuple):
-    """What terms are worth."""
+class TermWeights(NamedTuple):
+    """Weights of the reward terms."""
 
-    target: float  # share of neurons that shall fire
+    target: float  # target share of active neurons
     weights: Array  # (3,) of sparsity, diversity and stability
-    product: bool  # they are multiplied, not added
+    product: bool  # product of the terms instead of a sum
 
 
 @compiled(bare=True)
 def find_winners(counts: Array, first: Array, winners: Array) -> None:
-    """Fill in the winner of each lifetime, int64 (R,), -1 where nobody spiked.
+    """Compute the winner of each lifetime, int64 (R,), -1 where no neuron spiked.
 
     Args:
         counts: Spikes of each neuron, int64 (R, N).
         first: Step of the first one, int64 (R, N).
-        winners: Filled in.
+        winners: Output.
     """
     for row in range(len(counts)):
         best = -1
@@ -54,10 +54,16 @@ def find_winners(counts: Array, first: Array, winners: Array) -> None:
 
 
 @compiled(bare=True)
-def judge_answers(
-    rows: Array, images: Array, counts: Array, winners: Array, memory: Remembered, worth: Worth, judged: Array
+def unsupervised_rewards(
+    rows: Array,
+    images: Array,
+    counts: Array,
+    winners: Array,
+    memory: ResponseHistory,
+    term_weights: TermWeights,
+    results: Array,
 ) -> None:
-    """Judge one answer of each of the lifetimes `rows`, and remember it.
+    """Compute the reward of one response of each of the lifetimes `rows`, and store the response.
 
     Args:
         rows: Lifetimes, int64 (R,).
@@ -65,8 +71,8 @@ def judge_answers(
         counts: Spikes of each neuron, int64 (R, N).
         winners: int64 (R,), -1: none.
         memory: Changed in place.
-        worth: Of the terms.
-        judged: Filled in with reward, sparsity, diversity and stability, float32 (4, R); NaN: no value.
+        term_weights: Of the terms.
+        results: Output: reward, sparsity, diversity and stability, float32 (4, R); NaN: no value.
     """
     num_neurons = counts.shape[1]
     keep = np.float32(1.0) - np.float32(1.0 - memory.decay)
@@ -92,39 +98,39 @@ def judge_answers(
             share = wins[n] / max(total, 1e-12)
             if share > 0.0:
                 entropy -= share * np.log(share)
-        away = abs(active / num_neurons - worth.target) / max(worth.target, 1.0 - worth.target)
-        judged[1, place] = min(max(1.0 - away, 0.0), 1.0)
-        judged[2, place] = min(max(entropy / np.log(num_neurons), 0.0), 1.0) if num_neurons > 1 else 1.0
-        judged[3, place] = np.nan
+        away = abs(active / num_neurons - term_weights.target) / max(term_weights.target, 1.0 - term_weights.target)
+        results[1, place] = min(max(1.0 - away, 0.0), 1.0)
+        results[2, place] = min(max(entropy / np.log(num_neurons), 0.0), 1.0) if num_neurons > 1 else 1.0
+        results[3, place] = np.nan
         if memory.seen[row, image]:
             cosine = product / np.sqrt(now * then) if now * then > 0.0 else 0.0
-            judged[3, place] = min(max(cosine, 0.0), 1.0)
+            results[3, place] = min(max(cosine, 0.0), 1.0)
         memory.seen[row, image] = True
-        judged[0, place] = _joined(judged[1:, place], worth)
+        results[0, place] = _combine(results[1:, place], term_weights)
 
 
 @inlined()
-def _joined(terms: Array, worth: Worth) -> float:
-    """Join terms, of which NaN leaves its weight to the others."""
-    given, whole = 0.0, 0.0
+def _combine(terms: Array, term_weights: TermWeights) -> float:
+    """Combine the terms; the weight of a NaN is distributed to the others."""
+    present, whole = 0.0, 0.0
     for k in range(3):
-        whole += worth.weights[k]
+        whole += term_weights.weights[k]
         if not np.isnan(terms[k]):
-            given += worth.weights[k]
-    joined = 1.0 if worth.product else 0.0
+            present += term_weights.weights[k]
+    combined = 1.0 if term_weights.product else 0.0
     for k in range(3):
         if np.isnan(terms[k]):
             continue
-        share = worth.weights[k] / given  # NaN where nothing that has a value counts, as in torch
-        if worth.product:
-            joined *= np.float64(terms[k]) ** share
+        share = term_weights.weights[k] / present  # NaN if all terms with a value have weight 0, as in torch
+        if term_weights.product:
+            combined *= np.float64(terms[k]) ** share
         else:
-            joined += share * terms[k]
-    return whole * joined
+            combined += share * terms[k]
+    return whole * combined
 
 
 @compiled(bare=True)
-def judge_classes(
+def classification_rewards(
     counts: Array,
     winners: Array,
     labels: Array,
@@ -134,17 +140,17 @@ def judge_classes(
     terms: Array,
     rewards: Array,
 ) -> None:
-    """Judge the output spikes of classifiers; see `ClassificationReward`.
+    """Compute the reward of classifiers' output spikes; see `ClassificationReward`.
 
     Args:
         counts: Spikes of each output neuron, int64 (R, C).
-        winners: Answers, int64 (R,), -1: none.
-        labels: Right answers, int64 (R,).
-        duration: Length of the judged steps, ms.
+        winners: Predictions, int64 (R,), -1: none.
+        labels: Labels, int64 (R,).
+        duration: Duration of the response, ms.
         alpha_margin: Weight of the margin.
         alpha_spike: Weight of the rate.
-        terms: Filled in with accuracy, margin and rate, float32 (3, R).
-        rewards: Filled in, float32 (R,).
+        terms: Output: accuracy, margin and rate, float32 (3, R).
+        rewards: Output, float32 (R,).
     """
     for place in range(len(counts)):
         right, best, total = counts[place, labels[place]], -1, 0
@@ -161,7 +167,7 @@ def judge_classes(
 
 @inlined()
 def compare_reward(row: int, reward: Any, window: float, mean: Array, count: Array) -> Any:
-    """Compare a reward of lifetime `row` with those before; see `compare_rewards`."""
+    """Return the surprise of a reward of lifetime `row`; see `compare_rewards`."""
     first = count[row] == 0
     surprise = np.float32(0.0) if first else reward - mean[row]
     count[row] += np.float32(1.0)
@@ -172,15 +178,15 @@ def compare_reward(row: int, reward: Any, window: float, mean: Array, count: Arr
 
 @compiled(bare=True)
 def compare_rewards(rows: Array, rewards: Array, window: float, mean: Array, count: Array, surprise: Array) -> None:
-    """Compare rewards with those before; see `RewardSurprise`.
+    """Compute the surprise of rewards; see `RewardSurprise`.
 
     Args:
         rows: Lifetimes, int64 (R,).
-        rewards: What was paid to them, float32 (R,).
+        rewards: Their rewards, float32 (R,).
         window: Time constant of the mean, in rewards.
         mean: Of the rewards of each lifetime, float32 (B,); changed in place.
         count: Of them, float32 (B,); changed in place.
-        surprise: Filled in, float32 (R,).
+        surprise: Output, float32 (R,).
     """
     for place in range(len(rows)):
         surprise[place] = compare_reward(rows[place], rewards[place], window, mean, count)

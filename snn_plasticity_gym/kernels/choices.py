@@ -1,4 +1,4 @@
-"""What a network does: the decoders of `networks/decoders.py`, for one lifetime.
+"""Actions of a network: the decoders of `networks/decoders.py`, for one lifetime.
 
 Axes: N motor neurons, n groups of them, A dimensions of a Box action.
 """
@@ -13,7 +13,7 @@ from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.tables import Bool, Float32, Int64
 
 WINNER, SOFTMAX, POPULATION = range(3)
-RANDOM, NONE, LAST = range(3)  # what decides a tie
+RANDOM, NONE, LAST = range(3)  # how ties are resolved
 
 _NO_LEVELS = np.zeros((0, 0), dtype=np.float32)
 _NO_ENDS = np.zeros((3, 0), dtype=np.float32)
@@ -28,18 +28,18 @@ class Choice(NamedTuple):
     tie: int = RANDOM  # or NONE or LAST; of WINNER
     tie_action: int = 0
     beta: float = 0.0  # of SOFTMAX
-    levels: Float32 = _NO_LEVELS  # (n, A) what is done where the world takes numbers; (0, 0): it takes the choice
-    slope: float = 0.0  # of POPULATION: share of the range for each spike that one half is ahead
+    levels: Float32 = _NO_LEVELS  # (n, A) actions of worlds that take numbers; (0, 0): the choice is the action
+    slope: float = 0.0  # of POPULATION: share of the range per spike of difference between the halves
     ends: Float32 = _NO_ENDS  # (3, A) of POPULATION: low, middle and high
     population: int = 0  # of the motor neurons
-    first: int = 0  # place of the first of them among all neurons
+    first: int = 0  # index of the first of them among all neurons
 
 
 class Votes(NamedTuple):
-    """What one lifetime knows of its motor neurons."""
+    """State of one lifetime's motor neurons."""
 
-    counts: Int64  # (N,) their spikes up to the last action
-    stands: Bool  # (N,) which of them stand for the last action
+    counts: Int64  # (N,) their spikes until the last action
+    stands: Bool  # (N,) which of them code for the last action
 
 
 def num_motors(choice: Choice) -> int:
@@ -48,21 +48,21 @@ def num_motors(choice: Choice) -> int:
 
 
 def room_for_votes(choice: Choice) -> Votes:
-    """Return room for `Votes`."""
+    """Allocate `Votes`."""
     return Votes(np.zeros(num_motors(choice), np.int64), np.zeros(num_motors(choice), np.bool_))
 
 
 @inlined()
 def decide(choice, last, stream, votes, num_times, values):
-    """Decide by the spikes since the last action.
+    """Choose an action by the spikes since the last one.
 
     Args:
         choice: The decoder.
         last: The choice before; -1: there is none.
-        stream: Random stream of the episode.
-        votes: Brought up to date.
+        stream: Random generator of the episode.
+        votes: Updated.
         num_times: Spikes of each neuron of the network since the episode began.
-        values: (A,), filled in with the action, where it is numbers.
+        values: Output: the action, (A,), where it is numbers.
 
     Returns:
         Number of the choice; of POPULATION 0.
@@ -96,7 +96,7 @@ def decide(choice, last, stream, votes, num_times, values):
 
 @inlined()
 def _votes(first, last, choice, votes, num_times):
-    """Return how often motor neurons `first` to `last` - 1 have fired since the last action."""
+    """Return the number of spikes of motor neurons `first` to `last` - 1 since the last action."""
     total = 0
     for k in range(first, last):
         total += num_times[choice.first + k] - votes.counts[k]
@@ -110,7 +110,7 @@ def _of_group(a, choice, votes, num_times):
 
 @inlined()
 def _winner(choice, last, stream, votes, num_times):
-    """Return the action whose group has fired most."""
+    """Return the action whose group has most spikes."""
     best, winner, rivals = np.int64(-1), 0, 0
     for a in range(choice.num_groups):
         own = _of_group(a, choice, votes, num_times)
@@ -132,7 +132,7 @@ def _winner(choice, last, stream, votes, num_times):
 
 @inlined()
 def _drawn(choice, stream, votes, num_times):
-    """Return an action drawn by how often its group has fired."""
+    """Sample an action by the spikes of its group."""
     most = 0
     for a in range(choice.num_groups):
         most = max(most, _of_group(a, choice, votes, num_times))

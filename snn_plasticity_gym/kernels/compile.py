@@ -1,11 +1,11 @@
-"""Loops compiled for the CPU: what torch would do in dozens of small operations, done in one.
+"""Loops compiled for the CPU: one call instead of dozens of small torch operations.
 
 A torch operation costs some microseconds however little it works on, and a time step of one network is little work. So
 where tensors live on the CPU the inner loops are functions compiled by numba, on NumPy views of the same memory; on
 a GPU the torch code runs, which is also what the tests compare them with. Machine code is kept in `__pycache__`
 beside the module, or in the folder `NUMBA_CACHE_DIR`, or, where the package lies in a read-only place, in the user's
 cache; so a machine compiles once. numba looks at the file of a function alone, and not at those of the functions that
-it calls; so what is kept is thrown away as soon as any file of this folder has changed.
+it calls; so the cache is deleted as soon as any file of this folder has changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numba
 Function = Callable[..., Any]
 
 FAST_SUMS = {"reassoc", "contract", "nsz"}
-MARK = "loops.sha256"  # beside machine code: of which sources it was made
+MARK = "loops.sha256"  # with the machine code: checksum of its sources
 
 
 def compiled(fast_sums: bool = False, bare: bool = False) -> Callable[[Function], Function]:
@@ -33,16 +33,16 @@ def compiled(fast_sums: bool = False, bare: bool = False) -> Callable[[Function]
     Args:
         fast_sums: Floating-point sums may be taken in any order and with fused multiplications, so that they use the
             processor's vectors. Without, results are those of the same steps in torch, bit by bit.
-        bare: It makes no arrays, and calls nothing that does. Then nobody has to count who holds an array.
+        bare: It allocates no arrays, and calls nothing that does; so arrays need no reference counts.
     """
-    return _keeping({"fastmath": FAST_SUMS if fast_sums else False, "_nrt": not bare})
+    return _cached({"fastmath": FAST_SUMS if fast_sums else False, "_nrt": not bare})
 
 
 def inlined(fast_sums: bool = False, fused: bool = False) -> Callable[[Function], Function]:
-    """Make a function, which makes no arrays, a part of the compiled ones that call it; Python cannot.
+    """Inline a function, which allocates no arrays, into the compiled ones that call it; Python cannot call it.
 
-    Where functions are called for every spike and handed structures of many arrays, the handing over costs more than
-    the work; and half of the time of compiling goes into what Python would need to call them.
+    Where functions are called for every spike with structures of many arrays, passing arguments costs more than the
+    work; and half of the time of compiling is for entry points from Python.
 
     Args:
         fast_sums: As in `compiled`.
@@ -50,11 +50,11 @@ def inlined(fast_sums: bool = False, fused: bool = False) -> Callable[[Function]
     """
     fast = FAST_SUMS if fast_sums else {"contract"} if fused else False
     apart = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return _keeping({"fastmath": fast, "_nrt": False, "forceinline": True, **apart})
+    return _cached({"fastmath": fast, "_nrt": False, "forceinline": True, **apart})
 
 
-def _keeping(options: dict[str, Any]) -> Callable[[Function], Function]:
-    """Return what compiles a function and keeps its machine code."""
+def _cached(options: dict[str, Any]) -> Callable[[Function], Function]:
+    """Return a decorator that compiles a function and caches its machine code."""
 
     def decorate(function: Function) -> Function:
         every: dict[str, Any] = {"error_model": "numpy", "nogil": True, **options}
@@ -67,7 +67,7 @@ def _keeping(options: dict[str, Any]) -> Callable[[Function], Function]:
                 "no folder can be written in which to keep compiled code, so every process compiles anew, which "
                 "takes a minute or two; set NUMBA_CACHE_DIR to a folder that can be written",
                 RuntimeWarning,
-                stacklevel=1,  # one place for all functions, so that it is said once
+                stacklevel=1,  # one location for all functions, so that it is shown once
             )
             uncached: Function = numba.njit(**every)(function)
             return uncached
@@ -76,14 +76,14 @@ def _keeping(options: dict[str, Any]) -> Callable[[Function], Function]:
 
 
 def is_kept(function: Function) -> bool:
-    """Whether this machine has machine code of a function."""
+    """Whether machine code of a function is cached on this machine."""
     stem = f"{function.__module__.rpartition('.')[2]}.{function.__name__}-"  # as numba names its files
     folder = Path(function.stats.cache_path or ".")  # type: ignore[attr-defined]
     return any(folder.glob(f"{stem}*.nbi"))
 
 
 def prepared(function: Function, *arguments: Any) -> Callable[[int, int], None]:
-    """Return a compiled function of `first`, `last` and arguments that are given here, once for many calls.
+    """Bind the arguments after `first` and `last` of a compiled function, once for many calls.
 
     In each call numba looks at the type of every array of every structure, which takes longer than all else that a
     call costs. Here it does so once: arguments are kept with what was compiled for them, so their types stay.
@@ -96,19 +96,19 @@ def prepared(function: Function, *arguments: Any) -> Callable[[int, int], None]:
 
 @functools.cache
 def announce(function: Function) -> None:
-    """Say on stderr that a function is about to be compiled, if this machine has no machine code of it yet."""
+    """Announce on stderr that a function is being compiled, if no machine code of it is cached."""
     if not is_kept(function):
         print("compiling loops for this machine, which takes a minute or two, once", file=sys.stderr, flush=True)
 
 
 @functools.cache
 def forget_stale(folder: Path) -> None:
-    """Throw away the machine code kept in a folder if it was made of other sources than the present ones."""
+    """Delete the machine code cached in a folder if it is of other sources than the present ones."""
     mark, present = folder / MARK, sources()
     try:
         if mark.read_text(encoding="ascii") == present:
             return
-    except (OSError, UnicodeDecodeError):  # nothing was kept yet, or by an older version
+    except (OSError, UnicodeDecodeError):  # nothing cached yet, or by an older version
         pass
     for kept in [*folder.glob("*.nbi"), *folder.glob("*.nbc")]:
         kept.unlink(missing_ok=True)

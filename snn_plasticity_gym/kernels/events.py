@@ -1,7 +1,7 @@
 """The events of a step listed by compiled loops: `EventFinder` on the CPU, the same list in the same order.
 
 Axes: R networks of the call, N neurons of a population, E events, P pairs, H distinct histories, W words of a history.
-Tables stand population after population, each as (R, N) flattened; a block is one population of one network.
+Tables are concatenated over populations, each (R, N) flattened; a block is one population of one network.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from snn_plasticity_gym.kernels.compile import compiled
 
 Array = NDArray[Any]
 
-KIND_PRE, KIND_BOTH = 0, 2  # as `events` names them
+KIND_PRE, KIND_BOTH = 0, 2  # as in `events`
 RANK, HISTORY, FIRED, SPIKING = range(4)  # rows of the table of neurons
 ACTIVE, NUM_FIRED, FIRST_HISTORY = range(3)  # rows of the table of blocks
 
@@ -40,7 +40,7 @@ class EventLoops:
 
     Args:
         sizes: Neurons of each population.
-        projections: For each plastic projection the place of its source and of its target among the populations, their
+        projections: For each plastic projection the index of its source and of its target among the populations, their
             sizes, the address of its first weight, and whether it has self-connections; int64 (projections, 6).
     """
 
@@ -51,11 +51,11 @@ class EventLoops:
         self._histories = np.empty((0, 0), np.int64)
 
     def tabulate(self, windows: Sequence[Array], spikes: Sequence[Array]) -> Array:
-        """Take in a step, and return its distinct histories, (H, W), of which row 0 is silent.
+        """Tabulate a step, and return its distinct histories, (H, W), of which row 0 is silent.
 
         Args:
             windows: Bit windows of each population, int64 (R, N, W).
-            spikes: What fired there, bool (R, N).
+            spikes: Their spikes, bool (R, N).
         """
         num_networks, words = len(windows[0]), windows[0].shape[2]
         count = num_networks * int(self._before[-1])
@@ -70,7 +70,7 @@ class EventLoops:
         return self._histories[:used].copy()
 
     def list_events(self, post_sides: Sequence[bool], heads: Array, networks: Array, weights: Array) -> Listed:
-        """List the events of one phase of the step taken in last.
+        """List the events of one phase of the latest step.
 
         Args:
             post_sides: Which fans the phase presents: False: pre fans, True: post fans.
@@ -96,7 +96,7 @@ def _tabulate(
     neurons: Array,
     blocks: Array,
 ) -> int:
-    """Fill in one population; return how many rows of `histories` are used then.
+    """Tabulate one population; return the number of rows of `histories` used then.
 
     The table of neurons says for each: 0 if it is silent, else 1, 2, ... among the active ones of its block; its row of
     `histories`; whether it fired in this step. Its last row has the neurons of each block that fired, from the block's
@@ -147,7 +147,7 @@ def _count(
                     events += count * (far_size - 1 + autapses)
                     continue
                 events += count * (far_size - blocks[NUM_FIRED, far_block])
-                if not autapses:  # taken off already where that neuron of the other population fired
+                if not autapses:  # subtracted already where that neuron of the other population fired
                     first, far_start = starts[own] + row * own_size, starts[other] + row * far_size
                     for place in range(first, first + count):
                         events -= 1 - neurons[FIRED, far_start + neurons[SPIKING, place]]
@@ -190,7 +190,7 @@ def _list_events(
                 near, far = (pair_pre, pair_post) if side == 0 else (pair_post, pair_pre)
                 rank = neurons[RANK, far_start : far_start + far_size]
                 fired = neurons[FIRED, far_start : far_start + far_size]
-                # A synapse whose two neurons fired stands in the pre fan, if that is presented, too.
+                # A synapse whose two neurons fired is in the pre fan, if that is presented, too.
                 count = 0
                 if spikes > 0:
                     for at in range(far_size):
@@ -203,7 +203,7 @@ def _list_events(
                     far[first_pair] = 0
                     for number in range(1, pairs):
                         far[first_pair + number] = blocks[FIRST_HISTORY, far_block] + number - 1
-                    # Without self-connections a fan is what stands before the neuron, then what stands behind it.
+                    # Without self-connections a fan is the neurons before this one, then those after it.
                     until = behind = count
                     if not projections[index, 5]:
                         until = np.searchsorted(members[:count], neuron)

@@ -1,6 +1,6 @@
-"""Functions of Python's that compiled loops call.
+"""Python functions called by compiled loops.
 
-A loop is handed a function's address, a number; so its machine code is the same whatever it calls, and can be kept.
+A loop gets a function's address, a number; so its machine code does not depend on the function, and can be cached.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ NOWHERE = 0  # an address that is never called
 
 
 class Foreign:
-    """A function of Python's with an address, which is good for as long as this lives.
+    """A Python function with an address, valid during the lifetime of this object.
 
     Args:
-        function: Takes an integer and returns a number. It must not raise: there is nobody to raise to.
+        function: Takes an integer and returns a number. It must not raise: loops cannot pass exceptions on.
     """
 
     def __init__(self, function: Callable[[int], float]) -> None:
@@ -30,8 +30,8 @@ class Foreign:
 
 
 @intrinsic
-def ask(context: Any, address: Any, number: Any) -> Any:
-    """Call the function at an address, which takes Python's lock for as long as it needs; return what it says."""
+def call(context: Any, address: Any, number: Any) -> Any:
+    """Call the function at an address, which holds Python's lock meanwhile; return its result."""
     signature = types.float64(types.int64, types.int64)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Formulas answered by a compiled loop: each event a polynomial of its weight.
+"""Formulas evaluated by a compiled loop: for each event a polynomial of its weight.
 
-All but the weight and further scalars is the same for events of one kind, pair of histories and formula, of which there
-are many: a spike's fan meets many silent neurons. So a formula is summed up once for each of them, into a polynomial.
+All but the weight and further scalars is the same for events of one kind, pair of histories and formula, which are
+many: a spike's fan has many silent neurons. So a formula is summed once for each of these, into a polynomial.
 
 Axes: E events, P pairs, H histories, L lifetimes, G groups, K terms, M products of scalars, S scalars.
 """
@@ -19,12 +19,12 @@ Array = NDArray[Any]
 
 
 class FormulaTables(NamedTuple):
-    """Which factors each term has, but for traces."""
+    """Factors of each term, except traces."""
 
     fires: Array  # (kinds, K) bool, whether the term is there in an event of each kind
-    power: Array  # (K,) how often the weight is a factor of it
-    product: Array  # (K,) which product of scalars is a factor of it
-    exponents: Array  # (M, S) how often each scalar is a factor of each product; none of the first one's
+    power: Array  # (K,) exponent of the weight
+    product: Array  # (K,) its product of scalars
+    exponents: Array  # (M, S) exponent of each scalar in each product; 0 in the first one
 
 
 class TraceProducts(NamedTuple):
@@ -35,7 +35,7 @@ class TraceProducts(NamedTuple):
 
 
 class EventColumns(NamedTuple):
-    """What the loop needs of `LocalState`, and whose the events are."""
+    """Columns of `LocalState` that the loop uses, and the events' lifetimes."""
 
     pair_pre: Array  # (P,)
     pair_post: Array  # (P,)
@@ -51,14 +51,14 @@ class EventColumns(NamedTuple):
 def sum_terms(
     coefficients: Array, tables: FormulaTables, traces: TraceProducts, events: EventColumns, sums: Array
 ) -> None:
-    """Fill in c_0 + sum_k c_k phi_k of every event.
+    """Compute c_0 + sum_k c_k phi_k of every event.
 
     Args:
         coefficients: c of every lifetime and group, c_0 last, (L, G, K + 1); L = 1: of all lifetimes.
         tables: Of the formula.
         traces: Of the histories of these events.
-        events: Those of a lifetime stand together.
-        sums: Filled in, (E,).
+        events: Those of a lifetime are contiguous.
+        sums: Output, (E,).
     """
     fires, power, product, exponents = tables
     pair, kind, weight, group = events.pair, events.kind, events.weight, events.group
@@ -66,7 +66,7 @@ def sum_terms(
     num_polynomials = len(events.pair_pre) * num_kinds * num_groups
     num_powers = max(power.max() + 1, 2)
     polynomials = np.empty((num_polynomials, len(exponents), num_powers))
-    made_for = np.full(num_polynomials, -1)  # which lifetime each is of
+    made_for = np.full(num_polynomials, -1)  # lifetime of each
     event = 0
     for lifetime in range(len(events.lengths)):
         which_own = lifetime if len(coefficients) > 1 else 0

@@ -1,10 +1,10 @@
-"""Gradients of a layer whose weights follow a formula of events (`formula_layer.py`), derived by hand.
+"""Gradients of a layer whose weights are changed by a formula of events (`formula_layer.py`), derived analytically.
 
-The backward pass runs each trial once more and keeps the history of that one trial, so memory does not grow with the
+The backward pass runs each trial again and stores the history of that trial only, so memory does not grow with the
 batch. `bar_x` is the derivative of the loss by x.
 
 A synapse has four kinds of steps, as pre and post neuron fire or not, and its weight's change is a function of the
-kind. The derivative by a spike is the difference that the spike makes to it. Axes: as in `formula_layer.py`.
+kind. The derivative by a spike is the change of it with the spike, less without. Axes: as in `formula_layer.py`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def differentiate_trials(
     first, last, inputs, weights, coefficients, terms, decays, c, bar_spikes, needs_inputs, bar_inputs, bar_weights,
     bar_coefficients,
 ):  # fmt: skip
-    """Add the gradients of trials `first` to `last` - 1, and fill in those of their inputs if needed.
+    """Add the gradients of trials `first` to `last` - 1, and compute those of their inputs if required.
 
     Args:
-        first: Trial to begin with.
-        last: Trial to end before.
+        first: First trial.
+        last: Last trial, exclusive.
         inputs: Spikes (T, B, I).
         weights: As in `run_trials`.
         coefficients: As in `run_trials`.
@@ -45,8 +45,8 @@ def differentiate_trials(
         decays: Of the formula's traces.
         c: Constants.
         bar_spikes: Derivatives by the spikes (T, B, O).
-        needs_inputs: Whether `bar_inputs` is wanted.
-        bar_inputs: Derivatives by the inputs (T, B, I); of size 1 if they are not wanted.
+        needs_inputs: Whether `bar_inputs` is required.
+        bar_inputs: Derivatives by the inputs (T, B, I); of size 1 if not required.
         bar_weights: Derivatives by the weights, (O, I).
         bar_coefficients: Derivatives by the coefficients, (K,).
     """
@@ -70,7 +70,7 @@ def _unstep(
     t, b, inputs, coefficients, terms, decays, c, history, spikes, back, room, bar_spikes, needs_inputs, bar_inputs,
     bar_coefficients,
 ):  # fmt: skip
-    """Go back through step t, with `back` the derivatives by what it left, then by what it began with."""
+    """Backpropagate through step t, with `back` the derivatives by the state after it, then before it."""
     shown = inputs[t, b]
     room.by_products[:] = c.zero
     unfade_all(c, decays, back, room.by_post, room.by_spikes)
@@ -87,7 +87,7 @@ def _unstep(
 
 @inlined(fast_sums=True)
 def unfade_all(c, decays, back, by_post, by_spikes):
-    """Go back through the traces of the rule, and begin to sum up the derivatives by the spikes through it."""
+    """Backpropagate through the traces of the rule, and start the sums of derivatives by spikes through it."""
     by_post[:] = c.zero
     by_spikes[:] = c.zero
     for u in range(len(decays)):
@@ -97,7 +97,7 @@ def unfade_all(c, decays, back, by_post, by_spikes):
 
 @inlined(fast_sums=True)
 def unhear_all(c, back, by_spikes, bar_inputs):
-    """Fill in the derivatives by input spikes: through the responses, and through the rule, `by_spikes`."""
+    """Compute the derivatives by input spikes: through the responses, and through the rule, `by_spikes`."""
     unfollow(back.response, c.decay, c.rise)
     for i in range(len(bar_inputs)):
         bar_inputs[i] = back.response[1, i] + by_spikes[i]
@@ -106,7 +106,7 @@ def unhear_all(c, back, by_spikes, bar_inputs):
 
 @inlined(fast_sums=True)
 def unfire(t, c, history, back, bar_spikes, by_post, needs_inputs, before):
-    """Go back through the spikes of step t to weights and responses; `by_post` are derivatives through the rule."""
+    """Backpropagate through the spikes of step t to weights and responses; `by_post`: derivatives through the rule."""
     unfollow(back.refractory, c.decay_ref, c.rise_ref)
     for j in range(len(by_post)):
         u = history.potential[t, j]
@@ -121,7 +121,7 @@ def unfire(t, c, history, back, bar_spikes, by_post, needs_inputs, before):
 
 @inlined(fast_sums=True)
 def _unfade(decay, bar_trace, bar_spikes):
-    """Go back through `_fade`."""
+    """Backpropagate through `_fade`."""
     for i in range(len(bar_spikes)):
         bar_trace[i] *= decay
         bar_spikes[i] += bar_trace[i]
@@ -129,19 +129,19 @@ def _unfade(decay, bar_trace, bar_spikes):
 
 @inlined(fast_sums=True)
 def limit(c, raw, weights):
-    """Fill in weights, held within their limits."""
+    """Compute weights, clipped to their limits."""
     for i in range(len(raw)):
         weights[i] = min(max(raw[i], c.low), c.high)
 
 
 @inlined(fast_sums=True)
 def _unlearn(t, j, coefficients, terms, c, history, shown, fires, back, room, needs_inputs, bar_coefficients):
-    """Go back through the change of the weights to post neuron j in step t."""
+    """Backpropagate through the change of the weights to post neuron j in step t."""
     limit(c, history.unlimited[t, j], room.before)
     unlimit(c, history.unlimited[t + 1, j], back.weights[j], room.change)
     gather(coefficients, terms, c, history.traces_post[t], j, room)
     silent, firing = room.factors[0], room.factors[1]
-    # `sums` is what is answered, `others` what would be if the neuron did the opposite.
+    # `sums` is the output, `others` the output for the opposite spike of the neuron.
     sum_up(firing if fires else silent, room.shown, room.before, room.sums)
     squash_all(c, room.sums)
     sum_up(silent if fires else firing, room.shown, room.before, room.others)
@@ -167,7 +167,7 @@ def _unlearn(t, j, coefficients, terms, c, history, shown, fires, back, room, ne
 
 @inlined(fast_sums=True)
 def unlimit(c, raw, bar_weights, change):
-    """Go back from weights to what they would be without limits, and to what the formula has answered."""
+    """Backpropagate from weights to their values without limits, and to the output of the formula."""
     for i in range(len(raw)):
         bar_weights[i] *= c.one if c.low <= raw[i] and raw[i] <= c.high else c.zero
     for i in range(len(raw)):
@@ -175,19 +175,19 @@ def unlimit(c, raw, bar_weights, change):
 
 
 @inlined(fast_sums=True)
-def by_spike(fires, change, shown, answers, others):
+def by_spike(fires, change, shown, outputs, others):
     """Return the derivative by a post spike: what changes with it, less what without it, where an input makes an event.
 
     Args:
         fires: Whether there is one.
-        change: Derivative by what the rule answers, (I,).
+        change: Derivative by the output of the rule, (I,).
         shown: Input spikes, (I,).
-        answers: What the rule answers, (I,).
-        others: What it would if the post neuron did the opposite, (I,).
+        outputs: Output of the rule, (I,).
+        others: Its output for the opposite spike of the post neuron, (I,).
     """
     if fires:
-        return dot(change, answers) - dot3(change, shown, others)
-    return dot(change, others) - dot3(change, shown, answers)
+        return dot(change, outputs) - dot3(change, shown, others)
+    return dot(change, others) - dot3(change, shown, outputs)
 
 
 @inlined(fast_sums=True)
@@ -201,7 +201,7 @@ def dot3(a, b, d):
 
 @inlined(fast_sums=True)
 def _unweigh(factors, products, weights, inner, bar_weights, moments):
-    """Go back from a polynomial to the weights; fill in the derivatives by its factors."""
+    """Backpropagate from a polynomial to the weights; compute the derivatives by its factors."""
     moments[0] = dot(inner, products)
     if len(factors) == 1:
         return
@@ -220,7 +220,7 @@ def _unweigh(factors, products, weights, inner, bar_weights, moments):
 
 @inlined(fast_sums=True)
 def _unmultiply(terms, k, traces, j, by_product, bar_traces):
-    """Go back from the product of a term's traces of post neuron j to those traces."""
+    """Backpropagate from the product of a term's traces of post neuron j to those traces."""
     for u in range(len(traces)):
         times = terms.of_post[k, u]
         if times > 0:
@@ -233,14 +233,14 @@ def _unmultiply(terms, k, traces, j, by_product, bar_traces):
 
 @inlined(fast_sums=True)
 def _unhear(terms, c, fires, room):
-    """Go back from the change to the input spikes: what the formula answers to each, less what without it."""
+    """Backpropagate from the change to the input spikes: the output with each spike, less without."""
     own = room.factors[1 if fires else 0]
     sum_up(own, room.products, room.before, room.others)
     squash_all(c, room.others)
     for i in range(len(room.others)):
         room.by_spikes[i] += room.change[i] * room.others[i]
     if not fires:
-        return  # without the input spike there is no event
+        return  # no event without the input spike
     room.others[:] = c.zero
     for g in range(len(own)):
         if not terms.needs_pre[g]:
@@ -252,7 +252,7 @@ def _unhear(terms, c, fires, room):
 
 @inlined(fast_sums=True)
 def _untrace(terms, shown, traces, room, bar_traces):
-    """Go back from the products of the pre neurons' traces to those traces."""
+    """Backpropagate from the products of the pre neurons' traces to those traces."""
     for g in range(len(terms.needs_pre)):
         if terms.needs_pre[g]:
             times_each(room.by_products[g], shown)

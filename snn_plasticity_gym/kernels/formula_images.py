@@ -1,12 +1,12 @@
 """Plasticity by a formula: the rows and columns of the synapses whose neurons fire, without a list of events.
 
-In a row all but the weight, and scalars of the post neuron, is the same for every post neuron that has not fired: so
-the formula is one polynomial of the weight for the whole row, in vector instructions, and the others, if they are few,
-are summed up one by one; else what post neurons bring are factors of further polynomials. In a column the traces of the
-pre neurons are such factors.
+In a row all but the weight, and scalars of the post neuron, is the same for every post neuron without a spike: so the
+formula is one polynomial of the weight for the whole row, in vector instructions, and the others, if they are few, are
+summed one by one; else values of post neurons are factors of further polynomials. In a column the traces of the pre
+neurons are such factors.
 
-Axes: L lifetimes with formulas of their own, G groups, K terms, Q products of traces, M products of scalars, F factors
-of post neurons, S scalars, V time constants, T steps, N neurons of all populations one after the other.
+Axes: L lifetimes with separate formulas, G groups, K terms, Q products of traces, M products of scalars, F factors
+of post neurons, S scalars, V time constants, T steps, N neurons of all populations, concatenated.
 """
 
 from __future__ import annotations
@@ -17,62 +17,62 @@ import numpy as np
 
 from snn_plasticity_gym.kernels.compile import compiled, inlined
 from snn_plasticity_gym.kernels.episode import advance, begin
-from snn_plasticity_gym.kernels.scalars import tell
+from snn_plasticity_gym.kernels.scalars import fill_scalar
 from snn_plasticity_gym.kernels.simulation import end_image, trace
 from snn_plasticity_gym.kernels.synapses import (
     as_steps,
     change_column,
     change_row,
-    learns,
+    column_of,
+    has_events,
     of_both,
     synapses_of,
-    take_column,
 )
 from snn_plasticity_gym.kernels.tables import Bool, Float32, Float64, Int64
 
-FEW = 8  # as long as no more than one in so many post neurons has fired in this image, those that have are few
+FEW = 8  # post neurons that have fired in this image are few up to one in so many
 
 
 class FormulaRule(NamedTuple):
-    """A formula as tables; the first product of traces, and of scalars, is that of none."""
+    """A formula as tables; the first product of traces, and of scalars, is empty."""
 
     coefficients: Float64  # c of every lifetime and group, c_0 last, (L, G, K + 1); L = 1: of all lifetimes
     needs_pre: Bool  # (K,) whether the term is there only where the pre neuron fires
     needs_post: Bool  # (K,)
-    power: Int64  # (K,) how often the weight is a factor
-    of_pre: Int64  # (K,) which product of pre traces is a factor
+    power: Int64  # (K,) exponent of the weight
+    of_pre: Int64  # (K,) product of pre traces that is a factor
     of_post: Int64  # (K,)
     of_scalars: Int64  # (K,)
-    pre_products: Int64  # (Q, V) how often the trace of each time constant is a factor of each product
+    pre_products: Int64  # (Q, V) exponent of each time constant's trace in each product
     post_products: Int64  # (Q', V)
-    scalar_products: Int64  # (M, S) how often each scalar is
+    scalar_products: Int64  # (M, S) exponent of each scalar
     scalars: Int64  # (S,) which ones
-    decays: Float64  # (V, T + 1) what a spike of each age adds to each trace
+    decays: Float64  # (V, T + 1) contribution of a spike of each age to each trace
     squashed: bool  # delta_d is tanh of the sum
 
 
 class FormulaRoom(NamedTuple):
-    """Room for one lifetime."""
+    """Workspace for one lifetime."""
 
     pre: Float32  # (Q, N)
     post: Float32  # (Q', N)
     traces: Float64  # (V,)
-    told: Float32  # (S, N)
+    scalar_values: Float32  # (S, N)
     scalars: Float32  # (M, N)
-    factor: Int64  # (K,) which factor of a post neuron each term has
-    made_of: Int64  # (F, 3) whether it is there only where that neuron fires, its product of traces, and of scalars
+    factor: Int64  # (K,) factor of a post neuron in each term
+    made_of: Int64  # (F, 3) whether it needs a spike of that neuron, its product of traces, and of scalars
     factors: Float32  # (F, N)
     polynomials: Float32  # (max(Q, M, F), powers)
-    weights: Float32  # (N,) those of a column
-    members: Int64  # (N,) whose they are
+    weights: Float32  # (N,) of a column
+    members: Int64  # (N,) their neurons
     of_members: Float32  # (Q, N) products of their traces
-    kept: Float32  # (N,) answers to the exceptions of a row
+    kept: Float32  # (N,) outputs for the exceptions of a row
     part: Float32  # (N,)
     steps: Float32  # (N,)
 
 
 def room_for_formula(rule: FormulaRule, num_neurons: int) -> FormulaRoom:
-    """Return room for `FormulaRoom`."""
+    """Allocate `FormulaRoom`."""
     of_terms = np.column_stack([rule.needs_post, rule.of_post, rule.of_scalars]).astype(np.int64)  # (K, 3)
     made_of, which = np.unique(np.vstack([np.zeros((1, 3), np.int64), of_terms]), axis=0, return_inverse=True)
     num_products = max(len(rule.pre_products), len(rule.scalar_products), len(made_of))
@@ -96,70 +96,70 @@ def room_for_formula(rule: FormulaRule, num_neurons: int) -> FormulaRoom:
 
 
 @compiled(bare=True)
-def show_formula(first, last, lives, rule, around, learning, spikes, room, shown):
-    """Show an image to the lifetimes `first` to `last` - 1, which live by formulas; all in place.
+def show_formula(first, last, networks, rule, shared_scalars, learning, spikes, room, record):
+    """Present an image to the lifetimes `first` to `last` - 1, with formulas as rules; all in place.
 
     Args:
-        first: Lifetime to begin with.
-        last: Lifetime to end before.
-        lives: Their networks, and what they are shown.
+        first: First lifetime.
+        last: Last lifetime, exclusive.
+        networks: Their networks and stimuli.
         rule: The formulas.
-        around: What their scalars are made of beside neurons.
-        learning: How weights follow the rule.
-        spikes: Room for spikes.
-        room: Room for products and polynomials.
-        shown: Filled in; `changes` is added to.
+        shared_scalars: Scalars that are not of single neurons.
+        learning: Settings of weight updates.
+        spikes: Workspace for spikes.
+        room: Workspace for products and polynomials.
+        record: Output; `changes` is added to.
     """
     for b in range(first, last):
-        begin(b, lives, spikes, shown)
-        for t in range(shown.raster.shape[1]):
-            advance(b, t, lives, spikes, shown)
-            learn_formula(b, t, lives, rule, around, learning, spikes, room, shown)
-        end_image(b, lives, spikes, shown)
+        begin(b, networks, spikes, record)
+        for t in range(record.raster.shape[1]):
+            advance(b, t, networks, spikes, record)
+            learn_formula(b, t, networks, rule, shared_scalars, learning, spikes, room, record)
+        end_image(b, networks, spikes, record)
 
 
 @inlined()
-def learn_formula(b, t, lives, rule, around, learning, spikes, room, shown):
-    """Answer the events of step `t` of lifetime `b`."""
+def learn_formula(b, t, networks, rule, shared_scalars, learning, spikes, room, record):
+    """Update weights for the events of step `t` of lifetime `b`."""
     lifetime = b if len(rule.coefficients) > 1 else 0
-    for c in range(len(lives.connections.source)):
-        if not learns(c, lives, learning, spikes):
+    for c in range(len(networks.connections.source)):
+        if not has_events(c, networks, learning, spikes):
             continue
-        synapses = synapses_of(b, t, c, lives, learning, spikes, shown)
-        _scalars_of(b, synapses, lives, around, rule, room)
+        synapses = synapses_of(b, t, c, networks, learning, spikes, record)
+        _scalars_of(b, synapses, networks, shared_scalars, rule, room)
         own = rule.coefficients[lifetime, synapses.head]
         post = synapses.target, synapses.post, synapses.n_post
         if spikes.num_ever[synapses.target] * FEW <= synapses.n_post:
             _products_of_all(post, synapses, spikes, rule, rule.post_products, room, room.post)
-            _answer_rows(synapses, spikes, own, rule, room)
+            _update_rows(synapses, spikes, own, rule, room)
         else:
-            _products_everywhere(post, synapses, spikes, rule, rule.post_products, room, room.post)
-            _answer_whole_rows(synapses, spikes, own, rule, room)
+            _all_products(post, synapses, spikes, rule, rule.post_products, room, room.post)
+            _update_whole_rows(synapses, spikes, own, rule, room)
         if synapses.num_post > 0:
             pre = synapses.source, synapses.pre, synapses.n_pre
-            _products_everywhere(pre, synapses, spikes, rule, rule.pre_products, room, room.pre)
-            _answer_columns(synapses, spikes, own, rule, room)
+            _all_products(pre, synapses, spikes, rule, rule.pre_products, room, room.pre)
+            _update_columns(synapses, spikes, own, rule, room)
 
 
 @inlined()
-def _scalars_of(b, synapses, lives, around, rule, room):
-    """Fill in the scalars of all target neurons, and their products."""
+def _scalars_of(b, synapses, networks, shared_scalars, rule, room):
+    """Compute the scalars of all target neurons, and their products."""
     for s in range(len(rule.scalars)):
-        tell(b, synapses, lives, around, rule.scalars[s], room.told[s])
+        fill_scalar(b, synapses, networks, shared_scalars, rule.scalars[s], room.scalar_values[s])
     for m in range(1, len(rule.scalar_products)):
         product = room.scalars[m]
         for j in range(synapses.n_post):
             product[j] = 1.0
         for s in range(len(rule.scalars)):
             for _ in range(rule.scalar_products[m, s]):
-                told = room.told[s]
+                scalar_values = room.scalar_values[s]
                 for j in range(synapses.n_post):
-                    product[j] *= told[j]
+                    product[j] *= scalar_values[j]
 
 
 @inlined()
 def _products(n, synapses, spikes, rule, products, traces, k, filled):
-    """Fill in the products of traces of neuron `n`, `k` of its population: `filled[:, k]`."""
+    """Compute the products of traces of neuron `n`, `k` of its population: `filled[:, k]`."""
     for v in range(len(traces)):
         traces[v] = trace(spikes, n, synapses.t, synapses.window, rule.decays[v], False)
     for q in range(len(products)):
@@ -172,7 +172,7 @@ def _products(n, synapses, spikes, rule, products, traces, k, filled):
 
 @inlined()
 def _products_of_all(end, synapses, spikes, rule, products, room, filled):
-    """Fill in the products of the neurons of one end, a population, that have fired in this image."""
+    """Compute the products of the neurons of a population that have fired in this image."""
     p, start, _ = end
     for place in range(start, start + spikes.num_ever[p]):
         k = spikes.ever[place]
@@ -180,8 +180,8 @@ def _products_of_all(end, synapses, spikes, rule, products, room, filled):
 
 
 @inlined()
-def _products_everywhere(end, synapses, spikes, rule, products, room, filled):
-    """Fill in the products of all neurons of one end: only that of no trace is not 0 where there is no spike."""
+def _all_products(end, synapses, spikes, rule, products, room, filled):
+    """Compute the products of all neurons of a population: without a spike all but the empty one are 0."""
     for q in range(len(products)):
         row = filled[q]
         for k in range(end[2]):
@@ -190,8 +190,8 @@ def _products_everywhere(end, synapses, spikes, rule, products, room, filled):
 
 
 @inlined()
-def _answer_rows(synapses, spikes, own, rule, room):
-    """Answer the events of pre spikes."""
+def _update_rows(synapses, spikes, own, rule, room):
+    """Update weights for pre spikes."""
     pre, post, steps = synapses.pre, synapses.post, room.steps
     for place in range(pre, pre + synapses.num_pre):
         i = spikes.now[place]
@@ -225,7 +225,7 @@ def _sum(i, j, weight, post_fires, own, rule, room):
 
 @inlined()
 def _sum_row(i, row, own, rule, room):
-    """Fill `room.steps` with the sums of a pre spike's events whose post neurons have not fired in this image."""
+    """Compute, in `room.steps`, the sums of a pre spike's events whose post neurons have not fired in this image."""
     polynomials = room.polynomials
     _clear(polynomials, own[len(rule.power)])
     for k in range(len(rule.power)):
@@ -235,8 +235,8 @@ def _sum_row(i, row, own, rule, room):
 
 
 @inlined()
-def _answer_whole_rows(synapses, spikes, own, rule, room):
-    """Answer the events of pre spikes where many post neurons have fired."""
+def _update_whole_rows(synapses, spikes, own, rule, room):
+    """Update weights for pre spikes where many post neurons have fired."""
     pre, steps, polynomials, num_factors = synapses.pre, room.steps, room.polynomials, len(room.made_of)
     for f in range(1, num_factors):
         fires, q, m = room.made_of[f]
@@ -254,7 +254,7 @@ def _answer_whole_rows(synapses, spikes, own, rule, room):
 
 @inlined()
 def _factor(factor, fires, q, m, synapses, spikes, room):
-    """Fill in what every post neuron brings: products of traces and of scalars, and whether it fires."""
+    """Compute the factors of every post neuron: products of traces and of scalars, and whether it fires."""
     traces, scalars = room.post[q], room.scalars[m]
     for j in range(synapses.n_post):
         factor[j] = traces[j] * scalars[j]
@@ -295,7 +295,7 @@ def _vanishes(polynomial):
 
 @inlined(fast_sums=True)
 def _polynomial(polynomial, weights, values, count):
-    """Fill in a polynomial of each weight, highest power first."""
+    """Compute a polynomial of each weight, highest power first."""
     highest = polynomial[len(polynomial) - 1]
     for j in range(count):
         values[j] = highest
@@ -306,11 +306,11 @@ def _polynomial(polynomial, weights, values, count):
 
 
 @inlined()
-def _answer_columns(synapses, spikes, own, rule, room):
-    """Answer the events of post spikes whose pre neurons do not fire."""
+def _update_columns(synapses, spikes, own, rule, room):
+    """Update weights for post spikes whose pre neurons do not fire."""
     for place in range(synapses.post, synapses.post + synapses.num_post):
         j = spikes.now[place]
-        count = take_column(j, spikes, synapses, room.weights, room.members, False)
+        count = column_of(j, spikes, synapses, room.weights, room.members, False)
         _sum_column(j, count, own, rule, room)
         as_steps(room.steps, count, rule.squashed, synapses.scale)
         change_column(j, room.weights, room.members, count, room.steps, synapses)

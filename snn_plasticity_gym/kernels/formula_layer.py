@@ -1,11 +1,11 @@
-"""A layer of SRM-alpha neurons whose weights follow a formula of events, through whole sequences.
+"""A layer of SRM-alpha neurons whose weights are changed by a formula of events, through whole sequences.
 
 What `networks.differentiable.step` computes with `rules.differentiable_formula.DifferentiableFormula`, compiled;
 gradients are in `formula_gradient.py`.
 
-Loops over synapses are short and touch few arrays each: only then are they run on the processor's vectors.
+Loops over synapses are short and use few arrays each, so that they are compiled to vector instructions.
 
-A term is a product of what is of the pre neuron, what is of the post neuron, and a power of the weight. Few parts of
+A term is a product of a part of the pre neuron, a part of the post neuron, and a power of the weight. Few parts of
 pre neurons are distinct, so for one post neuron a formula is a sum over those, each times a polynomial of the weight.
 
 Axes: T steps, B trials, I presynaptic and O postsynaptic neurons, K terms, G distinct parts of pre neurons, P powers of
@@ -28,20 +28,20 @@ Table = NDArray[Any]
 
 
 class Terms(NamedTuple):
-    """Factors of each term, the constant among them as a product of none."""
+    """Factors of each term, including the constant, an empty product."""
 
-    part: Table  # (K,) which part of the pre neuron
-    power: Table  # (K,) how often the weight is a factor
-    needs_post: Table  # (K,) bool, whether it is there only if the post neuron fires
-    of_post: Table  # (K, U) how often each trace of the post neuron is a factor
-    needs_pre: Table  # (G,) bool, whether a part is there only if the pre neuron fires
-    of_pre: Table  # (G, U) how often each trace of the pre neuron is a factor of a part
+    part: Table  # (K,) part of the pre neuron
+    power: Table  # (K,) exponent of the weight
+    needs_post: Table  # (K,) bool, whether it needs a spike of the post neuron
+    of_post: Table  # (K, U) exponent of each trace of the post neuron
+    needs_pre: Table  # (G,) bool, whether a part needs a spike of the pre neuron
+    of_pre: Table  # (G, U) exponent of each trace of the pre neuron in a part
 
 
 class Constants(NamedTuple):
-    """What gradients are not for; the real ones are of the parameters' type, in which loops then compute."""
+    """Values without gradients; the real ones are of the parameters' type, in which loops then compute."""
 
-    exact: bool  # tanh by the library, one after the other
+    exact: bool  # tanh by the library, one by one
     charge: float  # of an input spike
     scale: float  # largest change of a weight
     low: float  # limits of the weights
@@ -55,24 +55,24 @@ class Constants(NamedTuple):
     width: float  # of the surrogate exp(-|u / v_th - 1| / width)
     rule_share: float  # of the gradient that reaches postsynaptic spikes through the rule
     refractory_share: float  # of the gradient through the refractory response
-    carry: float  # largest derivative by a response that a step hands to the one before
+    carry: float  # largest derivative by a response passed to the previous step
     zero: float
     one: float
     e: float  # Euler's number
 
 
 class History(NamedTuple):
-    """What a trial leaves for its backward pass."""
+    """History of a trial for its backward pass."""
 
-    response: Real  # (T, I) of the inputs, as step t feels it
-    unlimited: Real  # (T + 1, O, I) weights after t steps, before they are held within their limits
+    response: Real  # (T, I) of the inputs, in step t
+    unlimited: Real  # (T + 1, O, I) weights after t steps, before clipping to their limits
     potential: Real  # (T, O) u in step t, mV
-    traces_pre: Real  # (T, U, I) as the events of step t see them
+    traces_pre: Real  # (T, U, I) in the events of step t
     traces_post: Real  # (T, U, O)
 
 
 class State(NamedTuple):
-    """A trial between two steps, or the derivatives by it on the way back."""
+    """State of a trial between two steps, or the derivatives by it in the backward pass."""
 
     weights: Real  # (O, I)
     response: Real  # (2, I) level and rise, as in `AlphaTrace`
@@ -82,17 +82,17 @@ class State(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Where values of one step stand."""
+    """Workspace for the values of one step."""
 
     products: Real  # (G, I) of each part's traces of the pre neuron
-    shown: Real  # (G, I) the same, 0 where the part needs a spike of that neuron that there is not
+    shown: Real  # (G, I) the same, 0 where the part needs a spike and the neuron is silent
     of_post: Real  # (K,) product of each term's traces of one post neuron
     factors: Real  # (2, G, P) of the parts times powers of the weight, if that neuron is silent, and if it fires
-    moments: Real  # (G, P) derivative by those factors that count
+    moments: Real  # (G, P) derivative by the factors in use
     sums: Real  # (I,) of a formula, then its tanh
     others: Real  # (I,) the same for other spikes
     before: Real  # (I,) weights of one neuron's synapses
-    change: Real  # (I,) derivative by what the formula answers
+    change: Real  # (I,) derivative by the output of the formula
     inner: Real  # (I,) derivative by its sum
     by_products: Real  # (G, I) derivative by the products
     by_spikes: Real  # (I,) derivative by the input spikes through the rule
@@ -102,18 +102,18 @@ class Room(NamedTuple):
 
 @compiled(fast_sums=True)
 def run_trials(first, last, inputs, weights, coefficients, terms, decays, c, spikes):
-    """Fill in the spikes (T, B, O) of trials `first` to `last` - 1.
+    """Compute the spikes (T, B, O) of trials `first` to `last` - 1.
 
     Args:
-        first: Trial to begin with.
-        last: Trial to end before.
+        first: First trial.
+        last: Last trial, exclusive.
         inputs: Spikes (T, B, I), 0 or 1.
-        weights: With which trials begin, within their limits, (O, I).
+        weights: Initial weights, within their limits, (O, I).
         coefficients: c of each term, (K,).
         terms: Factors of the terms.
         decays: Of the formula's traces, per step, (U,).
         c: Constants.
-        spikes: Filled in.
+        spikes: Output.
     """
     none = room_for_history(0, weights, decays)
     state, room = fresh_state(weights, decays), fresh_room(weights, terms)
@@ -123,7 +123,7 @@ def run_trials(first, last, inputs, weights, coefficients, terms, decays, c, spi
 
 @compiled()
 def room_for_history(num_steps, weights, decays):
-    """Return room for a trial of so many steps."""
+    """Allocate the history of a trial of so many steps."""
     num_post, num_pre = weights.shape
     return History(
         np.zeros((num_steps, num_pre), weights.dtype),
@@ -136,7 +136,7 @@ def room_for_history(num_steps, weights, decays):
 
 @compiled()
 def fresh_state(weights, decays):
-    """Return the state of a layer at rest, but for its weights."""
+    """Return the state of a layer at rest, except its weights."""
     num_post, num_pre = weights.shape
     return State(
         np.zeros((num_post, num_pre), weights.dtype),
@@ -149,7 +149,7 @@ def fresh_state(weights, decays):
 
 @compiled()
 def fresh_room(weights, terms):
-    """Return room for the values of a step."""
+    """Allocate the workspace of a step."""
     num_post, num_pre = weights.shape
     num_parts, num_powers = len(terms.needs_pre), terms.power.max() + 1
     by_synapse = np.zeros((6, num_pre), weights.dtype)
@@ -165,7 +165,7 @@ def fresh_room(weights, terms):
 
 @inlined()
 def clear(state):
-    """Put everything to 0."""
+    """Set everything to 0."""
     state.weights[:] = 0
     state.response[:] = 0
     state.refractory[:] = 0
@@ -197,7 +197,7 @@ def run_trial(b, inputs, weights, coefficients, terms, decays, c, state, room, s
 
 @inlined()
 def begin(weights, state, history, keeps):
-    """Put a layer at rest, with its first weights."""
+    """Reset a layer to rest, with its initial weights."""
     clear(state)
     for j in range(len(weights)):
         copy(weights[j], state.weights[j])
@@ -207,7 +207,7 @@ def begin(weights, state, history, keeps):
 
 @inlined(fast_sums=True)
 def fire(t, c, state, spikes, history, keeps):
-    """Fill in the spikes of step t, and note what it began with."""
+    """Compute the spikes of step t, and store the state before it."""
     if keeps:
         copy(state.response[0], history.response[t])
         for u in range(len(state.traces_pre)):
@@ -223,7 +223,7 @@ def fire(t, c, state, spikes, history, keeps):
 
 @inlined(fast_sums=True)
 def settle(c, decays, state, shown, spikes):
-    """Let responses and traces take in the spikes of a step."""
+    """Update responses and traces by the spikes of a step."""
     follow(state.refractory, spikes, c.decay_ref, c.rise_ref)
     follow(state.response, shown, c.decay, c.rise)
     for u in range(len(decays)):
@@ -233,14 +233,14 @@ def settle(c, decays, state, shown, spikes):
 
 @inlined(fast_sums=True)
 def _fade(decay, trace, spikes):
-    """Take in the spikes of a step, and let the trace fade: events see what is left of earlier spikes."""
+    """Add the spikes of a step, and let the trace decay: events use the rest of earlier spikes."""
     for i in range(len(spikes)):
         trace[i] = decay * (trace[i] + spikes[i])
 
 
 @inlined(fast_sums=True)
 def multiply_traces(terms, c, traces, spikes, room):
-    """Fill in the products of the pre neurons' traces, and what is shown of them."""
+    """Compute the products of the pre neurons' traces, and the active ones."""
     for g in range(len(terms.needs_pre)):
         room.products[g, :] = c.one
         for u in range(len(traces)):
@@ -260,7 +260,7 @@ def times_each(values, factors):
 
 @inlined(fast_sums=True)
 def gather(coefficients, terms, c, traces, j, room):
-    """Fill in what the formula is for post neuron j, silent or firing."""
+    """Compute the formula's factors for post neuron j, silent or spiking."""
     room.factors[:] = c.zero
     for k in range(len(coefficients)):
         product = c.one
@@ -275,7 +275,7 @@ def gather(coefficients, terms, c, traces, j, room):
 
 @inlined(fast_sums=True)
 def sum_up(factors, shown, weights, sums):
-    """Fill in the formula's sum for the synapses of one post neuron."""
+    """Compute the formula's sum for the synapses of one post neuron."""
     sums[:] = factors[0, 0] - factors[0, 0]
     for g in range(len(factors)):
         add_polynomial(factors[g], shown[g], weights, sums)
@@ -303,10 +303,10 @@ def squash_all(c, values):
 
 
 @inlined(fast_sums=True)
-def change(c, fires, shown, answers, weights, raw):
-    """Change the weights of the synapses that have an event; `raw` is what they would be without limits."""
+def change(c, fires, shown, outputs, weights, raw):
+    """Change the weights of the synapses that have an event; `raw`: their values without limits."""
     for i in range(len(weights)):
         there = c.one if fires else shown[i]
-        raw[i] = weights[i] + there * c.scale * answers[i]
+        raw[i] = weights[i] + there * c.scale * outputs[i]
     for i in range(len(weights)):
         weights[i] = min(max(raw[i], c.low), c.high)

@@ -1,4 +1,4 @@
-"""The front's table looked up by a compiled loop: `FrozenFront` on the CPU.
+"""Compiled look-up in the front's table: `FrozenFront` on the CPU.
 
 Axes: H histories, W words of each, P pairs, K steps, S windows, C2 features.
 """
@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 class PairHistories(NamedTuple):
-    """Spike histories, and which of them each pair has."""
+    """Spike histories, and the two of each pair."""
 
     histories: Array  # (H, W) int64 bit windows; see `spike_history`
     pre: Array  # (P,) row of each pair's pre neuron
@@ -25,7 +25,7 @@ class PairHistories(NamedTuple):
 
 
 class WindowAddresses(NamedTuple):
-    """What the loop needs of `front_table.WindowTable`."""
+    """Columns of `front_table.WindowTable` that the loop uses."""
 
     margin: int
     shift: Array
@@ -37,20 +37,20 @@ class WindowValues(NamedTuple):
     """Values of windows, all divided by K."""
 
     silent: Array  # (C2,) h of a silent pair
-    alone: Array  # (S, 2 * C2) what a window adds as pre and as post
-    both: Array  # (rows, C2) what two windows that are alive add beyond that, by row of the pair table
+    alone: Array  # (S, 2 * C2) contribution of a window as pre and as post
+    both: Array  # (rows, C2) further contribution of two active windows, by row of the pair table
 
 
 @compiled()
 def sum_windows(pairs: PairHistories, table: WindowAddresses, values: WindowValues, features: Array) -> None:
-    """Fill in h of every pair, (P, C2), the sum of its windows' values."""
+    """Compute h of every pair, (P, C2), the sum of its windows' values."""
     histories, pre, post, history_length = pairs
     margin, shift, first, row_offset = table
     silent, alone, both = values
     width = len(silent)
     size = 2 * margin + 1
     number = np.zeros((len(histories), history_length), np.int32)  # window at each position, 0 where silent
-    positions = np.empty((len(histories), history_length), np.int32)  # where it is not
+    positions = np.empty((len(histories), history_length), np.int32)  # where it is not silent
     counts = np.zeros(len(histories), np.int64)
     sums = np.zeros((len(histories), 2 * width), both.dtype)
     mask = (1 << size) - 1

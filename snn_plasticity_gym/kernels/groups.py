@@ -1,7 +1,7 @@
-"""Winner-take-all groups in compiled loops: who spikes in a step, and what the others of its group set against it.
+"""Winner-take-all groups in compiled loops: the spike of a group in a step, and the thresholds of its other neurons.
 
-Random numbers are a function of a key and a place, so nothing is carried from step to step, and lifetimes cannot
-disturb each other: the finaliser of SplitMix64 (Steele, Lea & Flood, Fast splittable pseudorandom number generators,
+Random numbers are a function of a key and a place, so there is no state between steps, and lifetimes are
+independent: the finaliser of SplitMix64 (Steele, Lea & Flood, Fast splittable pseudorandom number generators,
 2014, figure 17). `networks/groups.py` has the same in torch.
 """
 
@@ -30,18 +30,18 @@ def uniform(key, place):
 
 @inlined()
 def draw(potential, width, number, v_th, chance, compared):
-    """Draw the neuron of a group that spikes, and fill in what the others ask of each: `networks.groups.draw`.
+    """Sample the neuron of a group that spikes, and compute the threshold of each: `networks.groups.draw`.
 
     Args:
         potential: float32 (d,).
         width: Of the softmax, float64.
         number: Uniform in [0, 1).
-        v_th: float32, what `compared` is counted from.
+        v_th: float32, reference of `compared`.
         chance: Room, float64 (d,).
-        compared: Filled in, float32 (d,).
+        compared: Output, float32 (d,).
 
     Returns:
-        Its place in the group.
+        Its index in the group.
     """
     size = len(potential)
     highest, total = potential[0], 0.0
@@ -73,15 +73,15 @@ def group_loop(current, v, constants, keys, steps, start, stride, size, width, c
         v: Membrane potential, (R, N); changed in place.
         constants: As `lif_constants` returns them.
         keys: Of each network, uint64 (R,).
-        steps: Steps that each has drawn before, int64 (R,).
-        start: Place of the population's first neuron among those of all populations.
+        steps: Earlier steps of each, int64 (R,).
+        start: Index of the population's first neuron among those of all populations.
         stride: Neurons of all populations.
         size: Neurons of a group.
         width: Of the softmax.
         chance: Room, float64 (size,).
-        potential: Filled in with the membrane potential, (R, N).
-        compared: Filled in, (R, N).
-        spikes: Filled in, bool (R, N).
+        potential: Output: the membrane potential, (R, N).
+        compared: Output, (R, N).
+        spikes: Output, bool (R, N).
     """
     rate, v_rest, _, v_th, resistance = constants[:5]
     v_min = constants[8]

@@ -1,8 +1,8 @@
-"""Gradients of a layer whose weights follow a policy head of events (`head_layer.py`), derived by hand.
+"""Gradients of a layer whose weights are changed by a policy head of events (`head_layer.py`), derived analytically.
 
-The backward pass runs each trial once more and keeps the history of that one trial, so memory does not grow with the
-batch. `bar_x` is the derivative of the loss by x. The derivative by a spike is the difference that the spike makes to
-the changes, as in `formula_gradient.py`. Axes: as in `head_layer.py`.
+The backward pass runs each trial again and stores the history of that trial only, so memory does not grow with the
+batch. `bar_x` is the derivative of the loss by x. The derivative by a spike is the difference of changes with
+and without it, as in `formula_gradient.py`. Axes: as in `head_layer.py`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from snn_plasticity_gym.kernels.head_layer import (
     POST,
     PRE,
     TRACES,
-    answer,
+    fill_post,
+    fill_pre,
     fresh_head_room,
-    hear,
+    head_outputs,
     run_trial,
-    see,
 )
 from snn_plasticity_gym.kernels.plastic_parts import add, dot
 
@@ -31,11 +31,11 @@ def differentiate_trials(
     first, last, inputs, weights, layer, readout, decays, c, bar_spikes, needs_inputs, bar_inputs, bar_weights,
     bar_layer, bar_readout,
 ):  # fmt: skip
-    """Add the gradients of trials `first` to `last` - 1, and fill in those of their inputs if needed.
+    """Add the gradients of trials `first` to `last` - 1, and compute those of their inputs if required.
 
     Args:
-        first: Trial to begin with.
-        last: Trial to end before.
+        first: First trial.
+        last: Last trial, exclusive.
         inputs: Spikes (T, B, I).
         weights: As in `run_trials`.
         layer: As in `run_trials`.
@@ -43,8 +43,8 @@ def differentiate_trials(
         decays: Of the head's traces.
         c: Constants.
         bar_spikes: Derivatives by the spikes (T, B, O).
-        needs_inputs: Whether `bar_inputs` is wanted.
-        bar_inputs: Derivatives by the inputs (T, B, I); of size 1 if they are not wanted.
+        needs_inputs: Whether `bar_inputs` is required.
+        bar_inputs: Derivatives by the inputs (T, B, I); of size 1 if not required.
         bar_weights: Derivatives by the weights, (O, I).
         bar_layer: Derivatives by the first layer, (H, 4 + 2U).
         bar_readout: Derivatives by the last layer, (1 + H,).
@@ -59,7 +59,7 @@ def differentiate_trials(
             shown = inputs[t, b]
             room.by_pre[:] = c.zero
             unfade_all(c, decays, state, room.by_post, room.by_spikes)
-            hear(layer, c, history.traces_pre[t], shown, room)
+            fill_pre(layer, c, history.traces_pre[t], shown, room)
             for j in range(len(weights)):
                 fires = spikes[t, 0, j] > c.zero
                 _unlearn(
@@ -75,14 +75,14 @@ def differentiate_trials(
 
 @inlined(fast_sums=True)
 def _unlearn(t, j, layer, readout, c, history, shown, fires, back, room, needs_inputs, bar_layer, bar_readout):
-    """Go back through the change of the weights to post neuron j in step t."""
+    """Backpropagate through the change of the weights to post neuron j in step t."""
     limit(c, history.unlimited[t, j], room.before)
     unlimit(c, history.unlimited[t + 1, j], back.weights[j], room.change)
     traces = history.traces_post[t]
-    see(layer, not fires, traces, j, room.of_post)
-    answer(layer, readout, c, room.heard, room.of_post, room.before, room.inner, room.others)
-    see(layer, fires, traces, j, room.of_post)
-    answer(layer, readout, c, room.heard, room.of_post, room.before, room.inner, room.sums)
+    fill_post(layer, not fires, traces, j, room.of_post)
+    head_outputs(layer, readout, c, room.with_spikes, room.of_post, room.before, room.inner, room.others)
+    fill_post(layer, fires, traces, j, room.of_post)
+    head_outputs(layer, readout, c, room.with_spikes, room.of_post, room.before, room.inner, room.sums)
     room.by_post[j] += by_spike(fires, room.change, shown, room.sums, room.others)
     for i in range(len(shown)):
         room.outer[i] = room.change[i] * (c.one - room.sums[i] * room.sums[i])
@@ -114,23 +114,23 @@ def _unlearn(t, j, layer, readout, c, history, shown, fires, back, room, needs_i
 
 @inlined(fast_sums=True)
 def _unspike(layer, readout, c, fires, room):
-    """Go back from the change to the input spikes: what the head answers to each, less what without it."""
+    """Backpropagate from the change to the input spikes: its output with each spike, less without."""
     for h in range(len(layer)):
         for i in range(room.traced.shape[1]):
             room.inner[h, i] = room.traced[h, i] + layer[h, PRE]
-    answer(layer, readout, c, room.inner, room.of_post, room.before, room.inner, room.others)
+    head_outputs(layer, readout, c, room.inner, room.of_post, room.before, room.inner, room.others)
     for i in range(len(room.others)):
         room.by_spikes[i] += room.change[i] * room.others[i]
     if not fires:
-        return  # without the input spike there is no event
-    answer(layer, readout, c, room.traced, room.of_post, room.before, room.inner, room.others)
+        return  # no event without the input spike
+    head_outputs(layer, readout, c, room.traced, room.of_post, room.before, room.inner, room.others)
     for i in range(len(room.others)):
         room.by_spikes[i] -= room.change[i] * room.others[i]
 
 
 @inlined(fast_sums=True)
 def _unhear(layer, shown, traces, by_pre, needs_inputs, bar_traces, bar_layer):
-    """Go back from what the first layer makes of the pre neurons, to its columns, and to their traces if needed."""
+    """Backpropagate from the first layer's part of the pre neurons to its columns, and to their traces if required."""
     for h in range(len(layer)):
         bar_layer[h, PRE] += dot(by_pre[h], shown)
         for u in range(len(traces)):

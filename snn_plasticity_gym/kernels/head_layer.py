@@ -1,9 +1,9 @@
-"""A layer of SRM-alpha neurons whose weights follow a policy head of events, through whole sequences.
+"""A layer of SRM-alpha neurons whose weights are changed by a policy head of events, through whole sequences.
 
 What `networks.differentiable.step` computes with `rules.differentiable_head.DifferentiableHead`, compiled; gradients
-are in `head_gradient.py`. Trials go on as in `formula_layer.py`; here is what the head answers.
+are in `head_gradient.py`. Trials run as in `formula_layer.py`; this file computes the output of the head.
 
-The first layer of a head is linear, so for one post neuron it is what is of each pre neuron, plus what is of the post
+The first layer of a head is linear, so for one post neuron it is a part of each pre neuron, plus a part of the post
 neuron, plus a multiple of each weight.
 
 Axes: I presynaptic and O postsynaptic neurons, H hidden neurons of the head, U time constants of traces, and T steps, B
@@ -33,16 +33,16 @@ CONSTANT, PRE, POST, TRACES = range(4)  # columns of the first layer; the weight
 
 
 class HeadRoom(NamedTuple):
-    """Where values of one step stand."""
+    """Workspace for the values of one step."""
 
-    traced: Real  # (H, I) what is of each pre neuron's traces
-    heard: Real  # (H, I) the same, with its spike
-    of_post: Real  # (H,) what is of one post neuron
+    traced: Real  # (H, I) part of each pre neuron's traces
+    with_spikes: Real  # (H, I) the same, with its spike
+    of_post: Real  # (H,) part of one post neuron
     inner: Real  # (H, I) before ReLU
     sums: Real  # (I,) of the last layer, then its tanh
     others: Real  # (I,) the same for other spikes
     before: Real  # (I,) weights of one neuron's synapses
-    change: Real  # (I,) derivative by what the head answers
+    change: Real  # (I,) derivative by the output of the head
     outer: Real  # (I,) derivative by the last layer's sum
     by_inner: Real  # (I,) derivative by one hidden neuron's sum
     by_pre: Real  # (H, I) the same, summed over post neurons
@@ -52,18 +52,18 @@ class HeadRoom(NamedTuple):
 
 @compiled(fast_sums=True)
 def run_trials(first, last, inputs, weights, layer, readout, decays, c, spikes):
-    """Fill in the spikes (T, B, O) of trials `first` to `last` - 1.
+    """Compute the spikes (T, B, O) of trials `first` to `last` - 1.
 
     Args:
-        first: Trial to begin with.
-        last: Trial to end before.
+        first: First trial.
+        last: Last trial, exclusive.
         inputs: Spikes (T, B, I), 0 or 1.
-        weights: With which trials begin, within their limits, (O, I).
+        weights: Initial weights, within their limits, (O, I).
         layer: First layer of the head, (H, 4 + 2U).
         readout: Last layer, the constant first, (1 + H,).
         decays: Of the head's traces, per step, (U,).
         c: Constants of `formula_layer`.
-        spikes: Filled in.
+        spikes: Output.
     """
     none = room_for_history(0, weights, decays)
     state, room = fresh_state(weights, decays), fresh_head_room(weights, layer)
@@ -73,7 +73,7 @@ def run_trials(first, last, inputs, weights, layer, readout, decays, c, spikes):
 
 @compiled()
 def fresh_head_room(weights, layer):
-    """Return room for the values of a step."""
+    """Allocate the workspace of a step."""
     num_post, num_pre = weights.shape
     by_hidden = np.zeros((4, len(layer), num_pre), weights.dtype)
     by_synapse = np.zeros((7, num_pre), weights.dtype)
@@ -91,13 +91,13 @@ def run_trial(b, inputs, weights, layer, readout, decays, c, state, room, spikes
     for t in range(inputs.shape[0]):
         shown = inputs[t, b]
         fire(t, c, state, spikes[t, place], history, keeps)
-        hear(layer, c, state.traces_pre, shown, room)
-        heard = shown.sum() > c.zero
+        fill_pre(layer, c, state.traces_pre, shown, room)
+        with_spikes = shown.sum() > c.zero
         for j in range(len(weights)):
             fires = spikes[t, place, j] > c.zero
-            if fires or heard:
-                see(layer, fires, state.traces_post, j, room.of_post)
-                answer(layer, readout, c, room.heard, room.of_post, state.weights[j], room.inner, room.sums)
+            if fires or with_spikes:
+                fill_post(layer, fires, state.traces_post, j, room.of_post)
+                head_outputs(layer, readout, c, room.with_spikes, room.of_post, state.weights[j], room.inner, room.sums)
                 raw = history.unlimited[t + 1, j] if keeps else room.others
                 change(c, fires, shown, room.sums, state.weights[j], raw)
             elif keeps:
@@ -106,19 +106,19 @@ def run_trial(b, inputs, weights, layer, readout, decays, c, state, room, spikes
 
 
 @inlined(fast_sums=True)
-def hear(layer, c, traces, shown, room):
-    """Fill in what the first layer makes of the pre neurons."""
+def fill_pre(layer, c, traces, shown, room):
+    """Compute the first layer's part of the pre neurons."""
     for h in range(len(layer)):
         room.traced[h, :] = c.zero
         for u in range(len(traces)):
             add(room.traced[h], layer[h, TRACES + u], traces[u])
-        copy(room.traced[h], room.heard[h])
-        add(room.heard[h], layer[h, PRE], shown)
+        copy(room.traced[h], room.with_spikes[h])
+        add(room.with_spikes[h], layer[h, PRE], shown)
 
 
 @inlined(fast_sums=True)
-def see(layer, fires, traces, j, of_post):
-    """Fill in what the first layer makes of post neuron j, firing or silent."""
+def fill_post(layer, fires, traces, j, of_post):
+    """Compute the first layer's part of post neuron j, spiking or silent."""
     for h in range(len(layer)):
         total = layer[h, CONSTANT]
         if fires:
@@ -129,13 +129,13 @@ def see(layer, fires, traces, j, of_post):
 
 
 @inlined(fast_sums=True)
-def answer(layer, readout, c, of_pre, of_post, weights, inner, answers):
-    """Fill in what the head answers at the synapses of one post neuron, and its hidden neurons' sums on the way."""
-    answers[:] = readout[0]
+def head_outputs(layer, readout, c, of_pre, of_post, weights, inner, outputs):
+    """Compute the head's output at the synapses of one post neuron, and its hidden neurons' sums."""
+    outputs[:] = readout[0]
     for h in range(len(layer)):
         own, slope, share = inner[h], layer[h, -1], readout[1 + h]
         for i in range(len(weights)):
             own[i] = of_pre[h, i] + of_post[h] + slope * weights[i]
         for i in range(len(weights)):
-            answers[i] += share * max(own[i], c.zero)
-    squash_all(c, answers)
+            outputs[i] += share * max(own[i], c.zero)
+    squash_all(c, outputs)

@@ -1,4 +1,4 @@
-"""A head as what it is for one pair of histories: a piecewise linear function of the weight, written out exactly.
+"""A head for one pair of histories: an exact piecewise linear function of the weight.
 
 Of a synapse's state only the weight w differs between the events of a pair. With two layers of ReLUs the head's output
 
@@ -7,9 +7,9 @@ Of a synapse's state only the weight w differs between the events of a pair. Wit
 is linear between *kinks*, the weights at which a neuron of either layer switches. The weights of a pair's events span
 an interval; walking along it, a kink of the first layer changes slope and intercept of the second by one row of W2, and
 between two of them each neuron of the second layer is a straight line that is positive on one side of its zero. So all
-kinks are found, with f and its slope there, for about the work of a few events, and each event is then one look-up in
-place of a product with W2. Nothing is approximated: what differs from the plain network is rounding, and sums are taken
-in double precision here.
+kinks are found, with f and its slope there, for about the work of a few events, and each event is then one look-up
+instead of a product with W2. Nothing is approximated: only rounding differs from the plain network, and sums are in
+double precision here.
 
 Axes: E events, P pairs, H1 and H2 neurons of the two hidden layers.
 """
@@ -26,39 +26,39 @@ from snn_plasticity_gym.kernels.lines import sort_few
 
 Array = NDArray[Any]
 
-WORTH_LINES = 12  # events of a pair from which on writing its lines out is quicker than answering them one by one
+WORTH_LINES = 12  # events of a pair from which on computing its lines is faster than evaluating them one by one
 BUCKETS = 128  # equal parts of a pair's interval, each with the first line that reaches into it
 
 
 class HeadArrays(NamedTuple):
     """The layers of one head with two hidden layers, in double precision."""
 
-    scalars: Array  # (S, H1) what each scalar adds to the first layer; row 0 is b, the weight's
-    rows: Array  # (H1, H2) W2 transposed: what each neuron of the first layer adds to the second
+    scalars: Array  # (S, H1) contribution of each scalar to the first layer; row 0 is b, the weight's
+    rows: Array  # (H1, H2) W2 transposed: contribution of each neuron of the first layer to the second
     bias: Array  # (H2,) c
     last: Array  # (H2,) v
     last_bias: float  # d
 
 
 class HeadEvents(NamedTuple):
-    """Events as heads see them."""
+    """Events as inputs of heads."""
 
     pair: Array  # (E,) of histories
-    group: Array  # (E,) which head answers
+    group: Array  # (E,) policy head
     weight: Array  # (E,)
-    others: Array  # (E, S - 1) scalars but for the weight
+    others: Array  # (E, S - 1) scalars except the weight
 
 
 class EventsByPair(NamedTuple):
     """Events in the order of their pairs."""
 
     order: Array  # (E,) events, those of pair 0 first
-    starts: Array  # (P + 1,) where each pair's begin
-    alike: Array  # (P,) bool: all of its events have the same head and the same scalars but for the weight
+    starts: Array  # (P + 1,) start of each pair's
+    alike: Array  # (P,) bool: all of its events have the same head and the same scalars except the weight
 
 
 class Lines(NamedTuple):
-    """Room for the lines of f, (`lines.most_lines`,) each."""
+    """Workspace for the lines of f, (`lines.most_lines`,) each."""
 
     knot: Array  # weight at which each begins
     height: Array  # f there
@@ -88,7 +88,7 @@ def by_pair(events: HeadEvents, num_pairs: int) -> tuple[Array, Array, Array]:
 
 
 @compiled(fast_sums=True)
-def answer_lines(
+def evaluate_lines(
     number: int,
     sorted_events: EventsByPair,
     events: HeadEvents,
@@ -97,16 +97,16 @@ def answer_lines(
     room: Lines,
     output: Array,
 ) -> Array:
-    """Answer the events of one head whose pairs have many; return the others of that head.
+    """Evaluate the events of one head whose pairs have many; return the others of that head.
 
     Args:
         number: Of the head.
         sorted_events: By pair.
-        events: The same as they come.
+        events: The same, in the original order.
         pair_part: First layer of each pair, without scalars, (P, H1).
         head: Its layers.
         room: For the lines of a pair.
-        output: Filled in with f, (E,).
+        output: Output: f, (E,).
     """
     order, starts, alike = sorted_events
     group, weight, others = events.group, events.weight, events.others
@@ -152,14 +152,14 @@ def answer_lines(
 
 @compiled(fast_sums=True)
 def write_lines(low: float, high: float, a: Array, head: HeadArrays, room: Lines) -> int:
-    """Write out f between the weights `low` and `high`.
+    """Compute the lines of f between the weights `low` and `high`.
 
     Args:
         low: Smallest weight.
         high: Largest weight.
         a: First layer at weight 0, (H1,).
-        head: Its layers; the first row of `scalars` is b, what a unit of weight adds to the first layer.
-        room: Filled in with the lines.
+        head: Its layers; the first row of `scalars` is b, change of the first layer per unit of weight.
+        room: Output: the lines.
 
     Returns:
         The number of lines, at least 1.
@@ -167,7 +167,7 @@ def write_lines(low: float, high: float, a: Array, head: HeadArrays, room: Lines
     b, rows, bias, last = head.scalars[0], head.rows, head.bias, head.last
     knot, height, slope = room.knot, room.height, room.slope
     h1, h2 = rows.shape
-    offset, gain = bias.copy(), np.zeros(h2)  # the second layer on the way, offset + gain * w
+    offset, gain = bias.copy(), np.zeros(h2)  # of the second layer, offset + gain * w
     switches, neurons, count = np.empty(h1), np.empty(h1, np.int64), 0
     for j in range(h1):
         here, there = a[j] + b[j] * low, a[j] + b[j] * high
@@ -215,7 +215,7 @@ def write_lines(low: float, high: float, a: Array, head: HeadArrays, room: Lines
 
 @compiled(fast_sums=True)
 def _add_row(offset: Array, gain: Array, row: Array, a: float, b: float) -> None:
-    """Add what a neuron of the first layer gives to the second, row * (a + b w)."""
+    """Add a first-layer neuron's input to the second layer, row * (a + b w)."""
     for i in range(len(row)):
         offset[i] += a * row[i]
         gain[i] += b * row[i]
@@ -234,7 +234,7 @@ def _add_row_counted(offset: Array, gain: Array, row: Array, a: float, b: float,
 
 @compiled(fast_sums=True)
 def _wrong_side(offset: Array, gain: Array, side: Array, w: float) -> float:
-    """Return 0 if at weight `w` all neurons are where `side` says, else less."""
+    """Return 0 if at weight `w` all neurons are on the side given by `side`, else less."""
     total = 0.0
     for i in range(len(side)):
         beyond = (offset[i] + gain[i] * w) * side[i]
@@ -244,7 +244,7 @@ def _wrong_side(offset: Array, gain: Array, side: Array, w: float) -> float:
 
 @compiled(fast_sums=True)
 def first_layer(some: Array, events: HeadEvents, pair_part: Array, scalars: Array, hidden: Array) -> None:
-    """Fill `hidden` (n, H1) with ReLU(a + b w) of some events (n,); the other arguments as in `answer_lines`."""
+    """Fill `hidden` (n, H1) with ReLU(a + b w) of some events (n,); the other arguments as in `evaluate_lines`."""
     pair, weight, others = events.pair, events.weight, events.others
     for number in range(len(some)):
         at = some[number]

@@ -1,4 +1,4 @@
-"""What is kept of a rule's answers while it stays the same: pairs of histories come back in every step and image."""
+"""A cache of a rule's outputs while the rule is unchanged: pairs of histories recur in every step and image."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from snn_plasticity_gym.kernels.kept_lines import NOTHING, LineStore, empty_line
 from snn_plasticity_gym.kernels.pairs import HeadRule
 from snn_plasticity_gym.kernels.together import PartStore, empty_parts
 
-KEPT_PAIRS = 4096  # answers are kept of so many pairs at most
-KEPT_OF_EACH = 512  # and of so many of each lifetime, where heads are its own
+KEPT_PAIRS = 4096  # largest number of pairs in the cache
+KEPT_OF_EACH = 512  # per lifetime, where each has separate heads
 
 
 class Kept(NamedTuple):
-    """Answers to pairs that were met earlier, each at the place that its key leads to; the later one stays."""
+    """Outputs for earlier pairs, each at the index of its key; later ones replace earlier ones."""
 
-    lines: LineStore  # without scalars, the whole answer
+    lines: LineStore  # without scalars, the whole output
     parts: PartStore  # with scalars, the first layer
 
 
-class KeptAnswers:
-    """What is kept of one rule, for each part of the lifetimes that is a thread's."""
+class KeptOutputs:
+    """Cache of one rule, for each thread's part of the lifetimes."""
 
     def __init__(self) -> None:
         self._rule: HeadRule | None = None
-        self._kept: dict[int, tuple[tuple[int, ...], Kept]] = {}  # with what they have room for
+        self._kept: dict[int, tuple[tuple[int, ...], Kept]] = {}  # with their dimensions
 
     def begin(self, rule: HeadRule) -> None:
-        """Forget the answers of another rule than this one."""
+        """Clear the outputs of any other rule."""
         if rule is not self._rule:
             self._rule = rule
             for _, kept in self._kept.values():
@@ -35,12 +35,12 @@ class KeptAnswers:
                 kept.parts.keys.fill(NOTHING)
 
     def of(self, part: int) -> Kept:
-        """Return what is kept for a part."""
+        """Return the cache of a part."""
         rule = self._rule
         assert rule is not None, "begin() comes first"
         heads, h1, h2 = rule.rows.shape
         pairs = max(KEPT_PAIRS, KEPT_OF_EACH * heads) if rule.own else KEPT_PAIRS
-        of_lines, of_parts = (0, 4 * pairs) if len(rule.told) else (pairs, 0)
+        of_lines, of_parts = (0, 4 * pairs) if len(rule.extras) else (pairs, 0)
         room = of_lines, of_parts, h1, h2
         found = self._kept.get(part)
         if found is None or found[0] != room:

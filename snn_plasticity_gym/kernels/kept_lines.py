@@ -1,9 +1,9 @@
-"""Lines of a head that are kept: pairs of few spikes and silence come back in every row, step and image.
+"""A cache of lines of a head: pairs of few spikes and silence recur in every row, step and image.
 
-Lines that are kept reach from the least to the largest weight that plasticity allows, so that they do not depend on
-which weights are asked for first. Others, of many spikes or beyond these limits, are written for the weights at hand.
+Cached lines span the smallest to the largest weight that plasticity allows, so that they do not depend on the weights
+of the first request. Others, of many spikes or beyond these limits, are computed for the present weights.
 
-Axes: X scalars beside weight and kind, N neurons.
+Axes: X scalars besides weight and kind, N neurons.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ import numpy as np
 
 from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.lines import BUCKETS, fill_buckets, look_up, write_out
-from snn_plasticity_gym.kernels.pairs import add_scalars, first_in_window, first_layer, meet_far
+from snn_plasticity_gym.kernels.pairs import add_far, add_scalars, first_in_window, first_layer
 from snn_plasticity_gym.kernels.tables import Float32, Int32, Int64
 
-KEPT_SPIKES = 3  # lines are kept for histories of so many spikes at most: others hardly ever come back
+KEPT_SPIKES = 3  # lines are cached for histories of so many spikes at most: others hardly ever recur
 AGE_BITS = 20  # of a spike in a key
 NOTHING = -1
 GOLDEN = -7046029254386353131  # 2^64 times the golden ratio, odd
 
 
 class LineStore(NamedTuple):
-    """Lines of pairs that were met earlier, each at the place that its key leads to; the later one stays."""
+    """Lines of earlier pairs, each at the index of its key; later ones replace earlier ones."""
 
     keys: Int64  # (pairs,) ages of the spikes of the neuron that is not silent
     tags: Int64  # (pairs,) connection, side and head
     steps: Int32  # (pairs,) see `fill_buckets`
     bucket: Int32  # (pairs, BUCKETS)
-    knot: Float32  # (pairs, most that are kept)
+    knot: Float32  # (pairs, most that are cached)
     height: Float32
     slope: Float32
 
 
 def most_kept(h1: int, h2: int) -> int:
-    """Return how many lines a pair may have to be kept."""
+    """Return the largest number of lines of a cached pair."""
     return h1 + h2
 
 
 def empty_lines(h1: int, h2: int, pairs: int) -> LineStore:
-    """Return a store in which nothing is kept, for heads with such hidden layers; memory is taken as it is filled."""
+    """Return an empty store for heads with such hidden layers; memory is used as it is filled."""
     most = most_kept(h1, h2)
     return LineStore(
         np.full(pairs, NOTHING, np.int64),
@@ -53,42 +53,42 @@ def empty_lines(h1: int, h2: int, pairs: int) -> LineStore:
 
 
 @inlined()
-def answer_shared(near, synapses, g, kind, told, j, weights, count, rule, store, pair, room, values):
-    """Set the first `count` of `values` to f of events whose far neurons are silent and whose scalars are alike.
+def evaluate_shared(near, synapses, g, kind, extras, j, weights, count, rule, store, pair, room, values):
+    """Set the first `count` of `values` to f of events with silent far neurons and equal scalars.
 
     Args:
         near: Times of the near neuron's spikes, their number, step, K, and whether it is the pre neuron.
-        synapses: Whose events they are.
+        synapses: Of the events.
         g: Head.
         kind: Of the events.
-        told: Scalars of target neurons, (X, N).
-        j: Target neuron whose scalars they have.
+        extras: Scalars of target neurons, (X, N).
+        j: Target neuron of the scalars.
         weights: Of the events.
         count: Their number.
         rule: Front and heads.
         store: Of lines.
         pair: `pair.near` is h.
         room: For lines.
-        values: Filled in.
+        values: Output.
     """
     low, high = synapses.low, synapses.high
     least, largest = _range(weights, count)
     key = np.int64(NOTHING)
-    if least >= low and largest <= high and len(rule.told) == 0:
+    if least >= low and largest <= high and len(rule.extras) == 0:
         key = _key(near)
     if key == NOTHING:
         low, high = least, largest
     tag = _tag(synapses.connection, g, near[4], False)
     if not _recall(key, tag, weights, count, low, high, store, room, values):
         first_layer(g, pair.near, rule, room.part)
-        add_scalars(g, kind, told, j, rule, room.part)
+        add_scalars(g, kind, extras, j, rule, room.part)
         _write(key, tag, g, weights, count, low, high, rule, store, room, values)
 
 
 @inlined()
 def can_be_kept(near, far, weight, synapses, rule):
-    """Whether both neurons of a pair, given as `near` of `answer_shared`, have one spike, so that it will come back."""
-    if len(rule.told) > 0 or weight < synapses.low or weight > synapses.high:
+    """Whether both neurons of a pair, given as `near` of `evaluate_shared`, have one spike, so that it will recur."""
+    if len(rule.extras) > 0 or weight < synapses.low or weight > synapses.high:
         return False
     for times, count, t, window, _ in (near, far):
         if count != 1 + first_in_window(times, count, t, window) or window >= (1 << AGE_BITS) - 1:
@@ -97,21 +97,21 @@ def can_be_kept(near, far, weight, synapses, rule):
 
 
 @inlined()
-def answer_kept(near, far, synapses, g, kind, told, j, weights, rule, store, pair, room, values):
-    """Set one value to f of one event of two neurons that have one spike each; arguments as `answer_shared`."""
+def evaluate_kept(near, far, synapses, g, kind, extras, j, weights, rule, store, pair, room, values):
+    """Set one value to f of one event of two neurons that have one spike each; arguments as `evaluate_shared`."""
     times, count, t, window, is_pre = far
     low, high = synapses.low, synapses.high
     tag, key = _tag(synapses.connection, g, near[4], True), (_key(near) << AGE_BITS) | _key(far)
     if not _recall(key, tag, weights, 1, low, high, store, room, values):
-        meet_far(times, count, t, window, is_pre, rule, pair)
+        add_far(times, count, t, window, is_pre, rule, pair)
         first_layer(g, pair.h, rule, room.part)
-        add_scalars(g, kind, told, j, rule, room.part)
+        add_scalars(g, kind, extras, j, rule, room.part)
         _write(key, tag, g, weights, 1, low, high, rule, store, room, values)
 
 
 @inlined()
 def _recall(key, tag, weights, count, low, high, store, room, values):
-    """Answer by lines that were kept; return whether they were."""
+    """Evaluate by cached lines; return whether there are any."""
     place = place_of(key, tag, len(store.keys))
     if key == NOTHING or store.keys[place] != key or store.tags[place] != tag:
         return False
@@ -124,7 +124,7 @@ def _recall(key, tag, weights, count, low, high, store, room, values):
 
 @inlined()
 def _write(key, tag, g, weights, count, low, high, rule, store, room, values):
-    """Write lines, answer by them, and keep them if they have a key and are not too many."""
+    """Compute lines, evaluate by them, and cache them if they have a key and are not too many."""
     b, per_weight = rule.scalars[g, 0], _buckets_per_weight(low, high)
     lines = write_out(low, high, room.part, b, rule.rows[g], rule.bias[g], rule.last[g], rule.last_bias[g], room)
     steps = fill_buckets(low, per_weight, lines, room.knot, room.bucket)
@@ -175,5 +175,5 @@ def _key(near):
 
 @inlined()
 def place_of(key, tag, num_places):
-    """Return where what belongs to a key and a tag is kept: the highest bits of a product, to which all bits add."""
+    """Return the index of a key and a tag: the highest bits of a product, to which all bits contribute."""
     return (((key ^ (tag << 44)) * GOLDEN) >> 40) % num_places

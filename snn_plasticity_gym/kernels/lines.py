@@ -1,8 +1,8 @@
-"""A head as lines: writing out f(w) for one pair of histories, and looking weights up there; see `kernels/heads.py`.
+"""A head as lines: computing f(w) for one pair of histories, and look-up of weights; see `kernels/heads.py`.
 
-At a kink of the first layer nothing jumps: one neuron's row of W2, times its b, is added to the slopes of the second
+f is continuous at a kink of the first layer: one neuron's row of W2, times its b, is added to the slopes of the second
 layer or taken from them. So walking from kink to kink takes one pass over the second layer each, in which f, its slope
-and the number of the neurons that switch on the way to the next kink are sums; only if there are any, they are looked
+and the number of the neurons that switch on the way to the next kink are sums; only if there are any, they are searched
 for. Nothing is allocated here.
 
 Axes: H1 and H2 neurons of the two hidden layers, N weights.
@@ -21,31 +21,31 @@ BUCKETS = 256  # equal parts of an interval of weights, each with the first line
 
 
 class LineRoom(NamedTuple):
-    """Room for writing lines: those of the head at hand, and what is needed on the way."""
+    """Workspace for computing lines: those of the present head, and intermediate values."""
 
     knot: Float32  # (`most_lines` + 1,) weight at which each line begins
     height: Float32  # f there
     slope: Float32
     bucket: Int32  # (BUCKETS,) first line that reaches into each
     switches: Float32  # (H1,) kinks of the first layer
-    neurons: Int64  # (H1,) whose they are
+    neurons: Int64  # (H1,) their neurons
     here: Float32  # (H2,) second layer at a kink
     ahead: Float32  # (H2,) and at the next
     gain: Float32  # (H2,) its slopes in between
     crossing: Float32  # (H2,) kinks of the second layer
-    crossed: Int64  # (H2,) whose they are
+    crossed: Int64  # (H2,) their neurons
     part: Float32  # (H1,) first layer at weight 0
-    line: Int32  # (N,) of each weight that is looked up
+    line: Int32  # (N,) of each weight in a look-up
 
 
 @compiled()
 def most_lines(h1, h2):
-    """Return how many lines f can have: neurons of the first layer switch once, those of the second once in between."""
+    """Return the largest number of lines of f: first-layer neurons switch once, those of the second once in between."""
     return (h1 + 1) * (h2 + 1)
 
 
 def room_for_lines(h1: int, h2: int, num_weights: int) -> LineRoom:
-    """Return room for `LineRoom`, to look up so many weights at once."""
+    """Allocate `LineRoom`, for look-ups of so many weights at once."""
     most = most_lines(h1, h2) + 1
     return LineRoom(
         np.empty(most, np.float32),
@@ -66,18 +66,18 @@ def room_for_lines(h1: int, h2: int, num_weights: int) -> LineRoom:
 
 @inlined()
 def write_out(low, high, a, b, rows, bias, last, last_bias, room):
-    """Write out f between two weights.
+    """Compute the lines of f between two weights.
 
     Args:
         low: Smallest weight.
         high: Largest weight.
         a: First layer at weight 0, (H1,).
-        b: What a unit of weight adds to it, (H1,).
+        b: Change of it per unit of weight, (H1,).
         rows: W2 transposed, (H1, H2).
         bias: c, (H2,).
         last: v, (H2,).
         last_bias: d.
-        room: Filled in with the lines; behind the last one is a knot at infinity.
+        room: Output: the lines; after the last one is a knot at infinity.
 
     Returns:
         The number of lines, at least 1.
@@ -124,7 +124,7 @@ def write_out(low, high, a, b, rows, bias, last, last_bias, room):
 
 @inlined(fast_sums=True)
 def _add_row(here, gain, row, value, b):
-    """Add what a neuron of the first layer gives to the second."""
+    """Add a first-layer neuron's input to the second layer."""
     for i in range(len(row)):
         here[i] += value * row[i]
         gain[i] += b * row[i]
@@ -135,7 +135,7 @@ def _advance(here, ahead, gain, row, factor, last, width):
     """Change the slopes of the second layer by `factor` * row and go on by `width`.
 
     Returns:
-        v . ReLU(second layer), its slope, and how many neurons switch on the way.
+        v . ReLU(second layer), its slope, and the number of neurons that switch in between.
     """
     value, rise, crossings = np.float32(0.0), np.float32(0.0), np.int32(0)
     for i in range(len(row)):
@@ -155,7 +155,7 @@ def _advance(here, ahead, gain, row, factor, last, width):
 def _find(here, ahead, gain, at, until, count, crossing, crossed):
     """List the `count` neurons that switch between two weights, and where."""
     number = 0
-    for i in range(len(here)):  # without a branch, which could not be foreseen
+    for i in range(len(here)):  # without a branch, which is unpredictable
         crossed[number] = i
         number += (here[i] > 0.0) != (ahead[i] > 0.0)
     for place in range(count):
@@ -167,7 +167,7 @@ def _find(here, ahead, gain, at, until, count, crossing, crossed):
 
 @inlined()
 def sort_few(values, names, count):
-    """Sort the first few values, and their names with them; they are too few for anything cleverer."""
+    """Sort the first few values, and their indices with them, by insertion, as they are few."""
     for end in range(1, count):
         value, name, place = values[end], names[end], end
         while place > 0 and values[place - 1] > value:
@@ -178,7 +178,7 @@ def sort_few(values, names, count):
 
 @inlined()
 def fill_buckets(low, per_weight, lines, knot, bucket):
-    """Fill `bucket` in; return how many lines begin in the same bucket at most."""
+    """Fill `bucket` in; return the largest number of lines that begin in one bucket."""
     for at in range(BUCKETS):
         bucket[at] = 0
     for line in range(1, lines):

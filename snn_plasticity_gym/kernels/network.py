@@ -19,7 +19,7 @@ Array = NDArray[Any]
 def add_rows(
     spikes: Array, networks: Array, weights: Array, offset: int, gain: np.floating[Any], total: Array, current: Array
 ) -> None:
-    """Add what the spikes of a source population send to each target neuron.
+    """Add the current from the spikes of a source population to each target neuron.
 
     Args:
         spikes: Of the source, bool (R, n_pre).
@@ -27,7 +27,7 @@ def add_rows(
         weights: All weights; the projection's begin at `offset`, (B, n_pre, n_post).
         offset: See there.
         gain: Current per unit of weight, during this step; see `networks.populations.pulse`.
-        total: Room for a sum of weights, (n_post,).
+        total: Workspace for a sum of weights, (n_post,).
         current: Added to, (R, n_post).
     """
     n_pre, n_post = spikes.shape[1], current.shape[1]
@@ -47,7 +47,7 @@ def add_rows(
 
 @compiled()
 def add_own(spikes: Array, gain: np.floating[Any], current: Array) -> None:
-    """Add `gain` to the current (R, N) of each neuron whose namesake in the source fired, bool (R, N)."""
+    """Add `gain` to the current (R, N) of each neuron whose counterpart in the source fired, bool (R, N)."""
     for row in range(len(spikes)):
         for neuron in range(spikes.shape[1]):
             if spikes[row, neuron]:
@@ -74,8 +74,8 @@ def lif_loop(
         theta: Adaptive part of the threshold, (R, N).
         constants: As `lif_constants` returns them.
         one_spike: See `LIFParams`.
-        potential: Filled in with the membrane potential before the reset, (R, N).
-        spikes: Filled in, bool (R, N).
+        potential: Output: the membrane potential before the reset, (R, N).
+        spikes: Output, bool (R, N).
     """
     rate, v_rest, v_reset, v_th, resistance, silent_steps, decay, theta_plus, v_min = constants
     one, nothing = constants.dtype.type(1), constants.dtype.type(0)
@@ -115,7 +115,7 @@ def scale_columns(
         wanted: The norm; weights that are all 0 stay 0.
         low: Smallest weight.
         high: Largest weight.
-        norm: Room for the norms, float64 (n_post,).
+        norm: Workspace for the norms, float64 (n_post,).
     """
     for row in rows:
         norm[:] = 0.0

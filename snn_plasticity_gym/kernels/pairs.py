@@ -1,10 +1,10 @@
-"""Pairs of spike histories in compiled loops: h by the front's table, from lists of spikes, and a head's layers.
+"""Pairs of spike histories in compiled loops: h from lists of spikes by the front's table, and a head's layers.
 
-h of a pair is a sum over the positions of its windows (`policies/front.py`), and only those near a spike add anything.
-One neuron of a pair is *near*, the one that fires; its windows are walked through once and then met by those of all
-*far* neurons. A window is the bits of the steps around its position; walking on shifts them by one.
+h of a pair is a sum over the positions of its windows (`policies/front.py`), and only those near a spike contribute.
+One neuron of a pair is *near*, the one that fires; its windows are computed once and then combined with those of all
+*far* neurons. A window is the bits of the steps around its position; the next position shifts them by one.
 
-Axes: C2 width of h, S windows, H1 and H2 neurons of a head's hidden layers, G heads, X scalars beside weight and kind,
+Axes: C2 width of h, S windows, H1 and H2 neurons of a head's hidden layers, G heads, X scalars besides weight and kind,
 K steps of a history.
 """
 
@@ -26,36 +26,36 @@ class HeadRule(NamedTuple):
     first: Int64  # (at least K,)
     row_offset: Int64  # (S,)
     silent: Float32  # (C2,) h of a silent pair
-    alone: Float32  # (S, 2 * C2) what a window adds as pre and as post
-    both: Float32  # (rows, C2) what two windows that are alive add beyond that
-    features: Float32  # (G, C2, H1) what each feature of h adds to the first layer
+    alone: Float32  # (S, 2 * C2) contribution of a window as pre and as post
+    both: Float32  # (rows, C2) further contribution of two active windows
+    features: Float32  # (G, C2, H1) contribution of each feature of h to the first layer
     first_bias: Float32  # (G, H1)
-    scalars: Float32  # (G, 1 + kinds + X, H1) what each scalar adds to it; first the weight, then, if used, three kinds
-    rows: Float32  # (G, H1, H2) what each neuron of the first layer adds to the second
+    scalars: Float32  # (G, 1 + kinds + X, H1) contribution of each scalar: weight first, then, if used, three kinds
+    rows: Float32  # (G, H1, H2) contribution of each neuron of the first layer to the second
     bias: Float32  # (G, H2)
     last: Float32  # (G, H2)
     last_bias: Float32  # (G,)
-    use_kind: bool  # whether heads see the event's kind
-    told: Int64  # (X,) which scalars, see `kernels/scalars.py`
+    use_kind: bool  # whether the event's kind is an input
+    extras: Int64  # (X,) codes of scalars, see `kernels/scalars.py`
     num_groups: int
     own: bool  # G counts the heads of lifetime after lifetime, `num_groups` each; else they are those of all
 
 
 class PairRoom(NamedTuple):
-    """Room for the pair at hand."""
+    """Workspace for the present pair."""
 
     number: Int64  # (K,) window of the near neuron at each position, 0 where it is silent
-    positions: Int64  # (K,) where it is not
-    near: Float32  # (C2,) what is known of h by the near neuron alone
+    positions: Int64  # (K,) where it is not silent
+    near: Float32  # (C2,) h of the near neuron alone
     h: Float32  # (C2,)
     part: Float32  # (H1,) first layer without the weight
     names: Int64  # (H1 + 8,) neurons of the first layer that are active
-    values: Float32  # (H1 + 8,) what they are
+    values: Float32  # (H1 + 8,) their values
     sums: Float32  # (H2,) second layer
 
 
 def room_for_pair(rule: HeadRule, window: int) -> PairRoom:
-    """Return room for `PairRoom`; `window`: K."""
+    """Allocate `PairRoom`; `window`: K."""
     width, h1 = rule.features.shape[1:]
     return PairRoom(
         np.zeros(window, np.int64),
@@ -71,7 +71,7 @@ def room_for_pair(rule: HeadRule, window: int) -> PairRoom:
 
 @inlined()
 def first_in_window(times, count, t, window):
-    """Return which of a neuron's `count` spikes in this image is the first that is not forgotten at step `t`."""
+    """Return which of a neuron's `count` spikes in this image is the first within the history at step `t`."""
     at = count
     while at > 0 and times[at - 1] > t - window:
         at -= 1
@@ -79,8 +79,8 @@ def first_in_window(times, count, t, window):
 
 
 @inlined()
-def take_near(times, count, t, window, is_pre, rule, room):
-    """Take in the near neuron: fill `room.near`, `number` and `positions`.
+def set_near(times, count, t, window, is_pre, rule, room):
+    """Set the near neuron: fill `room.near`, `number` and `positions`.
 
     Args:
         times: Steps of its spikes in this image.
@@ -100,26 +100,26 @@ def take_near(times, count, t, window, is_pre, rule, room):
 
 
 @inlined()
-def leave_near(found, room):
+def clear_near(found, room):
     """Set `room.number` to zeros again, at as many positions."""
     for at in range(found):
         room.number[room.positions[at]] = 0
 
 
 @inlined()
-def meet_far(times, count, t, window, is_pre, rule, room):
-    """Take in a far neuron: fill `room.h` of the pair; arguments as for `take_near`."""
+def add_far(times, count, t, window, is_pre, rule, room):
+    """Add a far neuron: fill `room.h` of the pair; arguments as for `set_near`."""
     for k in range(len(room.h)):
         room.h[k] = room.near[k]
     _walk(times, count, t, window, is_pre, True, room.h, rule, room)
 
 
 @inlined()
-def _walk(times, count, t, window, is_pre, meets, sums, rule, room):
-    """Add what the windows of a neuron do; note them, or, if it `meets` the near neuron, add what both do.
+def _walk(times, count, t, window, is_pre, combines, sums, rule, room):
+    """Add the contribution of a neuron's windows; store them, or, if it `combines`, add that of both neurons.
 
     Returns:
-        The number of windows that were noted.
+        The number of windows stored.
     """
     width, found = len(sums), 0
     column = 0 if is_pre else width
@@ -141,7 +141,7 @@ def _walk(times, count, t, window, is_pre, meets, sums, rule, room):
             continue
         number = (code >> rule.shift[place]) + rule.first[place]
         add(sums, rule.alone[number, column : column + width])
-        if not meets:
+        if not combines:
             room.number[place], room.positions[found] = number, place
             found += 1
         elif room.number[place] != 0:
@@ -192,22 +192,22 @@ def add_times(sums, row, factor):
 
 
 @inlined()
-def add_scalars(g, kind, told, j, rule, part):
-    """Add to the first layer what heads see beside h and weight: the event's kind and scalars of post neuron `j`."""
+def add_scalars(g, kind, extras, j, rule, part):
+    """Add to the first layer the inputs besides h and weight: the event's kind and scalars of post neuron `j`."""
     scalars, first = rule.scalars[g], 1
     if rule.use_kind:
         add_times(part, scalars[1 + kind], np.float32(1.0))
         first = 4
-    for x in range(len(rule.told)):
-        add_times(part, scalars[first + x], told[x, j])
+    for x in range(len(rule.extras)):
+        add_times(part, scalars[first + x], extras[x, j])
 
 
 @inlined()
-def answer(g, weight, part, rule, room):
+def evaluate(g, weight, part, rule, room):
     """Return f of one event, by the neurons of the first layer that are active."""
     b, names, values, sums = rule.scalars[g, 0], room.names, room.values, room.sums
     active = 0
-    for j in range(len(part)):  # without a branch, which could not be foreseen
+    for j in range(len(part)):  # without a branch, which is unpredictable
         value = part[j] + weight * b[j]
         names[active], values[active] = j, value
         active += value > 0.0

@@ -1,6 +1,6 @@
-"""Gradients of plastic layers through whole sequences, derived by hand: `plastic_layer.py` backwards.
+"""Gradients of plastic layers through whole sequences, derived analytically: `plastic_layer.py` backwards.
 
-A pass runs each trial once more and keeps the history of that one trial, so memory does not grow with the batch.
+A pass runs each trial again and stores the history of that trial only, so memory does not grow with the batch.
 `bar_x` is the derivative of the loss by x.
 
 Axes: T steps, B trials, I presynaptic and O postsynaptic neurons.
@@ -33,18 +33,18 @@ from snn_plasticity_gym.kernels.plastic_parts import add, clip, copy, dot, unfol
 
 @compiled(fast_sums=True)
 def differentiate_trials(first, last, inputs, p, c, start, bar_spikes, needs_inputs, bar_inputs, bar):
-    """Add the gradients of trials `first` to `last` - 1 to `bar`, and fill in those of their inputs if needed.
+    """Add the gradients of trials `first` to `last` - 1 to `bar`, and compute those of their inputs if required.
 
     Args:
-        first: Trial to begin with.
-        last: Trial to end before.
+        first: First trial.
+        last: Last trial, exclusive.
         inputs: Spikes (T, B, I).
         p: Parameters.
         c: Constants.
-        start: As in `run_trials`; nothing goes back beyond it.
+        start: As in `run_trials`; gradients end there.
         bar_spikes: Derivatives by the spikes (T, B, O).
-        needs_inputs: Whether `bar_inputs` is wanted.
-        bar_inputs: Derivatives by the inputs (T, B, I); of size 1 if they are not wanted.
+        needs_inputs: Whether `bar_inputs` is required.
+        bar_inputs: Derivatives by the inputs (T, B, I); of size 1 if not required.
         bar: Derivatives by the parameters.
     """
     num_post, num_pre = p.weights.shape
@@ -83,7 +83,7 @@ def _differentiate(b, p, c, history, back, room, bar_spikes, needs_inputs, bar_i
 
 @inlined(fast_sums=True)
 def _unfire(c, potential, bar_spikes, bar_refractory, bar_post, bar_drive):
-    """Go back through traces, refractory response and spikes; fill in the derivatives by the drives."""
+    """Backpropagate through traces, refractory response and spikes; compute the derivatives by the drives."""
     unfollow(bar_post, c.decay, c.rise)
     unfollow(bar_refractory, c.decay_ref, c.rise_ref)
     for j in range(len(potential)):
@@ -94,7 +94,7 @@ def _unfire(c, potential, bar_spikes, bar_refractory, bar_post, bar_drive):
 
 @inlined(fast_sums=True)
 def _unlearn(t, p, c, history, back, room, needs_inputs, bar):
-    """Go back through what the rule did in step `t`; fill in the derivatives by postsynaptic traces."""
+    """Backpropagate through the rule in step `t`; compute the derivatives by postsynaptic traces."""
     x = history.pre[t]
     signal = signal_of(c, p, history.post[t])
     bar_signal = c.zero
@@ -125,7 +125,7 @@ def _unlearn(t, p, c, history, back, room, needs_inputs, bar):
 
 @inlined(fast_sums=True)
 def _unrule(t, j, p, c, history, back, room, needs_inputs, bar):
-    """Go back through the change of E of neuron j's synapses at once; return the derivative by m."""
+    """Backpropagate through the change of E of neuron j's synapses at once; return the derivative by m."""
     x, y, m, phi = history.pre[t], history.post[t, j], history.modulation[t, j], history.threshold[t, j]
     push, square = push_of(c.form, m, y, phi)
     rate, bar_efficacy = p.rate[j], back.efficacy[j]
@@ -152,7 +152,7 @@ def _unrule(t, j, p, c, history, back, room, needs_inputs, bar):
 
 @inlined(fast_sums=True)
 def _untrace(t, j, p, c, history, back, room, needs_inputs, bar):
-    """Go back through what m made of neuron j's synapses, and what they were eligible for; return the one by m."""
+    """Backpropagate through the modulated eligibility of neuron j's synapses; return the derivative by m."""
     x, y, traced = history.pre[t], history.post[t, j], history.eligibility[t, j]
     rate, bar_efficacy, bar_traced = p.rate[j], back.efficacy[j], back.eligibility[j]
     if needs_inputs:
@@ -165,7 +165,7 @@ def _untrace(t, j, p, c, history, back, room, needs_inputs, bar):
 
 @inlined(fast_sums=True)
 def _unforget(zero, one, bar_efficacy, before, rate, square, bar_rate, bar_decay):
-    """Go back through a decay: from the derivative by what it left to that by what was; return that by `square`."""
+    """Backpropagate through a decay: from the derivative after it to that before it; return that by `square`."""
     for i in range(len(rate)):
         decay = rate[i] * square
         bar_decay[i] = -bar_efficacy[i] * before[i] if zero <= decay <= one else zero
@@ -177,7 +177,7 @@ def _unforget(zero, one, bar_efficacy, before, rate, square, bar_rate, bar_decay
 
 @inlined(fast_sums=True)
 def _unweigh(limit, bar_drive, x, raw, bar_gain, gain, bar_efficacy):
-    """Go back from the drive to gain and E; nothing passes where E was clipped."""
+    """Backpropagate from the drive to gain and E; it is 0 where E was clipped."""
     for i in range(len(raw)):
         bar_gain[i] += bar_drive * x[i] * min(max(raw[i], -limit), limit)
     for i in range(len(raw)):
@@ -187,7 +187,7 @@ def _unweigh(limit, bar_drive, x, raw, bar_gain, gain, bar_efficacy):
 
 @inlined(fast_sums=True)
 def _unpush(push, bar_efficacy, x, rate, bar_rate):
-    """Go back from the change of E to the rate; return the derivative by `push`."""
+    """Backpropagate from the change of E to the rate; return the derivative by `push`."""
     bar_push = push - push
     for i in range(len(rate)):
         change = bar_efficacy[i] * x[i]

@@ -1,9 +1,9 @@
 """A plastic layer of SRM-alpha neurons through whole sequences: `networks.differentiable.step` compiled.
 
-Equations stand in `step`, `rules.differentiable.DifferentiableHebb`, `rules.backpropamine.Backpropamine` and
+Equations are in `step`, `rules.differentiable.DifferentiableHebb`, `rules.backpropamine.Backpropamine` and
 `networks.srm_alpha`; gradients are in `plastic_gradient.py`.
 
-Loops over synapses are short and touch few arrays each: only then are they run on the processor's vectors.
+Loops over synapses are short and use few arrays each, so that they are compiled to vector instructions.
 
 Axes: T steps, B trials, I presynaptic and O postsynaptic neurons.
 """
@@ -21,11 +21,11 @@ from snn_plasticity_gym.kernels.plastic_parts import copy, dot, follow
 Real = NDArray[np.float32] | NDArray[np.float64]
 
 PLAIN, OJA, BCM, HEBB, TRACE = range(5)  # forms; the last two are backpropamine, simple and retroactive
-UNMODULATED, PROJECTED, FANNED = range(3)  # where m comes from
+UNMODULATED, PROJECTED, FANNED = range(3)  # source of m
 
 
 class Parameters(NamedTuple):
-    """What gradients are for, all of one type; of size 1 where a part is not there."""
+    """Parameters with gradients, all of one type; of size 1 where unused."""
 
     weights: Real  # (O, I), as all of these with a row for each neuron that they act on
     recurrent: Real  # (O, O)
@@ -37,11 +37,11 @@ class Parameters(NamedTuple):
 
 
 class Constants(NamedTuple):
-    """What gradients are not for; the real ones are of the parameters' type, in which loops then compute."""
+    """Values without gradients; the real ones are of the parameters' type, in which loops then compute."""
 
     form: int  # PLAIN, OJA, BCM, HEBB or TRACE
     modulation: int  # UNMODULATED: m is 1; PROJECTED: bias + projection y; FANNED: bias + fan tanh(projection y)
-    recurs: bool  # recurrent is there
+    recurs: bool  # whether `recurrent` is used
     limit: float  # of |E|
     keep: float  # of BCM's threshold, per step
     decay: float  # of the traces, per step
@@ -53,29 +53,29 @@ class Constants(NamedTuple):
     width: float  # of the surrogate exp(-|u / v_th - 1| / width)
     rule_share: float  # of the gradient that reaches postsynaptic traces through the rule
     refractory_share: float  # of the gradient through the refractory response
-    carry: float  # largest derivative by a trace that a step hands to the one before
+    carry: float  # largest derivative by a trace passed to the previous step
     zero: float
     one: float
     e: float  # Euler's number
 
 
 class History(NamedTuple):
-    """What a trial leaves for its backward pass."""
+    """History of a trial for its backward pass."""
 
-    pre: Real  # (T, I) traces that step t sees
+    pre: Real  # (T, I) traces in step t
     post: Real  # (T, O)
     unlimited: Real  # (T + 1, O, I) E after t steps, before it is clipped
-    eligibility: Real  # (T, O, I) that step t sees; without TRACE (0, O, I)
+    eligibility: Real  # (T, O, I) in step t; without TRACE (0, O, I)
     modulation: Real  # (T, O) m in step t
     threshold: Real  # (T, O) phi in step t
     potential: Real  # (T, O) u in step t, mV
 
 
 class State(NamedTuple):
-    """A trial between two steps, or the derivatives by it on the way back."""
+    """State of a trial between two steps, or the derivatives by it in the backward pass."""
 
     efficacy: Real  # (O, I) E
-    eligibility: Real  # (O, I) what the modulator of later steps makes E of
+    eligibility: Real  # (O, I) to which later modulators are applied
     pre: Real  # (2, I) level and rise of the traces, as in `AlphaTrace`
     post: Real  # (2, O)
     refractory: Real  # (2, O)
@@ -83,7 +83,7 @@ class State(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Where values of one step stand."""
+    """Workspace for the values of one step."""
 
     now: Real  # (I,) of one neuron's synapses
     before: Real  # (I,)
@@ -94,17 +94,17 @@ class Room(NamedTuple):
 
 @compiled(fast_sums=True)
 def run_trials(first, last, inputs, p, c, start, spikes, end):
-    """Fill in the spikes (T, B, O) of trials `first` to `last` - 1, driven by input spikes (T, B, I).
+    """Compute the spikes (T, B, O) of trials `first` to `last` - 1, driven by input spikes (T, B, I).
 
     Args:
-        first: Trial to begin with.
-        last: Trial to end before.
+        first: First trial.
+        last: Last trial, exclusive.
         inputs: Spikes.
         p: Parameters.
         c: Constants.
-        start: Where each trial begins, with an axis of trials before those of `State`; of no trial: all begin at rest.
-        spikes: Filled in.
-        end: Filled in with where each trial ends, if it has trials; arrays as those of `start`.
+        start: Initial states, with an axis of trials before those of `State`; without trials: all start at rest.
+        spikes: Output.
+        end: Output: final states, if it has trials; arrays as those of `start`.
     """
     num_post, num_pre = p.weights.shape
     none = fresh_history(0, num_pre, num_post, c.form, inputs)
@@ -117,7 +117,7 @@ def run_trials(first, last, inputs, p, c, start, spikes, end):
 
 @compiled()
 def fresh_history(num_steps, num_pre, num_post, form, like):
-    """Return room for what a trial leaves."""
+    """Allocate the history of a trial."""
     num_traced = num_steps if form == TRACE else 0
     return History(
         np.zeros((num_steps, num_pre), like.dtype),
@@ -145,7 +145,7 @@ def fresh_state(num_pre, num_post, like):
 
 @compiled()
 def fresh_room(num_pre, num_post, like):
-    """Return room for the values of a step."""
+    """Allocate the workspace of a step."""
     return Room(
         np.zeros(num_pre, like.dtype),
         np.zeros(num_pre, like.dtype),
@@ -157,7 +157,7 @@ def fresh_room(num_pre, num_post, like):
 
 @inlined()
 def clear(state):
-    """Put everything to 0."""
+    """Set everything to 0."""
     state.efficacy[:] = 0
     state.eligibility[:] = 0
     state.pre[:] = 0
@@ -168,7 +168,7 @@ def clear(state):
 
 @inlined()
 def _begin(c, b, start, state):
-    """Put a layer where trial `b` begins."""
+    """Set a layer to the initial state of trial `b`."""
     if len(start.threshold):
         for j in range(len(state.threshold)):
             if c.form != PLAIN:
@@ -186,7 +186,7 @@ def _begin(c, b, start, state):
 
 @inlined()
 def _leave(c, b, state, end):
-    """Fill in where trial `b` has ended."""
+    """Store the final state of trial `b`."""
     for j in range(len(state.threshold)):
         if c.form != PLAIN:
             copy(state.efficacy[j], end.efficacy[b, j])
@@ -249,7 +249,7 @@ def run_trial(b, inputs, p, c, start, state, room, spikes, place, history, keeps
 
 @inlined(fast_sums=True)
 def signal_of(c, p, y):
-    """Return the one signal that is fanned out to all neurons, or 0 if there is none."""
+    """Return the signal fanned out to all neurons, or 0 if there is none."""
     return np.tanh(dot(p.projection[0], y)) if c.modulation == FANNED else c.zero
 
 
@@ -263,34 +263,34 @@ def _modulate(c, p, j, y, signal):
 
 @inlined(fast_sums=True)
 def push_of(form, m, y, phi):
-    """Return what the rule multiplies a presynaptic trace by, and what Oja's decay is, both over the rate."""
+    """Return the rule's factor of a presynaptic trace, and Oja's decay, both divided by the rate."""
     return (m * y * (y - phi) if form == BCM else m * y), m * y * y
 
 
 @inlined(fast_sums=True)
 def forget(zero, one, values, rate, square):
-    """Let E, or what a synapse is eligible for, decay in the synapses of one neuron."""
+    """Let E, or eligibility, decay in the synapses of one neuron."""
     for i in range(len(rate)):
         values[i] *= one - min(max(rate[i] * square, zero), one)
 
 
 @inlined(fast_sums=True)
 def _grow(values, rate, x, push, raw):
-    """Fill in what the synapses of one neuron come to, before limits."""
+    """Compute E of the synapses of one neuron, before limits."""
     for i in range(len(rate)):
         raw[i] = values[i] + rate[i] * x[i] * push
 
 
 @inlined(fast_sums=True)
 def _release(efficacy, eligibility, m, raw):
-    """Fill in what the modulator makes E of what the synapses of one neuron are eligible for, before limits."""
+    """Compute E of one neuron's synapses from the modulator and their eligibility, before limits."""
     for i in range(len(raw)):
         raw[i] = efficacy[i] + m * eligibility[i]
 
 
 @inlined(fast_sums=True)
 def _weigh(limit, raw, efficacy, gain, x):
-    """Hold E of the synapses of one neuron within the limit, and return what they drive it with."""
+    """Clip E of the synapses of one neuron to the limit, and return their drive."""
     drive = limit - limit
     for i in range(len(raw)):
         held = min(max(raw[i], -limit), limit)

@@ -1,4 +1,4 @@
-"""What loops over plastic layers have in common: traces forwards and backwards, and sums over synapses of a neuron."""
+"""Shared parts of loops over plastic layers: traces forwards and backwards, and sums over synapses of a neuron."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from snn_plasticity_gym.kernels.compile import inlined
 
 @inlined(fast_sums=True)
 def follow(trace, spikes, decay, rise):
-    """Take in the spikes of a step, as `alpha_step`."""
+    """Add the spikes of a step, as `alpha_step`."""
     for i in range(len(spikes)):
         fresh = trace[1, i] + spikes[i]
         trace[0, i] = decay * (trace[0, i] + rise * fresh)
@@ -16,7 +16,7 @@ def follow(trace, spikes, decay, rise):
 
 @inlined(fast_sums=True)
 def unfollow(bar_trace, decay, rise):
-    """Go back through `follow`; the derivative by the spikes is then that by the rise, `bar_trace[1]`."""
+    """Backpropagate through `follow`; the derivative by the spikes is then that by the rise, `bar_trace[1]`."""
     for i in range(bar_trace.shape[1]):
         bar_trace[1, i] = decay * (rise * bar_trace[0, i] + bar_trace[1, i])
         bar_trace[0, i] *= decay
@@ -24,14 +24,14 @@ def unfollow(bar_trace, decay, rise):
 
 @inlined(fast_sums=True)
 def clip(limit, values, clipped):
-    """Fill in the values, held in [-limit, limit]."""
+    """Compute the values, clipped to [-limit, limit]."""
     for i in range(len(values)):
         clipped[i] = min(max(values[i], -limit), limit)
 
 
 @inlined()
 def copy(values, into):
-    """Fill in the values."""
+    """Copy the values."""
     for i in range(len(values)):
         into[i] = values[i]
 

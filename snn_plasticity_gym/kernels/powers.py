@@ -1,4 +1,4 @@
-"""Powers of many numbers at once, in vector instructions, which a library's function of one number is not."""
+"""Powers of many numbers at once, in vector instructions, unlike a library's function of one number."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from snn_plasticity_gym.kernels.tables import Float64
 
 ROOT_HALF = 0x3FE6A09E667F3BCD  # bits of the square root of 1/2, the smallest mantissa here
 ONE = 1023 << 52  # bits of 1.0
-EXPONENT = 0x7FF << 52  # where a number's exponent stands
-LARGE = 2.0**52  # a number between this and its double tells the integer in its lowest bits
+EXPONENT = 0x7FF << 52  # bits of a number's exponent
+LARGE = 2.0**52  # a number between this and its double has the integer in its lowest bits
 LARGE_BITS = 0x433 << 52
-SHIFT = 1.5 * LARGE  # what is added to it is rounded to the next integer
+SHIFT = 1.5 * LARGE  # addition to it rounds to the next integer
 LN_2 = math.log(2.0)
 MOST = 700.0  # of the logarithm of a power; exp beyond it is out of range
 

@@ -12,41 +12,41 @@ from snn_plasticity_gym.kernels.tables import Float32
 POTENTIAL, SURROGATE, THETA, FACTOR, REWARD, LAYER = range(6)
 
 
-class Surroundings(NamedTuple):
-    """What scalars are made of beside neurons."""
+class SharedScalars(NamedTuple):
+    """Scalars that are not of single neurons."""
 
     reward: Float32  # (B,)
     layer: Float32  # (C,) constant of each projection
 
 
 @inlined()
-def lacks_of(b, n, target, populations, neurons):
-    """Return what neuron `n` of population `target` lacks to its threshold: `local_scalars.potential`."""
-    lacks = populations.v_th[target] + neurons.compared[b, n] - neurons.potential[b, n]
-    return lacks / populations.distance[target]
+def threshold_gap(b, n, target, populations, neurons):
+    """Return the distance of neuron `n` of population `target` to its threshold: `local_scalars.potential`."""
+    gap = populations.v_th[target] + neurons.compared[b, n] - neurons.potential[b, n]
+    return gap / populations.distance[target]
 
 
 @inlined()
-def surrogate_of(lacks):
-    """Return the pseudo-derivative of the spike of a neuron that lacks so much: `local_scalars.surrogate`."""
-    slope = np.float32(1.0) + np.float32(2.0) * abs(lacks)
+def surrogate_of(gap):
+    """Return the surrogate derivative of a spike at this distance to threshold: `local_scalars.surrogate`."""
+    slope = np.float32(1.0) + np.float32(2.0) * abs(gap)
     return np.float32(1.0) / (slope * slope)
 
 
 @inlined()
-def tell(b, synapses, lives, around, which, told):
-    """Fill in scalar `which` of the target neurons of some synapses in lifetime `b`: `told` (n_post,)."""
-    neurons = lives.neurons
+def fill_scalar(b, synapses, networks, shared_scalars, which, values):
+    """Compute scalar `which` of the target neurons of some synapses in lifetime `b`: `values` (n_post,)."""
+    neurons = networks.neurons
     for j in range(synapses.n_post):
         n = synapses.post + j
         if which == THETA:
-            told[j] = neurons.compared[b, n]
+            values[j] = neurons.compared[b, n]
         elif which == FACTOR:
-            told[j] = neurons.factor[b, n]
+            values[j] = neurons.factor[b, n]
         elif which == REWARD:
-            told[j] = around.reward[b]
+            values[j] = shared_scalars.reward[b]
         elif which == LAYER:
-            told[j] = around.layer[synapses.connection]
+            values[j] = shared_scalars.layer[synapses.connection]
         else:
-            lacks = lacks_of(b, n, synapses.target, lives.populations, neurons)
-            told[j] = lacks if which == POTENTIAL else surrogate_of(lacks)
+            gap = threshold_gap(b, n, synapses.target, networks.populations, neurons)
+            values[j] = gap if which == POTENTIAL else surrogate_of(gap)

@@ -1,6 +1,6 @@
-"""What a network is shown of its world: the codes of `networks/observation_encoders.py`, for one lifetime.
+"""Input of a network in a world: the codes of `networks/observation_encoders.py`, for one lifetime.
 
-Axes: D observations, F receptive fields of an observation, I input neurons, n of them that a code lists.
+Axes: D observations, F receptive fields of an observation, I input neurons, n of them in a code.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ class Senses(NamedTuple):
     place: Float32  # edges (D, F - 1); centres of bells (D, F); where rates are 0 (D, F)
     scale: Float32  # sharpness of bells (D, 1); span of rates (D, F); of edges not read
     floor: float  # least activation of bells
-    period: float  # steps between the spikes of what is active; 0: they fall by chance
-    rate: float  # that chance in a step, at activation 1
-    first: int = 0  # place of the first input neuron among all neurons
+    period: float  # steps between the spikes of active neurons; 0: spikes are random
+    rate: float  # spike probability in a step, at activation 1
+    first: int = 0  # index of the first input neuron among all neurons
 
 
 class Code(NamedTuple):
-    """How active input neurons are."""
+    """Activations of input neurons."""
 
-    place: Int64  # (n,) which, among the inputs; rising
+    place: Int64  # (n,) indices among the inputs, ascending
     activation: Float32  # (n,)
 
 
 def room_for_code(senses: Senses) -> Code:
-    """Return room for `Code`: of one-hot fields one neuron of each observation, else all."""
+    """Allocate `Code`: of one-hot fields one neuron of each observation, else all."""
     count = len(senses.place) if senses.code == ONE_HOT else senses.place.size
     return Code(np.arange(count), np.ones(count, dtype=np.float32))
 
 
 @inlined()
 def encode(observation, senses, code):
-    """Fill in the code of an observation (D,)."""
+    """Compute the code of an observation (D,)."""
     place, scale = senses.place, senses.scale
     for d in range(len(place)):
         value = observation[d]
@@ -68,7 +68,7 @@ def encode(observation, senses, code):
 
 @inlined()
 def fire_inputs(t, senses, code, stream, populations, spikes, line):
-    """Let input neurons fire in step `t`, by the clock or by chance; `stream` is the random stream of the episode."""
+    """Generate input spikes of step `t`, regular or random; `stream` is the random generator of the episode."""
     if senses.period > 0.0:
         if math.floor(t / senses.period + _ROUNDING) > math.floor((t - 1) / senses.period + _ROUNDING):
             for place in code.place:

@@ -1,10 +1,10 @@
-"""What fires in a time step of one lifetime: spikes are lists, and only the rows of neurons that fired are read.
+"""Spikes of a time step of one lifetime: spikes are lists, and only the weight rows of spiking neurons are read.
 
 Sums run in the order and precision of `Network.advance`, which gives the same spikes bit by bit. Loops over the neurons
-of a population have no branch, so that they become vector instructions; who fired is looked for only where somebody
-did. A population that nothing has reached yet costs nothing.
+of a population have no branch, so that they become vector instructions; spiking neurons are searched only where there
+are any. A population without any input so far is skipped.
 
-Axes: B lifetimes, T steps, N neurons of all populations one after the other, P populations, C connections.
+Axes: B lifetimes, T steps, N neurons of all populations, concatenated, P populations, C connections.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from snn_plasticity_gym.kernels.tables import Bool, Float32, Float64, Int64, Pop
 
 
 class Spikes(NamedTuple):
-    """Spikes of the image under way in one lifetime; lists of population p begin at its first neuron's place."""
+    """Spikes of the present image in one lifetime; lists of population p start at its first neuron's index."""
 
-    now: Int64  # (N,) who fired in this step, counted within the population
+    now: Int64  # (N,) neurons with a spike in this step, indices within the population
     num_now: Int64  # (P,)
-    before: Int64  # (N,) who fired in the step before
+    before: Int64  # (N,) those of the previous step
     num_before: Int64  # (P,)
-    ever: Int64  # (N,) who has fired in this image
+    ever: Int64  # (N,) neurons with a spike in this image
     num_ever: Int64  # (P,)
-    fires: Bool  # (N,) whether a neuron fired in this step
+    fires: Bool  # (N,) whether a neuron spikes in this step
     times: Int64  # (N, T) steps of the spikes of each neuron
     num_times: Int64  # (N,)
-    awake: Bool  # (P,) whether anything has moved potentials from where they rest
+    awake: Bool  # (P,) whether potentials may differ from rest
     currents: Float32  # (N,) room
     sums: Float32  # (N,) room
     error: Float32  # (N,) room
@@ -38,7 +38,7 @@ class Spikes(NamedTuple):
 
 
 def room_for_spikes(populations: Populations, num_steps: int) -> Spikes:
-    """Return room for `Spikes`."""
+    """Allocate `Spikes`."""
     num_populations, num_neurons = len(populations.start), len(populations.of_neuron)
     return Spikes(
         np.zeros(num_neurons, np.int64),
@@ -59,9 +59,9 @@ def room_for_spikes(populations: Populations, num_steps: int) -> Spikes:
 
 
 @inlined()
-def begin_image(b, lives, spikes, raster):
-    """Put everything of lifetime `b` to where it stands before the first step, `raster` (T, N) too; theta stays."""
-    populations, neurons = lives.populations, lives.neurons
+def begin_image(b, networks, spikes, raster):
+    """Reset lifetime `b` to its state before the first step, and `raster` (T, N); theta is not reset."""
+    populations, neurons = networks.populations, networks.neurons
     raster[:] = False
     spikes.num_now[:] = 0
     spikes.num_ever[:] = 0
@@ -82,35 +82,35 @@ def begin_image(b, lives, spikes, raster):
 
 
 @inlined()
-def end_image(b, lives, spikes, shown):
+def end_image(b, networks, spikes, record):
     """Count the spikes of lifetime `b`."""
-    populations = lives.populations
+    populations = networks.populations
     for p in range(len(populations.start)):
         total = 0
         for n in range(populations.start[p], populations.start[p] + populations.size[p]):
             total += spikes.num_times[n]
-        shown.totals[p, b] = total
-    shown.first[b] = 0
+        record.totals[p, b] = total
+    record.first[b] = 0
     for n in range(len(spikes.num_times)):
-        shown.counts[b, n] = spikes.num_times[n]
+        record.counts[b, n] = spikes.num_times[n]
         if spikes.num_times[n] > 0:
-            shown.first[b, n] = spikes.times[n, 0]
+            record.first[b, n] = spikes.times[n, 0]
 
 
 @inlined()
-def simulate(b, t, stimulus, lives, spikes, raster):
-    """Find out who fires in step `t` of lifetime `b`, population after population, and note it in `raster` (T, N)."""
-    populations, inputs = lives.populations, lives.inputs
+def simulate(b, t, stimulus, networks, spikes, raster):
+    """Compute the spikes of step `t` of lifetime `b`, in order of populations, and store them in `raster` (T, N)."""
+    populations, inputs = networks.populations, networks.inputs
     turn_to_next_step(populations, spikes)
     for at in range(inputs.start[stimulus, t], inputs.start[stimulus, t + 1]):
         note(t, inputs.neuron[at], populations, spikes, raster[t])
-    fire_all(b, t, lives, spikes, raster[t])
+    fire_all(b, t, networks, spikes, raster[t])
 
 
 @inlined()
-def fire_all(b, t, lives, spikes, line):
-    """Find out which computed neurons fire in step `t` of lifetime `b`, and note it in `line` (N,), as inputs are."""
-    populations, connections, neurons = lives.populations, lives.connections, lives.neurons
+def fire_all(b, t, networks, spikes, line):
+    """Compute the spikes of step `t` of lifetime `b`, except inputs, and store them in `line` (N,), as inputs are."""
+    populations, connections, neurons = networks.populations, networks.connections, networks.neurons
     for p in range(len(populations.start)):
         if not populations.computed[p]:
             continue
@@ -129,9 +129,9 @@ def fire_all(b, t, lives, spikes, line):
             _clear(currents)
             for c in range(len(connections.source)):
                 if connections.target[c] == p:
-                    _propagate(b, c, populations, connections, lives.weights, spikes, currents)
+                    _propagate(b, c, populations, connections, networks.weights, spikes, currents)
             if populations.group_size[p] > 0:
-                _draw(b, t, p, lives, spikes, currents, line)
+                _draw(b, t, p, networks, spikes, currents, line)
             else:
                 _fire(b, t, p, populations, neurons, spikes, currents, line)
         elif rises:
@@ -140,7 +140,7 @@ def fire_all(b, t, lives, spikes, line):
 
 @inlined()
 def turn_to_next_step(populations, spikes):
-    """Let the spikes of this step be those of the step before."""
+    """Make the spikes of this step those of the previous step."""
     for p in range(len(populations.start)):
         start, count = populations.start[p], spikes.num_now[p]
         for place in range(start, start + count):
@@ -152,7 +152,7 @@ def turn_to_next_step(populations, spikes):
 
 @inlined()
 def note(t, n, populations, spikes, line):
-    """Write down that neuron `n` fires in step `t`, whose line (N,) of the raster is given."""
+    """Store a spike of neuron `n` in step `t`, with that step's line (N,) of the raster."""
     p = populations.of_neuron[n]
     start = populations.start[p]
     spikes.now[start + spikes.num_now[p]] = n - start
@@ -168,14 +168,14 @@ def note(t, n, populations, spikes, line):
 
 @inlined()
 def _sends(c, connections, spikes):
-    """Whether connection `c` carries any spike in this step."""
+    """Whether connection `c` transmits any spike in this step."""
     source = connections.source[c]
     return (spikes.num_before[source] if connections.recurrent[c] else spikes.num_now[source]) > 0
 
 
 @inlined()
 def _propagate(b, c, populations, connections, weights, spikes, currents):
-    """Add to `currents` what connection `c` carries in this step."""
+    """Add to `currents` the current of connection `c` in this step."""
     source = connections.source[c]
     n_pre, n_post = populations.size[source], len(currents)
     start = populations.start[source]
@@ -214,7 +214,7 @@ def _clear(values):
 
 @inlined()
 def copy(target, source):
-    """Fill in numbers that stand elsewhere."""
+    """Copy numbers."""
     for k in range(len(target)):
         target[k] = source[k]
 
@@ -227,7 +227,7 @@ def _add(sums, row):
 
 @inlined()
 def _add_three(sums, first, second, third):
-    """Add three rows one after the other; the sums are fetched and stored once."""
+    """Add three rows in order; the sums are loaded and stored once."""
     for j in range(len(sums)):
         sums[j] = ((sums[j] + first[j]) + second[j]) + third[j]
 
@@ -282,9 +282,9 @@ def _fire(b, t, p, populations, neurons, spikes, currents, line):
 
 
 @inlined()
-def _draw(b, t, p, lives, spikes, currents, line):
-    """Integrate, and draw who spikes in each group: `networks.groups.step`, in its order of operations."""
-    populations, neurons = lives.populations, lives.neurons
+def _draw(b, t, p, networks, spikes, currents, line):
+    """Integrate, and sample the spike of each group: `networks.groups.step`, in its order of operations."""
+    populations, neurons = networks.populations, networks.neurons
     start, size, every = populations.start[p], populations.size[p], populations.group_size[p]
     places = slice(start, start + size)
     v, theta, outside = neurons.v[b, places], neurons.theta[b, places], neurons.current[b, places]
@@ -293,7 +293,7 @@ def _draw(b, t, p, lives, spikes, currents, line):
     _integrate(v, potential, currents, outside, theta, constants)
     for first in range(start, start + size, every):
         members = slice(first, first + every)
-        number = uniform(lives.keys[b], t * len(populations.of_neuron) + first)
+        number = uniform(networks.keys[b], t * len(populations.of_neuron) + first)
         winner = draw(
             neurons.potential[b, members],
             populations.group_width[p],
@@ -307,7 +307,7 @@ def _draw(b, t, p, lives, spikes, currents, line):
 
 @inlined()
 def _integrate(v, potential, currents, outside, theta, constants):
-    """Move potentials by a step; return how many are above their threshold, counted as narrowly as potentials are."""
+    """Advance potentials by a step; return how many are above their threshold, in a type as narrow as theirs."""
     leak, rest, resistance, lowest, threshold = constants
     above = np.int32(0)
     for k in range(len(v)):
@@ -321,7 +321,7 @@ def _integrate(v, potential, currents, outside, theta, constants):
 
 @inlined()
 def _integrate_free(v, potential, currents, outside, theta, refractory, constants):
-    """Do what `_integrate` does, where refractory neurons take no current and do not fire."""
+    """Do what `_integrate` does, where refractory neurons have no input current and do not fire."""
     leak, rest, resistance, lowest, threshold = constants
     above = np.int32(0)
     for k in range(len(v)):
@@ -336,15 +336,15 @@ def _integrate_free(v, potential, currents, outside, theta, refractory, constant
 
 @inlined()
 def trace(spikes, n, now, window, decay, nearest):
-    """Return the trace of a neuron's earlier spikes: the sum of `decay`, (T + 1,), over their ages, or the youngest's.
+    """Return the trace of a neuron's earlier spikes: the sum of `decay`, (T + 1,), over their ages, or of the latest.
 
     Args:
         spikes: Of the image.
         n: Neuron.
         now: Step.
-        window: Ages from which on spikes are forgotten.
-        decay: What a spike of each age adds, (T + 1,).
-        nearest: Only the youngest counts.
+        window: Ages from which on spikes are ignored.
+        decay: Contribution of a spike of each age, (T + 1,).
+        nearest: Use only the latest spike.
     """
     total = 0.0
     for at in range(spikes.num_times[n] - 1, -1, -1):

@@ -9,7 +9,7 @@ from snn_plasticity_gym.kernels.tables import Float32
 
 LIMIT = np.float32(9.0)  # beyond it tanh is 1 in single precision
 # tanh(x) / x as a quotient of polynomials of s = (x / 9)^2, the coefficients of s^0 first: a least-squares fit whose
-# weights were moved to where the relative error was largest, until it was 1.3e-9 everywhere.
+# weights were increased where the relative error was largest, until it was 1.3e-9 everywhere.
 ABOVE = (0.999999999, 11.081497, 25.3878749, 14.8970399, 1.31906979, -0.0427005365)
 BELOW = (1.0, 38.081496, 178.788399, 209.42613, 55.4890192)
 A0, A1, A2, A3, A4, A5 = (np.float32(number) for number in ABOVE)

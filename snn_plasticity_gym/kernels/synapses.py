@@ -1,8 +1,8 @@
-"""Synapses in compiled loops: those of one projection at one step, and how their weights are moved.
+"""Synapses in compiled loops: those of one projection at one step, and their weight updates.
 
-What `EventFinder` and `Engine.write` do, for the rows of pre neurons and the columns of post neurons that fire.
+As `EventFinder` and `Engine.write`, for the rows of pre neurons and the columns of post neurons that fire.
 
-Axes: N neurons of all populations one after the other.
+Axes: N neurons of all populations, concatenated.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from snn_plasticity_gym.kernels.tables import Bool, Float32, Float64, Int32
 
 
 class Synapses(NamedTuple):
-    """Those of a plastic projection in one lifetime, at one step."""
+    """Synapses of a plastic projection in one lifetime, at one step."""
 
     t: int  # step
     window: int  # K
@@ -25,34 +25,34 @@ class Synapses(NamedTuple):
     head: int
     source: int  # population
     target: int
-    pre: int  # place of its first neuron among N
+    pre: int  # index of its first neuron among N
     post: int
     n_pre: int
     n_post: int
-    num_pre: int  # how many pre neurons have events, since they fire
+    num_pre: int  # number of spiking pre neurons, if pre spikes are events
     num_post: int
-    merged: bool  # an event is of both kinds where both neurons fire; else it is of the one kind that there is
+    merged: bool  # an event is of both kinds where both neurons fire; else there is one kind only
     loops: bool  # a synapse of neuron k onto neuron k does not exist
     matrix: Float32  # weights, (n_pre, n_post)
-    holds: bool  # changes are held back
-    held: Float32  # eligibility, (n_pre, n_post); without, the weights
-    keep: float  # share of a change of this step that is left of it at the image's end
+    uses_eligibility: bool  # changes are added to eligibility
+    eligibility: Float32  # eligibility, (n_pre, n_post); without, the weights
+    keep: float  # remaining share of a change of this step at the image's end
     scale: float  # weight change of delta_d = 1
     low: float  # smallest weight
     high: float
     changes: Float64  # (4,) number, sum, squares and rises of the changes made
-    watched: bool  # a teacher looks at them, by what follows
+    recorded: bool  # changes are recorded for gradient teaching in the following
     fires: Bool  # (n_pre,) pre neurons in this step
-    totals: Float64  # (C, 2), as the following of `Trail`
-    asked: Float32  # (n_post,)
+    totals: Float64  # (C, 2), as the following; see `Trail`
+    requested: Float32  # (n_post,)
     rises: Int32  # (n_post,)
     falls: Int32  # (n_post,)
 
 
 @inlined()
-def learns(c, lives, learning, spikes):
-    """Whether connection `c` is plastic, and somebody fires whose spikes its synapses answer."""
-    connections = lives.connections
+def has_events(c, networks, learning, spikes):
+    """Whether connection `c` is plastic, and has events in this step."""
+    connections = networks.connections
     if not connections.plastic[c]:
         return False
     pre, post = spikes.num_now[connections.source[c]], spikes.num_now[connections.target[c]]
@@ -60,9 +60,9 @@ def learns(c, lives, learning, spikes):
 
 
 @inlined()
-def count_events(b, c, lives, learning, spikes, shown):
+def count_events(b, c, networks, learning, spikes, record):
     """Count the events of connection `c` in this step."""
-    populations, connections = lives.populations, lives.connections
+    populations, connections = networks.populations, networks.connections
     source, target = connections.source[c], connections.target[c]
     num_pre = spikes.num_now[source] if learning.at_pre else 0
     num_post = spikes.num_now[target] if learning.at_post else 0
@@ -72,51 +72,51 @@ def count_events(b, c, lives, learning, spikes, shown):
         for place in range(pre, pre + num_pre):
             both -= spikes.fires[post + spikes.now[place]]
     events = num_pre * (populations.size[target] - loops) + num_post * (populations.size[source] - loops) - both
-    shown.num_events[b] += events
-    if len(learning.held) == 0:
-        shown.changes[b, 0, connections.head[c]] += events
-    if len(shown.trail.totals) > 0:
-        shown.trail.totals[c, 0] += events
+    record.num_events[b] += events
+    if len(learning.eligibility) == 0:
+        record.changes[b, 0, connections.head[c]] += events
+    if len(record.trail.totals) > 0:
+        record.trail.totals[c, 0] += events
 
 
 @inlined()
-def synapses_of(b, t, c, lives, learning, spikes, shown):
+def synapses_of(b, t, c, networks, learning, spikes, record):
     """Return the synapses of connection `c`, and count their events."""
-    populations, connections = lives.populations, lives.connections
-    count_events(b, c, lives, learning, spikes, shown)
+    populations, connections = networks.populations, networks.connections
+    count_events(b, c, networks, learning, spikes, record)
     source, target = connections.source[c], connections.target[c]
     n_pre, n_post = populations.size[source], populations.size[target]
     pre, post = populations.start[source], populations.start[target]
     num_pre = spikes.num_now[source] if learning.at_pre else 0
     num_post = spikes.num_now[target] if learning.at_post else 0
     loops, merged = not connections.autapses[c], learning.at_pre and learning.at_post
-    head, holds = connections.head[c], len(learning.held) > 0
-    changes = shown.changes[b, :, head]
+    head, uses_eligibility = connections.head[c], len(learning.eligibility) > 0
+    changes = record.changes[b, :, head]
     first, last = connections.offset[c] + b * n_pre * n_post, connections.offset[c] + (b + 1) * n_pre * n_post
-    matrix = lives.weights[first:last].reshape(n_pre, n_post)
-    held = matrix  # without eligibility, of no use
-    if holds:
-        held = learning.held[first:last].reshape(n_pre, n_post)
-    trail = shown.trail
-    watched = len(trail.totals) > 0
-    row, ends = t if watched else 0, slice(post, post + n_post)
+    matrix = networks.weights[first:last].reshape(n_pre, n_post)
+    eligibility = matrix  # without eligibility, unused
+    if uses_eligibility:
+        eligibility = learning.eligibility[first:last].reshape(n_pre, n_post)
+    trail = record.trail
+    recorded = len(trail.totals) > 0
+    row, ends = t if recorded else 0, slice(post, post + n_post)
     return Synapses(
         t, learning.window, c, head, source, target, pre, post, n_pre, n_post, num_pre, num_post, merged, loops, matrix,
-        holds, held, learning.keep[t], connections.scale[c] * learning.pace[b], connections.low[c], connections.high[c],
-        changes, watched, spikes.fires[pre : pre + n_pre], trail.totals, trail.asked[row, ends], trail.rises[row, ends],
-        trail.falls[row, ends],
+        uses_eligibility, eligibility, learning.keep[t], connections.scale[c] * learning.pace[b], connections.low[c],
+        connections.high[c], changes, recorded, spikes.fires[pre : pre + n_pre], trail.totals,
+        trail.requested[row, ends], trail.rises[row, ends], trail.falls[row, ends],
     )  # fmt: skip
 
 
 @inlined()
 def of_both(n, spikes, synapses):
-    """Whether an event of a spike at the other end is of both kinds, since `n` fires, too; it then stands in a row."""
+    """Whether an event of a spike at the other end is of both kinds, since `n` fires, too; it is then in a row."""
     return synapses.merged and spikes.fires[n]
 
 
 @inlined()
 def as_steps(values, count, squashed, scale):
-    """Turn answers into the changes that they ask for; `squashed`: delta_d is their tanh."""
+    """Convert outputs of a rule to weight changes; `squashed`: delta_d is their tanh."""
     if squashed:
         squash(values, count)
     one = np.float32(1.0)
@@ -129,25 +129,25 @@ def as_steps(values, count, squashed, scale):
 
 @inlined()
 def change_row(i, steps, synapses):
-    """Move the weights of pre neuron `i` by `steps` (n_post,), or hold these back."""
+    """Change the weights of pre neuron `i` by `steps` (n_post,), or add these to eligibility."""
     n_post = synapses.n_post
     end = i if synapses.loops else n_post
-    if synapses.holds:
-        _hold(synapses.held[i], steps, 0, end, synapses.keep)
-        _hold(synapses.held[i], steps, end + 1, n_post, synapses.keep)
+    if synapses.uses_eligibility:
+        _add_to_eligibility(synapses.eligibility[i], steps, 0, end, synapses.keep)
+        _add_to_eligibility(synapses.eligibility[i], steps, end + 1, n_post, synapses.keep)
         return
-    if synapses.watched:
-        _watch_row(steps, 0, end, synapses)
-        _watch_row(steps, end + 1, n_post, synapses)
+    if synapses.recorded:
+        _record_row(steps, 0, end, synapses)
+        _record_row(steps, end + 1, n_post, synapses)
     row, low, high, changes = synapses.matrix[i], synapses.low, synapses.high, synapses.changes
-    _move(row[:end], steps[:end], low, high, changes)
+    _change_weights(row[:end], steps[:end], low, high, changes)
     if synapses.loops:
-        _move(row[i + 1 :], steps[i + 1 : n_post], low, high, changes)
+        _change_weights(row[i + 1 :], steps[i + 1 : n_post], low, high, changes)
 
 
 @inlined()
-def take_column(j, spikes, synapses, weights, members, fired_only):
-    """List the pre neurons whose events of post neuron `j` stand in no row, and their weights; return their number.
+def column_of(j, spikes, synapses, weights, members, fired_only):
+    """List the pre neurons whose events of post neuron `j` are in no row, and their weights; return their number.
 
     `fired_only`: only those that have fired in this image.
     """
@@ -161,29 +161,29 @@ def take_column(j, spikes, synapses, weights, members, fired_only):
 
 @inlined()
 def change_column(j, weights, members, count, steps, synapses):
-    """Move the weights that `take_column` has listed by `steps`, or hold these back."""
-    if synapses.holds:
+    """Change the weights listed by `column_of` by `steps`, or add these to eligibility."""
+    if synapses.uses_eligibility:
         for k in range(count):
-            synapses.held[members[k], j] += synapses.keep * steps[k]
+            synapses.eligibility[members[k], j] += synapses.keep * steps[k]
         return
-    if synapses.watched:
+    if synapses.recorded:
         for k in range(count):
-            _watch(members[k], j, steps[k], synapses)
-    _move(weights[:count], steps[:count], synapses.low, synapses.high, synapses.changes)
+            _record_change(members[k], j, steps[k], synapses)
+    _change_weights(weights[:count], steps[:count], synapses.low, synapses.high, synapses.changes)
     for k in range(count):
         synapses.matrix[members[k], j] = weights[k]
 
 
 @inlined()
 def change_part(i, weights, members, count, steps, synapses):
-    """Move `weights` from pre neuron `i` to the post neurons `members` by `steps`, or hold these back."""
-    if synapses.holds:
+    """Change `weights` from pre neuron `i` to the post neurons `members` by `steps`, or add these to eligibility."""
+    if synapses.uses_eligibility:
         for k in range(count):
-            synapses.held[i, members[k]] += synapses.keep * steps[k]
+            synapses.eligibility[i, members[k]] += synapses.keep * steps[k]
         return
-    if synapses.watched:
+    if synapses.recorded:
         for k in range(count):
-            _watch(i, members[k], steps[k], synapses)
+            _record_change(i, members[k], steps[k], synapses)
     row, total, squares, rises = synapses.matrix[i], 0.0, 0.0, 0
     for k in range(count):  # too few for vectors
         before = weights[k]
@@ -199,32 +199,32 @@ def change_part(i, weights, members, count, steps, synapses):
 
 
 @inlined()
-def _watch(i, j, step, synapses):
-    """Note what is asked of one synapse."""
+def _record_change(i, j, step, synapses):
+    """Record the requested change of one synapse."""
     synapses.totals[synapses.connection, 1] += np.float64(step) * step
     if synapses.fires[i]:
-        synapses.asked[j] += step
+        synapses.requested[j] += step
         synapses.rises[j] += step > 0.0
         synapses.falls[j] += step < 0.0
 
 
 @inlined()
-def _watch_row(steps, first, last, synapses):
-    """Note what is asked of synapses of a pre neuron that fires."""
+def _record_row(steps, first, last, synapses):
+    """Record the requested changes of a spiking pre neuron's synapses."""
     squares = 0.0
     for j in range(first, last):
         step = steps[j]
         squares += np.float64(step) * step
-        synapses.asked[j] += step
+        synapses.requested[j] += step
         synapses.rises[j] += step > 0.0
         synapses.falls[j] += step < 0.0
     synapses.totals[synapses.connection, 1] += squares
 
 
 @inlined()
-def _hold(held, steps, first, last, keep):
+def _add_to_eligibility(eligibility, steps, first, last, keep):
     for j in range(first, last):
-        held[j] += keep * steps[j]
+        eligibility[j] += keep * steps[j]
 
 
 @inlined()
@@ -235,11 +235,11 @@ def _clipped(weight, low, high):
 
 # Sums of changes may be added up in any order, so that the loop becomes vector instructions.
 @inlined(fast_sums=True)
-def _move(weights, steps, low, high, changes):
-    """Move weights by `steps` within their limits, and count the changes.
+def _change_weights(weights, steps, low, high, changes):
+    """Change weights by `steps` within their limits, and sum the changes.
 
-    What is summed in single precision is how changes differ from the first: else where all are alike, their spread
-    would be lost in rounding.
+    Sums in single precision are of differences from the first change: else, where all are equal, their spread would
+    be lost in rounding.
     """
     count = len(weights)
     if count == 0:

@@ -1,7 +1,7 @@
-"""Heads answer the events of a row or a column together, where post neurons have scalars of their own.
+"""Heads evaluated for the events of a row or a column together, where post neurons have different scalars.
 
-Neurons of the same history are one group, so that h and the first layer are worked out once for two groups and not for
-each pair of neurons; the layers then take all events at once, in vector instructions.
+Neurons of the same history are one group, so that h and the first layer are computed once per pair of groups, not per
+pair of neurons; the layers then process all events at once, in vector instructions.
 
 Axes: N neurons, Q groups, C2 width of h, H1 and H2 neurons of a head's hidden layers, K steps of a history.
 """
@@ -19,17 +19,17 @@ from snn_plasticity_gym.kernels.pairs import (
     add,
     add_eight,
     add_scalars,
+    clear_near,
     first_in_window,
     first_layer,
-    leave_near,
-    take_near,
+    set_near,
 )
 from snn_plasticity_gym.kernels.simulation import copy
 from snn_plasticity_gym.kernels.tables import Float32, Int64
 
-EVENTS = 128  # that go through the layers at once, so that they stay in the nearest cache
-SHARED_WORK = 4000  # silent partners, times neurons of the second layer, from which on lines are quicker
-KEPT_STEPS = 31  # first layers are kept for histories of so many steps at most: two of them are one number
+EVENTS = 128  # batch of the layers, small enough for the nearest cache
+SHARED_WORK = 4000  # silent partners, times neurons of the second layer, from which on lines are faster
+KEPT_STEPS = 31  # first layers are cached for histories of so many steps at most: two of them are one number
 
 
 class Groups(NamedTuple):
@@ -37,9 +37,9 @@ class Groups(NamedTuple):
 
     of: Int64  # (N,) group of each member
     first: Int64  # (Q,) first member of each group
-    next: Int64  # (N,) that which follows each member in its group; -1: none
-    slot: Int64  # (Q,) where a group stands in `table`
-    table: Int64  # groups by what their histories come to; -1: none
+    next: Int64  # (N,) next member of the group; -1: none
+    slot: Int64  # (Q,) index of a group in `table`
+    table: Int64  # groups by hash of their histories; -1: none
 
 
 class PartStore(NamedTuple):
@@ -51,29 +51,29 @@ class PartStore(NamedTuple):
 
 
 class FarSides(NamedTuple):
-    """What each group of far neurons adds to h, whoever is near."""
+    """Contribution of each group of far neurons to h, for any near neuron."""
 
     code: Int64  # (Q,) the history, bit by bit
     alone: Float32  # (Q, C2) by itself
-    alive: Int64  # (Q,) windows that are alive
-    position: Int64  # (Q, K) where they are
-    number: Int64  # (Q, K) which they are
+    alive: Int64  # (Q,) active windows
+    position: Int64  # (Q, K) their positions
+    number: Int64  # (Q, K) their numbers
 
 
 class TogetherRoom(NamedTuple):
-    """Room for the events of a row or a column."""
+    """Workspace for the events of a row or a column."""
 
     near: Groups
     far: Groups
     sides: FarSides
     parts: Float32  # (Q, H1) first layer of the near group with each far one, without weight and scalars
-    scalars: Float32  # (H1, N) what scalars add for each far neuron
+    scalars: Float32  # (H1, N) contribution of scalars for each far neuron
     base: Float32  # (H1, N) first layer for each far neuron without the weight
-    hidden: Float32  # (H1 in whole eights, M) first layer of the events that wait; M: EVENTS, or N if that is more
-    weights: Float32  # (N,) those of events of a column
-    values: Float32  # (M,) answers to the events that wait
+    hidden: Float32  # (H1 in whole eights, M) first layer of the waiting events; M: EVENTS, or N if that is more
+    weights: Float32  # (N,) of events of a column
+    values: Float32  # (M,) outputs for the waiting events
     rows: Int64  # (EVENTS,) pre neurons whose rows wait
-    member: Int64  # (N,) where the event of each pre neuron stands in a column
+    member: Int64  # (N,) index of each pre neuron's event in a column
     sums: Float32  # (EVENTS,) a neuron of the second layer
     factors: Float32  # (8,)
 
@@ -85,14 +85,14 @@ def _groups(num_neurons: int) -> Groups:
 
 
 def empty_parts(h1: int, pairs: int) -> PartStore:
-    """Return a store in which nothing is kept, for heads with such a hidden layer; memory is taken as it is filled."""
+    """Return an empty store for heads with such a hidden layer; memory is used as it is filled."""
     keys, tags = np.full((2, pairs), NOTHING, np.int64)
     return PartStore(keys, tags, np.zeros((pairs, h1), np.float32))
 
 
 def room_for_together(rule: HeadRule, window: int, num_neurons: int) -> TogetherRoom:
-    """Return room for `TogetherRoom`; `window`: K. None of it is needed, and next to none made, without scalars."""
-    if len(rule.told) == 0:
+    """Allocate `TogetherRoom`; `window`: K. Without scalars it is unused, and nearly empty."""
+    if len(rule.extras) == 0:
         num_neurons = 1
     width, h1 = rule.features.shape[1:]
     position, number = np.empty((2, num_neurons, window), np.int64)
@@ -118,12 +118,12 @@ def room_for_together(rule: HeadRule, window: int, num_neurons: int) -> Together
 
 @inlined()
 def group(members, count, base, t, window, spikes, groups):
-    """Put neurons of the same history into a group.
+    """Group neurons by their histories.
 
     Args:
-        members: Neurons, by their places in a population.
+        members: Neurons, by their indices in a population.
         count: Their number.
-        base: Place of its first neuron among all.
+        base: Index of its first neuron among all.
         t: Step.
         window: K.
         spikes: Of all neurons.
@@ -135,7 +135,7 @@ def group(members, count, base, t, window, spikes, groups):
     found, mask = 0, len(groups.table) - 1
     for k in range(count):
         n = base + members[k]
-        slot = _mixed(n, t, window, spikes) & mask
+        slot = _hash(n, t, window, spikes) & mask
         while True:
             known = groups.table[slot]
             if known < 0:
@@ -144,7 +144,7 @@ def group(members, count, base, t, window, spikes, groups):
                 found += 1
                 break
             other = groups.first[known]
-            if _alike(n, base + members[other], t, window, spikes):
+            if _same_history(n, base + members[other], t, window, spikes):
                 groups.next[k], groups.next[other], groups.of[k] = groups.next[other], k, known
                 break
             slot = (slot + 1) & mask
@@ -154,18 +154,18 @@ def group(members, count, base, t, window, spikes, groups):
 
 
 @inlined()
-def _mixed(n, t, window, spikes):
-    """Return a number that a neuron's spikes come to."""
+def _hash(n, t, window, spikes):
+    """Return a hash of a neuron's spikes."""
     times, count = spikes.times[n], spikes.num_times[n]
-    mixed = np.int64(0)
+    hashed = np.int64(0)
     for at in range(first_in_window(times, count, t, window), count):
-        mixed = (mixed + times[at] + 1) * np.int64(GOLDEN)
-        mixed ^= mixed >> 32
-    return mixed
+        hashed = (hashed + times[at] + 1) * np.int64(GOLDEN)
+        hashed ^= hashed >> 32
+    return hashed
 
 
 @inlined()
-def _alike(n, other, t, window, spikes):
+def _same_history(n, other, t, window, spikes):
     """Whether two neurons have the same spikes in the window."""
     mine, theirs = spikes.times[n], spikes.times[other]
     count, their_count = spikes.num_times[n], spikes.num_times[other]
@@ -178,15 +178,15 @@ def _alike(n, other, t, window, spikes):
 
 
 @inlined()
-def note_far(members, num_groups, base, t, window, is_pre, spikes, rule, pair, room):
-    """Fill in `room.sides` for the groups of `room.far`; arguments as for `group`, and `is_pre`: they are pre neurons.
+def tabulate_far(members, num_groups, base, t, window, is_pre, spikes, rule, pair, room):
+    """Compute `room.sides` for the groups of `room.far`; arguments as for `group`, and `is_pre`: they are pre neurons.
 
     `pair.number` must be zeros, and is left so.
     """
     sides, width = room.sides, len(pair.near)
     for q in range(num_groups):
         n = base + members[room.far.first[q]]
-        found = take_near(spikes.times[n], spikes.num_times[n], t, window, is_pre, rule, pair)
+        found = set_near(spikes.times[n], spikes.num_times[n], t, window, is_pre, rule, pair)
         sides.code[q] = _code(n, t, window, spikes)
         for k in range(width):
             sides.alone[q, k] = pair.near[k] - rule.silent[k]
@@ -194,7 +194,7 @@ def note_far(members, num_groups, base, t, window, is_pre, spikes, rule, pair, r
             place = pair.positions[at]
             sides.position[q, at], sides.number[q, at] = place, pair.number[place]
         sides.alive[q] = found
-        leave_near(found, pair)
+        clear_near(found, pair)
 
 
 @inlined()
@@ -209,9 +209,9 @@ def _code(n, t, window, spikes):
 
 
 @inlined()
-def meet_groups(n, num_groups, t, window, is_pre, g, spikes, rule, store, pair, room):
-    """Fill in `room.parts` for near neuron `n`, of whose side `is_pre` tells, and all groups of `room.far`."""
-    found = take_near(spikes.times[n], spikes.num_times[n], t, window, is_pre, rule, pair)
+def combine_groups(n, num_groups, t, window, is_pre, g, spikes, rule, store, pair, room):
+    """Compute `room.parts` for near neuron `n`, a pre neuron if `is_pre`, and all groups of `room.far`."""
+    found = set_near(spikes.times[n], spikes.num_times[n], t, window, is_pre, rule, pair)
     code, tag = _code(n, t, window, spikes), np.int64(2 * g + is_pre)
     for q in range(num_groups):
         part, key = room.parts[q], np.int64(NOTHING)
@@ -221,17 +221,17 @@ def meet_groups(n, num_groups, t, window, is_pre, g, spikes, rule, store, pair, 
         if key != NOTHING and store.keys[place] == key and store.tags[place] == tag:
             copy(part, store.parts[place])
             continue
-        _meet_group(q, is_pre, rule, pair, room.sides)
+        _combine_group(q, is_pre, rule, pair, room.sides)
         first_layer(g, pair.h, rule, part)
         if key != NOTHING:
             store.keys[place], store.tags[place] = key, tag
             copy(store.parts[place], part)
-    leave_near(found, pair)
+    clear_near(found, pair)
 
 
 @inlined()
-def _meet_group(q, is_pre, rule, pair, sides):
-    """Fill in `pair.h` for the near neuron that `pair` knows and group `q`."""
+def _combine_group(q, is_pre, rule, pair, sides):
+    """Compute `pair.h` for the near neuron of `pair` and group `q`."""
     for k in range(len(pair.h)):
         pair.h[k] = pair.near[k] + sides.alone[q, k]
     for at in range(sides.alive[q]):
@@ -242,16 +242,16 @@ def _meet_group(q, is_pre, rule, pair, sides):
 
 
 @inlined()
-def note_scalars(g, kind, told, j, rule, part):
-    """Set `part` (H1,) to what kind and scalars of post neuron `j` add to the first layer."""
+def fill_scalars(g, kind, extras, j, rule, part):
+    """Set `part` (H1,) to the contribution of kind and scalars of post neuron `j` to the first layer."""
     for h in range(len(part)):
         part[h] = 0.0
-    add_scalars(g, kind, told, j, rule, part)
+    add_scalars(g, kind, extras, j, rule, part)
 
 
 @inlined()
-def lay_row(count, room):
-    """Fill in `room.base` for the first `count` far neurons, from `parts` and what each one's scalars add."""
+def fill_row(count, room):
+    """Compute `room.base` for the first `count` far neurons, from `parts` and each one's scalars."""
     for h in range(len(room.base)):
         base, scalars = room.base[h], room.scalars[h]
         for k in range(count):
@@ -259,8 +259,8 @@ def lay_row(count, room):
 
 
 @inlined()
-def lay_column(count, part, room):
-    """Fill in `room.base` for the first `count` far neurons, by `parts` and `part`, what the near one's scalars add."""
+def fill_column(count, part, room):
+    """Compute `room.base` for the first `count` far neurons, from `parts` and `part`, of the near one's scalars."""
     for h in range(len(room.base)):
         base = room.base[h]
         for k in range(count):
@@ -268,8 +268,8 @@ def lay_column(count, part, room):
 
 
 @inlined()
-def lay_hidden(g, weights, count, place, rule, room):
-    """Let the first `count` far neurons, whose weights these are, wait from `place` on in `room.hidden`."""
+def fill_hidden(g, weights, count, place, rule, room):
+    """Store the first layer of the first `count` far neurons, with these weights, from `place` on in `room.hidden`."""
     for h in range(len(room.base)):
         _rectify(room.hidden[h, place : place + count], room.base[h], weights, rule.scalars[g, 0, h])
 
@@ -283,8 +283,8 @@ def _rectify(active, base, weights, b):
 
 
 @inlined()
-def answer_together(g, count, rule, room):
-    """Set the first `count` of `room.values` to f of the events that wait in `room.hidden`."""
+def evaluate_together(g, count, rule, room):
+    """Set the first `count` of `room.values` to f of the waiting events in `room.hidden`."""
     h1, h2 = rule.rows.shape[1:]
     matrix, factors = rule.rows[g], room.factors
     for start in range(0, count, EVENTS):
@@ -312,7 +312,7 @@ def answer_together(g, count, rule, room):
 
 @inlined(fused=True)
 def _add_rectified(total, sums, factor):
-    """Add a neuron of the second layer to the answers."""
+    """Add a neuron of the second layer to the outputs."""
     for k in range(len(total)):
         value = sums[k]
         total[k] += factor * (value if value > np.float32(0.0) else np.float32(0.0))

@@ -1,10 +1,10 @@
-"""Rules of traces and the weight: the synapses of a neuron that fires are listed, and changed together.
+"""Rules of traces and the weight: the synapses of a spiking neuron are listed, and changed together.
 
-A neuron that has not fired in this image has no trace. So the list of a pre neuron has the post neurons that have
-fired, which are few, and that of a post neuron, where its rule needs the trace, the pre neurons that have. These are
-many: they are worked through in loops without a branch, which become vector instructions.
+A neuron without a spike in this image has no trace. So the list of a pre neuron has the post neurons with a spike,
+which are few, and that of a post neuron, where its rule needs the trace, the pre neurons with a spike. These are many:
+they are processed in loops without a branch, which become vector instructions.
 
-Axes: T steps, N neurons of all populations one after the other.
+Axes: T steps, N neurons of all populations, concatenated.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.powers import powers
 from snn_plasticity_gym.kernels.simulation import trace
-from snn_plasticity_gym.kernels.synapses import change_column, change_part, take_column
+from snn_plasticity_gym.kernels.synapses import change_column, change_part, column_of
 from snn_plasticity_gym.kernels.tables import Bool, Float32, Float64, Int64
 
 
 class Listed(NamedTuple):
-    """Room for the synapses of one neuron, (N,) each, and for what is known of post neurons that have fired."""
+    """Workspace for the synapses of one neuron, (N,) each, and for values of post neurons that have fired."""
 
     members: Int64  # neurons at the other end
     weights: Float32
@@ -32,12 +32,12 @@ class Listed(NamedTuple):
     shape: Float64  # powers of these
     soft: Float64
     fast: Float64  # y, by neuron
-    part: Float64  # P, by neuron, if it fires now and answers
-    fires: Bool  # by neuron, whether it does
+    part: Float64  # P, by neuron, if it has a post event now
+    fires: Bool  # by neuron, whether it has one
 
 
 def room_for_list(num_neurons: int) -> Listed:
-    """Return room for `Listed`."""
+    """Allocate `Listed`."""
     numbers = {name: np.empty(num_neurons) for name in Listed._fields[3:-1]}
     weights, steps = np.empty((2, num_neurons), np.float32)
     members, fires = np.empty(num_neurons, np.int64), np.empty(num_neurons, np.bool_)
@@ -46,7 +46,7 @@ def room_for_list(num_neurons: int) -> Listed:
 
 @inlined()
 def pre_trace(n, spikes, synapses, decays, rule, counts_now):
-    """Return the trace of pre neuron `n`, in which its spike of now counts or does not."""
+    """Return the trace of pre neuron `n`, with or without its present spike."""
     x = trace(spikes, n, synapses.t, synapses.window, decays.pre_fast, rule.nearest)
     if counts_now and spikes.fires[n]:
         return 1.0 if rule.nearest else x + 1.0
@@ -55,26 +55,26 @@ def pre_trace(n, spikes, synapses, decays, rule, counts_now):
 
 @inlined()
 def follow_traces(synapses, spikes, decays, threshold, traces, listed, rule, at_pre, at_post):
-    """Answer the events of a projection in this step.
+    """Update weights for the events of a projection in this step.
 
     Args:
         synapses: Of the projection.
         spikes: Of the image.
         decays: Of the traces.
         threshold: theta of the formula, (N,).
-        traces: Room for those of pre neurons, (N,).
-        listed: Room for synapses.
+        traces: Workspace for those of pre neurons, (N,).
+        listed: Workspace for synapses.
         rule: Coefficients.
-        at_pre: Whether pre spikes change anything.
-        at_post: Whether post spikes do.
+        at_pre: Whether pre spikes are events.
+        at_post: Whether post spikes are.
     """
     pre, post = synapses.pre, synapses.post
-    who = spikes.ever if at_pre else spikes.now  # of post neurons, which a pre spike can change a synapse onto
+    targets = spikes.ever if at_pre else spikes.now  # post neurons with a synapse that a pre spike can change
     number = spikes.num_ever[synapses.target] if at_pre else spikes.num_now[synapses.target]
-    candidates = who[post : post + number]
+    candidates = targets[post : post + number]
     for at in range(number):
-        _know_post(candidates[at], synapses, spikes, decays, threshold, listed, rule, at_post)
-    _answer_rows(candidates, synapses, spikes, decays, listed, rule)
+        _prepare_post(candidates[at], synapses, spikes, decays, threshold, listed, rule, at_post)
+    _update_rows(candidates, synapses, spikes, decays, listed, rule)
     if not at_post or synapses.num_post == 0:
         return
     traces[: synapses.n_pre] = 0.0
@@ -82,12 +82,12 @@ def follow_traces(synapses, spikes, decays, threshold, traces, listed, rule, at_
         i = spikes.ever[place]
         traces[i] = pre_trace(pre + i, spikes, synapses, decays, rule, rule.coincident)
     for place in range(post, post + synapses.num_post):
-        _answer_column(spikes.now[place], synapses, spikes, traces, listed, rule)
+        _update_column(spikes.now[place], synapses, spikes, traces, listed, rule)
 
 
 @inlined()
-def _know_post(j, synapses, spikes, decays, threshold, listed, rule, at_post):
-    """Work out what belongs to post neuron `j`."""
+def _prepare_post(j, synapses, spikes, decays, threshold, listed, rule, at_post):
+    """Compute the values of post neuron `j`."""
     n = synapses.post + j
     y = listed.fast[j] = trace(spikes, n, synapses.t, synapses.window, decays.post_fast, rule.nearest)
     listed.fires[j] = at_post and spikes.fires[n]
@@ -99,8 +99,8 @@ def _know_post(j, synapses, spikes, decays, threshold, listed, rule, at_post):
 
 
 @inlined()
-def _answer_rows(candidates, synapses, spikes, decays, listed, rule):
-    """Pre spikes, and post spikes of the same step at the same synapses, of the `candidates` among post neurons."""
+def _update_rows(candidates, synapses, spikes, decays, listed, rule):
+    """Update weights for pre spikes, and simultaneous post spikes, at synapses onto the post neurons `candidates`."""
     pre, loops, scale = synapses.pre, synapses.loops, synapses.scale
     rises = synapses.merged and synapses.num_post > 0
     weights, members, steps = listed.weights, listed.members, listed.steps
@@ -125,11 +125,11 @@ def _answer_rows(candidates, synapses, spikes, decays, listed, rule):
 
 
 @inlined()
-def _answer_column(j, synapses, spikes, traces, listed, rule):
-    """Post spike of neuron `j`, for synapses whose pre neurons do not fire now."""
+def _update_column(j, synapses, spikes, traces, listed, rule):
+    """Update weights for a post spike of neuron `j`, of synapses whose pre neurons do not fire now."""
     weights, members, drive = listed.weights, listed.members, listed.drive
     needs_trace = rule.q == 0.0 and rule.r == 0.0
-    count = take_column(j, spikes, synapses, weights, members, needs_trace)
+    count = column_of(j, spikes, synapses, weights, members, needs_trace)
     part, loss = listed.part[j], rule.r * listed.fast[j]
     for k in range(count):
         drive[k] = traces[members[k]] * part - rule.q - loss * abs(weights[k])
@@ -142,7 +142,7 @@ def _answer_column(j, synapses, spikes, traces, listed, rule):
 
 @inlined()
 def _bound(count, listed, rule):
-    """Turn what drives weights into changes of |w|: `_change` for many, without a fall."""
+    """Convert drives to changes of |w|: `_change` for many, without depression."""
     drive, left, used, shape, soft = listed.drive, listed.left, listed.used, listed.shape, listed.soft
     for k in range(count):
         used[k] = abs(listed.weights[k]) / rule.w_max
@@ -158,7 +158,7 @@ def _bound(count, listed, rule):
 
 @inlined()
 def _change(strength, drive, fall, rule):
-    """By how much |w| changes, post spike first; see `ClosedForm`."""
+    """Return the change of |w|, post spike first; see `ClosedForm`."""
     if not rule.bounded:
         return drive
     u = strength / rule.w_max
@@ -183,7 +183,7 @@ def _power(base, exponent):
 
 @inlined()
 def _step(before, change, rule, scale):
-    """By how much w shall move for |w| to change so, as `HandWrittenRule.answer` and `Engine.write` have it."""
+    """Return the change of w for a change of |w|, as `HandWrittenRule.answer` and `Engine.write` have it."""
     change = max(change, min(rule.smallest - abs(before), 0.0))
     if before < 0:
         change = 0.0 if rule.fixed_inhibition else -change

@@ -1,4 +1,4 @@
-"""What every time step does to histories and weights, as compiled loops.
+"""Updates of histories and weights in a time step, as compiled loops.
 
 Axes: E events, N neurons, W words of a history.
 """
@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 @compiled()
 def push_bits(windows: Array, spikes: Array, length: int) -> None:
-    """Move int64 windows (N, W) on by one step whose spikes, bool (N,), are given; see `spike_history.push`."""
+    """Shift int64 windows (N, W) by one step with spikes, bool (N,); see `spike_history.push`."""
     words = windows.shape[1]
     rest = length & 63
     last = (1 << rest) - 1 if rest else -1
@@ -35,7 +35,7 @@ def add_changes(changes: Array, sums: Array) -> int:
     """Add statistics of weight changes of B lifetimes, float64 (B, 4, heads), to `sums` (4, heads).
 
     Returns:
-        The first lifetime with NaN, and nothing was added; -1: there is none.
+        The first lifetime with NaN, and nothing is added; -1: none.
     """
     for lifetime in range(len(changes)):
         for value in changes[lifetime].flat:
@@ -77,7 +77,7 @@ def write_weights(
         w_max: Largest weight, (projections,).
         weights: All weights, changed in place.
         sums: Count, sum, squares and rises of the changes made, float64 (4, heads); added to.
-        change: Filled in with what was asked for, (E,).
+        change: Output: requested change, (E,).
 
     Returns:
         False, with nothing done, where an entry of `delta_d` is not finite.
@@ -100,17 +100,19 @@ def write_weights(
 
 # Sums of changes may be added up in any order, so that the loop becomes vector instructions.
 @inlined(fast_sums=True)
-def release_row(row: Array, held: Array, told: Array, low: float, high: float, left: float, sums: Array) -> None:
-    """Do what `release_held` does for the synapses of one pre neuron; `told`: m of each post neuron, (n_post,)."""
+def release_row(
+    row: Array, eligibility: Array, modulator: Array, low: float, high: float, left: float, sums: Array
+) -> None:
+    """Do what `release_held` does for the synapses of one pre neuron; `modulator`: m of each post neuron, (n_post,)."""
     total, squares = np.float32(0.0), np.float32(0.0)
     count = rises = np.int32(0)
     for post in range(len(row)):
-        trace, before = held[post], row[post]
-        after = before + told[post] * trace
+        trace, before = eligibility[post], row[post]
+        after = before + modulator[post] * trace
         after = low if after < low else after
         after = high if after > high else after
         after = before if trace == 0.0 else after
-        row[post], held[post] = after, left * trace
+        row[post], eligibility[post] = after, left * trace
         change = after - before
         count += np.int32(trace != 0.0)
         total += change
@@ -124,24 +126,24 @@ def release_row(row: Array, held: Array, told: Array, low: float, high: float, l
 
 @compiled()
 def release_held(
-    weights: Array, held: Array, rows: Array, modulator: Array, low: float, high: float, left: float, sums: Array
+    weights: Array, eligibility: Array, rows: Array, modulator: Array, low: float, high: float, left: float, sums: Array
 ) -> None:
     """Set w <- clip(w + m e, low, high) where e is not 0, and then e <- left * e.
 
     Args:
         weights: Of one projection, (B, n_pre, n_post), changed in place.
-        held: Its eligibility traces e, (B, n_pre, n_post), changed in place.
+        eligibility: Its eligibility traces e, (B, n_pre, n_post), changed in place.
         rows: Lifetimes, (R,).
         modulator: m of each post neuron, (R, n_post).
         low: Smallest weight.
         high: Largest weight.
-        left: What is left of a trace.
+        left: Remaining share of a trace.
         sums: Count, sum, squares and rises of the changes made, float64 (4,); added to.
     """
     low, high, left = np.float32(low), np.float32(high), np.float32(left)
     for place in range(len(rows)):
         for pre in range(weights.shape[1]):
-            row, traces = weights[rows[place], pre], held[rows[place], pre]
+            row, traces = weights[rows[place], pre], eligibility[rows[place], pre]
             release_row(row, traces, modulator[place], low, high, left, sums)
 
 
@@ -158,20 +160,20 @@ def look_up_post(
 ) -> None:
     """Look up a value of the postsynaptic neuron of each event.
 
-    Synapses of a fan stand in a row or in a column of the weights, so few addresses have to be divided.
+    Synapses of a fan are in a row or a column of the weights, so few addresses have to be divided.
 
     Args:
         synapse: Address of each event's synapse, offset + (lifetime * n_pre + pre) * n_post + post, (E,).
-        projection: Which projection it belongs to, (E,).
+        projection: Its projection, (E,).
         offset: Address of each projection's first synapse, (projections,).
         synapses: n_pre * n_post of each, (projections,).
         width: n_post of each, (projections,).
-        start: Where the values of each target's neurons begin, lifetime after lifetime, (projections,).
+        start: Start of the values of each target's neurons, lifetime after lifetime, (projections,).
         values: Of all neurons.
-        found: Filled in, (E,).
+        found: Output, (E,).
     """
     last, p, post = np.int64(-1), np.int64(-1), np.int64(0)
-    first, end, base = np.int64(0), np.int64(0), np.int64(0)  # addresses of this lifetime, and place of its values
+    first, end, base = np.int64(0), np.int64(0), np.int64(0)  # addresses of this lifetime, and index of its values
     for event in range(len(synapse)):
         address = synapse[event]
         if projection[event] != p or address < first or address >= end:

@@ -1,7 +1,7 @@
-"""Worlds, one step at a time: CartPole, MountainCar and cue association as compiled functions, all others by Python.
+"""Worlds, step by step: CartPole, MountainCar and cue association as compiled functions, all others by Python.
 
 The operations of `gymnasium.envs.classic_control` in their order, in double precision: positions and velocities are
-Gymnasium's, up to how the last bit of a sine is rounded. Trials of cue association are drawn by their environment.
+Gymnasium's, up to rounding of the last bit of a sine. Trials of cue association are drawn by their environment.
 
 Axes: B lifetimes, S numbers of a world's state, T steps of the longest trial, n actions.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snn_plasticity_gym.kernels.compile import inlined
-from snn_plasticity_gym.kernels.foreign import NOWHERE, ask
+from snn_plasticity_gym.kernels.foreign import NOWHERE, call
 from snn_plasticity_gym.kernels.tables import Float32, Float64, Int64
 
 CART_POLE, MOUNTAIN_CAR, CUES, FOREIGN = range(4)
@@ -22,7 +22,7 @@ AS_MEANT = np.zeros(0, dtype=np.int64)
 
 
 class CartPole(NamedTuple):
-    """Constants of `CartPoleEnv`, by the names that they have there."""
+    """Constants of `CartPoleEnv`, with the same names."""
 
     gravity: float = 0.0
     masspole: float = 0.0
@@ -38,7 +38,7 @@ class CartPole(NamedTuple):
 
 
 class MountainCar(NamedTuple):
-    """Constants of `MountainCarEnv`, by the names that they have there."""
+    """Constants of `MountainCarEnv`, with the same names."""
 
     min_position: float = 0.0
     max_position: float = 0.0
@@ -50,38 +50,38 @@ class MountainCar(NamedTuple):
 
 
 class Cues(NamedTuple):
-    """Trials of `CueAssociationEnv`, one of each copy: what they show does not depend on what is done."""
+    """Trials of `CueAssociationEnv`, one per copy: cues do not depend on actions."""
 
     spikes: Float32 = np.zeros((0, 0, 0), dtype=np.float32)  # (B, T, S) 0 or 1
     steps: Int64 = AS_MEANT  # (B,) of the trial
-    answer: Int64 = AS_MEANT  # (B,) the right action
-    decision: int = 1  # last steps, in each of which an action is paid
+    answer: Int64 = AS_MEANT  # (B,) correct action
+    decision: int = 1  # last steps, each with a reward
 
 
 class World(NamedTuple):
     """B copies of a world."""
 
     kind: int  # CART_POLE, MOUNTAIN_CAR, CUES or FOREIGN
-    state: Float64  # (B, S); of FOREIGN (B, 0), since it stands in Python's copies
+    state: Float64  # (B, S); of FOREIGN (B, 0), since Python's copies have it
     ended: Int64  # (B,) GOES_ON, TERMINATED or TRUNCATED
     cart_pole: CartPole = CartPole()
     mountain_car: MountainCar = MountainCar()
     cues: Cues = Cues()
-    flipped_after: int = 0  # actions of an episode before each is taken as another, if `instead` says as which
-    instead: Int64 = AS_MEANT  # (n,); (0,): actions are taken as they are; FOREIGN ones see to it themselves
-    step: int = NOWHERE  # of FOREIGN: `Foreign` that lets copy b take a step and fills in `ended`
+    flipped_after: int = 0  # actions of an episode before actions are replaced by `instead`, if there is one
+    instead: Int64 = AS_MEANT  # (n,); (0,): no replacement; FOREIGN worlds replace actions themselves
+    step: int = NOWHERE  # of FOREIGN: `Foreign` that steps copy b and sets `ended`
 
 
 def foreign_world(num_lifetimes: int) -> World:
-    """Return B copies of a world that stand elsewhere; `step` is filled in when they are to move."""
+    """Return B copies of a world run by Python; `step` is set before the first step."""
     return World(FOREIGN, np.zeros((num_lifetimes, 0)), np.zeros(num_lifetimes, dtype=np.int64))
 
 
 @inlined()
 def move(b, done, action, world):
-    """Let copy `b` of a world take step `done`; return what it pays, and fill in whether its episode has ended."""
+    """Step copy `b` of a world, step `done`; return the reward, and set whether its episode has ended."""
     if world.kind == FOREIGN:
-        return np.float32(ask(world.step, b))
+        return np.float32(call(world.step, b))
     if len(world.instead) > 0 and done >= world.flipped_after:
         action = world.instead[action]
     if world.kind == CART_POLE:
@@ -89,7 +89,7 @@ def move(b, done, action, world):
     elif world.kind == MOUNTAIN_CAR:
         reward, over = _drive(world.state[b], action, world.mountain_car)
     else:
-        reward, over = _answer(b, done, action, world.state[b], world.cues)
+        reward, over = _step_cues(b, done, action, world.state[b], world.cues)
     world.ended[b] = TERMINATED if over else GOES_ON
     return reward
 
@@ -135,7 +135,7 @@ def _drive(state, action, body):
 
 
 @inlined()
-def _answer(b, done, action, state, cues):
+def _step_cues(b, done, action, state, cues):
     steps, reward = cues.steps[b], np.float32(0.0)
     if done >= steps - cues.decision:
         reward = np.float32((1.0 if action == cues.answer[b] else -1.0) / cues.decision)

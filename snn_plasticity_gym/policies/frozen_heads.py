@@ -16,8 +16,8 @@ from snn_plasticity_gym.kernels.heads import (
     HeadArrays,
     HeadEvents,
     Lines,
-    answer_lines,
     by_pair,
+    evaluate_lines,
     first_layer,
     last_layer,
 )
@@ -63,7 +63,7 @@ class FrozenHeads:
         sorted_events = EventsByPair(*by_pair(events, len(features)))
         for number, (double, single) in enumerate(zip(self._heads, self._single, strict=True)):
             part = cast(Head, self._network.heads[number]).pair_part(features).numpy()  # (P, H1)
-            left = answer_lines(number, sorted_events, events, part, double, self._room, output.numpy())
+            left = evaluate_lines(number, sorted_events, events, part, double, self._room, output.numpy())
             hidden = torch.empty(min(len(left), ACTING_CHUNK), single.rows.shape[0])
             second = torch.empty(len(hidden), single.rows.shape[1])
             rows = torch.from_numpy(single.rows)

@@ -65,7 +65,7 @@ def whole_heads(
         last=_stacked([layer.weights[:, :, 0] for layer in third]),
         last_bias=_stacked([layer.bias[:, 0, 0] for layer in third]),
         use_kind=shape.use_kind,
-        told=np.array([SCALARS[name] for name in shape.extra_keys], dtype=np.int64),
+        extras=np.array([SCALARS[name] for name in shape.extra_keys], dtype=np.int64),
         num_groups=len(heads),
         own=own,
     )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.feedforward import SemiConfig
-from snn_plasticity_gym.kernels.answers import judge_classes
+from snn_plasticity_gym.kernels.answers import classification_rewards
 from snn_plasticity_gym.rewards.result import RewardResult
 
 TERMS = ("accuracy", "margin", "output_rate")
@@ -43,7 +43,7 @@ class ClassificationReward:
             return self.by_operations(counts, winners, labels, duration)
         terms, reward = torch.empty(len(TERMS), len(counts)), torch.empty(len(counts))
         given = (part.numpy() for part in (counts, winners, labels))
-        judge_classes(*given, duration, self._alpha_margin, self._alpha_spike, terms.numpy(), reward.numpy())
+        classification_rewards(*given, duration, self._alpha_margin, self._alpha_spike, terms.numpy(), reward.numpy())
         return RewardResult(reward, dict(zip(TERMS, terms.unbind(), strict=True)))
 
     def by_operations(self, counts: Tensor, winners: Tensor, labels: Tensor, duration: float) -> RewardResult:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
-from snn_plasticity_gym.kernels.answers import Remembered, Worth, judge_answers
+from snn_plasticity_gym.kernels.answers import ResponseHistory, TermWeights, unsupervised_rewards
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.rewards.information import AnswerPairs, information
 from snn_plasticity_gym.rewards.result import RewardResult
@@ -54,9 +54,9 @@ class ResponseMemory:
         return {name: part for name, part in vars(self).items() if name != "tables"}
 
     @functools.cached_property
-    def tables(self) -> Remembered:
+    def tables(self) -> ResponseHistory:
         """The memory as arrays for compiled loops, on the CPU; it changes in place."""
-        return Remembered(self.wins.numpy(), self.responses.numpy(), self.seen.numpy(), self.decay)
+        return ResponseHistory(self.wins.numpy(), self.responses.numpy(), self.seen.numpy(), self.decay)
 
     def state_dict(self) -> State:
         """Return the complete state."""
@@ -151,7 +151,7 @@ class UnsupervisedReward:
         self._target = config.target_active
         self._weights = torch.tensor([config.c_sparsity, config.c_diversity, config.c_stability], device=device)
         self._join = _weighted_product if config.reward_form == "product" else _weighted_sum
-        self._worth = Worth(self._target, self._weights.cpu().numpy().copy(), self._join is _weighted_product)
+        self._worth = TermWeights(self._target, self._weights.cpu().numpy().copy(), self._join is _weighted_product)
 
     def __call__(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> RewardResult:
         """Reward one episode of each lifetime in `rows` and store it; arguments as in `ResponseMemory.record`."""
@@ -159,7 +159,7 @@ class UnsupervisedReward:
             return self.by_operations(rows, images, counts, winners)
         judged = np.empty((4, len(rows)), dtype=np.float32)
         answers = (part.numpy() for part in (rows, images, counts, winners))
-        judge_answers(*answers, self.memory.tables, self._worth, judged)
+        unsupervised_rewards(*answers, self.memory.tables, self._worth, judged)
         reward, *terms = torch.from_numpy(judged).unbind()
         return RewardResult(reward, dict(zip((SPARSITY, DIVERSITY, STABILITY), terms, strict=True)))
 

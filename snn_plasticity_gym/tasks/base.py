@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.kernels.closed_loop import Loop
-from snn_plasticity_gym.kernels.tables import Learning, Lives, Shown, StepFactor
+from snn_plasticity_gym.kernels.tables import ImageRecord, Learning, Networks, StepFactor
 from snn_plasticity_gym.networks.activity import NetworkActivity
 from snn_plasticity_gym.networks.encoders import SpikeTrain
 from snn_plasticity_gym.networks.network import Network
@@ -95,7 +95,7 @@ class LivedEpisodes(NamedTuple):
 class ClosedLoop(Protocol):
     """A closed loop that compiled loops can run."""
 
-    loop: Loop  # tables, valid once `begin` has set the states of the worlds; the compiling code sets `payment`
+    loop: Loop  # tables, valid once `begin` has set the states of the worlds; the compiling code sets `signals`
 
     def begin(self) -> Sequence[np.random.Generator]:
         """Set the tables to the episode started by `Task.reset`; return the random streams of the B lifetimes."""
@@ -234,16 +234,16 @@ class Task(ABC):
         """Return the third factor of the neurons of each population that has one, (B, N) each, at present."""
         return {}
 
-    def teach(self, row: int, lives: Lives, learning: Learning, shown: Shown) -> None:  # noqa: B027
+    def teach(self, row: int, networks: Networks, learning: Learning, record: ImageRecord) -> None:  # noqa: B027
         """Process the record of lifetime `row` after an episode run at once, if the task `teaches`.
 
         Called from several threads in parallel, for different lifetimes, before `outcome`.
 
         Args:
             row: Lifetime.
-            lives: All networks.
+            networks: All networks.
             learning: Their plasticity by the rule.
-            shown: The record; `trail` is of this lifetime.
+            record: The record; `trail` is of this lifetime.
         """
 
     def credit(self) -> dict[str, Tensor]:

@@ -20,10 +20,10 @@ from snn_plasticity_gym.kernels.closed_loop import (
     NO_FACTOR,
     REWARD,
     TARGETED,
-    Acted,
+    ActionRecord,
     Loop,
     Means,
-    Payment,
+    RewardSignals,
 )
 from snn_plasticity_gym.kernels.foreign import Foreign
 from snn_plasticity_gym.kernels.senses import Senses
@@ -79,17 +79,17 @@ class ControlLoop:
             world=task.worlds.tables() or foreign_world(task.num_lifetimes),
             senses=senses._replace(first=first[INPUT]),
             choice=choice._replace(population=names.index(MOTOR), first=first[MOTOR]),
-            payment=self._payment(),
+            signals=self._reward_signals(),
             window=task.window,
             max_actions=limit,
-            carries=config.carry_state,
+            keeps_membranes=config.carry_state,
             noise=config.noise / math.sqrt(config.dt),
             deaf=np.array(
                 [first[name] + place for name, some in task.deaf.items() for place in np.flatnonzero(some.numpy())],
                 dtype=np.int64,
             ),
             deaf_after=config.change_after,
-            acted=Acted(
+            action_record=ActionRecord(
                 actions=np.zeros((task.num_lifetimes, limit), dtype=np.int64),
                 values=np.zeros((task.num_lifetimes, limit, width), dtype=np.float32),
                 rewards=np.zeros((task.num_lifetimes, limit), dtype=np.float32),
@@ -97,16 +97,18 @@ class ControlLoop:
                 terminated=np.zeros(task.num_lifetimes, dtype=np.bool_),
                 observation=np.zeros(shape, dtype=np.float32),
                 highest=np.zeros(shape, dtype=np.float32),
-                met=np.zeros((shape[0], 0, shape[1]), dtype=np.float32) if task.met is None else task.met.table,
+                observations=np.zeros((shape[0], 0, shape[1]), dtype=np.float32)
+                if task.met is None
+                else task.met.table,
             ),
         )
 
-    def _payment(self) -> Payment:
+    def _reward_signals(self) -> RewardSignals:
         """Return the tables for processing rewards, as far as the task defines them."""
         config, factors = self._task.config, self._task.reward_factors
         nothing = np.zeros((1, 0), dtype=np.float32)
         unheard = Means(1.0, nothing[0], nothing[0])
-        return Payment(
+        return RewardSignals(
             kind=_FACTORS[config.third_factor],
             factor=factors.means,
             predicts=factors.critic is not None,
@@ -115,7 +117,7 @@ class ControlLoop:
             start=config.critic_start,
             critic=nothing if factors.critic is None else factors.critic.weights.numpy(),
             modulation=0,
-            heeds=False,
+            uses_surprise=False,
             own=unheard,
             surprise=unheard.mean,
             traces=nothing[0],
@@ -131,17 +133,19 @@ class ControlLoop:
 
         Exceptions cannot pass through the loop: they end the episodes of all lifetimes, and are raised by `end`.
         """
-        acted, ended = self.loop.acted, self.loop.world.ended
+        action_record, ended = self.loop.action_record, self.loop.world.ended
         if self._error is not None:
             ended[row] = TRUNCATED
             return 0.0
         try:
-            number = acted.number[row]
-            moved = self._task.worlds.move(row, (acted.actions if self._discrete else acted.values)[row, number])
+            number = action_record.number[row]
+            moved = self._task.worlds.move(
+                row, (action_record.actions if self._discrete else action_record.values)[row, number]
+            )
         except BaseException as error:  # Ctrl-C, too
             self._error = error
             return self._step(row)
-        acted.observation[row] = moved.observation
+        action_record.observation[row] = moved.observation
         ended[row] = TERMINATED if moved.terminated else TRUNCATED if moved.truncated else GOES_ON
         return moved.reward
 
@@ -155,8 +159,8 @@ class ControlLoop:
         if self._task.met is not None:  # ranges may have changed
             encoder: Any = self._task.encoder
             self.loop = self.loop._replace(senses=encoder.tables()._replace(first=self.loop.senses.first))
-        self.loop.acted.observation[:] = self._task.observations.numpy()
-        self.loop.acted.rewards[:] = 0.0
+        self.loop.action_record.observation[:] = self._task.observations.numpy()
+        self.loop.action_record.rewards[:] = 0.0
         return self._task.streams
 
     def end(self) -> LivedEpisodes:
@@ -168,17 +172,17 @@ class ControlLoop:
         if self._error is not None:
             error, self._error = self._error, None
             raise error
-        acted, task = self.loop.acted, self._task
+        action_record, task = self.loop.action_record, self._task
         if self.loop.world.kind != FOREIGN:
-            for row, count in enumerate(acted.number.tolist()):
-                task.worlds.lived(row, acted.actions[row, :count], self.loop.world)
-        all_rows, latest = np.arange(task.num_lifetimes), acted.number - 1
-        last = (acted.actions if self._discrete else acted.values)[all_rows, latest]  # (B,) or (B, V)
-        number = torch.from_numpy(acted.number.copy())  # (B,)
-        task.lived(torch.from_numpy(acted.observation), torch.from_numpy(last), number)
+            for row, count in enumerate(action_record.number.tolist()):
+                task.worlds.lived(row, action_record.actions[row, :count], self.loop.world)
+        all_rows, latest = np.arange(task.num_lifetimes), action_record.number - 1
+        last = (action_record.actions if self._discrete else action_record.values)[all_rows, latest]  # (B,) or (B, V)
+        number = torch.from_numpy(action_record.number.copy())  # (B,)
+        task.lived(torch.from_numpy(action_record.observation), torch.from_numpy(last), number)
         return LivedEpisodes(
-            torch.from_numpy(acted.rewards.copy()),
+            torch.from_numpy(action_record.rewards.copy()),
             number * task.window,
-            torch.from_numpy(acted.terminated.copy()),
-            {"num_actions": number, "highest": torch.from_numpy(acted.highest.copy())},
+            torch.from_numpy(action_record.terminated.copy()),
+            {"num_actions": number, "highest": torch.from_numpy(action_record.highest.copy())},
         )

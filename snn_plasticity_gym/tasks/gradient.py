@@ -10,7 +10,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.config.base import PHASES
 from snn_plasticity_gym.config.environments import GradConfig
-from snn_plasticity_gym.kernels.tables import Learning, Lives, Shown
+from snn_plasticity_gym.kernels.tables import ImageRecord, Learning, Networks
 from snn_plasticity_gym.kernels.teacher import NUM_SUMS, walk_back
 from snn_plasticity_gym.networks.feedforward import INPUT, OUTPUT, classifier, lif_params
 from snn_plasticity_gym.networks.network import Network
@@ -102,19 +102,21 @@ class GradientTask(ImageTask):
                 alignment.add(row, entry.projection, gradient, entry.change)
         return alignment, rewards
 
-    def teach(self, row: int, lives: Lives, learning: Learning, shown: Shown) -> None:
+    def teach(self, row: int, networks: Networks, learning: Learning, record: ImageRecord) -> None:
         """Backpropagate through an episode run at once, and sum its events by projection."""
-        if not shown.num_events[row]:  # no plasticity, or no spikes
+        if not record.num_events[row]:  # no plasticity, or no spikes
             self._sums[row] = 0.0
             return
-        config, raster = self.config, shown.raster[row]
-        potentials = torch.from_numpy(shown.trail.potentials)  # (T, N)
+        config, raster = self.config, record.raster[row]
+        potentials = torch.from_numpy(record.trail.potentials)  # (T, N)
         counts = torch.from_numpy(raster[:, -self.dataset.num_classes :]).sum(dim=0, dtype=torch.float32)  # (C,)
         label = torch.tensor([self.shown(row).label])
         gradient = loss_and_output_gradient(counts[None], label, config.alpha_softmax, config.duration)[1][0]  # (C,)
         curve = self._curve(potentials - self._params.v_th).numpy()  # (T, N)
         layers = np.arange(len(self.projections))
-        walk_back(row, lives, layers, raster, shown.trail, curve, gradient.numpy(), learning.at_pre, self._sums[row])
+        walk_back(
+            row, networks, layers, raster, record.trail, curve, gradient.numpy(), learning.at_pre, self._sums[row]
+        )
 
     def _gradients(
         self, events: WrittenEvents, network: Network, place: Tensor, spikes: dict[str, Tensor], deltas: list[Tensor]

@@ -8,7 +8,7 @@ from snn_plasticity_gym.kernels import synapses as inner
 from snn_plasticity_gym.kernels.simulation import Spikes
 from snn_plasticity_gym.kernels.synapses import Synapses
 
-change_row, take_column = from_python(inner.change_row), from_python(inner.take_column)
+change_row, column_of = from_python(inner.change_row), from_python(inner.column_of)
 change_column, change_part = from_python(inner.change_column), from_python(inner.change_part)
 
 
@@ -22,38 +22,43 @@ def spikes():
     return Spikes(**arrays | ever | {"fires": np.array([False, False, True, False])})
 
 
-def synapses(holds=False, loops=True, watched=False):
+def synapses(uses_eligibility=False, loops=True, recorded=False):
     """Four neurons onto themselves, with a lower limit above the 0 of synapses that do not exist."""
     matrix = np.full((4, 4), 0.5, np.float32)
     if loops:
         np.fill_diagonal(matrix, 0.0)
     numbers = dict.fromkeys(Synapses._fields, 0) | {"n_pre": 4, "n_post": 4, "merged": True}
     numbers |= {"keep": np.float32(0.5), "scale": np.float32(1.0), "low": np.float32(0.1), "high": np.float32(1.0)}
-    numbers |= {"loops": loops, "matrix": matrix, "holds": holds, "held": np.zeros((4, 4), np.float32)}
-    seen = {name: np.zeros(4, np.int32) for name in ("rises", "falls")} | {"asked": np.zeros(4, np.float32)}
+    numbers |= {
+        "loops": loops,
+        "matrix": matrix,
+        "uses_eligibility": uses_eligibility,
+        "eligibility": np.zeros((4, 4), np.float32),
+    }
+    seen = {name: np.zeros(4, np.int32) for name in ("rises", "falls")} | {"requested": np.zeros(4, np.float32)}
     seen |= {"changes": np.zeros(4), "totals": np.zeros((1, 2)), "fires": np.array([False, True, True, False])}
-    return Synapses(**numbers | seen | {"watched": watched})
+    return Synapses(**numbers | seen | {"recorded": recorded})
 
 
-@pytest.mark.parametrize("holds", [False, True])
-def test_rows_and_columns(holds):
-    own, steps = synapses(holds), np.array([0.1, 0.2, -0.3, 0.9], np.float32)
+@pytest.mark.parametrize("uses_eligibility", [False, True])
+def test_rows_and_columns(uses_eligibility):
+    own, steps = synapses(uses_eligibility), np.array([0.1, 0.2, -0.3, 0.9], np.float32)
     change_row(1, steps, own)
     weights, members = np.zeros(5, np.float32), np.zeros(5, np.int64)
-    assert take_column(3, spikes(), own, weights, members, True) == 1  # it has fired, and does not now
+    assert column_of(3, spikes(), own, weights, members, True) == 1  # it has fired, and does not now
     assert members[0] == 0
-    count = take_column(3, spikes(), own, weights, members, False)
+    count = column_of(3, spikes(), own, weights, members, False)
     assert members[:count].tolist() == [0, 1]  # the third fires, the fourth is itself
     assert weights[:count].tolist() == own.matrix[[0, 1], 3].tolist()
     change_column(3, weights, members, count, np.array([0.25, -0.25], np.float32), own)
     change_part(2, np.array([own.matrix[2, 0]]), np.array([0]), 1, np.array([-0.6], np.float32), own)
-    if holds:
+    if uses_eligibility:
         assert own.changes.tolist() == [0, 0, 0, 0]
         expected = np.zeros((4, 4), np.float32)
         expected[1, [0, 2, 3]] = 0.05, -0.15, 0.45
         expected[[0, 1], 3] += 0.125, -0.125
         expected[2, 0] = -0.3
-        np.testing.assert_allclose(own.held, expected, atol=1e-7)
+        np.testing.assert_allclose(own.eligibility, expected, atol=1e-7)
         return
     expected = np.full((4, 4), 0.5)
     np.fill_diagonal(expected, 0.0)
@@ -73,11 +78,11 @@ def test_without_synapses_that_do_not_exist_a_row_is_whole():
 
 def test_what_a_teacher_sees_is_what_was_asked_for():
     """Where the pre neuron fires, by post neuron, before limits; squares of all that was asked for."""
-    own = synapses(watched=True)
+    own = synapses(recorded=True)
     change_row(1, np.array([0.1, 9.0, -0.3, 0.9], np.float32), own)  # the second synapse does not exist
     change_part(2, np.array([own.matrix[2, 0]]), np.array([0]), 1, np.array([-0.6], np.float32), own)
     change_column(3, np.full(2, 0.5, np.float32), np.array([0, 1]), 2, np.array([0.25, -0.25], np.float32), own)
-    np.testing.assert_allclose(own.asked, [0.1 - 0.6, 0.0, -0.3, 0.9 - 0.25], atol=1e-6)
+    np.testing.assert_allclose(own.requested, [0.1 - 0.6, 0.0, -0.3, 0.9 - 0.25], atol=1e-6)
     assert own.rises.tolist() == [1, 0, 0, 1] and own.falls.tolist() == [1, 0, 1, 1]
     squares = np.square([0.1, -0.3, 0.9, -0.6, 0.25, -0.25]).sum()
     np.testing.assert_allclose(own.totals, [[0.0, squares]], rtol=1e-6)
