@@ -74,7 +74,7 @@ class CompiledNetworks:
         keep = np.ones(1, dtype=np.float32) if eligibility is None else eligibility.keep.numpy()
         self.learning = Learning(
             parts.config.history_length,
-            *parts.answered_sides,
+            *parts.event_sides,
             pace=np.ones(self.num_lifetimes, dtype=np.float32),
             eligibility=NOTHING if eligibility is None else eligibility.fresh.numpy(),
             keep=np.resize(keep, num_steps),  # (T,); of a closed loop one window after the other

@@ -1,8 +1,8 @@
-"""Whole images by operations on all synapses at once: for what compiled loops cannot reach, as a GPU.
+"""Whole images by operations on all synapses at once: for devices without compiled loops, as a GPU.
 
-The way by events lists the synapses of the neurons that fire, so in every time step the processor waits to hear from
-the GPU who did. Here every synapse is answered, and what has no event keeps its weight: more arithmetic, which a GPU
-has plenty of, and nothing to wait for until the image is over. Spikes are the same, weights the same up to rounding.
+The path by events lists the synapses of spiking neurons, so in every time step the CPU waits for the spikes from the
+GPU. Here a weight change is computed for every synapse, and those without an event keep their weight: more arithmetic,
+which is cheap on a GPU, and no synchronisation until the image is over. Spikes are equal, weights up to rounding.
 
 Axes: B lifetimes, T steps, I pre and O post neurons of a projection, N neurons of a population.
 """
@@ -39,16 +39,16 @@ from snn_plasticity_gym.rules.whole_formula import WholeFormula, has_formula
 from snn_plasticity_gym.tasks.base import Task
 
 DenseWay = ClosedForm | WholeFormula | Frozen
-"""How lifetimes live whole images here."""
+"""How whole images are simulated here."""
 
 
 def dense_way_of(
     rule: Rule, config: EnvironmentConfig, task: Task, scalars: Sequence[str], non_plastic: Tensor
 ) -> DenseWay | None:
-    """Return how lifetimes can live by a rule through whole images, all synapses at once; arguments as of `way_of`.
+    """Return how to apply a rule to whole images, all synapses at once; arguments as in `way_of`.
 
-    None, and the rule has to answer events, in closed loops, where events have rewards of their own or come in two
-    phases, where only some of the lifetimes still learn, and for rules that are neither in closed form nor a formula.
+    None, if the rule must be called with events: in closed loops, where events have separate rewards or two phases,
+    where only some of the lifetimes are plastic, and for rules that are neither in closed form nor a formula.
     """
     whole = task.open_loop and task.record_steps == task.num_steps and not task.rewards_events
     if not whole or config.event_kinds == "split":
@@ -63,72 +63,76 @@ def dense_way_of(
 
 
 class Limits(NamedTuple):
-    """How the synapses of a projection follow what they are answered."""
+    """Scale and limits of a projection's weight changes."""
 
     scale: float  # weight change of delta_d = 1
     low: float
     high: float
     autapses: bool
-    held: bool  # changes are held back, and the weights stay
+    uses_eligibility: bool  # changes are added to eligibility, not to the weights
 
 
-class Moved(NamedTuple):
-    """What comes of the answers of a step."""
+class Update(NamedTuple):
+    """Result of the weight changes of a step."""
 
-    weights: Tensor  # (B, I, O) afterwards; where changes are held back, the changes
+    weights: Tensor  # (B, I, O) afterwards; with eligibility, the changes
     sums: Tensor  # float64 (3,) of the changes made: sum, squares, rises
-    wrong: Tensor  # bool (B,): an answer was not finite
+    wrong: Tensor  # bool (B,): a weight change was not finite
 
 
-def move(limits: Limits, weights: Tensor, answer: Tensor, pre: Tensor, post: Tensor, pace: Tensor) -> Moved:
-    """Let the weights that have an event, (B, I, O), follow their answers.
+def apply_output(limits: Limits, weights: Tensor, output: Tensor, pre: Tensor, post: Tensor, pace: Tensor) -> Update:
+    """Apply the output of a rule to the weights of synapses with an event, (B, I, O).
 
     Args:
         limits: Of the projection.
         weights: (B, I, O).
         answer: delta_d of every synapse, (B, I, O).
-        pre: Pre spikes that are answered, bool (B, I).
-        post: Post spikes that are answered, bool (B, O).
-        pace: Share of the learning rates that is left, (B, 1, 1).
+        pre: Pre spikes that are events, bool (B, I).
+        post: Post spikes that are events, bool (B, O).
+        pace: Factor of the learning rates, (B, 1, 1).
     """
     events = pre.unsqueeze(2) | post.unsqueeze(1)  # (B, I, O)
     if not limits.autapses:
         events = events & ~torch.eye(pre.shape[1], dtype=torch.bool, device=events.device)
-    wrong = (events & ~answer.isfinite()).flatten(1).any(dim=1)
-    change = limits.scale * pace * answer.clamp(-1.0, 1.0)
-    if limits.held:
-        return Moved(torch.where(events, change, 0.0), torch.zeros(3, dtype=torch.float64, device=pre.device), wrong)
+    wrong = (events & ~output.isfinite()).flatten(1).any(dim=1)
+    change = limits.scale * pace * output.clamp(-1.0, 1.0)
+    if limits.uses_eligibility:
+        return Update(torch.where(events, change, 0.0), torch.zeros(3, dtype=torch.float64, device=pre.device), wrong)
     after = torch.where(events, (weights + change).clamp(limits.low, limits.high), weights)
-    moved = after - weights
+    update = after - weights
     wide = {"dtype": torch.float64}
-    return Moved(after, torch.stack([moved.sum(**wide), moved.square().sum(**wide), (moved > 0).sum(**wide)]), wrong)
+    return Update(
+        after, torch.stack([update.sum(**wide), update.square().sum(**wide), (update > 0).sum(**wide)]), wrong
+    )
 
 
-def move_by_form(form: ClosedForm, limits: Limits, weights: Tensor, vectors: FormVectors, *events: Tensor) -> Moved:
-    """Let weights follow a rule in closed form; `events` as of `move`."""
-    return move(limits, weights, answer_closed_form(form, weights, vectors), *events)
+def apply_closed_form(
+    form: ClosedForm, limits: Limits, weights: Tensor, vectors: FormVectors, *events: Tensor
+) -> Update:
+    """Apply a rule in closed form to weights; `events` as in `apply_output`."""
+    return apply_output(limits, weights, answer_closed_form(form, weights, vectors), *events)
 
 
-def move_by_formula(
+def apply_formula(
     exponents: Sequence[int], squashed: bool, limits: Limits, weights: Tensor, sums: Sequence[Tensor], *events: Tensor
-) -> Moved:
-    """Let weights follow a formula; `events` as of `move`."""
-    return move(limits, weights, answer_formula(exponents, squashed, weights, sums), *events)
+) -> Update:
+    """Apply a formula to weights; `events` as in `apply_output`."""
+    return apply_output(limits, weights, answer_formula(exponents, squashed, weights, sums), *events)
 
 
 @functools.cache
-def fused(function: Callable[..., Moved]) -> Callable[..., Moved]:
-    """Return a function whose operations on synapses are made one: weights are then read once in a step."""
+def fused(function: Callable[..., Update]) -> Callable[..., Update]:
+    """Return a function with fused operations on synapses: weights are then read once in a step."""
     return torch.compile(function)
 
 
 class DensePlasticity:
-    """Moves the weights of all lifetimes in the steps of an image, as a rule says.
+    """Changes the weights of all lifetimes in the steps of an image by a rule.
 
     Args:
         parts: Of the engine.
         way: The rule.
-        pace: Share of the learning rates that the age of each lifetime leaves, float32 (B,).
+        pace: Factor of the learning rates by the age of each lifetime, float32 (B,).
         changes: Statistics of weight changes to add to, float64 (4, heads); see `WeightChanges`.
         fuses: Whether operations on synapses are fused (`torch.compile`).
     """
@@ -144,7 +148,7 @@ class DensePlasticity:
         network, config = parts.network, parts.config
         self._network, self._task = network, parts.task
         self._eligibility, self._scalars = parts.modulation.eligibility, parts.scalars
-        self._at_pre, self._at_post = parts.answered_sides
+        self._at_pre, self._at_post = parts.event_sides
         self._plastic = [p for p in network.projections if p.plasticity is not None]
         names = dict.fromkeys(name for p in self._plastic for name in (p.source, p.target))
         raster = parts.recorder.record.raster
@@ -154,14 +158,14 @@ class DensePlasticity:
         self._thresholds = {name: torch.zeros_like(raster[name][:, 0], dtype=torch.float32) for name in names}
         self._pace = pace.to(network.device).view(-1, 1, 1)  # (B, 1, 1)
         self._changes = changes
-        self._by_form, self._by_formula = move_by_form, move_by_formula
+        self._by_form, self._by_formula = apply_closed_form, apply_formula
         if fuses:
-            self._by_form, self._by_formula = fused(move_by_form), fused(move_by_formula)
+            self._by_form, self._by_formula = fused(apply_closed_form), fused(apply_formula)
         self._events = torch.zeros(network.num_networks, dtype=torch.int64, device=network.device)  # (B,)
         self._wrong = self._events > 0  # (B,)
 
     def learn(self, step: int, activity: NetworkActivity) -> None:
-        """Answer the events of a step."""
+        """Update the weights for the events of a step."""
         form = self._form
         if form is not None and form.tau_theta > 0:
             keep = math.exp(-form.dt / form.tau_theta)
@@ -170,7 +174,7 @@ class DensePlasticity:
                 threshold.mul_(keep).add_(y.square(), alpha=1.0 - keep)
         factors = self._task.factors() if form is not None and form.signed else {}
         for index, projection in enumerate(self._plastic):
-            self._move(index, projection, activity, factors, step)
+            self._update(index, projection, activity, factors, step)
         for traces in self._traces.values():
             traces.follow()
 
@@ -184,7 +188,7 @@ class DensePlasticity:
             raise not_finite(int(self._wrong.nonzero()[0]))
         return self._events
 
-    def _move(
+    def _update(
         self, index: int, projection: Projection, activity: NetworkActivity, factors: Mapping[str, Tensor], step: int
     ) -> None:
         plasticity = projection.plasticity
@@ -192,60 +196,62 @@ class DensePlasticity:
         pre = self._side(projection.source, activity, self._at_pre)
         post = self._side(projection.target, activity, self._at_post)
         weights = self._network.weights_of(projection.name)  # (B, I, O)
-        held = self._eligibility is not None
-        limits = Limits(plasticity.scale, plasticity.w_min, plasticity.w_max, projection.autapses, held)
-        events = pre.heard, post.heard, self._pace
-        seen = functools.partial(self._scalars.of_projection, index, projection.target)
+        uses_eligibility = self._eligibility is not None
+        limits = Limits(plasticity.scale, plasticity.w_min, plasticity.w_max, projection.autapses, uses_eligibility)
+        events = pre.event_spikes, post.event_spikes, self._pace
+        scalar = functools.partial(self._scalars.of_projection, index, projection.target)
         if self._form is not None:
-            told = factors.get(projection.target)
-            factor = torch.zeros_like(activity.potentials[projection.target]) if told is None else told  # (B, O)
-            psi = seen("surrogate") if self._form.factor_surrogate else None
+            third_factor = factors.get(projection.target)
+            factor = (
+                torch.zeros_like(activity.potentials[projection.target]) if third_factor is None else third_factor
+            )  # (B, O)
+            psi = scalar("surrogate") if self._form.factor_surrogate else None
             vectors = form_vectors(self._form, pre, post, factor, psi, self._thresholds[projection.target])
-            moved = self._by_form(self._form, limits, weights, vectors, *events)
+            update = self._by_form(self._form, limits, weights, vectors, *events)
         else:
             formula = self._formulas[plasticity.group]
-            sums = [*formula_sums(formula, pre, post, seen), formula.constant]
+            sums = [*formula_sums(formula, pre, post, scalar), formula.constant]
             exponents = tuple(power.exponent for power in formula.powers)
-            moved = self._by_formula(exponents, formula.squashed, limits, weights, sums, *events)
-        self._wrong.logical_or_(moved.wrong)
-        count = self._count(projection, pre.heard, post.heard)  # (B,)
+            update = self._by_formula(exponents, formula.squashed, limits, weights, sums, *events)
+        self._wrong.logical_or_(update.wrong)
+        count = self._count(projection, pre.event_spikes, post.event_spikes)  # (B,)
         self._events.add_(count)
         if self._eligibility is not None:
-            self._eligibility.hold_part(projection.name, moved.weights, step)
+            self._eligibility.hold_part(projection.name, update.weights, step)
             return
-        weights.copy_(moved.weights)
+        weights.copy_(update.weights)
         self._changes[0, plasticity.group] += count.sum()
-        self._changes[1:, plasticity.group] += moved.sums
+        self._changes[1:, plasticity.group] += update.sums
 
-    def _side(self, name: str, activity: NetworkActivity, heard: bool) -> Side:
+    def _side(self, name: str, activity: NetworkActivity, event_spikes: bool) -> Side:
         spikes = activity.spikes[name]
-        return Side(spikes, spikes if heard else torch.zeros_like(spikes), self._traces[name])
+        return Side(spikes, spikes if event_spikes else torch.zeros_like(spikes), self._traces[name])
 
     @staticmethod
     def _count(projection: Projection, pre: Tensor, post: Tensor) -> Tensor:
-        """Return the number of events of a projection, int64 (B,), from the spikes that are answered."""
+        """Return the number of events of a projection, int64 (B,), from the spikes that are events."""
         first, last = pre.sum(dim=1), post.sum(dim=1)  # (B,)
         events = first * post.shape[1] + last * pre.shape[1] - first * last
         return events if projection.autapses else events - (pre | post).sum(dim=1)
 
 
 class DenseImages:
-    """Shows images to all lifetimes of an engine, all synapses at once.
+    """Presents images to all lifetimes of an engine, all synapses at once.
 
     Args:
-        play: Lets the networks go through a time step of the image.
+        play: Advances the networks by a time step of the image.
         parts: Of the engine.
     """
 
     def __init__(self, play: Callable[[int], NetworkActivity], parts: EngineParts) -> None:
         self._play, self._parts = play, parts
-        self.fuses = parts.network.device.type != "cpu"  # where it is worth the compiler's time
+        self.fuses = parts.network.device.type != "cpu"  # where compiling is worthwhile
 
     def show(self, way: DenseWay, pace: Tensor, changes: Tensor) -> tuple[Tensor, None]:
-        """Go through an image from its first step to its last, as `CompiledImages.show` does.
+        """Simulate an image from its first step to its last, as `CompiledImages.show`.
 
         Returns:
-            Number of events of each lifetime, int64 (B,), and None: nothing was paid on the way.
+            Number of events of each lifetime, int64 (B,), and None: there are no rewards within an image.
         """
         network, num_steps = self._parts.network, self._parts.task.num_steps
         if isinstance(way, Frozen):

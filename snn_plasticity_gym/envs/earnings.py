@@ -1,6 +1,6 @@
-"""What lifetimes earn in the episodes under way.
+"""Rewards of lifetimes in their present episodes.
 
-Axes: B lifetimes, R lifetimes of one call, P payments.
+Axes: B lifetimes, R lifetimes of one call, P rewards.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from snn_plasticity_gym.envs.episode import LastEpisode
 from snn_plasticity_gym.tasks.base import LivedEpisodes, Outcome
 
 
-class Earned(NamedTuple):
-    """What R lifetimes earned in an episode; fields as in `EpisodeResult`."""
+class EpisodeRewards(NamedTuple):
+    """Rewards of R lifetimes in an episode; fields as in `EpisodeResult`."""
 
     reward: Tensor  # (R,)
     truncated: Tensor  # bool (R,)
@@ -44,11 +44,11 @@ class Earned(NamedTuple):
 
 
 class Earnings:
-    """Sums of rewards and terms over the episodes of B lifetimes, and the payments one by one.
+    """Sums of rewards and terms over the episodes of B lifetimes, and each reward.
 
     Args:
         num_lifetimes: B.
-        device: Where tensors live.
+        device: Device of tensors.
     """
 
     def __init__(self, num_lifetimes: int, device: torch.device) -> None:
@@ -58,57 +58,58 @@ class Earnings:
         self._terms: dict[str, Tensor] = {}  # (B,) each
         self._info: dict[str, Tensor] = {}  # (B, ...) each
         self._payments: dict[int, Tensor] = {}  # (B,) by the number of time steps done
-        # The first outcome of an episode, if it was of all lifetimes at the same step; most often it is the only one.
+        # The first step result of an episode, if of all lifetimes at the same step; most often it is the only one.
         self._first: tuple[Outcome, int] | None = None
-        self._untouched = True  # all sums are 0
-        self._event_rewards: dict[tuple[int, ...], list[Tensor]] = {}  # by the lifetimes of an outcome
+        self._all_zero = True  # all sums are 0
+        self._event_rewards: dict[tuple[int, ...], list[Tensor]] = {}  # by the lifetimes of a step result
 
     def begin(self, rows: Sequence[int], index: Tensor) -> None:
         """Begin an episode in the lifetimes `rows`, `index` as a tensor."""
         if len(rows) == len(self._reward):
             self._first = None
-            if self._untouched:
+            if self._all_zero:
                 return
-        self._sum_up()
+        self._flush_first()
         self._reward[index] = 0.0
         for values in [*self._terms.values(), *self._payments.values()]:
             values[index] = 0.0
         if len(rows) == len(self._reward):
             self._payments = {}
             self._event_rewards = {}
-            self._untouched = True
+            self._all_zero = True
         for row in rows:
             self._event_rewards.pop((row,), None)
 
     def add(self, outcome: Outcome, steps: int | NDArray[np.int64]) -> None:
-        """Add what a step was worth to lifetimes that have done so many steps: all of them the same, or (B,)."""
-        everyone = outcome.rows.size(0) == len(self._reward)
-        if isinstance(steps, int) and everyone and self._untouched and self._first is None:
+        """Add a step result to lifetimes after so many steps: the same for all, or (B,)."""
+        all_rows = outcome.rows.size(0) == len(self._reward)
+        if isinstance(steps, int) and all_rows and self._all_zero and self._first is None:
             self._first = outcome, steps
             return
-        self._sum_up()
+        self._flush_first()
         self._sum(outcome, steps)
 
     def take(self, lived: LivedEpisodes, window: int) -> None:
-        """Take what all lifetimes earned in an episode as a whole, in which one action takes `window` time steps."""
-        self._untouched = False
+        """Set the rewards of all lifetimes in an episode run at once, with `window` time steps per action."""
+        self._all_zero = False
         self._reward.copy_(lived.rewards.sum(dim=1))
         self._truncated.copy_(~lived.terminated)
         self._info = dict(lived.info)
         longest = int(lived.steps.max()) // window
         self._payments = {
-            window * (place + 1): paid for place, paid in enumerate(lived.rewards[:, :longest].T.contiguous().unbind())
+            window * (place + 1): rewards
+            for place, rewards in enumerate(lived.rewards[:, :longest].T.contiguous().unbind())
         }
 
-    def _sum_up(self) -> None:
-        """Add the first outcome to the sums, since it is not the only one."""
+    def _flush_first(self) -> None:
+        """Add the first step result to the sums, since others follow."""
         if self._first is not None:
             outcome, step = self._first
             self._first = None
             self._sum(outcome, step)
 
     def _sum(self, outcome: Outcome, steps: int | NDArray[np.int64]) -> None:
-        self._untouched = False
+        self._all_zero = False
         rows = outcome.rows
         self._reward[rows] += outcome.reward
         self._truncated[rows] = outcome.truncated & ~outcome.terminated
@@ -130,11 +131,11 @@ class Earnings:
         if outcome.event_rewards is not None:
             self._event_rewards[tuple(which)] = outcome.event_rewards
 
-    def of(self, rows: Sequence[int], index: Tensor) -> Earned:
-        """Return what the lifetimes `rows` have earned, `index` as a tensor."""
+    def of(self, rows: Sequence[int], index: Tensor) -> EpisodeRewards:
+        """Return the rewards of the lifetimes `rows`, `index` as a tensor."""
         if self._first is not None and len(rows) == len(self._reward):
             outcome, step = self._first
-            return Earned(
+            return EpisodeRewards(
                 reward=outcome.reward,
                 truncated=outcome.truncated > outcome.terminated,  # and not terminated, in one operation
                 terms=dict(outcome.terms),
@@ -143,14 +144,14 @@ class Earnings:
                 payment_steps=torch.from_numpy(np.array([step])).to(self._device),
                 event_rewards=outcome.event_rewards,
             )
-        self._sum_up()
+        self._flush_first()
         steps = sorted(self._payments)
         payments = [self._payments[step][index] for step in steps]
         own: list[Tensor] | None = None
         if self._event_rewards:
             found = self._event_rewards.get(tuple(rows))
             own = found or [part for row in rows for part in self._event_rewards[(row,)]]
-        return Earned(
+        return EpisodeRewards(
             reward=self._reward[index],
             truncated=self._truncated[index],
             terms={name: values[index] for name, values in self._terms.items()},

@@ -39,21 +39,21 @@ from snn_plasticity_gym.utils.state import State, clone_state
 
 
 class Engine:
-    """B lifetimes, each a network with weights that last and episodes that pass.
+    """B lifetimes, each a network with weights that persist over episodes.
 
     The order of calls is `start_lifetimes`, then for each episode `begin`, then for each time step `advance` and
     `write` (and, until it returns None, `after` and `write`) and `settle`, and when that has ended an episode `finish`.
-    Every call takes the lifetimes it is about, at the same step or not. A lifetime is a function of its seed and of the
+    Every call takes the lifetimes concerned, at the same step or not. A lifetime is a function of its seed and of the
     weight changes written to it.
 
     Args:
-        task: The network, what it is shown and what it earns; the engine becomes its only caller.
+        task: Network, stimuli and rewards; the engine becomes its only caller.
         config: Settings of the simulation, the events and the plasticity.
         num_lifetimes: B.
-        device: Where everything lives.
+        device: Device of all tensors.
 
     Raises:
-        ConfigError: A local scalar that `config.local_state` names is not to be had here.
+        ConfigError: A local scalar of `config.local_state` is not available here.
     """
 
     def __init__(self, task: Task, config: EnvironmentConfig, num_lifetimes: int, device: torch.device) -> None:
@@ -69,8 +69,8 @@ class Engine:
         self.histories = SpikeHistories(sizes, num_lifetimes, config.history_length, device)
         self.recorder = Recorder(task, self.network)
         task.record = self.recorder.record
-        told = has_factor(task, config.modulation)
-        names = shown_scalars(config.local_state, task.scalars, told, len(plastic), task.layer_scalars)
+        has_third_factor = has_factor(task, config.modulation)
+        names = shown_scalars(config.local_state, task.scalars, has_third_factor, len(plastic), task.layer_scalars)
         self.scalars = LocalScalars(names, self.network, plastic, task.layer_scalars)
         self.modulation = Neuromodulation(task, self.network, self.scalars, config)
         self.changes = WeightChanges(self.heads, device)
@@ -80,15 +80,15 @@ class Engine:
         self.last_outcome: Outcome | None = None  # of the last `settle`
         self.steps = np.zeros(num_lifetimes, dtype=np.int64)  # time steps of the episode done so far
         self._now = 0  # steps done by the lifetimes that were advanced last
-        self.ended = np.zeros(num_lifetimes, dtype=np.bool_)  # whether the episode has come to its end
+        self.ended = np.zeros(num_lifetimes, dtype=np.bool_)  # whether the episode has ended
         self.lifetimes = Lifetimes(num_lifetimes, config.common_network, config.common_noise)
         self.last_episodes: list[LastEpisode | None] = [None] * num_lifetimes  # of this lifetime; None: none so far
         self._begun = np.zeros(num_lifetimes, dtype=np.bool_)
         self._unprepared = np.zeros(num_lifetimes, dtype=np.bool_)  # whose episode has begun; see `prepare`
         self.num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)
-        self._everyone = torch.arange(num_lifetimes, device=device)
+        self._all_rows = torch.arange(num_lifetimes, device=device)
         parts = EngineParts(self.network, task, self.modulation, self.recorder, self.scalars, config)
-        self.whole = WholeEpisodes(functools.partial(self._simulate, self._everyone, listed=False), parts)
+        self.whole = WholeEpisodes(functools.partial(self._simulate, self._all_rows, listed=False), parts)
 
     @property
     def num_steps(self) -> int:
@@ -97,7 +97,7 @@ class Engine:
 
     @property
     def ages(self) -> NDArray[np.int64]:
-        """Episodes that each lifetime has gone through, (B,)."""
+        """Completed episodes of each lifetime, (B,)."""
         return self.lifetimes.ages
 
     @property
@@ -118,8 +118,8 @@ class Engine:
         """Begin lifetimes: fresh weights, thresholds and memory.
 
         Args:
-            rows: Which lifetimes.
-            seeds: Seed of each; None goes on with the next lifetime that the present seed leads to.
+            rows: Lifetimes.
+            seeds: Seed of each; None: the next lifetime of the present seed.
         """
         self.lifetimes.start(rows, seeds)
         for row in rows:
@@ -130,7 +130,7 @@ class Engine:
         self.task.start_lifetimes(rows, [self.lifetimes.seed(row) for row in rows])
 
     def state_dict(self) -> State:
-        """Return a copy of all that decides what follows, between `begin` and the episode's first step.
+        """Return a copy of the full state, between `begin` and the episode's first step.
 
         Raises:
             RuntimeError: An episode is under way.
@@ -148,7 +148,7 @@ class Engine:
         )
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`, of an engine with the same settings; an episode under way is dropped.
+        """Load a state of `state_dict`, of an engine with the same settings; a running episode is discarded.
 
         Raises:
             ValueError: The settings differ.
@@ -158,13 +158,13 @@ class Engine:
         self.scalars.load_state_dict(state["scalars"])
         self.lifetimes.load_state_dict(state)
         self.task.load_state_dict(state["task"])
-        self._begin_steps(list(range(self.num_lifetimes)), self._everyone)
+        self._begin_steps(list(range(self.num_lifetimes)), self._all_rows)
 
     def begin(self, rows: Sequence[int]) -> None:
-        """Begin the next episode of the lifetimes `rows`; those that have lived `lifetime_length` episodes start anew.
+        """Begin the next episode of the lifetimes `rows`; those after `lifetime_length` episodes start new lifetimes.
 
         Args:
-            rows: Which lifetimes, ascending.
+            rows: Lifetimes, ascending.
         """
         length = self.config.lifetime_length
         expired = [row for row in rows if length and self.ages[row] >= length]
@@ -181,7 +181,7 @@ class Engine:
         self._begin_steps(rows, index)
 
     def _begin_steps(self, rows: Sequence[int], index: Tensor) -> None:
-        """Put what does not outlive an episode to where it stands before the first step; the rest is `prepare`."""
+        """Reset all state of an episode to that before the first step; the rest is `prepare`."""
         self.modulation.begin(index)
         self.recorder.begin(rows, index)
         self.earnings.begin(rows, index)
@@ -194,7 +194,7 @@ class Engine:
         self._begun[some] = self._unprepared[some] = True
 
     def prepare(self) -> None:
-        """Put to where steps look for it what only they need: membranes, histories and input of an open loop."""
+        """Reset what only single steps use: membranes, histories and input of an open loop."""
         if not self._unprepared.any():
             return
         rows = np.flatnonzero(self._unprepared).tolist()
@@ -202,11 +202,11 @@ class Engine:
         self.network.rest(index)
         self.histories.forget(some)
         if self.task.open_loop:
-            self.recorder.give(index, self.task.whole_input(index))
+            self.recorder.set_inputs(index, self.task.whole_input(index))
         self._unprepared[:] = False
 
     def _pace(self) -> Tensor:
-        """Return the share of the learning rates that the age of each lifetime leaves, (B,)."""
+        """Return the factor of the learning rates by the age of each lifetime, (B,)."""
         return learning_pace(self.ages, self.config.eta_decay, self.config.eta_schedule)
 
     def _some(self, rows: Sequence[int]) -> slice | Sequence[int]:
@@ -215,20 +215,20 @@ class Engine:
 
     def _index(self, rows: Sequence[int]) -> Tensor:
         """Return lifetimes, ascending, as int64 (R,)."""
-        everyone = len(rows) == self.num_lifetimes
-        return self._everyone if everyone else torch.as_tensor(rows, dtype=torch.int64, device=self.device)
+        all_rows = len(rows) == self.num_lifetimes
+        return self._all_rows if all_rows else torch.as_tensor(rows, dtype=torch.int64, device=self.device)
 
     def _place(self, rows: Sequence[int] | None) -> tuple[Tensor, int | Tensor]:
-        """Return the lifetimes of a call, int64 (R,), and how many steps they have done: the same, or (R,)."""
+        """Return the lifetimes of a call, int64 (R,), and their numbers of completed steps: the same, or (R,)."""
         if rows is None:
-            return self._everyone, int(self.steps[0])
+            return self._all_rows, int(self.steps[0])
         index, steps = self._index(rows), self.steps[rows]
         if (steps == steps[0]).all():
             return index, int(steps[0])
         return index, torch.as_tensor(steps, device=self.device)
 
     def advance(self, rows: Sequence[int] | None = None) -> SynapseEvents:
-        """Advance the lifetimes `rows` (all, which must then be at the same step, if None) by one time step.
+        """Advance the lifetimes `rows` (None: all, at the same step) by one time step.
 
         Returns:
             The step's events, or the first phase of them; `lengths` has one entry per lifetime of the call.
@@ -239,7 +239,7 @@ class Engine:
         windows = self.histories.push(activity.spikes, None if rows is None else where)
         self.steps[slice(None) if rows is None else rows] += 1
         self._now = int(self.steps[0] if rows is None else self.steps[rows[0]])
-        if self.network.non_plastic.any():  # of whose spikes nothing learns
+        if self.network.non_plastic.any():  # whose spikes are no events
             activity = silenced(activity, self.network.non_plastic.to(self.device)[some])
         events = self._find_events(activity, windows, where)
         for phase in events.phases():
@@ -247,24 +247,24 @@ class Engine:
         return self.scalars(events)
 
     def _simulate(self, where: Tensor, step: int | Tensor, listed: bool = True) -> NetworkActivity:
-        """Let the networks `where` (R,) go through a time step, before any synapse has answered."""
-        everyone = len(where) == self.num_lifetimes and isinstance(step, int)
+        """Advance the networks `where` (R,) by a time step, before any weight change."""
+        all_rows = len(where) == self.num_lifetimes and isinstance(step, int)
         self.prepare()
-        given = self.task.input(where, step)
+        inputs = self.task.input(where, step)
         if not self.task.open_loop:
-            check_input(given, self.task, len(where))
-            if given.rest is not None:
-                self.network.rest(where[given.rest])
-            self.network.deafen(where, given.deaf)
-        activity = self.network.advance(given.spikes, None if everyone else where, given.currents, listed)
+            check_input(inputs, self.task, len(where))
+            if inputs.rest is not None:
+                self.network.rest(where[inputs.rest])
+            self.network.deafen(where, inputs.deaf)
+        activity = self.network.advance(inputs.spikes, None if all_rows else where, inputs.currents, listed)
         self.task.observe(where, step, activity)
-        some = slice(None) if everyone else where
-        self.recorder.write(some, step, activity, tuple(given.spikes) if self.task.open_loop else ())
+        some = slice(None) if all_rows else where
+        self.recorder.write(some, step, activity, tuple(inputs.spikes) if self.task.open_loop else ())
         self.scalars.update(where, activity, self.task.factors() if self.scalars.of_neurons else {})
         return activity
 
     def after(self, events: SynapseEvents) -> SynapseEvents | None:
-        """Return what follows `events` in the same time step, with the weights as they are now; None: nothing."""
+        """Return the events after `events` in the same time step, with the present weights; None: none."""
         then = events.then
         if then is None:
             return None
@@ -274,30 +274,30 @@ class Engine:
     def write(self, events: SynapseEvents, delta_d: Tensor, row: int | None = None) -> None:
         """Change the weights: w <- clip(w + eta * alpha * clip(delta_d, -1, 1), w_min, w_max).
 
-        With age eta falls, see `learning_pace`; with `modulation` changes wait for a reward, see `Eligibility`.
+        eta decays with age, see `learning_pace`; with `modulation` changes wait for a reward, see `Eligibility`.
 
         Args:
             events: Events of the present step, all or some.
             delta_d: Normalised weight change of each, (E,).
-            row: Lifetime that all of them belong to; None if they are the whole phase's of all lifetimes.
+            row: Lifetime of all of them; None if they are the whole phase of all lifetimes.
 
         Raises:
-            ValueError: A weight change is missing, too many, or (`NotFiniteError`) not finite; nothing was done.
+            ValueError: Wrong number of weight changes, or (`NotFiniteError`) one not finite; nothing is changed.
         """
         if delta_d.shape != events.weight.shape:
             raise ValueError(f"delta_d must have one entry per event, {len(events.weight)}, got {tuple(delta_d.shape)}")
-        delta_d = delta_d.detach().to(self.network.weights)  # a graph must not grow over the weights' whole life
+        delta_d = delta_d.detach().to(self.network.weights)  # no graph over the weights' whole lifetime
         pace = None
         if self.config.eta_decay:
             of_lifetimes = self._pace().to(delta_d)  # (B,)
             pace = per_event(of_lifetimes, events.lengths) if row is None else of_lifetimes[row]  # (E,) or ()
-        # Of all lifetimes, those whose episode is over have no events, and the others have done the same steps.
+        # Of all lifetimes, those whose episode is over have no events, and the others are at the same step.
         step = (self._now if row is None else int(self.steps[row])) - 1
         try:
             change = self._write(events, delta_d, step, pace)
         except NotFiniteError:
             bad = int((~delta_d.isfinite()).nonzero()[0])
-            lifetime = int(per_event(self._everyone, events.lengths)[bad]) if row is None else row
+            lifetime = int(per_event(self._all_rows, events.lengths)[bad]) if row is None else row
             where = f"in lifetime {lifetime}, episode {self.ages[lifetime] + 1}, time step {step + 1}"
             raise NotFiniteError(f"delta_d must be finite, got NaN or infinity {where}; look at the rule") from None
         if self.task.rewards_events:
@@ -305,10 +305,10 @@ class Engine:
             self.recorder.record.written.append(entry)
 
     def settle(self, rows: Sequence[int] | None = None) -> Outcome | None:
-        """End a time step of the lifetimes `rows` (all, at the same step, if None): pay, and note whose episodes end.
+        """End a time step of the lifetimes `rows` (None: all, at the same step): apply rewards, mark ended episodes.
 
         Returns:
-            What it was worth; None: nothing was paid, and nothing has ended.
+            The step result; None: no reward, and no episode ended.
         """
         where, done = self._place(rows)
         outcome = self.last_outcome = self.task.outcome(where, done - 1)
@@ -317,41 +317,41 @@ class Engine:
         which = check_outcome(outcome, self.task).rows
         self.earnings.add(outcome, done if isinstance(done, int) else self.steps)
         self.ended[which.cpu().numpy()] = (outcome.terminated | outcome.truncated).cpu().numpy()
-        self.modulation.pay(which, outcome.reward, self.changes)
+        self.modulation.apply_rewards(which, outcome.reward, self.changes)
         return outcome
 
     def run_episode(self, rule: Rule) -> bool:
-        """Let all lifetimes live by a rule through the episode that `begin` has begun, if that can be as a whole.
+        """Run the episode begun by `begin` in all lifetimes at once by a rule, if possible.
 
-        Spikes and weights are those of `advance` and `write`; membranes and histories are left as they were. Where it
-        returns False nothing was done: the rule has to answer events.
+        Spikes and weights are those of `advance` and `write`; membranes and histories are not changed. If it
+        returns False nothing was done: the rule must be called with events.
         """
         assert not np.count_nonzero(self.steps), "begin() comes first"
-        if (whole := self.whole.live(rule, self._pace(), self.changes.sums)) is None:
+        if (whole := self.whole.run(rule, self._pace(), self.changes.sums)) is None:
             return False
-        events, lived = whole
+        events, result = whole
         self.num_events.copy_(events)
         self._unprepared[:], self.steps[:] = False, self.task.num_steps
-        if lived is None:
+        if result is None:
             self.settle()
         else:
-            self.steps[:], self.ended[:] = lived.steps.numpy(), True
-            self.earnings.take(lived, self.task.window)
+            self.steps[:], self.ended[:] = result.steps.numpy(), True
+            self.earnings.take(result, self.task.window)
         return True
 
     def finish(self, rows: Sequence[int]) -> EpisodeResult:
-        """Return how the episodes went that have come to their end in the lifetimes `rows`."""
+        """Return the results of the ended episodes of the lifetimes `rows`."""
         index, some = self._index(rows), self._some(rows)
         assert np.count_nonzero(self.ended[some]) == len(rows), "settle() comes first"
         length = torch.from_numpy(self.steps[some].copy()).to(self.device)
-        earned = self.earnings.of(rows, index)
+        rewards = self.earnings.of(rows, index)
         self.lifetimes.finish(some)
-        for row, last in zip(rows, earned.by_lifetime(), strict=True):
+        for row, last in zip(rows, rewards.by_lifetime(), strict=True):
             self.last_episodes[row] = last
         spikes = self.recorder.spikes(index)
         self._silence.see(spikes)
         return EpisodeResult(
-            **earned._asdict(),
+            **rewards._asdict(),
             spikes=spikes,
             rates=self.recorder.rates(index, length),
             num_events=self.num_events.index_select(0, index),

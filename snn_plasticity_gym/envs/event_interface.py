@@ -1,4 +1,4 @@
-"""How events are presented and answered: flat batches of any size for trainers, fixed slots for Gymnasium.
+"""How events are presented, and weight changes applied: flat batches for trainers, fixed slots for Gymnasium.
 
 Flat batches, all lifetimes at the same step; those whose episode is over wait for the others:
 
@@ -9,11 +9,11 @@ Flat batches, all lifetimes at the same step; those whose episode is over wait f
 
 or, in one call, `result = env.run_episode(rule)`.
 
-Slots: each lifetime presents its events E at a time, and moves on when all of a time step were answered. A time step
-without events is presented too, with every slot masked out.
+Slots: each lifetime presents its events E at a time, and advances after those of a time step. A time step without
+events is presented too, with every slot masked out.
 
 With `event_kinds="split"` a time step has two phases, pre events and then post events, and either interface presents a
-phase as it otherwise does a time step, an empty one too; the network moves on after the second.
+phase like a time step, also if empty; the network advances after the second.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ Observation = dict[str, NDArray[Any]]
 STATE = ("network", "task", "surprise", "scalars", "seeds", "generations", "ages", "attempts")  # of `Engine.state_dict`
 
 
-class Answered(NamedTuple):
-    """What came of the answers to the slots."""
+class SlotsResult(NamedTuple):
+    """Result of the weight changes of the slots."""
 
-    reward: NDArray[np.float64]  # (B,) paid in this step
-    ended: list[int]  # lifetimes whose episode is over; they wait for `begin`
+    reward: NDArray[np.float64]  # (B,) of this step
+    ended: list[int]  # lifetimes with an ended episode, until `begin`
 
 
 def read_actions(given: Any) -> NDArray[np.float32]:
-    """Return weight changes as an array: those of a tensor without its gradient, of numbers of any kind.
+    """Return weight changes as an array: those of a tensor without its gradient, or of numbers of any kind.
 
     Raises:
-        ValueError: They are no numbers.
+        ValueError: They are not numbers.
     """
     if isinstance(given, torch.Tensor) and not given.is_complex():
         given = given.detach().to("cpu", torch.float32)
@@ -65,7 +65,7 @@ def read_actions(given: Any) -> NDArray[np.float32]:
 
 
 class EventInterface:
-    """Both interfaces of one engine; what the single and the vector environment share.
+    """Both interfaces of one engine, shared by the single and the vector environment.
 
     Args:
         engine: The lifetimes.
@@ -75,29 +75,29 @@ class EventInterface:
         self.engine = engine
         self.slots = engine.config.events_per_step
         self._history_length = engine.config.history_length
-        # Events that wait for an answer: of all lifetimes at the same step, or by lifetime once slots are in use.
+        # Pending events: of all lifetimes at the same step, or by lifetime once slots are in use.
         self._pending: SynapseEvents | None = None
         self._queues: list[SynapseEvents] | None = None
-        self._answered = np.zeros(engine.num_lifetimes, dtype=np.int64)  # events of each queue that step() has answered
-        self._fresh = False  # an episode was begun, and none of its time steps taken
-        self._everyone = list(range(engine.num_lifetimes))
+        self._processed = np.zeros(engine.num_lifetimes, dtype=np.int64)  # processed events of each queue
+        self._fresh = False  # an episode has begun, without any time step
+        self._all_rows = list(range(engine.num_lifetimes))
 
     def begin(self, rows: Sequence[int] | None = None) -> None:
         """Begin the next episode of the lifetimes `rows` (all if None)."""
-        rows = self._everyone if rows is None else rows
+        rows = self._all_rows if rows is None else rows
         self.engine.begin(rows)
-        if len(rows) == len(self._everyone):
-            self._wait()
+        if len(rows) == len(self._all_rows):
+            self._discard_events()
         elif not self._fresh:  # else their first step is taken with that of the others
-            self._move_on(rows)
+            self._advance(rows)
 
-    def _wait(self) -> None:
-        """Forget the events of the episode before; the first step waits: `run_episode` may not need its events."""
+    def _discard_events(self) -> None:
+        """Discard events of the previous episode; the first step is delayed: `run_episode` may not need its events."""
         self._pending, self._queues, self._fresh = None, None, True
-        self._answered[:] = 0
+        self._processed[:] = 0
 
     def state_dict(self) -> State:
-        """Return all that decides what follows, after `finish` and before `events` are asked for.
+        """Return the full state, after `finish` and before `events` is called.
 
         Raises:
             RuntimeError: An episode is under way.
@@ -105,56 +105,56 @@ class EventInterface:
         return self.engine.state_dict()
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`, of an environment with the same settings.
+        """Load a state of `state_dict`, of an environment with the same settings.
 
         Raises:
-            ValueError: It is none, or the settings differ; nothing has changed in the first case.
+            ValueError: It is not a state, or the settings differ; nothing is changed in the first case.
         """
         own = set(STATE)
         if not isinstance(state, dict) or not own <= state.keys():
-            lacks = f"one without {', '.join(sorted(own - state.keys()))}" if isinstance(state, dict) else show(state)
+            problem = f"one without {', '.join(sorted(own - state.keys()))}" if isinstance(state, dict) else show(state)
             raise ValueError(
-                f"a state must be what state_dict() of an environment with these settings gave, got {lacks}"
+                f"a state must be what state_dict() of an environment with these settings gave, got {problem}"
             )
         self.engine.load_state_dict(state)
-        self._wait()
+        self._discard_events()
 
     def _start(self) -> None:
-        """Take the first time step of an episode, if it has waited."""
+        """Run the first time step of an episode, if it was delayed."""
         if self._fresh:
             self._fresh = False
-            self._move_on(self._everyone)
+            self._advance(self._all_rows)
 
-    def _move_on(self, rows: Sequence[int]) -> None:
-        """Advance the lifetimes `rows` by one time step, slot by slot unless they are all and at the same step."""
+    def _advance(self, rows: Sequence[int]) -> None:
+        """Advance the lifetimes `rows` by one time step, with slots unless they are all, at the same step."""
         steps = self.engine.steps
-        if len(rows) == len(self._everyone) and (steps == steps[0]).all():
+        if len(rows) == len(self._all_rows) and (steps == steps[0]).all():
             self._pending, self._queues = self.engine.advance(), None
-            self._answered[:] = 0
+            self._processed[:] = 0
             return
         queues = self._split()
         self._pending = None
         for row, events in zip(rows, self.engine.advance(rows).split(), strict=True):
             queues[row] = events
-            self._answered[row] = 0
+            self._processed[row] = 0
 
     def _running(self) -> list[int] | None:
-        """Return the lifetimes whose episode goes on; None: all."""
+        """Return the lifetimes with a running episode; None: all."""
         ended = self.engine.ended
         return np.flatnonzero(~ended).tolist() if ended.any() else None
 
-    def _move_on_together(self) -> SynapseEvents | None:
-        """Advance all lifetimes whose episode goes on by one time step; return their events, None if there are none."""
+    def _advance_running(self) -> SynapseEvents | None:
+        """Advance all lifetimes with a running episode by one step; return their events, None if all have ended."""
         running = self._running()
         if running is None:
             return self.engine.advance()
         if not running:
             return None
         events = self.engine.advance(running)
-        return _among_all(events, running, len(self._everyone))
+        return _for_all_lifetimes(events, running, len(self._all_rows))
 
     def _split(self) -> list[SynapseEvents]:
-        """Return the waiting events by lifetime."""
+        """Return the pending events by lifetime."""
         self._start()
         if self._queues is None:
             if self._pending is None:
@@ -163,27 +163,27 @@ class EventInterface:
         return self._queues
 
     def events(self) -> SynapseEvents | None:
-        """Return the events of all lifetimes that wait for an answer, or None when all episodes are over.
+        """Return the pending events of all lifetimes, or None when all episodes are over.
 
         Raises:
-            RuntimeError: `step` has begun to answer them slot by slot, or there was no `reset`.
+            RuntimeError: `step` has processed some of them, or there was no `reset`.
         """
         self._start()
-        if self._answered.any() or (self._pending is None and self._queues is not None):
+        if self._processed.any() or (self._pending is None and self._queues is not None):
             raise RuntimeError("step() has answered some events of this episode; go on with step(), or call reset()")
         if self._pending is None and self.engine.steps[0] == 0:
             raise RuntimeError("no episode is under way; call reset() first")
         return self._pending
 
     def apply(self, delta_d: torch.Tensor) -> None:
-        """Answer `events()`: change the weights, and go on to the next phase or time step of all lifetimes.
+        """Apply weight changes for `events()`, and advance all lifetimes to the next phase or time step.
 
         Args:
             delta_d: Normalised weight change of each event, (E,); clipped to [-1, 1].
 
         Raises:
-            RuntimeError: No events wait for an answer.
-            ValueError: A weight change is missing, too many, or not finite.
+            RuntimeError: No events are pending.
+            ValueError: Wrong number of weight changes, or one not finite.
         """
         events = self.events()
         if events is None:
@@ -192,33 +192,33 @@ class EventInterface:
         self._pending, self._queues = self.engine.after(events), None
         if self._pending is None:
             self.engine.settle(self._running())
-            self._pending = self._move_on_together()
+            self._pending = self._advance_running()
 
     def finish(self) -> EpisodeResult:
-        """Return how the episodes went, and begin the next one of all lifetimes.
+        """Return the results of the episodes, and begin the next one of all lifetimes.
 
         Raises:
-            RuntimeError: Events still wait for an answer.
+            RuntimeError: Events are still pending.
         """
         if self.events() is not None:
             raise RuntimeError("an episode is still under way; answer events() with apply() until it returns None")
         return self._end()
 
     def _end(self) -> EpisodeResult:
-        result = self.engine.finish(self._everyone)
+        result = self.engine.finish(self._all_rows)
         self.begin()
         return result
 
     def lives_whole(self, rule: Rule) -> bool:
-        """Whether `run_episode` lets all lifetimes live by a rule through the present episode in compiled loops."""
+        """Whether `run_episode` simulates the present episode of all lifetimes at once, by a rule in compiled loops."""
         return self._fresh and self.engine.whole.way(rule) is not None
 
     def run_episode(self, rule: Rule) -> EpisodeResult:
-        """Let all lifetimes live by a rule until their episodes are over; the rest is `finish`.
+        """Apply a rule in all lifetimes until their episodes are over, then `finish`.
 
         Raises:
             RuntimeError: As in `events`.
-            ValueError: It is no rule, answers with something that `apply` refuses, or needs another `modulation`.
+            ValueError: It is not a rule, its output is invalid in `apply`, or it needs another `modulation`.
         """
         if not callable(rule) or isinstance(rule, type):
             raise ValueError(
@@ -235,8 +235,8 @@ class EventInterface:
         return self.finish()
 
     def observe(self) -> Observation:
-        """Return the events that wait for an answer in slots, each array (B, E, ...)."""
-        observation = self.blank(len(self._everyone))
+        """Return the pending events in slots, each array (B, E, ...)."""
+        observation = self.blank(len(self._all_rows))
         for row, queue in enumerate(self._split()):
             part = self._presented(row, queue)
             used = slice(len(part.weight))
@@ -261,21 +261,21 @@ class EventInterface:
         }
 
     def _presented(self, row: int, queue: SynapseEvents) -> SynapseEvents:
-        """Return the events of lifetime `row` that stand in the slots."""
-        done = int(self._answered[row])
+        """Return the events of lifetime `row` in the slots."""
+        done = int(self._processed[row])
         count = min(len(queue.weight) - done, self.slots)
         return queue.narrow(done, count, queue.lengths)
 
-    def answer(self, actions: NDArray[Any], idle: Sequence[int] = ()) -> Answered:
-        """Answer the slots of all lifetimes; those that have answered all go on to the next phase or time step.
+    def apply_slots(self, actions: NDArray[Any], idle: Sequence[int] = ()) -> SlotsResult:
+        """Apply weight changes for the slots; lifetimes without further events advance to the next phase or time step.
 
         Args:
-            actions: Normalised weight changes, (B, E); what stands in masked slots is ignored.
-            idle: Lifetimes that wait for `begin`; what stands in their slots is ignored.
+            actions: Normalised weight changes, (B, E); masked slots are ignored.
+            idle: Lifetimes that wait for `begin`; their slots are ignored.
 
         Raises:
             RuntimeError: No episode is under way.
-            ValueError: No numbers, wrong shape, or a used slot is not finite; nothing has changed then.
+            ValueError: Not numbers, wrong shape, or a used slot is not finite; nothing is changed then.
         """
         queues = self._split()
         ended = self.engine.ended
@@ -290,42 +290,42 @@ class EventInterface:
         for row, part in parts.items():
             if not np.isfinite(actions[row, : len(part.weight)]).all():
                 raise ValueError(f"actions must be finite where mask is 1, got NaN or infinity in lifetime {row}")
-        self._pending = None  # it holds events that are answered now
-        done: list[int] = []  # lifetimes that have answered all events of their time step
+        self._pending = None  # it holds events processed now
+        done: list[int] = []  # lifetimes without further events in their time step
         for row, part in parts.items():
             queue = queues[row]
             self.engine.write(part, torch.from_numpy(actions[row, : len(part.weight)]).to(self.engine.device), row)
-            self._answered[row] += len(part.weight)
-            if self._answered[row] < len(queue.weight):
+            self._processed[row] += len(part.weight)
+            if self._processed[row] < len(queue.weight):
                 continue
             then = self.engine.after(queue)
             if then is not None:
-                queues[row], self._answered[row] = then, 0
+                queues[row], self._processed[row] = then, 0
             else:
                 done.append(row)
         return self._settle(done)
 
-    def _settle(self, done: list[int]) -> Answered:
-        """End the time step of the lifetimes `done`, and go on with those whose episode does."""
-        rewards = np.zeros(len(self._everyone))
-        # Rewards of events are kept by lifetime, as the events are.
+    def _settle(self, done: list[int]) -> SlotsResult:
+        """End the time step of the lifetimes `done`, and advance those with a running episode."""
+        rewards = np.zeros(len(self._all_rows))
+        # Rewards of events are stored by lifetime, like the events.
         parts = [[row] for row in done] if self.engine.task.rewards_events else [done] if done else []
         for part in parts:
             outcome = self.engine.settle(part)
             if outcome is not None:
                 rewards[outcome.rows.tolist()] = outcome.reward.tolist()
         ended = [row for row in done if self.engine.ended[row]]
-        moving = [row for row in done if not self.engine.ended[row]]
-        if moving:
-            self._move_on(moving)
-        return Answered(rewards, ended)
+        running = [row for row in done if not self.engine.ended[row]]
+        if running:
+            self._advance(running)
+        return SlotsResult(rewards, ended)
 
 
-def _among_all(events: SynapseEvents, rows: list[int], num_lifetimes: int) -> SynapseEvents:
-    """Let `lengths` have an entry for each of B lifetimes, 0 for those that are not among `rows`; in all phases."""
+def _for_all_lifetimes(events: SynapseEvents, rows: list[int], num_lifetimes: int) -> SynapseEvents:
+    """Extend `lengths` to all B lifetimes, 0 for those not in `rows`; in all phases."""
     lengths = events.lengths.new_zeros(num_lifetimes)  # (B,)
     lengths[rows] = events.lengths
-    then = None if events.then is None else _among_all(events.then, rows, num_lifetimes)
+    then = None if events.then is None else _for_all_lifetimes(events.then, rows, num_lifetimes)
     return events._replace(lengths=lengths, then=then)
 
 

@@ -1,4 +1,4 @@
-"""The flat interface of an environment: what it offers beside Gymnasium's fixed slots."""
+"""The flat interface of an environment: an alternative to Gymnasium's fixed slots."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from snn_plasticity_gym.utils.state import State
 
 
 class FlatBatches:
-    """Batches of events of any size, without padding, for an environment that has its `EventInterface`."""
+    """Batches of events of any size, without padding, for an environment with an `EventInterface`."""
 
     _interface: EventInterface
     _started: bool  # whether there are networks
@@ -20,32 +20,32 @@ class FlatBatches:
     def begin(self) -> None:
         """Begin the next episode of every lifetime as `reset` does, but without observations, which take a time step.
 
-        An episode under way is dropped. So `run_episode` can let lifetimes live through it as a whole.
+        A running episode is discarded. So `run_episode` can simulate the whole episode at once.
         """
         self._interface.begin()
 
     def events(self) -> SynapseEvents | None:
-        """Return the events of all lifetimes that wait for an answer, or None when all episodes are over."""
+        """Return the pending events of all lifetimes, or None when all episodes are over."""
         return self._interface.events()
 
     def apply(self, delta_d: Tensor) -> None:
-        """Answer `events()` with one normalised weight change each, (E,), and go on to the next ones."""
+        """Apply one normalised weight change for each of `events()`, (E,), and advance to the next ones."""
         self._interface.apply(delta_d)
 
     def finish(self) -> EpisodeResult:
-        """Return how the episodes went, and begin the next one of every lifetime."""
+        """Return the results of the episodes, and begin the next one of every lifetime."""
         return self._interface.finish()
 
     def lives_whole(self, rule: Rule) -> bool:
-        """Whether `run_episode` lets all lifetimes live by a rule through the present episode in compiled loops."""
+        """Whether `run_episode` simulates the present episode of all lifetimes at once, by a rule in compiled loops."""
         return self._interface.lives_whole(rule)
 
     def run_episode(self, rule: Rule) -> EpisodeResult:
-        """Return `finish` after a rule has answered all events of the episode."""
+        """Apply a rule to all events of the episode, and return `finish`."""
         return self._interface.run_episode(rule)
 
     def state_dict(self) -> State:
-        """Return all that decides what follows, between two episodes.
+        """Return the full state, between two episodes.
 
         Raises:
             RuntimeError: An episode is under way.
@@ -53,7 +53,7 @@ class FlatBatches:
         return self._interface.state_dict()
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`, of an environment with the same settings.
+        """Load a state of `state_dict`, of an environment with the same settings.
 
         Raises:
             ValueError: The settings differ.

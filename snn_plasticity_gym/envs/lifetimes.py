@@ -1,4 +1,4 @@
-"""Where each lifetime stands: the seed that it grew from, how many did before it, how many episodes it has lived.
+"""State of each lifetime: its seed, the number of earlier lifetimes of that seed, and its number of episodes.
 
 Axes: B lifetimes.
 """
@@ -14,24 +14,24 @@ from snn_plasticity_gym.utils.state import State
 
 
 class Lifetimes:
-    """Counts the episodes of B lifetimes, and says from which seed each of them draws.
+    """Counts the episodes of B lifetimes, and derives their seeds.
 
     Args:
         num_lifetimes: B.
-        common_network: Whether all networks grow from the same seed.
-        common_noise: Whether all lifetimes are shown the same.
+        common_network: Whether all networks have the same initial weights.
+        common_noise: Whether all lifetimes have the same stimuli.
     """
 
     def __init__(self, num_lifetimes: int, common_network: bool, common_noise: bool) -> None:
         self._common_network, self._common_noise = common_network, common_noise
-        self.ages = np.zeros(num_lifetimes, dtype=np.int64)  # episodes that each has gone through
-        self.attempts = np.zeros(num_lifetimes, dtype=np.int64)  # how often the next episode was begun so far
-        self.common_seed: int | None = None  # of what lifetimes share; None: that of the first lifetime
+        self.ages = np.zeros(num_lifetimes, dtype=np.int64)  # completed episodes
+        self.attempts = np.zeros(num_lifetimes, dtype=np.int64)  # number of starts of the next episode
+        self.common_seed: int | None = None  # of shared randomness; None: that of the first lifetime
         self._seeds = [0] * num_lifetimes
-        self._generations = np.zeros(num_lifetimes, dtype=np.int64)  # lifetimes that grew from the seed before
+        self._generations = np.zeros(num_lifetimes, dtype=np.int64)  # earlier lifetimes of the seed
 
     def seed(self, row: int) -> Seed:
-        """Return what the present episode of lifetime `row` draws from."""
+        """Return the seed of the present episode of lifetime `row`."""
         common = self._seeds[0] if self.common_seed is None else self.common_seed
         own = common if self._common_network else self._seeds[row]
         shown = common if self._common_noise else self._seeds[row]
@@ -39,7 +39,7 @@ class Lifetimes:
         return Seed(own, shown, int(self._generations[row]), int(self.ages[row]), begun_before)
 
     def start(self, rows: Sequence[int], seeds: Sequence[int | None]) -> None:
-        """Begin lifetimes, each from its seed; None: the next lifetime that the present seed leads to."""
+        """Begin lifetimes, each from its seed; None: the next lifetime of the present seed."""
         for row, seed in zip(rows, seeds, strict=True):
             if seed is None:
                 self._generations[row] += 1
@@ -48,16 +48,16 @@ class Lifetimes:
             self.ages[row] = self.attempts[row] = 0
 
     def begin(self, rows: slice | Sequence[int]) -> None:
-        """Note that an episode begins."""
+        """Count the start of an episode."""
         self.attempts[rows] += 1
 
     def finish(self, rows: slice | Sequence[int]) -> None:
-        """Note that an episode was lived to its end."""
+        """Count a completed episode."""
         self.ages[rows] += 1
         self.attempts[rows] = 0
 
     def state_dict(self) -> State:
-        """Return where all stand."""
+        """Return the state of all lifetimes."""
         return {
             "seeds": list(self._seeds),
             "generations": self._generations.tolist(),
@@ -66,7 +66,7 @@ class Lifetimes:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state of `state_dict`."""
+        """Load a state of `state_dict`."""
         self._seeds = list(state["seeds"])
         self._generations[:] = state["generations"]
         self.ages[:] = state["ages"]

@@ -1,4 +1,4 @@
-"""From an environment's id to its engine, and what `reset` may be told."""
+"""From an environment's id to its engine, and the arguments of `reset`."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from snn_plasticity_gym.utils.device import torch_device
 
 
 class UnexpectedKeywordError(ConfigError, TypeError):
-    """A constructor has no such argument: a `TypeError`, as Python itself raises, that says in one line what there is.
+    """A constructor has no such argument: a `TypeError`, as of Python itself, that names the valid ones in one line.
 
-    TorchRL, among others, tries arguments and goes by "unexpected keyword argument" in a `TypeError`.
+    TorchRL, among others, tries arguments and checks for "unexpected keyword argument" in a `TypeError`.
     """
 
 
 def read_config(env_id: str, settings: Mapping[str, Any]) -> EnvironmentConfig:
-    """Return the configuration that the keyword arguments of an environment's constructor make.
+    """Return the configuration for the keyword arguments of an environment's constructor.
 
     Raises:
-        UnexpectedKeywordError: There is no such argument; other mistakes are named, too.
+        UnexpectedKeywordError: There is no such argument; other errors are named, too.
         ConfigError: No such environment, or a setting is out of range or contradicts another.
     """
     infos = setting_fields(ENVIRONMENTS[env_id]) if env_id in ENVIRONMENTS else []
@@ -52,10 +52,10 @@ def make_engine(env_id: str, config: EnvironmentConfig, num_lifetimes: int, rend
         env_id: Its id.
         config: Its settings.
         num_lifetimes: B.
-        render_mode: Of the environment; a world is drawn only where it is asked for.
+        render_mode: Of the environment; a world is rendered only if requested.
 
     Raises:
-        ConfigError: There is no such environment, or its network cannot be, or does not fit into memory.
+        ConfigError: There is no such environment, or its network is invalid or does not fit into memory.
         ValueError: The device does not exist.
     """
     device = torch_device(config.device)
@@ -66,18 +66,18 @@ def make_engine(env_id: str, config: EnvironmentConfig, num_lifetimes: int, rend
     except (MemoryError, RuntimeError, TypeError, OverflowError) as error:
         if not isinstance(error, MemoryError) and not re.search("allocate|overflow", str(error), re.IGNORECASE):
             raise
-        told = one_line((str(error).splitlines() or ["no memory"])[0])
+        reason = one_line((str(error).splitlines() or ["no memory"])[0])
         raise ConfigError(
             f"{num_lifetimes} such networks do not fit into the memory of {config.device}: make num_envs, the number "
-            f"of neurons or the images smaller ({told})"
+            f"of neurons or the images smaller ({reason})"
         ) from error
 
 
 def read_seed(seed: Any) -> int:
-    """Return a seed as Python's own whole number, which is what Gymnasium takes.
+    """Return a seed as a Python integer, as required by Gymnasium.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: It is not a seed.
     """
     try:
         number = operator.index(seed)
@@ -89,10 +89,10 @@ def read_seed(seed: Any) -> int:
 
 
 def read_options(options: Mapping[str, Any] | None, known: Sequence[str]) -> Mapping[str, Any]:
-    """Return the options of `reset`; those that are None count as left out.
+    """Return the options of `reset`; None means not given.
 
     Raises:
-        ConfigError: There is no such option, or one has a value that it cannot have.
+        ConfigError: There is no such option, or its value is invalid.
     """
     if options is None:
         return {}

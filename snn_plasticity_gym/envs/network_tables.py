@@ -11,7 +11,7 @@ from snn_plasticity_gym.networks.populations import pulse
 
 
 def populations_of(network: Network) -> tuple[Populations, dict[str, slice]]:
-    """Return the constants of all populations, and where the neurons of each stand among those of a network."""
+    """Return the constants of all populations, and the range of each one's neurons among those of a network."""
     plain = LIFParams()
     params = [population.lif or plain for population in network.populations.values()]
     sizes = np.array([population.size for population in network.populations.values()], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The parts of an engine that go through whole episodes."""
+"""The parts of an engine for whole episodes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from snn_plasticity_gym.tasks.base import Task
 
 
 class EngineParts(NamedTuple):
-    """What all ways through whole episodes work on."""
+    """Parts used by all simulations of whole episodes."""
 
     network: Network  # of all lifetimes
-    task: Task  # what they are in
-    modulation: Neuromodulation  # what rewards do to synapses
-    recorder: Recorder  # where spikes are kept
-    scalars: LocalScalars  # what synapses may know beside spikes and weight
+    task: Task  # of all lifetimes
+    modulation: Neuromodulation  # effects of rewards on synapses
+    recorder: Recorder  # record of spikes
+    scalars: LocalScalars  # local scalars besides spikes and weight
     config: EnvironmentConfig
 
     @property
-    def answered_sides(self) -> tuple[bool, bool]:
-        """Whether synapses answer pre spikes, and whether they answer post spikes."""
+    def event_sides(self) -> tuple[bool, bool]:
+        """Whether pre spikes are events, and whether post spikes are."""
         sides = {side for phase in PHASES[self.config.event_kinds] for side in phase}
         return False in sides, True in sides

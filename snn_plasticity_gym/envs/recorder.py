@@ -1,6 +1,6 @@
-"""What is kept of the spikes and potentials of the episodes under way.
+"""Record of spikes and potentials of the present episodes.
 
-Axes: B lifetimes, R lifetimes of one call, W kept time steps, N neurons.
+Axes: B lifetimes, R lifetimes of one call, W recorded time steps, N neurons.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from snn_plasticity_gym.tasks.base import EpisodeRecord, Task
 
 
 class Recorder:
-    """Keeps the last W steps of every population, and counts spikes over the whole episode.
+    """Records the last W steps of every population, and counts spikes over the whole episode.
 
     Args:
-        task: Says what is kept.
-        network: Whose spikes they are.
+        task: Determines what is recorded.
+        network: Of the populations.
     """
 
     def __init__(self, task: Task, network: Network) -> None:
         shape, device = (network.num_networks, task.record_steps), network.device
         self._readout = task.readout
-        self._whole = task.record_steps >= task.num_steps  # the raster holds a whole episode, from which one counts
+        self._whole = task.record_steps >= task.num_steps  # the raster holds a whole episode: spikes are counted there
         self._sizes = {population.name: population.size for population in task.populations}
         size = sum(self._sizes.values())
         self.whole = torch.zeros(*shape, size, dtype=torch.bool, device=device)  # (B, W, all neurons)
@@ -41,17 +41,17 @@ class Recorder:
                 if population.lif is not None and task.needs_potentials
             },
         )
-        # Of an episode that is lived as a whole: (B, all neurons), see `SpikeCounts`, and (P, B) of each population.
+        # Of an episode run at once: (B, all neurons), see `SpikeCounts`, and (P, B) of each population.
         self.counts, self.first = torch.zeros(2, shape[0], size, dtype=torch.int64, device=device)
         self.totals = torch.zeros(len(self._sizes), shape[0], dtype=torch.int64, device=device)
         self._counted = self._counts_by_population()
-        self._counts = {  # int64 (B, N) spikes of the episode so far, where the raster does not tell
+        self._counts = {  # int64 (B, N) spikes of the episode so far, where the raster is shorter
             population.name: torch.zeros(network.num_networks, population.size, dtype=torch.int64, device=device)
             for population in ([] if self._whole else task.populations)
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Let what is kept by population be a part of the whole again, which a pickle writes down apart."""
+        """Restore records by population as views of the whole, which a pickle stores separately."""
         vars(self).update(state)
         self.record.raster = self._by_population(self.whole)
         self._counted = self._counts_by_population()
@@ -66,14 +66,14 @@ class Recorder:
         first = self._by_population(self.first)
         return {name: SpikeCounts(counts, first[name]) for name, counts in self._by_population(self.counts).items()}
 
-    def give(self, index: Tensor, spikes: Mapping[str, Tensor]) -> None:
-        """Keep the input spikes of a whole episode, bool (R, T, N) each, in the lifetimes `index`, ascending."""
-        for name, given in spikes.items():
+    def set_inputs(self, index: Tensor, spikes: Mapping[str, Tensor]) -> None:
+        """Record the input spikes of a whole episode, bool (R, T, N) each, in the lifetimes `index`, ascending."""
+        for name, input_spikes in spikes.items():
             raster = self.record.raster[name]
             if len(index) == len(raster):
-                raster.copy_(given)
+                raster.copy_(input_spikes)
             else:
-                raster[index] = given
+                raster[index] = input_spikes
 
     def begin(self, rows: Sequence[int], index: Tensor) -> None:
         """Begin an episode in the lifetimes `rows`, `index` as a tensor."""
@@ -81,17 +81,19 @@ class Recorder:
         for counts in self._counts.values():
             counts[index] = 0
 
-    def write(self, some: slice | Tensor, step: int | Tensor, activity: NetworkActivity, given: Sequence[str]) -> None:
-        """Keep what happened in a step.
+    def write(
+        self, some: slice | Tensor, step: int | Tensor, activity: NetworkActivity, recorded: Sequence[str]
+    ) -> None:
+        """Record a step.
 
         Args:
             some: Lifetimes.
-            step: Time step, common or each one's own (R,).
-            activity: What happened in them.
-            given: Populations whose spikes stand in the raster already.
+            step: Time step, common or by lifetime (R,).
+            activity: Their spikes and potentials.
+            recorded: Populations whose spikes are already in the raster.
         """
         for name, raster in self.record.raster.items():
-            if name not in given:
+            if name not in recorded:
                 raster[some, step % raster.shape[1]] = activity.spikes[name]
         for name, potentials in self.record.potentials.items():
             potentials[some, step % potentials.shape[1]] = activity.potentials[name]
@@ -99,7 +101,7 @@ class Recorder:
             counts[some] += activity.spikes[name]
 
     def take_counts(self) -> None:
-        """Take note that an episode was lived as a whole, whose spikes stand in `counts`, `first` and `totals`."""
+        """Use `counts`, `first` and `totals`, the spikes of an episode run at once."""
         self.record.counted = self._counted
 
     def spikes(self, index: Tensor) -> dict[str, Tensor]:
@@ -111,7 +113,7 @@ class Recorder:
         return {name: counts[index].sum(dim=1) for name, counts in self._counts.items()}
 
     def rates(self, index: Tensor, steps: Tensor) -> Tensor:
-        """Return the spikes per ms of the answering population, (R, N), over so many steps (R,)."""
+        """Return the spikes per ms of the readout population, (R, N), over so many steps (R,)."""
         if self.record.counted:
             return rates_of(self._of(self._counted[self._readout].counts, index), steps, self.record.network.dt)
         if self._whole:
@@ -122,5 +124,5 @@ class Recorder:
 
     @staticmethod
     def _of(values: Tensor, index: Tensor) -> Tensor:
-        """Return the values (B, ...) of some lifetimes, ascending; nothing is copied for all of them."""
+        """Return the values (B, ...) of some lifetimes, ascending; without a copy for all of them."""
         return values if len(index) == len(values) else values[index]

@@ -1,6 +1,6 @@
-"""A picture of one lifetime: what its task wants to be seen of it, who fires, what the last episode was worth.
+"""A picture of one lifetime: the panels of its task, spikes, and the last episode's reward.
 
-Axes: H, W height and width of a panel, T time steps of the raster, N neurons of the answering population.
+Axes: H, W height and width of a panel, T time steps of the raster, N neurons of the readout population.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 900, 520  # pixels
 _DPI = 100
 _DARK, _QUIET, _ACCENT = "#1a1a1a", "#6e6e6e", "#d55e00"
-_TERM_COLORS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00")  # Okabe & Ito (2008), told apart by colour-blind eyes
+_TERM_COLORS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00")  # Okabe & Ito (2008), distinguishable with colour blindness
 _SMALL, _NORMAL, _LARGE = 9, 10, 12  # points
-_MOST_TERMS = 4  # of the reward that the picture has room for
+_MOST_TERMS = 4  # terms of the reward in the picture
 _SIDE, _TOP, _WIDEST = 146, 75, 194  # pixels: of a panel, of its upper edge, of a panel with a wide picture
-_TITLE_SIZES = (_LARGE, 11, _NORMAL, _SMALL, 8)  # points, of which the first is taken that fits
+_TITLE_SIZES = (_LARGE, 11, _NORMAL, _SMALL, 8)  # points, the first one that fits is used
 
 
 def check_render_mode(render_mode: str | None, allowed: Sequence[str]) -> str | None:
@@ -45,7 +45,7 @@ def check_render_mode(render_mode: str | None, allowed: Sequence[str]) -> str | 
 
 
 def moment_of(engine: Engine, row: int) -> Moment:
-    """Return where the episode of lifetime `row` stands."""
+    """Return the progress of lifetime `row`'s episode."""
     last = engine.last_episodes[row]
     finished = last is not None and engine.lifetimes.attempts[row] == 0
     return Moment(
@@ -58,9 +58,9 @@ def moment_of(engine: Engine, row: int) -> Moment:
 
 
 def scene_of(engine: Engine, row: int) -> Scene:
-    """Return what a picture of lifetime `row` shows at its present moment; nothing is changed.
+    """Return the content of a picture of lifetime `row` at its present moment; nothing is changed.
 
-    The title says where its episode stands; where the task leaves room, the last panel is what an episode was worth.
+    The title shows the progress of the episode; if the task has few panels, the last one shows an episode's reward.
 
     Raises:
         RuntimeError: No episode has begun.
@@ -71,7 +71,7 @@ def scene_of(engine: Engine, row: int) -> Scene:
     scene = engine.task.scene(row, moment)
     panels = list(scene.panels)[:MOST_PANELS]
     if len(panels) < MOST_PANELS:
-        panels.append(_worth(engine.last_episodes[row], moment, scene.noun))
+        panels.append(_reward_bars(engine.last_episodes[row], moment, scene.noun))
     return scene._replace(title=f"{scene.title}   |   {_progress(engine, row, moment, scene.raster)}", panels=panels)
 
 
@@ -90,7 +90,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _worth(last: LastEpisode | None, moment: Moment, noun: str) -> Bars:
+def _reward_bars(last: LastEpisode | None, moment: Moment, noun: str) -> Bars:
     if last is None:
         return Bars("last reward", {}, f"no {noun} finished yet")
     number = moment.number - (not moment.finished)
@@ -98,7 +98,7 @@ def _worth(last: LastEpisode | None, moment: Moment, noun: str) -> Bars:
 
 
 def bars_of(last: LastEpisode) -> dict[str, float]:
-    """Return the values that stand beside the picture: the first terms of a reward, then the reward."""
+    """Return the values of the reward panel: the first terms of a reward, then the reward."""
     return {**dict(list(last.terms.items())[:_MOST_TERMS]), "reward": last.reward}
 
 
@@ -106,7 +106,7 @@ def render_frame(engine: Engine, row: int) -> NDArray[np.uint8]:
     """Draw lifetime `row` at its present moment, uint8 (520, 900, 3); nothing is changed.
 
     Above: the panels of its task's `Scene`, and the terms of the last reward where there is room. Below: the spikes of
-    the answering population over the last steps of the episode, those that the task lets stand out in orange.
+    the answering population over the last steps of the episode, those highlighted by the task in orange.
 
     Raises:
         RuntimeError: No episode has begun.
@@ -133,7 +133,7 @@ def render_frame(engine: Engine, row: int) -> NDArray[np.uint8]:
 
 
 def _axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Return axes at a place given in pixels from the upper left corner."""
+    """Return axes at a position in pixels from the upper left corner."""
     axes = figure.add_axes((left / WIDTH, 1 - (top + height) / HEIGHT, width / WIDTH, height / HEIGHT))
     axes.tick_params(labelsize=_SMALL, colors=_DARK, length=3)
     for side in ("top", "right"):
@@ -142,7 +142,7 @@ def _axes(figure: Figure, left: float, top: float, width: float, height: float) 
 
 
 def _draw_panel(figure: Figure, panel: Panel, left: int) -> int:
-    """Draw a panel; return where the next one begins, in pixels."""
+    """Draw a panel; return the start of the next one, in pixels."""
     pixels = panel.pixels
     width = _SIDE
     if pixels is not None and pixels.ndim == 3:
@@ -154,49 +154,49 @@ def _draw_panel(figure: Figure, panel: Panel, left: int) -> int:
     for spine in axes.spines.values():
         spine.set(visible=True, color=_QUIET)
     if pixels is None:
-        _say(axes, panel.caption)
+        _write_centred(axes, panel.caption)
     elif pixels.ndim == 3:
         axes.imshow(pixels)
-        axes.set_anchor("N")  # its title stands beside the others
+        axes.set_anchor("N")  # its title is level with the others
     elif panel.limits is None:
         axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     else:
         low, high = panel.limits
-        drawn = axes.imshow(pixels, cmap="cividis", vmin=low, vmax=high, interpolation="nearest")
+        image = axes.imshow(pixels, cmap="cividis", vmin=low, vmax=high, interpolation="nearest")
         if not panel.square:
             axes.set_aspect("auto")
-        _color_bar(figure, left + width + 6, drawn, (low, high))
+        _color_bar(figure, left + width + 6, image, (low, high))
     if pixels is not None:
         axes.set_xlabel(panel.caption, fontsize=_SMALL, color=_QUIET)
     return left + width + (72 if pixels is None or panel.limits is not None else 40)
 
 
-def _color_bar(figure: Figure, left: float, drawn: ScalarMappable, ends: tuple[float, float]) -> None:
-    bar = figure.colorbar(drawn, cax=_axes(figure, left, _TOP, 8, _SIDE), ticks=list(ends))
+def _color_bar(figure: Figure, left: float, image: ScalarMappable, ends: tuple[float, float]) -> None:
+    bar = figure.colorbar(image, cax=_axes(figure, left, _TOP, 8, _SIDE), ticks=list(ends))
     bar.set_ticklabels([f"{end:.3g}" for end in ends])
     bar.ax.tick_params(labelsize=_SMALL, length=2)
     bar.outline.set_edgecolor(_QUIET)
 
 
 def _draw_bars(figure: Figure, bars: Bars, left: int) -> int:
-    """Draw bars with their names to the left; return where the next panel begins, in pixels."""
+    """Draw bars with their names to the left; return the start of the next panel, in pixels."""
     longest = max((len(name) for name in bars.values), default=4)
     start = left + (60 if longest > 3 else 36)
     axes = _axes(figure, start, _TOP, min(126, WIDTH - 62 - start), _SIDE)
     axes.set_title(bars.title, fontsize=_NORMAL, color=_DARK)
     if not bars.values:
         axes.set_axis_off()
-        _say(axes, bars.caption)
+        _write_centred(axes, bars.caption)
         return WIDTH
-    known = [value for value in bars.values.values() if math.isfinite(value)]
-    low, high = bars.limits or (min(0.0, *known), max(1.0, *known))
+    finite = [value for value in bars.values.values() if math.isfinite(value)]
+    low, high = bars.limits or (min(0.0, *finite), max(1.0, *finite))
     for place, (name, value) in enumerate(bars.values.items()):
         if math.isfinite(value):
             color = _ACCENT if name == bars.accent else _TERM_COLORS[place % len(_TERM_COLORS)]
             axes.barh(place, value, color=color, height=0.62)
-            said = f"{value:.2f}" if value == 0 or 0.005 <= abs(value) < 1000 else f"{value:.0e}"
-            said = f"{value:.0f}" if bars.counts else said
-            axes.text(high + 0.05 * (high - low), place, said, va="center", fontsize=_SMALL, color=_DARK)
+            label = f"{value:.2f}" if value == 0 or 0.005 <= abs(value) < 1000 else f"{value:.0e}"
+            label = f"{value:.0f}" if bars.counts else label
+            axes.text(high + 0.05 * (high - low), place, label, va="center", fontsize=_SMALL, color=_DARK)
         else:
             axes.text(low, place, f" {bars.notes.get(name, 'no value')}", va="center", fontsize=_SMALL, color=_QUIET)
     axes.set_yticks(range(len(bars.values)), list(bars.values))
@@ -234,7 +234,7 @@ def _draw_raster(figure: Figure, raster: Raster, dt: float) -> None:
             clip_on=False,
         )
     if not len(step):
-        _say(axes, "no spike yet")
+        _write_centred(axes, "no spike yet")
     elif raster.caption:
         axes.text(
             1.0,
@@ -255,6 +255,6 @@ def _draw_raster(figure: Figure, raster: Raster, dt: float) -> None:
     axes.set_ylabel("neuron", fontsize=_NORMAL, color=_DARK)
 
 
-def _say(axes: Axes, text: str) -> None:
+def _write_centred(axes: Axes, text: str) -> None:
     """Write in the middle of otherwise empty axes."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=_NORMAL, color=_QUIET)

@@ -1,6 +1,6 @@
-"""Room that compiled loops work in, kept from episode to episode.
+"""Workspaces of compiled loops, reused from episode to episode.
 
-Lifetimes are spread over threads in parts, and each part has a room of its own: `part` is its first lifetime.
+Lifetimes are distributed over threads in parts, and each part has its workspace: `part` is its first lifetime.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Room = TypeVar("Room")
 
 
 class Rooms:
-    """Makes room where there is none yet.
+    """Allocates workspaces on first use.
 
     Args:
         populations: Of the networks.
@@ -37,19 +37,19 @@ class Rooms:
         self._of_rules: dict[int, tuple[FormulaRule | HeadRule, Any]] = {}
 
     def spikes(self, part: int) -> Spikes:
-        """Return room for spikes."""
+        """Return a workspace for spikes."""
         return self._once("spikes", part, lambda: room_for_spikes(self._populations, self._num_steps))
 
     def trail(self, part: int) -> Trail:
-        """Return room for what a teacher looks at."""
+        """Return a workspace for gradient teaching."""
         return self._once("trail", part, lambda: room_for_trail(self._populations, self._connections, self._num_steps))
 
     def memory(self, part: int, loop: Loop) -> Memory:
-        """Return room for what is known from the last action."""
+        """Return a workspace for the state since the last action."""
         return self._once("memory", part, lambda: room_for_memory(loop))
 
     def of(self, part: int, way: ClosedForm | FormulaRule | HeadRule) -> Any:
-        """Return room for what a rule makes of the spikes."""
+        """Return a workspace of a rule."""
         num_neurons = len(self._populations.of_neuron)
         if isinstance(way, ClosedForm):
             return self._once("traces", part, lambda: room_for_traces(num_neurons))

@@ -1,4 +1,4 @@
-"""A population in which nothing fires learns nothing: this names it, instead of letting it live in silence."""
+"""A population without spikes has no plasticity: a warning names it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor
 
 from snn_plasticity_gym.tasks.base import Task
 
-EPISODES = 10  # of all lifetimes together, after which silence is spoken of
+EPISODES = 10  # of all lifetimes together, after which silence is reported
 
 _logger = logging.getLogger("snn_plasticity_gym")
 
 
 class SilenceWatch:
-    """Counts the spikes of an environment's first episodes, and warns once if a population has had none.
+    """Counts the spikes of an environment's first episodes, and warns once if a population had none.
 
-    Populations that nothing drives, since the gains of all projections into them are 0, are silent by intent. What the
-    watch has seen is no part of an environment's state: it changes no number, and begins anew with a resumed run.
+    Populations without input, since the gains of all projections into them are 0, are silent by intent. The counts are
+    not part of an environment's state: they affect no result, and restart with a resumed run.
 
     Args:
-        task: Says which populations there are, and what helps where one is silent.
+        task: Its populations, and the remedy for a silent one.
     """
 
     def __init__(self, task: Task) -> None:
@@ -29,12 +29,12 @@ class SilenceWatch:
         for projection in task.projections:
             gains.setdefault(projection.target, []).append(projection.gain)
         names = [population.name for population in task.populations]
-        self._spikes = {name: 0 for name in names if any(gains.get(name, [1.0]))}  # of the episodes seen
+        self._spikes = {name: 0 for name in names if any(gains.get(name, [1.0]))}  # of the episodes counted
         self._task = task
         self._episodes = 0
 
     def see(self, spikes: Mapping[str, Tensor]) -> None:
-        """See how often each population has spiked in the episodes that R lifetimes have ended, int64 (R,) each."""
+        """Count the spikes of each population in the ended episodes of R lifetimes, int64 (R,) each."""
         if self._episodes >= EPISODES:
             return
         ended = 0
@@ -50,5 +50,5 @@ class SilenceWatch:
                 "no neuron of %s has fired in the first %d episodes, so its synapses have nothing to learn from; %s",
                 " and ".join(silent),
                 self._episodes,
-                self._task.remedy(silent[0]),  # what comes after it in a step may be silent for its sake
+                self._task.remedy(silent[0]),  # populations after it may be silent because of it
             )

@@ -1,4 +1,4 @@
-"""What one lifetime shows in its slots and how they are answered, as Gymnasium's spaces."""
+"""Gymnasium's spaces of one lifetime: observations and actions of its slots."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BOUNDS = {"surrogate": (0.0, 1.0), "theta": (0.0, math.inf)}  # of scalars that
 
 
 def observation_space(config: EnvironmentConfig, engine: Engine) -> spaces.Dict:
-    """Return the space of one lifetime's observations; see `PlasticityEnv` for what they mean.
+    """Return the space of one lifetime's observations; see `PlasticityEnv` for their meaning.
 
     `group` and `kind` are a Box of int64, not a MultiDiscrete: Stable-Baselines3 makes each entry of one a one-hot
-    vector, slot by slot, and sb3-contrib's recurrent policies refuse the size that NumPy then counts.
+    vector, slot by slot, and sb3-contrib's recurrent policies reject the resulting size.
     """
     slots, length = config.events_per_step, config.history_length
     low, high = engine.weight_range()

@@ -1,4 +1,4 @@
-"""The vector environment: B lifetimes side by side in one batch."""
+"""The vector environment: B lifetimes in one batch."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from snn_plasticity_gym.envs.spaces import action_space, observation_space
 
 
 class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
-    """B independent networks whose synapses ask for weight changes; `PlasticityEnv` explains spaces and reward.
+    """B independent networks whose synapses receive weight changes; see `PlasticityEnv` for spaces and reward.
 
-    All lifetimes are simulated in one batch of torch tensors. Row i does what `PlasticityEnv` does with seed s + i,
+    All lifetimes are simulated in one batch of torch tensors. Row i equals `PlasticityEnv` with seed s + i,
     whatever `num_envs` is.
 
-    `autoreset_mode` says how the next episode begins, the same one in each mode:
+    `autoreset_mode` determines when the next episode begins, the same one in each mode:
 
-    - SAME_STEP: in the step that ends the one before, whose infos stand under `final_info` and whose observation under
+    - SAME_STEP: in the step that ends the previous one, with its infos under `final_info` and its observation under
       `final_obs`. Stable-Baselines3 needs this one.
-    - NEXT_STEP: in the step after, which ignores the row's action and pays nothing.
+    - NEXT_STEP: in the step after, which ignores the row's action and has no reward.
     - DISABLED: by `reset(options={"reset_mask": ...})`, which is due before the next step.
 
     Trainers use the flat interface (`events`, `apply`, `finish`): torch batches of any size, without padding.
 
     Args:
-        env_id: Which environment, e.g. "SNNPlastic-Unsup1-v0"; `gymnasium.make_vec` gives it.
+        env_id: Id of the environment, e.g. "SNNPlastic-Unsup1-v0"; `gymnasium.make_vec` gives it.
         num_envs: Number of lifetimes B.
         render_mode: "rgb_array" or None.
-        max_episode_steps: Steps after which an episode is cut off, without what its end would have paid; None: never.
+        max_episode_steps: Steps after which an episode is truncated, without the reward of its end; None: never.
         autoreset_mode: One of `gymnasium.vector.AutoresetMode`, or its name or value.
         settings: Fields of the environment's configuration class.
 
@@ -87,26 +87,26 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
 
     @property
     def engine(self) -> Engine:
-        """The lifetimes themselves."""
+        """The engine of the lifetimes."""
         return self._interface.engine
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Show the next image to every lifetime.
+        """Begin the next episode of every lifetime.
 
         Args:
             seed: Starts new lifetimes with seeds seed, seed + 1, ...; or one seed (or None) per lifetime. Everything
                 that follows is a function of it.
-            options: {"new_lifetime": True} starts new lifetimes too, the next ones that the present seeds lead to.
-                {"reset_mask": mask} leaves alone those rows where the mask, bool (B,), is False.
+            options: {"new_lifetime": True} starts new lifetimes too, the next ones of the present seeds.
+                {"reset_mask": mask} does not reset rows where the mask, bool (B,), is False.
 
         Returns:
-            Observations of the first time step (of rows left alone, their present ones), and an empty info.
+            Observations of the first time step (of other rows, their present ones), and an empty info.
 
         Raises:
-            ConfigError: There is no such option, or a seed or the mask is none.
-            RuntimeError: Some rows are left alone in the first reset of all.
+            ConfigError: There is no such option, or a seed or the mask is invalid.
+            RuntimeError: The first reset of all does not include every row.
         """
         wanted = read_options(options, ("new_lifetime", "reset_mask"))
         rows = self._rows_of(wanted.get("reset_mask"))
@@ -118,7 +118,7 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
         return self._interface.observe(), {}
 
     def _rows_of(self, mask: Any) -> list[int]:
-        """Return the rows that a reset is about."""
+        """Return the rows of a reset."""
         if mask is None:
             return list(range(self.num_envs))
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
@@ -152,7 +152,7 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
     def step(
         self, actions: NDArray[np.float32]
     ) -> tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Answer the presented events of every lifetime.
+        """Apply weight changes for the presented events of every lifetime.
 
         Args:
             actions: Normalised weight changes, (B, E).
@@ -170,7 +170,7 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
             raise RuntimeError(
                 f"the episodes of rows {idle} are over; call reset(options={{'reset_mask': mask}}), True where one is"
             )
-        rewards, ended = self._interface.answer(actions, idle)
+        rewards, ended = self._interface.apply_slots(actions, idle)
         self._elapsed += 1
         self._begin(idle)  # NEXT_STEP
         terminations = np.zeros(self.num_envs, dtype=bool)
@@ -206,12 +206,12 @@ class PlasticityVectorEnv(FlatBatches, VectorEnv[Observation, NDArray[np.float32
         return tuple(render_frame(self.engine, row) for row in range(self.num_envs))
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Free what the task holds, e.g. the worlds that networks act in; `close` calls it once."""
+        """Free resources of the task, e.g. worlds; `close` calls it once."""
         self.engine.task.close()
 
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    """Return a mode by itself, its name or its value."""
+    """Return a mode given as such, by name or by value."""
     for known in AutoresetMode:
         if mode in (known, known.name, known.value):
             return known

@@ -20,19 +20,19 @@ from snn_plasticity_gym.tasks.base import LivedEpisodes, Task
 
 
 class WholeEpisodes:
-    """Lets all lifetimes of an engine live through episodes as a whole.
+    """Simulates whole episodes of all lifetimes of an engine at once.
 
     Args:
-        play: Lets the networks go through a time step, and lists no spikes.
+        play: Advances the networks by a time step, without lists of spikes.
         parts: Of the engine.
     """
 
     def __init__(self, play: Callable[[int], NetworkActivity], parts: EngineParts) -> None:
         self._play, self._parts = play, parts
-        self.loops = parts.network.device.type == "cpu"  # the only memory that compiled loops reach
+        self.loops = parts.network.device.type == "cpu"  # the only memory accessible to compiled loops
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out of copies what looks at the memory of this engine's tensors: a copy makes its own."""
+        """Leave views of this engine's tensors out of copies: a copy makes its own."""
         return {name: part for name, part in vars(self).items() if name not in ("images", "_compiled")}
 
     @functools.cached_property
@@ -50,27 +50,27 @@ class WholeEpisodes:
         return DenseImages(self._play, self._parts)
 
     def way(self, rule: Rule) -> Way | DenseWay | None:
-        """Return how lifetimes can live by a rule through whole episodes; None: it has to answer events."""
-        return way_of(*self._known(rule)) if self.loops else dense_way_of(*self._known(rule))
+        """Return how to apply a rule to whole episodes; None: it must be called with events."""
+        return way_of(*self._arguments(rule)) if self.loops else dense_way_of(*self._arguments(rule))
 
-    def _known(self, rule: Rule) -> tuple[Rule, EnvironmentConfig, Task, Sequence[str], Tensor]:
+    def _arguments(self, rule: Rule) -> tuple[Rule, EnvironmentConfig, Task, Sequence[str], Tensor]:
         parts = self._parts
         return rule, parts.config, parts.task, parts.scalars.names, parts.network.non_plastic
 
-    def live(self, rule: Rule, pace: Tensor, changes: Tensor) -> tuple[Tensor, LivedEpisodes | None] | None:
-        """Go through an episode from its first step to its last; weights and adaptive thresholds change in place.
+    def run(self, rule: Rule, pace: Tensor, changes: Tensor) -> tuple[Tensor, LivedEpisodes | None] | None:
+        """Simulate an episode from its first step to its last; weights and adaptive thresholds change in place.
 
         Args:
-            rule: Answers events.
-            pace: Share of the learning rates that the age of each lifetime leaves, float32 (B,).
+            rule: The rule.
+            pace: Factor of the learning rates by the age of each lifetime, float32 (B,).
             changes: Statistics of weight changes to add to, float64 (4, heads); see `WeightChanges`.
 
         Returns:
-            Number of events of each lifetime, int64 (B,), and of a closed loop what was paid; None, and nothing was
-            done: the rule has to answer events.
+            Number of events of each lifetime, int64 (B,), and of a closed loop its rewards; None, and nothing is
+            done: the rule must be called with events.
         """
         if self.loops:
-            way = way_of(*self._known(rule))
+            way = way_of(*self._arguments(rule))
             return None if way is None else self._compiled.show(way, pace, changes)
-        dense = dense_way_of(*self._known(rule))
+        dense = dense_way_of(*self._arguments(rule))
         return None if dense is None else self._dense.show(dense, pace, changes)

@@ -43,7 +43,7 @@ class CompiledWorlds:
         eligibility = modulation.eligibility
         self._payment = loop.signals._replace(
             modulation=_MODULATIONS[parts.config.modulation],
-            uses_surprise=modulation.heeds_rewards,
+            uses_surprise=modulation.uses_rewards,
             own=modulation.surprise.tables(),
             surprise=parts.scalars.reward.numpy(),
             traces=NOTHING if eligibility is None else eligibility.traces.numpy(),

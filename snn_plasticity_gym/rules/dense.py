@@ -28,7 +28,7 @@ class Side(NamedTuple):
     """The neurons at one end of a projection in a time step."""
 
     spikes: Tensor  # bool (B, N)
-    heard: Tensor  # bool (B, N): spikes that cause events
+    event_spikes: Tensor  # bool (B, N): spikes that cause events
     traces: RunningTraces  # of strictly earlier spikes
 
 
@@ -59,22 +59,22 @@ def form_vectors(
         surrogate: Of their spikes, (B, O); None: the rule uses none.
         threshold: Running mean of the squared post traces, theta, (B, O).
     """
-    fires = post.heard.float()
+    fires = post.event_spikes.float()
     x = pre.traces(form.tau_pre_fast, form.nearest)
     if form.coincident or form.signed:  # the present spike counts
         x = torch.where(pre.spikes, 1.0, x) if form.nearest else x + pre.spikes
     if form.signed:
         modulator = factor if surrogate is None else factor * surrogate
         x = x if form.factor_trace else torch.ones_like(x)
-        x = x if form.factor_at_post else x * pre.heard
+        x = x if form.factor_at_post else x * pre.event_spikes
         return FormVectors(x * (form.g / form.scale), x, modulator, modulator, fires)
     y = post.traces(form.tau_post_fast, form.nearest)
     part = form.p + form.p_fast * y - form.p_theta * threshold
     if form.p_slow:
         part = part + form.p_slow * post.traces(form.tau_post_slow, form.nearest)
-    fall = form.s * pre.heard
+    fall = form.s * pre.event_spikes
     if form.s_slow:
-        fall = fall + form.s_slow * pre.traces(form.tau_pre_slow, form.nearest) * pre.heard
+        fall = fall + form.s_slow * pre.traces(form.tau_pre_slow, form.nearest) * pre.event_spikes
     return FormVectors(x, fall, y, part, fires)
 
 
@@ -173,10 +173,10 @@ def answer_formula(exponents: Sequence[int], squashed: bool, weights: Tensor, su
 
 def _product(factors: Factors, fires: str, letter: str, side: Side) -> Tensor:
     """Return the product of those factors that belong to one side, (B, N)."""
-    product = torch.ones_like(side.heard, dtype=torch.float32)
+    product = torch.ones_like(side.event_spikes, dtype=torch.float32)
     for name in factors:
         if name == fires:
-            product = product * side.heard
+            product = product * side.event_spikes
         elif name[0] == letter and is_trace(name):
             product = product * side.traces(time_constant(name))
     return product

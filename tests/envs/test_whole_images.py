@@ -260,7 +260,7 @@ def test_it_is_much_faster():
 def test_third_factors_go_on_where_nothing_learns_any_more(factor, monkeypatch):
     config = {**FEEDFORWARD, "third_factor": factor, "plastic_episodes": 2}
     fast, slow = (PlasticityVectorEnv(SEMI, num_envs=2, **config) for _ in range(2))
-    monkeypatch.setattr(slow.engine.whole, "live", lambda *_: None)
+    monkeypatch.setattr(slow.engine.whole, "run", lambda *_: None)
     rule = make_rule("delta")
     fast.reset(seed=1), slow.reset(seed=1)
     for _ in range(4):
