@@ -1,4 +1,4 @@
-"""Whole episodes of Unsup1 in which a learned rule answers every event, a list of events at each step."""
+"""Whole episodes of Unsup1 with a learned rule called with every event, a list of events at each step."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.tasks.image_task import image_task
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
-LIFETIMES = 8  # side by side, as `train_a2c.py` has them
+LIFETIMES = 8  # in one batch, as in `train_a2c.py`
 HIDDEN = 128  # neurons of each hidden layer of a head
-MATRIX_ROWS = 4096  # events of a chunk while acting
+MATRIX_ROWS = 4096  # events of a chunk during rollouts
 CONVOLUTION_CHUNK = 256  # events at which the convolution is about fastest
 PARTS = {
     "network": (Network, "advance"),
@@ -36,14 +36,14 @@ PARTS = {
 
 KEYS = {
     "dataset": "images",
-    "events_per_episode": "events of one lifetime and image, all answered by the learned rule; mean",
+    "events_per_episode": "events of one lifetime and image, all processed by the learned rule; mean",
     "images_per_second": "one lifetime",
     "events_per_second": "one lifetime",
     "over_convolution": "whole episode: seconds with the front as convolutions, event by event, over seconds with the "
     "table; the former are those of 256 random events of the same episode, times events, plus all that is not the rule",
     "matrix_rate": "measured float32 rate of (4096,128) x (128,128), operations per second",
     "share_of_limit": "time that 2*128*128 operations per event take at that rate, over the time of the episode",
-    "images_per_second_8": "the learned rule in 8 lifetimes side by side, all images together",
+    "images_per_second_8": "the learned rule in 8 lifetimes of one batch, all images together",
     "share_of_limit_8": "share_of_limit of 8 lifetimes",
     "over_convolution_8": "over_convolution of 8 lifetimes, less what is not the rule in the convolution's time",
     "share_of_limit_heads": "the same over the time of the heads alone",
@@ -56,7 +56,7 @@ KEYS = {
     "slope_num_envs": "slope of the seconds on log-log",
     "peak_memory": "bytes, largest resident set of a process that trains 16 lifetimes (quick: on 30 time steps), "
     "libraries included",
-    "base_memory": "bytes, the same of one that has only imported all that; null if quick",
+    "base_memory": "bytes, the same of one with the same imports only; null if quick",
     "collect": "seconds per image to collect, A2C, one lifetime, 1024 events an image learned from",
     "collect_all": "the same with all events learned from",
     "update": "seconds per image to update with 1024 events",
@@ -70,12 +70,12 @@ class EpisodeConfig(BenchmarkConfig):
     """Measure whole episodes with a learned rule on every event."""
 
     json: bool = json_flag(KEYS)
-    rounds: int = setting(5, "Images that count; 1 if quick.", section="Benchmark", ge=1)
+    rounds: int = setting(5, "Measured images; 1 if quick.", section="Benchmark", ge=1)
     sizes: tuple[int, ...] = setting(
         (100, 200, 400, 800, 1600, 6400), "Excitatory neurons; every other one if quick.", section="Benchmark", ge=1
     )
     lifetimes: tuple[int, ...] = setting(
-        (1, 4, 16, 64), "Lifetimes side by side; at most 16 if quick.", section="Benchmark", ge=1
+        (1, 4, 16, 64), "Lifetimes of one batch; at most 16 if quick.", section="Benchmark", ge=1
     )
     memory: bool = setting(True, "Measure the peak memory.", section="Benchmark")
 
@@ -103,12 +103,12 @@ def measure(config: EpisodeConfig) -> dict[str, Any]:
 
 
 def whole_episodes(config: EpisodeConfig) -> dict[str, Any]:
-    """Measure episodes event by event, the matrix product and the convolution in turns."""
+    """Measure episodes event by event, the matrix product and the convolution, interleaved."""
     env, network = environment(config), rule_network(config.seed)
     frozen = FrozenRule(network, config.num_steps)
 
     def rule(events: SynapseEvents) -> Tensor:
-        """Answer as `frozen` does, which by itself would live whole images in compiled loops; see `rules.py`."""
+        """Return the output of `frozen`, which itself would be run in compiled loops; see `rules.py`."""
         return frozen(events)
 
     sample = sample_events(steps_of_image(env, rule), CONVOLUTION_CHUNK, config.seed)
@@ -121,7 +121,7 @@ def whole_episodes(config: EpisodeConfig) -> dict[str, Any]:
             counts.append(show_image(env, rule))
         return counts[-1]
 
-    beside = environment(config, LIFETIMES)
+    eight = environment(config, LIFETIMES)
 
     def product() -> int:
         torch.mm(left, right, out=out)
@@ -131,7 +131,7 @@ def whole_episodes(config: EpisodeConfig) -> dict[str, Any]:
         samples = take_turns(
             {
                 "image": timed(image),
-                "images": timed(lambda: show_image(beside, rule)),
+                "images": timed(lambda: show_image(eight, rule)),
                 "product": timed(product, repeats=30),
                 "convolution": timed(lambda: len(convolved_means(network, sample)), repeats=4),
             },

@@ -1,7 +1,7 @@
-"""The front through its table against the same front as convolutions, side by side.
+"""The front through its table against the same front as convolutions, interleaved.
 
 The convolution takes CONVOLUTION_CHUNK pairs a call, where it is about fastest on one core (its activations then
-stay in cache); the table takes all there are.
+stay in cache); the table takes all pairs at once.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def measure(config: FrontConfig) -> dict[str, Any]:
 def forward_at_random(
     front: SpikeFront, length: int, count: int, rounds: int, seed: int
 ) -> tuple[dict[str, float], float]:
-    """Return what goes with the keys random_K..., and the largest error."""
+    """Return the results for the keys random_K..., and the largest error."""
     generator = torch.Generator().manual_seed(seed)
     rate = torch.empty(count // 2, 1).uniform_(0, RATE, generator=generator)
     histories = (torch.rand(count // 2, length, generator=generator) < rate).to(torch.uint8)
@@ -120,7 +120,7 @@ def forward_at_random(
 
 
 def forward_at_events(front: SpikeFront, env: PlasticityVectorEnv, rounds: int, seed: int) -> dict[str, float]:
-    """Return what goes with the keys real..."""
+    """Return the results for the keys real..."""
     steps = steps_of_image(env, make_rule("zero"))
     events = sum(len(step.weight) for step in steps)
     pairs = sum(len(step.pair_pre) for step in steps)
@@ -157,7 +157,7 @@ def forward_at_events(front: SpikeFront, env: PlasticityVectorEnv, rounds: int, 
 
 
 def learning(front: SpikeFront, config: FrontConfig, rounds: int) -> dict[str, Any]:
-    """Return what goes with the keys learn... and gradient_error."""
+    """Return the results for the keys learn... and gradient_error."""
     results: dict[str, Any] = {}
     for name, num_envs, kept in (("learn", 4 if config.quick else 8, 1024), ("learn_all", 1, 0)):
         env = environment(config, num_envs)

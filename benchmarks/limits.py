@@ -1,8 +1,8 @@
-"""The least that an image takes, the bare arithmetic of it, beside whole images: what is left to be gained.
+"""The minimal cost of an image, its bare arithmetic, compared with whole images: the possible speed-up.
 
-An image cannot do without the random numbers of its input spikes, the sum of the rows of weights that fire in each
-step, a move of every potential towards rest and its comparison with a threshold, and, where something learns, a change
-of each weight of the neurons that fire. Here loops do just that, with the networks, images and winners of real ones.
+An image needs the random numbers of its input spikes, the sum of the weight rows of spiking inputs in each step, a
+decay of every potential and its comparison with a threshold, and, with plasticity, a change of each weight of spiking
+neurons. Loops here do only this, with the networks, images and winners of real simulations.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from program import BenchmarkConfig, json_flag, run
 from timing import Sampler, Samples, take_turns, timed
-from workload import environment, living
+from workload import environment, image_sampler
 
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.networks.diehl_cook import EXC
@@ -26,9 +26,9 @@ PARTS = ("numbers", "rows", "potentials", "columns")
 RULES = ("zero", "stdp", "target-stdp")
 
 KEYS = {
-    "lifetimes": "number of lifetimes that 'many' means",
+    "lifetimes": "number of lifetimes in 'many'",
     "bare_one": "microseconds of an image's bare arithmetic by part, one lifetime: random numbers of its input, "
-    "rows of weights added up, potentials of E moved and compared, columns of weights of E neurons that fire changed",
+    "sums of weight rows, update and comparison of E's potentials, change of weight columns of spiking E neurons",
     "bare_many": "the same for many lifetimes, whose weights do not fit the caches",
     "whole_one": "microseconds of an image by rule, one lifetime",
     "whole_many": "the same for many lifetimes",
@@ -39,11 +39,11 @@ KEYS = {
 
 @config_class
 class LimitsConfig(BenchmarkConfig):
-    """Measure the bare arithmetic of an image beside whole images."""
+    """Measure the bare arithmetic of an image and whole images."""
 
     json: bool = json_flag(KEYS)
     rounds: int = setting(15, "Rounds; 2 if quick.", section="Benchmark", ge=1)
-    lifetimes: int = setting(64, "Lifetimes side by side; at most 16 if quick.", section="Workload", ge=1)
+    lifetimes: int = setting(64, "Lifetimes of one batch; at most 16 if quick.", section="Workload", ge=1)
 
 
 def measure(config: LimitsConfig) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def measure(config: LimitsConfig) -> dict[str, Any]:
     many, rounds = config.at_most(config.lifetimes, 16), config.at_most(config.rounds, 2)
     results: dict[str, Any] = {"lifetimes": many}
     for name, count in (("one", 1), ("many", many)):
-        whole = {name: living(environment(config, count), make_rule(name), 32) for name in RULES}
+        whole = {name: image_sampler(environment(config, count), make_rule(name), 32) for name in RULES}
         samples = take_turns(bare(config, count) | whole, rounds, warm_up=2)
         medians = {part: samples.median(part) for part in (*PARTS, *RULES)}
         results[f"bare_{name}"] = {part: 1e6 * medians[part] for part in PARTS}
@@ -61,7 +61,7 @@ def measure(config: LimitsConfig) -> dict[str, Any]:
 
 
 def share(samples: Samples, rule: str) -> float:
-    """Return the bare arithmetic of an image over a whole image by a rule, the median over rounds."""
+    """Return the time of the bare arithmetic over that of a whole image by a rule, the median over rounds."""
     parts = PARTS[:-1] if rule == "zero" else PARTS
     sums = np.sum([samples.rounds[part] for part in parts], axis=0)
     return float(np.median(sums / np.array(samples.rounds[rule])))
@@ -77,19 +77,19 @@ def bare(config: LimitsConfig, num_envs: int) -> dict[str, Sampler]:
     trains = [task.shown(row).train for row in range(num_envs)]
     weights = network.weights_of(network.projections[0].name).numpy().copy()  # (B, P, N)
     rng = np.random.default_rng(config.seed)
-    lit = [int((task.dataset.train.images[task.shown(row).image] > 0).sum()) for row in range(num_envs)]
+    num_pixels = [int((task.dataset.train.images[task.shown(row).image] > 0).sum()) for row in range(num_envs)]
     wins = [rng.integers(weights.shape[2], size=int(result.spikes[EXC][row])) for row in range(num_envs)]
     sums, changes = np.zeros(weights.shape[2], np.float32), np.full(weights.shape[1], 1e-6, np.float32)
     potentials = np.zeros(weights.shape[2], np.float32)
 
     def numbers(row: int) -> None:
-        rng.random((config.num_steps, lit[row]), dtype=np.float32)
+        rng.random((config.num_steps, num_pixels[row]), dtype=np.float32)
 
     def rows(row: int) -> None:
         _add_rows(weights[row], trains[row].start, trains[row].neuron, sums)
 
-    def moves(row: int) -> None:
-        _move_potentials(potentials, sums, config.num_steps)
+    def potentials_of_image(row: int) -> None:
+        _update_potentials(potentials, sums, config.num_steps)
 
     def columns(row: int) -> None:
         _change_columns(weights[row], wins[row], changes)
@@ -102,7 +102,7 @@ def bare(config: LimitsConfig, num_envs: int) -> dict[str, Sampler]:
 
         return timed(image, repeats=max(32 // num_envs, 1))
 
-    return dict(zip(PARTS, map(each, (numbers, rows, moves, columns)), strict=True))
+    return dict(zip(PARTS, map(each, (numbers, rows, potentials_of_image, columns)), strict=True))
 
 
 @numba.njit
@@ -116,13 +116,13 @@ def _add_rows(weights: NDArray[Any], start: NDArray[Any], neuron: NDArray[Any], 
 
 
 @numba.njit
-def _move_potentials(potentials: NDArray[Any], sums: NDArray[Any], num_steps: int) -> int:
+def _update_potentials(potentials: NDArray[Any], sums: NDArray[Any], num_steps: int) -> int:
     above = 0
     for _ in range(num_steps):
         for j in range(len(sums)):
-            moved = potentials[j] + np.float32(0.01) * (sums[j] - potentials[j])
-            potentials[j] = moved
-            above += moved > np.float32(1e9)
+            updated = potentials[j] + np.float32(0.01) * (sums[j] - potentials[j])
+            potentials[j] = updated
+            above += updated > np.float32(1e9)
     return above
 
 

@@ -1,8 +1,8 @@
-"""What malloc does with freed memory: hand it back, to be mapped and zeroed anew, or keep it.
+"""malloc's treatment of freed memory: return it, to be mapped and zeroed again, or keep it.
 
-glibc's malloc begins by handing every block above 128 KiB back to the system. Each use of a fresh one then costs a page
-fault per 4 KiB, which for tensors of some megabytes can be most of the time. It raises the limit as it goes along, so
-that the speed of the same code depends on what the process did before. Benchmarks that compare two pieces of code set
+glibc's malloc initially returns every block above 128 KiB to the system. Each use of a new one then costs a page
+fault per 4 KiB, which for tensors of some megabytes can be most of the time. It raises the limit during a process, so
+that the speed of the same code depends on earlier work. Benchmarks that compare two pieces of code set
 it for both.
 """
 
@@ -12,11 +12,11 @@ import ctypes
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-SMALL, LARGE = 128 << 10, 32 << 20  # bytes: glibc's first threshold, and the largest it takes
+SMALL, LARGE = 128 << 10, 32 << 20  # bytes: glibc's first threshold, and its largest
 
 
 def keep_freed_memory(keep: bool) -> bool:
-    """Let malloc keep freed blocks up to 32 MiB, or none above 128 KiB; return whether it can be told (glibc only)."""
+    """Let malloc keep freed blocks up to 32 MiB, or none above 128 KiB; return whether it can be set (glibc only)."""
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -1,4 +1,4 @@
-"""What all benchmark programs have in common: flags, one thread, and how results are shown."""
+"""Shared parts of all benchmark programs: flags, one thread, and output of results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BenchmarkConfig:
     num_steps: int = setting(100, "Time steps of an image; also the history length.", section="Workload", ge=1)
 
     def at_most(self, number: int, quick: int) -> int:
-        """Return a number of rounds or lifetimes, which `quick` limits if the benchmark shall be quick."""
+        """Return a number of rounds or lifetimes, limited by `quick` if the benchmark is quick."""
         return min(number, quick) if self.quick else number
 
 
@@ -45,12 +45,12 @@ def run(
     measure: Callable[[Config], Mapping[str, Any]],
     argv: Sequence[str] | None = None,
 ) -> None:
-    """Measure on one thread as the flags say, and print what came out.
+    """Measure on one thread by the flags, and print the results.
 
     Args:
         config_type: Configuration class.
-        keys: What each result means, by its key.
-        measure: Returns the results; keys that it leaves out were not measured and are null.
+        keys: Meaning of each result, by its key.
+        measure: Returns the results; missing keys are null.
         argv: Arguments after the program's name; those of this process if None.
     """
     config = parse_config(config_type, argv)

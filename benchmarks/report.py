@@ -1,4 +1,4 @@
-"""Run all benchmarks, and write what they measured into docs/performance.md and its picture."""
+"""Run all benchmarks, and write the results into docs/performance.md and its picture."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def draw(episode: dict[str, Any], path: Path) -> None:
-    """Draw how cost grows, and where an episode's time goes."""
+    """Draw the scaling of cost, and the parts of an episode's time."""
     figure, (neurons, lifetimes, parts) = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
     curves = ((neurons, "by_n_exc", "excitatory neurons", "slope_n_exc"),
               (lifetimes, "by_num_envs", "lifetimes", "slope_num_envs"))  # fmt: skip

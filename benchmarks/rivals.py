@@ -1,9 +1,9 @@
-"""Other people's libraries at the same work, in a process and an environment of their own.
+"""Other libraries with the same workload, each in a separate process and environment.
 
     python benchmarks/rivals.py bindsnet '{"batch": 64, "num_steps": 100, ...}'
 
-For each line on stdin the work is done once, and its CPU seconds are printed. Only public interfaces are called;
-nothing of the package is imported, so that the interpreter needs torch and the library alone.
+For each line on stdin the workload runs once, and its CPU seconds are printed. Only public interfaces are called;
+nothing of the package is imported, so that the interpreter needs only torch and the library.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ LAYERS = (784, 256, 128, 64, 32, 10)
 
 
 class Rival:
-    """A library in a process of its own, as a sampler: a call lets it work once.
+    """A library in a separate process, as a sampler: a call runs its workload once.
 
     Args:
         python: Interpreter of its environment.
         library: A key of `LIBRARIES`.
-        settings: What it shall do.
+        settings: Settings of the workload.
     """
 
     def __init__(self, python: str, library: str, **settings: Any) -> None:
@@ -59,7 +59,7 @@ class Rival:
 
 
 def bindsnet(batch: int, n_exc: int, num_steps: int, images: str, max_rate: float) -> Callable[[], object]:
-    """Diehl and Cook's network with BindsNET's own STDP, one image for each of `batch` samples; learning on.
+    """Diehl and Cook's network with BindsNET's own STDP, one image for each of `batch` samples, with plasticity.
 
     `images` is a file of uint8 images, (n, 28, 28).
     """
@@ -97,7 +97,7 @@ def spikingjelly(batch: int, num_steps: int, tau: float) -> Callable[[], object]
 
 
 def snntorch(batch: int, num_steps: int, tau: float) -> Callable[[], object]:
-    """Forward and backward of the fully connected network, step by step as snnTorch's tutorials do."""
+    """Forward and backward of the fully connected network, step by step as in snnTorch's tutorials."""
     from snntorch import Leaky
 
     pairs = list(itertools.pairwise(LAYERS))
@@ -137,7 +137,7 @@ LIBRARIES: dict[str, Callable[..., Callable[[], object]]] = {
 
 
 def main() -> None:
-    """Answer each line on stdin with the CPU seconds of one piece of work."""
+    """Print, for each line on stdin, the CPU seconds of one run of the workload."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     work = LIBRARIES[sys.argv[1]](**json.loads(sys.argv[2]))

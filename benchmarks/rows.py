@@ -1,5 +1,5 @@
-"""The table of docs/performance.md: what was aimed at, and what was measured."""
-# ruff: noqa: RUF001 - the table speaks in times and dashes
+"""The table of docs/performance.md: aims and measured values."""
+# ruff: noqa: RUF001 - the table has times and dashes
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 GIB = 2**30
 Lines = dict[str, dict[str, Any]]
-"""What the programs printed, by name of the line."""
+"""Results of the programs, by name of the line."""
 
 ROWS: list[tuple[str, str, Callable[[Lines], str]]] = [  # what, aim, measured
     ("front forward, K=100, random pairs: table over convolution", "≥ 40×", lambda r: _fronts(r, "random_100")),
@@ -135,7 +135,7 @@ ROWS: list[tuple[str, str, Callable[[Lines], str]]] = [  # what, aim, measured
 
 
 def measured(lines: Lines, quick: bool) -> str:
-    """Return the table in Markdown, and under it the machine and the sizes."""
+    """Return the table in Markdown, with the machine and the sizes below."""
     rows = ["| what | aim | measured |", "|---|---|---|"]
     rows += [f"| {what} | {aim} | {value(lines)} |" for what, aim, value in ROWS]
     front, episode = lines["front"], lines["episode"]
@@ -162,7 +162,7 @@ def _fronts(lines: Lines, key: str) -> str:
 
 
 def _two(number: float) -> str:
-    """Two digits, or the whole part."""
+    """Format with two digits, or the integer part."""
     return f"{number:.2g}" if number < 10 else f"{number:,.0f}"
 
 

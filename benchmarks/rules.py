@@ -65,11 +65,11 @@ def measure(config: RulesConfig) -> dict[str, Any]:
 
 
 def compare(config: RulesConfig, name: str, num_envs: int, rules: dict[str, Rule], rounds: int) -> dict[str, Any]:
-    """Return what goes with the keys of `name`: one or many lifetimes."""
+    """Return the results for the keys of `name`: one or many lifetimes."""
     events: dict[str, list[int]] = {rule: [] for rule in rules}
     samplers: dict[str, Sampler] = {}
     for rule_name, rule in rules.items():
-        env = environment(config, num_envs)  # each rule has networks of its own to grow in
+        env = environment(config, num_envs)  # each rule has separate networks
 
         def image(env: PlasticityVectorEnv = env, rule: Rule = rule, counts: list[int] = events[rule_name]) -> int:
             counts.append(show_image(env, rule))

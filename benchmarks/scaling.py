@@ -1,4 +1,4 @@
-"""How cost grows with the network and the number of lifetimes, and how much memory training takes."""
+"""Scaling of cost with the network and the number of lifetimes, and memory of training."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
-WARM_UP, WINDOW = 40, 10  # time steps before, and in, what is measured
+WARM_UP, WINDOW = 40, 10  # time steps before, and in, the measurement
 MEMORY_LIFETIMES = 16
 QUICK_STEPS = 30
 
 
 def window_seconds(config: BenchmarkConfig, **sizes: int) -> tuple[float, int]:
-    """Return CPU seconds and events of ten time steps within an image, a learned rule answering.
+    """Return CPU seconds and events of ten time steps within an image, with a learned rule.
 
-    The steps before are left to the zero rule. They bring the network to its usual activity.
+    Earlier steps use the zero rule, until the network has its usual activity.
     """
     env = environment(config, sizes.pop("num_envs", 1), **sizes)
     rule = FrozenRule(rule_network(config.seed), config.num_steps)
@@ -41,9 +41,9 @@ def window_seconds(config: BenchmarkConfig, **sizes: int) -> tuple[float, int]:
             began = time.process_time()
         events = env.events()
         assert events is not None
-        answering = rule if step >= warm_up - 1 else zero  # once outside the window: memory is mapped, tables are there
+        current_rule = rule if step >= warm_up - 1 else zero  # once before the window, to map memory and build tables
         count += len(events.weight) * (step >= warm_up)
-        env.apply(answering(events))
+        env.apply(current_rule(events))
     return time.process_time() - began, count
 
 
@@ -70,7 +70,7 @@ def train(settings: dict[str, Any], images: int, seed: int) -> None:
 
 
 def largest_resident_set() -> int:
-    """Return the largest resident set of this process, bytes; `getrusage` would count its parent's, too, on Linux."""
+    """Return the largest resident set of this process, bytes; on Linux `getrusage` includes its parent's."""
     status = Path("/proc/self/status")
     if status.exists():
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())

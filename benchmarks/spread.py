@@ -1,7 +1,7 @@
-"""What processes that learn together say to each other, beside what they compute: `torchrun benchmarks/spread.py`.
+"""Communication of processes that train together, and their computation: `torchrun benchmarks/spread.py`.
 
-Bytes and messages are those that one process hands over; how often they travel is up to gloo. `docs/scaling.md` has
-what follows for more processes.
+Bytes and messages are those passed on by one process; gloo determines their transfers. `docs/scaling.md` extrapolates
+to more processes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from snn_plasticity_gym.utils.distributed import World, joined_processes
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
 SILENT = 10**9  # updates between two tables on the screen
-SUMS = 200  # that are timed by themselves
+SUMS = 200  # timed separately
 WAYS: dict[str, dict[str, Any]] = {
     "independent": {},
     "rule, last layers": {"exploration": "rule"},
@@ -31,7 +31,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 class CountingWorld(World):
-    """Notes what is handed over, and the time until the answer is there."""
+    """Counts messages and bytes, and the time until each result."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class CountingWorld(World):
 
 
 def measure(way: str, num_own: int, updates: int, settings: dict[str, Any]) -> dict[str, float]:
-    """Return means over updates, for one process; the first two updates (tables, first moments) are left out."""
+    """Return means over updates, for one process; the first two updates (tables, first moments) are excluded."""
     env = make_sb3_env(ENV_ID, num_own, **settings)
     model = EventA2C("PlasticityPolicy", env, seed=0, device="cpu", **WAYS[way])
     world = CountingWorld()
@@ -93,7 +93,7 @@ def measure(way: str, num_own: int, updates: int, settings: dict[str, Any]) -> d
 
 
 def milliseconds_of_a_sum(world: World, numbers: int) -> float:
-    """Return the median wall time of one sum over all processes, by itself, on processes that are equally far."""
+    """Return the median wall time of one sum over all processes, timed separately, on synchronous processes."""
     times = []
     for _ in range(SUMS):
         began = time.perf_counter()

@@ -24,7 +24,7 @@ SURROGATE, WIDTH = "sigmoid", 1.0
 PARAMS = LIFParams(tau_mem=2.0, v_rest=0.0, v_reset=0.0, v_th=1.0, resistance=1.0, refractory=0.0)
 DT = 1.0  # ms
 ALPHA = 10.0  # sharpness of the softmax
-GAIN = 8.0  # of the random weights: every layer fires
+GAIN = 8.0  # of the random weights: every layer spikes
 
 KEYS = {
     "layers": "neurons of each layer, input first",
@@ -95,7 +95,7 @@ def measure(config: TeacherConfig) -> dict[str, Any]:
 
 
 def activity(weights: list[Tensor], spikes: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """Run the network without a graph: spikes and potentials of each layer, (T, B, N)."""
+    """Run the network without a graph; return spikes and potentials of each layer, (T, B, N)."""
     with torch.no_grad():
         spike_fn = functools.partial(spike, surrogate=SURROGATE, width=WIDTH)
         return tuple(forward(weights, spikes, PARAMS, DT, [1.0] * len(weights), spike_fn))  # type: ignore[return-value]

@@ -1,6 +1,6 @@
-"""Times of several pieces of work, taken in turns, so that whatever else the machine does hits all of them alike.
+"""Times of several workloads, interleaved, so that other load on the machine affects all of them equally.
 
-Seconds are CPU seconds of the process: time that others spend on the same core does not count.
+Seconds are CPU seconds of the process: time of other processes on the same core is excluded.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from unittest import mock
 
 Clock = Callable[[], float]
 Sampler = Callable[[], float]
-"""Does its work once more, and returns the seconds per unit of it."""
+"""Runs its workload, and returns the seconds per unit."""
 
 
 def timed(work: Callable[[], Any], repeats: int = 1, clock: Clock = time.process_time) -> Sampler:
     """Make a sampler of `work`.
 
     Args:
-        work: What is measured. Where it returns an int, that is how much it did; anything else counts as 1.
-        repeats: Calls per sample, for work that is short beside the clock's resolution.
+        work: Workload to measure. An int that it returns is its number of units; any other value counts as 1.
+        repeats: Calls per sample, for work that is short relative to the clock's resolution.
         clock: Returns seconds.
     """
 
@@ -45,11 +45,11 @@ class Samples:
     rounds: dict[str, list[float]]
 
     def median(self, name: str) -> float:
-        """Return the median seconds of one piece of work."""
+        """Return the median seconds of one workload."""
         return statistics.median(self.rounds[name])
 
     def ratio(self, slow: str, fast: str) -> float:
-        """Return how many times longer `slow` takes: the median of the ratios within each round."""
+        """Return the time of `slow` over that of `fast`: the median of the ratios within each round."""
         pairs = zip(self.rounds[slow], self.rounds[fast], strict=True)
         return statistics.median(a / b for a, b in pairs)
 
@@ -59,8 +59,8 @@ def take_turns(samplers: Mapping[str, Sampler], rounds: int, warm_up: int = 1) -
 
     Args:
         samplers: By name.
-        rounds: How often each of them counts.
-        warm_up: Rounds before, which do not count.
+        rounds: Number of measured rounds.
+        warm_up: Earlier rounds, not measured.
     """
     seconds: dict[str, list[float]] = {name: [] for name in samplers}
     for number in range(warm_up + rounds):
@@ -72,7 +72,7 @@ def take_turns(samplers: Mapping[str, Sampler], rounds: int, warm_up: int = 1) -
 
 
 class Parts:
-    """How the time inside `with parts.watch():` divides among some methods; a method inside another is taken out of it.
+    """Time inside `with parts.watch():` by method; the time of a method inside another is subtracted from the latter.
 
     Args:
         methods: Class and name of each method, by the name of the part.
@@ -82,7 +82,7 @@ class Parts:
     def __init__(self, methods: Mapping[str, tuple[type, str]], clock: Clock = time.process_time) -> None:
         self._methods = methods
         self._clock = clock
-        self._inner = [0.0]  # seconds inside watched methods, of each watched call that has not returned
+        self._inner = [0.0]  # seconds inside watched methods, of each watched call in progress
         self.seconds = dict.fromkeys([*methods, "rest"], 0.0)
 
     @contextmanager

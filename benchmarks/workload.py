@@ -1,4 +1,4 @@
-"""What the benchmarks let run: Diehl-Cook networks that are shown images, and the events that arise there."""
+"""Workload of the benchmarks: Diehl-Cook networks with image inputs, and their events."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def formula_network(seed: int) -> RuleNetwork:
 
 
 def show_image(env: PlasticityVectorEnv, rule: Rule) -> int:
-    """Show the present image to the end; return how many events there were in all lifetimes."""
+    """Simulate the present image to its end; return the number of events in all lifetimes."""
     return int(env.run_episode(rule).num_events.sum())
 
 
-def living(env: PlasticityVectorEnv, rule: Rule, images: int) -> Sampler:
-    """Return a sampler of the seconds per image and lifetime by a rule; a sample shows so many images, or one each."""
+def image_sampler(env: PlasticityVectorEnv, rule: Rule, images: int) -> Sampler:
+    """Return a sampler of the seconds per image and lifetime by a rule; a sample is so many images, or one each."""
 
     def image() -> int:
         show_image(env, rule)
@@ -70,7 +70,7 @@ def living(env: PlasticityVectorEnv, rule: Rule, images: int) -> Sampler:
 
 
 def steps_of_image(env: PlasticityVectorEnv, rule: Rule) -> list[SynapseEvents]:
-    """Show the present image to the end; return the events of each step that has any."""
+    """Simulate the present image to its end; return the events of each step with any."""
     steps = []
     while (events := env.events()) is not None:
         if len(events.weight):
@@ -98,7 +98,7 @@ def sample_events(steps: list[SynapseEvents], count: int, seed: int) -> Sample:
 
 
 def rollout(env: PlasticityVectorEnv, events_per_episode: int, seed: int) -> LocalState:
-    """Return the events that a learner would keep of one image of each lifetime (0: all)."""
+    """Return the events sampled by a learner from one image of each lifetime (0: all)."""
     buffer = EventRolloutBuffer(
         1,
         env.single_observation_space,  # type: ignore[arg-type]
@@ -116,8 +116,8 @@ def rollout(env: PlasticityVectorEnv, events_per_episode: int, seed: int) -> Loc
 
 
 def convolved_means(network: RuleNetwork, sample: Sample) -> Tensor:
-    """The rule the plain way, event by event: convolutions, then the head over [h; w]; (n,)."""
+    """Return the rule's output without a table, event by event: convolutions, then the head over [h; w]; (n,)."""
     features = network.front(sample.history)  # (n, F)
     head = network.heads[0]
-    everyone = torch.arange(len(features))
-    return torch.tanh(head(head.pair_part(features), everyone, sample.weight))  # type: ignore[operator]
+    all_pairs = torch.arange(len(features))
+    return torch.tanh(head(head.pair_part(features), all_pairs, sample.weight))  # type: ignore[operator]
