@@ -65,6 +65,6 @@ def _draw_curves(axes: Axes, curves: Mapping[str, ReturnCurve]) -> None:
             spread = values.std(axis=1, ddof=1)
             axes.fill_between(curve.episodes, mean - spread, mean + spread, color=color, alpha=0.08, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_xlabel("episodes learned from", fontsize=9)
+    axes.set_xlabel("training episodes", fontsize=9)
     axes.set_title("mean of networks; band: one standard deviation", fontsize=9)
     axes.legend(frameon=False, fontsize=8)

@@ -107,7 +107,7 @@ def _draw_alignment(name: str, group: Group, layers: Sequence[int], ceiling: Cei
             if ceiling is not None:
                 one.axhline(getattr(ceiling, measure)[place], color=color, linestyle="--", linewidth=1)
         one.axhline(0.0 if measure == "cosine" else 0.5, color=FAINT, linewidth=0.8, zorder=0)
-        set_labels(one, group.label, "images shown", label)
+        set_labels(one, group.label, "training images", label)
         legend_above(one)
     caption = "How the weight changes follow the negative gradient while learning, layer by layer; grey: chance."
     if ceiling is not None:
@@ -138,7 +138,7 @@ def _draw_loss(name: str, groups: Sequence[Group], bptt: Sequence[Run]) -> Pictu
             axes.set_xscale("log")
         for classes in sorted({run.num_classes for group in groups for run in group.runs}):
             _chance(axes, 100.0 / classes if key == "accuracy" else float(np.log(classes)))
-        set_labels(axes, "", "images shown", label)
+        set_labels(axes, "", "training images", label)
         legend_above(axes)
     left.set_ylim(0, 100)
     baseline = ", compared with backpropagation through time (dashed, held-out images)" if bptt else ""

@@ -60,7 +60,7 @@ def draw_windows(name: str, titles: Sequence[str], windows: Sequence[PairWindow]
             below.plot(
                 delays, fit.window(delays), color=COLORS[1], linewidth=1.5, label="fit" if delays[0] > 0 else None
             )
-        set_labels(below, f"beyond what both spikes do alone, w {number(some[middle])}", DELAY, "Δd of the interaction")
+        set_labels(below, f"pair less single spikes, w {number(some[middle])}", DELAY, "Δd of the interaction")
         legend_above(below)
         for one in (above, below):
             one.axvline(0.0, color=FAINT, linewidth=0.8, zorder=0)
@@ -114,7 +114,7 @@ def draw_rates(name: str, titles: Sequence[str], responses: Sequence[RateRespons
         set_labels(above, title, "post rate (Hz)", f"Δd in {response.duration:g} ms")
         legend_above(above)
         _map(figure, below, response.post_rates, response.pre_rates, response.change, f"Δd in {response.duration:g} ms")
-        set_labels(below, "the same over both rates", "post rate (Hz)", "pre rate (Hz)")
+        set_labels(below, "the same by both rates", "post rate (Hz)", "pre rate (Hz)")
     caption = (
         "Independent Poisson spikes of constant rates, all changes of an episode summed, mean over trials (bars: "
         "standard error). A BCM-like rule turns from depression to potentiation as the post rate grows."

@@ -43,7 +43,7 @@ def draw_fields(name: str, life: Life) -> Picture:
     _fields(axes[0], last, "weight (no unit)", signed=bool((last < 0).any()))
     set_labels(axes[0], f"after {life.ages[-1]} images")
     _fields(axes[1], last - first, "change of the weight", signed=True)
-    set_labels(axes[1], "changed since before learning")
+    set_labels(axes[1], "change by learning")
     shown = f"the first {MOST_FIELDS}" if len(life.fields(0)) > MOST_FIELDS else f"all {len(first)}"
     text = f"Receptive fields: weights {display_name(life.field_projection)} as seen from each of {shown} neurons."
     return Picture(name, figure, text)
@@ -130,7 +130,7 @@ def draw_winners(name: str, life: Life) -> Picture:
     right.plot(images, entropy, color=COLORS[1], linewidth=1.6, label=f"entropy of the last {WINDOW} winners")
     right.plot(images, life.active, color=COLORS[2], linewidth=1.2, label="share of neurons active")
     right.set_ylim(-0.03, 1.03)
-    set_labels(right, "", "images seen while learning", "in [0, 1]")
+    set_labels(right, "", "training images", "in [0, 1]")
     legend_above(right)
     caption = (
         "Winners among the readout neurons. Dashed: all win equally often. Entropies are over their largest value."

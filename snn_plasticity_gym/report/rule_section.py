@@ -185,7 +185,10 @@ def explanation_section(
         "ends.",
     )
     return Section(
-        "What explains it", "", [draw_explanations(f"{prefix}explained", explanations)], [table, reward_rows]
+        "Which known rule explains it",
+        "",
+        [draw_explanations(f"{prefix}explained", explanations)],
+        [table, reward_rows],
     )
 
 

@@ -79,7 +79,7 @@ def _draw_kernels(name: str, studies: Sequence[Study], names: Sequence[str], wei
             if study is not studies[0] and len(window.delays) == len(own[0].delays):
                 branches(below, window.delays, window.change[0] - own[0].change[0], color, study.label)
         set_labels(above, f"{display_name(projection)}, w {number(weight)}", DELAY, "Δd by the pair")
-        set_labels(below, f"less that of {studies[0].label}", DELAY, "difference in Δd")
+        set_labels(below, f"difference from {studies[0].label}", DELAY, "difference in Δd")
         for one in (above, below):
             one.axhline(0.0, color=FAINT, linewidth=0.8, zorder=0)
             one.axvline(0.0, color=FAINT, linewidth=0.8, zorder=0)

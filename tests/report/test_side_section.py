@@ -47,7 +47,7 @@ def test_kernels_and_what_tells_them_apart(studies):
     np.testing.assert_allclose(
         difference.get_ydata(), 0.2 * np.exp(-delays / 10) - 0.5 * np.exp(-delays / 20), rtol=1e-5
     )
-    assert axes[2].get_title() == "less that of one"
+    assert axes[2].get_title() == "difference from one"
     inhibitory = {line.get_label(): line for line in axes[1].lines}["one"]  # more negative after pre before post
     np.testing.assert_allclose(inhibitory.get_ydata(), -0.5 * np.exp(-delays / 20), rtol=1e-5)
 
