@@ -33,10 +33,10 @@ class CompiledNetworks:
     They view the memory of the engine's tensors, so a copy of an engine needs tables of its own.
 
     Attributes:
-        lives: Networks and their input.
-        frozen_lives: The same with adaptive thresholds that stay as they are.
+        tables: Networks and their input.
+        frozen_tables: The same with adaptive thresholds that stay as they are.
         learning: How weights follow the rule.
-        shown: Where loops write spikes, events and weight changes.
+        record: Where loops write spikes, events and weight changes.
         surroundings: Scalars that hold for whole episodes.
         rooms: Working memory of the loops.
         kept: Outputs of policies for pairs of histories, kept until the rule changes.
@@ -82,8 +82,8 @@ class CompiledNetworks:
         keys = network.draws.keys.numpy().view(np.uint64)  # (B,)
         self.no_step_factor = _no_step_factor(self.num_lifetimes)
         weights = network.weights.numpy()
-        self.set_lives(Networks(populations, connections, self.neurons, weights, inputs, self.no_step_factor, keys))
-        self.shown = ImageRecord(
+        self.set_tables(Networks(populations, connections, self.neurons, weights, inputs, self.no_step_factor, keys))
+        self.record = ImageRecord(
             raster=parts.recorder.whole.numpy(),
             counts=parts.recorder.counts.numpy(),
             first=parts.recorder.first.numpy(),
@@ -93,12 +93,12 @@ class CompiledNetworks:
             trail=no_trail(),
         )
 
-    def set_lives(self, lives: Networks) -> None:
+    def set_tables(self, tables: Networks) -> None:
         """Replace the networks' tables, where an array has moved."""
         # Without a rise there is no adaptive threshold to update, see `fire`: theta stays as it is.
-        theta_plus = np.zeros_like(lives.populations.theta_plus)
-        self.lives = lives
-        self.frozen_lives = lives._replace(populations=lives.populations._replace(theta_plus=theta_plus))
+        theta_plus = np.zeros_like(tables.populations.theta_plus)
+        self.tables = tables
+        self.frozen_tables = tables._replace(populations=tables.populations._replace(theta_plus=theta_plus))
 
     def begin(self, pace: Tensor) -> Mapping[str, Tensor]:
         """Copy what an episode begins with from the engine; return the third factors, (B, N) by population.
@@ -107,7 +107,7 @@ class CompiledNetworks:
             pace: Share of the learning rates that the age of each lifetime leaves, float32 (B,).
         """
         self.learning.pace[:] = pace.numpy()
-        self.shown.changes.fill(0)
+        self.record.changes.fill(0)
         factors = self._factors()
         for name, values in factors.items():
             self.neurons.factor[:, self.places[name]] = values.numpy()
@@ -124,7 +124,7 @@ class CompiledNetworks:
         Raises:
             NotFiniteError: A weight change is not finite.
         """
-        wrong = add_changes(self.shown.changes, changes.numpy())
+        wrong = add_changes(self.record.changes, changes.numpy())
         if wrong >= 0:
             raise not_finite(wrong)
         for name, theta in self.thetas.items():

@@ -67,7 +67,7 @@ class CompiledImages:
             networks.neurons.current.fill(0)
         self._run(way)
         networks.end(factors if moves else {}, changes)
-        return torch.from_numpy(networks.shown.num_events), None
+        return torch.from_numpy(networks.record.num_events), None
 
     def respond(self, trains: Sequence[SpikeTrain], keys: NDArray[np.uint64]) -> Tensor:
         """Show images to all networks as they are: no plasticity, adaptive thresholds frozen, no third factor.
@@ -84,25 +84,25 @@ class CompiledImages:
         counts = np.empty((networks.num_lifetimes, len(trains), place.stop - place.start), dtype=np.int64)
         networks.take_thresholds()
         networks.neurons.current.fill(0)
-        inputs, own_keys = self._listed(trains, np.arange(len(trains))), networks.lives.keys.copy()
-        lives = networks.frozen_lives._replace(inputs=inputs, factor=networks.no_step_factor, keys=own_keys)
+        inputs, own_keys = self._listed(trains, np.arange(len(trains))), networks.tables.keys.copy()
+        tables = networks.frozen_tables._replace(inputs=inputs, factor=networks.no_step_factor, keys=own_keys)
         announce(respond)
 
         def work(first: int, last: int) -> None:
-            raster = np.empty(networks.shown.raster.shape[1:], dtype=np.bool_)  # (T, N)
-            respond(first, last, lives, keys, place.start, networks.rooms.spikes(first), raster, counts)
+            raster = np.empty(networks.record.raster.shape[1:], dtype=np.bool_)  # (T, N)
+            respond(first, last, tables, keys, place.start, networks.rooms.spikes(first), raster, counts)
 
         spread(work, len(counts))
         return torch.from_numpy(counts)
 
     def _take(self, inputs: InputSpikes, factor: StepFactor) -> None:
         """Copy input spikes to the room of those before, and set the third factor of the steps."""
-        lives = self._networks.lives
-        room = lives.inputs
+        tables = self._networks.tables
+        room = tables.inputs
         if len(room.neuron) < len(inputs.neuron):
             room = room._replace(neuron=np.zeros(2 * len(inputs.neuron), dtype=np.int64))
-        if room is not lives.inputs or factor is not lives.factor:
-            self._networks.set_lives(lives._replace(inputs=room, factor=factor))
+        if room is not tables.inputs or factor is not tables.factor:
+            self._networks.set_tables(tables._replace(inputs=room, factor=factor))
             self._last_way = None  # what was prepared holds the tables of before
         room.stimulus[:] = inputs.stimulus
         room.start[: len(inputs.start)] = inputs.start
@@ -133,7 +133,7 @@ class CompiledImages:
         networks, task = self._networks, self._task
         loop, arguments = self._loop_of(way)
         announce(loop)
-        lives = networks.frozen_lives if isinstance(way, Frozen) else networks.lives
+        tables = networks.frozen_tables if isinstance(way, Frozen) else networks.tables
         # Learned rules change often, and their loops take so long that preparing a call saves nothing.
         lasting = way if isinstance(way, ClosedForm | Frozen) else None
         again = lasting is not None and lasting == self._last_way
@@ -142,12 +142,12 @@ class CompiledImages:
             self._prepared.clear()
 
         def work(first: int, last: int) -> None:
-            shown = networks.shown
+            record = networks.record
             if task.teaches:
-                shown = shown._replace(trail=networks.rooms.trail(first))
+                record = record._replace(trail=networks.rooms.trail(first))
             run = self._prepared.get(first)
             if run is None:
-                given = lives, *arguments(first), shown
+                given = tables, *arguments(first), record
                 run = prepared(loop, *given) if again else functools.partial(_call, loop, given)
                 if again:
                     self._prepared[first] = run
@@ -156,7 +156,7 @@ class CompiledImages:
                 return
             for b in range(first, last):
                 run(b, b + 1)
-                task.teach(b, lives, networks.learning, shown)
+                task.teach(b, tables, networks.learning, record)
 
         spread(work, networks.num_lifetimes)
 

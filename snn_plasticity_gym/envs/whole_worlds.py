@@ -41,7 +41,7 @@ class CompiledWorlds:
         self._networks = CompiledNetworks(parts, self._num_steps, InputSpikes(nothing[0], nothing, nothing[0, :0]))
         modulation = parts.modulation
         eligibility = modulation.eligibility
-        self._payment = loop.signals._replace(
+        self._signals = loop.signals._replace(
             modulation=_MODULATIONS[parts.config.modulation],
             uses_surprise=modulation.uses_rewards,
             own=modulation.surprise.tables(),
@@ -63,21 +63,21 @@ class CompiledWorlds:
         """
         networks = self._networks
         streams = self._closed_loop.begin()
-        loop = self._closed_loop.loop._replace(signals=self._payment)
+        loop = self._closed_loop.loop._replace(signals=self._signals)
         factors = networks.begin(pace)
         networks.neurons.current.fill(0)
-        lives = networks.frozen_lives if isinstance(way, Frozen) else networks.lives
+        tables = networks.frozen_tables if isinstance(way, Frozen) else networks.tables
         run, arguments = self._loop_of(way)
         announce(run)
 
         def work(first: int, last: int) -> None:
             own = arguments(first)
             for b in range(first, last):
-                run(b, lives, loop, streams[b], *own, networks.shown)
+                run(b, tables, loop, streams[b], *own, networks.record)
 
         spread(work, networks.num_lifetimes)
         networks.end(factors, changes)
-        return torch.from_numpy(networks.shown.num_events), self._closed_loop.end()
+        return torch.from_numpy(networks.record.num_events), self._closed_loop.end()
 
     def _loop_of(self, way: Way) -> tuple[Callable[..., None], Arguments]:
         """Return the compiled loop of a way, and its arguments between the stream and what is kept."""
