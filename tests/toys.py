@@ -26,6 +26,8 @@ SMALL: dict[str, Any] = {
 
 QUICK_FRONT = {"kernel_sizes": (3, 3)}
 """Of policies: the table of a front is small then, and is made anew before each rollout."""
+QUICK_HEADS = QUICK_FRONT | {"hidden_sizes": (16,)}
+"""Heads of few parameters, too."""
 
 
 def paid_at_end(rewards: torch.Tensor, num_steps: int, event_rewards: Any = None) -> EpisodeResult:

@@ -32,7 +32,7 @@ def test_in_the_diehl_cook_network(env_id, options):
 @pytest.mark.parametrize("env_id", [UNSUP1, UNSUP2])
 def test_the_spikes_of_one_side_alone(env_id, kinds):
     config = {**DIEHL_COOK, "event_kinds": kinds, "max_rate": 0.3}
-    lived = assert_same_lives(env_id, config, lambda env: formula(env, PLAIN), images=10)
+    lived = assert_same_lives(env_id, config, lambda env: formula(env, PLAIN), images=4)
     assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
 
 

@@ -31,7 +31,7 @@ def test_with_the_sizes_of_a_policy():
     def trained(env):
         return bold_rule(env, sizes=(128, 128), channels=(16, 32), boldness=0.05)
 
-    lived = assert_same_lives(UNSUP2, DIEHL_COOK, trained)
+    lived = assert_same_lives(UNSUP2, DIEHL_COOK, trained, images=6)
     assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
 
 
@@ -52,7 +52,7 @@ def test_the_spikes_of_one_side_alone(kinds):
 
 def test_heads_of_each_lifetimes_own_with_scalars():
     config = {**FEEDFORWARD, "third_factor": "feedback", "local_state": ["surrogate"]}
-    lived = assert_same_lives(SEMI, config, lambda env: bold_rules(env, 0.2), images=6, num_envs=3)
+    lived = assert_same_lives(SEMI, config, lambda env: bold_rules(env, 0.2), images=3, num_envs=3)
     assert min(lived.spikes.values()) > 0 and lived.moved > 1e-3
 
 
@@ -103,7 +103,7 @@ def test_silent_partners_of_a_column_by_lines():
 )
 def test_every_third_factor(factor, modulation):
     config = {**FEEDFORWARD, "third_factor": factor, "modulation": modulation}
-    lived = assert_same_lives(SEMI, config, bold_rule, images=6)
+    lived = assert_same_lives(SEMI, config, bold_rule, images=3)
     assert min(lived.spikes.values()) > 0 and lived.moved > 1e-3
 
 

@@ -110,7 +110,7 @@ def test_feedback_with_the_derivative(kinds, parameters, factor, modulation):
     config |= {"event_kinds": kinds}
     rule = make_rule("feedback-surrogate", **parameters)
     rounding = 1e-6 if factor == "feedback" else 3e-6  # grows with the changes themselves
-    images = 3 if kinds == "post" else 20  # who fires learns to fire, and differences grow tenfold with each image
+    images = 3 if kinds == "post" else 5  # who fires learns to fire, and differences grow tenfold with each image
     moved, spikes = lives(SEMI, rule, config, images=images, rounding=rounding)
     assert moved and min(spikes.values()) > 0
 
@@ -195,7 +195,7 @@ def test_a_task_that_follows_steps_without_tables_goes_by_events(monkeypatch):
 @pytest.mark.parametrize("name", ["stdp", "target-stdp", "triplet-stdp"])
 def test_histories_that_forget(name):
     config = {**DIEHL_COOK, "history_length": 6}
-    moved, spikes = lives(UNSUP, make_rule(name), config, images=8, rounding=1e-6)
+    moved, spikes = lives(UNSUP, make_rule(name), config, images=5, rounding=1e-6)
     assert moved and min(spikes.values()) > 0
 
 

@@ -65,7 +65,7 @@ WORLDS = {  # that Python steps
 @pytest.mark.parametrize("options", [{}, {"carry_state": False, "noise": 0.3}, {"inhibition": 0.2, "recurrent": True}],
                          ids=["plain", "noise", "inhibition"])  # fmt: skip
 def test_nothing_learns(env_id, options):
-    lived = assert_same_lives(env_id, {**SMALL[env_id], **options}, lambda env: make_rule("zero"), images=4)
+    lived = assert_same_lives(env_id, {**SMALL[env_id], **options}, lambda env: make_rule("zero"), images=2)
     assert min(lived.spikes.values()) > 0
 
 
@@ -120,7 +120,7 @@ def test_heads_over_a_front(env_id, scalars, own):
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_a_world_that_python_steps(world):
-    lived = assert_same_lives(ANY, {**FEW, **WORLDS[world]}, lambda env: make_rule("zero"), images=4)
+    lived = assert_same_lives(ANY, {**FEW, **WORLDS[world]}, lambda env: make_rule("zero"), images=2)
     assert min(lived.spikes.values()) > 0
 
 
@@ -170,7 +170,7 @@ def test_a_rule_that_follows_what_the_world_pays_learns_by_it():
     """Not just the same numbers: weights have moved by a factor that the loop itself has worked out."""
     options = {"third_factor": "targeted", "modulation": "factor", "noise": 0.3}
     lived = assert_same_lives(
-        POLE, {**SMALL[POLE], **options}, lambda env: make_rule("stdp", **STDP), images=8, rounding=1e-4
+        POLE, {**SMALL[POLE], **options}, lambda env: make_rule("stdp", **STDP), images=4, rounding=1e-4
     )
     assert lived.moved > 0.01
 

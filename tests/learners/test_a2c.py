@@ -8,7 +8,7 @@ import pytest
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
-from toys import QUICK_FRONT, SMALL, BanditEnv, bandit, bandit_answers
+from toys import QUICK_FRONT, QUICK_HEADS, SMALL, BanditEnv, bandit, bandit_answers
 
 import snn_plasticity_gym  # noqa: F401
 from snn_plasticity_gym.config.learning import EventOptions
@@ -28,7 +28,7 @@ def small_model(num_envs: int = 3, **arguments) -> EventA2C:
     return EventA2C(
         "PlasticityPolicy",
         make_sb3_env(ID, num_envs, **SMALL),
-        **({"seed": 0, "policy_kwargs": QUICK_FRONT} | arguments),
+        **({"seed": 0, "policy_kwargs": QUICK_HEADS} | arguments),
     )
 
 
@@ -52,10 +52,10 @@ def bandit_means(**arguments) -> torch.Tensor:
     model = EventA2C(
         "PlasticityPolicy",
         bandit(64),
-        learning_rate=3e-3,
-        **({"events_per_episode": 0, "seed": 0, "policy_kwargs": QUICK_FRONT} | arguments),
+        learning_rate=1e-2,
+        **({"events_per_episode": 0, "seed": 0, "policy_kwargs": QUICK_HEADS} | arguments),
     )
-    model.learn(64 * 4 * 40)
+    model.learn(64 * 4 * 30)
     return bandit_answers(model)
 
 

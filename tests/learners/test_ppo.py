@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from toys import QUICK_FRONT, SMALL, BanditEnv, bandit, bandit_answers
+from toys import QUICK_FRONT, QUICK_HEADS, SMALL, BanditEnv, bandit, bandit_answers
 
 from snn_plasticity_gym.config.learning import PPOOptions
 from snn_plasticity_gym.learners import rule_steps
@@ -19,7 +19,7 @@ ID = "SNNPlastic-Unsup2-v0"
 
 
 def small_model(**arguments) -> EventPPO:
-    settings = {"seed": 0, "batch_size": 300, "n_epochs": 1, "policy_kwargs": QUICK_FRONT} | arguments
+    settings = {"seed": 0, "batch_size": 300, "n_epochs": 1, "policy_kwargs": QUICK_HEADS} | arguments
     return EventPPO("PlasticityPolicy", make_sb3_env(ID, 3, **SMALL), **settings)
 
 
@@ -39,9 +39,9 @@ def test_loss_equals_a_hand_computed_example():
     torch.testing.assert_close(loss, expected)
 
 
-def bandit_model(updates: int = 40, **arguments) -> EventPPO:
-    settings = {"learning_rate": 1e-3, "batch_size": 128, "events_per_episode": 0, "seed": 0}
-    settings |= {"policy_kwargs": QUICK_FRONT}
+def bandit_model(updates: int = 20, **arguments) -> EventPPO:
+    settings = {"learning_rate": 3e-3, "batch_size": 256, "events_per_episode": 0, "seed": 0}
+    settings |= {"policy_kwargs": QUICK_HEADS}
     model = EventPPO("PlasticityPolicy", bandit(64), **(settings | arguments))
     model.learn(64 * 4 * updates)
     return model
@@ -95,12 +95,12 @@ def test_an_update_of_whole_rules_stays_near_the_rule_that_was_tried():
 
 
 def test_minibatches_hold_every_event_once_per_epoch():
-    model = small_model(n_epochs=3, batch_size=37, normalize_advantage=False)
+    model = small_model(n_epochs=3, batch_size=101, normalize_advantage=False)
     model.learn(3 * SMALL["num_steps"])
     samples = model.samples_with_advantages()
     samples = samples._replace(actions=torch.arange(len(samples.actions)))  # a name for each event
     batches = list(model._minibatches(samples))
-    assert max(len(batch.actions) for batch in batches) == 37
+    assert max(len(batch.actions) for batch in batches) == 101
     seen = torch.cat([batch.actions for batch in batches])
     assert seen.bincount().tolist() == [3] * len(samples.actions)
     for batch in batches[:3]:  # a batch sees what its events saw

@@ -106,7 +106,7 @@ def test_ranges_of_a_world_without_bounds_are_its_quantiles():
 def test_lives_are_the_same_as_event_by_event(config):
     learns = {"w_init_min": 0.0, "w_min": 0.0, "eta": 0.005, "third_factor": "reward"}
     lived = assert_same_lives(
-        ANY, config | learns, lambda env: make_rule("stdp", learning_rate=0.05), images=5, rounding=1e-5
+        ANY, config | learns, lambda env: make_rule("stdp", learning_rate=0.05), images=3, rounding=1e-5
     )
     assert min(lived.spikes.values()) > 0 and lived.moved > 1e-4
 
