@@ -5,13 +5,18 @@ import io
 from collections.abc import Iterator
 
 import pytest
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.text import Text
 
 from snn_plasticity_gym.report import page
 
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
+    for words in figure.findobj(lambda artist: isinstance(artist, Axis | Legend | Text)):
+        words.set_visible(False)
     figure.set_layout_engine("none")
     figure.savefig(buffer, format="png", dpi=10)
     return buffer.getvalue()
@@ -19,7 +24,7 @@ def _png(figure: Figure) -> bytes:
 
 @contextlib.contextmanager
 def small_pngs() -> Iterator[None]:
-    """Let reports of this process have pictures of few pixels, and without layout."""
+    """Let reports of this process have pictures of few pixels, without words and layout."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "png", _png)
         yield

@@ -24,6 +24,7 @@ from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "bring_your_own.py")
 PLUGIN = f"--plugin={EXAMPLE}"
 QUICK = ["--wandb=disabled", "--no-progress"]
+QUICK_STUDY = ["--sample_images=2", "--sample_events=200", "--life_images=2"]
 FEW = [PLUGIN, "--episodes=8", "--num_envs=4", "--eval_episodes=4", "--seed=0"]
 
 
@@ -47,7 +48,7 @@ def test_it_is_trained_judged_and_shown(env_id, tmp_path, monkeypatch):
     few = ["--networks=2", "--train_episodes=3", "--test_episodes=2"]
     found = evaluate([PLUGIN, f"--env={env_id}", f"--rules=zero,fair-share,{run}", *few])
     assert list(found) == ["zero", "fair-share", str(run)]
-    monkeypatch.setattr(sys, "argv", ["report.py", str(run), "--out=page"])
+    monkeypatch.setattr(sys, "argv", ["report.py", str(run), "--out=page", *QUICK_STUDY])
     with small_pngs():
         assert report() == 0
     assert (tmp_path / "page" / "report.html").stat().st_size > 10_000

@@ -113,10 +113,14 @@ def test_train_with_event_a2c(capsys):
 
 
 def test_read_a_report(tmp_path, capsys):
-    flags = ["--preset=semi", "--dataset=digits", "--episodes=64", "--eval_episodes=32", "--seed=0", "--wandb=disabled"]
+    flags = ["--preset=semi", "--dataset=digits", "--episodes=64", "--eval_episodes=4", "--seed=0", "--wandb=disabled"]
+    flags += ["--image_size=7", "--num_steps=20", "--history_length=20"]
     folder = train([*flags, "--no-progress", "--no-report", f"--run_dir={tmp_path}"])
+    module = load("read_a_report")
+    report, few = module.report, ["--life_images=3", "--sample_images=2", "--sample_events=400"]
+    module.report = lambda flags: report([flag for flag in flags if "life_images" not in flag] + few)
     with small_pngs():
-        page = load("read_a_report").main(str(folder))
+        page = module.main(str(folder))
     said = capsys.readouterr().out
     assert page == folder / "report.html" and page.exists() and f"open {page}" in said
     assert "head 0: delta_d = " in said and re.search(r"reward +-?\d.* before +-?\d.* after", said)
@@ -124,6 +128,7 @@ def test_read_a_report(tmp_path, capsys):
 
 def test_which_reward(capsys):
     tiny = {"dataset": "digits", "n_exc": "5", "num_steps": "8", "history_length": "8", "image_size": "7"}
+    tiny |= {"lifetime_length": "40", "plastic_episodes": "16"}
     found = load("which_reward").main(count=4, networks=2, **tiny)
     assert all(len(values) == 4 for values in found.values()) and len(set(found["accuracy"])) > 1
     assert found["learned from"] != found["not seen"] != found["not seen, moved"]
@@ -139,11 +144,11 @@ def test_which_reward_ranks_among_the_best():
 
 
 def test_watch_episode(tmp_path, capsys):
-    path = load("watch_episode").main(str(tmp_path / "a.gif"), images=2, every=6, **SMALL)
+    path = load("watch_episode").main(str(tmp_path / "a.gif"), images=2, every=12, **SMALL)
     film = Image.open(path)
-    assert film.n_frames == 6 and film.size == (900, 520)
+    assert film.n_frames == 4 and film.size == (900, 520)
     first = np.asarray(film.convert("L"), dtype=float)
-    film.seek(5)
+    film.seek(3)
     assert np.abs(np.asarray(film.convert("L"), dtype=float) - first).max() > 50
     assert capsys.readouterr().out.count("winner") == 2
 
@@ -175,7 +180,7 @@ def test_a_film_of_another_kind_is_refused(tmp_path):
 
 
 def test_rule_portrait(tmp_path):
-    quick = ["--eval_episodes=0", "--episodes=6400", "--dataset=digits", "--seed=0", "--wandb=disabled"]
+    quick = ["--eval_episodes=0", "--episodes=200", "--dataset=digits", "--seed=0", "--wandb=disabled"]
     run = train(["--preset=first-rule", *quick, "--no-progress", "--no-report", f"--run_dir={tmp_path}", "--beside="])
     forming, kernels = load("rule_portrait").main(str(run), str(tmp_path), images=5)
     with Image.open(forming) as animation:

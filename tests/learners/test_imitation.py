@@ -16,6 +16,7 @@ from snn_plasticity_gym.plasticity.events import KIND_PRE
 from snn_plasticity_gym.policies.saved import load_policy
 from snn_plasticity_gym.rules.registry import make_rule
 from snn_plasticity_gym.trainers import train_a2c
+from snn_plasticity_gym.trainers.sessions import starting
 from snn_plasticity_gym.trainers.sessions.starting import begin
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
@@ -52,6 +53,7 @@ def test_heads_learn_to_answer_as_the_rule_does_and_nothing_else_changes(monkeyp
 
 def test_a_training_starts_from_a_rule_by_name(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(imitation, "STEPS", 1000)
+    monkeypatch.setattr(starting, "EVENTS", 20_000)
     flags = [*NETWORK, *SHORT, f"--run_dir={tmp_path}", "--seed=1", "--head_sizes=8,8", "--learning_rate=1e-12"]
     run = train_a2c.train([*flags, "--event_kinds=feature", "--init_rule=target-stdp:x_tar=0.4:learning_rate=0.005"])
     with (run / "metrics.csv").open(newline="") as file:

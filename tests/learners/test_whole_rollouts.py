@@ -35,11 +35,11 @@ def ways(monkeypatch):
 
 @pytest.mark.parametrize("policy", [FORMULA, HEADS], ids=["formula", "heads"])
 def test_an_evolution_strategy_learns_the_same_either_way(policy, ways, monkeypatch):
-    whole, _ = learn(EventES, 90, policy)
-    assert sum(ways) == 12  # but for the first generation, which only measures
+    whole, _ = learn(EventES, 54, policy)
+    assert sum(ways) == 6  # but for the first generation, which only measures
     monkeypatch.setattr(HeadNoise, "whole", lambda self, rule: None)
     ways.clear()
-    by_events, _ = learn(EventES, 90, policy)
+    by_events, _ = learn(EventES, 54, policy)
     assert not any(ways)
     torch.testing.assert_close(whole, by_events, rtol=1e-4, atol=1e-5)
     assert whole.abs().max() > 0.01
@@ -48,10 +48,10 @@ def test_an_evolution_strategy_learns_the_same_either_way(policy, ways, monkeypa
 @pytest.mark.parametrize("perturb", ["head", "last"])
 @pytest.mark.parametrize("policy", [FORMULA, HEADS], ids=["formula", "heads"])
 def test_a2c_measures_in_the_first_episode_of_a_rollout(policy, perturb, ways):
-    coefficients, model = learn(EventA2C, 90, policy, exploration="rule", perturb=perturb)
-    assert sum(ways) == 4  # the first two have the 32 steps of 25 each that are measured
+    coefficients, model = learn(EventA2C, 54, policy, exploration="rule", perturb=perturb)
+    assert sum(ways) == 2  # the first two have the 32 steps of 25 each that are measured
     assert coefficients.abs().max() > 0.001
-    assert torch.isfinite(coefficients).all() and model.num_episodes == 90
+    assert torch.isfinite(coefficients).all() and model.num_episodes == 54
 
 
 @pytest.mark.parametrize("drawn_for", [1, 3], ids=["anew for each episode", "once for a rollout"])
@@ -70,11 +70,11 @@ def test_perturbed_last_layers_are_the_same_either_way(policy, drawn_for, ways, 
 
     act = RuleNoise.act
     monkeypatch.setattr(RuleNoise, "act", measured_once)
-    whole, _ = learn(EventA2C, 90, policy, **options)
+    whole, _ = learn(EventA2C, 72, policy, **options)
     assert any(ways)
     monkeypatch.setattr(RuleNoise, "whole", lambda self, rule: None)
     ways.clear()
-    by_events, _ = learn(EventA2C, 90, policy, **options)
+    by_events, _ = learn(EventA2C, 72, policy, **options)
     assert not any(ways)
     torch.testing.assert_close(whole, by_events, rtol=1e-4, atol=1e-5)
     assert whole.abs().max() > 0.01

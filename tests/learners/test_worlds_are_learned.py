@@ -37,7 +37,7 @@ def sided():
 
 WORLDS = {BANDIT: {}, CORRIDOR: {"cells": 4}}
 BEST = {BANDIT: 1.0, CORRIDOR: 0.97}
-UPDATES = {BANDIT: 50, CORRIDOR: 20}
+UPDATES = {BANDIT: 50, CORRIDOR: 14}
 SETTINGS = {  # one-hot observations straight to the motor neurons, fresh weights in every episode
     "steps_per_action": 4,
     "history_length": 4,
