@@ -26,7 +26,7 @@ def dense(env: PlasticityVectorEnv) -> PlasticityVectorEnv:
     return env
 
 
-def lives(env_id, rule, config, images=3, rounding=1e-6, **options):
+def lives(env_id, rule, config, images=2, rounding=1e-6, **options):
     """What `assert_same_lives` returns."""
     lived = assert_same_lives(env_id, config, lambda env: (dense(env), rule)[1], images, rounding=rounding, **options)
     assert min(lived.spikes.values()) > 0
@@ -61,7 +61,7 @@ def test_rules_in_closed_form(rule, options):
     name, parameters = rule
     if name == "bcm" and "history_length" in options:
         pytest.skip("its running mean remembers what histories have forgotten")
-    lived = lives(UNSUP2, make_rule(name, **parameters), {**DIEHL_COOK, **options}, images=3, rounding=1e-5)
+    lived = lives(UNSUP2, make_rule(name, **parameters), {**DIEHL_COOK, **options}, images=2, rounding=1e-5)
     assert lived.moved > 0.01
 
 
@@ -85,29 +85,29 @@ def test_third_factors(name, factor, modulation):
 def test_factors_with_traces_and_learning_rates_that_fall(kinds):
     config = {**FEEDFORWARD, "third_factor": "feedback", "local_state": ["surrogate"], "event_kinds": kinds}
     rule = make_rule("feedback-surrogate", gain=0.5, tau_pre=5.0)
-    assert lives(SEMI, rule, {**config, "eta_decay": 1.5, "factor_steps": 7}, images=3).moved > 0
+    assert lives(SEMI, rule, {**config, "eta_decay": 1.5, "factor_steps": 7}, images=2).moved > 0
 
 
 @pytest.mark.parametrize(("env_id", "options"), grid([UNSUP1, UNSUP2], OPTIONS, ids=[[UNSUP1, UNSUP2], NAMES]))
 def test_formulas_in_the_diehl_cook_network(env_id, options):
-    formulas(env_id, PLAIN, {**DIEHL_COOK, **options}, images=3)
+    formulas(env_id, PLAIN, {**DIEHL_COOK, **options}, images=2)
 
 
 @pytest.mark.parametrize("kinds", ["pre", "post"])
 def test_formulas_at_the_spikes_of_one_side(kinds):
-    formulas(UNSUP2, PLAIN, {**DIEHL_COOK, "event_kinds": kinds, "max_rate": 0.3}, images=3)
+    formulas(UNSUP2, PLAIN, {**DIEHL_COOK, "event_kinds": kinds, "max_rate": 0.3}, images=2)
 
 
 def test_formulas_of_scalars():
     terms = ["pre*surrogate", "post*x20*potential", "theta*w", "reward*pre", "pre*surrogate*surrogate*y20"]
     config = {**DIEHL_COOK, **HOMEOSTASIS, "local_state": ["potential", "surrogate", "theta", "reward"]}
-    formulas(UNSUP1, terms, config, bold=0.2, images=3)
+    formulas(UNSUP1, terms, config, bold=0.2, images=2)
 
 
 @pytest.mark.parametrize("modulation", ["none", "reward", "factor"])
 def test_formulas_of_a_third_factor(modulation):
     config = {**FEEDFORWARD, "third_factor": "feedback", "modulation": modulation, "local_state": ["surrogate"]}
-    formulas(SEMI, ["pre*factor*surrogate", "post*x20*factor", "pre*factor*factor", "pre*w"], config, images=3)
+    formulas(SEMI, ["pre*factor*surrogate", "post*x20*factor", "pre*factor*factor", "pre*w"], config, images=2)
 
 
 def test_a_formula_of_each_lifetimes_own():
@@ -273,6 +273,6 @@ def test_fused_operations_are_the_same(env_id, rule_of, config):
 
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    assert_same_lives(env_id, config, fusing, images=3, rounding=1e-5)
+    assert_same_lives(env_id, config, fusing, images=2, rounding=1e-5)
     counters = torch._dynamo.utils.counters
     assert counters["frames"]["ok"] > 0 and not counters["graph_break"]

@@ -243,12 +243,11 @@ def test_rendering_leaves_all_state_alone():
     env = make()
     generators = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
     for _ in range(2):
-        for _ in range(2):
-            until_spikes(env)
-            before = state_of(env)
-            picture = env.render()
-            assert state_of(env) == before
-            assert np.array_equal(env.render(), picture)
+        until_spikes(env)
+        before = state_of(env)
+        picture = env.render()
+        assert state_of(env) == before
+        assert np.array_equal(env.render(), picture)
         advance(env)
         env.finish()
     assert (np.random.get_state()[1] == generators[0]).all()  # noqa: NPY002
@@ -297,8 +296,8 @@ def test_the_leaders_spikes_stand_out_in_the_raster():
 @pytest.mark.parametrize(
     "settings",
     [
-        {"n_exc": 1},
-        {"num_steps": 1, "history_length": 1},
+        pytest.param({"n_exc": 1}, marks=pytest.mark.slow),
+        pytest.param({"num_steps": 1, "history_length": 1}, marks=pytest.mark.slow),
         {"n_exc": 1, "num_steps": 1, "history_length": 1, "max_rate": 1.0},
         {"max_rate": 0.0},
         pytest.param({"n_exc": 1600, "num_steps": 3, "history_length": 3, "gain_inh_exc": 0.0}, marks=pytest.mark.slow),

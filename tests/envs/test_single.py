@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import stable_baselines3.common.env_checker
 import torch
+from grids import grid
 from gymnasium.utils.env_checker import check_env
 
 import snn_plasticity_gym  # noqa: F401 - registers the environments
@@ -93,22 +94,22 @@ def weights(env):
 # Checkers
 
 
-@pytest.mark.parametrize("settings", CHECKED.values(), ids=CHECKED.keys())
-def test_gymnasiums_checker_has_nothing_to_say(settings):
+@pytest.mark.parametrize("name", grid(CHECKED))
+def test_gymnasiums_checker_has_nothing_to_say(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        env = gymnasium.make(ENV_ID, render_mode="rgb_array", **settings)
+        env = gymnasium.make(ENV_ID, render_mode="rgb_array", **CHECKED[name])
         check_env(env.unwrapped)
         env.close()
 
 
-@pytest.mark.parametrize("settings", CHECKED.values(), ids=CHECKED.keys())
-def test_stable_baselines_checker_has_only_the_allowed_to_say(settings):
+@pytest.mark.parametrize("name", grid([*list(CHECKED)[1:], "defaults"]))  # those that are slow above, and the first
+def test_stable_baselines_checker_has_only_the_allowed_to_say(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for message in ALLOWED_OF_SB3:
             warnings.filterwarnings("ignore", message=f".*{message}")
-        env = gymnasium.make(ENV_ID, render_mode="rgb_array", **settings)
+        env = gymnasium.make(ENV_ID, render_mode="rgb_array", **CHECKED[name])
         stable_baselines3.common.env_checker.check_env(env.unwrapped, skip_render_check=False)
 
 
@@ -296,14 +297,16 @@ def test_time_limits_cut_off_episodes_without_reward():
 # Pickle, pictures, real data
 
 
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
-@pytest.mark.parametrize("steps", [1, 13])
+DUPLICATES = {"copied": copy.deepcopy, "pickled": lambda env: pickle.loads(pickle.dumps(env))}
+
+
+@pytest.mark.parametrize(("duplicate", "steps"), grid(DUPLICATES, [1, 13]))
 def test_a_copy_goes_on_like_the_original(duplicate, steps):
     env = make(events_per_step=300)
     observation, _ = env.reset(seed=5)
     seen = play(env, observation, steps)
-    twin = duplicate(env)
-    ends = [play(one, seen[-1][0]) + episodes(one, 2) for one in (env, twin)]
+    twin = DUPLICATES[duplicate](env)
+    ends = [play(one, seen[-1][0]) + episodes(one, 1) for one in (env, twin)]
     assert_same(*ends)
     assert torch.equal(weights(env), weights(twin))
     twin.engine.network.weights.zero_()

@@ -31,7 +31,7 @@ HOMEOSTASIS = {
 CLOSED = [name for name in RULES if name not in ("random", "delta", "feedback-surrogate", "reward-stdp", "svpg")]
 
 
-def lives(env_id, rule, config, images=4, rounding=3e-7, **options):
+def lives(env_id, rule, config, images=3, rounding=3e-7, **options):
     """Whether any weight has moved, and the last spikes of every population; see `assert_same_lives`."""
     lived = assert_same_lives(env_id, config, lambda env: rule, images, rounding=rounding, least=1e-8, **options)
     return lived.moved > 0, lived.last

@@ -44,7 +44,7 @@ def alike(fast: SynapseEvents, slow: SynapseEvents) -> None:
         alike(fast.then, slow.then)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4),
     num_networks=st.integers(1, 4),

@@ -115,7 +115,7 @@ def test_scalars_are_those_of_a_slow_network(env_id, event_kinds):
         return told
 
     engine.task.outcome = outcome
-    for _ in range(4):
+    for _ in range(3):
         slow.begin()
         done = -1
         while (events := env.events()) is not None:
@@ -197,7 +197,7 @@ def test_a_state_that_is_loaded_shows_what_it_would_have_shown(env_id):
     first, second = (PlasticityVectorEnv(env_id, num_envs=2, **TASKS[env_id]) for _ in range(2))
     first.reset(seed=1)
     second.reset(seed=2)
-    for _ in range(3):
+    for _ in range(2):
         first.run_episode(answer)
     state = first.state_dict()
     told = []
@@ -249,7 +249,7 @@ def test_rules_of_scalars_are_trained_and_their_files_load(trainer, form, tmp_pa
     flags = [
         "--env=SNNPlastic-Semi-v0", "--dataset=digits", "--num_steps=8", "--history_length=8", "--hidden_sizes=6",
         "--third_factor=feedback", "--local_state=surrogate,potential", "--image_pool=4", "--num_envs=4",
-        "--episodes=16", "--eval_episodes=0", "--seed=1", "--wandb=disabled", "--no-report", f"--run_dir={tmp_path}",
+        "--episodes=8", "--eval_episodes=0", "--seed=1", "--wandb=disabled", "--no-report", f"--run_dir={tmp_path}",
         "--run_name=a", "--head_sizes=8",
     ]  # fmt: skip
     if form == "formula":
