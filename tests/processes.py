@@ -43,7 +43,10 @@ SESSIONS = (
     "plastic_session",
     "report_session",
 )
-_context.set_forkserver_preload(["processes", *(f"snn_plasticity_gym.trainers.sessions.{name}" for name in SESSIONS)])
+LATE = ("sklearn.datasets", "torch._dynamo")  # which the first data set and the first optimiser import
+_context.set_forkserver_preload(
+    ["processes", *LATE, *(f"snn_plasticity_gym.trainers.sessions.{name}" for name in SESSIONS)]
+)
 
 
 def start(

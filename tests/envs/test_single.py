@@ -4,8 +4,6 @@ import copy
 import math
 import os
 import pickle
-import subprocess
-import sys
 import warnings
 
 import gymnasium
@@ -15,6 +13,7 @@ import stable_baselines3.common.env_checker
 import torch
 from grids import grid
 from gymnasium.utils.env_checker import check_env
+from processes import forked
 
 import snn_plasticity_gym  # noqa: F401 - registers the environments
 from snn_plasticity_gym.envs.single import PlasticityEnv
@@ -313,19 +312,20 @@ def test_a_copy_goes_on_like_the_original(duplicate, steps):
     assert env.engine.network.weights.any()  # nothing is shared
 
 
-def test_a_copy_goes_on_in_another_process():
+def test_a_copy_goes_on_in_another_process(tmp_path):
     env = make()
     observation, _ = env.reset(seed=5)
     play(env, observation, 9)
-    program = (
-        "import pickle, sys, torch; torch.set_num_threads(1); env = pickle.load(sys.stdin.buffer)\n"
+    program = tmp_path / "goes_on.py"
+    program.write_text(
+        "import pickle; env = pickle.load(open('env.pickle', 'rb'))\n"
         "while (events := env.events()) is not None: env.apply(events.weight)\n"
         "print(env.finish().num_events[0].item(), env.engine.network.weights.double().sum().item())"
     )
     env.reset()
-    run = subprocess.run(
-        [sys.executable, "-c", program], input=pickle.dumps(env), capture_output=True, check=True, timeout=120
-    )
+    (tmp_path / "env.pickle").write_bytes(pickle.dumps(env))
+    run = forked(program, folder=tmp_path)
+    assert run.returncode == 0, run.stderr
     while (events := env.events()) is not None:
         env.apply(events.weight)
     num_events, total = run.stdout.split()

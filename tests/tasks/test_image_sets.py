@@ -3,13 +3,12 @@
 import copy
 import dataclasses
 import pickle
-import subprocess
-import sys
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from processes import forked
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.tasks import datasets
@@ -89,8 +88,9 @@ def test_an_environment_is_pickled_without_images(env_id, num_envs):
 def test_a_set_that_the_other_process_has_not_registered_is_named(tmp_path):
     register_dataset("own", IMAGES, LABELS)
     (tmp_path / "own.pickle").write_bytes(pickle.dumps(load_dataset("own").train))
-    program = f"import pickle; pickle.load(open({str(tmp_path / 'own.pickle')!r}, 'rb'))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    program = tmp_path / "reads.py"
+    program.write_text("import pickle; pickle.load(open('own.pickle', 'rb'))\n")
+    done = forked(program, folder=tmp_path)
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1 and "got 'own'" in last and "--plugin=MODULE" in last
 
