@@ -134,7 +134,7 @@ def toy(folder: Path) -> str:
 
 
 def learned(folder: Path, sign: float, **options: object) -> float:
-    """Mean reward of the last 40 of 240 images: 1 if all answers are right, -1 if none is; 8 lifetimes."""
+    """Mean reward of the last 40 of 180 images: 1 if all answers are right, -1 if none is; 8 lifetimes."""
     config = {
         **IMAGES,
         "dataset": toy(folder),
@@ -156,7 +156,7 @@ def learned(folder: Path, sign: float, **options: object) -> float:
     rule = make_rule("svpg", width=1.0)
     env = PlasticityVectorEnv(SEMI, num_envs=8, **config)
     env.reset(seed=0)
-    paid = torch.stack([env.run_episode(lambda events: sign * rule(events)).reward for _ in range(240)])  # (T, B)
+    paid = torch.stack([env.run_episode(lambda events: sign * rule(events)).reward for _ in range(180)])  # (T, B)
     env.close()
     return float(paid[-40:].mean())
 

@@ -220,7 +220,7 @@ def test_a_bit_is_copied_through_hidden_neurons_from_reward_alone(spikes, sign):
     optimiser = torch.optim.Adam(list(agent.weights.values()), 0.05, maximize=True)
     cases = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]).repeat(25, 1)
     labels = cases[:, 1].long()
-    for _ in range(100):
+    for _ in range(80):
         look = acting.look(cases)
         action = torch.multinomial(look.policy.clamp_min(1e-9), 1, generator=noise)[:, 0]
         acting.learn(cases, look, action, sign * ((action == labels).float() - 0.5), 0.0)

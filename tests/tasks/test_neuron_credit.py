@@ -32,7 +32,7 @@ def test_an_event_earns_what_its_e_neuron_is_worth(env_id, kinds, monkeypatch):
     worths = []
     by_neuron = task._reward.by_neuron
     monkeypatch.setattr(task._reward, "by_neuron", lambda *given: worths.append(by_neuron(*given)) or worths[-1])
-    for _ in range(6):
+    for _ in range(4):
         met = []
         while (events := env.events()) is not None:
             met.append([ends[address] for address in events.synapse.tolist()])

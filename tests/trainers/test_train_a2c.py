@@ -30,6 +30,7 @@ SMALL = {
 }
 FLAGS = [f"--{name}={value}" for name, value in SMALL.items()]
 SHORT = ["--episodes=8", "--num_envs=2", "--eval_episodes=4", "--seed=1", "--wandb=disabled", "--no-report"]
+SHORT += ["--head_sizes=8,8"]
 
 
 def metrics(folder: Path) -> list[dict[str, str]]:
