@@ -55,7 +55,7 @@ def bandit_means(**arguments) -> torch.Tensor:
         learning_rate=1e-2,
         **({"events_per_episode": 0, "seed": 0, "policy_kwargs": QUICK_HEADS} | arguments),
     )
-    model.learn(64 * 4 * 30)
+    model.learn(64 * 4 * 40)
     return bandit_answers(model)
 
 
