@@ -65,6 +65,6 @@ def test_pictures_name_the_classes_as_their_author_did(env_id, num_classes):
     places, names = axes.get_xticks(), [label.get_text() for label in axes.get_xticklabels()]
     assert names == [str(int(place) + 1) for place in places] and 20 < len(names) <= 32
     assert ("Numbers" in pictures["network_confusion"].caption) == bool(num_classes <= 26)
-    assert f"a {life.label + 1}:" in pictures["network_raster"].caption
+    assert f", a {life.label + 1}, the" in pictures["network_raster"].caption
     shown = [label.get_text() for label in pictures["network_stability"].figure.axes[0].get_yticklabels()]
     assert shown[0] == "1" and set(shown) <= set(dataset.classes)

@@ -91,7 +91,7 @@ def test_a_rule_is_measured_on_the_networks_of_the_ceiling(capsys, monkeypatch):
     assert all(map(math.isnan, found["zero"]["cosine"]))
     assert printed[4].split() == ["stdp"] and printed[6].split()[1] == f"{found['stdp']['cosine'][0]:.4f}"
 
-    settings = module._still(SHORT, SMALL)
+    settings = module._fixed_networks(SHORT, SMALL)
     env = module.PlasticityVectorEnv(
         "SNNPlastic-Grad-v0", num_envs=1, **(module.to_dict(settings) | {"split": "validation"})
     )

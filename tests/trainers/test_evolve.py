@@ -72,7 +72,7 @@ def test_the_command_evolves_and_leaves_a_whole_run_folder(run, tmp_path):
     done = run(ROOT / "trainers" / "evolve.py", *flags, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"cma-diagonal over 75 weights of 12-5-3 neurons that act in MountainCar-v0", done.stdout)
-    assert re.search(r"in 3 new episodes it earns -20\.0", done.stdout)
+    assert re.search(r"return in 3 test episodes -20\.0", done.stdout)
     (run,) = (tmp_path / "runs" / "SNNPlastic-MountainCar-v0").iterdir()
     rows = rows_of(run)
     assert [row["time/episodes"] for row in rows[:-1]] == [str(4 * n) for n in range(1, 11)]

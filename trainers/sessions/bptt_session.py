@@ -10,7 +10,7 @@ from snn_plasticity_gym.config.bptt import BPTTConfig
 from snn_plasticity_gym.runs.folder import RunFolder
 from snn_plasticity_gym.tasks.datasets import load_dataset
 from snn_plasticity_gym.trainers.sessions.bptt_learner import Learner, SpikingClassifier, generator_of
-from snn_plasticity_gym.trainers.sessions.learning_loop import Judged, Row, carry_out
+from snn_plasticity_gym.trainers.sessions.learning_loop import FinalResult, Row, carry_out
 from snn_plasticity_gym.utils.device import torch_device
 
 
@@ -58,7 +58,7 @@ class BPTTTraining:
         }
         return Row(values, f"loss {loss:.4f}  accuracy {accuracy:.4f}  validation {judgement.accuracy:.4f}")
 
-    def judge(self, run: RunFolder) -> Judged:
+    def judge(self, run: RunFolder) -> FinalResult:
         """See `Training`."""
         self._model.save(run.path / "weights.pt")
         few, data = self._config.eval_episodes, self._data
@@ -72,4 +72,4 @@ class BPTTTraining:
             "test_episodes": number,
         }
         values = {"test/accuracy": test.accuracy, "test/loss": test.loss}
-        return Judged(result, values, f"accuracy on {number} test images {test.accuracy:.4f}, loss {test.loss:.4f}")
+        return FinalResult(result, values, f"accuracy on {number} test images {test.accuracy:.4f}, loss {test.loss:.4f}")
