@@ -72,4 +72,5 @@ class BPTTTraining:
             "test_episodes": number,
         }
         values = {"test/accuracy": test.accuracy, "test/loss": test.loss}
-        return FinalResult(result, values, f"accuracy on {number} test images {test.accuracy:.4f}, loss {test.loss:.4f}")
+        message = f"accuracy on {number} test images {test.accuracy:.4f}, loss {test.loss:.4f}"
+        return FinalResult(result, values, message)
