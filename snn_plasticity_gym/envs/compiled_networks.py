@@ -37,9 +37,12 @@ class CompiledNetworks:
         frozen_tables: The same with adaptive thresholds that stay as they are.
         learning: How weights follow the rule.
         record: Where loops write spikes, events and weight changes.
-        surroundings: Scalars that hold for whole episodes.
+        shared_scalars: Scalars that hold for whole episodes.
+        neurons: State of all neurons.
+        thetas: Adaptive thresholds of each population, (B, N), parts of `neurons`.
         rooms: Working memory of the loops.
-        kept: Outputs of policies for pairs of histories, kept until the rule changes.
+        kept_outputs: Outputs of policies for pairs of histories, kept until the rule changes.
+        no_step_factor: Third factor of the steps where none changes within an image.
         places: Slice of each population among all neurons of a network.
         num_lifetimes: B.
         num_neurons: N, neurons of a network.
@@ -55,7 +58,7 @@ class CompiledNetworks:
         self._states, self._recorder, self._factors = network.states, parts.recorder, parts.task.factors
         constants = iter(parts.task.layer_scalars)
         layer = [next(constants, 0.0) if p.plasticity else 0.0 for p in network.projections]  # (C,)
-        self.surroundings = SharedScalars(parts.scalars.reward.numpy(), np.array(layer, dtype=np.float32))
+        self.shared_scalars = SharedScalars(parts.scalars.reward.numpy(), np.array(layer, dtype=np.float32))
         populations, self.places = populations_of(network)
         connections = connections_of(network)
         self.num_lifetimes, self.num_neurons = network.num_networks, len(populations.of_neuron)
@@ -64,7 +67,7 @@ class CompiledNetworks:
             name: np.zeros(shape, dtype=np.float64 if name == "threshold" else np.float32) for name in Neurons._fields
         }
         self.neurons = Neurons(**neurons)
-        self.kept = KeptOutputs()
+        self.kept_outputs = KeptOutputs()
         self.rooms = Rooms(populations, connections, num_steps, parts.config.history_length)
         self.thetas = {  # (B, N) each
             name: self.neurons.theta[:, self.places[name]]

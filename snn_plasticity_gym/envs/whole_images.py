@@ -119,11 +119,11 @@ class CompiledImages:
         if isinstance(way, ClosedForm):
             decays = decays_of(way, self._task.num_steps)
             return show_closed_form, lambda part: (way, decays, networks.learning, *self._rooms_of(part, way))
-        around, learning = networks.surroundings, networks.learning
+        scalars, learning, kept = networks.shared_scalars, networks.learning, networks.kept_outputs
         if isinstance(way, FormulaRule):
-            return show_formula, lambda part: (way, around, learning, *self._rooms_of(part, way))
-        networks.kept.begin(way)
-        return show_heads, lambda part: (way, around, networks.kept.of(part), learning, *self._rooms_of(part, way))
+            return show_formula, lambda part: (way, scalars, learning, *self._rooms_of(part, way))
+        kept.begin(way)
+        return show_heads, lambda part: (way, scalars, kept.of(part), learning, *self._rooms_of(part, way))
 
     def _rooms_of(self, part: int, way: ClosedForm | FormulaRule | HeadRule) -> tuple[Any, Any]:
         return self._networks.rooms.spikes(part), self._networks.rooms.of(part, way)
@@ -148,9 +148,10 @@ class CompiledImages:
             run = self._prepared.get(first)
             if run is None:
                 given = tables, *arguments(first), record
-                run = prepared(loop, *given) if again else functools.partial(_call, loop, given)
                 if again:
-                    self._prepared[first] = run
+                    run = self._prepared[first] = prepared(loop, *given)
+                else:
+                    run = lambda first, last: loop(first, last, *given)  # noqa: E731
             if not task.teaches:
                 run(first, last)
                 return
@@ -192,7 +193,3 @@ def decays_of(form: ClosedForm, num_steps: int) -> Decays:
     ages = np.arange(num_steps + 1)
     taus = (form.tau_pre_fast, form.tau_pre_slow, form.tau_post_fast, form.tau_post_slow)
     return Decays(*(np.exp(-ages * form.dt / tau) if tau > 0 else np.ones(len(ages)) for tau in taus))
-
-
-def _call(loop: Callable[..., None], given: tuple[Any, ...], first: int, last: int) -> None:
-    loop(first, last, *given)

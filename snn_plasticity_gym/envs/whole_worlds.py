@@ -82,7 +82,7 @@ class CompiledWorlds:
     def _loop_of(self, way: Way) -> tuple[Callable[..., None], Arguments]:
         """Return the compiled loop of a way, and its arguments between the stream and what is kept."""
         networks = self._networks
-        around, learning, rooms = networks.surroundings, networks.learning, networks.rooms
+        scalars, learning, rooms = networks.shared_scalars, networks.learning, networks.rooms
         if isinstance(way, Frozen):
             return act_frozen, lambda part: (learning, *self._memory_of(part))
         if isinstance(way, ClosedForm):
@@ -91,10 +91,10 @@ class CompiledWorlds:
                 way, decays, learning, *self._memory_of(part), rooms.of(part, way)
             )  # fmt: skip
         if isinstance(way, FormulaRule):
-            return act_formula, lambda part: (way, around, learning, *self._memory_of(part), rooms.of(part, way))
-        networks.kept.begin(way)
+            return act_formula, lambda part: (way, scalars, learning, *self._memory_of(part), rooms.of(part, way))
+        networks.kept_outputs.begin(way)
         return act_heads, lambda part: (
-            way, around, networks.kept.of(part), learning, *self._memory_of(part), rooms.of(part, way)
+            way, scalars, networks.kept_outputs.of(part), learning, *self._memory_of(part), rooms.of(part, way)
         )  # fmt: skip
 
     def _memory_of(self, part: int) -> tuple[Spikes, Memory]:

@@ -151,7 +151,9 @@ class UnsupervisedReward:
         self._target = config.target_active
         self._weights = torch.tensor([config.c_sparsity, config.c_diversity, config.c_stability], device=device)
         self._join = _weighted_product if config.reward_form == "product" else _weighted_sum
-        self._worth = TermWeights(self._target, self._weights.cpu().numpy().copy(), self._join is _weighted_product)
+        self._term_weights = TermWeights(
+            self._target, self._weights.cpu().numpy().copy(), self._join is _weighted_product
+        )
 
     def __call__(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> RewardResult:
         """Reward one episode of each lifetime in `rows` and store it; arguments as in `ResponseMemory.record`."""
@@ -159,7 +161,7 @@ class UnsupervisedReward:
             return self.by_operations(rows, images, counts, winners)
         judged = np.empty((4, len(rows)), dtype=np.float32)
         answers = (part.numpy() for part in (rows, images, counts, winners))
-        unsupervised_rewards(*answers, self.memory.tables, self._worth, judged)
+        unsupervised_rewards(*answers, self.memory.tables, self._term_weights, judged)
         reward, *terms = torch.from_numpy(judged).unbind()
         return RewardResult(reward, dict(zip((SPARSITY, DIVERSITY, STABILITY), terms, strict=True)))
 
