@@ -78,7 +78,8 @@ class EventOptions(SearchOptions):
     )
     perturb: str = setting(
         "last",
-        "With exploration rule: layers to perturb, the heads' last ones, or all of the heads.",
+        "With exploration rule: layers to perturb, the heads' last ones (whitened, so that all functions that they can "
+        "express vary alike), or all of the heads.",
         section="Credit",
         choices=PERTURBED,
     )

@@ -5,10 +5,18 @@ to no signal about any of them. `rule` draws one perturbed rule for every lifeti
 Kober & Stulp, Smooth exploration for robotic reinforcement learning, 2022, eq. 4), and the whole lifetime follows it:
 on an event with last hidden layer phi in the head of its group, whose output is tanh(w . phi + b),
 
-    delta_d = tanh(w . phi + b + sigma n),    n = sqrt(1 - c) xi . (phi - mu) / s + sqrt(c) xi_0,    xi ~ N(0, I),
+    delta_d = tanh(w . phi + b + sigma n),    n = sqrt(1 - c) xi . Z (phi - mu) + sqrt(c) xi_0,    xi ~ N(0, I),
 
-with mu the mean of phi and s^2 the mean of |phi - mu|^2 over events, so that n has variance 1 over events. Without mu,
-by far the largest part of a layer of ReLUs, a perturbation would be mostly a common shift; c is its share.
+with mu the mean of phi over events, and Z its whitening transform. Without mu, by far the largest part of a layer of
+ReLUs, a perturbation would be mostly a common shift; c is its share. Without Z it would be mostly the one or two
+functions of a synapse's state that hidden units have in common. Z gives all functions that phi can express the same
+variance, but for those of less than a share r of the total, which no event could tell from nothing: with C the
+covariance of phi,
+
+    Z = (C + r tr(C) I)^(-1/2) / sqrt(k),    k = tr(C (C + r tr(C) I)^(-1)),
+
+is symmetric (ZCA; Kessy, Lewin & Strimmer, Optimal whitening and decorrelation, 2018, eq. 6), so coordinates of xi mean
+the same from rollout to rollout. k, the number of directions in use, makes the variance of n over events 1.
 A perturbed rule is a rule of the same form, with another last layer. So the action is xi, one per lifetime instead of
 one per event, and its log-probability is exact: `rule_search` learns from it.
 
@@ -24,6 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_plasticity_gym.config.learning import EventOptions
+from snn_plasticity_gym.config.values import ConfigError
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.policies.head_inputs import OwnLayer
@@ -36,9 +45,12 @@ from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
 
 COMMON_SHARE = 0.1  # c: share of a perturbation's variance that is common to all events
+SMALLEST = 1e-12  # total variance of phi that counts as none
+RIDGE = 0.01  # r: share of the total variance below which a direction of phi is not amplified further
 MEMORY = 0.5  # decay per rollout of the sums over earlier events, as the policy changes
 FIRST_STEPS = 200  # time steps with events measured in the first rollout
 MEASURED_STEPS = 32  # and in each later rollout
+EVERY = 8  # of further steps one in so many is measured
 
 
 class Exploration(Protocol):
@@ -139,11 +151,11 @@ class Scaling(NamedTuple):
     """Linear map from xi to a last layer."""
 
     centre: Tensor  # (G, F) mu
-    spread: Tensor  # (G, 1) s
+    whitening: Tensor  # (G, F, F) Z, symmetric
 
     def readout(self, xi: Tensor) -> Readout:
         """Return the last layers that add n to the heads' own, (..., G, F) and (..., G), for xi (..., G, F + 1)."""
-        weights = (1.0 - COMMON_SHARE) ** 0.5 * xi[..., :-1] / self.spread
+        weights = (1.0 - COMMON_SHARE) ** 0.5 * torch.einsum("...gf,gfh->...gh", xi[..., :-1], self.whitening)
         return Readout(weights, COMMON_SHARE**0.5 * xi[..., -1] - (weights * self.centre).sum(dim=-1))
 
 
@@ -165,7 +177,7 @@ class RuleNoise:
         self._generator = generator
         self._mirrored = options.mirrored
         self._world = World()
-        self._moments: Tensor | None = None  # (G, F + 2): sums over own events, see `RuleNetwork.explore`
+        self._moments: Tensor | None = None  # (G, F + 1, F + 1): sums over own events, see `RuleNetwork.explore`
         self._readout: Readout | None = None
         self._own: Rule | None = None  # the rule with these last layers
         self._steps = 0  # of this rollout that had events
@@ -177,6 +189,10 @@ class RuleNoise:
         """Whether lifetimes follow perturbed rules yet."""
         return self.scaling is not None
 
+    @property
+    def _needed_steps(self) -> int:
+        return MEASURED_STEPS if self.ready else FIRST_STEPS
+
     def state_dict(self) -> State:
         """Return the sums over earlier events, from which each rollout computes the rest."""
         return {"moments": self._moments}
@@ -184,6 +200,11 @@ class RuleNoise:
     def load_state_dict(self, state: State) -> None:
         """Restore a state of `state_dict`."""
         moments = state["moments"]
+        if moments is not None and moments.ndim != 3:
+            raise ConfigError(
+                "this run was saved before perturbations of last layers were whitened, so it cannot go on; begin it "
+                "anew, with init_policy for its policy"
+            )
         self._moments = None if moments is None else moments.to(self._generator.device)
 
     def begin_rollout(self) -> None:
@@ -209,7 +230,7 @@ class RuleNoise:
 
         None also for users' heads, whose first layers compiled loops cannot evaluate.
         """
-        if self._steps < (MEASURED_STEPS if self.ready else FIRST_STEPS):
+        if self._steps < self._needed_steps:
             return None
         if not self.ready:
             return rule
@@ -231,9 +252,11 @@ class RuleNoise:
 
     def act(self, rule: FrozenRule, events: SynapseEvents) -> tuple[Tensor, Tensor | None]:
         """Return the weight change of each event, (E,); the action is the rule, so events have no log-probability."""
+        measure = self._steps < self._needed_steps or self._steps % EVERY == 0
+        delta_d, moments = rule.explore(events, self._readout, measure)
         self._steps += len(events.weight) > 0
-        delta_d, moments = rule.explore(events, self._readout)
-        self._moments = moments if self._moments is None else self._moments + moments
+        if measure:
+            self._moments = moments if self._moments is None else self._moments + moments
         return delta_d, None
 
     @torch.no_grad()
@@ -247,8 +270,17 @@ class RuleNoise:
 
 
 def _scaling(moments: Tensor) -> Scaling:
-    """Return mu and s from the sums of 1, phi and |phi|^2, (G, F + 2); a head without events gets 0 and 1."""
-    count = moments[:, :1].clamp(min=1.0)  # (G, 1)
-    centre = moments[:, 1:-1] / count  # (G, F)
-    spread = (moments[:, -1:] / count - centre.square().sum(dim=1, keepdim=True)).clamp(min=0.0).sqrt()  # (G, 1)
-    return Scaling(centre.float(), torch.where(spread > 1e-6, spread, 1.0).float())
+    """Return mu and Z from sums of outer products of [1, phi], (G, F + 1, F + 1).
+
+    A head without events, or with the same phi in all of them, gets a multiple of the identity.
+    """
+    count = moments[:, :1, 0].clamp(min=1.0)  # (G, 1)
+    centre = moments[:, 0, 1:] / count  # (G, F)
+    covariance = moments[:, 1:, 1:] / count.unsqueeze(2) - centre.unsqueeze(2) * centre.unsqueeze(1)  # (G, F, F)
+    variances, directions = torch.linalg.eigh(covariance)  # (G, F) ascending, (G, F, F) in columns
+    total = variances.sum(dim=1, keepdim=True)  # (G, 1)
+    variances = torch.where(total > SMALLEST, variances.clamp(min=0.0), 1.0)
+    floored = variances + RIDGE * variances.sum(dim=1, keepdim=True)  # (G, F)
+    in_use = (variances / floored).sum(dim=1, keepdim=True)  # (G, 1) k
+    scaled = directions * (floored * in_use).rsqrt().unsqueeze(1)  # (G, F, F)
+    return Scaling(centre.float(), (scaled @ directions.transpose(1, 2)).float())

@@ -22,7 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from snn_plasticity_gym.config.learning import EventOptions
-from snn_plasticity_gym.learners.exploration import FIRST_STEPS, MEASURED_STEPS, MEMORY, draw_perturbations, perturbed
+from snn_plasticity_gym.learners.exploration import (
+    EVERY,
+    FIRST_STEPS,
+    MEASURED_STEPS,
+    MEMORY,
+    draw_perturbations,
+    perturbed,
+)
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.policies.head_inputs import OwnLayer
@@ -33,7 +40,7 @@ from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
 
-MEASURED = 256  # events of a time step to measure, once rules are perturbed, and only in every eighth of further steps
+MEASURED = 256  # events of a time step to measure, once rules are perturbed
 FLOOR = 0.05  # smallest deviation of an input, as a share of the root mean square deviation of its layer's inputs
 
 
@@ -129,7 +136,7 @@ class HeadNoise:
         if not self.ready:
             self._steps += 1
             return self._measure(network, inputs.rows(slice(None)), state.group), None
-        if self._steps < self.measured_steps or (self.measured_steps and self._steps % 8 == 0):
+        if self._steps < self.measured_steps or (self.measured_steps and self._steps % EVERY == 0):
             some = slice(None, None, -(-len(state.pair) // MEASURED))
             self._measure(network, inputs.rows(some), state.group[some])
         self._steps += 1

@@ -168,11 +168,11 @@ class FrozenRule:
         """Return the inputs of the heads for each event."""
         return self._features.inputs(state)
 
-    def explore(self, events: SynapseEvents, readout: Readout | None) -> tuple[Tensor, Tensor]:
+    def explore(self, events: SynapseEvents, readout: Readout | None, measure: bool = True) -> tuple[Tensor, Tensor]:
         """Act with `readout` added to the last layers of every lifetime; see `RuleNetwork.explore`."""
         lifetimes = torch.arange(len(events.lengths), device=events.lengths.device)
         lifetime = per_event(lifetimes, events.lengths)  # (E,)
-        return self.network.explore(self._features, events.local_state(), lifetime, readout)
+        return self.network.explore(self._features, events.local_state(), lifetime, readout, measure)
 
     def _check(self, state: LocalState) -> None:
         shape = self.network.architecture

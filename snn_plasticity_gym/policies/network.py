@@ -118,7 +118,12 @@ class RuleNetwork(nn.Module):
 
     @torch.no_grad()
     def explore(
-        self, features: FrozenFeatures, state: LocalState, lifetime: Tensor, readout: Readout | None
+        self,
+        features: FrozenFeatures,
+        state: LocalState,
+        lifetime: Tensor,
+        readout: Readout | None,
+        measure: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Act with separate last layers for each lifetime; the heads are `LinearHead`s.
 
@@ -127,14 +132,15 @@ class RuleNetwork(nn.Module):
             state: Local states of E events.
             lifetime: Lifetime of each event, int64 (E,).
             readout: Increments of the heads' last layers; None: none.
+            measure: Whether to sum up moments.
 
         Returns:
-            Weight changes (E,), and, summed over the events of each head, 1, phi and |phi|^2 of its last
-            hidden layer phi, float64 (G, H + 2).
+            Weight changes (E,), and, summed over the events of each head, the outer product of [1, phi] with itself,
+            phi the head's last hidden layer: float64 (G, H + 1, H + 1), zeros unless `measure`.
         """
         delta_d = torch.empty_like(state.weight)
         heads, view = cast(list[LinearHead], self.heads), features.view(state)
-        moments = delta_d.new_zeros(len(heads), heads[0].width + 2, dtype=torch.float64)
+        moments = delta_d.new_zeros(len(heads), heads[0].width + 1, heads[0].width + 1, dtype=torch.float64)
         for group, head in enumerate(heads):
             last_inputs = head.last_inputs(view)
             for index in (state.group == group).nonzero().squeeze(1).split(ACTING_CHUNK):
@@ -144,9 +150,9 @@ class RuleNetwork(nn.Module):
                     by_lifetime = torch.addmm(readout.bias[:, group], hidden, readout.weights[:, group].T)  # (M, B)
                     output += by_lifetime.gather(1, lifetime[index].unsqueeze(1)).squeeze(1)
                 delta_d[index] = torch.tanh(output)
-                moments[group, 0] += len(index)
-                moments[group, 1:-1] += hidden.sum(dim=0)
-                moments[group, -1] += hidden.square().sum()
+                if measure:
+                    rows = torch.cat([torch.ones_like(hidden[:, :1]), hidden], dim=1).double()  # (M, H + 1)
+                    moments[group] += rows.T @ rows
         return delta_d, moments
 
     @property

@@ -2,11 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from batches import SIGMA, K, Policy, events_of, generator, repeated
+from scipy.linalg import fractional_matrix_power
 
 from snn_plasticity_gym.config.learning import EventOptions
+from snn_plasticity_gym.config.values import ConfigError
 from snn_plasticity_gym.learners.exploration import IndependentNoise, RuleNoise
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.architecture import Architecture
@@ -93,7 +96,7 @@ def test_the_first_rollout_follows_the_mean_rule_and_later_ones_do_not(rule):
 
 
 def test_noise_equals_the_formula_written_out(network, rule):
-    """sqrt(0.9) xi (phi - mu) / s + sqrt(0.1) xi_0, with the sums of rollout 1 halved when rollout 2 begins."""
+    """sqrt(0.9) xi Z (phi - mu) + sqrt(0.1) xi_0, with the sums of rollout 1 halved when rollout 2 begins."""
     first, second, third = events_of([25, 0, 35], seed=1), events_of([30, 20, 10], seed=2), events_of([9, 8, 7], seed=3)
     noise = exploration(seed=11)
     for events in (first, second):
@@ -115,10 +118,14 @@ def test_noise_equals_the_formula_written_out(network, rule):
         old, new = phi_1[first.group == group], phi_2[second.group == group]
         count = 0.5 * len(old) + len(new)
         centre = (0.5 * old.sum(dim=0) + new.sum(dim=0)) / count
-        off = [(phi - centre).square().sum() for phi in old], [(phi - centre).square().sum() for phi in new]
-        spread = ((0.5 * sum(off[0]) + sum(off[1])) / count).sqrt()
+        covariance = sum(
+            share * torch.outer(phi - centre, phi - centre) for share, rows in ((0.5, old), (1.0, new)) for phi in rows
+        )
+        ridged = (covariance + 0.01 * covariance.trace() * torch.eye(WIDTH)).numpy() / count
+        in_use = np.trace(covariance.numpy() / count @ np.linalg.inv(ridged))
+        whitening = torch.from_numpy(fractional_matrix_power(ridged, -0.5) / in_use**0.5)
         own = xi[lifetime, group].double()
-        expected = 0.9**0.5 * (own[:-1] @ (phi_3[event] - centre)) / spread + 0.1**0.5 * own[-1]
+        expected = 0.9**0.5 * (own[:-1] @ whitening @ (phi_3[event] - centre)) + 0.1**0.5 * own[-1]
         assert given[event].item() == pytest.approx(expected.item(), rel=1e-3, abs=1e-3)
 
 
@@ -217,3 +224,23 @@ def test_a_head_without_events_in_the_first_rollout_is_not_blown_up(rule):
     drawn = noise_of(noise, rule, later)
     assert drawn[later.group == 0].abs().max() < 10
     assert drawn[later.group == 1].abs().max() < 10
+
+
+def test_all_functions_of_the_last_layer_vary_alike(network, rule):
+    """Directions of phi that vary little get as much of the noise as those that vary most, down to the ridge."""
+    events = repeated(events_of([400]), 2)
+    noise = measured(rule, 2, events)
+    phi = hidden(network, events)[events.group == 0].double()
+    centred = phi - phi.mean(dim=0)
+    covariance = centred.T @ centred / len(centred)
+    variances, directions = torch.linalg.eigh(covariance)
+    whitened = directions.T @ noise.scaling.whitening[0].double() @ covariance @ noise.scaling.whitening[0].double()
+    spread = (whitened @ directions).diagonal()  # variance of n in each direction
+    assert spread.sum().item() == pytest.approx(1.0, abs=1e-3)
+    assert variances[-1] > 10 * variances[-5]
+    assert spread[-1] < 1.5 * spread[-5]
+
+
+def test_a_run_saved_with_other_moments_is_refused():
+    with pytest.raises(ConfigError, match="saved before"):
+        exploration().load_state_dict({"moments": torch.zeros(2, WIDTH + 2, dtype=torch.float64)})

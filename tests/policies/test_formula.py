@@ -88,7 +88,7 @@ def test_answers_are_those_of_the_formula_by_hand(groups):
     lifetime = torch.arange(3).repeat_interleave(batch.lengths)
     same, moments = network.explore(network.head_features.frozen(K), state, lifetime, None)
     torch.testing.assert_close(same, expected, rtol=1e-4, atol=1e-5)
-    assert moments[:, 0].tolist() == batch.group.bincount(minlength=groups).tolist()
+    assert moments[:, 0, 0].tolist() == batch.group.bincount(minlength=groups).tolist()
 
 
 def test_each_lifetime_explores_by_coefficients_of_its_own():
@@ -104,8 +104,8 @@ def test_each_lifetime_explores_by_coefficients_of_its_own():
             moved.heads[group].coefficients.bias += readout.bias[who, group]
         torch.testing.assert_close(got[event], FrozenRule(moved, K)(batch)[event], rtol=1e-4, atol=1e-5)
     phi = network.head_features.dense(batch.local_state())[batch.group == 1].double()
-    torch.testing.assert_close(moments[1, 1:-1], phi.sum(dim=0), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(moments[1, -1], phi.square().sum(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(moments[1, 0, 1:], phi.sum(dim=0), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(moments[1, 1:, 1:], phi.T @ phi, rtol=1e-5, atol=1e-5)
 
 
 def test_a_new_formula_changes_nothing_and_says_so():

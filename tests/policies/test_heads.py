@@ -139,7 +139,7 @@ def test_exploring_equals_a_loop_over_events(monkeypatch, num_groups, use_kind, 
     lifetime = torch.randint(4, (40,), generator=generator)
     delta_d, moments = net.explore(net.head_features.frozen(state.history_length), state, lifetime, readout)
 
-    expected = torch.zeros(num_groups, 130, dtype=torch.float64)
+    expected = torch.zeros(num_groups, 129, 129, dtype=torch.float64)
     for event in range(40):
         group, who = int(state.group[event]), int(lifetime[event])
         with torch.no_grad():
@@ -147,7 +147,8 @@ def test_exploring_equals_a_loop_over_events(monkeypatch, num_groups, use_kind, 
             own = slow_output(net.heads[group], net.front, state, event, use_kind)[0]
         slow = torch.tanh(own + readout.weights[who, group] @ phi + readout.bias[who, group])
         torch.testing.assert_close(delta_d[event], slow, rtol=1e-4, atol=1e-4)
-        expected[group] += torch.cat([torch.ones(1), phi, phi.square().sum()[None]])
+        one_phi = torch.cat([torch.ones(1), phi])
+        expected[group] += torch.outer(one_phi, one_phi)
     assert moments.dtype == torch.float64
     torch.testing.assert_close(moments, expected, rtol=1e-4, atol=1e-4)
 
@@ -160,7 +161,8 @@ def test_exploring_without_readout_or_with_one_of_zeros_is_acting():
     zeros, same = net.explore(front, state, lifetime, Readout(torch.zeros(1, 2, 128), torch.zeros(1, 2)))
     torch.testing.assert_close(zeros, net.act(front, state))
     assert torch.equal(moments, same)  # sums are of what the heads see, whatever is answered
-    assert moments[:, 0].tolist() == state.group.bincount().tolist()
+    assert not net.explore(front, state, lifetime, None, measure=False)[1].any()
+    assert moments[:, 0, 0].tolist() == state.group.bincount().tolist()
 
 
 @pytest.mark.parametrize("readout", [None, random_readout(3, 2)[0]])
@@ -172,7 +174,7 @@ def test_exploring_no_events_is_fine(readout):
     front = net.head_features.frozen(state.history_length)
     delta_d, moments = net.explore(front, nothing, torch.zeros(0, dtype=torch.int64), readout)
     assert delta_d.shape == (0,)
-    assert moments.shape == (2, 130) and not moments.any()
+    assert moments.shape == (2, 129, 129) and not moments.any()
 
 
 def test_a_head_without_hidden_layer_is_refused():
