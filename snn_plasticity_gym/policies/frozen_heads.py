@@ -32,7 +32,7 @@ class FrozenHeads:
     """Snapshot of a network's heads.
 
     Args:
-        network: On the CPU, in single precision, with two hidden layers in each head (see `possible`).
+        network: On the CPU, in single precision, with one or two hidden layers in each head (see `possible`).
     """
 
     def __init__(self, network: RuleNetwork) -> None:
@@ -45,7 +45,7 @@ class FrozenHeads:
     def possible(network: RuleNetwork) -> bool:
         """Whether a network can act this way; otherwise layer by layer."""
         head = network.heads[0]
-        if not isinstance(head, Head) or len(head.layers) != 3:
+        if not isinstance(head, Head) or len(head.layers) > 3:
             return False
         weight = head.first.weight
         return weight.device.type == "cpu" and weight.dtype == torch.float32
@@ -76,11 +76,12 @@ class FrozenHeads:
 
 
 def _arrays(head: Head) -> HeadArrays:
-    _, second, last = head.layers
+    """Return the layers; one hidden layer gets a second one that copies it, which ReLU allows."""
+    _, *second, last = head.layers
     return HeadArrays(
         scalars=_double(head.first.weight[:, head.num_features :].T),
-        rows=_double(second.weight.T),
-        bias=_double(second.bias),
+        rows=_double(second[0].weight.T) if second else np.eye(head.width),
+        bias=_double(second[0].bias) if second else np.zeros(head.width),
         last=_double(last.weight[0]),
         last_bias=last.bias.item(),
     )

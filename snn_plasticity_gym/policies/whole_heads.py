@@ -40,14 +40,14 @@ def whole_heads(
     Args:
         shape: Of the rule.
         front: That table.
-        heads: Three layers of each head.
+        heads: Two or three layers of each head.
         own: Whether each lifetime has separate layers.
     """
     if not set(shape.extra_keys) <= set(SCALARS):
         return None
     table, values = front.table, front.values
     width = len(values.silent)
-    first, second, third = ([head[number] for head in heads] for number in range(3))
+    first, second, third = zip(*(_three_layers(head) for head in heads), strict=True)
     inputs = _stacked([layer.weights for layer in first])  # (L * G, C2 + S, H1)
     tables = HeadRule(
         margin=table.margin,
@@ -78,7 +78,7 @@ class OwnHeads:
     Args:
         shape: Of the rule.
         features: Input features of the heads.
-        heads: Three layers of each head.
+        heads: Two or three layers of each head.
     """
 
     def __init__(self, shape: Architecture, features: FrozenSpikeFeatures, heads: Sequence[Sequence[OwnLayer]]) -> None:
@@ -97,6 +97,16 @@ class OwnHeads:
     @functools.cached_property
     def _whole_heads(self) -> WholeHeads | None:
         return whole_heads(self._shape, self._features.front, self._heads, own=True)
+
+
+def _three_layers(layers: Sequence[OwnLayer]) -> Sequence[OwnLayer]:
+    """Return three layers; one hidden layer gets a second one that copies it, which ReLU allows."""
+    if len(layers) == 3:
+        return layers
+    first, last = layers
+    lifetimes, _, width = first.weights.shape
+    copying = OwnLayer(torch.eye(width).expand(lifetimes, -1, -1), torch.zeros(lifetimes, 1, width))
+    return first, copying, last
 
 
 def _stacked(parts: Sequence[Tensor]) -> NDArray[np.float32]:

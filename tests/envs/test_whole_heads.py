@@ -43,6 +43,12 @@ def test_heads_of_each_lifetimes_own(env_id):
     assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
 
 
+@pytest.mark.parametrize("rule", [bold_rule, bold_rules], ids=["shared", "own"])
+def test_heads_of_one_hidden_layer(rule):
+    lived = assert_same_lives(UNSUP2, DIEHL_COOK, lambda env: rule(env, sizes=(12,)), num_envs=3)
+    assert min(lived.spikes.values()) > 0 and lived.moved > 0.1
+
+
 @pytest.mark.parametrize("kinds", ["pre", "post"])
 def test_the_spikes_of_one_side_alone(kinds):
     config = {**DIEHL_COOK, "event_kinds": kinds, "max_rate": 0.3}
@@ -133,12 +139,11 @@ def test_heads_and_networks_of_any_shape(
 
 
 def test_what_has_to_go_by_events():
-    """Heads with another number of hidden layers, and rules that look back otherwise."""
-    for sizes, length in (((8,), 25), ((8, 8, 8), 25)):
-        env = PlasticityVectorEnv(UNSUP1, num_envs=1, **DIEHL_COOK)
-        env.reset(seed=1)
-        env.run_episode(lambda events: torch.zeros_like(events.weight))
-        assert not env.engine.run_episode(FrozenRule(new_network(Architecture(hidden_sizes=sizes)), length))
+    """Heads with more than two hidden layers."""
+    env = PlasticityVectorEnv(UNSUP1, num_envs=1, **DIEHL_COOK)
+    env.reset(seed=1)
+    env.run_episode(lambda events: torch.zeros_like(events.weight))
+    assert not env.engine.run_episode(FrozenRule(new_network(Architecture(hidden_sizes=(8, 8, 8))), 25))
 
 
 @pytest.mark.parametrize("scalars", [[], ["surrogate"]], ids=["lines", "first layers"])
