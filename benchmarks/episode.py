@@ -9,7 +9,7 @@ from program import BenchmarkConfig, json_flag, run
 from scaling import peak_memory, slope, window_seconds
 from timing import Parts, Sampler, take_turns, timed
 from torch import Tensor
-from workload import ENV_ID, convolved_means, environment, rule_network, sample_events, show_image, steps_of_image
+from workload import ENV_ID, convolved_means, environment, rule_network, sample_events, show_images, steps_of_image
 
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.envs.engine import Engine
@@ -118,7 +118,7 @@ def whole_episodes(config: EpisodeConfig) -> dict[str, Any]:
 
     def image() -> int:
         with parts.watch():
-            counts.append(show_image(env, rule))
+            counts.append(show_images(env, rule))
         return counts[-1]
 
     eight = environment(config, LIFETIMES)
@@ -131,7 +131,7 @@ def whole_episodes(config: EpisodeConfig) -> dict[str, Any]:
         samples = take_turns(
             {
                 "image": timed(image),
-                "images": timed(lambda: show_image(eight, rule)),
+                "images": timed(lambda: show_images(eight, rule)),
                 "product": timed(product, repeats=30),
                 "convolution": timed(lambda: len(convolved_means(network, sample)), repeats=4),
             },

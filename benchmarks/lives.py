@@ -10,7 +10,7 @@ import torch
 from program import BenchmarkConfig, json_flag, run
 from scaling import slope
 from timing import Sampler, take_turns, timed
-from workload import environment, image_sampler, show_image
+from workload import environment, image_sampler, show_images
 
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -102,7 +102,7 @@ def second_thread(config: LivesConfig, rounds: int) -> float:
 
         def image(threads: int = threads) -> None:
             torch.set_num_threads(threads)
-            show_image(env, rule)
+            show_images(env, rule)
 
         samplers[str(threads)] = timed(image, clock=time.perf_counter)
     try:

@@ -11,7 +11,7 @@ import torch
 from program import BenchmarkConfig, json_flag, run
 from rivals import Rival
 from timing import Sampler, take_turns, timed
-from workload import environment, formula_network, rule_network, show_image
+from workload import environment, formula_network, rule_network, show_images
 
 from snn_plasticity_gym.config.schema import config_class, setting
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
@@ -19,6 +19,7 @@ from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.rules import Rule, make_rule
 from snn_plasticity_gym.tasks.image_task import image_task
 
+IMAGES = 128  # of a sample by a rule that is fast, at least, in all lifetimes
 HAND_WRITTEN = ("zero", "stdp", "target-stdp")
 
 KEYS = {
@@ -66,26 +67,32 @@ def measure(config: RulesConfig) -> dict[str, Any]:
 
 def compare(config: RulesConfig, name: str, num_envs: int, rules: dict[str, Rule], rounds: int) -> dict[str, Any]:
     """Return the results for the keys of `name`: one or many lifetimes."""
-    events: dict[str, list[int]] = {rule: [] for rule in rules}
+    events: dict[str, list[float]] = {rule: [] for rule in rules}
     samplers: dict[str, Sampler] = {}
     for rule_name, rule in rules.items():
         env = environment(config, num_envs)  # each rule has separate networks
+        images = 1 if rule_name == "learned" else -(-IMAGES // num_envs)
 
-        def image(env: PlasticityVectorEnv = env, rule: Rule = rule, counts: list[int] = events[rule_name]) -> int:
-            counts.append(show_image(env, rule))
-            return num_envs
+        def show(
+            env: PlasticityVectorEnv = env,
+            rule: Rule = rule,
+            images: int = images,
+            counts: list[float] = events[rule_name],
+        ) -> int:
+            counts.append(show_images(env, rule, images) / images)
+            return images * num_envs
 
-        samplers[rule_name] = timed(image, repeats=1 if rule_name == "learned" else max(16 // num_envs, 1))
+        samplers[rule_name] = timed(show)
     with ExitStack() as stack:
         if config.bindsnet_python:
-            images = Path(stack.enter_context(tempfile.TemporaryDirectory()), "images.pt")
-            torch.save(image_task(env.engine.task).dataset.train.images[:64].clone(), images)
+            shown = Path(stack.enter_context(tempfile.TemporaryDirectory()), "images.pt")
+            torch.save(image_task(env.engine.task).dataset.train.images[:64].clone(), shown)
             settings = {
                 "n_exc": config.n_exc,
                 "num_steps": config.num_steps,
                 "max_rate": image_task(env.engine.task).config.max_rate,
             }
-            rival = Rival(config.bindsnet_python, "bindsnet", batch=num_envs, images=str(images), **settings)
+            rival = Rival(config.bindsnet_python, "bindsnet", batch=num_envs, images=str(shown), **settings)
             stack.enter_context(rival)
             samplers["bindsnet"] = lambda: rival() / num_envs
         samples = take_turns(samplers, rounds)

@@ -54,19 +54,20 @@ def formula_network(seed: int) -> RuleNetwork:
     return network
 
 
-def show_image(env: PlasticityVectorEnv, rule: Rule) -> int:
-    """Simulate the present image to its end; return the number of events in all lifetimes."""
-    return int(env.run_episode(rule).num_events.sum())
+def show_images(env: PlasticityVectorEnv, rule: Rule, count: int = 1) -> int:
+    """Simulate the present image and those after it to the end; return the number of events in all lifetimes."""
+    return int(sum(result.num_events.sum() for result in env.run_episodes(rule, count)))
 
 
 def image_sampler(env: PlasticityVectorEnv, rule: Rule, images: int) -> Sampler:
     """Return a sampler of the seconds per image and lifetime by a rule; a sample is so many images, or one each."""
+    count = max(images // env.num_envs, 1)
 
-    def image() -> int:
-        show_image(env, rule)
-        return env.num_envs
+    def show() -> int:
+        show_images(env, rule, count)
+        return count * env.num_envs
 
-    return timed(image, repeats=max(images // env.num_envs, 1))
+    return timed(show)
 
 
 def steps_of_image(env: PlasticityVectorEnv, rule: Rule) -> list[SynapseEvents]:

@@ -55,7 +55,7 @@ class CompiledNetworks:
 
     def __init__(self, parts: EngineParts, num_steps: int, inputs: InputSpikes) -> None:
         network, eligibility = parts.network, parts.modulation.eligibility
-        self._states, self._recorder, self._factors = network.states, parts.recorder, parts.task.factors
+        self._states, self._factors = network.states, parts.task.factors
         constants = iter(parts.task.layer_scalars)
         layer = [next(constants, 0.0) if p.plasticity else 0.0 for p in network.projections]  # (C,)
         self.shared_scalars = SharedScalars(parts.scalars.reward.numpy(), np.array(layer, dtype=np.float32))
@@ -103,38 +103,32 @@ class CompiledNetworks:
         self.tables = tables
         self.frozen_tables = tables._replace(populations=tables.populations._replace(theta_plus=theta_plus))
 
-    def begin(self, pace: Tensor) -> Mapping[str, Tensor]:
-        """Copy what an episode begins with from the engine; return the third factors, (B, N) by population.
-
-        Args:
-            pace: Share of the learning rates that the age of each lifetime leaves, float32 (B,).
-        """
-        self.learning.pace[:] = pace.numpy()
-        self.record.changes.fill(0)
+    def begin(self) -> Mapping[str, Tensor]:
+        """Copy what an episode begins with from the engine; return the third factors, (B, N) by population."""
         factors = self._factors()
         for name, values in factors.items():
             self.neurons.factor[:, self.places[name]] = values.numpy()
         self.take_thresholds()
         return factors
 
-    def end(self, factors: Mapping[str, Tensor], changes: Tensor) -> None:
-        """Copy what an episode ends with to the engine: spikes, thresholds, third factors, statistics of changes.
+    def end(self, factors: Mapping[str, Tensor], made: NDArray[np.float64], changes: Tensor) -> None:
+        """Copy what an episode ends with to the engine: thresholds, third factors, statistics of changes.
 
         Args:
             factors: Those third factors that loops may have changed.
-            changes: Statistics of weight changes to add to, float64 (4, heads); see `WeightChanges`.
+            made: Statistics of the weight changes of one episode or several, (M, B, 4, heads).
+            changes: Those to add to, float64 (4, heads); see `WeightChanges`.
 
         Raises:
             NotFiniteError: A weight change is not finite.
         """
-        wrong = add_changes(self.record.changes, changes.numpy())
+        wrong = add_changes(made, changes.numpy())
         if wrong >= 0:
             raise not_finite(wrong)
         for name, theta in self.thetas.items():
             self._states[name].theta.numpy()[:] = theta
         for name, values in factors.items():
             values.numpy()[:] = self.neurons.factor[:, self.places[name]]
-        self._recorder.take_counts()
 
     def take_thresholds(self) -> None:
         """Copy the adaptive thresholds from the engine."""

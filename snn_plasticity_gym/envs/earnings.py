@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snn_plasticity_gym.envs.episode import LastEpisode
 from snn_plasticity_gym.tasks.base import LivedEpisodes, Outcome
 
 
@@ -27,20 +26,6 @@ class EpisodeRewards(NamedTuple):
     payments: Tensor  # (R, P)
     payment_steps: Tensor  # (P,)
     event_rewards: list[Tensor] | None
-
-    def by_lifetime(self) -> list[LastEpisode]:
-        """Return the episode of each lifetime in plain numbers."""
-        rewards = self.reward.tolist()
-        terms = {name: values.tolist() for name, values in self.terms.items()}
-        info = {name: values.unbind() for name, values in self.info.items()}
-        return [
-            LastEpisode(
-                reward,
-                {name: values[place] for name, values in terms.items()},
-                {name: values[place] for name, values in info.items()},
-            )
-            for place, reward in enumerate(rewards)
-        ]
 
 
 class Earnings:

@@ -16,6 +16,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.base import EnvironmentConfig
 from snn_plasticity_gym.envs.earnings import Earnings
 from snn_plasticity_gym.envs.episode import EpisodeResult, LastEpisode
+from snn_plasticity_gym.envs.image_series import images_left, series_task, show_series
 from snn_plasticity_gym.envs.lifetimes import Lifetimes
 from snn_plasticity_gym.envs.neuromodulation import Neuromodulation
 from snn_plasticity_gym.envs.parts import EngineParts
@@ -87,8 +88,8 @@ class Engine:
         self._unprepared = np.zeros(num_lifetimes, dtype=np.bool_)  # whose episode has begun; see `prepare`
         self.num_events = torch.zeros(num_lifetimes, dtype=torch.int64, device=device)
         self._all_rows = torch.arange(num_lifetimes, device=device)
-        parts = EngineParts(self.network, task, self.modulation, self.recorder, self.scalars, config)
-        self.whole = WholeEpisodes(functools.partial(self._simulate, self._all_rows, listed=False), parts)
+        self._parts = EngineParts(self.network, task, self.modulation, self.recorder, self.scalars, config)
+        self.whole = WholeEpisodes(functools.partial(self._simulate, self._all_rows, listed=False), self._parts)
 
     @property
     def num_steps(self) -> int:
@@ -205,9 +206,9 @@ class Engine:
             self.recorder.set_inputs(index, self.task.whole_input(index))
         self._unprepared[:] = False
 
-    def _pace(self) -> Tensor:
-        """Return the factor of the learning rates by the age of each lifetime, (B,)."""
-        return learning_pace(self.ages, self.config.eta_decay, self.config.eta_schedule)
+    def _pace(self, later: int = 0) -> Tensor:
+        """Return the factor of the learning rates by the age of each lifetime, or so many episodes later, (B,)."""
+        return learning_pace(self.ages + later, self.config.eta_decay, self.config.eta_schedule)
 
     def _some(self, rows: Sequence[int]) -> slice | Sequence[int]:
         """Return lifetimes, ascending, as an index; a slice costs less than a list of all."""
@@ -339,6 +340,33 @@ class Engine:
             self.earnings.take(result, self.task.window)
         return True
 
+    def run_series(self, rule: Rule, count: int) -> list[EpisodeResult]:
+        """Run several episodes of all lifetimes in one call of compiled loops, if possible, from the one begun on.
+
+        All is as after so many calls of `run_episode`, `finish` and, in between, `begin`, which has to follow.
+
+        Args:
+            rule: As in `run_episode`.
+            count: Most episodes.
+
+        Returns:
+            Their results; if there are none, nothing was done: episodes have to be run one by one.
+        """
+        task = series_task(self._parts)
+        way = None if task is None else self.whole.compiled_way(rule)
+        if task is None or way is None:
+            return []
+        left = images_left(self.ages, self.config.lifetime_length, self.config.plastic_episodes)
+        count = min(count, left, self.whole.images.most)
+        if count < 2:
+            return []
+        paces = torch.stack([self._pace(later) for later in range(count)])  # (M, B)
+        results = show_series(task, self.whole.images, way, paces, self.ages.tolist(), self.changes.sums)
+        self.lifetimes.finish(slice(None), count)
+        for result in results:
+            self._end(range(self.num_lifetimes), result)
+        return results
+
     def finish(self, rows: Sequence[int]) -> EpisodeResult:
         """Return the results of the ended episodes of the lifetimes `rows`."""
         index, some = self._index(rows), self._some(rows)
@@ -346,17 +374,21 @@ class Engine:
         length = torch.from_numpy(self.steps[some].copy()).to(self.device)
         rewards = self.earnings.of(rows, index)
         self.lifetimes.finish(some)
-        for row, last in zip(rows, rewards.by_lifetime(), strict=True):
-            self.last_episodes[row] = last
-        spikes = self.recorder.spikes(index)
-        self._silence.see(spikes)
-        return EpisodeResult(
+        result = EpisodeResult(
             **rewards._asdict(),
-            spikes=spikes,
+            spikes=self.recorder.spikes(index),
             rates=self.recorder.rates(index, length),
             num_events=self.num_events.index_select(0, index),
             length=length,
         )
+        self._end(rows, result)
+        return result
+
+    def _end(self, rows: Sequence[int], result: EpisodeResult) -> None:
+        """Note what lifetimes have gone through."""
+        for row, last in zip(rows, result.by_lifetime(), strict=True):
+            self.last_episodes[row] = last
+        self._silence.see(result.spikes)
 
     def plastic_weights(self, row: int) -> dict[str, Tensor]:
         """Return the weights of one lifetime's plastic projections, (n_pre, n_post) each."""

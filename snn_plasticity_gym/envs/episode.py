@@ -11,6 +11,14 @@ from typing import NamedTuple
 from torch import Tensor
 
 
+class LastEpisode(NamedTuple):
+    """Result of one lifetime's last episode, in plain numbers."""
+
+    reward: float
+    terms: dict[str, float]  # NaN where a part has no value
+    info: Mapping[str, Tensor]  # (...) each
+
+
 class EpisodeResult(NamedTuple):
     """Result of an episode, for R lifetimes."""
 
@@ -27,10 +35,16 @@ class EpisodeResult(NamedTuple):
     # By batch of events, (E,) each, where events have separate rewards and the rule was called with events.
     event_rewards: list[Tensor] | None = None
 
-
-class LastEpisode(NamedTuple):
-    """Result of one lifetime's last episode, in plain numbers."""
-
-    reward: float
-    terms: dict[str, float]  # NaN where a part has no value
-    info: Mapping[str, Tensor]  # (...) each
+    def by_lifetime(self) -> list[LastEpisode]:
+        """Return the episode of each lifetime in plain numbers."""
+        rewards = self.reward.tolist()
+        terms = {name: values.tolist() for name, values in self.terms.items()}
+        info = {name: values.unbind() for name, values in self.info.items()}
+        return [
+            LastEpisode(
+                reward,
+                {name: values[place] for name, values in terms.items()},
+                {name: values[place] for name, values in info.items()},
+            )
+            for place, reward in enumerate(rewards)
+        ]

@@ -220,6 +220,31 @@ class EventInterface:
             RuntimeError: As in `events`.
             ValueError: It is not a rule, its output is invalid in `apply`, or it needs another `modulation`.
         """
+        self._check(rule)
+        if self._fresh and self.engine.run_episode(rule):
+            return self._end()
+        while (events := self.events()) is not None:
+            self.apply(checked_answer(rule(events), len(events.weight), self.engine.device))
+        return self.finish()
+
+    def run_episodes(self, rule: Rule, count: int) -> list[EpisodeResult]:
+        """Do what so many calls of `run_episode` do, with several images in one call of compiled loops where possible.
+
+        Raises:
+            RuntimeError: As in `events`.
+            ValueError: As in `run_episode`.
+        """
+        self._check(rule)
+        results: list[EpisodeResult] = []
+        while len(results) < count:
+            together = self.engine.run_series(rule, count - len(results)) if self._fresh else []
+            if together:
+                self.begin()
+            results += together or [self.run_episode(rule)]
+        return results
+
+    def _check(self, rule: Rule) -> None:
+        """Raise an error for what is no rule, or needs another `modulation`."""
         if not callable(rule) or isinstance(rule, type):
             raise ValueError(
                 "a rule must be called with events and return a weight change for each, as make_rule('stdp') and "
@@ -228,11 +253,6 @@ class EventInterface:
         needed, given = modulation_of(rule), self.engine.config.modulation
         if needed not in (None, given):
             raise ValueError(f"the rule needs an environment with modulation={needed!r}, this one has {given!r}")
-        if self._fresh and self.engine.run_episode(rule):
-            return self._end()
-        while (events := self.events()) is not None:
-            self.apply(checked_answer(rule(events), len(events.weight), self.engine.device))
-        return self.finish()
 
     def observe(self) -> Observation:
         """Return the pending events in slots, each array (B, E, ...)."""

@@ -44,6 +44,13 @@ class FlatBatches:
         """Apply a rule to all events of the episode, and return `finish`."""
         return self._interface.run_episode(rule)
 
+    def run_episodes(self, rule: Rule, count: int) -> list[EpisodeResult]:
+        """Return what so many calls of `run_episode` do, with several images in one call of the loops where possible.
+
+        Lifetimes are in the state after the last of them: whoever looks at networks in between asks for fewer.
+        """
+        return self._interface.run_episodes(rule, count)
+
     def state_dict(self) -> State:
         """Return the full state, between two episodes.
 

@@ -51,9 +51,9 @@ class Lifetimes:
         """Count the start of an episode."""
         self.attempts[rows] += 1
 
-    def finish(self, rows: slice | Sequence[int]) -> None:
-        """Count a completed episode."""
-        self.ages[rows] += 1
+    def finish(self, rows: slice | Sequence[int], episodes: int = 1) -> None:
+        """Count a completed episode, or several."""
+        self.ages[rows] += episodes
         self.attempts[rows] = 0
 
     def state_dict(self) -> State:

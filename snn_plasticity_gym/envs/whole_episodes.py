@@ -53,6 +53,10 @@ class WholeEpisodes:
         """Return how to apply a rule to whole episodes; None: it must be called with events."""
         return way_of(*self._arguments(rule)) if self.loops else dense_way_of(*self._arguments(rule))
 
+    def compiled_way(self, rule: Rule) -> Way | None:
+        """Return how compiled loops apply a rule to whole episodes; None: they do not."""
+        return way_of(*self._arguments(rule)) if self.loops else None
+
     def _arguments(self, rule: Rule) -> tuple[Rule, EnvironmentConfig, Task, Sequence[str], Tensor]:
         parts = self._parts
         return rule, parts.config, parts.task, parts.scalars.names, parts.network.non_plastic

@@ -20,10 +20,14 @@ from snn_plasticity_gym.kernels.formula_images import FormulaRule, show_formula
 from snn_plasticity_gym.kernels.head_images import show_heads
 from snn_plasticity_gym.kernels.images import respond, show_frozen
 from snn_plasticity_gym.kernels.pairs import HeadRule
-from snn_plasticity_gym.kernels.tables import InputSpikes, StepFactor
+from snn_plasticity_gym.kernels.tables import ImageRecord, ImageSeries, InputSpikes, Learning, StepFactor
 from snn_plasticity_gym.networks.encoders import SpikeTrain
 from snn_plasticity_gym.rules.closed_form import ClosedForm
 from snn_plasticity_gym.utils.threads import spread
+
+MOST_IMAGES = 32  # in one call: what is done once a call is next to nothing then
+MOST_COUNTS = 1 << 20  # numbers of spikes, by image, lifetime and neuron, that are kept at once
+BY_IMAGE = ("counts", "first", "totals", "num_events", "changes")  # fields of records; the others are of the last image
 
 Arguments = Callable[[int], tuple[Any, ...]]
 """Arguments of a compiled loop, by the part of the lifetimes; see `Rooms`."""
@@ -34,18 +38,35 @@ class CompiledImages:
 
     Args:
         parts: Of the engine.
+
+    Attributes:
+        most: Images that lifetimes can be shown in one call.
+        places: Slice of each population among all neurons of a network.
     """
 
     def __init__(self, parts: EngineParts) -> None:
-        self._task, num_steps = parts.task, parts.task.num_steps
+        self._task, self._recorder, num_steps = parts.task, parts.recorder, parts.task.num_steps
         num_lifetimes = parts.network.num_networks
-        starts = np.zeros((num_lifetimes, num_steps + 1), np.int64)
-        room = InputSpikes(np.zeros(num_lifetimes, np.int64), starts, np.zeros(0, np.int64))
+        self.most = max(min(MOST_COUNTS // parts.recorder.counts.numel(), MOST_IMAGES), 1)
+        self._stimulus = np.zeros((self.most, num_lifetimes), np.int64)
+        starts = np.zeros((self._stimulus.size, num_steps + 1), np.int64)
+        room = InputSpikes(self._stimulus[0], starts, np.zeros(0, np.int64))
         self._networks = CompiledNetworks(parts, num_steps, room)
-        inputs = [place.start for name, place in self._networks.places.items() if name not in self._networks.thetas]
+        self.places = self._networks.places
+        inputs = [place.start for name, place in self.places.items() if name not in self._networks.thetas]
         self._shift = inputs[0] if len(inputs) == 1 else 0  # with several, trains count all neurons
-        self._prepared: dict[int, Callable[[int, int], None]] = {}  # by part
-        self._last_way: ClosedForm | Frozen | None = None  # of the image before
+        self._series: dict[int, ImageSeries] = {}  # by the number of images
+        self._prepared: dict[tuple[int, int], Callable[[int, int], None]] = {}  # by part and number of images
+        self._last_way: ClosedForm | Frozen | None = None  # of the images before
+
+    @functools.cached_property
+    def _records(self) -> ImageRecord:
+        """Room for the records of as many images as can be shown in one call."""
+        one = self._networks.record
+        own: dict[str, Any] = {
+            name: np.zeros((self.most, *getattr(one, name).shape), getattr(one, name).dtype) for name in BY_IMAGE
+        }
+        return one._replace(**own)
 
     def show(self, way: Way, pace: Tensor, changes: Tensor) -> tuple[Tensor, None]:
         """Go through an image from its first step to its last; weights and adaptive thresholds are changed in place.
@@ -58,16 +79,43 @@ class CompiledImages:
         Returns:
             Number of events of each lifetime, int64 (B,), and None: rewards come from the task.
         """
+        step_factor = self._task.step_factor() if self._task.follows_steps else None
+        record = self._show(way, pace.unsqueeze(0), self._inputs(), step_factor, changes)
+        self._recorder.take_counts()
+        return torch.from_numpy(record.num_events[0]), None
+
+    def show_series(
+        self, way: Way, paces: Tensor, trains: Sequence[Sequence[SpikeTrain]], changes: Tensor
+    ) -> ImageRecord:
+        """Go through several images one after the other, as so many calls of `show` do.
+
+        Args:
+            way: As in `show`, like `changes`.
+            paces: Share of the learning rates at each image, float32 (M, B), at most `most` images.
+            trains: Input spikes of every lifetime for each image; lifetimes with equal images share them.
+            changes: (4, heads).
+
+        Returns:
+            Spikes and events, with an axis for the images in front; overwritten by the next call.
+        """
+        return self._show(way, paces, self._distinct(trains), None, changes)
+
+    def _show(
+        self, way: Way, paces: Tensor, inputs: InputSpikes, step_factor: StepFactor | None, changes: Tensor
+    ) -> ImageRecord:
+        """Go through M images, with `inputs.stimulus` (M, B), and a factor that may change within each."""
         networks = self._networks
-        factors = networks.begin(pace)
-        step_factor = (self._task.step_factor() if self._task.follows_steps else None) or networks.no_step_factor
-        self._take(self._inputs(), step_factor)
-        moves = step_factor.target >= 0  # a factor that changes within the image
+        factors = networks.begin()
+        factor = step_factor or networks.no_step_factor
+        series = self._take(inputs, factor)
+        series.learning.pace[:] = paces.numpy()
+        series.record.changes.fill(0)
+        moves = factor.target >= 0  # a factor that changes within the image
         if moves:
             networks.neurons.current.fill(0)
-        self._run(way)
-        networks.end(factors if moves else {}, changes)
-        return torch.from_numpy(networks.record.num_events), None
+        self._run(way, series)
+        networks.end(factors if moves else {}, series.record.changes, changes)
+        return series.record
 
     def respond(self, trains: Sequence[SpikeTrain], keys: NDArray[np.uint64]) -> Tensor:
         """Show images to all networks as they are: no plasticity, adaptive thresholds frozen, no third factor.
@@ -95,20 +143,43 @@ class CompiledImages:
         spread(work, len(counts))
         return torch.from_numpy(counts)
 
-    def _take(self, inputs: InputSpikes, factor: StepFactor) -> None:
-        """Copy input spikes to the room of those before, and set the third factor of the steps."""
+    def _take(self, inputs: InputSpikes, factor: StepFactor) -> ImageSeries:
+        """Copy input spikes of M images to the room of those before, and set the third factor of the steps."""
         tables = self._networks.tables
         room = tables.inputs
         if len(room.neuron) < len(inputs.neuron):
             room = room._replace(neuron=np.zeros(2 * len(inputs.neuron), dtype=np.int64))
         if room is not tables.inputs or factor is not tables.factor:
             self._networks.set_tables(tables._replace(inputs=room, factor=factor))
+            self._series.clear()
             self._last_way = None  # what was prepared holds the tables of before
-        room.stimulus[:] = inputs.stimulus
+        count = len(inputs.stimulus)
+        self._stimulus[:count] = inputs.stimulus
         room.start[: len(inputs.start)] = inputs.start
         room.neuron[: len(inputs.neuron)] = inputs.neuron
+        if count not in self._series:
+            self._series[count] = self._series_of(count)
+        return self._series[count]
 
-    def _loop_of(self, way: Way) -> tuple[Callable[..., None], Arguments]:
+    def _series_of(self, count: int) -> ImageSeries:
+        """Return tables for so many images; the record of a single one is that of the engine's episode."""
+        networks = self._networks
+        inputs = networks.tables.inputs._replace(stimulus=self._stimulus[:count])
+        learning, record = networks.learning, networks.record
+        if count == 1:
+            paces = learning.pace[None]
+            own: dict[str, Any] = {name: getattr(record, name)[None] for name in BY_IMAGE}
+        else:
+            paces = np.ones((count, networks.num_lifetimes), np.float32)
+            own = {name: getattr(self._records, name)[:count] for name in BY_IMAGE}
+        return ImageSeries(
+            networks.tables._replace(inputs=inputs),
+            networks.frozen_tables._replace(inputs=inputs),
+            learning._replace(pace=paces),
+            record._replace(**own),
+        )
+
+    def _loop_of(self, way: Way, learning: Learning) -> tuple[Callable[..., None], Arguments]:
         """Return the compiled loop of a way, and its arguments between networks and what is kept.
 
         Arguments are those of a part of the lifetimes; see `Rooms`.
@@ -118,8 +189,8 @@ class CompiledImages:
             return show_frozen, lambda part: (networks.rooms.spikes(part),)
         if isinstance(way, ClosedForm):
             decays = decays_of(way, self._task.num_steps)
-            return show_closed_form, lambda part: (way, decays, networks.learning, *self._rooms_of(part, way))
-        scalars, learning, kept = networks.shared_scalars, networks.learning, networks.kept_outputs
+            return show_closed_form, lambda part: (way, decays, learning, *self._rooms_of(part, way))
+        scalars, kept = networks.shared_scalars, networks.kept_outputs
         if isinstance(way, FormulaRule):
             return show_formula, lambda part: (way, scalars, learning, *self._rooms_of(part, way))
         kept.begin(way)
@@ -128,12 +199,12 @@ class CompiledImages:
     def _rooms_of(self, part: int, way: ClosedForm | FormulaRule | HeadRule) -> tuple[Any, Any]:
         return self._networks.rooms.spikes(part), self._networks.rooms.of(part, way)
 
-    def _run(self, way: Way) -> None:
+    def _run(self, way: Way, series: ImageSeries) -> None:
         """Run the loop over all lifetimes, spread over threads; a teacher sees one lifetime after the other."""
-        networks, task = self._networks, self._task
-        loop, arguments = self._loop_of(way)
+        networks, task, count = self._networks, self._task, len(series.record.num_events)
+        loop, arguments = self._loop_of(way, series.learning)
         announce(loop)
-        tables = networks.frozen_tables if isinstance(way, Frozen) else networks.tables
+        tables = series.frozen if isinstance(way, Frozen) else series.networks
         # Learned rules change often, and their loops take so long that preparing a call saves nothing.
         lasting = way if isinstance(way, ClosedForm | Frozen) else None
         again = lasting is not None and lasting == self._last_way
@@ -142,14 +213,12 @@ class CompiledImages:
             self._prepared.clear()
 
         def work(first: int, last: int) -> None:
-            record = networks.record
-            if task.teaches:
-                record = record._replace(trail=networks.rooms.trail(first))
-            run = self._prepared.get(first)
+            trail = networks.rooms.trail(first) if task.teaches else networks.record.trail
+            run = self._prepared.get((first, count))
             if run is None:
-                given = tables, *arguments(first), record
+                given = tables, *arguments(first), series.record._replace(trail=trail)
                 if again:
-                    run = self._prepared[first] = prepared(loop, *given)
+                    run = self._prepared[first, count] = prepared(loop, *given)
                 else:
                     run = lambda first, last: loop(first, last, *given)  # noqa: E731
             if not task.teaches:
@@ -157,7 +226,7 @@ class CompiledImages:
                 return
             for b in range(first, last):
                 run(b, b + 1)
-                task.teach(b, tables, networks.learning, record)
+                task.teach(b, networks.tables, networks.learning, networks.record._replace(trail=trail))
 
         spread(work, networks.num_lifetimes)
 
@@ -170,11 +239,15 @@ class CompiledImages:
             dense = np.zeros((networks.num_lifetimes, self._task.num_steps, networks.num_neurons), dtype=np.bool_)
             for name, spikes in given.items():
                 dense[:, :, networks.places[name]] = spikes.numpy()
-            return self._listed([SpikeTrain.of(torch.from_numpy(spikes)) for spikes in dense], np.arange(len(dense)))
-        order: dict[int, int] = {}
-        stimulus = np.array([order.setdefault(id(train), len(order)) for train in trains])
-        distinct = trains if len(order) == len(trains) else list({id(train): train for train in trains}.values())
-        return self._listed(distinct, stimulus)
+            trains = [SpikeTrain.of(torch.from_numpy(spikes)) for spikes in dense]
+        return self._distinct([trains])
+
+    def _distinct(self, trains: Sequence[Sequence[SpikeTrain]]) -> InputSpikes:
+        """List the input spikes of every lifetime for M images, each train once; `stimulus` is (M, B)."""
+        distinct = {id(train): train for image in trains for train in image}
+        order = {name: place for place, name in enumerate(distinct)}
+        stimulus = np.array([[order[id(train)] for train in image] for image in trains])
+        return self._listed(list(distinct.values()), stimulus)
 
     def _listed(self, trains: Sequence[SpikeTrain], stimulus: NDArray[np.int64]) -> InputSpikes:
         """Put distinct trains one behind the other."""

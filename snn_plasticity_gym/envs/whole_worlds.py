@@ -34,7 +34,7 @@ class CompiledWorlds:
     """
 
     def __init__(self, closed_loop: ClosedLoop, parts: EngineParts) -> None:
-        self._closed_loop = closed_loop
+        self._closed_loop, self._recorder = closed_loop, parts.recorder
         loop = closed_loop.loop
         self._num_steps = loop.window * loop.max_actions  # T
         nothing = np.zeros((1, 1), dtype=np.int64)  # the loop makes its own input spikes
@@ -64,7 +64,9 @@ class CompiledWorlds:
         networks = self._networks
         streams = self._closed_loop.begin()
         loop = self._closed_loop.loop._replace(signals=self._signals)
-        factors = networks.begin(pace)
+        networks.learning.pace[:] = pace.numpy()
+        networks.record.changes.fill(0)
+        factors = networks.begin()
         networks.neurons.current.fill(0)
         tables = networks.frozen_tables if isinstance(way, Frozen) else networks.tables
         run, arguments = self._loop_of(way)
@@ -76,7 +78,8 @@ class CompiledWorlds:
                 run(b, tables, loop, streams[b], *own, networks.record)
 
         spread(work, networks.num_lifetimes)
-        networks.end(factors, changes)
+        networks.end(factors, networks.record.changes[None], changes)
+        self._recorder.take_counts()
         return torch.from_numpy(networks.record.num_events), self._closed_loop.end()
 
     def _loop_of(self, way: Way) -> tuple[Callable[..., None], Arguments]:

@@ -15,7 +15,7 @@ from snn_plasticity_gym.config.environments import FeedforwardConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.evaluation.curves import Cohort, Watcher
+from snn_plasticity_gym.evaluation.curves import TOGETHER, Cohort, Watcher
 from snn_plasticity_gym.evaluation.labels import accuracy, confusion_matrix, shared_answers
 from snn_plasticity_gym.evaluation.responses import responses
 from snn_plasticity_gym.evaluation.task_facts import learning_settings
@@ -111,9 +111,9 @@ def learning_curve(
     seen = 0
     for images in cohort.times:
         while seen < images:
-            env.run_episode(rule)
-            seen += 1
-            watcher.shown()
+            for _ in env.run_episodes(rule, min(images - seen, TOGETHER)):
+                seen += 1
+                watcher.shown()
         examinations.append(examine(env.engine, config, held_out, test_episodes))
         watcher.tested(images, examinations[-1].accuracy)
     env.close()

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+TOGETHER = 32  # episodes between two calls of a watcher, at most: they may be run together, and their results are kept
+
 
 class Cohort(NamedTuple):
     """Fresh networks trained in parallel by a rule, each on as many episodes, and tested at intervals."""

@@ -88,14 +88,12 @@ def run_episodes(
     settings = to_dict(config) | config.held_out("validation") | {"common_network": False}
     env = PlasticityVectorEnv(env_id, num_envs=num_lifetimes, **settings)
     env.reset(seed=seed)
-    results = []
-    for _ in range(images_each):
-        counts = not config.plastic_episodes or bool(env.engine.network.non_plastic.all())
-        result = env.run_episode(rule)
-        if counts:
-            results.append(result)
+    results = env.run_episodes(rule, images_each)
     env.close()
-    return results
+    ages = (
+        range(images_each) if not config.lifetime_length else (k % config.lifetime_length for k in range(images_each))
+    )
+    return [result for age, result in zip(ages, results, strict=True) if age >= config.plastic_episodes]
 
 
 def rewards_of_networks(

@@ -18,7 +18,7 @@ from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.evaluation.classification import TEST_SEED
-from snn_plasticity_gym.evaluation.curves import Cohort, Watcher
+from snn_plasticity_gym.evaluation.curves import TOGETHER, Cohort, Watcher
 from snn_plasticity_gym.evaluation.labels import (
     accuracy,
     all_activity,
@@ -164,9 +164,10 @@ def judge(
     seen = 0
     for images in cohort.times:
         while seen < images:
-            learning.add(_train_one_image(env, rule, plan))
-            seen += 1
-            watcher.shown()
+            for values in _train(env, rule, plan, min(images - seen, TOGETHER)):
+                learning.add(values)
+                seen += 1
+                watcher.shown()
         label_counts = responses(env.engine, plan.labelling.images, np.random.default_rng([TEST_SEED, 0]))  # (B, L, N)
         counts = responses(env.engine, plan.held_out.images, np.random.default_rng([TEST_SEED, 1]))  # (B, M, N)
         confusion = read_out(label_counts, plan.labelling.labels, counts, plan.held_out.labels, plan.num_classes)
@@ -206,17 +207,21 @@ class Means:
         return {name: (total / self._numbers[name]).cpu() for name, total in self._totals.items()}
 
 
-def _train_one_image(env: PlasticityVectorEnv, rule: Rule, plan: ImagePlan) -> dict[str, Tensor]:
-    """Train the networks by the rule on one image; return reward, its terms and E spikes, (B,) each.
+def _train(env: PlasticityVectorEnv, rule: Rule, plan: ImagePlan, count: int) -> list[dict[str, Tensor]]:
+    """Train the networks by the rule on some images; return reward, its terms and E spikes, (B,) each, of each image.
 
     Raises:
         RuntimeError: An image reserved for labels or for the test was shown, which invalidates the evaluation.
     """
     allowed = len(image_task(env.engine.task).dataset.train.labels) - plan.held_back
-    result = env.run_episode(rule)
-    if image_task(env.engine.task).config.split != "train" or int(result.info["image"].max()) >= allowed:
+    results = env.run_episodes(rule, count)
+    shown = max(int(result.info["image"].max()) for result in results)
+    if image_task(env.engine.task).config.split != "train" or shown >= allowed:
         raise RuntimeError("a network was shown a held-out image; learning must use the training split only")
-    return {"reward": result.reward, **result.terms, "spikes": result.spikes[env.engine.task.readout]}
+    return [
+        {"reward": result.reward, **result.terms, "spikes": result.spikes[env.engine.task.readout]}
+        for result in results
+    ]
 
 
 def read_out(

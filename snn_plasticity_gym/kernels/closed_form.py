@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snn_plasticity_gym.kernels.compile import compiled, inlined
-from snn_plasticity_gym.kernels.episode import advance, begin
+from snn_plasticity_gym.kernels.episode import advance, begin, learning_of, networks_of, record_of
 from snn_plasticity_gym.kernels.scalars import surrogate_of, threshold_gap
 from snn_plasticity_gym.kernels.simulation import end_image, trace
 from snn_plasticity_gym.kernels.synapses import (
@@ -55,12 +55,12 @@ def room_for_traces(num_neurons: int) -> Traces:
 
 @compiled(bare=True)
 def show_closed_form(first, last, networks, rule, decays, learning, spikes, room, record):
-    """Present an image to the lifetimes `first` to `last` - 1, with a rule in closed form; all in place.
+    """Present M images to the lifetimes `first` to `last` - 1, with a rule in closed form; all in place.
 
     Args:
         first: First lifetime.
         last: Last lifetime, exclusive.
-        networks: Their networks and stimuli.
+        networks: Their networks and stimuli; with `learning` and `record` as in `ImageSeries`.
         rule: Coefficients.
         decays: Of its traces.
         learning: Settings of weight updates.
@@ -69,11 +69,13 @@ def show_closed_form(first, last, networks, rule, decays, learning, spikes, room
         record: Output; `changes` is added to.
     """
     for b in range(first, last):
-        begin(b, networks, spikes, record)
-        for t in range(record.raster.shape[1]):
-            advance(b, t, networks, spikes, record)
-            learn_closed_form(b, t, networks, rule, decays, learning, spikes, room, record)
-        end_image(b, networks, spikes, record)
+        for m in range(len(record.num_events)):
+            shown, paced, kept = networks_of(m, networks), learning_of(m, learning), record_of(m, record)
+            begin(b, shown, spikes, kept)
+            for t in range(kept.raster.shape[1]):
+                advance(b, t, shown, spikes, kept)
+                learn_closed_form(b, t, shown, rule, decays, paced, spikes, room, kept)
+            end_image(b, shown, spikes, kept)
 
 
 @inlined()

@@ -1,8 +1,10 @@
 """One image in one lifetime, step by step: spikes, and third factors that change within it.
 
-Loops of all rules start with `begin`, call `advance` in each step before weight updates, and end with `end_image`.
+Loops of all rules show a lifetime M images one after the other. For each they take the tables of that image
+(`networks_of`, `learning_of`, `record_of`), start with `begin`, call `advance` in each step before weight updates, and
+end with `end_image`.
 
-Axes: B lifetimes, C outputs, T steps, N neurons of all populations, concatenated.
+Axes: M images, B lifetimes, C outputs, T steps, N neurons of all populations, concatenated.
 """
 
 from __future__ import annotations
@@ -11,7 +13,35 @@ import numpy as np
 
 from snn_plasticity_gym.kernels.compile import inlined
 from snn_plasticity_gym.kernels.simulation import begin_image, simulate
+from snn_plasticity_gym.kernels.tables import ImageRecord, InputSpikes, Learning, Networks
 from snn_plasticity_gym.kernels.trail import clear_trail, keep_step
+
+
+@inlined()
+def networks_of(m, networks):
+    """Return the networks and the inputs of image `m` of several; see `tables.ImageSeries`."""
+    inputs = InputSpikes(networks.inputs.stimulus[m], networks.inputs.start, networks.inputs.neuron)
+    return Networks(
+        networks.populations, networks.connections, networks.neurons, networks.weights, inputs, networks.factor,
+        networks.keys,
+    )  # fmt: skip
+
+
+@inlined()
+def learning_of(m, learning):
+    """Return the settings of weight updates in image `m` of several."""
+    return Learning(
+        learning.window, learning.at_pre, learning.at_post, learning.pace[m], learning.eligibility, learning.keep
+    )
+
+
+@inlined()
+def record_of(m, record):
+    """Return the record of image `m` of several."""
+    return ImageRecord(
+        record.raster, record.counts[m], record.first[m], record.totals[m], record.num_events[m], record.changes[m],
+        record.trail,
+    )  # fmt: skip
 
 
 @inlined()

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snn_plasticity_gym.kernels.compile import compiled, inlined
-from snn_plasticity_gym.kernels.episode import advance, begin
+from snn_plasticity_gym.kernels.episode import advance, begin, learning_of, networks_of, record_of
 from snn_plasticity_gym.kernels.scalars import fill_scalar
 from snn_plasticity_gym.kernels.simulation import end_image, trace
 from snn_plasticity_gym.kernels.synapses import (
@@ -97,12 +97,12 @@ def room_for_formula(rule: FormulaRule, num_neurons: int) -> FormulaRoom:
 
 @compiled(bare=True)
 def show_formula(first, last, networks, rule, shared_scalars, learning, spikes, room, record):
-    """Present an image to the lifetimes `first` to `last` - 1, with formulas as rules; all in place.
+    """Present M images to the lifetimes `first` to `last` - 1, with formulas as rules; all in place.
 
     Args:
         first: First lifetime.
         last: Last lifetime, exclusive.
-        networks: Their networks and stimuli.
+        networks: Their networks and stimuli; with `learning` and `record` as in `ImageSeries`.
         rule: The formulas.
         shared_scalars: Scalars that are not of single neurons.
         learning: Settings of weight updates.
@@ -111,11 +111,13 @@ def show_formula(first, last, networks, rule, shared_scalars, learning, spikes, 
         record: Output; `changes` is added to.
     """
     for b in range(first, last):
-        begin(b, networks, spikes, record)
-        for t in range(record.raster.shape[1]):
-            advance(b, t, networks, spikes, record)
-            learn_formula(b, t, networks, rule, shared_scalars, learning, spikes, room, record)
-        end_image(b, networks, spikes, record)
+        for m in range(len(record.num_events)):
+            shown, paced, kept = networks_of(m, networks), learning_of(m, learning), record_of(m, record)
+            begin(b, shown, spikes, kept)
+            for t in range(kept.raster.shape[1]):
+                advance(b, t, shown, spikes, kept)
+                learn_formula(b, t, shown, rule, shared_scalars, paced, spikes, room, kept)
+            end_image(b, shown, spikes, kept)
 
 
 @inlined()

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snn_plasticity_gym.kernels.compile import compiled, inlined
-from snn_plasticity_gym.kernels.episode import advance, begin
+from snn_plasticity_gym.kernels.episode import advance, begin, learning_of, networks_of, record_of
 from snn_plasticity_gym.kernels.kept_lines import can_be_kept, evaluate_kept, evaluate_shared
 from snn_plasticity_gym.kernels.lines import LineRoom, room_for_lines
 from snn_plasticity_gym.kernels.pairs import (
@@ -89,12 +89,12 @@ def room_for_heads(rule: HeadRule, window: int, num_neurons: int) -> HeadRooms:
 
 @compiled(bare=True)
 def show_heads(first, last, networks, rule, shared_scalars, store, learning, spikes, rooms, record):
-    """Present an image to the lifetimes `first` to `last` - 1, with heads over a front; all in place.
+    """Present M images to the lifetimes `first` to `last` - 1, with heads over a front; all in place.
 
     Args:
         first: First lifetime.
         last: Last lifetime, exclusive.
-        networks: Their networks and stimuli.
+        networks: Their networks and stimuli; with `learning` and `record` as in `ImageSeries`.
         rule: Front and heads.
         shared_scalars: Scalars that are not of single neurons.
         store: Outputs stored from image to image, of this call.
@@ -104,11 +104,13 @@ def show_heads(first, last, networks, rule, shared_scalars, store, learning, spi
         record: Output; `changes` is added to.
     """
     for b in range(first, last):
-        begin(b, networks, spikes, record)
-        for t in range(record.raster.shape[1]):
-            advance(b, t, networks, spikes, record)
-            learn_heads(b, t, networks, rule, shared_scalars, store, learning, spikes, rooms, record)
-        end_image(b, networks, spikes, record)
+        for m in range(len(record.num_events)):
+            shown, paced, kept = networks_of(m, networks), learning_of(m, learning), record_of(m, record)
+            begin(b, shown, spikes, kept)
+            for t in range(kept.raster.shape[1]):
+                advance(b, t, shown, spikes, kept)
+                learn_heads(b, t, shown, rule, shared_scalars, store, paced, spikes, rooms, kept)
+            end_image(b, shown, spikes, kept)
 
 
 @inlined()

@@ -5,24 +5,26 @@ With the loops of plastic ones (`closed_form.py`, `formula_images.py`, `head_ima
 reference in all tests, and is used for every other rule and device; spikes are the same, and weights are
 up to rounding. Every lifetime is a separate loop, so lifetimes can be distributed over threads, with the same numbers.
 
-Axes: B lifetimes, T steps, N neurons of all populations, concatenated.
+Axes: M images, B lifetimes, T steps, N neurons of all populations, concatenated.
 """
 
 from __future__ import annotations
 
 from snn_plasticity_gym.kernels.compile import compiled
-from snn_plasticity_gym.kernels.episode import advance, begin
+from snn_plasticity_gym.kernels.episode import advance, begin, networks_of, record_of
 from snn_plasticity_gym.kernels.simulation import begin_image, end_image, simulate
 
 
 @compiled(bare=True)
 def show_frozen(first, last, networks, spikes, record):
-    """Present an image to the lifetimes `first` to `last` - 1, without plasticity; `record` is filled in."""
+    """Present M images to the lifetimes `first` to `last` - 1, without plasticity; `record` is filled in."""
     for b in range(first, last):
-        begin(b, networks, spikes, record)
-        for t in range(record.raster.shape[1]):
-            advance(b, t, networks, spikes, record)
-        end_image(b, networks, spikes, record)
+        for m in range(len(record.num_events)):
+            shown, kept = networks_of(m, networks), record_of(m, record)
+            begin(b, shown, spikes, kept)
+            for t in range(kept.raster.shape[1]):
+                advance(b, t, shown, spikes, kept)
+            end_image(b, shown, spikes, kept)
 
 
 @compiled(bare=True)

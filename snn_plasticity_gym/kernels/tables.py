@@ -143,6 +143,15 @@ class Learning(NamedTuple):
     keep: Float32  # (T,) remaining share of a change of each step at the image's end
 
 
+class ImageSeries(NamedTuple):
+    """Tables of M images that every lifetime is shown one after the other, with an axis for them in front."""
+
+    networks: Networks  # `inputs.stimulus` is (M, B)
+    frozen: Networks  # the same with adaptive thresholds that stay as they are
+    learning: Learning  # `pace` is (M, B)
+    record: ImageRecord  # (M, ...) but for `raster` and `trail`, which are of the last image
+
+
 class ClosedForm(NamedTuple):
     """Coefficients of the formula in `rules/closed_form.py`; the defaults have no effect. tau <= 0: no such trace."""
 

@@ -32,21 +32,22 @@ def push_bits(windows: Array, spikes: Array, length: int) -> None:
 
 @compiled(bare=True)
 def add_changes(changes: Array, sums: Array) -> int:
-    """Add statistics of weight changes of B lifetimes, float64 (B, 4, heads), to `sums` (4, heads).
+    """Add statistics of weight changes of B lifetimes in M images, float64 (M, B, 4, heads), to `sums` (4, heads).
 
     Returns:
-        The first lifetime with NaN, and nothing is added; -1: none.
+        The first lifetime with NaN, and nothing is added from that image on; -1: none.
     """
-    for lifetime in range(len(changes)):
-        for value in changes[lifetime].flat:
-            if np.isnan(value):
-                return lifetime
-    for k in range(sums.shape[0]):
-        for head in range(sums.shape[1]):
-            total = 0.0
-            for lifetime in range(len(changes)):
-                total += changes[lifetime, k, head]
-            sums[k, head] += total
+    for image in changes:
+        for lifetime in range(len(image)):
+            for value in image[lifetime].flat:
+                if np.isnan(value):
+                    return lifetime
+        for k in range(sums.shape[0]):
+            for head in range(sums.shape[1]):
+                total = 0.0
+                for lifetime in range(len(image)):
+                    total += image[lifetime, k, head]
+                sums[k, head] += total
     return -1
 
 

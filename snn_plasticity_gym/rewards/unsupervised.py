@@ -155,9 +155,14 @@ class UnsupervisedReward:
             self._target, self._weights.cpu().numpy().copy(), self._join is _weighted_product
         )
 
+    @property
+    def in_order(self) -> bool:
+        """Whether episodes are rewarded one after the other, so that a lifetime may have several of them in a call."""
+        return self.memory.wins.device.type == "cpu" and self.memory.pairs is None
+
     def __call__(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> RewardResult:
         """Reward one episode of each lifetime in `rows` and store it; arguments as in `ResponseMemory.record`."""
-        if rows.device.type != "cpu" or self.memory.pairs is not None:
+        if not self.in_order:
             return self.by_operations(rows, images, counts, winners)
         judged = np.empty((4, len(rows)), dtype=np.float32)
         answers = (part.numpy() for part in (rows, images, counts, winners))

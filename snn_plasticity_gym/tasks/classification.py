@@ -50,6 +50,11 @@ class ClassificationTask(ImageTask):
         self._reward = ClassificationReward(config)
         self._judged = config.num_steps - config.factor_steps
 
+    @property
+    def judges_series(self) -> bool:
+        """Whether several images may be judged at once: no factor follows labels or rewards."""
+        return not self._factor.active and self._judged == self.num_steps
+
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:
         """Start new lifetimes."""
         super().start_lifetimes(rows, seeds)

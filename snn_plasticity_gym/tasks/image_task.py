@@ -71,6 +71,12 @@ class ImageTask(Task):
     open_loop: ClassVar[bool] = True
     portrait: ClassVar[str] = "images"
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let a derived class say itself whether it `judges_series`: it may have changed what that depends on."""
+        super().__init_subclass__(**options)
+        if "judges_series" not in vars(cls):
+            cls.judges_series = ImageTask.judges_series  # type: ignore[method-assign]
+
     def __init__(self, config: ImageConfig, num_lifetimes: int, device: torch.device) -> None:
         self.config = config
         self.num_lifetimes = num_lifetimes
@@ -87,6 +93,14 @@ class ImageTask(Task):
         self._no = torch.zeros(num_lifetimes, dtype=torch.bool, device=device)
         self._yes = ~self._no  # episodes terminate, and are not truncated
         self._ending: set[int] = set()  # lifetimes with plasticity ending at the next image
+
+    @property
+    def judges_series(self) -> bool:
+        """Whether several images of a lifetime may be drawn, then shown, then judged.
+
+        If so, nothing of an image depends on what the one before earned, and `judge` takes a lifetime more than once.
+        """
+        return False
 
     def shown(self, row: int) -> Stimulus:
         """Return the present stimulus of lifetime `row`."""
@@ -156,6 +170,38 @@ class ImageTask(Task):
         """Return the input spikes of the image of every lifetime; lifetimes with equal images share it."""
         return [self.shown(row).train for row in range(self.num_lifetimes)]
 
+    def draw_series(self, count: int, ages: Sequence[int]) -> list[list[Stimulus]]:
+        """Draw the images that follow the present ones, as so many calls of `reset` for all lifetimes would.
+
+        Args:
+            count: Number of images, with the present ones, which are the first of them.
+            ages: Of every lifetime, images.
+
+        Returns:
+            What every lifetime is shown, image by image.
+        """
+        rows = range(self.num_lifetimes)
+        series = [[self.shown(row) for row in rows]]
+        return series + [draw(self._stimuli, rows, ages, []) for _ in range(count - 1)]
+
+    def judge_series(self, series: Sequence[Sequence[Stimulus]], counted: Mapping[str, SpikeCounts]) -> Outcome:
+        """Judge M images of every lifetime, in their order.
+
+        Args:
+            series: As `draw_series` returns.
+            counted: Spikes of each population, (M * B, N) each, image by image.
+
+        Returns:
+            Of M * B rows.
+        """
+        shown = [stimulus for image in series for stimulus in image]
+        rows = torch.arange(self.num_lifetimes).repeat(len(series))  # (M * B,)
+        places, images, labels = _facts_of(shown).unbind()
+        verdict = self.judge(Episode(rows, places, labels, {}, {}, [], counted))
+        info = {"winner": verdict.winners, "image": images, "label": labels}
+        no = torch.zeros(len(rows), dtype=torch.bool)
+        return Outcome(rows, verdict.result.reward, ~no, no, verdict.result.terms, info)
+
     def outcome(self, rows: Tensor, step: int | Tensor) -> Outcome | None:
         """Return the step results of the lifetimes at the end of their image."""
         if isinstance(step, int):
@@ -168,8 +214,7 @@ class ImageTask(Task):
         which = rows.tolist()
         shown = [self.shown(row) for row in which]
         record = self.record
-        facts = np.array([[one.place for one in shown], [one.image for one in shown], [one.label for one in shown]])
-        places, images, labels = torch.from_numpy(facts).to(self.device).unbind()  # (R,) each
+        places, images, labels = _facts_of(shown).to(self.device).unbind()  # (R,) each
         all_lifetimes = len(which) == self.num_lifetimes  # then no copies are needed
         episode = Episode(
             rows=rows,
@@ -244,6 +289,11 @@ class ImageTask(Task):
             self._stimuli[row] = stimuli
             train = SpikeTrain.of(shown["spikes"].cpu())
             self._shown[row] = Stimulus(shown["place"], shown["image"], shown["label"], train)
+
+
+def _facts_of(shown: Sequence[Stimulus]) -> Tensor:
+    """Return places in pools, indices in the split and labels, int64 (3, R)."""
+    return torch.from_numpy(np.array([[one.place, one.image, one.label] for one in shown]).T.copy())
 
 
 def image_task(task: Task) -> ImageTask:

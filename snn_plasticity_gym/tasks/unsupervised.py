@@ -40,6 +40,11 @@ class UnsupervisedTask(ImageTask):
         self._reward = UnsupervisedReward(config, num_lifetimes, self.largest_pool, device)
         self.rewards_events = config.credit == "neuron"
 
+    @property
+    def judges_series(self) -> bool:
+        """Whether several images may be judged at once."""
+        return not self.rewards_events and self._reward.in_order
+
     def remedy(self, population: str) -> str:
         """Return a remedy for a silent population."""
         gains = {projection.target: projection.gain for projection in self.projections if not projection.recurrent}

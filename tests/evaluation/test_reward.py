@@ -48,9 +48,9 @@ def test_the_training_split_is_not_shown():
     shown = []
 
     class Spy(PlasticityVectorEnv):
-        def run_episode(self, rule):
-            shown.append(self.config.split)
-            return super().run_episode(rule)
+        def run_episodes(self, rule, count):
+            shown.extend([self.config.split] * count)
+            return super().run_episodes(rule, count)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("snn_plasticity_gym.evaluation.reward.PlasticityVectorEnv", Spy)
