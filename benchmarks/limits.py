@@ -12,6 +12,7 @@ from typing import Any
 
 import numba
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from program import BenchmarkConfig, json_flag, run
 from timing import Sampler, Samples, take_turns, timed
@@ -22,6 +23,7 @@ from snn_plasticity_gym.networks.diehl_cook import EXC
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.tasks.image_task import image_task
 
+PAIRS, WIDTH, HIDDEN = 64, 32, 128  # pairs of a product, and the sizes of a policy's front and layers
 PARTS = ("numbers", "rows", "potentials", "columns")
 RULES = ("zero", "stdp", "target-stdp")
 
@@ -34,6 +36,7 @@ KEYS = {
     "whole_many": "the same for many lifetimes",
     "share_one": "bare arithmetic over a whole image by rule, one lifetime; without a rule no columns",
     "share_many": "the same for many lifetimes",
+    "pair": "microseconds of the two layers of a policy's head for a pair of histories, as products of whole matrices",
 }
 
 
@@ -50,6 +53,7 @@ def measure(config: LimitsConfig) -> dict[str, Any]:
     """Return the results for `KEYS`."""
     many, rounds = config.at_most(config.lifetimes, 16), config.at_most(config.rounds, 2)
     results: dict[str, Any] = {"lifetimes": many}
+    results["pair"] = 1e6 * take_turns({"pair": pair_sampler(config.seed)}, rounds, warm_up=2).median("pair")
     for name, count in (("one", 1), ("many", many)):
         whole = {name: image_sampler(environment(config, count), make_rule(name), 32) for name in RULES}
         samples = take_turns(bare(config, count) | whole, rounds, warm_up=2)
@@ -65,6 +69,21 @@ def share(samples: Samples, rule: str) -> float:
     parts = PARTS[:-1] if rule == "zero" else PARTS
     sums = np.sum([samples.rounds[part] for part in parts], axis=0)
     return float(np.median(sums / np.array(samples.rounds[rule])))
+
+
+def pair_sampler(seed: int) -> Sampler:
+    """Return a sampler of the seconds that both layers take for a pair."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = ((PAIRS, WIDTH), (WIDTH, HIDDEN), (HIDDEN, HIDDEN))
+    h, first, second = (torch.randn(*size, generator=generator) for size in sizes)
+    hidden, sums = torch.empty(2, PAIRS, HIDDEN)
+
+    def layers() -> int:
+        torch.mm(h, first, out=hidden)
+        torch.mm(hidden.clamp_(min=0.0), second, out=sums)
+        return PAIRS
+
+    return timed(layers, repeats=512)
 
 
 def bare(config: LimitsConfig, num_envs: int) -> dict[str, Sampler]:

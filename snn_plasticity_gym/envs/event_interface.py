@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from snn_plasticity_gym.config.arguments import check_argument
 from snn_plasticity_gym.config.values import show
 from snn_plasticity_gym.envs.engine import Engine
 from snn_plasticity_gym.envs.episode import EpisodeResult
@@ -232,9 +233,10 @@ class EventInterface:
 
         Raises:
             RuntimeError: As in `events`.
-            ValueError: As in `run_episode`.
+            ValueError: As in `run_episode`, or the count is no whole number from 0 on.
         """
         self._check(rule)
+        count = check_argument("count", count, int, ge=0)
         results: list[EpisodeResult] = []
         while len(results) < count:
             together = self.engine.run_series(rule, count - len(results)) if self._fresh else []

@@ -2,8 +2,9 @@
 
 In a row (pre spike) all post neurons without a recent spike share a pair of histories, and in a column (post spike) so
 do pre neurons. For such a pair a head is piecewise linear in the weight (`kernels/kept_lines.py`). The others are pairs
-of one event, evaluated by the layers (`kernels/pairs.py`). Where post neurons have different scalars, no two events of
-a row are equal, and the layers process whole rows (`kernels/together.py`), and the unequal events of a column.
+of one event, which go through the layers together (`kernels/waiting.py`). Where post neurons have different scalars, no
+two events of a row are equal, and the layers process whole rows (`kernels/together.py`), and the unequal events of a
+column.
 
 Axes: X scalars besides weight and kind, N neurons of all populations, concatenated.
 """
@@ -22,10 +23,7 @@ from snn_plasticity_gym.kernels.pairs import (
     HeadRule,
     PairRoom,
     add_far,
-    add_scalars,
     clear_near,
-    evaluate,
-    first_layer,
     room_for_pair,
     set_near,
 )
@@ -55,8 +53,10 @@ from snn_plasticity_gym.kernels.together import (
     room_for_together,
     tabulate_far,
 )
+from snn_plasticity_gym.kernels.waiting import PAIRS, WaitingPairs, evaluate_waiting, room_for_waiting, wait
 
 PRE, POST, BOTH = range(3)  # kinds, as in `plasticity.events`
+ROWS = 16  # that are held at most, until their pairs of one event have gone through the layers
 
 
 class HeadRoom(NamedTuple):
@@ -66,25 +66,26 @@ class HeadRoom(NamedTuple):
     weights: Float32  # (N,) of a column
     members: Int64  # (N,) their neurons
     places: Int64  # (N,) of the near neuron's exceptions
-    kept: Float32  # (N,) outputs for them
-    steps: Float32  # (N,)
+    rows: Int64  # (ROWS,) pre neurons of the rows that are held
+    steps: Float32  # (ROWS * N,) changes of rows, or of a column
 
 
-HeadRooms = tuple[HeadRoom, PairRoom, LineRoom, TogetherRoom]
+HeadRooms = tuple[HeadRoom, PairRoom, LineRoom, TogetherRoom, WaitingPairs]
 
 
 def room_for_heads(rule: HeadRule, window: int, num_neurons: int) -> HeadRooms:
-    """Allocate `HeadRoom`, and workspaces for one pair, for lines, and for batches of events; `window`: K."""
+    """Allocate `HeadRoom`, and workspaces for one pair, lines, batches of events and waiting pairs; `window`: K."""
     events = HeadRoom(
         np.empty((len(rule.extras), num_neurons), np.float32),
         np.empty(num_neurons, np.float32),
         np.empty(num_neurons, np.int64),
         np.empty(num_neurons, np.int64),
-        np.empty(num_neurons, np.float32),
-        np.empty(num_neurons, np.float32),
+        np.empty(ROWS, np.int64),
+        np.empty(ROWS * num_neurons, np.float32),
     )
     lines = room_for_lines(rule.rows.shape[1], rule.rows.shape[2], num_neurons)
-    return events, room_for_pair(rule, window), lines, room_for_together(rule, window, num_neurons)
+    together = room_for_together(rule, window, num_neurons)
+    return events, room_for_pair(rule, window), lines, together, room_for_waiting(rule)
 
 
 @compiled(bare=True)
@@ -137,9 +138,9 @@ def learn_heads(b, t, networks, rule, shared_scalars, store, learning, spikes, r
 @inlined()
 def _update_rows(synapses, g, spikes, rule, store, rooms):
     """Update weights for pre spikes."""
-    room, pair, lines, _ = rooms
+    room, pair, lines, _, waiting = rooms
     t, window, pre, post, n_post = synapses.t, synapses.window, synapses.pre, synapses.post, synapses.n_post
-    steps, exceptions = room.steps, 0
+    exceptions, held, number = 0, 0, 0
     for place in range(post, post + spikes.num_ever[synapses.target]):
         j = spikes.ever[place]
         if _fired_recently(post + j, spikes, synapses):
@@ -148,21 +149,26 @@ def _update_rows(synapses, g, spikes, rule, store, rooms):
     for place in range(pre, pre + synapses.num_pre):
         i = spikes.now[place]
         row, times, count = synapses.matrix[i], spikes.times[pre + i], spikes.num_times[pre + i]
-        near = (times, count, t, window, True)
+        first, near = held * n_post, (times, count, t, window, True)
+        steps = room.steps[first : first + n_post]
         found = set_near(times, count, t, window, True, rule, pair)
+        evaluate_shared(near, synapses, g, PRE, room.extras, 0, row, n_post, rule, store.lines, pair, lines, steps)
         for at in range(exceptions):
             j = room.places[at]
             n = post + j
             far = (spikes.times[n], spikes.num_times[n], t, window, False)
             kind = BOTH if of_both(n, spikes, synapses) else PRE
-            here, value = row[j : j + 1], room.kept[at : at + 1]
-            _evaluate_single(near, far, synapses, g, kind, j, here, rule, store, rooms, value)
+            number = _evaluate_single(number, near, far, synapses, g, kind, j, row, j, first + j, rule, store, rooms)
         clear_near(found, pair)
-        evaluate_shared(near, synapses, g, PRE, room.extras, 0, row, n_post, rule, store.lines, pair, lines, steps)
-        for at in range(exceptions):
-            steps[room.places[at]] = room.kept[at]
-        as_steps(steps, n_post, True, synapses.scale)
-        change_row(i, steps, synapses)
+        room.rows[held] = i
+        held += 1
+        if held == ROWS or place + 1 == pre + synapses.num_pre:
+            evaluate_waiting(g, number, room.extras, rule, waiting, room.steps)
+            for k in range(held):
+                steps = room.steps[k * n_post : (k + 1) * n_post]
+                as_steps(steps, n_post, True, synapses.scale)
+                change_row(room.rows[k], steps, synapses)
+            held, number = 0, 0
 
 
 @inlined()
@@ -173,17 +179,40 @@ def _fired_recently(n, spikes, synapses):
 
 
 @inlined()
-def _evaluate_single(near, far, synapses, g, kind, j, weights, rule, store, rooms, values):
-    """Compute f of a pair of one event, whose neurons both have recent spikes."""
-    room, pair, lines, _ = rooms
-    if can_be_kept(near, far, weights[0], synapses, rule):
-        evaluate_kept(near, far, synapses, g, kind, room.extras, j, weights, rule, store.lines, pair, lines, values)
-        return
+def _evaluate_single(number, near, far, synapses, g, kind, j, weights, k, place, rule, store, rooms):
+    """Let a pair of one event wait whose neurons both have recent spikes, or compute its f if it is kept.
+
+    Args:
+        number: Number of waiting pairs.
+        near: As in `evaluate_shared`, of the neuron in `pair`.
+        far: The same of the other.
+        synapses: Of the event.
+        g: Head.
+        kind: Of the event.
+        j: Post neuron.
+        weights: Some weights.
+        k: Index of the event's.
+        place: Index of its f among `steps`.
+        rule: Front and heads.
+        store: Stored outputs.
+        rooms: Workspace for all.
+
+    Returns:
+        The number of waiting pairs.
+    """
+    room, pair, lines, _, waiting = rooms
+    if can_be_kept(near, far, weights[k], synapses, rule):
+        here, value = weights[k : k + 1], room.steps[place : place + 1]
+        evaluate_kept(near, far, synapses, g, kind, room.extras, j, here, rule, store.lines, pair, lines, value)
+        return number
     times, count, t, window, is_pre = far
     add_far(times, count, t, window, is_pre, rule, pair)
-    first_layer(g, pair.h, rule, pair.part)
-    add_scalars(g, kind, room.extras, j, rule, pair.part)
-    values[0] = evaluate(g, weights[0], pair.part, rule, pair)
+    wait(number, pair.h, weights[k], kind, j, place, waiting)
+    number += 1
+    if number == PAIRS:
+        evaluate_waiting(g, number, room.extras, rule, waiting, room.steps)
+        number = 0
+    return number
 
 
 @inlined()
@@ -199,7 +228,7 @@ def _all_equal(extras, count):
 @inlined()
 def _update_columns(synapses, g, spikes, rule, store, rooms):
     """Update weights for post spikes whose pre neurons do not fire."""
-    room, pair, lines, _ = rooms
+    room, pair, lines, _, waiting = rooms
     t, window, pre, post = synapses.t, synapses.window, synapses.pre, synapses.post
     steps, weights, members = room.steps, room.weights, room.members
     for place in range(post, post + synapses.num_post):
@@ -207,16 +236,16 @@ def _update_columns(synapses, g, spikes, rule, store, rooms):
         count = column_of(j, spikes, synapses, weights, members, False)
         if count == 0:
             continue
-        times, number = spikes.times[post + j], spikes.num_times[post + j]
-        near = (times, number, t, window, False)
-        found = set_near(times, number, t, window, False, rule, pair)
+        times, recent = spikes.times[post + j], spikes.num_times[post + j]
+        near, number = (times, recent, t, window, False), 0
+        found = set_near(times, recent, t, window, False, rule, pair)
         evaluate_shared(near, synapses, g, POST, room.extras, j, weights, count, rule, store.lines, pair, lines, steps)
         for k in range(count):
             n = pre + members[k]
             if _fired_recently(n, spikes, synapses):
                 far = (spikes.times[n], spikes.num_times[n], t, window, True)
-                here, value = weights[k : k + 1], steps[k : k + 1]
-                _evaluate_single(near, far, synapses, g, POST, j, here, rule, store, rooms, value)
+                number = _evaluate_single(number, near, far, synapses, g, POST, j, weights, k, k, rule, store, rooms)
+        evaluate_waiting(g, number, room.extras, rule, waiting, steps)
         clear_near(found, pair)
         as_steps(steps, count, True, synapses.scale)
         change_column(j, weights, members, count, steps, synapses)
@@ -225,7 +254,7 @@ def _update_columns(synapses, g, spikes, rule, store, rooms):
 @inlined()
 def _update_rows_together(synapses, g, spikes, rule, store, rooms):
     """Update weights for pre spikes whose post neurons have different scalars."""
-    room, pair, lines, together = rooms
+    room, pair, lines, together, _ = rooms
     t, window, pre, post, n_post = synapses.t, synapses.window, synapses.pre, synapses.post, synapses.n_post
     for j in range(n_post):
         room.places[j] = j
@@ -264,7 +293,7 @@ def _update_waiting_rows(waiting, synapses, g, rule, together):
 @inlined()
 def _update_columns_together(synapses, g, spikes, rule, store, rooms):
     """Update weights for post spikes whose pre neurons do not fire; many silent ones by lines."""
-    room, pair, _, together = rooms
+    room, pair, _, together, _ = rooms
     t, window, pre, post = synapses.t, synapses.window, synapses.pre, synapses.post
     num_grouped = 0
     for i in range(synapses.n_pre):
@@ -304,7 +333,7 @@ def _update_column_together(j, num_grouped, shared, synapses, g, spikes, rule, s
         store: Stored outputs.
         rooms: Workspace for all.
     """
-    room, pair, lines, together = rooms
+    room, pair, lines, together, _ = rooms
     post, steps, weights, members = synapses.post, room.steps, room.weights, room.members
     count = column_of(j, spikes, synapses, weights, members, False)
     if shared:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snn_plasticity_gym.kernels.compile import compiled, inlined
-from snn_plasticity_gym.kernels.tables import Float32, Int32, Int64
+from snn_plasticity_gym.kernels.tables import Bytes, Float32, Int32, Int64
 
 BUCKETS = 256  # equal parts of an interval of weights, each with the first line that reaches into it
 
@@ -33,7 +33,8 @@ class LineRoom(NamedTuple):
     ahead: Float32  # (H2,) and at the next
     gain: Float32  # (H2,) its slopes in between
     crossing: Float32  # (H2,) kinks of the second layer
-    crossed: Int64  # (H2,) their neurons
+    crossed: Int64  # (H2 + 8,) their neurons
+    flags: Bytes  # (H2 in whole eights,) 1 for those between two weights
     part: Float32  # (H1,) first layer at weight 0
     line: Int32  # (N,) of each weight in a look-up
 
@@ -58,7 +59,8 @@ def room_for_lines(h1: int, h2: int, num_weights: int) -> LineRoom:
         np.empty(h2, np.float32),
         np.empty(h2, np.float32),
         np.empty(h2, np.float32),
-        np.empty(h2, np.int64),
+        np.empty(h2 + 8, np.int64),
+        np.zeros(-(-h2 // 8) * 8, np.uint8),
         np.empty(h1, np.float32),
         np.empty(num_weights, np.int32),
     )
@@ -105,7 +107,7 @@ def write_out(low, high, a, b, rows, bias, last, last_bias, room):
         knot[lines], height[lines], slope[lines] = at, value, rise
         lines += 1
         if crossings > 0:
-            _find(here, ahead, gain, at, until, crossings, room.crossing, room.crossed)
+            _find(here, ahead, gain, at, until, crossings, room)
             sort_few(room.crossing, room.crossed, crossings)
             for place in range(crossings):
                 i, w = room.crossed[place], room.crossing[place]
@@ -152,12 +154,20 @@ def _advance(here, ahead, gain, row, factor, last, width):
 
 
 @inlined()
-def _find(here, ahead, gain, at, until, count, crossing, crossed):
-    """List the `count` neurons that switch between two weights, and where."""
-    number = 0
-    for i in range(len(here)):  # without a branch, which is unpredictable
-        crossed[number] = i
-        number += (here[i] > 0.0) != (ahead[i] > 0.0)
+def _find(here, ahead, gain, at, until, count, room):
+    """List the `count` neurons that switch between two weights, and where.
+
+    They are few among many: flags are set in vector instructions, and looked at eight at a time.
+    """
+    flags, crossing, crossed = room.flags, room.crossing, room.crossed
+    for i in range(len(here)):
+        flags[i] = np.uint8((here[i] > 0.0) != (ahead[i] > 0.0))
+    eights, number = flags.view(np.int64), 0
+    for eight in range(len(eights)):
+        if eights[eight] != 0:
+            for i in range(8 * eight, 8 * eight + 8):
+                crossed[number] = i
+                number += flags[i]
     for place in range(count):
         i = crossed[place]
         w = at - here[i] / gain[i]
@@ -200,14 +210,15 @@ def _bucket_of(weight, low, per_weight):
     return np.int32(x)
 
 
+# Indices without a sign are not checked for counting from the end.
 @inlined()
 def look_up(weights, count, low, per_weight, steps, bucket, knot, height, slope, line, values):
     """Set the first `count` of `values` to f of `weights`; `steps`: as `fill_buckets` returns; `line`: room, (N,)."""
     for k in range(count):
-        line[k] = bucket[_bucket_of(weights[k], low, per_weight)]
+        line[k] = bucket[np.uint64(_bucket_of(weights[k], low, per_weight))]
     for _ in range(steps):
         for k in range(count):
-            line[k] += np.int32(knot[line[k] + 1] <= weights[k])
+            line[k] += np.int32(knot[np.uint64(line[k]) + np.uint64(1)] <= weights[k])
     for k in range(count):
-        at = line[k]
+        at = np.uint64(line[k])
         values[k] = height[at] + slope[at] * (weights[k] - knot[at])

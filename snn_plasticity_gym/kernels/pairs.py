@@ -1,4 +1,4 @@
-"""Pairs of spike histories in compiled loops: h from lists of spikes by the front's table, and a head's layers.
+"""Pairs of spike histories in compiled loops: h from lists of spikes by the front's table, and a head's first layer.
 
 h of a pair is a sum over the positions of its windows (`policies/front.py`), and only those near a spike contribute.
 One neuron of a pair is *near*, the one that fires; its windows are computed once and then combined with those of all
@@ -48,24 +48,16 @@ class PairRoom(NamedTuple):
     positions: Int64  # (K,) where it is not silent
     near: Float32  # (C2,) h of the near neuron alone
     h: Float32  # (C2,)
-    part: Float32  # (H1,) first layer without the weight
-    names: Int64  # (H1 + 8,) neurons of the first layer that are active
-    values: Float32  # (H1 + 8,) their values
-    sums: Float32  # (H2,) second layer
 
 
 def room_for_pair(rule: HeadRule, window: int) -> PairRoom:
     """Allocate `PairRoom`; `window`: K."""
-    width, h1 = rule.features.shape[1:]
+    width = rule.features.shape[1]
     return PairRoom(
         np.zeros(window, np.int64),
         np.empty(window, np.int64),
         np.empty(width, np.float32),
         np.empty(width, np.float32),
-        np.empty(h1, np.float32),
-        np.zeros(h1 + 8, np.int64),
-        np.zeros(h1 + 8, np.float32),
-        np.empty(rule.rows.shape[2], np.float32),
     )
 
 
@@ -200,32 +192,3 @@ def add_scalars(g, kind, extras, j, rule, part):
         first = 4
     for x in range(len(rule.extras)):
         add_times(part, scalars[first + x], extras[x, j])
-
-
-@inlined()
-def evaluate(g, weight, part, rule, room):
-    """Return f of one event, by the neurons of the first layer that are active."""
-    b, names, values, sums = rule.scalars[g, 0], room.names, room.values, room.sums
-    active = 0
-    for j in range(len(part)):  # without a branch, which is unpredictable
-        value = part[j] + weight * b[j]
-        names[active], values[active] = j, value
-        active += value > 0.0
-    for place in range(active, active + 7):
-        values[place], names[place] = 0.0, 0
-    bias, matrix = rule.bias[g], rule.rows[g]
-    for i in range(len(sums)):
-        sums[i] = bias[i]
-    for m in range(0, active, 8):
-        rows = (matrix[names[m]], matrix[names[m + 1]], matrix[names[m + 2]], matrix[names[m + 3]])
-        more = (matrix[names[m + 4]], matrix[names[m + 5]], matrix[names[m + 6]], matrix[names[m + 7]])
-        add_eight(sums, rows, more, values[m : m + 8])
-    return rule.last_bias[g] + _through_last(sums, rule.last[g])
-
-
-@inlined(fast_sums=True)
-def _through_last(sums, last):
-    total = np.float32(0.0)
-    for i in range(len(sums)):
-        total += last[i] * (sums[i] if sums[i] > 0.0 else np.float32(0.0))
-    return total

@@ -16,6 +16,7 @@ Int64 = NDArray[np.int64]
 Int32 = NDArray[np.int32]
 UInt64 = NDArray[np.uint64]
 Bool = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
 
 
 class Populations(NamedTuple):

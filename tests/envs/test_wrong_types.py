@@ -87,6 +87,13 @@ def test_rules_can_be_called(env, given):
     assert env.run_episode(make_rule("zero")).reward.isfinite().all()
 
 
+@pytest.mark.parametrize("given", ["3", 1.5, -1, None])
+def test_episodes_to_run_are_counted(env, given):
+    env.reset(seed=0)
+    refused("count must be", lambda: env.run_episodes(make_rule("zero"), given), ConfigError)
+    assert len(env.run_episodes(make_rule("zero"), np.int64(2))) == 2
+
+
 def test_paths_and_devices_are_texts_too(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (30, 4, 4), dtype=np.uint8)
     np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(30) % 3)
