@@ -208,7 +208,8 @@ class Engine:
 
     def _pace(self, later: int = 0) -> Tensor:
         """Return the factor of the learning rates by the age of each lifetime, or so many episodes later, (B,)."""
-        return learning_pace(self.ages + later, self.config.eta_decay, self.config.eta_schedule)
+        ages = self.ages + later if later else self.ages
+        return learning_pace(ages, self.config.eta_decay, self.config.eta_schedule)
 
     def _some(self, rows: Sequence[int]) -> slice | Sequence[int]:
         """Return lifetimes, ascending, as an index; a slice costs less than a list of all."""

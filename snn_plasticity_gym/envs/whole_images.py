@@ -80,9 +80,9 @@ class CompiledImages:
             Number of events of each lifetime, int64 (B,), and None: rewards come from the task.
         """
         step_factor = self._task.step_factor() if self._task.follows_steps else None
-        record = self._show(way, pace.unsqueeze(0), self._inputs(), step_factor, changes)
+        self._show(way, pace.numpy(), self._inputs(), step_factor, changes)
         self._recorder.take_counts()
-        return torch.from_numpy(record.num_events[0]), None
+        return torch.from_numpy(self._networks.record.num_events), None
 
     def show_series(
         self, way: Way, paces: Tensor, trains: Sequence[Sequence[SpikeTrain]], changes: Tensor
@@ -98,17 +98,25 @@ class CompiledImages:
         Returns:
             Spikes and events, with an axis for the images in front; overwritten by the next call.
         """
-        return self._show(way, paces, self._distinct(trains), None, changes)
+        return self._show(way, paces.numpy(), self._distinct(trains), None, changes)
 
     def _show(
-        self, way: Way, paces: Tensor, inputs: InputSpikes, step_factor: StepFactor | None, changes: Tensor
+        self,
+        way: Way,
+        paces: NDArray[np.float32],
+        inputs: InputSpikes,
+        step_factor: StepFactor | None,
+        changes: Tensor,
     ) -> ImageRecord:
-        """Go through M images, with `inputs.stimulus` (M, B), and a factor that may change within each."""
+        """Go through M images, with `inputs.stimulus` (M, B), and a factor that may change within each.
+
+        `paces` are (M, B), or (B,) of all images.
+        """
         networks = self._networks
         factors = networks.begin()
         factor = step_factor or networks.no_step_factor
         series = self._take(inputs, factor)
-        series.learning.pace[:] = paces.numpy()
+        series.learning.pace[:] = paces
         series.record.changes.fill(0)
         moves = factor.target >= 0  # a factor that changes within the image
         if moves:
@@ -244,10 +252,11 @@ class CompiledImages:
 
     def _distinct(self, trains: Sequence[Sequence[SpikeTrain]]) -> InputSpikes:
         """List the input spikes of every lifetime for M images, each train once; `stimulus` is (M, B)."""
-        distinct = {id(train): train for image in trains for train in image}
-        order = {name: place for place, name in enumerate(distinct)}
-        stimulus = np.array([[order[id(train)] for train in image] for image in trains])
-        return self._listed(list(distinct.values()), stimulus)
+        order: dict[int, int] = {}
+        stimulus = np.array([[order.setdefault(id(train), len(order)) for train in image] for image in trains])
+        each = [train for image in trains for train in image]
+        distinct = each if len(order) == len(each) else list({id(train): train for train in each}.values())
+        return self._listed(distinct, stimulus)
 
     def _listed(self, trains: Sequence[SpikeTrain], stimulus: NDArray[np.int64]) -> InputSpikes:
         """Put distinct trains one behind the other."""

@@ -293,7 +293,8 @@ class ImageTask(Task):
 
 def _facts_of(shown: Sequence[Stimulus]) -> Tensor:
     """Return places in pools, indices in the split and labels, int64 (3, R)."""
-    return torch.from_numpy(np.array([[one.place, one.image, one.label] for one in shown]).T.copy())
+    facts = [[one.place for one in shown], [one.image for one in shown], [one.label for one in shown]]
+    return torch.from_numpy(np.array(facts))
 
 
 def image_task(task: Task) -> ImageTask:
