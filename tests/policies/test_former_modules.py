@@ -34,14 +34,14 @@ def answers_of(rule, name: str) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("name", NAMES)
 def test_rule_files_of_before_answer_as_they_did(name):
     rule = snn_plasticity_gym.load_rule(SAVED / name)
-    np.testing.assert_array_equal(*answers_of(rule, name))
+    np.testing.assert_allclose(*answers_of(rule, name), rtol=1e-5, atol=1e-6)  # processors sum up in other orders
     assert rule.description.images == 7 and rule.description.groups == ["semi"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_zips_of_before_answer_as_they_did(name):
     rule = snn_plasticity_gym.load_rule(SAVED / name / "final.zip", trust=True)
-    np.testing.assert_array_equal(*answers_of(rule, name))
+    np.testing.assert_allclose(*answers_of(rule, name), rtol=1e-5, atol=1e-6)  # processors sum up in other orders
     files = snn_plasticity_gym.load_rule(SAVED / name)
     assert rule.description.architecture == files.description.architecture
     policy = load_policy(SAVED / name)
