@@ -207,6 +207,12 @@ class ControlConfig(EnvironmentConfig, GroupOptions):
         "prediction error.",
         section="Third factor",
     )
+    critic_pairs: bool = setting(
+        False,
+        "The critic reads each pair of input neurons, too, as the product of their activations: of receptive fields "
+        "it then learns that a position is safe at one velocity and not at another.",
+        section="Third factor",
+    )
 
     def learning(self) -> dict[str, Any]:
         """Return the settings for learning in an evaluation; ranges of observations are fixed."""

@@ -42,7 +42,8 @@ class RewardSignals(NamedTuple):
     rate: float  # of the critic, over the squared norm of its input
     gamma: float
     start: float
-    critic: Float32  # (B, I) weights
+    critic: Float32  # (B, I) weights; those of pairs follow, in the order of `Critic`
+    paired: int  # I, if the critic reads pairs of inputs, too; else 0
     modulation: int
     uses_surprise: bool  # surprise relative to `own` is used: by a local scalar or eligibility
     own: Means
@@ -192,11 +193,22 @@ def act(b, t, networks, loop, stream, learning, memory, spikes, record):
 @inlined()
 def _value(b, loop, code):
     """Return the value that the critic of lifetime `b` predicts from an observation's code."""
-    total = np.float32(0.0)
-    if loop.signals.predicts:
+    signals, total = loop.signals, np.float32(0.0)
+    if signals.predicts:
         for k in range(len(code.place)):
-            total += loop.signals.critic[b, code.place[k]] * code.activation[k]
-    return np.float32(loop.signals.start) + total
+            total += signals.critic[b, code.place[k]] * code.activation[k]
+        if signals.paired > 0:
+            for k in range(len(code.place)):
+                first = _pairs_with(code.place[k], signals.paired)
+                for m in range(k + 1, len(code.place)):
+                    total += signals.critic[b, first + code.place[m]] * (code.activation[k] * code.activation[m])
+    return np.float32(signals.start) + total
+
+
+@inlined()
+def _pairs_with(i, inputs):
+    """Return the number that, added to j > i, is the place of the critic's weight of the inputs i and j."""
+    return inputs + i * (2 * inputs - i - 1) // 2 - i - 1
 
 
 @inlined()
@@ -222,11 +234,19 @@ def _apply_reward(b, reward, over, before, networks, loop, learning, memory, spi
 def _update_critic(b, delta, signals, code):
     """Update the critic of lifetime `b` by its error at the code of an observation: `Critic`."""
     norm = np.float32(0.0)
-    for activation in code.activation:
-        norm += activation * activation
+    for k in range(len(code.place)):
+        norm += code.activation[k] * code.activation[k]
+        if signals.paired > 0:
+            for m in range(k + 1, len(code.place)):
+                product = code.activation[k] * code.activation[m]
+                norm += product * product
     step = np.float32(signals.rate) * delta / max(norm, np.float32(1e-12))
     for k in range(len(code.place)):
         signals.critic[b, code.place[k]] += step * code.activation[k]
+        if signals.paired > 0:
+            first = _pairs_with(code.place[k], signals.paired)
+            for m in range(k + 1, len(code.place)):
+                signals.critic[b, first + code.place[m]] += step * (code.activation[k] * code.activation[m])
 
 
 @inlined()

@@ -7,9 +7,10 @@
 
 The critic is linear in the input's activation phi, V(s) = V_0 + v . phi(s) with v = 0 at first, and learns by TD(0)
 with a normalised step, v <- v + rate * delta * phi(s) / |phi(s)|^2 (Sutton & Barto, Reinforcement learning, 2018,
-section 9.3). A factor with opposite sign for neurons of other actions is that of Hasegan et al. (Training spiking
-neuronal networks to perform motor control using reinforcement and evolutionary learning, 2022), there called targeted
-reinforcement.
+section 9.3). A sum over the fields of single observations cannot distinguish a cart near the end of the track that
+leaves it from one that returns; with the products of pairs of inputs as further features (ibid., section 9.5.1) it can.
+A factor with opposite sign for neurons of other actions is that of Hasegan et al. (Training spiking neuronal networks
+to perform motor control using reinforcement and evolutionary learning, 2022), there called targeted reinforcement.
 
 Axes: B lifetimes, R lifetimes of one call, N neurons, F inputs.
 """
@@ -48,13 +49,24 @@ class Critic:
         gamma: Discount factor per action.
         start: V_0, the initial prediction.
         device: Of the tensors.
+        pairs: Whether phi has the products of the activations of all pairs of inputs, too.
     """
 
     def __init__(
-        self, num_lifetimes: int, size: int, rate: float, gamma: float, start: float, device: torch.device
+        self,
+        num_lifetimes: int,
+        size: int,
+        rate: float,
+        gamma: float,
+        start: float,
+        device: torch.device,
+        pairs: bool = False,
     ) -> None:
         self._rate, self._gamma, self._start = rate, gamma, start
-        self.weights = torch.zeros(num_lifetimes, size, device=device)  # v, (B, F)
+        # int64 (2, F (F - 1) / 2) the inputs of each pair: 0 and 1, 0 and 2, ..., 1 and 2, ...
+        self._pairs = torch.triu_indices(size, size, offset=1, device=device) if pairs else None
+        features = size if self._pairs is None else size + self._pairs.shape[1]
+        self.weights = torch.zeros(num_lifetimes, features, device=device)  # v, (B, features)
 
     def forget(self, row: int) -> None:
         """Reset lifetime `row`."""
@@ -62,13 +74,20 @@ class Critic:
 
     def __call__(self, transition: Transition) -> Tensor:
         """Return delta of each lifetime, (R,), and update the critic."""
-        weights = self.weights[transition.rows]  # (R, F)
-        inputs = (transition.before, transition.after)
-        now, then = (self._start + (weights * phi).sum(dim=1) for phi in inputs)  # (R,) both
+        weights = self.weights[transition.rows]  # (R, features)
+        before, after = self._features(transition.before), self._features(transition.after)  # (R, features) both
+        now, then = (self._start + (weights * phi).sum(dim=1) for phi in (before, after))  # (R,) both
         delta = transition.reward + self._gamma * then.masked_fill(transition.terminated, 0.0) - now
-        norm = transition.before.square().sum(dim=1).clamp(min=1e-12)  # (R,)
-        self.weights[transition.rows] = weights + (self._rate * delta / norm).unsqueeze(1) * transition.before
+        norm = before.square().sum(dim=1).clamp(min=1e-12)  # (R,)
+        self.weights[transition.rows] = weights + (self._rate * delta / norm).unsqueeze(1) * before
         return delta
+
+    def _features(self, activation: Tensor) -> Tensor:
+        """Return phi, (R, features), of the activation of the inputs, (R, F)."""
+        if self._pairs is None:
+            return activation
+        first, second = self._pairs
+        return torch.cat([activation, activation[:, first] * activation[:, second]], dim=1)
 
 
 class RewardFactors:

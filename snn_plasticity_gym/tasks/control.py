@@ -140,6 +140,7 @@ class ControlTask(Task):
                 config.critic_gamma,
                 config.critic_start,
                 self.device,
+                config.critic_pairs,
             )
         targets = {projection.target for projection in self.projections}
         sizes = {population.name: population.size for population in self.populations if population.name in targets}

@@ -116,6 +116,7 @@ class ControlLoop:
             gamma=config.critic_gamma,
             start=config.critic_start,
             critic=nothing if factors.critic is None else factors.critic.weights.numpy(),
+            paired=self._task.encoder.size if config.critic_pairs else 0,
             modulation=0,
             uses_surprise=False,
             own=unheard,

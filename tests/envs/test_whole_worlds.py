@@ -134,6 +134,15 @@ def test_a_rule_in_a_world_that_python_steps(world, third_factor):
     assert (lived.moved > 1e-4) != never_surprised
 
 
+@pytest.mark.parametrize("world", [POLE, "bells, forces", "rates, levels"])
+def test_a_critic_that_reads_pairs_of_inputs(world):
+    options = {"modulation": "factor", "third_factor": "credited", "noise": 0.2, "eta": 0.0005, "critic_pairs": True}
+    env_id, own = (POLE, SMALL[POLE]) if world == POLE else (ANY, FEW | WORLDS[world])
+    config = {**own, **options, "tau_eligibility": 30.0, "critic_start": 1.0, "w_init_min": 0.0, "w_min": 0.0}
+    lived = assert_same_lives(env_id, config, lambda env: make_rule("stdp", **STDP), images=2, rounding=1e-5)
+    assert lived.moved > 1e-4
+
+
 CHANGES = {"both": {"flipped": True, "deaf": 0.4}, "flipped": {"flipped": True}, "deaf": {"deaf": 0.4}}
 
 

@@ -1,5 +1,7 @@
 """Third factors of networks that act, against plain loops over payments."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,13 @@ B, N, F = 3, 4, 5
 SIZES = {"hidden": 2, "motor": N}
 
 
-def factors(kind: str, critic: bool, window: float = 4.0) -> RewardFactors:
-    one = Critic(B, F, rate=0.2, gamma=0.9, start=0.7, device=torch.device("cpu")) if critic else None
+CRITICS = {"mean": None, "inputs": False, "pairs": True}  # what predicts rewards; whether a critic reads pairs
+
+
+def factors(kind: str, critic: str, window: float = 4.0) -> RewardFactors:
+    pairs = CRITICS[critic]
+    settings = {"rate": 0.2, "gamma": 0.9, "start": 0.7, "device": torch.device("cpu")}
+    one = None if pairs is None else Critic(B, F, **settings, pairs=pairs)
     return RewardFactors(kind, SIZES, "motor", B, window, one, torch.device("cpu"))
 
 
@@ -34,10 +41,14 @@ def payments(count: int, seed: int = 0):
 class ByHand:
     """One lifetime."""
 
-    def __init__(self, kind: str, critic: bool, window: float = 4.0) -> None:
-        self.kind, self.critic, self.window = kind, critic and kind != "reward", window
-        self.mean, self.count, self.v = 0.0, 0, [0.0] * F
+    def __init__(self, kind: str, critic: str, window: float = 4.0) -> None:
+        self.kind, self.critic, self.window = kind, critic != "mean" and kind != "reward", window
+        self.pairs = list(itertools.combinations(range(F), 2)) if critic == "pairs" else []
+        self.mean, self.count, self.v = 0.0, 0, [0.0] * (F + len(self.pairs))
         self.motor, self.hidden = [0.0] * N, [0.0] * 2
+
+    def features(self, active: list[float]) -> list[float]:
+        return active + [active[i] * active[j] for i, j in self.pairs]
 
     def update(self, payment: Transition, place: int) -> None:
         reward = float(payment.reward[place])
@@ -45,7 +56,7 @@ class ByHand:
         self.count += 1
         self.mean += (reward - self.mean) / min(self.count, self.window)
         if self.critic:
-            now, then = payment.before[place].tolist(), payment.after[place].tolist()
+            now, then = (self.features(phi[place].tolist()) for phi in (payment.before, payment.after))
             value = [0.7 + sum(v * x for v, x in zip(self.v, phi, strict=True)) for phi in (now, then)]
             delta = reward + (0.0 if payment.terminated[place] else 0.9 * value[1]) - value[0]
             norm = sum(x * x for x in now)
@@ -55,7 +66,7 @@ class ByHand:
         self.motor = [delta if self.kind != "targeted" or mine else -delta for mine in acted]
 
 
-@pytest.mark.parametrize("critic", [False, True])
+@pytest.mark.parametrize("critic", CRITICS)
 @pytest.mark.parametrize("kind", ["reward", "rpe", "targeted", "credited"])
 def test_factors_are_those_of_plain_loops(kind, critic):
     told, hands = factors(kind, critic), [ByHand(kind, critic) for _ in range(B)]
@@ -70,13 +81,13 @@ def test_factors_are_those_of_plain_loops(kind, critic):
 
 
 def test_no_factor_tells_nothing():
-    told = factors("none", True)
+    told = factors("none", "inputs")
     for payment in payments(3):
         told.update(payment)
     assert told.values == {}
 
 
-@pytest.mark.parametrize("critic", [False, True])
+@pytest.mark.parametrize("critic", CRITICS)
 def test_an_episode_begins_without_a_factor_and_a_lifetime_without_a_memory(critic):
     told, fresh = factors("rpe", critic), factors("rpe", critic)
     for payment in payments(20):
@@ -91,7 +102,7 @@ def test_an_episode_begins_without_a_factor_and_a_lifetime_without_a_memory(crit
         assert torch.equal(told.values["motor"], fresh.values["motor"])
 
 
-@pytest.mark.parametrize("critic", [False, True])
+@pytest.mark.parametrize("critic", CRITICS)
 def test_a_state_holds_what_was_expected(critic):
     told, other = factors("targeted", critic), factors("targeted", critic)
     for payment in payments(20):
@@ -107,3 +118,18 @@ def test_a_state_holds_what_was_expected(critic):
     told.update(last)
     other.update(last)
     assert torch.equal(told.values["hidden"], other.values["hidden"])
+
+
+@pytest.mark.parametrize(("pairs", "least", "most"), [(False, 1.0, 2.0), (True, 0.0, 1e-3)])
+def test_only_pairs_can_predict_what_two_observations_pay_together(pairs, least, most):
+    """Two one-hot observations of two fields each; equal fields are paid 1, others -1, and the episode ends."""
+    critic = Critic(1, 4, rate=0.5, gamma=0.9, start=0.0, device=torch.device("cpu"), pairs=pairs)
+    deltas = []
+    for number in range(400):
+        first, second = number % 2, number // 2 % 2
+        phi = torch.zeros(1, 4)
+        phi[0, first] = phi[0, 2 + second] = 1.0
+        paid = torch.tensor([1.0 if first == second else -1.0])
+        end = torch.tensor([True])
+        deltas.append(critic(Transition(torch.tensor([0]), paid, end, phi, phi, torch.zeros(1, N, dtype=torch.bool))))
+    assert least <= torch.cat(deltas[-4:]).abs().mean() <= most
