@@ -7,7 +7,7 @@ from typing import Any
 
 from snn_plasticity_gym.config.base import EnvironmentConfig, check_neurons
 from snn_plasticity_gym.config.groups import GroupOptions
-from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
+from snn_plasticity_gym.config.schema import ConfigError, config_class, only_with, setting
 
 WORLD_FACTORS = ("none", "reward", "rpe", "targeted", "credited")
 BASELINES = ("mean", "critic")
@@ -231,6 +231,7 @@ class ControlConfig(EnvironmentConfig, GroupOptions):
             raise ConfigError(
                 f"change_after={self.change_after} is set, but no change is chosen; set flipped or deaf, or omit it"
             )
+        only_with(self, "rpe_baseline", ("critic",), ["critic_pairs"])
         self._check_ranges()
         if self.hidden_fields and (self.plastic_hidden or not self.hidden_sizes):
             raise ConfigError(

@@ -471,6 +471,8 @@ def test_a_critic_needs_an_encoder_that_tells_its_activation(monkeypatch):
     with pytest.raises(ConfigError, match=r"needs an encoder with activation.*set rpe_baseline to mean"):
         toy(**mute)
     live(toy(**mute, rpe_baseline="mean"))
+    with pytest.raises(ConfigError, match="critic_pairs is for rpe_baseline critic"):
+        toy(**mute, rpe_baseline="mean", critic_pairs=True)
 
 
 # Eligibility
