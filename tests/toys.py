@@ -11,6 +11,7 @@ from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.learners.environment import plasticity_env
 from snn_plasticity_gym.learners.on_policy import EventLearner
 from snn_plasticity_gym.plasticity.events import per_event
+from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.wrappers.sb3 import PlasticityVecEnv
 
 SMALL: dict[str, Any] = {
@@ -56,8 +57,12 @@ class BanditEnv(PlasticityVectorEnv):
     def __init__(self, num_envs: int, **settings: Any) -> None:
         few_events = {"dataset": "digits", "n_exc": 1, "num_steps": 4, "history_length": 4, "max_rate": 0.005}
         super().__init__("SNNPlastic-Unsup1-v0", num_envs=num_envs, **(few_events | settings))
+        self.engine.run_episode = lambda rule: False  # `apply` has to see each event
         self._error = torch.zeros(num_envs)
         self._count = torch.zeros(num_envs)
+
+    def lives_whole(self, rule: Rule) -> bool:
+        return False
 
     def apply(self, delta_d: torch.Tensor) -> None:
         events = self.events()
