@@ -90,10 +90,8 @@ def run_episodes(
     env.reset(seed=seed)
     results = env.run_episodes(rule, images_each)
     env.close()
-    ages = (
-        range(images_each) if not config.lifetime_length else (k % config.lifetime_length for k in range(images_each))
-    )
-    return [result for age, result in zip(ages, results, strict=True) if age >= config.plastic_episodes]
+    lifetime = config.lifetime_length or images_each
+    return [result for k, result in enumerate(results) if k % lifetime >= config.plastic_episodes]
 
 
 def rewards_of_networks(
