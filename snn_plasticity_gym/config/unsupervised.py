@@ -9,7 +9,9 @@ from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 NORMS = ("l1", "l2")
-REWARD_FORMS = ("sum", "product", "information")
+RECONSTRUCTION = "reconstruction"
+REWARD_FORMS = ("sum", "product", "information", RECONSTRUCTION)
+OF_THE_WHOLE = ("information", RECONSTRUCTION)  # no part of such a reward is a neuron's own
 CREDITS = ("global", "neuron")
 
 
@@ -102,7 +104,8 @@ class UnsupervisedConfig(ImageConfig):
     reward_form: str = setting(
         "sum",
         "Combination of the terms: weighted sum, or weighted geometric product; information: entropy of the winners "
-        "minus their entropy given the image, estimated with a small image_pool whose images repeat.",
+        "minus their entropy given the image, estimated with a small image_pool whose images repeat; reconstruction: "
+        "share of the input spikes that the winner's input weights explain.",
         section="Reward",
         choices=REWARD_FORMS,
         basic=True,
@@ -131,9 +134,9 @@ class UnsupervisedConfig(ImageConfig):
     def check(self) -> None:
         """Check that settings agree with each other."""
         super().check()
-        if self.credit == "neuron" and self.reward_form == "information":
+        if self.credit == "neuron" and self.reward_form in OF_THE_WHOLE:
             raise ConfigError(
-                "credit=neuron needs reward_form=sum or product, got information, which is a reward of many images"
+                f"credit=neuron needs reward_form=sum or product, got {self.reward_form}, where no part is one neuron's"
             )
         _check_interval("w_exc_init_min", self.w_exc_init_min, "w_exc_init_max", self.w_exc_init_max)
         _check_interval("w_inh_init_min", self.w_inh_init_min, "w_inh_init_max", self.w_inh_init_max)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
+from snn_plasticity_gym.config.unsupervised import RECONSTRUCTION
 from snn_plasticity_gym.kernels.answers import ResponseHistory, TermWeights, unsupervised_rewards
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.rewards.information import AnswerPairs, information
@@ -135,7 +136,7 @@ class UnsupervisedReward:
     Each term is in [0, 1]. On a first presentation stability has no value: its weight is then distributed to the other
     two in proportion, so that R keeps its scale. `reward_form="product"` combines the terms as the product of term **
     (c / sum of c): it is 0 if one of them is. `reward_form="information"` is `information` of the winners in the
-    window, times the sum of c.
+    window, times the sum of c; `reward_form="reconstruction"` is what the caller hands over, times the sum of c.
 
     Args:
         config: Weights, form, target share, window.
@@ -160,8 +161,25 @@ class UnsupervisedReward:
         """Whether episodes are rewarded one after the other, so that a lifetime may have several of them in a call."""
         return self.memory.wins.device.type == "cpu" and self.memory.pairs is None
 
-    def __call__(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> RewardResult:
-        """Reward one episode of each lifetime in `rows` and store it; arguments as in `ResponseMemory.record`."""
+    def __call__(
+        self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor, explained: Tensor | None = None
+    ) -> RewardResult:
+        """Reward one episode of each lifetime in `rows` and store it.
+
+        Args:
+            rows: As in `ResponseMemory.record`, like the next three.
+            images: See `rows`.
+            counts: See `rows`.
+            winners: See `rows`.
+            explained: What a reward of reconstruction is, (R,); None: the reward has another form.
+        """
+        result = self._of_responses(rows, images, counts, winners)
+        if explained is None:
+            return result
+        return RewardResult(self._weights.sum() * explained, {**result.terms, RECONSTRUCTION: explained})
+
+    def _of_responses(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> RewardResult:
+        """Reward one episode of each lifetime in `rows` by its responses, and store it."""
         if not self.in_order:
             return self.by_operations(rows, images, counts, winners)
         judged = np.empty((4, len(rows)), dtype=np.float32)

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import Unsup2Config, UnsupervisedConfig
-from snn_plasticity_gym.networks.diehl_cook import EXC, INH, INPUT, diehl_cook
+from snn_plasticity_gym.config.unsupervised import RECONSTRUCTION
+from snn_plasticity_gym.networks.diehl_cook import EXC, INH, INPUT, INPUT_TO_EXC, diehl_cook
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.plasticity.event_log import by_projection
+from snn_plasticity_gym.rewards.reconstruction import explained
 from snn_plasticity_gym.rewards.unsupervised import UnsupervisedReward
 from snn_plasticity_gym.rewards.winner import winner
 from snn_plasticity_gym.tasks.base import Seed, places_of
@@ -39,11 +41,12 @@ class UnsupervisedTask(ImageTask):
         self.populations, self.projections = diehl_cook(config, self.n_input, groups=(0, int(apart)))
         self._reward = UnsupervisedReward(config, num_lifetimes, self.largest_pool, device)
         self.rewards_events = config.credit == "neuron"
+        self._rewards_weights = config.reward_form == RECONSTRUCTION
 
     @property
     def judges_series(self) -> bool:
         """Whether several images may be judged at once."""
-        return not self.rewards_events and self._reward.in_order
+        return not (self.rewards_events or self._rewards_weights) and self._reward.in_order
 
     def remedy(self, population: str) -> str:
         """Return a remedy for a silent population."""
@@ -79,8 +82,15 @@ class UnsupervisedTask(ImageTask):
         spikes = episode.spikes_of(self.readout)
         winners = winner(spikes)
         events = self._credit(episode, spikes, winners) if self.rewards_events else None
-        result = self._reward(episode.rows, episode.places, spikes.counts, winners)
+        share = self._explained(episode, winners) if self._rewards_weights else None  # (R,)
+        result = self._reward(episode.rows, episode.places, spikes.counts, winners, share)
         return Verdict(result if events is None else result._replace(event_rewards=events), winners)
+
+    def _explained(self, episode: Episode, winners: Tensor) -> Tensor:
+        """Return the share of each image's spikes that the winner's input weights explain, (R,)."""
+        weights = self.record.network.weights_of(INPUT_TO_EXC)  # (B, P, N)
+        own = weights[episode.rows, :, winners.clamp(min=0)]  # (R, P)
+        return explained(episode.spikes_of(self.input_name).counts, own, winners)
 
     def _credit(self, episode: Episode, spikes: SpikeCounts, winners: Tensor) -> list[Tensor]:
         """Return the reward of each event, that of its post neuron: (E,) for each entry of `episode.written`."""
