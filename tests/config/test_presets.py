@@ -39,7 +39,14 @@ TRAINING = [
     "unsup1-small",
     "unsup2",
 ]
-EVOLVING = ["cartpole-learned", "semi-formula", "unsup1-es", "unsup1-formula", "unsup1-long"]
+EVOLVING = [
+    "cartpole-learned",
+    "semi-formula",
+    "unsup1-es",
+    "unsup1-formula",
+    "unsup1-long",
+    "unsup1-reconstruction",
+]
 PROXIMAL = ["grad-ppo"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta", "semi-surrogate"]
 ACTING = ["cartpole-credited", "cartpole-rstdp"]  # of the judge, too
@@ -110,7 +117,12 @@ def test_a_shipped_preset_says_what_it_is_for_and_all_its_values_arrive(trainer:
     training, environment = parse_configs(trainer, ENVIRONMENTS, [f"--preset={name}"], prog="train", foreign=foreign)
     known = {info.name for t in (trainer, ENVIRONMENTS[values["env"]]) for info in setting_fields(t)}
     of_judge = {info.name for kind in foreign for info in setting_fields(kind)} - known
-    if name in ("unsup1-lives", "unsup1-long", "unsup1-policy"):  # their base is a preset of the judge
+    if name in (
+        "unsup1-lives",
+        "unsup1-long",
+        "unsup1-policy",
+        "unsup1-reconstruction",
+    ):  # their base is a preset of the judge
         values = {key: value for key, value in values.items() if key not in of_judge}
     assert "env" in values and values.keys() <= known
     assert values.items() <= (to_dict(training) | to_dict(environment)).items()
