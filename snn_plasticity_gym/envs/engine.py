@@ -364,8 +364,9 @@ class Engine:
         paces = torch.stack([self._pace(later) for later in range(count)])  # (M, B)
         results = show_series(task, self.whole.images, way, paces, self.ages.tolist(), self.changes.sums)
         self.lifetimes.finish(slice(None), count)
-        for result in results:
-            self._end(range(self.num_lifetimes), result)
+        for result in results[:-1]:
+            self._silence.see(result.spikes)
+        self._end(range(self.num_lifetimes), results[-1])
         return results
 
     def finish(self, rows: Sequence[int]) -> EpisodeResult:

@@ -59,7 +59,7 @@ def show_series(
         changes: (4, heads).
     """
     series = task.draw_series(len(paces), ages)
-    record = images.show_series(way, paces, [[shown.train for shown in image] for image in series], changes)
+    record = images.show_series(way, paces, series.inputs, changes)
     outcome = task.judge_series(series, _counted(record, images.places))
     return _results(outcome, record, task, images.places)
 

@@ -26,7 +26,7 @@ from snn_plasticity_gym.rules.closed_form import ClosedForm
 from snn_plasticity_gym.utils.threads import spread
 
 MOST_IMAGES = 32  # in one call: what is done once a call is next to nothing then
-MOST_COUNTS = 1 << 20  # numbers of spikes, by image, lifetime and neuron, that are kept at once
+MOST_COUNTS = 1 << 21  # numbers of spikes, by image, lifetime and neuron, that are kept at once
 BY_IMAGE = ("counts", "first", "totals", "num_events", "changes")  # fields of records; the others are of the last image
 
 Arguments = Callable[[int], tuple[Any, ...]]
@@ -84,21 +84,19 @@ class CompiledImages:
         self._recorder.take_counts()
         return torch.from_numpy(self._networks.record.num_events), None
 
-    def show_series(
-        self, way: Way, paces: Tensor, trains: Sequence[Sequence[SpikeTrain]], changes: Tensor
-    ) -> ImageRecord:
+    def show_series(self, way: Way, paces: Tensor, inputs: InputSpikes, changes: Tensor) -> ImageRecord:
         """Go through several images one after the other, as so many calls of `show` do.
 
         Args:
             way: As in `show`, like `changes`.
             paces: Share of the learning rates at each image, float32 (M, B), at most `most` images.
-            trains: Input spikes of every lifetime for each image; lifetimes with equal images share them.
+            inputs: Spikes of the input population; `stimulus` is (M, B).
             changes: (4, heads).
 
         Returns:
             Spikes and events, with an axis for the images in front; overwritten by the next call.
         """
-        return self._show(way, paces.numpy(), self._distinct(trains), None, changes)
+        return self._show(way, paces.numpy(), self._placed(inputs), None, changes)
 
     def _show(
         self,
@@ -248,15 +246,9 @@ class CompiledImages:
             for name, spikes in given.items():
                 dense[:, :, networks.places[name]] = spikes.numpy()
             trains = [SpikeTrain.of(torch.from_numpy(spikes)) for spikes in dense]
-        return self._distinct([trains])
-
-    def _distinct(self, trains: Sequence[Sequence[SpikeTrain]]) -> InputSpikes:
-        """List the input spikes of every lifetime for M images, each train once; `stimulus` is (M, B)."""
         order: dict[int, int] = {}
-        stimulus = np.array([[order.setdefault(id(train), len(order)) for train in image] for image in trains])
-        each = [train for image in trains for train in image]
-        distinct = each if len(order) == len(each) else list({id(train): train for train in each}.values())
-        return self._listed(distinct, stimulus)
+        stimulus = np.array([[order.setdefault(id(train), len(order)) for train in trains]])  # (1, B)
+        return self._listed(list({id(train): train for train in trains}.values()), stimulus)
 
     def _listed(self, trains: Sequence[SpikeTrain], stimulus: NDArray[np.int64]) -> InputSpikes:
         """Put distinct trains one behind the other."""
@@ -266,7 +258,11 @@ class CompiledImages:
             start = np.array([train.start for train in trains])
             start[1:] += ends[:-1, None]
             neuron = np.concatenate([train.neuron for train in trains])
-        return InputSpikes(stimulus, start, neuron + self._shift if self._shift else neuron)
+        return self._placed(InputSpikes(stimulus, start, neuron))
+
+    def _placed(self, inputs: InputSpikes) -> InputSpikes:
+        """Return input spikes with neurons counted among all of a network."""
+        return inputs._replace(neuron=inputs.neuron + self._shift) if self._shift else inputs
 
 
 @functools.lru_cache(maxsize=64)

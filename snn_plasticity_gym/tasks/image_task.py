@@ -23,7 +23,7 @@ from snn_plasticity_gym.rewards.result import RewardResult
 from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
 from snn_plasticity_gym.tasks.base import SHOWN, Outcome, Seed, Task
 from snn_plasticity_gym.tasks.datasets import ImageSet, load_dataset
-from snn_plasticity_gym.tasks.images import Stimuli, Stimulus, draw, largest_pool
+from snn_plasticity_gym.tasks.images import Stimuli, Stimulus, StimulusSeries, draw, draw_series, largest_pool
 from snn_plasticity_gym.tasks.scene import Moment, Panel, Scene, count_panel, recent_spikes, weight_panel
 from snn_plasticity_gym.utils.state import State
 
@@ -170,7 +170,7 @@ class ImageTask(Task):
         """Return the input spikes of the image of every lifetime; lifetimes with equal images share it."""
         return [self.shown(row).train for row in range(self.num_lifetimes)]
 
-    def draw_series(self, count: int, ages: Sequence[int]) -> list[list[Stimulus]]:
+    def draw_series(self, count: int, ages: Sequence[int]) -> StimulusSeries:
         """Draw the images that follow the present ones, as so many calls of `reset` for all lifetimes would.
 
         Args:
@@ -180,11 +180,9 @@ class ImageTask(Task):
         Returns:
             What every lifetime is shown, image by image.
         """
-        rows = range(self.num_lifetimes)
-        series = [[self.shown(row) for row in rows]]
-        return series + [draw(self._stimuli, rows, ages, []) for _ in range(count - 1)]
+        return draw_series(self._stimuli, [self.shown(row) for row in range(self.num_lifetimes)], ages, count)
 
-    def judge_series(self, series: Sequence[Sequence[Stimulus]], counted: Mapping[str, SpikeCounts]) -> Outcome:
+    def judge_series(self, series: StimulusSeries, counted: Mapping[str, SpikeCounts]) -> Outcome:
         """Judge M images of every lifetime, in their order.
 
         Args:
@@ -194,9 +192,8 @@ class ImageTask(Task):
         Returns:
             Of M * B rows.
         """
-        shown = [stimulus for image in series for stimulus in image]
-        rows = torch.arange(self.num_lifetimes).repeat(len(series))  # (M * B,)
-        places, images, labels = _facts_of(shown).unbind()
+        rows = torch.arange(self.num_lifetimes).repeat(len(series.places))  # (M * B,)
+        places, images, labels = (torch.from_numpy(facts).flatten() for facts in series[:3])
         verdict = self.judge(Episode(rows, places, labels, {}, {}, [], counted))
         info = {"winner": verdict.winners, "image": images, "label": labels}
         no = torch.zeros(len(rows), dtype=torch.bool)
@@ -214,7 +211,8 @@ class ImageTask(Task):
         which = rows.tolist()
         shown = [self.shown(row) for row in which]
         record = self.record
-        places, images, labels = _facts_of(shown).to(self.device).unbind()  # (R,) each
+        facts = np.array([[one.place for one in shown], [one.image for one in shown], [one.label for one in shown]])
+        places, images, labels = torch.from_numpy(facts).to(self.device).unbind()  # (R,) each
         all_lifetimes = len(which) == self.num_lifetimes  # then no copies are needed
         episode = Episode(
             rows=rows,
@@ -289,12 +287,6 @@ class ImageTask(Task):
             self._stimuli[row] = stimuli
             train = SpikeTrain.of(shown["spikes"].cpu())
             self._shown[row] = Stimulus(shown["place"], shown["image"], shown["label"], train)
-
-
-def _facts_of(shown: Sequence[Stimulus]) -> Tensor:
-    """Return places in pools, indices in the split and labels, int64 (3, R)."""
-    facts = [[one.place for one in shown], [one.image for one in shown], [one.label for one in shown]]
-    return torch.from_numpy(np.array(facts))
 
 
 def image_task(task: Task) -> ImageTask:

@@ -161,8 +161,8 @@ def test_judging_a_series_is_judging_each(monkeypatch):
     counts = torch.randint(0, 3, (8, 12), generator=torch.Generator().manual_seed(0))
     told = task.judge_series(series, {"exc": SpikeCounts(counts, torch.zeros_like(counts))})
     task._reward.memory.forget(torch.arange(2))
-    for m, image in enumerate(series):
-        rows, places = torch.arange(2), torch.tensor([shown.place for shown in image])
+    for m, places in enumerate(series.places):
+        rows, places = torch.arange(2), torch.from_numpy(places)
         here = slice(2 * m, 2 * m + 2)
         result = task._reward.by_operations(rows, places, counts[here], told.info["winner"][here])
         torch.testing.assert_close(result.reward, told.reward[here])

@@ -17,8 +17,8 @@ from snn_plasticity_gym.evaluation.responses import responses
 from snn_plasticity_gym.networks.encoders import poisson_encode
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.rules.constant import ZeroRule
+from snn_plasticity_gym.tasks import images as pools
 from snn_plasticity_gym.tasks.datasets import load_dataset
-from snn_plasticity_gym.tasks.images import Stimuli
 
 ID = "SNNPlastic-Semi-v0"
 SMALL = SemiConfig(dataset="digits", hidden_sizes=(12,), num_steps=6, history_length=6)
@@ -166,17 +166,17 @@ def test_a_network_does_not_depend_on_those_beside_it(name, factor):
 @pytest.mark.parametrize(("split", "test_split"), [("train", "validation"), ("validation", "test"), ("test", "test")])
 def test_held_out_images_are_never_learned_from(monkeypatch, split, test_split):
     data, drawn, tested = load_dataset("digits"), [], []
-    draw, right = Stimuli.draw, module.examine
+    draw, right = pools.draw_from, module.examine
 
-    def spy_draw(self):
-        drawn.append(self._images.images.data_ptr())
-        return draw(self)
+    def spy_draw(sources, count):
+        drawn.extend(one.images.images.data_ptr() for one in sources)
+        return draw(sources, count)
 
     def spy_examine(engine, config, part, num_images):
         tested.append(part.images.data_ptr())
         return right(engine, config, part, num_images)
 
-    monkeypatch.setattr(Stimuli, "draw", spy_draw)
+    monkeypatch.setattr(pools, "draw_from", spy_draw)
     monkeypatch.setattr(module, "examine", spy_examine)
     curve_of(ZeroRule(), dataclasses.replace(SMALL, split=split), test_split=test_split, test_episodes=5)
     assert len(drawn) >= 8 and set(drawn) == {data.train.images.data_ptr()}

@@ -17,9 +17,9 @@ from snn_plasticity_gym.evaluation.labels import NO_LABEL, accuracy
 from snn_plasticity_gym.evaluation.unsupervised import ImagePlan, activity_of, judge, judge_pixels, plan_images, summary
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.rules.constant import ZeroRule
+from snn_plasticity_gym.tasks import images as pools
 from snn_plasticity_gym.tasks.datasets import Dataset, ImageSet, load_dataset
 from snn_plasticity_gym.tasks.image_task import image_task
-from snn_plasticity_gym.tasks.images import Stimuli
 
 ID = "SNNPlastic-Unsup1-v0"
 CONFIG = Unsup1Config(**SMALL, exc_theta_plus=0.5, eta_exc=0.05)
@@ -59,13 +59,14 @@ def test_label_images_of_one_class_are_refused():
 def test_images_are_used_in_their_order_and_only_for_their_purpose(monkeypatch, split, shorter):
     """The guard of the test images: learning, then labels, both from the training split and apart; the test is last."""
     used: list[tuple[str, int]] = []
-    draw, right = Stimuli.draw, module.responses
+    draw, right = pools.draw_from, module.responses
 
-    def spy_draw(self):
-        stimulus = draw(self)
-        assert self._images.images.data_ptr() == DIGITS.train.images.data_ptr()  # and so of the training split
-        used.append(("learn", stimulus.image))
-        return stimulus
+    def spy_draw(sources, count):
+        drawn = draw(sources, count)
+        for one, places in zip(sources, drawn.place, strict=True):
+            assert one.images.images.data_ptr() == DIGITS.train.images.data_ptr()  # and so of the training split
+            used.extend(("learn", image) for image in one.pool[places].tolist())
+        return drawn
 
     def spy_responses(engine, images, rng):
         kind = {len(PLAN.labelling.labels): "label", len(PLAN.held_out.labels): "test"}[len(images)]
@@ -73,7 +74,7 @@ def test_images_are_used_in_their_order_and_only_for_their_purpose(monkeypatch, 
         used.append((kind, len(images)))
         return right(engine, images, rng)
 
-    monkeypatch.setattr(Stimuli, "draw", spy_draw)
+    monkeypatch.setattr(pools, "draw_from", spy_draw)
     monkeypatch.setattr(module, "responses", spy_responses)
     settings = {"plastic_episodes": 2, "heldout_pool": 4, "heldout_shift": 1} if shorter else {}
     judged(config=dataclasses.replace(CONFIG, split=split, **settings), num_networks=3, train_episodes=20)
@@ -91,18 +92,19 @@ def test_a_network_that_is_shown_an_image_before_its_time_is_no_network_to_judge
 def test_every_rule_gets_the_same_networks_images_and_input_spikes(monkeypatch):
     def record(rule):
         seen: list[torch.Tensor] = []
-        draw = Stimuli.draw
+        draw = pools.draw_from
 
-        def spy(self):
-            stimulus = draw(self)
-            seen.append(torch.cat([torch.tensor([stimulus.image]), stimulus.spikes.flatten()]))
-            return stimulus
+        def spy(sources, count):
+            drawn = draw(sources, count)
+            shown = [torch.from_numpy(one.pool[places]) for one, places in zip(sources, drawn.place, strict=True)]
+            seen.append(torch.cat([*shown, *(torch.from_numpy(part.flatten()) for part in drawn[1:])]))
+            return drawn
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Stimuli, "draw", spy)
+            patch.setattr(pools, "draw_from", spy)
             before = judged(rule, train_episodes=0)
             after = judged(rule)
-        return torch.stack(seen), before, after
+        return torch.cat(seen), before, after
 
     (first, fresh, zero), (second, fresh_too, stdp) = record(ZeroRule()), record(STDP)
     assert torch.equal(first, second)
