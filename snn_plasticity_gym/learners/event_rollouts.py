@@ -86,9 +86,8 @@ class EventRollouts(OnPolicyAlgorithm):
             episode_rule = rule if engine.network.non_plastic.all() else self._explore.whole(rule)
             if episode_rule is rule or (episode_rule is not None and plasticity.lives_whole(episode_rule)):
                 result = plasticity.run_episode(episode_rule)
-                for step in range(int(result.length.max())):
-                    taken = int((result.length > step).sum())
-                    if not self._count_step(taken, callback, locals() | steps.of_episode(result, step)):
+                for taken, seen in steps.of_episode(result):
+                    if not self._count_step(taken, callback, locals() | seen):
                         return False
             else:
                 while (events := plasticity.events()) is not None:

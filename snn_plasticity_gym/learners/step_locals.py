@@ -6,6 +6,7 @@ Axes: B lifetimes, E events.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -68,15 +69,23 @@ class StepLocals:
         cut[rows] = (outcome.truncated & ~outcome.terminated).cpu().numpy()
         return values | self._step(rewards, dones, self._infos(dones, cut, self._episode_return, engine.steps))
 
-    def of_episode(self, result: EpisodeResult, step: int) -> dict[str, Any]:
-        """Return the values of a time step, from 0, of an episode without events to act on."""
+    def of_episode(self, result: EpisodeResult) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield, for each time step of an episode without events to act on, how many lifetimes took it, and its values.
+
+        What holds for the whole episode is worked out once, and a step without rewards and ends costs next to nothing.
+        """
         values = dict.fromkeys(("obs_tensor", "new_obs", "actions", "log_probs", "values"))
-        length = result.length.cpu().numpy()  # (B,)
-        rewards = result.payments[:, result.payment_steps == step + 1].sum(dim=1)  # (B,)
-        dones = length == step + 1
-        cut = dones & result.truncated.cpu().numpy().astype(np.bool_)
-        infos = self._infos(dones, cut, result.reward.cpu().numpy(), length)
-        return values | self._step(rewards.cpu().numpy(), dones, infos)
+        length, truncated = result.length.cpu().numpy(), result.truncated.cpu().numpy().astype(np.bool_)  # (B,) each
+        returns = result.reward.cpu().numpy()  # (B,)
+        paid, ends = set(result.payment_steps.tolist()), set(length.tolist())
+        for done in range(1, max(ends) + 1):
+            rewards, dones = self._no_rewards, self._no_dones
+            if done in paid:
+                rewards = result.payments[:, result.payment_steps == done].sum(dim=1).cpu().numpy()  # (B,)
+            if done in ends:
+                dones = length == done
+            taken = self._num_lifetimes if done <= min(ends) else int(np.count_nonzero(length >= done))
+            yield taken, values | self._step(rewards, dones, self._infos(dones, dones & truncated, returns, length))
 
     def _step(
         self, rewards: NDArray[np.float32], dones: NDArray[np.bool_], infos: list[dict[str, Any]]
@@ -88,6 +97,8 @@ class StepLocals:
         self, dones: NDArray[np.bool_], cut: NDArray[np.bool_], returns: NDArray[Any], lengths: NDArray[np.int64]
     ) -> list[dict[str, Any]]:
         infos: list[dict[str, Any]] = [{} for _ in range(self._num_lifetimes)]
+        if dones is self._no_dones:
+            return infos
         seconds = time.time() - self._start_time
         for row in np.flatnonzero(dones).tolist():
             episode = {"r": float(returns[row]), "l": int(lengths[row]), "t": seconds}

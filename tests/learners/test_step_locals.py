@@ -36,7 +36,7 @@ class Witness(stock.BaseCallback):
         self.seen = []
 
     def _on_step(self):
-        self.seen.append({name: self.locals[name] for name in self.NAMES})
+        self.seen.append({name: self.locals[name] for name in self.NAMES} | {"steps": self.num_timesteps})
         return True
 
 
@@ -89,6 +89,33 @@ def test_lifetimes_that_are_no_longer_plastic_tell_the_same():
     paid = sum(seen["rewards"].sum() for seen in witness.seen)
     assert paid == pytest.approx(sum(one["r"] for one in episodes), rel=1e-5)
     assert witness.seen[-1]["obs_tensor"] is None and witness.seen[0]["obs_tensor"] is not None
+
+
+@pytest.mark.parametrize("env_id", [ID, "SNNPlastic-CartPole-v0"])
+def test_whole_episodes_tell_what_they_were_step_by_step(env_id, monkeypatch):
+    """Rules of lifetimes' own live whole episodes in loops, and with `lives_whole` denied by events: same values."""
+
+    def told(whole):
+        model, witness = learner(EventES, env_id, num_envs=3), Witness()
+        with monkeypatch.context() as patch:
+            if not whole:
+                patch.setattr(type(plasticity_env(model.env)), "lives_whole", lambda env, rule: False)
+            model.learn(10**6, callback=witness, episodes=12)  # the first rollout measures, by events
+        return witness.seen
+
+    loops, events = told(True), told(False)
+    assert loops[-1]["obs_tensor"] is None and events[-1]["obs_tensor"] is not None
+    assert len(loops) == len(events)
+    for one, other in zip(loops, events, strict=True):
+        np.testing.assert_allclose(one["rewards"], other["rewards"], rtol=1e-5)
+        assert one["dones"].tolist() == other["dones"].tolist()
+        assert one["n_steps"] == other["n_steps"] and one["steps"] == other["steps"]
+        for ours, theirs in zip(one["infos"], other["infos"], strict=True):
+            assert ours.keys() == theirs.keys()
+            if ours:
+                assert ours["episode"]["l"] == theirs["episode"]["l"]
+                assert ours["episode"]["r"] == pytest.approx(theirs["episode"]["r"], rel=1e-5)
+                assert ours["TimeLimit.truncated"] == theirs["TimeLimit.truncated"]
 
 
 def test_what_most_steps_share_cannot_be_written_to():
