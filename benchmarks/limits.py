@@ -7,6 +7,7 @@ neurons. Loops here do only this, with the networks, images and winners of real 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,13 +20,17 @@ from timing import Sampler, Samples, take_turns, timed
 from workload import environment, image_sampler
 
 from snn_plasticity_gym.config.schema import config_class, setting
+from snn_plasticity_gym.kernels.squash import A0, A1, A2, A3, A4, A5, B0, B1, B2, B3, B4
 from snn_plasticity_gym.networks.diehl_cook import EXC
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.tasks.image_task import image_task
+from snn_plasticity_gym.utils.threads import spread
 
 PAIRS, WIDTH, HIDDEN = 64, 32, 128  # pairs of a product, and the sizes of a policy's front and layers
 PARTS = ("numbers", "rows", "potentials", "columns")
+BARE = (*PARTS, "formula")
 RULES = ("zero", "stdp", "target-stdp")
+IMAGES = 1280  # of a sample, in all lifetimes, 128 if quick: as many in a call as the loops take
 
 KEYS = {
     "lifetimes": "number of lifetimes in 'many'",
@@ -36,6 +41,11 @@ KEYS = {
     "whole_many": "the same for many lifetimes",
     "share_one": "bare arithmetic over a whole image by rule, one lifetime; without a rule no columns",
     "share_many": "the same for many lifetimes",
+    "formula_one": "microseconds of an image to change the weight rows of spiking inputs by tanh of a line in the "
+    "weight, in one pass with fused operations, one lifetime",
+    "formula_many": "the same for many lifetimes",
+    "two_threads": "wall time of the sums of weight rows in one thread over that in two, many lifetimes, a hundred of "
+    "each after another, so that its rows are in the caches",
     "pair": "microseconds of the two layers of a policy's head for a pair of histories, as products of whole matrices",
 }
 
@@ -52,16 +62,44 @@ class LimitsConfig(BenchmarkConfig):
 def measure(config: LimitsConfig) -> dict[str, Any]:
     """Return the results for `KEYS`."""
     many, rounds = config.at_most(config.lifetimes, 16), config.at_most(config.rounds, 2)
+    images = config.at_most(IMAGES, 128)
     results: dict[str, Any] = {"lifetimes": many}
     results["pair"] = 1e6 * take_turns({"pair": pair_sampler(config.seed)}, rounds, warm_up=2).median("pair")
     for name, count in (("one", 1), ("many", many)):
-        whole = {name: image_sampler(environment(config, count), make_rule(name), 32) for name in RULES}
+        whole = {name: image_sampler(environment(config, count), make_rule(name), images) for name in RULES}
         samples = take_turns(bare(config, count) | whole, rounds, warm_up=2)
         medians = {part: samples.median(part) for part in (*PARTS, *RULES)}
         results[f"bare_{name}"] = {part: 1e6 * medians[part] for part in PARTS}
         results[f"whole_{name}"] = {rule: 1e6 * medians[rule] for rule in RULES}
+        results[f"formula_{name}"] = 1e6 * samples.median("formula")
         results[f"share_{name}"] = {rule: share(samples, rule) for rule in RULES}
+    results["two_threads"] = two_threads(config, many, rounds)
     return results
+
+
+def two_threads(config: LimitsConfig, num_envs: int, rounds: int) -> float:
+    """Return the wall time of the sums of weight rows in one thread over that in two."""
+    env = environment(config, num_envs)
+    task, network = image_task(env.engine.task), env.engine.network
+    trains = [task.shown(row).train for row in range(num_envs)]
+    weights = network.weights_of(network.projections[0].name).numpy()  # (B, P, N)
+    sums = np.zeros((num_envs, weights.shape[2]), np.float32)
+
+    def work(first: int, last: int) -> None:
+        for row in range(first, last):
+            _add_often(weights[row], trains[row].start, trains[row].neuron, sums[row])
+
+    def sampler(threads: int) -> Sampler:
+        def sample() -> None:
+            torch.set_num_threads(threads)
+            spread(work, num_envs)
+
+        return timed(sample, clock=time.perf_counter)
+
+    try:
+        return take_turns({"1": sampler(1), "2": sampler(2)}, rounds, warm_up=2).ratio("1", "2")
+    finally:
+        torch.set_num_threads(1)
 
 
 def share(samples: Samples, rule: str) -> float:
@@ -113,6 +151,9 @@ def bare(config: LimitsConfig, num_envs: int) -> dict[str, Sampler]:
     def columns(row: int) -> None:
         _change_columns(weights[row], wins[row], changes)
 
+    def formula(row: int) -> None:
+        _change_rows(weights[row], trains[row].neuron, np.float32(0.03), np.float32(-0.02), np.float32(1e-6))
+
     def each(work: Callable[[int], None]) -> Sampler:
         def image() -> int:
             for row in range(num_envs):
@@ -121,7 +162,7 @@ def bare(config: LimitsConfig, num_envs: int) -> dict[str, Sampler]:
 
         return timed(image, repeats=max(32 // num_envs, 1))
 
-    return dict(zip(PARTS, map(each, (numbers, rows, potentials_of_image, columns)), strict=True))
+    return dict(zip(BARE, map(each, (numbers, rows, potentials_of_image, columns, formula)), strict=True))
 
 
 @numba.njit
@@ -132,6 +173,12 @@ def _add_rows(weights: NDArray[Any], start: NDArray[Any], neuron: NDArray[Any], 
             row = weights[neuron[at]]
             for j in range(len(sums)):
                 sums[j] += row[j]
+
+
+@numba.njit(nogil=True)
+def _add_often(weights: NDArray[Any], start: NDArray[Any], neuron: NDArray[Any], sums: NDArray[Any]) -> None:
+    for _ in range(100):
+        _add_rows(weights, start, neuron, sums)
 
 
 @numba.njit
@@ -150,6 +197,23 @@ def _change_columns(weights: NDArray[Any], wins: NDArray[Any], changes: NDArray[
     for j in wins:
         for i in range(len(changes)):
             weights[i, j] = min(max(weights[i, j] + changes[i], np.float32(0.0)), np.float32(1.0))
+
+
+@numba.njit(fastmath=True, error_model="numpy")
+def _change_rows(weights: NDArray[Any], neuron: NDArray[Any], constant: Any, slope: Any, scale: Any) -> None:
+    limit, zero, one = np.float32(9.0), np.float32(0.0), np.float32(1.0)
+    for i in neuron:
+        row = weights[i]
+        for j in range(len(row)):
+            x = slope * row[j] + constant
+            x = limit if x > limit else x
+            x = -limit if x < -limit else x
+            s = x * x * np.float32(1.0 / 81.0)
+            above = ((((A5 * s + A4) * s + A3) * s + A2) * s + A1) * s + A0
+            below = (((B4 * s + B3) * s + B2) * s + B1) * s + B0
+            weight = row[j] + scale * (x * above / below)
+            weight = zero if weight < zero else weight
+            row[j] = one if weight > one else weight
 
 
 if __name__ == "__main__":

@@ -76,6 +76,11 @@ ROWS: list[tuple[str, str, Callable[[Lines], str]]] = [  # what, aim, measured
         lambda r: f"{_times(r['rules']['formula_over_stdp_one'])} / {_times(r['rules']['formula_over_stdp_many'])}",
     ),
     (
+        "… a formula's rows of weights changed in bare arithmetic, µs an image: 1 / many",
+        "",
+        lambda r: f"{_two(r['limits']['formula_one'])} / {_two(r['limits']['formula_many'])}",
+    ),
+    (
         "delta rule in Semi 784-256-128-10, T = 16, 1 / 16 lifetimes",
         "≥ 2000 / ≥ 4000 images/s",
         lambda r: f"{_two(r['lives']['delta_one'])} / {_two(r['lives']['delta_many'])} images/s",
@@ -94,6 +99,11 @@ ROWS: list[tuple[str, str, Callable[[Lines], str]]] = [  # what, aim, measured
         "64 lifetimes with STDP, one thread over two, by the clock",
         "≥ 1.8×",
         lambda r: _times(r["lives"]["second_thread"]),
+    ),
+    (
+        "… bare sums of weight rows (which is as far as two threads go)",
+        "",
+        lambda r: _times(r["limits"]["two_threads"]),
     ),
     (
         "STDP over BindsNET: batch 1 / many",

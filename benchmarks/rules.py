@@ -19,7 +19,7 @@ from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.rules import Rule, make_rule
 from snn_plasticity_gym.tasks.image_task import image_task
 
-IMAGES = 128  # of a sample by a rule that is fast, at least, in all lifetimes
+IMAGES = 1280  # of a sample by a rule that is fast, in all lifetimes, 128 if quick: as many in a call as loops take
 HAND_WRITTEN = ("zero", "stdp", "target-stdp")
 
 KEYS = {
@@ -71,7 +71,7 @@ def compare(config: RulesConfig, name: str, num_envs: int, rules: dict[str, Rule
     samplers: dict[str, Sampler] = {}
     for rule_name, rule in rules.items():
         env = environment(config, num_envs)  # each rule has separate networks
-        images = 1 if rule_name == "learned" else -(-IMAGES // num_envs)
+        images = 1 if rule_name == "learned" else -(-config.at_most(IMAGES, 128) // num_envs)
 
         def show(
             env: PlasticityVectorEnv = env,

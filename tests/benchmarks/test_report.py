@@ -28,7 +28,8 @@ LINES = {
     "lives": dict.fromkeys(["delta_one", "delta_many", "judged", "slope_n_exc", "slope_num_envs"], 0.5)
     | {"second_thread": 1.9},
     "limits": {f"bare_{count}": {"numbers": 20.0, "rows": 30.0} for count in ("one", "many")}
-    | {f"share_{count}": {"zero": 0.25, "stdp": 0.5} for count in ("one", "many")},
+    | {f"share_{count}": {"zero": 0.25, "stdp": 0.5} for count in ("one", "many")}
+    | {"formula_one": 90.0, "formula_many": 95.0, "two_threads": 1.95},
     "teacher": dict.fromkeys(TEACHER, 1.5) | {"over_spikingjelly": None, "over_snntorch": 2.0},
 }
 
@@ -49,4 +50,6 @@ def test_the_table_is_replaced_and_the_text_stays(run, tmp_path):
     assert "| front forward, K=16, random pairs | ≥ 10X | 30X / 60X |" in table
     assert "| STDP over BindsNET: batch 1 / many | ≥ 80X / ≥ 10X | not measured / not measured |" in table
     assert "| … over a whole image without a rule, with STDP, target STDP: 1 lifetime |  | 25% / 50% |" in table
+    assert "| … a formula's rows of weights changed in bare arithmetic, µs an image: 1 / many |  | 90 / 95 |" in table
+    assert "| … bare sums of weight rows (which is as far as two threads go) |  | 1.9X |" in table
     assert (tmp_path / "images" / "performance.png").stat().st_size > 10_000
