@@ -67,52 +67,55 @@ def draw_images(sources: Sequence[ImageSource], count: int, num_steps: int, chan
         num_steps: T.
         chance: Spike probability per step of a white pixel.
     """
-    # All arrays that are pointed to below; `sources` may hold copies with gaps in memory.
-    held = [(np.ascontiguousarray(pool), np.ascontiguousarray(pictures)) for pool, pictures, _, _ in sources]
-    states = [rng.bit_generator.state for *_, rng in sources]
-    streams = np.array(
-        [
-            (*_halves(state["state"]["state"]), *_halves(state["state"]["inc"]), state["has_uint32"], state["uinteger"])
-            for state in states
-        ],
-        dtype=np.uint64,
-    )
-    tables = np.array(
-        [
-            (pool.ctypes.data, len(pool), pictures.ctypes.data, source.shift)
-            for (pool, pictures), source in zip(held, sources, strict=True)
-        ]
-    )
-    place = np.empty((len(sources), count), np.int64)
-    start = np.empty((len(sources), count, num_steps + 1), np.int64)
+    count_sources, streams, tables = len(sources), [], []
+    states = [source.rng.bit_generator.state for source in sources]
+    held = []  # the arrays that are pointed to
+    for (pool, pictures, shift, _), state in zip(sources, states, strict=True):
+        pool, pictures = np.ascontiguousarray(pool), np.ascontiguousarray(pictures)
+        held.append((pool, pictures))
+        tables.append((pool.ctypes.data, len(pool), pictures.ctypes.data, shift))
+        number, plus = state["state"]["state"], state["state"]["inc"]
+        streams.append((number >> 64, number & LOW, plus >> 64, plus & LOW, state["has_uint32"], state["uinteger"]))
+    words, addresses = np.array(streams, dtype=np.uint64), np.array(tables, dtype=np.int64)
+    place = np.empty((count_sources, count), np.int64)
+    start = np.empty((count_sources, count, num_steps + 1), np.int64)
     height, width = sources[0].pictures.shape[1:]
+    likelihood = np.float32(chance)
     parts: dict[int, NDArray[np.int64]] = {}  # spikes by the first source
 
     def work(first: int, last: int) -> None:
-        some = slice(first, last)
-        parts[first] = _draw_images(
-            streams[some], tables[some], height, width, num_steps, np.float32(chance), place[some], start[some]
-        )
+        parts[first] = _draw_images(first, last, words, addresses, height, width, num_steps, likelihood, place, start)
 
-    spread(work, len(sources))
+    spread(work, count_sources)
     neurons, end = [], 0
     for first in sorted(parts):
         start[first:] += end
         neurons.append(parts[first])
         end = len(parts[first])
-    for source, state, (high, low, _, _, waits, waiting) in zip(sources, states, streams.tolist(), strict=True):
-        moved = {**state["state"], "state": high << 64 | low}
+    for source, state, (high, low, _, _, waits, waiting) in zip(sources, states, words.tolist(), strict=True):
+        moved = {"state": high << 64 | low, "inc": state["state"]["inc"]}
         source.rng.bit_generator.state = {**state, "state": moved, "has_uint32": waits, "uinteger": waiting}
     return ImageDraws(place, start, neurons[0] if len(neurons) == 1 else np.concatenate(neurons))
 
 
 @compiled()
 def _draw_images(
-    streams: Array, tables: Array, height: int, width: int, num_steps: int, chance: Any, place: Array, start: Array
+    first: int,
+    last: int,
+    streams: Array,
+    tables: Array,
+    height: int,
+    width: int,
+    num_steps: int,
+    chance: Any,
+    place: Array,
+    start: Array,
 ) -> Array:
-    """Draw images into `place` and `start`; return their spikes.
+    """Draw images of the sources `first` to `last` - 1 into `place` and `start`; return their spikes.
 
     Args:
+        first: First source.
+        last: Last source, exclusive.
         streams: Generators, uint64 (S, 6): state and increment, the upper half of each first, whether the upper half of
             a number waits to be drawn, and that half. They are advanced.
         tables: Address of the pool, its length P, address of the pictures, and shift, int64 (S, 4).
@@ -124,9 +127,10 @@ def _draw_images(
         start: Output, (S, M, T + 1).
     """
     size, at = height * width, 0
+    expected = (size + num_steps) * (last - first) * place.shape[1]  # far more than usual; longer where it is not
     lit, limit = np.empty(size, np.int64), np.empty(size, np.uint32)
-    numbers, neuron = np.empty(size + 1, np.uint32), np.empty((size + num_steps) * place.size, np.int64)
-    for s in range(len(place)):
+    numbers, neuron = np.empty(size + 1, np.uint32), np.empty(expected, np.int64)
+    for s in range(first, last):
         stream, pool, num_places, pictures, shift = streams[s], tables[s, 0], tables[s, 1], tables[s, 2], tables[s, 3]
         for m in range(place.shape[1]):
             place[s, m] = _below(num_places, stream, numbers)

@@ -6,18 +6,20 @@ Axes: M images, B lifetimes, R lifetimes of one call, S sources, T steps.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.kernels.tables import InputSpikes
-from snn_plasticity_gym.networks.encoders import SpikeTrain
+from snn_plasticity_gym.networks.encoders import SpikeTrain, poisson_train
 from snn_plasticity_gym.networks.image_draws import ImageDraws, ImageSource, draw_images
 from snn_plasticity_gym.tasks.datasets import ImageSet
 from snn_plasticity_gym.utils.state import State
@@ -100,8 +102,16 @@ class Stimuli:
         return ImageSource(self.pool, self.images.images.numpy(), self._shift, self._rng)
 
     def draw(self) -> Stimulus:
-        """Present a random image of the pool."""
-        return draw([self], [0], [0], [])[0]
+        """Present a random image of the pool: as `draw_images` does, and for a single image at less cost."""
+        place = int(self._rng.integers(len(self.pool)))
+        image = int(self.pool[place])
+        picture = self.images.images.numpy()[image]  # (H, W)
+        if self._shift:
+            across, down = self._rng.integers(-self._shift, self._shift + 1, size=2).tolist()
+            picture = moved(torch.from_numpy(picture), across, down).numpy()
+        pixels = picture.reshape(-1) / np.float32(255.0)  # (n_input,)
+        train = poisson_train(pixels, self.config.num_steps, self.config.spike_chance, self._rng)
+        return Stimulus(place, image, int(self.images.labels.numpy()[image]), train)
 
 
 def draw(
@@ -125,10 +135,11 @@ def draw(
     for one in {id(stimuli[row]): stimuli[row] for row in judged}.values():
         assert one is not None
         one.end_plasticity()
-    drawn = draw_from(sources, 1)
-    size = sources[0].images.images[0].numel()
-    shown = []
-    for one, place, start in zip(sources, drawn.place[:, 0].tolist(), drawn.start[:, 0], strict=True):
+    if len(sources) == 1:
+        return [sources[0].draw()] * len(rows)
+    drawn, shown = draw_from(sources, 1), []
+    size = math.prod(sources[0].images.images.shape[1:])
+    for one, (place,), (start,) in zip(sources, drawn.place.tolist(), drawn.start, strict=True):
         image = int(one.pool[place])
         train = SpikeTrain(start - start[0], drawn.neuron[start[0] : start[-1]], size)
         shown.append(Stimulus(place, image, int(one.images.labels.numpy()[image]), train))
@@ -203,6 +214,11 @@ def _separate(stimuli: list[Stimuli | None], rows: Sequence[int], ages: Sequence
             for row in party:
                 stimuli[row] = twin
         kept.add(stream)
+
+
+def moved(picture: Tensor, across: int, down: int) -> Tensor:
+    """Shift a picture (H, W) by pixels to the right and downwards; filled with black."""
+    return F.pad(picture, (across, -across, down, -down))  # negative padding crops
 
 
 def pool_length(images: ImageSet, config: ImageConfig) -> int:

@@ -104,16 +104,17 @@ def test_what_has_to_look_at_each_image(name, num_envs, monkeypatch):
     assert lives(*APART[name], RULES["stdp"], num_envs, monkeypatch) == 0
 
 
-def test_two_threads_show_the_same(monkeypatch):
-    def weights(threads):
+@pytest.mark.parametrize("shared", [False, True])
+def test_two_threads_show_the_same(shared, monkeypatch):
+    def seen(threads):
         monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-        env = PlasticityVectorEnv(UNSUP, num_envs=3, **DIEHL_COOK)
+        env = PlasticityVectorEnv(UNSUP, num_envs=5, **DIEHL_COOK, common_noise=shared)
         env.reset(seed=1)
         env.begin()
-        env.run_episodes(make_rule("stdp", scale=0.05), 5)
-        return env.engine.network.weights.clone()
+        results = env.run_episodes(make_rule("stdp", scale=0.05), 5)
+        return seen_of([result._asdict() for result in results]), seen_of(env.state_dict())
 
-    assert torch.equal(weights(1), weights(2))
+    assert seen(1) == seen(2) == seen(3)
 
 
 def test_an_image_whose_events_were_asked_for_is_ended_by_events():

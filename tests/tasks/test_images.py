@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from snn_plasticity_gym.config.environments import Unsup1Config
 from snn_plasticity_gym.config.schema import ConfigError
-from snn_plasticity_gym.tasks import images as module
 from snn_plasticity_gym.tasks.datasets import ImageSet
-from snn_plasticity_gym.tasks.images import Stimuli, draw, largest_pool, pool_length
+from snn_plasticity_gym.tasks.images import Stimuli, draw, largest_pool, moved, pool_length
 
 NUM_IMAGES = 30
 
@@ -128,8 +127,8 @@ def test_lifetimes_that_share_a_stream_see_what_each_would_see_by_itself(images,
 
 def test_lifetimes_that_go_along_with_each_other_draw_once(images, monkeypatch):
     source, calls = stimuli(images), []
-    right = module.draw_from
-    monkeypatch.setattr(module, "draw_from", lambda sources, count: calls.extend(sources) or right(sources, count))
+    right = Stimuli.draw
+    monkeypatch.setattr(Stimuli, "draw", lambda self: calls.append(self) or right(self))
     shared = [source] * 3
     for age in range(4):
         draw(shared, [0, 1, 2], [age] * 3, [])
@@ -187,6 +186,17 @@ def test_images_are_moved_when_they_are_judged_and_not_before(images):
         for across in (-1, 0, 1)
         if 0 <= row + down < 28 and 0 <= column + across < 28
     }
+
+
+@given(across=st.integers(-27, 27), down=st.integers(-27, 27), seed=st.integers(0, 1000))
+def test_a_moved_picture_is_the_picture_looked_up_elsewhere(across, down, seed):
+    picture = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (28, 28), dtype=np.uint8))
+    expected = torch.zeros_like(picture)
+    for row in range(28):
+        for column in range(28):
+            if 0 <= row - down < 28 and 0 <= column - across < 28:
+                expected[row, column] = picture[row - down, column - across]
+    assert torch.equal(moved(picture, across, down), expected)
 
 
 @pytest.mark.parametrize("ended", [False, True])
