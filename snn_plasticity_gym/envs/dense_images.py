@@ -59,7 +59,7 @@ def dense_way_of(
     if form is not None:
         return form
     formula = rule.whole_formula() if has_formula(rule) else None
-    return formula if formula is not None and formula.extra_names == tuple(scalars) else None
+    return formula if formula is not None and formula.fits(scalars, len(task.groups)) else None
 
 
 class Limits(NamedTuple):

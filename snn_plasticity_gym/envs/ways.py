@@ -78,7 +78,7 @@ def way_of(
         return form
     formula = rule.whole_formula() if has_formula(rule) else None
     if formula is not None:
-        return formula.tables(task.num_steps) if formula.extra_names == tuple(scalars) else None
+        return formula.tables(task.num_steps) if formula.fits(scalars, len(task.groups)) else None
     heads = rule.whole_heads() if has_heads(rule) else None
     if heads is not None and heads.fits(config.history_length, scalars, len(task.groups)):
         return heads.tables

@@ -182,6 +182,12 @@ class FrozenRule:
                 f"rule.frozen({state.history_length}) for one of that length, or make the environment with "
                 f"history_length={self.history_length}"
             )
+        if len(state.group) and int(state.group.max()) >= shape.num_groups:
+            raise ConfigError(
+                f"the number of this rule's heads is {shape.num_groups}, and events are of more groups of synapses; "
+                "call rule.for_groups with the names of all groups, if it is 1, or make the environment that the rule "
+                "was trained in"
+            )
         if state.extras.shape[1] != len(shape.extra_keys):
             names = ", ".join(shape.extra_keys) or "none"
             raise ConfigError(

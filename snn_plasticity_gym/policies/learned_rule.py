@@ -17,6 +17,8 @@ from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 from snn_plasticity_gym.policies.rule_description import Description
 from snn_plasticity_gym.rules.python_source import python_source
+from snn_plasticity_gym.rules.whole_formula import WholeFormula
+from snn_plasticity_gym.rules.whole_heads import WholeHeads
 
 
 class LearnedRule:
@@ -71,6 +73,14 @@ class LearnedRule:
             ConfigError: The events have another history length, or other scalars, than the rule's.
         """
         return self._own(events)
+
+    def whole_formula(self) -> WholeFormula | None:
+        """Return the rule as a formula, for compiled loops; None: it is none."""
+        return self._own.whole_formula()
+
+    def whole_heads(self) -> WholeHeads | None:
+        """Return front and heads for compiled loops; None: see `FrozenRule.whole_heads`."""
+        return self._own.whole_heads()
 
     def delta_d(self, history: Any, weight: Any, kind: Any = None, group: Any = None, extras: Any = None) -> Any:
         """Return the mean weight change of events given as plain arrays; see `FrozenRule.delta_d`."""

@@ -90,7 +90,16 @@ class DistilledRule:
                 check_factors(term.factors, self.extra_names)
 
     def __call__(self, events: SynapseEvents) -> Tensor:
-        """Return the normalised weight change of each event, (E,)."""
+        """Return the normalised weight change of each event, (E,).
+
+        Raises:
+            ConfigError: Events are of a group that has no formula.
+        """
+        if len(events.group) and int(events.group.max()) >= len(self.heads):
+            raise ConfigError(
+                f"the number of this rule's formulas is {len(self.heads)}, and events are of more groups of synapses; "
+                "make the environment that the rule was trained in"
+            )
         table = FactorTable(events, self.dt, self.extra_names)
         answer = torch.zeros_like(events.weight)
         for head, terms in enumerate(self.heads):

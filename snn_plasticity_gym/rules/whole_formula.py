@@ -34,6 +34,10 @@ class WholeFormula(NamedTuple):
     extra_names: tuple[str, ...]  # further scalars of the environment
     squashed: bool  # delta_d is tanh of the sum
 
+    def fits(self, extra_names: Sequence[str], num_groups: int) -> bool:
+        """Whether it fits the events of an environment with such scalars and groups."""
+        return self.extra_names == tuple(extra_names) and self.coefficients.shape[1] >= num_groups
+
     def tables(self, num_steps: int) -> FormulaRule | None:
         """Return the formula for episodes of that length; None: loops do not support its scalars."""
         if not set(self.extra_names) <= set(SCALARS):
