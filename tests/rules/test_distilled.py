@@ -57,11 +57,14 @@ def test_a_formula_can_be_pair_stdp(make_events, trains):
     torch.testing.assert_close(formula(events)[some], rule(events)[some])
 
 
-def test_each_head_has_its_formula_and_unknown_heads_answer_nothing(make_events, trains):
+def test_each_head_has_its_formula_and_unknown_heads_are_refused(make_events, trains):
     events, _, _ = batch(make_events, trains)
-    events = events._replace(group=torch.arange(60) % 3)
-    answer = DistilledRule([[Term(2.0, ("w",))], [Term(1.0, ()), Term(0.5, ("w",))]], 1.0, [])(events)
-    expected = torch.stack([2 * events.weight, 1 + 0.5 * events.weight, 0 * events.weight])
+    events = events._replace(group=torch.arange(60) % 2)
+    rule = DistilledRule([[Term(2.0, ("w",))], [Term(1.0, ()), Term(0.5, ("w",))]], 1.0, [])
+    answer = rule(events)
+    expected = torch.stack([2 * events.weight, 1 + 0.5 * events.weight])
+    with pytest.raises(ConfigError, match=r"formulas is 2, and events are of more groups"):
+        rule(events._replace(group=events.group + 1))
     torch.testing.assert_close(answer, expected[events.group, torch.arange(60)])
 
 
