@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from snn_plasticity_gym.config.base import check_neurons
 from snn_plasticity_gym.config.groups import GroupOptions
 from snn_plasticity_gym.config.images import ImageConfig
@@ -114,6 +116,12 @@ class SemiConfig(FeedforwardConfig, GroupOptions):
         section="Third factor",
         ge=0,
     )
+    show_factor: bool = setting(
+        True,
+        "Show the third factor to synapses, as a scalar of each event. False: with modulation factor alone, where an "
+        "answer that contains the factor moves weights by its square, whatever the sign of an error.",
+        section="Third factor",
+    )
     teaching_current: float = setting(
         1.0,
         "Current of teaching: 1 - 1/C of it into the label's output neuron, minus 1/C of it into the others, with C "
@@ -131,6 +139,10 @@ class SemiConfig(FeedforwardConfig, GroupOptions):
         0.1, "Weight alpha_spike of the mean output rate, in spikes per ms, a penalty.", section="Reward", ge=0
     )
 
+    def frozen(self) -> dict[str, Any]:
+        """Return the settings that freeze networks, as far as they differ."""
+        return {**super().frozen(), "show_factor": True}
+
     def check(self) -> None:
         """Check that settings agree with each other."""
         super().check()
@@ -141,5 +153,6 @@ class SemiConfig(FeedforwardConfig, GroupOptions):
                 f"got {self.factor_steps}; 0 has the factor on in all steps"
             )
         only_with(self, "third_factor", ("teaching", "feedback"), ["factor_steps"])
+        only_with(self, "modulation", ("factor",), ["show_factor"])
         only_with(self, "third_factor", ("teaching",), ["teaching_current"])
         only_with(self, "third_factor", ("feedback",), ["feedback_scale"])

@@ -29,6 +29,7 @@ ADDED: Mapping[str, Any] = {
     "local_state": [],
     "nan_policy": "raise",
     "plugin": [],
+    "show_factor": True,
     "world_attributes": "{}",
 }  # settings that earlier versions lack, with the values that reproduce them
 

@@ -41,7 +41,7 @@ class PlasticityEnv(FlatBatches, gymnasium.Env[Observation, NDArray[np.float32]]
         | `kind` | (E,) | int64 | spiking neuron: 0 pre, 1 post, 2 both; -1 without an event |
         | `mask` | (E,) | uint8, 0 or 1 | 1 where the slot holds an event |
         | `layer` | (E,) | float32 | `Grad` only: scalar that codes the synapse's layer |
-        | `factor` | (E,) | float32 | with a `third_factor` only: third factor of the post neuron |
+        | `factor` | (E,) | float32 | with a `third_factor` that is shown only: third factor of the post neuron |
         | others | (E,) | float32 | those of `local_state`, under their names |
 
         Bounds are finite but for local scalars that have none: `potential`, `theta` and `reward` of `local_state`, and

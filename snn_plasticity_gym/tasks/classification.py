@@ -44,7 +44,7 @@ class ClassificationTask(ImageTask):
         described = group_classifier if config.network == RWTA else classifier
         self.populations, self.projections = described(config, self.n_input, self.dataset.num_classes)
         self._factor = FACTORS[config.third_factor](config, self.populations, self.projections, num_lifetimes, device)
-        self.scalars = ("factor",) if self._factor.active else ()
+        self.scalars = ("factor",) if self._factor.active and config.show_factor else ()
         self.scalar_bounds = {"factor": self._factor.bounds}
         self.follows_steps = self._factor.active
         self._reward = ClassificationReward(config)

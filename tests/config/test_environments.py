@@ -16,7 +16,7 @@ from snn_plasticity_gym.config.environments import (
     Unsup1Config,
     environment_config,
 )
-from snn_plasticity_gym.config.schema import SettingInfo, setting_fields
+from snn_plasticity_gym.config.schema import SettingInfo, setting_fields, to_dict
 
 UNSUP1 = "SNNPlastic-Unsup1-v0"
 SETTINGS = {info.name: info for info in setting_fields(Unsup1Config)}
@@ -307,6 +307,8 @@ BAD_SEMI = [
     ({"third_factor": "reward", "factor_steps": 8}, ["factor_steps", "teaching or feedback", "got 8", "reward"]),
     ({"teaching_current": 2.0}, ["teaching_current", "third_factor teaching", "got 2.0", "none", "to 1.0"]),
     ({"third_factor": "feedback", "teaching_current": 2.0}, ["teaching_current", "third_factor teaching", "feedback"]),
+    ({"show_factor": False}, ["show_factor", "modulation factor", "got False", "none", "to True"]),
+    ({"third_factor": "feedback", "show_factor": False}, ["show_factor", "modulation factor", "got False", "none"]),
     ({"feedback_scale": 0.1}, ["feedback_scale", "third_factor feedback", "got 0.1", "none", "to 0.3"]),
     ({"third_factor": "reward", "feedback_scale": 0.1}, ["feedback_scale", "third_factor feedback", "reward"]),
     # Ranges
@@ -380,3 +382,9 @@ def test_two_heads_learn_half_as_fast_and_share_all_else() -> None:
 def test_import_needs_no_torch() -> None:
     code = "import sys, snn_plasticity_gym.config.environments; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_networks_with_a_hidden_factor_can_be_frozen():
+    config = SemiConfig(third_factor="feedback", modulation="factor", show_factor=False)
+    frozen = SemiConfig(**(to_dict(config) | config.frozen()))
+    assert (frozen.modulation, frozen.show_factor, frozen.third_factor) == ("none", True, "feedback")

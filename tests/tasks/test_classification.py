@@ -52,6 +52,27 @@ def answers(events, step):
 # Through the environment
 
 
+def test_a_hidden_factor_moves_the_same_weights_and_is_in_no_event():
+    settings = SMALL | {"third_factor": "feedback", "modulation": "factor", "local_state": ("surrogate",)}
+    weights = {}
+    for shown in (True, False):
+        env = PlasticityVectorEnv(SEMI, 4, **settings, show_factor=shown)
+        env.reset(seed=1)
+        before = env.engine.network.weights.clone()
+        for _ in range(3):
+            step = 0
+            while (events := env.events()) is not None:
+                assert events.extra_names == (("factor", "surrogate") if shown else ("surrogate",))
+                assert events.extras.shape[1] == len(events.extra_names)
+                env.apply(answers(events, step))
+                step += 1
+            env.finish()
+        weights[shown] = env.engine.network.weights.clone()
+        assert not torch.equal(weights[shown], before)
+        env.close()
+    assert torch.equal(weights[True], weights[False])
+
+
 @every_factor
 def test_verdicts_against_a_loop_over_the_judged_steps(third_factor, factor_steps):
     env = PlasticityVectorEnv(SEMI, 4, **SMALL, third_factor=third_factor, factor_steps=factor_steps)
