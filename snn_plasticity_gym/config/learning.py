@@ -83,6 +83,14 @@ class EventOptions(SearchOptions):
         section="Credit",
         choices=PERTURBED,
     )
+    common_share: float = setting(
+        0.1,
+        "With exploration rule and perturb last: share of a perturbation's variance that is the same in all events. "
+        "More of it where what counts is how much synapses change on the average, and in which direction.",
+        section="Credit",
+        gt=0,
+        lt=1,
+    )
     advantage: str = setting(
         "standardised",
         "With exploration rule: fitness as returns minus their mean over lifetimes, or as their ranks.",
@@ -121,7 +129,8 @@ class EventOptions(SearchOptions):
     def check(self) -> None:
         """Check that settings agree with each other."""
         super().check()
-        only_with(self, "exploration", ("rule",), ["mirrored"])
+        only_with(self, "exploration", ("rule",), ["mirrored", "common_share"])
+        only_with(self, "perturb", ("last",), ["common_share"])
 
 
 @config_class

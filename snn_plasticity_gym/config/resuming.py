@@ -23,6 +23,7 @@ CHANGEABLE = (
 )
 
 ADDED: Mapping[str, Any] = {
+    "common_share": 0.1,
     "compare_with": [],
     "field_weight": 0.3,
     "hidden_fields": 0,

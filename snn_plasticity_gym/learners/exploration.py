@@ -44,7 +44,6 @@ from snn_plasticity_gym.rules.base import Rule
 from snn_plasticity_gym.utils.distributed import World
 from snn_plasticity_gym.utils.state import State
 
-COMMON_SHARE = 0.1  # c: share of a perturbation's variance that is common to all events
 SMALLEST = 1e-12  # total variance of phi that counts as none
 RIDGE = 0.01  # r: share of the total variance below which a direction of phi is not amplified further
 MEMORY = 0.5  # decay per rollout of the sums over earlier events, as the policy changes
@@ -152,11 +151,12 @@ class Scaling(NamedTuple):
 
     centre: Tensor  # (G, F) mu
     whitening: Tensor  # (G, F, F) Z, symmetric
+    common_share: float  # c
 
     def readout(self, xi: Tensor) -> Readout:
         """Return the last layers that add n to the heads' own, (..., G, F) and (..., G), for xi (..., G, F + 1)."""
-        weights = (1.0 - COMMON_SHARE) ** 0.5 * torch.einsum("...gf,gfh->...gh", xi[..., :-1], self.whitening)
-        return Readout(weights, COMMON_SHARE**0.5 * xi[..., -1] - (weights * self.centre).sum(dim=-1))
+        weights = (1.0 - self.common_share) ** 0.5 * torch.einsum("...gf,gfh->...gh", xi[..., :-1], self.whitening)
+        return Readout(weights, self.common_share**0.5 * xi[..., -1] - (weights * self.centre).sum(dim=-1))
 
 
 class RuleNoise:
@@ -175,7 +175,7 @@ class RuleNoise:
         linear_heads(policy.rule.heads)
         self._policy = policy
         self._generator = generator
-        self._mirrored = options.mirrored
+        self._mirrored, self._common_share = options.mirrored, options.common_share
         self._world = World()
         self._moments: Tensor | None = None  # (G, F + 1, F + 1): sums over own events, see `RuleNetwork.explore`
         self._readout: Readout | None = None
@@ -212,7 +212,7 @@ class RuleNoise:
         self.drawn, self._own, self._steps = [], None, 0
         if self._world.all(self._moments is not None):
             total = self._world.all_sum(cast(Tensor, self._moments))
-            self.scaling = _scaling(total)
+            self.scaling = _scaling(total, self._common_share)
             self._moments = MEMORY * total / self._world.size
 
     def perturb(self, num_lifetimes: int) -> None:
@@ -269,7 +269,7 @@ class RuleNoise:
             head.last.bias.add_(bias[group])
 
 
-def _scaling(moments: Tensor) -> Scaling:
+def _scaling(moments: Tensor, common_share: float) -> Scaling:
     """Return mu and Z from sums of outer products of [1, phi], (G, F + 1, F + 1).
 
     A head without events, or with the same phi in all of them, gets a multiple of the identity.
@@ -283,4 +283,4 @@ def _scaling(moments: Tensor) -> Scaling:
     floored = variances + RIDGE * variances.sum(dim=1, keepdim=True)  # (G, F)
     in_use = (variances / floored).sum(dim=1, keepdim=True)  # (G, 1) k
     scaled = directions * (floored * in_use).rsqrt().unsqueeze(1)  # (G, F, F)
-    return Scaling(centre.float(), (scaled @ directions.transpose(1, 2)).float())
+    return Scaling(centre.float(), (scaled @ directions.transpose(1, 2)).float(), common_share)

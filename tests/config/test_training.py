@@ -30,6 +30,15 @@ WRONG = [
         "mirrored out",
     ),
     (
+        {"common_share": 0.5},
+        "common_share is for exploration rule, got 0.5 with exploration independent; set exploration to rule, or "
+        "common_share to 0.1",
+    ),
+    (
+        {"common_share": 0.5, "exploration": "rule", "perturb": "head"},
+        "common_share is for perturb last, got 0.5 with perturb head; set perturb to last, or common_share to 0.1",
+    ),
+    (
         {"mirrored": True, "exploration": "rule", "num_envs": 5},
         "mirrored needs an even num_envs, whose lifetimes make pairs, got 5",
     ),

@@ -31,8 +31,9 @@ def rule(network) -> FrozenRule:
     return FrozenRule(network, K)
 
 
-def exploration(mirrored: bool = False, seed: int = 3) -> RuleNoise:
-    return RuleNoise(Policy(), generator(seed), EventOptions(exploration="rule", mirrored=mirrored))
+def exploration(mirrored: bool = False, seed: int = 3, common_share: float = 0.1) -> RuleNoise:
+    options = EventOptions(exploration="rule", mirrored=mirrored, common_share=common_share)
+    return RuleNoise(Policy(), generator(seed), options)
 
 
 def noise_of(noise: RuleNoise, rule: FrozenRule, events: SynapseEvents) -> torch.Tensor:
@@ -95,10 +96,11 @@ def test_the_first_rollout_follows_the_mean_rule_and_later_ones_do_not(rule):
     assert noise.drawn == []
 
 
-def test_noise_equals_the_formula_written_out(network, rule):
-    """sqrt(0.9) xi Z (phi - mu) + sqrt(0.1) xi_0, with the sums of rollout 1 halved when rollout 2 begins."""
+@pytest.mark.parametrize("share", [0.1, 0.6])
+def test_noise_equals_the_formula_written_out(network, rule, share):
+    """sqrt(1 - c) xi Z (phi - mu) + sqrt(c) xi_0, with the sums of rollout 1 halved when rollout 2 begins."""
     first, second, third = events_of([25, 0, 35], seed=1), events_of([30, 20, 10], seed=2), events_of([9, 8, 7], seed=3)
-    noise = exploration(seed=11)
+    noise = exploration(seed=11, common_share=share)
     for events in (first, second):
         noise.begin_rollout()
         noise.perturb(3)
@@ -125,7 +127,7 @@ def test_noise_equals_the_formula_written_out(network, rule):
         in_use = np.trace(covariance.numpy() / count @ np.linalg.inv(ridged))
         whitening = torch.from_numpy(fractional_matrix_power(ridged, -0.5) / in_use**0.5)
         own = xi[lifetime, group].double()
-        expected = 0.9**0.5 * (own[:-1] @ whitening @ (phi_3[event] - centre)) + 0.1**0.5 * own[-1]
+        expected = (1 - share) ** 0.5 * (own[:-1] @ whitening @ (phi_3[event] - centre)) + share**0.5 * own[-1]
         assert given[event].item() == pytest.approx(expected.item(), rel=1e-3, abs=1e-3)
 
 
