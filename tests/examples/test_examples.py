@@ -92,6 +92,15 @@ def test_turned_digits(monkeypatch):
         assert torch.equal(dataset.test.labels, plain.test.labels) and len(dataset.classes) == 10
 
 
+def test_competitive_learning_copies_images_and_its_opposite_does_not(monkeypatch, capsys):
+    module = load("competitive_learning")
+    shares = module.main(images=60, networks=2)
+    assert shares["towards input"] > 0.7 > 0.3 > shares["zero"]
+    monkeypatch.setattr(module, "towards_input", lambda events: -module.DistilledRule(away, 1.0, ())(events))
+    away = [[module.Term(1.0, ("x20",)), module.Term(-0.5, ("w",))]]
+    assert module.main(images=60, networks=2)["towards input"] < 0.3
+
+
 def test_prototypes_of_every_image_answer_as_the_nearest_one_and_few_answer_worse(capsys):
     module = load("prototypes")
     data = load_dataset("digits")
