@@ -20,6 +20,7 @@ OTHER = {  # a value of each option that is not its default
     **{"covariance": "full", "gamma": 0.5, "vf_coef": 0.25, "ent_coef": 0.125, "max_grad_norm": 2.0},
     **{"normalize_advantage": False, "clip_range": 0.4, "n_epochs": 3, "batch_size": 7, "target_kl": 0.5},
 }
+OF_LAST_LAYERS = {"exploration": "rule", "perturb": "last", "common_share": 0.4}
 
 
 @pytest.mark.parametrize(
@@ -27,8 +28,13 @@ OTHER = {  # a value of each option that is not its default
 )
 def test_every_option_of_a_learner_is_a_setting_that_arrives(learner, config_type):
     names = set(keyword_settings(learner))
-    assert names <= OTHER.keys()
-    given = {name: value for name, value in OTHER.items() if name in names}
+    assert names <= OTHER.keys() | OF_LAST_LAYERS.keys()
+    for options in (OTHER, OTHER | OF_LAST_LAYERS):
+        assert_arrived(learner, config_type, {name: value for name, value in options.items() if name in names})
+
+
+def assert_arrived(learner, config_type, given):
+    """Settings of a program become options of its learner."""
     config = config_type(episodes_per_update=4, num_envs=4, sigma=0.25, head_sizes=(8, 8), **given)
     env_config = Unsup1Config(**SMALL, event_kinds="feature")
     env = make_sb3_env("SNNPlastic-Unsup1-v0", 4, **SMALL, event_kinds="feature")
