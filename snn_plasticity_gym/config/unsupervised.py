@@ -9,9 +9,9 @@ from snn_plasticity_gym.config.images import ImageConfig
 from snn_plasticity_gym.config.schema import ConfigError, config_class, setting
 
 NORMS = ("l1", "l2")
-RECONSTRUCTION = "reconstruction"
-REWARD_FORMS = ("sum", "product", "information", RECONSTRUCTION)
-OF_THE_WHOLE = ("information", RECONSTRUCTION)  # no part of such a reward is a neuron's own
+INFORMATION, RECONSTRUCTION = "information", "reconstruction"
+REWARD_FORMS = ("sum", "product", INFORMATION, RECONSTRUCTION)
+OF_THE_WHOLE = (INFORMATION, RECONSTRUCTION)  # no part of such a reward is a neuron's own
 CREDITS = ("global", "neuron")
 
 

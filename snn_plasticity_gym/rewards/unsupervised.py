@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from snn_plasticity_gym.config.environments import UnsupervisedConfig
-from snn_plasticity_gym.config.unsupervised import RECONSTRUCTION
+from snn_plasticity_gym.config.unsupervised import INFORMATION, RECONSTRUCTION
 from snn_plasticity_gym.kernels.answers import ResponseHistory, TermWeights, unsupervised_rewards
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts
 from snn_plasticity_gym.rewards.information import AnswerPairs, information
@@ -20,7 +20,6 @@ from snn_plasticity_gym.rewards.winner import NO_WINNER, winner
 from snn_plasticity_gym.utils.state import State, restore_all
 
 SPARSITY, DIVERSITY, STABILITY = "sparsity", "diversity", "stability"
-INFORMATION = "information"
 
 
 class ResponseMemory:
@@ -167,11 +166,12 @@ class UnsupervisedReward:
         """Reward one episode of each lifetime in `rows` and store it.
 
         Args:
-            rows: As in `ResponseMemory.record`, like the next three.
-            images: See `rows`.
-            counts: See `rows`.
-            winners: See `rows`.
-            explained: What a reward of reconstruction is, (R,); None: the reward has another form.
+            rows: Lifetimes, int64 (R,).
+            images: Index of the image in the lifetime's pool, int64 (R,).
+            counts: Spikes of each E neuron, (R, N).
+            winners: Winner of each lifetime, int64 (R,), or NO_WINNER.
+            explained: Share of the input that the winner's weights explain, (R,), which is the reward of
+                reconstruction; None: the reward has another form.
         """
         result = self._of_responses(rows, images, counts, winners)
         if explained is None:

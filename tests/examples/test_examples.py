@@ -96,8 +96,8 @@ def test_competitive_learning_copies_images_and_its_opposite_does_not(monkeypatc
     module = load("competitive_learning")
     shares = module.main(images=60, networks=2)
     assert shares["towards input"] > 0.7 > 0.3 > shares["zero"]
-    monkeypatch.setattr(module, "towards_input", lambda events: -module.DistilledRule(away, 1.0, ())(events))
-    away = [[module.Term(1.0, ("x20",)), module.Term(-0.5, ("w",))]]
+    towards = module.towards_input
+    monkeypatch.setattr(module, "towards_input", lambda events: -towards(events))
     assert module.main(images=60, networks=2)["towards input"] < 0.3
 
 
