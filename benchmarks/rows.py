@@ -111,6 +111,11 @@ ROWS: list[tuple[str, str, Callable[[Lines], str]]] = [  # what, aim, measured
         lambda r: f"{_times(r['rules']['over_bindsnet_one'])} / {_times(r['rules']['over_bindsnet_many'])}",
     ),
     (
+        "learned policy over BindsNET's STDP: batch 1 / many",
+        "≥ 6×",
+        lambda r: " / ".join(_times(r["rules"][f"learned_over_bindsnet_{name}"]) for name in ("one", "many")),
+    ),
+    (
         "teacher over the layer-wise loop; with the summed gradient, too",
         "≥ 1×",
         lambda r: f"{_times(r['teacher']['over_autograd'])}; {_times(r['teacher']['summed_over_autograd'])}",

@@ -37,6 +37,8 @@ KEYS = {
     "bindsnet_many": "the same with a batch as large as the lifetimes are many, summed into one weight matrix",
     "over_bindsnet_one": "images per second with stdp over BindsNET's, batch 1; I -> E learns here and not there",
     "over_bindsnet_many": "the same for many",
+    "learned_over_bindsnet_one": "images per second with the learned rule over those of BindsNET's STDP, batch 1",
+    "learned_over_bindsnet_many": "the same for many, only if not quick",
 }
 
 
@@ -106,6 +108,8 @@ def compare(config: RulesConfig, name: str, num_envs: int, rules: dict[str, Rule
     if config.bindsnet_python:
         results[f"bindsnet_{name}"] = 1 / samples.median("bindsnet")
         results[f"over_bindsnet_{name}"] = samples.ratio("bindsnet", "stdp")
+        if "learned" in rules:
+            results[f"learned_over_bindsnet_{name}"] = samples.ratio("bindsnet", "learned")
     return results
 
 

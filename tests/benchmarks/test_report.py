@@ -24,7 +24,8 @@ LINES = {
     "rules": {"one": {"zero": 2.0, "stdp": 1.0}, "many": {"stdp": 7.0}, "lifetimes": 64}
     | {"events_one": {"zero": 3e6, "stdp": 2e6}, "events_many": {"stdp": 1e6}}
     | {"formula_over_stdp_one": 1.5, "formula_over_stdp_many": None}
-    | {"over_bindsnet_one": None, "over_bindsnet_many": None},
+    | {"over_bindsnet_one": None, "over_bindsnet_many": None}
+    | {"learned_over_bindsnet_one": 3.5, "learned_over_bindsnet_many": None},
     "lives": dict.fromkeys(["delta_one", "delta_many", "judged", "slope_n_exc", "slope_num_envs"], 0.5)
     | {"second_thread": 1.9},
     "limits": {f"bare_{count}": {"numbers": 20.0, "rows": 30.0} for count in ("one", "many")}
