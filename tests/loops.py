@@ -18,7 +18,8 @@ from snn_plasticity_gym.kernels.acting import act_closed_form, act_formula, act_
 from snn_plasticity_gym.kernels.closed_form import show_closed_form
 from snn_plasticity_gym.kernels.compile import Function, is_kept
 from snn_plasticity_gym.kernels.formula_images import show_formula
-from snn_plasticity_gym.kernels.head_images import learn_heads, show_heads
+from snn_plasticity_gym.kernels.head_images import show_heads
+from snn_plasticity_gym.kernels.together import evaluate_together
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
 from snn_plasticity_gym.rules.differentiable_head import DifferentiableHead
@@ -39,7 +40,7 @@ PARTS = {
     "closed forms": Part((show_closed_form, act_closed_form), (IMAGE, WORLD)),
     "gradients": Part(tuple(each.differentiate_trials for each in (plastic_gradient, formula_gradient, head_gradient))),
     "heads": Part((show_heads,), (IMAGE,), after=(act_closed_form,)),
-    "heads in worlds": Part((act_heads,), (WORLD,), after=(act_closed_form, learn_heads)),
+    "heads in worlds": Part((act_heads,), (WORLD,), after=(act_closed_form, evaluate_together)),
     "formulas": Part((show_formula, act_formula), (WORLD, IMAGE), after=(act_closed_form,)),
 }
 

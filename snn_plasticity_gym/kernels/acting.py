@@ -14,7 +14,7 @@ from snn_plasticity_gym.kernels.head_images import learn_heads
 from snn_plasticity_gym.kernels.simulation import end_image
 
 
-@compiled()
+@compiled(bare=True)
 def act_frozen(b, networks, loop, stream, learning, spikes, memory, record):
     """Run an episode of lifetime `b` without plasticity; all in place.
 
@@ -36,7 +36,7 @@ def act_frozen(b, networks, loop, stream, learning, spikes, memory, record):
     end_image(b, networks, spikes, record)
 
 
-@compiled()
+@compiled(bare=True)
 def act_closed_form(b, networks, loop, stream, rule, decays, learning, spikes, memory, room, record):
     """Do what `act_frozen` does with a rule in closed form.
 
@@ -62,7 +62,7 @@ def act_closed_form(b, networks, loop, stream, rule, decays, learning, spikes, m
     end_image(b, networks, spikes, record)
 
 
-@compiled()
+@compiled(bare=True)
 def act_formula(b, networks, loop, stream, rule, shared_scalars, learning, spikes, memory, room, record):
     """Do what `act_frozen` does with a formula.
 
@@ -88,7 +88,7 @@ def act_formula(b, networks, loop, stream, rule, shared_scalars, learning, spike
     end_image(b, networks, spikes, record)
 
 
-@compiled()
+@compiled(bare=True)
 def act_heads(b, networks, loop, stream, rule, shared_scalars, store, learning, spikes, memory, rooms, record):
     """Do what `act_frozen` does with heads over a front.
 

@@ -53,6 +53,14 @@ def inlined(fast_sums: bool = False, fused: bool = False) -> Callable[[Function]
     return _cached({"fastmath": fast, "_nrt": False, "forceinline": True, **apart})
 
 
+def spliced() -> Callable[[Function], Function]:
+    """Write a large function out in the functions that call it, which must be `bare`: array views pass through it.
+
+    It is then no function of its own, whose machine code nobody needs and which takes as long to compile as theirs.
+    """
+    return _cached({"inline": "always"})
+
+
 def _cached(options: dict[str, Any]) -> Callable[[Function], Function]:
     """Return a decorator that compiles a function and caches its machine code."""
 

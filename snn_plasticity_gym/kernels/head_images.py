@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snn_plasticity_gym.kernels.compile import compiled, inlined
+from snn_plasticity_gym.kernels.compile import compiled, inlined, spliced
 from snn_plasticity_gym.kernels.episode import advance, begin, learning_of, networks_of, record_of
 from snn_plasticity_gym.kernels.kept_lines import can_be_kept, evaluate_kept, evaluate_shared
 from snn_plasticity_gym.kernels.lines import LineRoom, room_for_lines
@@ -114,7 +114,7 @@ def show_heads(first, last, networks, rule, shared_scalars, store, learning, spi
             end_image(b, shown, spikes, kept)
 
 
-@inlined()
+@spliced()
 def learn_heads(b, t, networks, rule, shared_scalars, store, learning, spikes, rooms, record):
     """Update weights for the events of step `t` of lifetime `b`."""
     for c in range(len(networks.connections.source)):

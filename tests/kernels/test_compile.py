@@ -4,7 +4,9 @@ import numba
 import numpy as np
 import pytest
 
+from snn_plasticity_gym.kernels.acting import act_heads
 from snn_plasticity_gym.kernels.compile import MARK, announce, compiled, forget_stale, prepared, sources
+from snn_plasticity_gym.kernels.head_images import show_heads
 from snn_plasticity_gym.kernels.weights import push_bits
 
 
@@ -32,6 +34,11 @@ def test_what_was_kept_of_other_sources_is_thrown_away(tmp_path):
     forget_stale.cache_clear()
     forget_stale(tmp_path)
     assert kept.exists()
+
+
+def test_functions_into_which_others_are_spliced_are_bare():
+    for function in (show_heads, act_heads):  # otherwise views of arrays would be released twice
+        assert function.targetoptions["_nrt"] is False
 
 
 def test_compiling_is_announced_once_where_nothing_was_kept(capsys):
