@@ -33,6 +33,7 @@ TRAINING = [
     "semi-lives",
     "semi-policy",
     "unsup1",
+    "unsup1-heads",
     "unsup1-learn",
     "unsup1-lives",
     "unsup1-policy",
@@ -118,6 +119,7 @@ def test_a_shipped_preset_says_what_it_is_for_and_all_its_values_arrive(trainer:
     known = {info.name for t in (trainer, ENVIRONMENTS[values["env"]]) for info in setting_fields(t)}
     of_judge = {info.name for kind in foreign for info in setting_fields(kind)} - known
     if name in (
+        "unsup1-heads",
         "unsup1-lives",
         "unsup1-long",
         "unsup1-policy",
