@@ -108,12 +108,12 @@ ROWS: list[tuple[str, str, Callable[[Lines], str]]] = [  # what, aim, measured
     (
         "STDP over BindsNET: batch 1 / many",
         "≥ 80× / ≥ 10×",
-        lambda r: f"{_times(r['rules']['over_bindsnet_one'])} / {_times(r['rules']['over_bindsnet_many'])}",
+        lambda r: _over_bindsnet(r, ""),
     ),
     (
         "learned policy over BindsNET's STDP: batch 1 / many",
         "≥ 6×",
-        lambda r: " / ".join(_times(r["rules"][f"learned_over_bindsnet_{name}"]) for name in ("one", "many")),
+        lambda r: _over_bindsnet(r, "learned_"),
     ),
     (
         "teacher over the layer-wise loop; with the summed gradient, too",
@@ -183,6 +183,10 @@ def _two(number: float) -> str:
 
 def _times(ratio: float | None) -> str:
     return "not measured" if ratio is None else f"{_two(ratio)}×"
+
+
+def _over_bindsnet(lines: Lines, rule: str) -> str:
+    return " / ".join(_times(lines["rules"][f"{rule}over_bindsnet_{name}"]) for name in ("one", "many"))
 
 
 def _speeds(images_per_second: dict[str, float]) -> str:

@@ -25,10 +25,8 @@ FLAGS = {
 NOT_MEASURED = {  # null without other people's libraries, or where the flags above say so
     "front": set(),
     "episode": {"peak_memory", "base_memory"},
-    "rules": {
-        *(f"bindsnet_{name}" for name in ("one", "many")),
-        *(f"{kind}over_bindsnet_{name}" for kind in ("", "learned_") for name in ("one", "many")),
-    },
+    "rules": {"bindsnet_one", "bindsnet_many", "over_bindsnet_one", "over_bindsnet_many"}
+    | {"learned_over_bindsnet_one", "learned_over_bindsnet_many"},
     "lives": set(),
     "limits": set(),
     "teacher": {"spikingjelly", "snntorch", "over_spikingjelly", "over_snntorch"},
