@@ -14,7 +14,8 @@ from torch import Tensor
 from snn_plasticity_gym.networks.activity import NetworkActivity
 from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.networks.spike_counts import SpikeCounts, count_spikes, rates_of, total_spikes
-from snn_plasticity_gym.tasks.base import EpisodeRecord, Task
+from snn_plasticity_gym.tasks.base import Task
+from snn_plasticity_gym.tasks.episode_record import EpisodeRecord
 
 
 class Recorder:

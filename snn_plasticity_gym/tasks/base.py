@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -21,10 +20,8 @@ from snn_plasticity_gym.kernels.closed_loop import Loop
 from snn_plasticity_gym.kernels.tables import ImageRecord, Learning, Networks, StepFactor
 from snn_plasticity_gym.networks.activity import NetworkActivity
 from snn_plasticity_gym.networks.encoders import SpikeTrain
-from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.networks.populations import Population, Projection
-from snn_plasticity_gym.networks.spike_counts import SpikeCounts
-from snn_plasticity_gym.plasticity.event_log import WrittenEvents
+from snn_plasticity_gym.tasks.episode_record import EpisodeRecord
 from snn_plasticity_gym.tasks.scene import Moment, Scene, plain_panels, recent_spikes
 from snn_plasticity_gym.utils.state import State, restore_all
 
@@ -102,36 +99,6 @@ class ClosedLoop(Protocol):
 
     def end(self) -> LivedEpisodes:
         """Set the task to the final state of `loop`, and return the rewards."""
-
-
-@dataclass
-class EpisodeRecord:
-    """Record of the present episodes, read-only for tasks."""
-
-    network: Network
-    raster: dict[str, Tensor]  # bool (B, W, N), spikes of every population; step t is at t modulo W
-    potentials: dict[str, Tensor]  # (B, W, N) before the reset, if the task `needs_potentials`
-    counted: dict[str, SpikeCounts] = field(default_factory=dict)  # (B, N) of episodes run at once
-    written: list[WrittenEvents] = field(default_factory=list)  # changes in order, if the task `rewards_events`
-
-    def spikes_at(self, population: str, rows: Tensor, step: int | Tensor) -> Tensor:
-        """Return the spikes of a step, bool (R, N); arguments as in `Task.input`."""
-        raster = self.raster[population]
-        place = step % raster.shape[1]
-        if len(rows) == len(raster) and isinstance(place, int):
-            return raster[:, place]
-        return raster[rows, place]
-
-    def of(self, rows: Sequence[int]) -> list[WrittenEvents]:
-        """Return the changes in the lifetimes `rows`, in order; those of all lifetimes at once if stored so."""
-        together = [entry for entry in self.written if entry.row is None]
-        return together or [entry for row in rows for entry in self.written if entry.row == row]
-
-    def forget(self, rows: Sequence[int]) -> None:
-        """Drop the changes in the lifetimes `rows`; of all of them, everything."""
-        self.counted = {}
-        all_networks = len(rows) == self.network.num_networks
-        self.written = [] if all_networks else [entry for entry in self.written if entry.row not in rows]
 
 
 class Task(ABC):

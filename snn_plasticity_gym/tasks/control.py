@@ -108,7 +108,7 @@ class ControlTask(Task):
     def network(self) -> tuple[list[Population], list[Projection]]:
         """Describe the network, from the population "input" to the population "motor"."""
         config = self.config
-        populations, projections = control_network(self)
+        populations, projections = control_network(config, self.worlds, self.encoder, self.decoder)
         if config.init_weights:
             sizes = {population.name: population.size for population in populations}
             projections = with_given_weights(projections, sizes, config.init_weights, (config.w_min, config.w_max))

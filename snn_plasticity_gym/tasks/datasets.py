@@ -24,7 +24,7 @@ from torch import Tensor
 from snn_plasticity_gym.config.data_names import DATASETS, add_dataset_name, check_dataset_name, is_file_name
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.tasks.idx_files import DATA_VARIABLE, read_files, traces
-from snn_plasticity_gym.tasks.image_sets import PARTS, Dataset, ImageSet, Source, remember
+from snn_plasticity_gym.tasks.image_sets import PARTS, Dataset, ImageSet, remember
 from snn_plasticity_gym.tasks.own_data import (
     Arrays,
     check_content,
@@ -40,6 +40,30 @@ _logger = logging.getLogger("snn_plasticity_gym")
 _load_lock = threading.RLock()  # reentrant: a registered callable may itself load a data set
 _without_mnist: set[Path] = set()  # directories for which "auto" has given up in this process
 _registered: dict[str, Callable[[], Dataset]] = {}  # loaders of registered data sets
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Arguments of `load_dataset` that load a data set again; pickles of it hold them in place of its images."""
+
+    name: str
+    data_dir: str | None = None
+    image_size: int | None = None
+
+    def __call__(self, checksum: str) -> Dataset:
+        """Load the data set again.
+
+        Raises:
+            ConfigError: It is not registered in this process.
+            ValueError: It has changed: its checksum is another one.
+        """
+        dataset = load_dataset(self.name, self.data_dir, self.image_size)
+        if dataset.checksum != checksum:
+            raise ValueError(
+                f"the data set {self.name} has other images than when this was saved (checksum {checksum[:12]}, now "
+                f"{dataset.checksum[:12]})"
+            )
+        return dataset
 
 
 def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -168,7 +192,9 @@ def _pooled(whole: Dataset, block: int) -> Dataset:
     train, validation, test = (
         ImageSet(_block_means(part.images, block), part.labels) for part in map(whole.split, PARTS)
     )
-    source = whole.source and whole.source._replace(image_size=whole.train.images.shape[1] // block)
+    source = whole.source
+    if isinstance(source, Source):
+        source = dataclasses.replace(source, image_size=whole.train.images.shape[1] // block)
     return dataclasses.replace(whole, train=train, validation=validation, test=test, source=source)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -25,14 +26,6 @@ class ImageSet(NamedTuple):
         return _place_of(self) or (ImageSet, tuple(self))
 
 
-class Source(NamedTuple):
-    """Arguments of `load_dataset` that reload a data set."""
-
-    name: str
-    data_dir: str | None = None
-    image_size: int | None = None
-
-
 @dataclasses.dataclass(frozen=True, eq=False)  # tensors have no single truth value, so equality is identity
 class Dataset:
     """A data set in its fixed split: train for learning, validation for model selection, test for the result."""
@@ -45,7 +38,7 @@ class Dataset:
     test: ImageSet = dataclasses.field(repr=False)
     classes: tuple[str, ...] = dataclasses.field(repr=False)  # the original label of each class
     division: str = "as published"  # how the images were split
-    source: Source | None = None  # for reloading; None: a pickle holds the images
+    source: Callable[[str], Dataset] | None = None  # loads it again, by its checksum; None: a pickle holds the images
 
     @property
     def num_classes(self) -> int:
@@ -76,7 +69,7 @@ class Dataset:
         """Pickle the data set as its source, to be loaded again."""
         if self.source is None:
             return Dataset, tuple(getattr(self, field.name) for field in dataclasses.fields(self))
-        return _load_again, (self.source, self.checksum)
+        return self.source, (self.checksum,)
 
 
 _loaded: weakref.WeakSet[Dataset] = weakref.WeakSet()  # reloadable ones
@@ -85,24 +78,6 @@ _loaded: weakref.WeakSet[Dataset] = weakref.WeakSet()  # reloadable ones
 def remember(dataset: Dataset) -> None:
     """Register a loaded data set, so that its images are pickled by index as long as it is in use."""
     _loaded.add(dataset)
-
-
-def _load_again(source: Source, checksum: str) -> Dataset:
-    """Reload the data set of a pickle.
-
-    Raises:
-        ConfigError: It is not registered in this process.
-        ValueError: It has changed.
-    """
-    from snn_plasticity_gym.tasks.datasets import load_dataset  # which imports this module
-
-    dataset = load_dataset(*source)
-    if dataset.checksum != checksum:
-        raise ValueError(
-            f"the data set {source.name} has other images than when this was saved (checksum {checksum[:12]}, now "
-            f"{dataset.checksum[:12]})"
-        )
-    return dataset
 
 
 def _part_of(dataset: Dataset, split: str, start: int, stop: int) -> ImageSet:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,7 @@ from torch import Tensor
 
 from snn_plasticity_gym.networks.network import Network
 from snn_plasticity_gym.networks.populations import Population, Projection
-
-if TYPE_CHECKING:
-    from snn_plasticity_gym.tasks.base import EpisodeRecord
+from snn_plasticity_gym.tasks.episode_record import EpisodeRecord
 
 MOST_PANELS = 4
 

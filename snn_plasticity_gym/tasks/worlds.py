@@ -110,7 +110,7 @@ class Worlds:
         self.id = id
         self.num_lifetimes = num_lifetimes
         self._copies = WorldCopies(id, world_kwargs, attributes, flipped_after, render)
-        self._device = device
+        self.device = device
         self._envs: list[gymnasium.Env[Any, Any] | None] = [None] * num_lifetimes
         self._current = [False] * num_lifetimes  # whether the environment is in the episode's state
         self._episodes: list[_Episode | None] = [None] * num_lifetimes
@@ -168,9 +168,9 @@ class Worlds:
         done = [self.move(row, action) for row, action in zip(numbers, given, strict=True)]
         return WorldStep(
             self.observations(numbers),
-            torch.tensor([one.reward for one in done], dtype=torch.float32, device=self._device),
-            torch.tensor([one.terminated for one in done], dtype=torch.bool, device=self._device),
-            torch.tensor([one.truncated for one in done], dtype=torch.bool, device=self._device),
+            torch.tensor([one.reward for one in done], dtype=torch.float32, device=self.device),
+            torch.tensor([one.terminated for one in done], dtype=torch.bool, device=self.device),
+            torch.tensor([one.truncated for one in done], dtype=torch.bool, device=self.device),
             [one.info for one in done],
         )
 
@@ -203,7 +203,7 @@ class Worlds:
         latest = np.empty((len(rows), *self.observation_space.shape), dtype=np.float32)  # (R, D)
         for place, row in enumerate(_integers(rows)):
             latest[place] = self._episode(row).observation
-        return torch.from_numpy(latest).to(self._device)
+        return torch.from_numpy(latest).to(self.device)
 
     def tables(self) -> World | None:
         """Return the tables of the worlds for compiled loops; None: not supported by loops."""

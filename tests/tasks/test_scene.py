@@ -12,8 +12,9 @@ from toys_worlds import CORRIDOR
 from snn_plasticity_gym.envs.rendering import moment_of, scene_of
 from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
-from snn_plasticity_gym.tasks.base import EpisodeRecord, Task
+from snn_plasticity_gym.tasks.base import Task
 from snn_plasticity_gym.tasks.control import ControlTask
+from snn_plasticity_gym.tasks.episode_record import EpisodeRecord
 from snn_plasticity_gym.tasks.scene import Bars, Panel, grid, recent_spikes
 
 CONTROL = "SNNPlastic-Control-v0"
