@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from snn_plasticity_gym.plasticity.events import SynapseEvents
     from snn_plasticity_gym.plasticity.local_scalars import NeuronView, register_local_scalar
     from snn_plasticity_gym.policies.head_registry import register_head
+    from snn_plasticity_gym.policies.loading import load_rule
     from snn_plasticity_gym.policies.policy import PlasticityPolicy
-    from snn_plasticity_gym.policies.rule_files import load_rule
     from snn_plasticity_gym.rewards.result import RewardResult
     from snn_plasticity_gym.rules.backpropamine import Backpropamine
     from snn_plasticity_gym.rules.base import Rule
@@ -75,7 +75,7 @@ _LATER = {  # public names by module, imported at first use
     "plasticity.local_scalars": ("NeuronView", "register_local_scalar"),
     "policies.head_registry": ("register_head",),
     "policies.policy": ("PlasticityPolicy",),
-    "policies.rule_files": ("load_rule",),
+    "policies.loading": ("load_rule",),
     "rewards.result": ("RewardResult",),
     "rules.backpropamine": ("Backpropamine",),
     "rules.base": ("Rule",),

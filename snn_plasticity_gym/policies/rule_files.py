@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,30 +46,12 @@ def save_rule(folder: Path, rule: RuleNetwork, description: Description) -> None
         temporary.write_text(json.dumps(description.model_dump(), indent=1) + "\n", encoding="utf-8")
 
 
-def load_rule(path: str | Path, device: torch.device | str = "cpu", trust: bool = False) -> LearnedRule:
-    """Load a rule; no code of its files is run, unless it is a zip that you trust.
-
-    Args:
-        path: The folder of a run, with rule.json and rule.safetensors, or one of these files; or a zip that
-            Stable-Baselines3 saved, of a model with `PlasticityPolicy`.
-        device: Of the rule.
-        trust: Whether a zip may be loaded. Loading one can run code from its author.
+def read_rule(folder: Path, device: torch.device | str = "cpu") -> LearnedRule:
+    """Read a rule from the folder of its two files.
 
     Raises:
-        ConfigError: There is no rule, or the files are damaged, contradict each other or hold non-finite values; or
-            a zip was given without trust.
+        ConfigError: There is none, or the files are damaged, contradict each other or hold non-finite values.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise ConfigError(f"path must be the folder of a run, its {DESCRIPTION} or {NUMBERS}, or a zip, got {path!r}")
-    path = Path(path).expanduser()
-    if path.is_file() and path.name not in LARGEST:
-        return _zipped(path, device, trust)
-    folder = path.parent if path.name in LARGEST else path
-    if (folder / "final.zip").exists() and not (folder / DESCRIPTION).exists():
-        raise ConfigError(
-            f"no rule at {folder / DESCRIPTION}; there is a final.zip, which can run code when it is loaded: if you "
-            "trust it, give its own path and trust=True"
-        )
     description = read_description(folder)
     content = _content(folder / NUMBERS)
     if hashlib.sha256(content).hexdigest() != description.checksum:
@@ -82,19 +62,6 @@ def load_rule(path: str | Path, device: torch.device | str = "cpu", trust: bool 
         raise ConfigError(f"{folder / NUMBERS} is no safetensors file: {_reason(error)}") from error
     network = _network(description.architecture, tensors, folder)
     return LearnedRule(description, network.to(device))
-
-
-def _zipped(path: Path, device: torch.device | str, trust: bool) -> LearnedRule:
-    if not zipfile.is_zipfile(path):
-        raise ConfigError(f"no rule at {path}; give the folder of a run, its {DESCRIPTION} or {NUMBERS}, or a zip")
-    if not trust:
-        raise ConfigError(
-            f"{path} is a zip, which can run code when it is loaded; give trust=True if you know who made it, or the "
-            f"{DESCRIPTION} of its run, which cannot"
-        )
-    from snn_plasticity_gym.policies.saved import load_policy  # Stable-Baselines3, not needed for rule files
-
-    return load_policy(path, device).as_rule()
 
 
 def read_description(folder: Path) -> Description:

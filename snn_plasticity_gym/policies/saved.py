@@ -20,7 +20,6 @@ from snn_plasticity_gym.policies.heads import Head
 from snn_plasticity_gym.policies.learned_rule import LearnedRule
 from snn_plasticity_gym.policies.network import RuleNetwork
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
-from snn_plasticity_gym.policies.rule_files import DESCRIPTION, NUMBERS, load_rule
 
 _NEEDED = ("observation_space", "action_space", "policy_kwargs")  # all that is unpickled of a zip, apart from tensors
 _UNREADABLE = (  # errors of Stable-Baselines3, torch and pickle for other or damaged files
@@ -65,22 +64,6 @@ def _left_out(file: Path) -> dict[str, Any]:
     """Return replacements for the parts of a zip that are not needed, so that they are not unpickled."""
     with zipfile.ZipFile(file) as archive:
         return dict.fromkeys(set(json.loads(archive.read("data"))).difference(_NEEDED))
-
-
-def load_learned(path: str | Path, device: torch.device | str = "cpu") -> LearnedRule:
-    """Load the rule of a training: from its rule files, which cannot run code, or from a zip if given.
-
-    Args:
-        path: A run's folder, one of its rule files, or a Stable-Baselines3 zip: see `load_policy` on trust.
-        device: Where the rule shall live.
-
-    Raises:
-        ConfigError: There is no rule of this project.
-    """
-    path = Path(path)
-    if path.name in (NUMBERS, DESCRIPTION) or (path / DESCRIPTION).exists():
-        return load_rule(path, device)
-    return load_policy(path, device).as_rule()
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from snn_plasticity_gym.config.plastic import BACKPROPAMINE, FORMULA, HEAD, PER_SYNAPSE, RETROACTIVE
 from snn_plasticity_gym.evaluation.plastic_life import PlasticTrial, Responses, load_network, respond, watch
-from snn_plasticity_gym.policies.rule_files import load_rule
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.report.page import Section
 from snn_plasticity_gym.report.plastic_world_section import plastic_world_section
 from snn_plasticity_gym.report.rule_section import formula_section

@@ -13,7 +13,7 @@ from snn_plasticity_gym.envs.single import PlasticityEnv
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.learners.a2c import EventA2C
 from snn_plasticity_gym.plasticity import local_scalars
-from snn_plasticity_gym.policies.rule_files import load_rule
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.rules import make_rule
 from snn_plasticity_gym.rules.distilled import DistilledRule, Term
 from snn_plasticity_gym.trainers import train_a2c, train_es

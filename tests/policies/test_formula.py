@@ -22,10 +22,11 @@ from snn_plasticity_gym.policies.formula_terms import FormulaTerms, TermInputs
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule, LayerByLayer, SummedTerms
 from snn_plasticity_gym.policies.head_inputs import DenseInputs, OwnLayer
 from snn_plasticity_gym.policies.heads import Head, Readout
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.policies.rule_description import describe
-from snn_plasticity_gym.policies.rule_files import load_rule, save_rule
+from snn_plasticity_gym.policies.rule_files import save_rule
 from snn_plasticity_gym.policies.saved import load_policy, transfer
 from snn_plasticity_gym.rules.distilled import DistilledRule, written_out
 from snn_plasticity_gym.rules.registry import make_rule

@@ -17,9 +17,9 @@ from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.frozen_rule import FrozenRule
 from snn_plasticity_gym.policies.head_registry import OwnHead, register_head, resolve_head
 from snn_plasticity_gym.policies.heads import Readout
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.policies.network import RuleNetwork, new_network
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
-from snn_plasticity_gym.policies.rule_files import load_rule
 from snn_plasticity_gym.policies.saved import load_policy, transfer
 
 

@@ -21,10 +21,10 @@ from snn_plasticity_gym.networks.spike_history import pack
 from snn_plasticity_gym.plasticity.events import SynapseEvents
 from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.learned_rule import LearnedRule
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.policies.network import new_network
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.policies.rule_description import describe
-from snn_plasticity_gym.policies.rule_files import load_rule
 from snn_plasticity_gym.policies.saved import load_policy
 
 TERMS = ("post", "pre*post", "w*w", "post*x20*w", "y5*xn", "factor*pre", "x2.5")
@@ -214,9 +214,12 @@ def test_a_zip_is_loaded_only_with_trust_and_a_file_that_is_none_is_refused(tmp_
     EventA2C("PlasticityPolicy", bandit(2), seed=0).save(tmp_path / "final.zip")
     message = refusal(snn_plasticity_gym.load_rule, tmp_path / "final.zip")
     assert "can run code" in message and "trust=True" in message and "rule.json" in message
-    assert "there is a final.zip" in refusal(load_rule, tmp_path) and "trust=True" in refusal(load_rule, tmp_path)
+    assert refusal(load_rule, tmp_path) == message
+    of_folder, of_zip = load_rule(tmp_path, trust=True), load_rule(tmp_path / "final.zip", trust=True)
+    for one, two in zip(of_folder.rule.parameters(), of_zip.rule.parameters(), strict=True):
+        assert torch.equal(one, two)
     (tmp_path / "rule.zip").write_text("no zip")
-    assert "give the folder of a run, its rule.json or rule.safetensors, or a zip" in refusal(
+    assert "give the folder of a finished run, its rule.json or rule.safetensors, or a zip" in refusal(
         load_rule, tmp_path / "rule.zip", trust=True
     )
     assert "no rule at" in refusal(load_rule, tmp_path / "nowhere.zip", trust=True)

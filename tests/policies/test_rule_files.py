@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 import snn_plasticity_gym
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
 from snn_plasticity_gym.policies.rule_description import describe
-from snn_plasticity_gym.policies.rule_files import DESCRIPTION, LARGEST, NUMBERS, load_rule, save_rule
-from snn_plasticity_gym.policies.saved import load_learned, transfer
+from snn_plasticity_gym.policies.rule_files import DESCRIPTION, LARGEST, NUMBERS, save_rule
+from snn_plasticity_gym.policies.saved import transfer
 from snn_plasticity_gym.trainers import evaluate, train_a2c
 from snn_plasticity_gym.wrappers.sb3 import make_sb3_env
 
@@ -102,7 +103,7 @@ def test_another_training_can_start_from_it(good, policy):
         for parameter in target.parameters():
             parameter.zero_()
     other = copy.deepcopy(target)
-    transfer(load_learned(good), target)
+    transfer(load_rule(good), target)
     transfer(policy, other)
     for one, two in zip(target.parameters(), other.parameters(), strict=True):
         assert torch.equal(one, two)

@@ -257,7 +257,7 @@ def test_a_training_starts_from_the_policy_of_another_one(tmp_path, monkeypatch,
     assert factor_weights.abs().max() > 1e-4  # it learns what to do with the factor
 
     for name, extra, message in (
-        ("nowhere", [f"--init_policy={tmp_path / 'nowhere'}", "--head_sizes=12,9"], "no policy at"),
+        ("nowhere", [f"--init_policy={tmp_path / 'nowhere'}", "--head_sizes=12,9"], "no rule at"),
         ("widths", [f"--init_policy={first}", "--head_sizes=12,8"], "head_sizes (12, 9), this one (12, 8)"),
     ):
         monkeypatch.setattr("sys.argv", ["train_a2c", *semi, *extra, f"--run_name={name}"])

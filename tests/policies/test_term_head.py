@@ -12,9 +12,10 @@ from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.frozen_rule import LayerByLayer
 from snn_plasticity_gym.policies.head_registry import register_head, resolve_head
 from snn_plasticity_gym.policies.learned_rule import LearnedRule
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.policies.network import new_network
 from snn_plasticity_gym.policies.rule_description import describe
-from snn_plasticity_gym.policies.rule_files import load_rule, save_rule
+from snn_plasticity_gym.policies.rule_files import save_rule
 from snn_plasticity_gym.policies.term_head import TermHead
 
 DT, TERMS = 2.0, ("pre", "post", "x20", "y5", "w")

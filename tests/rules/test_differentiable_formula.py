@@ -16,9 +16,10 @@ from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.srm_alpha import SRMAlphaParams
 from snn_plasticity_gym.policies.architecture import Architecture
 from snn_plasticity_gym.policies.formula import default_terms, read_term
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.policies.network import new_network
 from snn_plasticity_gym.policies.rule_description import describe
-from snn_plasticity_gym.policies.rule_files import load_rule, save_rule
+from snn_plasticity_gym.policies.rule_files import save_rule
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula
 
 SEMI = "SNNPlastic-Semi-v0"

@@ -10,8 +10,9 @@ from torch.autograd import gradcheck
 
 from snn_plasticity_gym.envs.vector import PlasticityVectorEnv
 from snn_plasticity_gym.learners.plastic_network import as_rule
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.policies.rule_description import describe
-from snn_plasticity_gym.policies.rule_files import load_rule, save_rule
+from snn_plasticity_gym.policies.rule_files import save_rule
 from snn_plasticity_gym.rules.differentiable_head import DifferentiableHead
 
 STEPS, ETA = 60, 0.02

@@ -9,7 +9,7 @@ import pytest
 import torch
 from processes import kill, start
 
-from snn_plasticity_gym.policies.rule_files import load_rule
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.trainers import train_a2c, train_es
 

@@ -171,7 +171,7 @@ def test_mistakes_with_rules_are_answered_in_one_line(monkeypatch, capsys, runs,
     assert "unknown rule 'stpd'; valid: zero, random, stdp," in line("--rules=zero,stpd")
     assert "the folder of a training run, or distilled:FOLDER" in line("--rules=nowhere/run")
     assert "the rule needs the local scalar factor, its events show none" in line("--rules=delta")
-    assert f"no policy at {tmp_path / 'final.zip'}" in line(f"--rules={tmp_path}")
+    assert f"no rule at {tmp_path}; give the folder of a finished run" in line(f"--rules={tmp_path}")
     factor = line(f"--rules={runs['factor']}")
     assert "has local scalars factor, the environment none" in factor
     assert f"--preset={runs['factor']}/config.yaml" in factor

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from snn_plasticity_gym.evaluation.task_facts import temporary_task
-from snn_plasticity_gym.policies.rule_files import load_rule
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.report.runs import read_runs
 from snn_plasticity_gym.runs.checkpoints import Checkpoints
 from snn_plasticity_gym.tasks.met_observations import RANGES

@@ -13,7 +13,7 @@ from quick import small_pngs
 
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.config.training import ESConfig
-from snn_plasticity_gym.policies.rule_files import load_rule
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.policies.saved import load_policy
 from snn_plasticity_gym.rules.distilled import format_formula
 from snn_plasticity_gym.trainers import train_es

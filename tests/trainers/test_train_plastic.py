@@ -15,7 +15,7 @@ from snn_plasticity_gym.config.cli import parse_config
 from snn_plasticity_gym.config.plastic import PlasticConfig
 from snn_plasticity_gym.config.schema import ConfigError
 from snn_plasticity_gym.learners.strategies import CMA
-from snn_plasticity_gym.policies.rule_files import load_rule
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.rules.backpropamine import Backpropamine
 from snn_plasticity_gym.rules.differentiable import DifferentiableHebb
 from snn_plasticity_gym.rules.differentiable_formula import DifferentiableFormula

@@ -21,7 +21,7 @@ from snn_plasticity_gym.evaluation.classification import LearningCurve, learning
 from snn_plasticity_gym.evaluation.curves import Cohort
 from snn_plasticity_gym.evaluation.figures import Curve, bptt_curve, curve_table, draw_learning_curves
 from snn_plasticity_gym.evaluation.task_facts import learning_rate, temporary_task
-from snn_plasticity_gym.policies.saved import load_learned
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.rules import Rule
 from snn_plasticity_gym.rules.distilled import load_distilled
 from snn_plasticity_gym.rules.own_rules import is_own_rule, own_rule
@@ -189,7 +189,7 @@ def rule_of(name: str, env_id: str, env_config: EnvironmentConfig, seed: int) ->
             "the formula that the run's report has found, or module:name or file.py:name of your own"
         )
     import_plugins_of(path)
-    policy = load_learned(path, env_config.device)
+    policy = load_rule(path, env_config.device, trust=True)
     interface = _offer(env_id, env_config)
     if policy.num_groups == 1 < len(interface.heads):
         policy = policy.for_groups(interface.heads)

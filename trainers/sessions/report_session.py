@@ -20,7 +20,7 @@ from snn_plasticity_gym.evaluation.event_sample import sample_events
 from snn_plasticity_gym.evaluation.explain import NETWORKS, distilled, explain
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, reward_of
 from snn_plasticity_gym.evaluation.task_facts import learning_rate, temporary_task
-from snn_plasticity_gym.policies.saved import load_learned
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.report.champion_section import champion_section, has_champion
 from snn_plasticity_gym.report.curves import learning_curves
 from snn_plasticity_gym.report.gradient_section import gradient_section, is_bptt, is_gradient, read_ceiling
@@ -192,7 +192,7 @@ def _study(run: Run, config: ReportConfig, several: bool) -> tuple[Study, list[S
     """Analyse one run's rule; return the results, and the sections on them."""
     env_config = run.environment()
     assert run.env is not None and run.rule_file is not None
-    rule = load_learned(run.path).frozen(env_config.history_length)
+    rule = load_rule(run.path, trust=True).frozen(env_config.history_length)
     with temporary_task(run.env, env_config) as task:
         scale, portrait, num_steps = learning_rate(task), task.portrait, task.num_steps
     images = -(-config.sample_images // NETWORKS)

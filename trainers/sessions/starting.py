@@ -13,8 +13,9 @@ from snn_plasticity_gym.config.training import SearchConfig
 from snn_plasticity_gym.evaluation.event_sample import sample_events
 from snn_plasticity_gym.learners.imitation import imitate
 from snn_plasticity_gym.policies.learned_rule import LearnedRule
+from snn_plasticity_gym.policies.loading import load_rule
 from snn_plasticity_gym.policies.policy import PlasticityPolicy
-from snn_plasticity_gym.policies.saved import load_learned, transfer
+from snn_plasticity_gym.policies.saved import transfer
 from snn_plasticity_gym.rules.base import Rule, modulation_of
 from snn_plasticity_gym.trainers.sessions.evaluation_session import rule_of
 from snn_plasticity_gym.utils.distributed import World
@@ -33,7 +34,7 @@ def read_start(config: SearchConfig, env_config: EnvironmentConfig) -> Start | N
     """
     if config.init_policy:
         import_plugins_of(config.init_policy)
-        return load_learned(config.init_policy, env_config.device)
+        return load_rule(config.init_policy, env_config.device, trust=True)
     if not config.init_rule:
         return None
     rule = rule_of(config.init_rule, config.env, env_config, seed=0)
