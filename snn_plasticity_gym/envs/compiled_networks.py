@@ -85,7 +85,12 @@ class CompiledNetworks:
         keys = network.draws.keys.numpy().view(np.uint64)  # (B,)
         self.no_step_factor = _no_step_factor(self.num_lifetimes)
         weights = network.weights.numpy()
-        self.set_tables(Networks(populations, connections, self.neurons, weights, inputs, self.no_step_factor, keys))
+        names = [projection.name for projection in network.projections]
+        watched = names.index(parts.task.winner_projection) if parts.task.winner_projection else -1
+        self.set_tables(
+            Networks(populations, connections, self.neurons, weights, inputs, self.no_step_factor, keys, watched)
+        )
+        num_inputs = int(populations.size[connections.source[watched]]) if watched >= 0 else 0
         self.record = ImageRecord(
             raster=parts.recorder.whole.numpy(),
             counts=parts.recorder.counts.numpy(),
@@ -93,6 +98,7 @@ class CompiledNetworks:
             totals=parts.recorder.totals.numpy(),
             num_events=np.zeros(self.num_lifetimes, dtype=np.int64),
             changes=np.zeros((self.num_lifetimes, 4, len(parts.task.groups))),
+            winner_weights=np.zeros((self.num_lifetimes, num_inputs), dtype=np.float32),
             trail=no_trail(),
         )
 

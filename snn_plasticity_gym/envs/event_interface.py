@@ -235,15 +235,25 @@ class EventInterface:
             RuntimeError: As in `events`.
             ValueError: As in `run_episode`, or the count is no whole number from 0 on.
         """
-        self._check(rule)
         count = check_argument("count", count, int, ge=0)
+        self._check(rule)
         results: list[EpisodeResult] = []
         while len(results) < count:
-            together = self.engine.run_series(rule, count - len(results)) if self._fresh else []
-            if together:
-                self.begin()
-            results += together or [self.run_episode(rule)]
+            results += self.run_some(rule, count - len(results))
         return results
+
+    def run_some(self, rule: Rule, most: int) -> list[EpisodeResult]:
+        """Do what `run_episode` does once or several times, at most so many: as often as one call of the loops can.
+
+        Raises:
+            RuntimeError: As in `events`.
+            ValueError: As in `run_episode`.
+        """
+        self._check(rule)
+        together = self.engine.run_series(rule, most) if self._fresh else []
+        if together:
+            self.begin()
+        return together or [self.run_episode(rule)]
 
     def _check(self, rule: Rule) -> None:
         """Raise an error for what is no rule, or needs another `modulation`."""

@@ -51,6 +51,10 @@ class FlatBatches:
         """
         return self._interface.run_episodes(rule, count)
 
+    def run_some(self, rule: Rule, most: int) -> list[EpisodeResult]:
+        """Return what one call of `run_episode` does, or several, at most so many: as one call of loops can."""
+        return self._interface.run_some(rule, most)
+
     def state_dict(self) -> State:
         """Return the full state, between two episodes.
 

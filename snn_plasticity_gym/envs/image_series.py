@@ -28,15 +28,13 @@ from snn_plasticity_gym.tasks.image_task import ImageTask
 def series_task(parts: EngineParts) -> ImageTask | None:
     """Return the task if several of its images may be shown in one call; else None.
 
-    Nothing may happen between two images but what `Stimuli.draw` does: no column sums, no keys of winner-take-all
+    Nothing may happen between two images but what `Stimuli.draw` and `Network.normalise` do: no keys of winner-take-all
     groups, no factors and no effects of rewards.
     """
     task, network = parts.task, parts.network
     if not isinstance(task, ImageTask) or not task.judges_series or task.follows_steps or task.teaches:
         return None
-    if parts.modulation.uses_rewards or network.has_groups or task.factors():
-        return None
-    return None if any(projection.weight_norm > 0 for projection in network.projections) else task
+    return None if parts.modulation.uses_rewards or network.has_groups or task.factors() else task
 
 
 def images_left(ages: NDArray[np.int64], *limits: int) -> int:
@@ -60,7 +58,8 @@ def show_series(
     """
     series = task.draw_series(len(paces), ages)
     record = images.show_series(way, paces, series.inputs, changes)
-    outcome = task.judge_series(series, _counted(record, images.places))
+    counted = _counted(record, images.places)
+    outcome = task.judge_series(series, counted, torch.from_numpy(record.winner_weights).flatten(0, 1))
     return _results(outcome, record, task, images.places)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from snn_plasticity_gym.kernels.tables import Connections, Populations
 from snn_plasticity_gym.networks.lif import LIFParams
 from snn_plasticity_gym.networks.network import Network
-from snn_plasticity_gym.networks.populations import pulse
+from snn_plasticity_gym.networks.populations import UNLIMITED, pulse
 
 
 def populations_of(network: Network) -> tuple[Populations, dict[str, slice]]:
@@ -53,8 +53,8 @@ def connections_of(network: Network) -> Connections:
     single = {
         "gain": [pulse(p.gain, network.dt) for p in projections],
         "scale": [p.plasticity.scale if p.plasticity else 0.0 for p in projections],
-        "low": [p.plasticity.w_min if p.plasticity else 0.0 for p in projections],
-        "high": [p.plasticity.w_max if p.plasticity else 0.0 for p in projections],
+        "low": [(p.plasticity or UNLIMITED).w_min for p in projections],
+        "high": [(p.plasticity or UNLIMITED).w_max for p in projections],
     }
     return Connections(
         source=np.array([index[p.source] for p in projections], dtype=np.int64),
@@ -65,5 +65,7 @@ def connections_of(network: Network) -> Connections:
         recurrent=np.array([p.recurrent for p in projections]),
         plastic=np.array([p.plasticity is not None for p in projections]),
         head=np.array([p.plasticity.group if p.plasticity else 0 for p in projections], dtype=np.int64),
+        norm=np.array([p.weight_norm for p in projections], dtype=np.float64),
+        norm_order=np.array([p.norm_order for p in projections], dtype=np.float64),
         **{name: np.array(values, dtype=np.float32) for name, values in single.items()},
     )

@@ -27,7 +27,8 @@ from snn_plasticity_gym.utils.threads import spread
 
 MOST_IMAGES = 32  # in one call: what is done once a call is next to nothing then
 MOST_COUNTS = 1 << 21  # numbers of spikes, by image, lifetime and neuron, that are kept at once
-BY_IMAGE = ("counts", "first", "totals", "num_events", "changes")  # fields of records; the others are of the last image
+# Fields of records by image; the others are of the last one.
+BY_IMAGE = ("counts", "first", "totals", "num_events", "changes", "winner_weights")
 
 Arguments = Callable[[int], tuple[Any, ...]]
 """Arguments of a compiled loop, by the part of the lifetimes; see `Rooms`."""

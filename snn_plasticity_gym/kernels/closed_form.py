@@ -71,7 +71,7 @@ def show_closed_form(first, last, networks, rule, decays, learning, spikes, room
     for b in range(first, last):
         for m in range(len(record.num_events)):
             shown, paced, kept = networks_of(m, networks), learning_of(m, learning), record_of(m, record)
-            begin(b, shown, spikes, kept)
+            begin(b, m, shown, spikes, kept)
             for t in range(kept.raster.shape[1]):
                 advance(b, t, shown, spikes, kept)
                 learn_closed_form(b, t, shown, rule, decays, paced, spikes, room, kept)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from snn_plasticity_gym.kernels.compile import inlined
+from snn_plasticity_gym.kernels.network import scale_to_norm
 from snn_plasticity_gym.kernels.simulation import begin_image, simulate
 from snn_plasticity_gym.kernels.tables import ImageRecord, InputSpikes, Learning, Networks
 from snn_plasticity_gym.kernels.trail import clear_trail, keep_step
@@ -23,7 +24,7 @@ def networks_of(m, networks):
     inputs = InputSpikes(networks.inputs.stimulus[m], networks.inputs.start, networks.inputs.neuron)
     return Networks(
         networks.populations, networks.connections, networks.neurons, networks.weights, inputs, networks.factor,
-        networks.keys,
+        networks.keys, networks.watched,
     )  # fmt: skip
 
 
@@ -40,16 +41,34 @@ def record_of(m, record):
     """Return the record of image `m` of several."""
     return ImageRecord(
         record.raster, record.counts[m], record.first[m], record.totals[m], record.num_events[m], record.changes[m],
-        record.trail,
+        record.winner_weights[m], record.trail,
     )  # fmt: skip
 
 
 @inlined()
-def begin(b, networks, spikes, record):
-    """Reset lifetime `b` to its state before the first step."""
+def begin(b, m, networks, spikes, record):
+    """Reset lifetime `b` to its state before the first step of image `m`.
+
+    Before the first image the engine has scaled weights to their norms.
+    """
+    if m > 0:
+        _scale_to_norms(b, networks, spikes)
     begin_image(b, networks, spikes, record.raster[b])
     clear_trail(record.trail)
     record.num_events[b] = 0
+
+
+@inlined()
+def _scale_to_norms(b, networks, spikes):
+    """Scale weights as `Network.normalise` does."""
+    populations, connections = networks.populations, networks.connections
+    for c in range(len(connections.source)):
+        if connections.norm[c] > 0.0:
+            n_pre, n_post = populations.size[connections.source[c]], populations.size[connections.target[c]]
+            scale_to_norm(
+                networks.weights, connections.offset[c] + b * n_pre * n_post, n_pre, n_post, connections.norm_order[c],
+                connections.norm[c], connections.low[c], connections.high[c], spikes.doubles,
+            )  # fmt: skip
 
 
 @inlined()

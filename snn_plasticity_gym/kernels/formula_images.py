@@ -113,7 +113,7 @@ def show_formula(first, last, networks, rule, shared_scalars, learning, spikes, 
     for b in range(first, last):
         for m in range(len(record.num_events)):
             shown, paced, kept = networks_of(m, networks), learning_of(m, learning), record_of(m, record)
-            begin(b, shown, spikes, kept)
+            begin(b, m, shown, spikes, kept)
             for t in range(kept.raster.shape[1]):
                 advance(b, t, shown, spikes, kept)
                 learn_formula(b, t, shown, rule, shared_scalars, paced, spikes, room, kept)

@@ -107,7 +107,7 @@ def show_heads(first, last, networks, rule, shared_scalars, store, learning, spi
     for b in range(first, last):
         for m in range(len(record.num_events)):
             shown, paced, kept = networks_of(m, networks), learning_of(m, learning), record_of(m, record)
-            begin(b, shown, spikes, kept)
+            begin(b, m, shown, spikes, kept)
             for t in range(kept.raster.shape[1]):
                 advance(b, t, shown, spikes, kept)
                 learn_heads(b, t, shown, rule, shared_scalars, store, paced, spikes, rooms, kept)

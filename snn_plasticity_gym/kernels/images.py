@@ -21,7 +21,7 @@ def show_frozen(first, last, networks, spikes, record):
     for b in range(first, last):
         for m in range(len(record.num_events)):
             shown, kept = networks_of(m, networks), record_of(m, record)
-            begin(b, shown, spikes, kept)
+            begin(b, m, shown, spikes, kept)
             for t in range(kept.raster.shape[1]):
                 advance(b, t, shown, spikes, kept)
             end_image(b, shown, spikes, kept)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_plasticity_gym.kernels.compile import compiled
+from snn_plasticity_gym.kernels.compile import compiled, inlined
 
 Array = NDArray[Any]
 
@@ -104,13 +104,21 @@ def lif_loop(
 
 @compiled()
 def scale_columns(
-    weights: Array, rows: Array, order: float, wanted: float, low: float, high: float, norm: Array
+    weights: Array,
+    rows: Array,
+    shape: tuple[int, int],
+    order: float,
+    wanted: float,
+    low: float,
+    high: float,
+    norm: Array,
 ) -> None:
-    """Scale the weights into each target neuron to a norm, and clip them; in place.
+    """Scale the weights of a projection into each target neuron to a norm, and clip them; in place.
 
     Args:
-        weights: Of a projection, (B, n_pre, n_post).
+        weights: Of a projection, (B * n_pre * n_post,).
         rows: Networks, (R,).
+        shape: n_pre, n_post.
         order: Of the norm.
         wanted: The norm; weights that are all 0 stay 0.
         low: Smallest weight.
@@ -118,13 +126,30 @@ def scale_columns(
         norm: Workspace for the norms, float64 (n_post,).
     """
     for row in rows:
-        norm[:] = 0.0
-        for pre in range(weights.shape[1]):
-            for post in range(weights.shape[2]):
-                size = abs(np.float64(weights[row, pre, post]))
-                norm[post] += size if order == 1 else size * size if order == 2 else size**order
-        for post in range(weights.shape[2]):
-            norm[post] = wanted / max(norm[post] ** (1.0 / order), 1e-12)
-        for pre in range(weights.shape[1]):
-            for post in range(weights.shape[2]):
-                weights[row, pre, post] = min(max(weights[row, pre, post] * norm[post], low), high)
+        scale_to_norm(weights, row * shape[0] * shape[1], shape[0], shape[1], order, wanted, low, high, norm)
+
+
+@inlined()
+def scale_to_norm(
+    weights: Array,
+    first: int,
+    n_pre: int,
+    n_post: int,
+    order: float,
+    wanted: float,
+    low: float,
+    high: float,
+    norm: Array,
+) -> None:
+    """Do what `scale_columns` does with the (n_pre, n_post) weights of one network, from address `first` on."""
+    norm[:n_post] = 0.0
+    for pre in range(n_pre):
+        for post in range(n_post):
+            size = abs(np.float64(weights[first + pre * n_post + post]))
+            norm[post] += size if order == 1 else size * size if order == 2 else size**order
+    for post in range(n_post):
+        norm[post] = wanted / max(norm[post] ** (1.0 / order), 1e-12)
+    for pre in range(n_pre):
+        for post in range(n_post):
+            place = first + pre * n_post + post
+            weights[place] = min(max(weights[place] * norm[post], low), high)

@@ -34,7 +34,7 @@ class Spikes(NamedTuple):
     currents: Float32  # (N,) room
     sums: Float32  # (N,) room
     error: Float32  # (N,) room
-    chances: Float64  # (N,) room
+    doubles: Float64  # (N,) room
 
 
 def room_for_spikes(populations: Populations, num_steps: int) -> Spikes:
@@ -83,7 +83,7 @@ def begin_image(b, networks, spikes, raster):
 
 @inlined()
 def end_image(b, networks, spikes, record):
-    """Count the spikes of lifetime `b`."""
+    """Count the spikes of lifetime `b`, and record the weights into its winner."""
     populations = networks.populations
     for p in range(len(populations.start)):
         total = 0
@@ -95,6 +95,24 @@ def end_image(b, networks, spikes, record):
         record.counts[b, n] = spikes.num_times[n]
         if spikes.num_times[n] > 0:
             record.first[b, n] = spikes.times[n, 0]
+    if networks.watched >= 0:
+        _keep_winner_weights(b, networks, record)
+
+
+@inlined()
+def _keep_winner_weights(b, networks, record):
+    """Record the weights of the watched connection into the neuron that `rewards.winner` would name."""
+    populations, connections, c = networks.populations, networks.connections, networks.watched
+    n_pre, n_post = populations.size[connections.source[c]], populations.size[connections.target[c]]
+    start, best = populations.start[connections.target[c]], -1
+    for n in range(start, start + n_post):
+        count, most = record.counts[b, n], record.counts[b, best] if best >= 0 else 0
+        if count > most or (count > 0 and count == most and record.first[b, n] < record.first[b, best]):
+            best = n
+    first = connections.offset[c] + b * n_pre * n_post
+    for pre in range(n_pre):
+        weight = networks.weights[first + pre * n_post + best - start] if best >= 0 else np.float32(0.0)
+        record.winner_weights[b, pre] = weight
 
 
 @inlined()
@@ -299,7 +317,7 @@ def _draw(b, t, p, networks, spikes, currents, line):
             populations.group_width[p],
             number,
             threshold,
-            spikes.chances[:every],
+            spikes.doubles[:every],
             neurons.compared[b, members],
         )
         note(t, first + winner, populations, spikes, line)

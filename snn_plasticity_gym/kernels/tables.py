@@ -56,6 +56,8 @@ class Connections(NamedTuple):
     scale: Float32
     low: Float32
     high: Float32
+    norm: Float64  # to which weights into each neuron are scaled before an image; 0: they are not
+    norm_order: Float64
 
 
 class Neurons(NamedTuple):
@@ -104,6 +106,7 @@ class Networks(NamedTuple):
     inputs: InputSpikes
     factor: StepFactor
     keys: UInt64  # (B,) of the random numbers of groups
+    watched: int  # connection whose weights into the winner are recorded; -1: none
 
 
 class Trail(NamedTuple):
@@ -130,6 +133,7 @@ class ImageRecord(NamedTuple):
     totals: Int64  # (P, B) spikes of each population
     num_events: Int64  # (B,)
     changes: Float64  # (B, 4, heads) number, sum, squares and rises of weight changes; see `WeightChanges`
+    winner_weights: Float32  # (B, n_pre) of `Networks.watched` at the image's end; 0 where no neuron won
     trail: Trail
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
+import torch
 from gymnasium.vector import VectorEnv
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics
 from stable_baselines3.common.monitor import Monitor
@@ -92,12 +94,13 @@ def _passed_by(wrapper: VecEnvWrapper | gymnasium.Wrapper) -> TypeError:
     )
 
 
-def not_finite(engine: Engine, result: EpisodeResult) -> str:
-    """Return a message on a non-finite reward or weight of an episode, with its lifetime; empty: all finite."""
-    own = [] if result.event_rewards is None else result.event_rewards
-    if not result.reward.isfinite().all() or not all(rewards.sum().isfinite() for rewards in own):
-        bad = (~result.reward.isfinite()).nonzero().flatten().tolist()
-        return f"the reward is not finite in lifetime {bad[0]}" if bad else "the reward of an event is not finite"
+def not_finite(engine: Engine, results: Sequence[EpisodeResult]) -> str:
+    """Return a message on a non-finite reward of episodes, or a weight after them, with its lifetime; empty: none."""
+    finite = torch.stack([result.reward for result in results]).isfinite().all(dim=0)  # (B,)
+    if not finite.all():
+        return f"the reward is not finite in lifetime {int((~finite).nonzero()[0])}"
+    if not all(rewards.sum().isfinite() for result in results for rewards in result.event_rewards or ()):
+        return "the reward of an event is not finite"
     network = engine.network
     if not network.weights.sum().isfinite():  # one check of all: a sum propagates NaN
         for projection in network.projections:

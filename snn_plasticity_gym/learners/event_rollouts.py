@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -56,11 +57,11 @@ class EventRollouts(OnPolicyAlgorithm):
     ) -> bool:
         """Run `n_rollout_steps` episodes of every lifetime, and fill the buffer with the events.
 
-        Lifetimes whose episode is over wait for all others; only steps taken count. `StepLocals` documents the `locals`
-        of callbacks.
+        Lifetimes whose episode is over wait for all others; only steps taken count. Where several episodes run in one
+        call of the loops, callbacks see the steps of all of them afterwards. `StepLocals` documents their `locals`.
 
         Returns:
-            False if the callback stopped the rollout; the stopped episode is then left out.
+            False if the callback stopped the rollout, which is then left out.
         """
         if self._episode_budget is not None and self.num_episodes >= self._episode_budget:
             return False
@@ -78,18 +79,23 @@ class EventRollouts(OnPolicyAlgorithm):
         self._explore.begin_rollout()
         steps = StepLocals(env.num_envs, self.start_time / 1e9)
         whole = True
-        for episode in range(n_rollout_steps):
-            if episode % self.options.credit_horizon == 0:
+        while (episode := len(results)) < n_rollout_steps:
+            drawn = episode % self.options.credit_horizon  # episodes since rules were drawn
+            if drawn == 0:
                 self._explore.perturb(env.num_envs)
-            steps.begin_episode()
-            fresh = torch.from_numpy(engine.ages == 0).to(self.device)  # (B,)
+            ages = engine.ages.copy()  # (B,)
             episode_rule = rule if engine.network.non_plastic.all() else self._explore.whole(rule)
             if episode_rule is rule or (episode_rule is not None and plasticity.lives_whole(episode_rule)):
-                result = plasticity.run_episode(episode_rule)
-                for taken, seen in steps.of_episode(result):
-                    if not self._count_step(taken, callback, locals() | seen):
-                        return False
+                left = min(self.options.credit_horizon - drawn, n_rollout_steps - episode)
+                together = plasticity.run_some(episode_rule, left)
+                for result in together:
+                    steps.begin_episode()
+                    for taken, seen in steps.of_episode(result):
+                        if not self._count_step(taken, callback, locals() | seen):
+                            return False
+                    episode += 1
             else:
+                steps.begin_episode()
                 while (events := plasticity.events()) is not None:
                     step, taken = int(engine.steps.max()), int((~engine.ended).sum())
                     actions, log_probs = self._explore.act(rule, events)  # (E,) each
@@ -103,11 +109,12 @@ class EventRollouts(OnPolicyAlgorithm):
                     seen = steps.answered(engine, events, actions, log_probs, plasticity.events())
                     if not self._count_step(taken, callback, locals() | seen):
                         return False
-                result = plasticity.finish()
-            whole &= self._check_episode(engine, result)
-            buffer.end_episode(result, fresh)
-            results.append(result)
-            self._update_info_buffer(episode_infos(result, time.time() - self.start_time / 1e9))
+                together = [plasticity.finish()]
+            whole &= self._check_episodes(engine, together)
+            for later, result in enumerate(together):
+                buffer.end_episode(result, torch.from_numpy(ages + later == 0).to(self.device))
+                self._update_info_buffer(episode_infos(result, time.time() - self.start_time / 1e9))
+            results += together
         # Episodes of other processes may have been shorter or longer than those of this one.
         own = torch.stack([result.length for result in results]).sum().double()
         self.num_timesteps = before + int(self._world.all_sum(own.reshape(1)))
@@ -136,9 +143,9 @@ class EventRollouts(OnPolicyAlgorithm):
         if bad:
             raise NotFiniteError(f"{bad} of the policy is not finite after {self._n_updates} updates")
 
-    def _check_episode(self, engine: Engine, result: EpisodeResult) -> bool:
-        """Return whether an episode has left nothing but finite rewards and weights."""
-        problem = not_finite(engine, result)
+    def _check_episodes(self, engine: Engine, results: Sequence[EpisodeResult]) -> bool:
+        """Return whether episodes have left nothing but finite rewards and weights."""
+        problem = not_finite(engine, results)
         if problem:
             self.guard.handle(f"{problem} (at {self.num_timesteps} steps of the run)", "the rollout is discarded")
         return not problem

@@ -139,7 +139,8 @@ class Network:
                 if self._loops:
                     low, high = (projection.plasticity or UNLIMITED)[2:]
                     order, wanted = float(projection.norm_order), projection.weight_norm
-                    scale_columns(weights.numpy(), rows.numpy(), order, wanted, low, high, np.empty(weights.shape[2]))
+                    flat, shape = weights.view(-1).numpy(), tuple(weights.shape[1:])
+                    scale_columns(flat, rows.numpy(), shape, order, wanted, low, high, np.empty(shape[1]))
                     continue
                 some = len(rows) < self.num_networks
                 scaled = weights[rows] if some else weights  # (R, n_pre, n_post)

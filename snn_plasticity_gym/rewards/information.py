@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from snn_plasticity_gym.kernels.answer_pairs import PairTables, information_of_winners
 from snn_plasticity_gym.rewards.winner import NO_WINNER
 from snn_plasticity_gym.utils.state import State, restore_all
 
@@ -88,7 +90,7 @@ class AnswerPairs:
         fresh = place == UNSEEN
         place = torch.where(fresh, self._seen[rows], place)
         if int(place.max()) >= self._last.shape[1]:
-            self._make_room(min(max(2 * self._last.shape[1], FIRST_ROOM), self._place.shape[1]))
+            self._make_room(self._next_room())
         now, last = self._now[rows], self._last[rows, place]  # (R,)
         faded = torch.where(fresh, 0.0, self._decay ** (now - last).double())  # (R,)
         to_image = self._answers[rows, place] * faded.unsqueeze(1)  # (R, N + 1) present weights of earlier winners
@@ -109,6 +111,35 @@ class AnswerPairs:
         self._last[rows, place] = now
         self._place[rows, images] = place
         self._seen[rows] += fresh
+
+    def informed(self, rows: Tensor, images: Tensor, winners: Tensor) -> Tensor:
+        """Record winners one after the other, by compiled loops; return the `information` after each, float32 (R,).
+
+        Args:
+            rows: As in `record`, on the CPU; a lifetime may come several times.
+            images: As in `record`, like `winners`.
+        """
+        results = np.empty(len(rows), dtype=np.float32)
+        given, done = (rows.numpy(), images.numpy(), winners.numpy()), 0
+        while (done := information_of_winners(done, *given, self._tables(), NO_PAIRS, results)) < len(rows):
+            self._make_room(self._next_room())
+        return torch.from_numpy(results)
+
+    def _tables(self) -> PairTables:
+        return PairTables(
+            place=self._place.numpy(),
+            seen=self._seen.numpy(),
+            answers=self._answers.numpy(),
+            last=self._last.numpy(),
+            now=self._now.numpy(),
+            totals=self._totals.numpy(),
+            pairs=self._pairs.numpy(),
+            decay=self._decay,
+        )
+
+    def _next_room(self) -> int:
+        """Return for how many images there is room after the next growth."""
+        return min(max(2 * self._last.shape[1], FIRST_ROOM), self._place.shape[1])
 
     def pairs(self, rows: Tensor) -> Pairs:
         """Return the pairs of the lifetimes `rows` (R,)."""

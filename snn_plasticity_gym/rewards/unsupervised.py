@@ -158,7 +158,7 @@ class UnsupervisedReward:
     @property
     def in_order(self) -> bool:
         """Whether episodes are rewarded one after the other, so that a lifetime may have several of them in a call."""
-        return self.memory.wins.device.type == "cpu" and self.memory.pairs is None
+        return self.memory.wins.device.type == "cpu"
 
     def __call__(
         self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor, explained: Tensor | None = None
@@ -185,8 +185,12 @@ class UnsupervisedReward:
         judged = np.empty((4, len(rows)), dtype=np.float32)
         answers = (part.numpy() for part in (rows, images, counts, winners))
         unsupervised_rewards(*answers, self.memory.tables, self._term_weights, judged)
-        reward, *terms = torch.from_numpy(judged).unbind()
-        return RewardResult(reward, dict(zip((SPARSITY, DIVERSITY, STABILITY), terms, strict=True)))
+        reward, *values = torch.from_numpy(judged).unbind()
+        terms = dict(zip((SPARSITY, DIVERSITY, STABILITY), values, strict=True))
+        if self.memory.pairs is not None:
+            terms[INFORMATION] = self.memory.pairs.informed(rows, images, winners)
+            reward = self._weights.sum() * terms[INFORMATION]
+        return RewardResult(reward, terms)
 
     def by_operations(self, rows: Tensor, images: Tensor, counts: Tensor, winners: Tensor) -> RewardResult:
         """Do the same in torch: for other devices, and as the reference for the compiled version."""

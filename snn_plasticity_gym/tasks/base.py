@@ -133,6 +133,7 @@ class Task(ABC):
     rewards_events = False  # each event has a separate reward
     teaches = False  # `teach` is called with the weight changes of episodes run at once
     credits_actions = False  # eligibility gets a sign once the action of its window is chosen; see `credit`
+    winner_projection = ""  # projection whose weights into the winner are recorded where several images run in one call
     follows_steps = False  # an open loop in which `observe` or currents matter; see `step_factor`
 
     def start_lifetimes(self, rows: Sequence[int], seeds: Sequence[Seed]) -> None:  # noqa: B027 - a default

@@ -38,6 +38,8 @@ class Episode(NamedTuple):
     potentials: Mapping[str, Tensor]  # (R, T, N) before the reset; empty unless the task needs them
     written: Sequence[WrittenEvents]  # weight changes, in order; empty unless the task rewards events
     counted: Mapping[str, SpikeCounts] = MappingProxyType({})  # (R, N) each, if spikes are counted already
+    # (R, n_pre) of the task's `winner_projection` at the image's end; None: those of the network are
+    winner_weights: Tensor | None = None
 
     def spikes_of(self, population: str) -> SpikeCounts:
         """Return the spikes of each neuron of a population, (R, N)."""
@@ -182,19 +184,22 @@ class ImageTask(Task):
         """
         return draw_series(self._stimuli, [self.shown(row) for row in range(self.num_lifetimes)], ages, count)
 
-    def judge_series(self, series: StimulusSeries, counted: Mapping[str, SpikeCounts]) -> Outcome:
+    def judge_series(
+        self, series: StimulusSeries, counted: Mapping[str, SpikeCounts], winner_weights: Tensor | None = None
+    ) -> Outcome:
         """Judge M images of every lifetime, in their order.
 
         Args:
             series: As `draw_series` returns.
             counted: Spikes of each population, (M * B, N) each, image by image.
+            winner_weights: As in `Episode`, (M * B, n_pre).
 
         Returns:
             Of M * B rows.
         """
         rows = torch.arange(self.num_lifetimes).repeat(len(series.places))  # (M * B,)
         places, images, labels = (torch.from_numpy(facts).flatten() for facts in series[:3])
-        verdict = self.judge(Episode(rows, places, labels, {}, {}, [], counted))
+        verdict = self.judge(Episode(rows, places, labels, {}, {}, [], counted, winner_weights))
         info = {"winner": verdict.winners, "image": images, "label": labels}
         no = torch.zeros(len(rows), dtype=torch.bool)
         return Outcome(rows, verdict.result.reward, ~no, no, verdict.result.terms, info)

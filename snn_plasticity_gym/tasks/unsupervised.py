@@ -41,12 +41,13 @@ class UnsupervisedTask(ImageTask):
         self.populations, self.projections = diehl_cook(config, self.n_input, groups=(0, int(apart)))
         self._reward = UnsupervisedReward(config, num_lifetimes, self.largest_pool, device)
         self.rewards_events = config.credit == "neuron"
-        self._rewards_weights = config.reward_form == RECONSTRUCTION
+        if config.reward_form == RECONSTRUCTION:
+            self.winner_projection = INPUT_TO_EXC
 
     @property
     def judges_series(self) -> bool:
         """Whether several images may be judged at once."""
-        return not (self.rewards_events or self._rewards_weights) and self._reward.in_order
+        return not self.rewards_events and self._reward.in_order
 
     def remedy(self, population: str) -> str:
         """Return a remedy for a silent population."""
@@ -82,14 +83,16 @@ class UnsupervisedTask(ImageTask):
         spikes = episode.spikes_of(self.readout)
         winners = winner(spikes)
         events = self._credit(episode, spikes, winners) if self.rewards_events else None
-        share = self._explained(episode, winners) if self._rewards_weights else None  # (R,)
+        share = self._explained(episode, winners) if self.winner_projection else None  # (R,)
         result = self._reward(episode.rows, episode.places, spikes.counts, winners, share)
         return Verdict(result if events is None else result._replace(event_rewards=events), winners)
 
     def _explained(self, episode: Episode, winners: Tensor) -> Tensor:
         """Return the share of each image's spikes that the winner's input weights explain, (R,)."""
-        weights = self.record.network.weights_of(INPUT_TO_EXC)  # (B, P, N)
-        own = weights[episode.rows, :, winners.clamp(min=0)]  # (R, P)
+        own = episode.winner_weights
+        if own is None:
+            weights = self.record.network.weights_of(self.winner_projection)  # (B, P, N)
+            own = weights[episode.rows, :, winners.clamp(min=0)]  # (R, P)
         return explained(episode.spikes_of(self.input_name).counts, own, winners)
 
     def _credit(self, episode: Episode, spikes: SpikeCounts, winners: Tensor) -> list[Tensor]:

@@ -37,6 +37,10 @@ TOGETHER: dict[str, tuple[str, dict[str, Any]]] = {
     "a product, images again": (UNSUP, {**DIEHL_COOK, "image_pool": 2, "reward_form": "product"}),
     "short histories of one side": (UNSUP, {**DIEHL_COOK, "history_length": 6, "event_kinds": "post"}),
     "a classifier": (SEMI, FEEDFORWARD),
+    "information, images again": (UNSUP, {**DIEHL_COOK, "reward_form": "information", "image_pool": 3}),
+    "information, more and more images": (UNSUP, {**DIEHL_COOK, "reward_form": "information"}),
+    "sums of weights": (UNSUP2, {**DIEHL_COOK, "w_exc_sum": 20.0}),
+    "reconstruction": (UNSUP, {**DIEHL_COOK, "reward_form": "reconstruction", "w_exc_sum": 20.0, "eta_decay": 2.0}),
 }
 APART: dict[str, tuple[str, dict[str, Any]]] = {
     "feedback": (SEMI, {**FEEDFORWARD, "third_factor": "feedback"}),
@@ -44,8 +48,6 @@ APART: dict[str, tuple[str, dict[str, Any]]] = {
     "teaching": (SEMI, {**FEEDFORWARD, "third_factor": "teaching", "factor_steps": 7}),
     "groups": (SEMI, {**FEEDFORWARD, "network": "rwta", "hidden_sizes": [10, 10]}),
     "a teacher": (GRAD, {**FEEDFORWARD, "layer_scalars": [1.0, 1.0, 1.0]}),
-    "information": (UNSUP, {**DIEHL_COOK, "reward_form": "information"}),
-    "column sums": (UNSUP, {**DIEHL_COOK, "w_exc_sum": 80.0}),
     "eligibility": (UNSUP, {**DIEHL_COOK, "modulation": "reward"}),
     "events": (UNSUP, {**DIEHL_COOK, "event_kinds": "split"}),
     "credit": (UNSUP, {**DIEHL_COOK, "credit": "neuron"}),

@@ -32,8 +32,8 @@ class Broken(PlasticityVectorEnv):
     def finish(self):
         return self._spoil(super().finish())
 
-    def run_episode(self, rule):
-        return self._spoil(super().run_episode(rule))
+    def run_some(self, rule, most):
+        return [self._spoil(result) for result in super().run_some(rule, 1)]
 
     def _spoil(self, result):
         if self.engine.ages[1] == 3:

@@ -28,8 +28,15 @@ def learn(algorithm, episodes, policy, **options):
 @pytest.fixture
 def ways(monkeypatch):
     """Whether each episode was lived as a whole."""
-    seen, run_episode = [], Engine.run_episode
+    seen, run_episode, run_series = [], Engine.run_episode, Engine.run_series
+
+    def together(engine, rule, count):
+        results = run_series(engine, rule, count)
+        seen.extend(True for _ in results)
+        return results
+
     monkeypatch.setattr(Engine, "run_episode", lambda engine, rule: seen.append(run_episode(engine, rule)) or seen[-1])
+    monkeypatch.setattr(Engine, "run_series", together)
     return seen
 
 
@@ -78,6 +85,31 @@ def test_perturbed_last_layers_are_the_same_either_way(policy, drawn_for, ways, 
     assert not any(ways)
     torch.testing.assert_close(whole, by_events, rtol=1e-4, atol=1e-5)
     assert whole.abs().max() > 0.001
+
+
+@pytest.mark.parametrize("reward", ["sum", "information", "reconstruction"])
+@pytest.mark.parametrize("algorithm", [EventA2C, EventES])
+def test_rollouts_of_several_images_in_a_call_are_those_of_one_by_one(algorithm, reward, monkeypatch):
+    monkeypatch.setattr(exploration, "MEASURED_STEPS", 1)
+    together, run_series = [], Engine.run_series
+
+    def counting(engine, rule, count):
+        results = run_series(engine, rule, count)
+        together.append(len(results))
+        return results
+
+    def learned():
+        env = make_sb3_env("SNNPlastic-Unsup1-v0", num_envs=4, **SETTINGS, reward_form=reward, w_exc_sum=20.0)
+        rule = {} if algorithm is EventES else {"exploration": "rule"}
+        model = algorithm("PlasticityPolicy", env, n_steps=6, seed=2, policy_kwargs=FORMULA, credit_horizon=3, **rule)
+        model.learn(10**9, episodes=72)
+        return model.policy.rule.state_dict(), model.num_timesteps
+
+    monkeypatch.setattr(Engine, "run_series", counting)
+    found = learned()
+    assert sum(together) >= 10 and max(together) == 3  # no more than the lives of a rule
+    monkeypatch.setattr(Engine, "run_series", lambda engine, rule, count: [])
+    torch.testing.assert_close(found, learned(), rtol=0, atol=0)
 
 
 def test_the_first_generation_goes_by_events_no_longer_than_it_measures(ways, monkeypatch):
