@@ -49,6 +49,7 @@ EVOLVING = [
     "unsup1-formula",
     "unsup1-long",
     "unsup1-reconstruction",
+    "unsup2-reconstruction",
 ]
 PROXIMAL = ["grad-ppo"]
 JUDGING = ["bindsnet-like", "diehl-cook-2015", "fast-wta", "semi-surrogate"]
@@ -126,6 +127,7 @@ def test_a_shipped_preset_says_what_it_is_for_and_all_its_values_arrive(trainer:
         "unsup1-long",
         "unsup1-policy",
         "unsup1-reconstruction",
+        "unsup2-reconstruction",
     ):  # their base is a preset of the judge
         values = {key: value for key, value in values.items() if key not in of_judge}
     assert "env" in values and values.keys() <= known

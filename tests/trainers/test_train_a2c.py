@@ -177,6 +177,7 @@ def test_what_the_evaluation_says_does_not_depend_on_training_length(tmp_path):
             ["--lifetime_length=2", "--credit_from=2", "--credit_horizon=3", "--episodes_per_update=3"],
             "credit_from must be less than lifetime_length=2, or no reward counts, got 2",
         ),
+        (["--env=SNNPlastic-Unsup2-v0", "--eta_inh=0"], "the head for I -> E cannot learn at eta_inh=0"),
     ],
 )
 def test_bad_input_is_one_line_before_anything_is_computed(flags, message, tmp_path):

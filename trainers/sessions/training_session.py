@@ -16,7 +16,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
-from snn_plasticity_gym.config.environments import EnvironmentConfig
+from snn_plasticity_gym.config.environments import EnvironmentConfig, Unsup2Config
 from snn_plasticity_gym.config.schema import ConfigError, to_dict
 from snn_plasticity_gym.config.training import LearnerConfig, SearchConfig, TrainingConfig
 from snn_plasticity_gym.evaluation.reward import JUDGE_SEED, RewardReport, check_images, reward_of
@@ -148,6 +148,13 @@ def _check(config: SearchConfig, env_config: EnvironmentConfig) -> None:
     """Check that the trainer's settings agree with those of the environment."""
     if config.eval_episodes:
         check_images(env_config, config.num_envs, config.eval_episodes, "eval_episodes")
+    if isinstance(env_config, Unsup2Config):
+        for name, projection in (("eta_exc", "input -> E"), ("eta_inh", "I -> E")):
+            if not getattr(env_config, name):
+                raise ConfigError(
+                    f"the head for {projection} cannot learn at {name}=0, got {config.env}; "
+                    f"raise {name}, or take SNNPlastic-Unsup1-v0, which has one head for all"
+                )
     if 0 < env_config.lifetime_length <= config.credit_from:
         raise ConfigError(
             f"credit_from must be less than lifetime_length={env_config.lifetime_length}, or no reward counts, got "
