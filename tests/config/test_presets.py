@@ -30,7 +30,6 @@ TRAINING = [
     "grad",
     "semi",
     "semi-formula-a2c",
-    "semi-formula-a2c-lives",
     "semi-heads",
     "semi-lives",
     "semi-policy",
