@@ -31,6 +31,7 @@ TRAINING = [
     "semi",
     "semi-formula-a2c",
     "semi-heads",
+    "semi-heads-lives",
     "semi-lives",
     "semi-policy",
     "unsup1",
